@@ -1,0 +1,191 @@
+//! Taking an envelope apart: bytes in, borrowed parts out.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Op;
+use crate::position::Lsn;
+
+/// What makes bytes no change event. Never repeats the bytes: they hold rows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Not JSON, or JSON of another shape; with the place, counted from 1.
+    #[error("not a Debezium envelope: line {line}, column {column}")]
+    Shape {
+        /// Line of the first byte that does not fit.
+        line: usize,
+        /// Column of it.
+        column: usize,
+    },
+    /// A field without which nothing can be done.
+    #[error("envelope has no {0:?}")]
+    Missing(&'static str),
+    /// A letter that no operation has.
+    #[error("envelope has an unknown op")]
+    UnknownOp,
+}
+
+/// One change event; rows stay as the JSON they are.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The operation.
+    pub op: Op,
+    /// The row before; under the default replica identity only its key columns mean anything.
+    pub before: Option<&'a RawValue>,
+    /// The row after.
+    pub after: Option<&'a RawValue>,
+    /// Where the change comes from.
+    pub source: Source<'a>,
+    /// When the event was made, microseconds since the epoch.
+    pub ts_us: i64,
+}
+
+/// The parts of the source block that a consumer needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// `topic.prefix` of the connector.
+    pub name: Cow<'a, str>,
+    /// Schema of the table.
+    pub schema: Cow<'a, str>,
+    /// Table.
+    pub table: Cow<'a, str>,
+    /// Whether a snapshot read the row.
+    pub snapshot: bool,
+    /// Commit time at the source (of a snapshot: the reading's), microseconds since the epoch.
+    pub ts_us: i64,
+    /// Transaction id, absent in incremental snapshots.
+    pub tx_id: Option<i64>,
+    /// Position of the row's WAL record; never to be compared across keys.
+    pub lsn: Option<Lsn>,
+}
+
+#[derive(Deserialize)]
+struct WireEvent<'a> {
+    #[serde(borrow, default)]
+    payload: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    before: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    after: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    source: Option<WireSource<'a>>,
+    #[serde(borrow, default)]
+    op: Option<Cow<'a, str>>,
+    #[serde(default)]
+    ts_ms: Option<i64>,
+    #[serde(default)]
+    ts_us: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireSource<'a> {
+    #[serde(borrow, default)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    schema: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    table: Option<Cow<'a, str>>,
+    // A string since Debezium 1.x, a boolean in some old versions, null while streaming in some converters.
+    #[serde(borrow, default)]
+    snapshot: Option<&'a RawValue>,
+    #[serde(rename = "ts_ms", default)]
+    ts_ms: Option<i64>,
+    #[serde(rename = "ts_us", default)]
+    ts_us: Option<i64>,
+    #[serde(default)]
+    tx_id: Option<i64>,
+    #[serde(default)]
+    lsn: Option<u64>,
+}
+
+/// Takes a value's bytes apart, with or without the schema part (`{"schema":…,"payload":…}`).
+///
+/// # Errors
+/// See [`EnvelopeError`].
+pub fn parse(bytes: &[u8]) -> Result<Event<'_>, EnvelopeError> {
+    let mut wire: WireEvent<'_> = serde_json::from_slice(bytes).map_err(|e| shape(&e))?;
+    if let (Some(payload), None) = (wire.payload, &wire.op) {
+        wire = serde_json::from_str(payload.get()).map_err(|e| shape(&e))?;
+    }
+    let letter = wire.op.ok_or(EnvelopeError::Missing("op"))?;
+    let op = Op::from_wire(&letter).ok_or(EnvelopeError::UnknownOp)?;
+    let source = wire.source.ok_or(EnvelopeError::Missing("source"))?;
+    let ts_us = micros(wire.ts_us, wire.ts_ms).ok_or(EnvelopeError::Missing("ts_us"))?;
+    Ok(Event {
+        op,
+        before: wire.before,
+        after: wire.after,
+        source: Source {
+            name: source.name.ok_or(EnvelopeError::Missing("source.name"))?,
+            schema: source.schema.ok_or(EnvelopeError::Missing("source.schema"))?,
+            table: source.table.ok_or(EnvelopeError::Missing("source.table"))?,
+            snapshot: source
+                .snapshot
+                .is_some_and(|raw| !matches!(raw.get(), "\"false\"" | "false")),
+            ts_us: micros(source.ts_us, source.ts_ms)
+                .ok_or(EnvelopeError::Missing("source.ts_ms"))?,
+            tx_id: source.tx_id,
+            lsn: source.lsn.map(Lsn),
+        },
+        ts_us,
+    })
+}
+
+/// Debezium before 2.5 writes milliseconds only.
+fn micros(us: Option<i64>, ms: Option<i64>) -> Option<i64> {
+    us.or_else(|| ms.and_then(|ms| ms.checked_mul(1000)))
+}
+
+fn shape(error: &serde_json::Error) -> EnvelopeError {
+    EnvelopeError::Shape { line: error.line(), column: error.column() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BARE: &str = r#"{"before":null,"after":{"id":1},"source":{"version":"3.6.0.Final","connector":"postgresql","name":"airline","ts_ms":1700000000123,"snapshot":"false","db":"a","sequence":"[null,\"7\"]","ts_us":1700000000123456,"ts_ns":1700000000123456000,"schema":"public","table":"t","txId":5,"lsn":7,"xmin":null,"origin":null,"origin_lsn":null},"transaction":null,"op":"c","ts_ms":1700000000200,"ts_us":1700000000200321,"ts_ns":1700000000200321654}"#;
+
+    #[test]
+    fn an_envelope_reads_the_same_with_and_without_its_schema() {
+        let wrapped = format!(r#"{{"schema":{{"type":"struct","fields":[]}},"payload":{BARE}}}"#);
+        for text in [BARE, &wrapped] {
+            let event = parse(text.as_bytes()).unwrap();
+            assert_eq!(event.op, Op::Create);
+            assert!(event.before.is_none());
+            assert_eq!(event.after.unwrap().get(), r#"{"id":1}"#);
+            assert_eq!(event.ts_us, 1_700_000_000_200_321);
+            assert_eq!(event.source.ts_us, 1_700_000_000_123_456);
+            assert_eq!(event.source.lsn, Some(Lsn(7)));
+            assert_eq!(event.source.tx_id, Some(5));
+            assert_eq!((&*event.source.name, &*event.source.table), ("airline", "t"));
+            assert!(!event.source.snapshot);
+        }
+    }
+
+    #[test]
+    fn every_mark_but_false_is_a_snapshot() {
+        for (mark, expected) in [
+            ("\"last\"", true),
+            ("\"incremental\"", true),
+            ("true", true),
+            ("false", false),
+            ("null", false),
+        ] {
+            let text = BARE.replace(r#""snapshot":"false""#, &format!(r#""snapshot":{mark}"#));
+            assert_eq!(parse(text.as_bytes()).unwrap().source.snapshot, expected, "{mark}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_named_without_showing_it() {
+        assert!(matches!(parse(b"secret row").unwrap_err(), EnvelopeError::Shape { .. }));
+        assert_eq!(parse(b"{}").unwrap_err(), EnvelopeError::Missing("op"));
+        let unknown = BARE.replace(r#""op":"c""#, r#""op":"z""#);
+        assert_eq!(parse(unknown.as_bytes()).unwrap_err(), EnvelopeError::UnknownOp);
+        assert!(!parse(b"secret row").unwrap_err().to_string().contains("secret"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Ordinary SQL connections to PostgreSQL, the same way everywhere.
+//!
+//! In come host, role and TLS mode, out comes a client whose session settings are fixed: what a value looks like as text must not
+//! depend on a server's or a role's configuration, because snapshot rows, streamed rows and comparisons have to print the same.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio_postgres::config::SslMode as WireSslMode;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::secret::Secret;
+use crate::tls::{SslMode, TlsError, TlsFiles, client_config};
+
+/// Session settings of every connection, as `(name, value)`; the replication connection sends the same in its startup packet.
+pub const SESSION_SETTINGS: [(&str, &str); 6] = [
+    ("client_encoding", "UTF8"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+];
+
+/// How long one attempt to connect may take before it counts as failed: longer than a lost SYN's retry, shorter than anyone waits.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where to connect and as whom.
+#[derive(Debug, Clone)]
+pub struct ConnectOptions {
+    /// Host name, address, or the directory of a Unix socket (begins with `/`).
+    pub host: String,
+    /// TCP port, or the number in the socket's name.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Role.
+    pub user: String,
+    /// Its password; empty when the server needs none.
+    pub password: Secret,
+    /// TLS mode.
+    pub ssl_mode: SslMode,
+    /// Files for TLS.
+    pub tls_files: TlsFiles,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: String,
+}
+
+impl ConnectOptions {
+    /// Options with the defaults of libpq for everything but the address.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, database: impl Into<String>) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            database: database.into(),
+            user: "postgres".to_owned(),
+            password: Secret::default(),
+            ssl_mode: SslMode::default(),
+            tls_files: TlsFiles::default(),
+            application_name: "vaultstream".to_owned(),
+        }
+    }
+
+    /// Whether the host is a Unix socket's directory, where TLS does not exist.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        self.host.starts_with('/')
+    }
+
+    /// The address for messages: never with a password.
+    #[must_use]
+    pub fn display(&self) -> String {
+        format!("{}:{}/{} as {}", self.host, self.port, self.database, self.user)
+    }
+}
+
+/// What keeps a connection from being made.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// TLS cannot be set up as asked.
+    #[error("cannot set up TLS for PostgreSQL at {address}")]
+    Tls {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// The server refuses, or nothing answers.
+    #[error("cannot connect to PostgreSQL at {address}")]
+    Connect {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+impl ConnectError {
+    /// The server's SQLSTATE, if it was the server that refused.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Connect { source, .. } => source.code().map(|code| code.code()),
+            Self::Tls { .. } => None,
+        }
+    }
+}
+
+/// Connects, and drives the connection on a task that ends with the client.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect(options: &ConnectOptions) -> Result<Client, ConnectError> {
+    let config = wire_config(options);
+    let failed = |source| ConnectError::Connect { address: options.display(), source };
+    if options.is_unix() || options.ssl_mode == SslMode::Disable {
+        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+        tokio::spawn(drive(connection));
+        return Ok(client);
+    }
+    let tls = client_config(options.ssl_mode, &options.tls_files)
+        .map_err(|source| ConnectError::Tls { address: options.display(), source })?;
+    let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(failed)?;
+    tokio::spawn(drive(connection));
+    Ok(client)
+}
+
+async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    // The client sees the same error on its next call, which is where it is handled.
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection to PostgreSQL ended");
+    }
+}
+
+fn wire_config(options: &ConnectOptions) -> Config {
+    let mut config = Config::new();
+    if options.is_unix() {
+        config.host_path(PathBuf::from(&options.host));
+    } else {
+        config.host(&options.host);
+    }
+    let session: Vec<String> = SESSION_SETTINGS
+        .iter()
+        // tokio-postgres sets the encoding itself; spaces inside a value are escaped by a backslash.
+        .filter(|(name, _)| *name != "client_encoding")
+        .map(|(name, value)| format!("-c {name}={}", value.replace(' ', "\\ ")))
+        .collect();
+    config
+        .port(options.port)
+        .dbname(&options.database)
+        .user(&options.user)
+        .application_name(&options.application_name)
+        .options(session.join(" "))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(30))
+        .ssl_mode(match options.ssl_mode {
+            SslMode::Disable => WireSslMode::Disable,
+            SslMode::Allow | SslMode::Prefer => WireSslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => WireSslMode::Require,
+        });
+    if !options.password.is_empty() {
+        config.password(options.password.expose());
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_shown_never_holds_the_password() {
+        let mut options = ConnectOptions::new("db", 5432, "airline");
+        options.password = Secret::new("hunter2");
+        assert_eq!(options.display(), "db:5432/airline as postgres");
+        assert!(!format!("{options:?}").contains("hunter2"));
+    }
+}

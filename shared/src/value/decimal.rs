@@ -1,0 +1,241 @@
+//! `numeric` between PostgreSQL's text and Kafka Connect's Decimal: the unscaled integer, big-endian two's complement, as few bytes
+//! as hold it, in base64 (`org.apache.kafka.connect.data.Decimal`).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::ValueError;
+
+const BAD: ValueError = ValueError("decimal number");
+
+/// The digits PostgreSQL can print: 131072 before the point and 16383 after it.
+const DIGITS_MAX: usize = 131_072 + 16_383;
+
+/// As many decimal digits always fit an `i128`.
+const I128_DIGITS: usize = 38;
+
+/// Appends the base64 of the unscaled value of `text` at `scale`, without quotes.
+///
+/// # Errors
+/// When `text` is no finite decimal number, or has more digits after the point than `scale`.
+pub fn write_base64(out: &mut Vec<u8>, text: &str, scale: usize) -> Result<(), ValueError> {
+    let (negative, digits) = unscaled_digits(text, scale)?;
+    if digits.len() <= I128_DIGITS {
+        let mut magnitude: i128 = 0;
+        for digit in &digits {
+            magnitude = magnitude * 10 + i128::from(digit - b'0');
+        }
+        let bytes = (if negative { -magnitude } else { magnitude }).to_be_bytes();
+        push_base64(out, minimal(&bytes));
+    } else {
+        let mut bytes = big_endian(&digits);
+        if negative {
+            negate(&mut bytes);
+        }
+        push_base64(out, minimal(&bytes));
+    }
+    Ok(())
+}
+
+/// The decimal text of base64 unscaled bytes at `scale`, as PostgreSQL prints a `numeric` of that scale.
+///
+/// # Errors
+/// When `base64` is no base64, is empty, or longer than any number PostgreSQL can hold.
+pub fn text_from_base64(base64: &str, scale: usize) -> Result<String, ValueError> {
+    let bytes = STANDARD.decode(base64).map_err(|_| BAD)?;
+    if bytes.is_empty() || bytes.len() > DIGITS_MAX {
+        return Err(BAD);
+    }
+    let negative = bytes[0] & 0x80 != 0;
+    let mut digits = if bytes.len() <= 16 {
+        let mut wide = [if negative { 0xFF } else { 0 }; 16];
+        wide[16 - bytes.len()..].copy_from_slice(&bytes);
+        i128::from_be_bytes(wide).unsigned_abs().to_string().into_bytes()
+    } else {
+        let mut magnitude = bytes;
+        if negative {
+            // One more byte, so that the most negative number of this width has a positive twin.
+            magnitude.insert(0, 0xFF);
+            negate(&mut magnitude);
+        }
+        decimal_digits(magnitude)
+    };
+    if digits.len() <= scale {
+        let mut padded = vec![b'0'; scale + 1 - digits.len()];
+        padded.append(&mut digits);
+        digits = padded;
+    }
+    let zero = digits.iter().all(|&d| d == b'0');
+    let mut text = String::with_capacity(digits.len() + 2);
+    if negative && !zero {
+        text.push('-');
+    }
+    let point = digits.len() - scale;
+    text.extend(digits[..point].iter().map(|&d| char::from(d)));
+    if scale > 0 {
+        text.push('.');
+        text.extend(digits[point..].iter().map(|&d| char::from(d)));
+    }
+    Ok(text)
+}
+
+/// The sign and the digits of the unscaled value, leading zeros removed.
+fn unscaled_digits(text: &str, scale: usize) -> Result<(bool, Vec<u8>), ValueError> {
+    let (negative, rest) = match text.as_bytes() {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let (whole, fraction): (&[u8], &[u8]) = match rest.iter().position(|&b| b == b'.') {
+        Some(point) => (&rest[..point], &rest[point + 1..]),
+        None => (rest, &[]),
+    };
+    if whole.len() + fraction.len() == 0
+        || fraction.len() > scale
+        || whole.len() + scale > DIGITS_MAX
+        || !whole.iter().chain(fraction).all(u8::is_ascii_digit)
+    {
+        return Err(BAD);
+    }
+    let mut digits = Vec::with_capacity(whole.len() + scale);
+    digits.extend(whole.iter().skip_while(|&&d| d == b'0'));
+    digits.extend_from_slice(fraction);
+    digits.resize(digits.len() + scale - fraction.len(), b'0');
+    Ok((negative, digits))
+}
+
+/// Binary magnitude of decimal digits, most significant byte first, with room for the sign.
+fn big_endian(digits: &[u8]) -> Vec<u8> {
+    // Little-endian limbs, nine digits at a time: quadratic, and only for numbers beyond 38 digits.
+    let mut limbs: Vec<u32> = Vec::new();
+    for chunk in digits.chunks(9) {
+        let mut carry = chunk.iter().fold(0u64, |value, d| value * 10 + u64::from(d - b'0'));
+        let factor = 10u64.pow(u32::try_from(chunk.len()).unwrap_or(9));
+        for limb in &mut limbs {
+            let value = u64::from(*limb) * factor + carry;
+            *limb = low_half(value);
+            carry = value >> 32;
+        }
+        if carry > 0 {
+            limbs.push(low_half(carry));
+        }
+    }
+    let mut bytes = vec![0];
+    bytes.extend(limbs.iter().rev().flat_map(|limb| limb.to_be_bytes()));
+    bytes
+}
+
+/// Decimal digits of a big-endian magnitude.
+fn decimal_digits(bytes: Vec<u8>) -> Vec<u8> {
+    const BILLION: u64 = 1_000_000_000;
+    let mut padded = vec![0; (4 - bytes.len() % 4) % 4];
+    padded.extend(bytes);
+    let mut limbs: Vec<u32> = padded
+        .chunks_exact(4)
+        .map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]))
+        .skip_while(|&limb| limb == 0)
+        .collect();
+    let mut groups = Vec::new();
+    while !limbs.is_empty() {
+        let mut remainder = 0u64;
+        for limb in &mut limbs {
+            let value = remainder << 32 | u64::from(*limb);
+            *limb = low_half(value / BILLION);
+            remainder = value % BILLION;
+        }
+        groups.push(remainder);
+        let zeros = limbs.iter().take_while(|&&limb| limb == 0).count();
+        limbs.drain(..zeros);
+    }
+    let mut digits = Vec::new();
+    for (index, group) in groups.iter().rev().enumerate() {
+        let text = if index == 0 { group.to_string() } else { format!("{group:09}") };
+        digits.extend_from_slice(text.as_bytes());
+    }
+    if digits.is_empty() {
+        digits.push(b'0');
+    }
+    digits
+}
+
+fn low_half(value: u64) -> u32 {
+    u32::try_from(value & 0xFFFF_FFFF).unwrap_or(u32::MAX)
+}
+
+/// Two's complement in place.
+fn negate(bytes: &mut [u8]) {
+    let mut carry = true;
+    for byte in bytes.iter_mut().rev() {
+        let (sum, over) = (!*byte).overflowing_add(u8::from(carry));
+        *byte = sum;
+        carry = over;
+    }
+}
+
+/// Without the leading bytes that only repeat the sign.
+fn minimal(bytes: &[u8]) -> &[u8] {
+    let mut rest = bytes;
+    while let [first, second, ..] = rest {
+        let redundant =
+            (*first == 0 && second & 0x80 == 0) || (*first == 0xFF && second & 0x80 != 0);
+        if !redundant {
+            break;
+        }
+        rest = &rest[1..];
+    }
+    rest
+}
+
+fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(text: &str, scale: usize) -> Result<String, ValueError> {
+        let mut out = Vec::new();
+        write_base64(&mut out, text, scale).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn bytes_are_debeziums() {
+        // 12.34 and -3.50 at scale 2, zero: as Debezium wrote them.
+        for (text, base64) in
+            [("12.34", "BNI="), ("-3.50", "/qI="), ("0.00", "AA=="), ("10.50", "BBo=")]
+        {
+            assert_eq!(encode(text, 2).unwrap(), base64);
+            assert_eq!(text_from_base64(base64, 2).unwrap(), text);
+        }
+        assert_eq!(encode("1.28", 2).unwrap(), "AIA=");
+        assert_eq!(encode("-1.28", 2).unwrap(), "gA==");
+        assert_eq!(encode("5", 2).unwrap(), encode("5.00", 2).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_decimal_is_refused() {
+        for text in ["", "-", ".", "NaN", "Infinity", "1e5", "1.234", "1..2", "é"] {
+            assert_eq!(encode(text, 2), Err(BAD), "{text:?}");
+        }
+        for base64 in ["", "*", "AA"] {
+            assert_eq!(text_from_base64(base64, 2), Err(BAD), "{base64:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_comes_back(negative: bool, whole in "[1-9][0-9]{0,80}|0", fraction in "[0-9]{0,40}") {
+            let zero = whole == "0" && fraction.bytes().all(|b| b == b'0');
+            let sign = if negative && !zero { "-" } else { "" };
+            let point = if fraction.is_empty() { "" } else { "." };
+            let text = format!("{sign}{whole}{point}{fraction}");
+            let base64 = encode(&text, fraction.len()).unwrap();
+            prop_assert_eq!(text_from_base64(&base64, fraction.len()).unwrap(), text);
+        }
+    }
+}

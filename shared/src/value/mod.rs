@@ -1,0 +1,13 @@
+//! Values between PostgreSQL's text, Debezium's JSON and plain numbers. Pure: bytes in, bytes or numbers out.
+//!
+//! Each direction stands beside its inverse and is tested against it. Errors never repeat the value: rows are not for logs.
+
+pub mod decimal;
+pub mod double;
+pub mod temporal;
+pub mod text;
+
+/// A text that is not a value of the type it should be; holds the type's name only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {0}")]
+pub struct ValueError(pub &'static str);
