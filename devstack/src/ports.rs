@@ -1,0 +1,103 @@
+//! TCP ports of 127.0.0.1: free ones, and a clear word when a wanted one is taken.
+//!
+//! In: a port number or the wish for any. Out: a port that was free when asked.
+//! Invariant: a port chosen here lies below the kernel's ephemeral range, so that no outgoing connection takes it while its
+//! server restarts.
+
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+/// Ports we choose from: above what services use, below Linux's ephemeral ports (32768 and up).
+const FIRST: u16 = 20_000;
+const LAST: u16 = 32_000;
+
+/// A port somebody else holds, with what wanted it and the way out.
+#[derive(Debug)]
+pub struct PortInUse {
+    /// The port.
+    pub port: u16,
+    /// What wanted it.
+    pub service: String,
+    /// The environment variable that chooses another one, if there is one.
+    pub variable: Option<String>,
+}
+
+impl std::fmt::Display for PortInUse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "port {} on 127.0.0.1, wanted for {}, is in use by another process",
+            self.port, self.service
+        )?;
+        match &self.variable {
+            Some(variable) => write!(f, "; free it or set {variable} to another port"),
+            None => write!(f, "; free it or choose another port"),
+        }
+    }
+}
+
+impl std::error::Error for PortInUse {}
+
+/// Whether a server could listen on 127.0.0.1:`port` now.
+pub(crate) fn is_free(port: u16) -> bool {
+    // A listener on 0.0.0.0 with SO_REUSEADDR does not always refuse our bind, so also ask whether anybody answers.
+    TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).is_ok() && !answers(port)
+}
+
+/// Whether somebody accepts connections on 127.0.0.1:`port`.
+pub(crate) fn answers(port: u16) -> bool {
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    TcpStream::connect_timeout(&address.into(), Duration::from_millis(500)).is_ok()
+}
+
+/// An error that names the service and the variable when `port` is taken.
+pub fn require_free(port: u16, service: &str, variable: Option<&str>) -> Result<(), PortInUse> {
+    if is_free(port) {
+        return Ok(());
+    }
+    Err(PortInUse { port, service: service.to_owned(), variable: variable.map(str::to_owned) })
+}
+
+/// A port that is free now.
+///
+/// Another process may take it before it is used; who starts a server on it tries again with another one.
+pub fn free_port() -> anyhow::Result<u16> {
+    static STEP: AtomicU16 = AtomicU16::new(0);
+    let span = u32::from(LAST - FIRST);
+    // Processes of one test run start at different places, so that they seldom meet.
+    let start = std::process::id().wrapping_mul(7919) % span;
+    for _ in 0..span {
+        let step = u32::from(STEP.fetch_add(1, Ordering::Relaxed));
+        let port = FIRST + u16::try_from((start + step) % span)?;
+        if is_free(port) {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port between {FIRST} and {LAST} on 127.0.0.1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_named_with_its_service_and_its_variable() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let err = require_free(port, "the primary database", Some("VAULTSTREAM_PRIMARY_PORT"))
+            .unwrap_err();
+        assert_eq!(
+            err.to_string(),
+            format!(
+                "port {port} on 127.0.0.1, wanted for the primary database, is in use by another process; \
+                 free it or set VAULTSTREAM_PRIMARY_PORT to another port"
+            )
+        );
+    }
+
+    #[test]
+    fn two_free_ports_differ() {
+        assert_ne!(free_port().unwrap(), free_port().unwrap());
+    }
+}

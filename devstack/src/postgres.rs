@@ -1,0 +1,230 @@
+//! A PostgreSQL server of any supported version.
+//!
+//! In: [`PostgresOptions`]. Out: a server that answers on 127.0.0.1 and on a Unix socket, and its [`PostgresAddress`].
+//! Invariant: passwords are always asked for (SCRAM-SHA-256), and the server ends with its owner unless it is detached.
+
+mod address;
+mod home;
+mod options;
+mod replica;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+pub use address::PostgresAddress;
+pub use options::{PasswordAuth, PostgresOptions, Tls};
+
+use crate::account::Account;
+use crate::process::{Identity, Process, ProcessOptions};
+use crate::wait::try_wait_for;
+use crate::{fs, ports};
+
+/// How long a server may take to answer, crash recovery included.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a server may take to stop by itself.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a free port is chosen anew when somebody else took it first.
+const PORT_ATTEMPTS: usize = 5;
+
+/// How to stop a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Sessions are ended, everything is written: PostgreSQL's `fast`.
+    Fast,
+    /// Recovery at the next start: PostgreSQL's `immediate`.
+    Immediate,
+    /// SIGKILL to the server and all its children, as when the machine loses them.
+    Kill,
+}
+
+/// A running PostgreSQL server; dropping it stops it.
+#[derive(Debug)]
+pub struct Postgres {
+    options: PostgresOptions,
+    account: Option<Account>,
+    address: PostgresAddress,
+    data: PathBuf,
+    process: Option<Process>,
+    temporary: Vec<PathBuf>,
+}
+
+impl Postgres {
+    /// Makes a data directory if there is none yet and starts a server on it.
+    pub fn start(options: PostgresOptions) -> anyhow::Result<Self> {
+        let mut server = Self::prepare(options)?;
+        if !server.data.join("PG_VERSION").exists() {
+            server.init()?;
+        }
+        server.configure()?;
+        server.first_start()?;
+        Ok(server)
+    }
+
+    /// Starts on the wanted port, or on a free one.
+    fn first_start(&mut self) -> anyhow::Result<()> {
+        if self.options.port != 0 {
+            ports::require_free(
+                self.options.port,
+                &self.options.name,
+                self.options.port_variable.as_deref(),
+            )?;
+            return self.start_again();
+        }
+        for attempt in 1.. {
+            self.address.port = ports::free_port()?;
+            match self.start_again() {
+                Err(err) if attempt < PORT_ATTEMPTS && ports::answers(self.address.port) => {
+                    tracing::debug!(port = self.address.port, error = %err, "somebody took the port first");
+                }
+                outcome => return outcome,
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a stopped or crashed server on the same port and data.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.process.is_none(), "{} is running already", self.options.name);
+        let words = vec![
+            self.address.bin_dir.join("postgres").into_os_string(),
+            "-D".into(),
+            self.data.clone().into(),
+            "-c".into(),
+            format!("port={}", self.address.port).into(),
+        ];
+        let words = match self.account {
+            Some(account) => account.wrap(words),
+            None => words,
+        };
+        let mut start = ProcessOptions::new(&words[0], &self.address.log)
+            .args(&words[1..])
+            .env("LC_ALL", "C.UTF-8")
+            .on_our_death(Signal::QUIT);
+        for name in options::clean_environment() {
+            start = start.without_env(name);
+        }
+        let mut process = Process::start(&start)?;
+        let what = format!("{} to answer on port {}", self.options.name, self.address.port);
+        let ready = try_wait_for(START_DEADLINE, &what, || {
+            // An ended server ends the wait: the answer is then an error, outside.
+            match process.exit_code() {
+                Ok(None) => self.execute("postgres", "SELECT 1").map(|()| Some(true)),
+                _ => Ok(Some(false)),
+            }
+        });
+        match ready {
+            Ok(true) => {
+                self.process = Some(process);
+                Ok(())
+            }
+            Ok(false) => anyhow::bail!(
+                "{} ended as it started; its log ends:\n{}",
+                self.options.name,
+                fs::tail(&self.address.log, 15)
+            ),
+            Err(err) => {
+                process.end(Signal::QUIT, Duration::from_secs(10))?;
+                Err(err.context(format!("its log ends:\n{}", fs::tail(&self.address.log, 15))))
+            }
+        }
+    }
+
+    /// Stops the server and waits until it has ended. Stopping a stopped server does nothing.
+    pub fn stop(&mut self, mode: StopMode) -> anyhow::Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        match mode {
+            StopMode::Fast => process.end(Signal::INT, STOP_DEADLINE).map(drop),
+            StopMode::Immediate => process.end(Signal::QUIT, STOP_DEADLINE).map(drop),
+            StopMode::Kill => {
+                let children = process.identity().children();
+                process.kill9();
+                children
+                    .iter()
+                    .try_for_each(|child| child.end(Signal::KILL, Duration::from_secs(10)))
+            }
+        }
+    }
+
+    /// Stops the server in the given way and starts it on the same port and data.
+    pub fn restart(&mut self, mode: StopMode) -> anyhow::Result<()> {
+        self.stop(mode)?;
+        self.start_again()
+    }
+
+    /// Lets the server live on after us.
+    pub(crate) fn detach(mut self) -> anyhow::Result<()> {
+        let process = self.process.take().context("a stopped server cannot be detached")?;
+        self.temporary.clear();
+        process.detach().map(drop)
+    }
+
+    /// Which process the server is.
+    pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
+        self.process
+            .as_ref()
+            .map(|process| process.identity().clone())
+            .context("the server is stopped")
+    }
+
+    /// Runs an SQL script as the superuser.
+    pub fn execute(&self, database: &str, script: &str) -> anyhow::Result<()> {
+        self.address.execute(database, script)
+    }
+
+    /// How to reach the server.
+    pub fn address(&self) -> &PostgresAddress {
+        &self.address
+    }
+
+    /// 127.0.0.1.
+    pub fn host(&self) -> &str {
+        &self.address.host
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.address.port
+    }
+
+    /// The directory of the Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.address.socket_dir
+    }
+
+    /// The server's programs.
+    pub fn bin_dir(&self) -> &Path {
+        &self.address.bin_dir
+    }
+
+    /// The server's log.
+    pub fn log(&self) -> &Path {
+        &self.address.log
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// A libpq connection string for TCP.
+    pub fn connection_string(&self, database: &str, user: &str, password: &str) -> String {
+        self.address.connection_string(database, user, password)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Err(err) = self.stop(StopMode::Immediate) {
+            tracing::warn!(server = self.options.name, error = %err, "cannot stop a server");
+        }
+        for dir in &self.temporary {
+            // What is left in a temporary directory harms nobody.
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+}
