@@ -1,0 +1,443 @@
+//! What the reader asks the source's catalog: server settings, publication, slot, tables.
+//!
+//! Answers are read once at a start, and for a table when the stream announces a new version of it. The announcement itself is the
+//! truth about columns; the catalog adds what pgoutput does not say: NOT NULL, defaults, the primary key's order.
+
+use std::str::FromStr;
+
+use shared::position::Lsn;
+
+use crate::envelope::{ColumnInfo, TableInfo};
+use crate::pgoutput::{Identity, Relation};
+use crate::replication::{Client, ReplicationError, Row, quote_identifier, quote_literal};
+
+/// Settings that decide whether streaming is possible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// `server_version_num`.
+    pub version: u32,
+    /// `wal_level`.
+    pub wal_level: String,
+    /// Slots that may exist and that do.
+    pub slots: (u32, u32),
+    /// WAL senders that may run.
+    pub wal_senders: u32,
+    /// Whether our role may replicate.
+    pub may_replicate: bool,
+    /// `server_encoding`.
+    pub encoding: String,
+}
+
+/// A publication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    /// Operations that it publishes: insert, update, delete, truncate.
+    pub operations: [bool; 4],
+    /// Its tables, as `(schema, table)`.
+    pub tables: Vec<(String, String)>,
+}
+
+/// A replication slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// Output plugin; none for a physical slot.
+    pub plugin: Option<String>,
+    /// Database.
+    pub database: Option<String>,
+    /// Process that streams from it.
+    pub active_pid: Option<u32>,
+    /// What was confirmed.
+    pub confirmed_flush: Option<Lsn>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub wal_status: Option<String>,
+    /// Why the server gave it up; PostgreSQL 16 and later.
+    pub invalidation: Option<String>,
+}
+
+impl Slot {
+    /// The reason why nothing can be read from this slot any more.
+    #[must_use]
+    pub fn lost(&self) -> Option<String> {
+        match (&self.invalidation, self.wal_status.as_deref()) {
+            (Some(reason), _) => Some(reason.clone()),
+            (None, Some("lost")) => Some("wal_removed".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// A table in the catalog, as a candidate for capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogTable {
+    /// Columns, key.
+    pub info: TableInfo,
+    /// `relreplident`: d, n, f, i.
+    pub replica_identity: char,
+    /// Whether our role may read it.
+    pub readable: bool,
+}
+
+/// An answer of another shape than was asked for: a server that is not PostgreSQL.
+const SHAPE: ReplicationError =
+    ReplicationError::Protocol("a catalog query answered in another shape");
+
+/// Reads the server's settings.
+///
+/// # Errors
+/// When the query fails.
+pub fn server_settings(client: &mut Client) -> Result<ServerSettings, ReplicationError> {
+    let rows = client.query(
+        "SELECT current_setting('server_version_num'),
+                current_setting('wal_level'),
+                current_setting('max_replication_slots'),
+                (SELECT count(*) FROM pg_catalog.pg_replication_slots),
+                current_setting('max_wal_senders'),
+                (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
+                OR EXISTS (
+                    SELECT FROM pg_catalog.pg_roles
+                    WHERE rolname = 'rds_replication' AND pg_catalog.pg_has_role(current_user, oid, 'member')
+                ),
+                current_setting('server_encoding')",
+    )?;
+    let row = rows.first().ok_or(SHAPE)?;
+    Ok(ServerSettings {
+        version: parsed(row, 0)?,
+        wal_level: text(row, 1)?.to_owned(),
+        slots: (parsed(row, 2)?, parsed(row, 3)?),
+        wal_senders: parsed(row, 4)?,
+        may_replicate: text(row, 5)? == "t",
+        encoding: text(row, 6)?.to_owned(),
+    })
+}
+
+/// Reads a publication; none when there is none of that name.
+///
+/// # Errors
+/// When the query fails.
+pub fn publication(
+    client: &mut Client,
+    name: &str,
+) -> Result<Option<Publication>, ReplicationError> {
+    let name = quote_literal(name);
+    let rows = client.query(&format!(
+        "SELECT pubinsert, pubupdate, pubdelete, pubtruncate
+         FROM pg_catalog.pg_publication
+         WHERE pubname = {name}"
+    ))?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let mut operations = [false; 4];
+    for (index, operation) in operations.iter_mut().enumerate() {
+        *operation = text(row, index)? == "t";
+    }
+    let tables = client
+        .query(&format!(
+            "SELECT schemaname, tablename
+             FROM pg_catalog.pg_publication_tables
+             WHERE pubname = {name}
+             ORDER BY 1, 2"
+        ))?
+        .iter()
+        .map(|row| Ok((text(row, 0)?.to_owned(), text(row, 1)?.to_owned())))
+        .collect::<Result<_, ReplicationError>>()?;
+    Ok(Some(Publication { operations, tables }))
+}
+
+/// Reads a slot; none when there is none of that name.
+///
+/// # Errors
+/// When the query fails.
+pub fn slot(
+    client: &mut Client,
+    name: &str,
+    version: u32,
+) -> Result<Option<Slot>, ReplicationError> {
+    let invalidation = match version {
+        170_000.. => "invalidation_reason",
+        160_000.. => "CASE WHEN conflicting THEN 'rows_removed' END",
+        _ => "NULL::text",
+    };
+    let rows = client.query(&format!(
+        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, {invalidation}
+         FROM pg_catalog.pg_replication_slots
+         WHERE slot_name = {}",
+        quote_literal(name)
+    ))?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let optional = |index: usize| row.get(index).cloned().flatten();
+    Ok(Some(Slot {
+        plugin: optional(0),
+        database: optional(1),
+        active_pid: optional(2).and_then(|pid| pid.parse().ok()),
+        confirmed_flush: optional(3).and_then(|lsn| lsn.parse().ok()),
+        wal_status: optional(4),
+        invalidation: optional(5),
+    }))
+}
+
+/// The end of the server's WAL: of a standby, of what it has replayed.
+///
+/// # Errors
+/// When the query fails.
+pub fn wal_end(client: &mut Client) -> Result<Lsn, ReplicationError> {
+    let rows = client.query(
+        "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                     ELSE pg_catalog.pg_current_wal_insert_lsn() END",
+    )?;
+    parsed(rows.first().ok_or(SHAPE)?, 0)
+}
+
+/// Locks tables against changes of their definition until the transaction ends.
+///
+/// # Errors
+/// When one is gone, or may not be read.
+pub fn lock_tables(client: &mut Client, tables: &[CatalogTable]) -> Result<(), ReplicationError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = tables
+        .iter()
+        .map(|t| format!("{}.{}", quote_identifier(&t.info.schema), quote_identifier(&t.info.name)))
+        .collect();
+    client.query(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")))?;
+    Ok(())
+}
+
+/// Tables that were rewritten after the transaction's snapshot: their rows are not visible in it.
+///
+/// # Errors
+/// When the query fails.
+pub fn rewritten_tables(client: &mut Client) -> Result<Vec<(String, String)>, ReplicationError> {
+    client
+        .query(
+            "SELECT n.nspname, c.relname
+             FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r'
+               AND c.relfilenode <> 0
+               AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)",
+        )?
+        .iter()
+        .map(|row| Ok((text(row, 0)?.to_owned(), text(row, 1)?.to_owned())))
+        .collect()
+}
+
+/// WAL bytes that the slot keeps the server from removing.
+///
+/// # Errors
+/// When the query fails.
+pub fn slot_lag_bytes(client: &mut Client, name: &str) -> Result<Option<u64>, ReplicationError> {
+    let rows = client.query(&format!(
+        "SELECT pg_catalog.pg_wal_lsn_diff(
+                  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                       ELSE pg_catalog.pg_current_wal_lsn() END,
+                  confirmed_flush_lsn)::bigint
+         FROM pg_catalog.pg_replication_slots
+         WHERE slot_name = {}",
+        quote_literal(name)
+    ))?;
+    Ok(rows
+        .first()
+        .and_then(|row| row.first().cloned().flatten())
+        .and_then(|bytes| bytes.parse::<i64>().ok())
+        .map(|bytes| u64::try_from(bytes).unwrap_or(0)))
+}
+
+/// Reads every ordinary and partitioned table outside the system's schemas.
+///
+/// # Errors
+/// When the query fails.
+pub fn tables(client: &mut Client) -> Result<Vec<CatalogTable>, ReplicationError> {
+    read_tables(
+        client,
+        "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'",
+    )
+}
+
+/// Reads one table by name; none when it is gone.
+///
+/// # Errors
+/// When the query fails.
+pub fn table(
+    client: &mut Client,
+    schema: &str,
+    name: &str,
+) -> Result<Option<CatalogTable>, ReplicationError> {
+    let filter =
+        format!("n.nspname = {} AND c.relname = {}", quote_literal(schema), quote_literal(name));
+    Ok(read_tables(client, &filter)?.pop())
+}
+
+/// One row a column; the key's position counts from 1, 0 outside the key. Generated columns are left out: pgoutput does not send them.
+fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, ReplicationError> {
+    let rows = client.query(&format!(
+        "SELECT n.nspname, c.relname, c.relreplident,
+                pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+                a.attname, a.atttypid, a.atttypmod, a.attnotnull,
+                pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+                coalesce(pg_catalog.array_position(k.indkey::smallint[], a.attnum), -1) + 1
+         FROM pg_catalog.pg_class c
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+              AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+         LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+         LEFT JOIN pg_catalog.pg_index k ON k.indrelid = c.oid AND k.indisprimary
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND {filter}
+         ORDER BY 1, 2, a.attnum"
+    ))?;
+    let mut tables: Vec<CatalogTable> = Vec::new();
+    let mut key: Vec<(u32, usize)> = Vec::new();
+    for row in &rows {
+        let (schema, name) = (text(row, 0)?, text(row, 1)?);
+        if tables.last().is_none_or(|t| t.info.schema != schema || t.info.name != name) {
+            close_key(&mut tables, &mut key);
+            tables.push(CatalogTable {
+                info: TableInfo {
+                    schema: schema.to_owned(),
+                    name: name.to_owned(),
+                    columns: Vec::new(),
+                    key: Vec::new(),
+                },
+                replica_identity: text(row, 2)?.chars().next().unwrap_or('d'),
+                readable: text(row, 3)? == "t",
+            });
+        }
+        let Some(table) = tables.last_mut() else { return Err(SHAPE) };
+        let position: u32 = parsed(row, 9)?;
+        if position > 0 {
+            key.push((position, table.info.columns.len()));
+        }
+        table.info.columns.push(ColumnInfo {
+            name: text(row, 4)?.to_owned(),
+            type_oid: parsed(row, 5)?,
+            type_modifier: parsed(row, 6)?,
+            not_null: text(row, 7)? == "t",
+            default: row.get(8).cloned().flatten(),
+        });
+    }
+    close_key(&mut tables, &mut key);
+    Ok(tables)
+}
+
+/// The columns of the key collected so far become the last table's, in the key's order.
+fn close_key(tables: &mut [CatalogTable], key: &mut Vec<(u32, usize)>) {
+    key.sort_unstable();
+    if let Some(table) = tables.last_mut() {
+        table.info.key = key.iter().map(|(_, column)| *column).collect();
+    }
+    key.clear();
+}
+
+/// The table as the stream announces it, with what the catalog knows of columns of the same name.
+///
+/// The catalog may be ahead of the stream: a column that it does not know any more is taken as nullable and without a default. Under the
+/// default identity the announced columns are the primary key of that moment, so the catalog's key counts only while it is made of the same.
+#[must_use]
+pub fn merge(relation: &Relation<'_>, catalog: Option<&CatalogTable>) -> TableInfo {
+    let known = |name: &str| {
+        catalog.and_then(|table| table.info.columns.iter().find(|column| column.name == name))
+    };
+    let columns: Vec<ColumnInfo> = relation
+        .columns
+        .iter()
+        .map(|column| ColumnInfo {
+            name: column.name.to_owned(),
+            type_oid: column.type_oid,
+            type_modifier: column.type_modifier,
+            not_null: known(column.name).is_some_and(|k| k.not_null),
+            default: known(column.name).and_then(|k| k.default.clone()),
+        })
+        .collect();
+    let position = |name: &str| columns.iter().position(|column| column.name == name);
+    let from_catalog: Option<Vec<usize>> = catalog.and_then(|table| {
+        table.info.key.iter().map(|&index| position(&table.info.columns[index].name)).collect()
+    });
+    let announced = || -> Vec<usize> {
+        relation
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.in_identity)
+            .map(|(index, _)| index)
+            .collect()
+    };
+    // Under the default identity the announced columns are the primary key of that moment; the catalog only knows its order.
+    let same_columns = |key: &Vec<usize>| {
+        let mut sorted = key.clone();
+        sorted.sort_unstable();
+        sorted == announced()
+    };
+    let key = match (from_catalog, relation.identity) {
+        (Some(key), Identity::Default) if same_columns(&key) => key,
+        (Some(key), Identity::Full | Identity::Nothing | Identity::Index) => key,
+        (_, Identity::Default | Identity::Index) => announced(),
+        (None, Identity::Full | Identity::Nothing) => Vec::new(),
+    };
+    TableInfo {
+        schema: if relation.namespace.is_empty() { "pg_catalog" } else { relation.namespace }
+            .to_owned(),
+        name: relation.name.to_owned(),
+        columns,
+        key,
+    }
+}
+
+fn text(row: &Row, index: usize) -> Result<&str, ReplicationError> {
+    row.get(index).and_then(Option::as_deref).ok_or(SHAPE)
+}
+
+fn parsed<T: FromStr>(row: &Row, index: usize) -> Result<T, ReplicationError> {
+    text(row, index)?.parse().map_err(|_| SHAPE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pgoutput::RelationColumn;
+
+    fn relation(identity: Identity) -> Relation<'static> {
+        let column = |name, in_identity| RelationColumn {
+            in_identity,
+            name,
+            type_oid: 23,
+            type_modifier: -1,
+        };
+        Relation {
+            oid: 1,
+            namespace: "public",
+            name: "t",
+            identity,
+            columns: vec![column("b", true), column("a", true), column("c", false)],
+        }
+    }
+
+    fn catalog(names: &[&str], key: &[usize]) -> CatalogTable {
+        let columns = names
+            .iter()
+            .map(|name| ColumnInfo {
+                name: (*name).to_owned(),
+                type_oid: 23,
+                type_modifier: -1,
+                not_null: true,
+                default: None,
+            })
+            .collect();
+        let info =
+            TableInfo { schema: "public".into(), name: "t".into(), columns, key: key.to_vec() };
+        CatalogTable { info, replica_identity: 'd', readable: true }
+    }
+
+    #[test]
+    fn the_keys_order_is_the_catalogs() {
+        let merged = merge(&relation(Identity::Full), Some(&catalog(&["a", "b", "c"], &[0, 1])));
+        assert_eq!(merged.key, [1, 0]);
+        assert!(merged.columns[0].not_null);
+    }
+
+    #[test]
+    fn a_key_that_changed_since_is_taken_from_the_stream() {
+        let merged = merge(&relation(Identity::Default), Some(&catalog(&["a", "new"], &[1])));
+        assert_eq!(merged.key, [0, 1]);
+        assert!(!merged.columns[0].not_null);
+        assert!(merge(&relation(Identity::Full), None).key.is_empty());
+    }
+}

@@ -1,0 +1,247 @@
+//! The command line, and the worker settings that it shares with the environment and a file.
+//!
+//! In come arguments, variables and a TOML file, out come the settings that do not belong to a connector. An argument wins over its
+//! variable, a variable over the file, the file over the default.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use shared::telemetry::LogFormat;
+
+/// Everything went as asked.
+pub const EXIT_OK: u8 = 0;
+/// It failed while running; the last line says why.
+pub const EXIT_FAILED: u8 = 1;
+/// The configuration must be changed.
+pub const EXIT_CONFIGURATION: u8 = 2;
+/// The slot is lost or does not fit the stored offset: an operator has to decide.
+pub const EXIT_OPERATOR: u8 = 3;
+
+/// The loopback only: whoever wants the interface seen from outside says so.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8083";
+/// Longer than a server's start, shorter than anyone waits for a wrong address.
+pub const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Kafka Connect's usual name for the topic.
+pub const DEFAULT_OFFSET_STORAGE_TOPIC: &str = "connect-offsets";
+
+/// What `--help` says first; a paragraph is one line, to be wrapped to the terminal.
+const LONG_ABOUT: &str = "\
+Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does.
+
+The connector file is the JSON that is posted to Kafka Connect for Debezium's PostgreSQL connector; \
+${env:NAME} and ${file:/path:key} in it are resolved. The state is shown as a Kafka Connect worker \
+shows it, under http://<listen>/connectors; /health and /metrics are there, too.
+
+Exit codes:
+  0  ended as asked
+  1  failed at run time; the last line says why
+  2  the configuration is wrong; one line for each problem
+  3  the replication slot is lost, or does not fit the stored offset: an operator has to decide";
+
+/// Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does
+#[derive(Debug, Parser)]
+#[command(version, long_about = LONG_ABOUT)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Capture until told to stop (SIGTERM or SIGINT drain, a second one ends at once)
+    Run(RunArgs),
+    /// Read a connector file and say everything that is wrong with it; nothing is connected to
+    Check(CheckArgs),
+    /// Ask a running reader whether it is well; exit code 0 or 1
+    Health(HealthArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The connector file
+    #[arg(long, value_name = "FILE", env = "CDC_READER_CONNECTOR")]
+    pub connector: PathBuf,
+    /// Settings of the worker.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The connector file
+    #[arg(long, value_name = "FILE", env = "CDC_READER_CONNECTOR")]
+    pub connector: PathBuf,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// The address that the reader listens on
+    #[arg(long, value_name = "HOST:PORT", env = "CDC_READER_LISTEN", default_value = DEFAULT_LISTEN)]
+    pub listen: String,
+}
+
+/// Settings of the worker, as given; see [`WorkerArgs::resolve`].
+#[derive(Debug, Default, Args)]
+pub struct WorkerArgs {
+    /// A TOML file with the settings below, in snake_case; unknown names are refused
+    #[arg(long, value_name = "FILE", env = "CDC_READER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where to serve the REST interface [default: 127.0.0.1:8083]
+    #[arg(long, value_name = "HOST:PORT", env = "CDC_READER_LISTEN")]
+    pub listen: Option<String>,
+    /// The host under which others reach that interface, shown as worker_id [default: the one listened on]
+    #[arg(long, value_name = "HOST", env = "CDC_READER_ADVERTISED_HOST_NAME")]
+    pub advertised_host_name: Option<String>,
+    /// Kafka brokers, comma separated
+    #[arg(long, value_name = "HOST:PORT,…", env = "BOOTSTRAP_SERVERS")]
+    pub bootstrap_servers: Option<String>,
+    /// The compacted topic in which Kafka Connect stores offsets [default: connect-offsets]
+    #[arg(long, value_name = "TOPIC", env = "OFFSET_STORAGE_TOPIC")]
+    pub offset_storage_topic: Option<String>,
+    /// Seconds that source and Kafka may take to answer at the start; later outages are waited out [default: 60]
+    #[arg(long, value_name = "SECONDS", env = "CDC_READER_STARTUP_TIMEOUT")]
+    pub startup_timeout: Option<u64>,
+    /// Form of the log lines: auto, json or text [default: auto]
+    #[arg(long, value_name = "FORMAT", env = "LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Settings of the worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// Where the REST interface is served.
+    pub listen: String,
+    /// The host to show in `worker_id`, if not the one listened on.
+    pub advertised_host_name: Option<String>,
+    /// Kafka brokers.
+    pub bootstrap_servers: String,
+    /// Where offsets are stored.
+    pub offset_storage_topic: String,
+    /// How long source and Kafka may take to answer at the start.
+    pub startup_timeout: Duration,
+    /// Form of the log lines.
+    pub log_format: LogFormat,
+}
+
+/// What is wrong with the worker's settings.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The file cannot be read, or says something that is not known. The message names the file and the setting.
+    #[error("cannot use the settings in {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: config::ConfigError,
+    },
+    /// A setting without a default is not given.
+    #[error("no Kafka brokers are given: set BOOTSTRAP_SERVERS or --bootstrap-servers")]
+    NoBootstrapServers,
+}
+
+/// The file's settings.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkerFile {
+    listen: Option<String>,
+    advertised_host_name: Option<String>,
+    bootstrap_servers: Option<String>,
+    offset_storage_topic: Option<String>,
+    startup_timeout: Option<u64>,
+    log_format: Option<LogFormat>,
+}
+
+impl WorkerArgs {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub fn resolve(self) -> Result<Worker, WorkerError> {
+        let file = self.config.as_deref().map_or_else(|| Ok(WorkerFile::default()), read)?;
+        let given = |value: Option<String>| value.filter(|text| !text.trim().is_empty());
+        Ok(Worker {
+            listen: given(self.listen).or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
+            advertised_host_name: given(self.advertised_host_name).or(file.advertised_host_name),
+            bootstrap_servers: given(self.bootstrap_servers)
+                .or(file.bootstrap_servers)
+                .ok_or(WorkerError::NoBootstrapServers)?,
+            offset_storage_topic: given(self.offset_storage_topic)
+                .or(file.offset_storage_topic)
+                .unwrap_or_else(|| DEFAULT_OFFSET_STORAGE_TOPIC.to_owned()),
+            startup_timeout: self
+                .startup_timeout
+                .or(file.startup_timeout)
+                .map_or(DEFAULT_STARTUP_TIMEOUT, Duration::from_secs),
+            log_format: self.log_format.or(file.log_format).unwrap_or_default(),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<WorkerFile, WorkerError> {
+    config::Config::builder()
+        .add_source(config::File::from(path).format(config::FileFormat::Toml))
+        .build()
+        .and_then(config::Config::try_deserialize)
+        .map_err(|source| WorkerError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_argument_wins_over_the_file_and_the_file_over_the_default() {
+        let file =
+            file("bootstrap_servers = \"file:1\"\nlisten = \"0.0.0.0:1\"\nlog_format = \"json\"");
+        let args = WorkerArgs {
+            config: Some(file.path().to_owned()),
+            listen: Some("127.0.0.1:2".to_owned()),
+            ..WorkerArgs::default()
+        };
+        let worker = args.resolve().unwrap();
+        assert_eq!(worker.listen, "127.0.0.1:2");
+        assert_eq!(worker.bootstrap_servers, "file:1");
+        assert_eq!(worker.log_format, LogFormat::Json);
+        assert_eq!(worker.offset_storage_topic, DEFAULT_OFFSET_STORAGE_TOPIC);
+    }
+
+    #[test]
+    fn an_unknown_setting_or_a_missing_file_is_refused_by_name() {
+        let file = file("bootstrap_server = \"x\"");
+        for path in [file.path(), Path::new("/nowhere/worker.toml")] {
+            let args = WorkerArgs { config: Some(path.to_owned()), ..WorkerArgs::default() };
+            let error = args.resolve().unwrap_err();
+            assert!(matches!(error, WorkerError::File { .. }), "{error:?}");
+            assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
+        }
+    }
+
+    #[test]
+    fn brokers_have_no_default() {
+        let empty = WorkerArgs { bootstrap_servers: Some(" ".to_owned()), ..WorkerArgs::default() };
+        assert!(matches!(empty.resolve(), Err(WorkerError::NoBootstrapServers)));
+    }
+}

@@ -1,0 +1,79 @@
+//! The listening socket and its end.
+//!
+//! In comes an address, out comes a server that answers until it is cancelled, and not for long after.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::routes;
+use super::state::ConnectState;
+
+/// How long open requests may take after the cancellation: answers are immediate, so only a client that does not read is cut off.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// What keeps the REST interface from being served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: set CDC_READER_LISTEN to a free address")]
+    Bind {
+        /// The address.
+        address: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The socket broke.
+    #[error("the REST interface ended")]
+    Serve(#[source] std::io::Error),
+}
+
+/// Listens on an address, `host:port`.
+///
+/// # Errors
+/// [`ServeError::Bind`].
+pub async fn bind(address: &str) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Bind { address: address.to_owned(), source })
+}
+
+/// Where the program says that it can be reached: the advertised host, else the one listened on, else this machine's name.
+#[must_use]
+pub fn worker_id(listening: SocketAddr, advertised: Option<&str>) -> String {
+    let port = listening.port();
+    match advertised {
+        Some(host) => format!("{host}:{port}"),
+        None if listening.ip().is_unspecified() => format!("{}:{port}", machine_name()),
+        None => listening.to_string(),
+    }
+}
+
+fn machine_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// Answers until cancelled; requests that are open then may end.
+///
+/// # Errors
+/// [`ServeError::Serve`].
+pub async fn serve(
+    listener: TcpListener,
+    state: ConnectState,
+    cancel: CancellationToken,
+) -> Result<(), ServeError> {
+    let drained = cancel.clone();
+    let server = axum::serve(listener, routes::router(state))
+        .with_graceful_shutdown(cancel.cancelled_owned());
+    tokio::select! {
+        ended = async { server.await } => ended.map_err(ServeError::Serve),
+        () = async { drained.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
+    }
+}

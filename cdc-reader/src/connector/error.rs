@@ -1,0 +1,56 @@
+//! What is wrong with a connector file.
+//!
+//! One line for each problem, naming the property and the remedy; a value is shown only as the file has it, and never when the
+//! property holds a secret.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// One thing that must be changed in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    property: String,
+    line: String,
+}
+
+impl Problem {
+    pub(crate) fn new(property: impl Into<String>, line: impl Into<String>) -> Self {
+        Self { property: property.into(), line: line.into() }
+    }
+
+    /// The property it is about.
+    #[must_use]
+    pub fn property(&self) -> &str {
+        &self.property
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+/// What keeps a connector file from being used; all of it needs a change of configuration, so retrying is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// The file cannot be read.
+    #[error("cannot read the connector file {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is not JSON. serde_json's message gives line and column and never the text.
+    #[error("the connector file is not JSON")]
+    Json(#[source] serde_json::Error),
+    /// Properties that are unknown, wrong, missing or not supported.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,99 @@
+//! Rows in COPY's text format to columns. Pure.
+//!
+//! Fields are separated by tabs, `\N` is NULL, and a backslash escapes what would be taken for a separator:
+//! <https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2>.
+
+use std::ops::Range;
+
+use crate::pgoutput::Column;
+
+/// A backslash with nothing or something unknown behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not in COPY's text format")]
+pub struct CopyTextError;
+
+/// One row, its buffers used again for the next.
+#[derive(Debug, Default)]
+pub struct RowBuffer {
+    bytes: Vec<u8>,
+    fields: Vec<Option<Range<usize>>>,
+}
+
+impl RowBuffer {
+    /// Takes a row apart; the line end is not part of it.
+    ///
+    /// # Errors
+    /// When an escape is not one that the server writes.
+    pub fn read(&mut self, row: &[u8]) -> Result<(), CopyTextError> {
+        self.bytes.clear();
+        self.fields.clear();
+        for field in row.split(|&byte| byte == b'\t') {
+            if field == b"\\N" {
+                self.fields.push(None);
+                continue;
+            }
+            let start = self.bytes.len();
+            self.unescape(field)?;
+            self.fields.push(Some(start..self.bytes.len()));
+        }
+        Ok(())
+    }
+
+    fn unescape(&mut self, field: &[u8]) -> Result<(), CopyTextError> {
+        let mut rest = field;
+        while let Some(at) = rest.iter().position(|&byte| byte == b'\\') {
+            self.bytes.extend_from_slice(&rest[..at]);
+            self.bytes.push(match rest.get(at + 1) {
+                Some(b'b') => 0x08,
+                Some(b'f') => 0x0C,
+                Some(b'n') => b'\n',
+                Some(b'r') => b'\r',
+                Some(b't') => b'\t',
+                Some(b'v') => 0x0B,
+                Some(b'\\') => b'\\',
+                _ => return Err(CopyTextError),
+            });
+            rest = &rest[at + 2..];
+        }
+        self.bytes.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// The columns.
+    pub fn columns(&self) -> impl Iterator<Item = Column<'_>> + Clone {
+        self.fields.iter().map(|field| match field {
+            None => Column::Null,
+            Some(range) => Column::Text(&self.bytes[range.clone()]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(row: &[u8], expected: &[Option<&[u8]>]) {
+        let mut buffer = RowBuffer::default();
+        buffer.read(row).unwrap();
+        let columns: Vec<_> = buffer.columns().collect();
+        let expected: Vec<_> =
+            expected.iter().map(|field| field.map_or(Column::Null, Column::Text)).collect();
+        assert_eq!(columns, expected);
+    }
+
+    #[test]
+    fn fields_nulls_and_escapes_are_told_apart() {
+        check(b"1\t\\N\t\tx", &[Some(b"1"), None, Some(b""), Some(b"x")]);
+        check(b"a\\tb\\nc\\\\d\\r\\b\\f\\v", &[Some(b"a\tb\nc\\d\r\x08\x0c\x0b")]);
+        check(b"\\\\N\t\\N", &[Some(b"\\N"), None]);
+        check(b"", &[Some(b"")]);
+    }
+
+    #[test]
+    fn escapes_that_the_server_never_writes_are_refused() {
+        for row in [&b"\\"[..], b"a\\x41", b"\\0"] {
+            assert_eq!(RowBuffer::default().read(row), Err(CopyTextError));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A column's default as Debezium reads it: by its text, which is wrong for some expressions, and consumers get what they are used to.
+//!
+//! In comes a default's expression as `pg_get_expr` prints it, out comes the JSON that stands for it, or nothing. What Debezium cannot
+//! read counts as no default. Two of its ways look like mistakes and are kept, because the bytes are its own: a literal ends at its
+//! first quotation mark, doubled or not (`'it''s'` is `it`), and of `'a' || 'b'` the first literal is taken.
+
+use super::kind::Kind;
+
+/// OIDs of `bytea`, `"char"`, `name` and `oid`: Debezium reads no default of theirs.
+const TYPES_WITHOUT_DEFAULT: [u32; 4] = [17, 18, 19, 26];
+
+/// Functions that are written without parentheses. `CURRENT_USER` and its like are not among Debezium's.
+const FUNCTIONS_WITHOUT_PARENTHESES: [&str; 5] =
+    ["CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"];
+
+/// Whether a default of such a column is read at all.
+pub(super) fn is_read(type_oid: u32, kind: Kind) -> bool {
+    // A struct cannot be a default in Kafka Connect.
+    !TYPES_WITHOUT_DEFAULT.contains(&type_oid) && kind != Kind::VariableDecimal
+}
+
+/// The JSON of a default expression; none when it is NULL or cannot be read.
+pub(super) fn literal(expression: &str, kind: Kind) -> Option<Vec<u8>> {
+    if expression.starts_with("NULL::") {
+        return None;
+    }
+    if is_function_call(expression) {
+        return Some(of_function(kind).to_vec());
+    }
+    let text = first_literal(expression).unwrap_or(expression);
+    let text = match (kind, text) {
+        (Kind::Bool, "true") => "t",
+        (Kind::Bool, "false") => "f",
+        _ => text,
+    };
+    let mut json = Vec::new();
+    kind.write(&mut json, text.as_bytes()).ok().map(|()| json)
+}
+
+/// `now()`, `nextval('s'::regclass)`, `(now() + …)`, `CURRENT_DATE`.
+fn is_function_call(expression: &str) -> bool {
+    let inner = expression.strip_prefix('(').unwrap_or(expression);
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    let rest = inner.trim_start_matches(is_name);
+    let calls = rest.len() < inner.len() && rest.starts_with('(') && rest.contains(')');
+    calls || FUNCTIONS_WITHOUT_PARENTHESES.iter().any(|name| inner.starts_with(name))
+}
+
+/// What stands for a value that a function makes.
+fn of_function(kind: Kind) -> &'static [u8] {
+    match kind {
+        Kind::Uuid => b"\"00000000-0000-0000-0000-000000000000\"",
+        Kind::Json => b"\"{}\"",
+        Kind::ZonedTimestamp => b"\"1970-01-01T00:00:00.000000Z\"",
+        other => other.fallback(),
+    }
+}
+
+/// What stands between the first two quotation marks.
+fn first_literal(expression: &str) -> Option<&str> {
+    let (_, after) = expression.split_once('\'')?;
+    after.split_once('\'').map(|(text, _)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(expression: &str, kind: Kind, expected: Option<&str>) {
+        let json = literal(expression, kind).map(|json| String::from_utf8(json).unwrap());
+        assert_eq!(json.as_deref(), expected, "{expression}");
+    }
+
+    #[test]
+    fn constants_are_read_and_functions_are_the_zero_value() {
+        check("'XX'::character varying", Kind::Text, Some("\"XX\""));
+        check("0", Kind::Integer, Some("0"));
+        check("'-1.5'::numeric", Kind::Decimal { scale: 2 }, Some("\"/2o=\""));
+        check("'-7'::integer", Kind::Integer, Some("-7"));
+        check("true", Kind::Bool, Some("true"));
+        check("NULL::character varying", Kind::Text, None);
+        check("now()", Kind::ZonedTimestamp, Some("\"1970-01-01T00:00:00.000000Z\""));
+        check("(now() + '1 day'::interval)", Kind::TimestampMicros, Some("0"));
+        check("nextval('s'::regclass)", Kind::Integer, Some("0"));
+        check("CURRENT_DATE", Kind::Date, Some("0"));
+        check("gen_random_uuid()", Kind::Uuid, Some("\"00000000-0000-0000-0000-000000000000\""));
+    }
+
+    #[test]
+    fn what_debezium_misreads_is_misread_alike() {
+        check("'it''s'::text", Kind::Text, Some("\"it\""));
+        check("('a'::text || 'b'::text)", Kind::Text, Some("\"a\""));
+        check("CURRENT_USER", Kind::Text, Some("\"CURRENT_USER\""));
+        check("(1 + 1)", Kind::Integer, None);
+        check("(CURRENT_DATE)::text", Kind::Text, Some("\"\""));
+    }
+}

@@ -1,0 +1,352 @@
+//! How a column's text becomes JSON: one kind for each form on the wire.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use shared::value::text::{write_json_fragment, write_json_string};
+use shared::value::{ValueError, decimal, double, temporal};
+
+/// The form that a column's values have on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `t` and `f` to true and false.
+    Bool,
+    /// Digits, copied.
+    Integer,
+    /// A float in Java's notation.
+    Float,
+    /// A double in Java's notation.
+    Double,
+    /// A string.
+    Text,
+    /// `org.apache.kafka.connect.data.Decimal`: base64 of the unscaled value.
+    Decimal {
+        /// Digits after the point.
+        scale: usize,
+    },
+    /// `io.debezium.data.VariableScaleDecimal`: a numeric without a declared scale.
+    VariableDecimal,
+    /// `io.debezium.time.Date`: days.
+    Date,
+    /// `io.debezium.time.Time`: milliseconds, of a time with up to 3 digits.
+    TimeMillis,
+    /// `io.debezium.time.MicroTime`: microseconds.
+    TimeMicros,
+    /// `io.debezium.time.Timestamp`: milliseconds, of a timestamp with up to 3 digits.
+    TimestampMillis,
+    /// `io.debezium.time.MicroTimestamp`: microseconds.
+    TimestampMicros,
+    /// `io.debezium.time.ZonedTimestamp`: ISO 8601 in UTC.
+    ZonedTimestamp,
+    /// `io.debezium.data.Json`: a string that holds JSON.
+    Json,
+    /// `io.debezium.data.Uuid`.
+    Uuid,
+    /// Bytes in base64.
+    Bytes,
+}
+
+/// A type that has no form on the wire yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("type with oid {0} is not supported")]
+pub struct KindError(pub u32);
+
+/// Type modifiers of varlena types count their own four-byte header.
+const VARHDRSZ: i32 = 4;
+
+/// Digits of a time or timestamp: the modifier, or 6.
+fn fraction_digits(modifier: i32) -> i32 {
+    if modifier < 0 { 6 } else { modifier }
+}
+
+/// The kind of a built-in type; oids are fixed in `src/include/catalog/pg_type.dat`.
+///
+/// # Errors
+/// When the type has no form on the wire yet.
+pub fn kind_of(type_oid: u32, modifier: i32) -> Result<Kind, KindError> {
+    Ok(match type_oid {
+        16 => Kind::Bool,
+        20 | 21 | 23 | 26 => Kind::Integer,
+        700 => Kind::Float,
+        701 => Kind::Double,
+        18 | 19 | 25 | 1042 | 1043 => Kind::Text,
+        1700 if modifier < VARHDRSZ => Kind::VariableDecimal,
+        // Precision in the upper half, scale in the lower eleven bits (numeric_typmod_scale).
+        1700 => match usize::try_from((modifier - VARHDRSZ) & 0x7FF) {
+            Ok(scale) if scale < 0x400 => Kind::Decimal { scale },
+            _ => return Err(KindError(type_oid)),
+        },
+        1082 => Kind::Date,
+        1083 if fraction_digits(modifier) <= 3 => Kind::TimeMillis,
+        1083 => Kind::TimeMicros,
+        1114 if fraction_digits(modifier) <= 3 => Kind::TimestampMillis,
+        1114 => Kind::TimestampMicros,
+        1184 => Kind::ZonedTimestamp,
+        114 | 3802 => Kind::Json,
+        2950 => Kind::Uuid,
+        17 => Kind::Bytes,
+        other => return Err(KindError(other)),
+    })
+}
+
+impl Kind {
+    /// Appends the JSON of a value that PostgreSQL printed as `text`.
+    ///
+    /// # Errors
+    /// When the text is not what the type prints, or the value has no form on the wire (an infinite date).
+    pub fn write(self, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+        match self {
+            Self::Bool => match text {
+                b"t" => out.extend_from_slice(b"true"),
+                b"f" => out.extend_from_slice(b"false"),
+                _ => return Err(ValueError("boolean")),
+            },
+            Self::Integer => {
+                let digits = text.strip_prefix(b"-").unwrap_or(text);
+                if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+                    return Err(ValueError("integer"));
+                }
+                out.extend_from_slice(text);
+            }
+            Self::Float => double::write_f32(out, parse_number(text)?),
+            Self::Double => double::write_f64(out, parse_number(text)?),
+            Self::Text | Self::Json | Self::Uuid => write_json_string(out, utf8(text)?),
+            Self::Decimal { scale } => {
+                out.push(b'"');
+                decimal::write_base64(out, utf8(text)?, scale)?;
+                out.push(b'"');
+            }
+            Self::VariableDecimal => write_variable_decimal(out, utf8(text)?)?,
+            Self::Date => write_integer(out, i64::from(temporal::parse_date(text)?)),
+            Self::TimeMillis => write_integer(out, temporal::parse_time(text)? / 1000),
+            Self::TimeMicros => write_integer(out, temporal::parse_time(text)?),
+            Self::TimestampMillis => write_integer(out, timestamp_micros(text)?.div_euclid(1000)),
+            Self::TimestampMicros => write_integer(out, timestamp_micros(text)?),
+            Self::ZonedTimestamp => {
+                out.push(b'"');
+                match text {
+                    b"infinity" | b"-infinity" => out.extend_from_slice(text),
+                    _ => temporal::write_zoned(out, temporal::parse_timestamptz(text)?),
+                }
+                out.push(b'"');
+            }
+            Self::Bytes => write_bytes(out, text)?,
+        }
+        Ok(())
+    }
+
+    /// Appends a value of a key as it stands in the header that names a row's other key.
+    ///
+    /// Kafka Connect's header converter writes another JSON than its value converter: a decimal is a number, and in a string only the
+    /// quotation mark and the backslash are escaped.
+    ///
+    /// # Errors
+    /// As [`Kind::write`].
+    pub fn write_in_header(self, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+        match self {
+            Self::Decimal { .. } => write_big_decimal(out, utf8(text)?),
+            Self::Text | Self::Json | Self::Uuid => {
+                out.push(b'"');
+                for &byte in utf8(text)?.as_bytes() {
+                    if matches!(byte, b'"' | b'\\') {
+                        out.push(b'\\');
+                    }
+                    out.push(byte);
+                }
+                out.push(b'"');
+                Ok(())
+            }
+            other => other.write(out, text),
+        }
+    }
+
+    /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the type.
+    #[must_use]
+    pub fn fallback(self) -> &'static [u8] {
+        match self {
+            Self::Bool => b"false",
+            Self::Integer
+            | Self::Date
+            | Self::TimeMillis
+            | Self::TimeMicros
+            | Self::TimestampMillis
+            | Self::TimestampMicros => b"0",
+            Self::Float | Self::Double => b"0.0",
+            Self::Text | Self::Bytes | Self::Uuid | Self::Json => b"\"\"",
+            Self::Decimal { .. } => b"\"AA==\"",
+            Self::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
+            Self::ZonedTimestamp => b"\"1970-01-01T00:00:00Z\"",
+        }
+    }
+
+    /// Appends what stands for a TOASTed value that was not sent; false when the kind cannot show one.
+    pub fn write_unavailable(self, out: &mut Vec<u8>, placeholder: &str) -> bool {
+        match self {
+            Self::Text | Self::Json => {
+                write_json_string(out, placeholder);
+                true
+            }
+            Self::Bytes => {
+                out.push(b'"');
+                push_base64(out, placeholder.as_bytes());
+                out.push(b'"');
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn utf8(text: &[u8]) -> Result<&str, ValueError> {
+    std::str::from_utf8(text).map_err(|_| ValueError("UTF-8 string"))
+}
+
+/// PostgreSQL prints `NaN`, `Infinity` and `-Infinity` as Rust reads them.
+fn parse_number<T: std::str::FromStr>(text: &[u8]) -> Result<T, ValueError> {
+    utf8(text)?.parse().map_err(|_| ValueError("floating-point number"))
+}
+
+/// Microseconds of a timestamp; of an infinite one, those of the JDBC driver's constants, which is what Debezium writes.
+fn timestamp_micros(text: &[u8]) -> Result<i64, ValueError> {
+    match text {
+        b"infinity" => Ok(9_223_372_036_825_200_000),
+        b"-infinity" => Ok(-9_223_372_036_832_400_000),
+        _ => temporal::parse_timestamp(text),
+    }
+}
+
+fn write_integer(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn write_variable_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), ValueError> {
+    // Zeros at the end carry no value, and Debezium drops them: 2.50 and 2.5 are the same event.
+    let text = match text.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
+        Some(_) => text.trim_end_matches('0'),
+        None => text,
+    };
+    let scale = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    out.extend_from_slice(b"{\"scale\":");
+    out.extend_from_slice(itoa::Buffer::new().format(scale).as_bytes());
+    out.extend_from_slice(b",\"value\":\"");
+    decimal::write_base64(out, text, scale)?;
+    out.extend_from_slice(b"\"}");
+    Ok(())
+}
+
+/// A decimal as Java's `BigDecimal.toString` prints it: plain, but in scientific notation below 10^-6.
+fn write_big_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), ValueError> {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+    {
+        return Err(ValueError("decimal"));
+    }
+    let significant = fraction.trim_start_matches('0');
+    let zeros = fraction.len() - significant.len();
+    // Zero counts as one digit.
+    let (significant, exponent) = match significant {
+        "" => ("0", fraction.len()),
+        digits => (digits, zeros + 1),
+    };
+    if whole.trim_start_matches('0').is_empty() && exponent > 6 {
+        let (first, rest) = significant.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        out.extend_from_slice(format!("{sign}{first}{point}{rest}E-{exponent}").as_bytes());
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+    Ok(())
+}
+
+/// `bytea_output = hex`: `\x` and two digits a byte.
+fn write_bytes(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+    let bytes = text
+        .strip_prefix(b"\\x")
+        .and_then(|digits| hex::decode(digits).ok())
+        .ok_or(ValueError("bytea in hex form"))?;
+    out.push(b'"');
+    push_base64(out, &bytes);
+    out.push(b'"');
+    Ok(())
+}
+
+fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_json_fragment(out, STANDARD.encode(bytes).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(kind: Kind, text: &str, expected: &str) {
+        let mut out = Vec::new();
+        kind.write(&mut out, text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn each_kind_writes_what_debezium_writes() {
+        check(Kind::Bool, "t", "true");
+        check(Kind::Integer, "-42", "-42");
+        check(Kind::Float, "0.1", "0.1");
+        check(Kind::Double, "1e-07", "1.0E-7");
+        check(Kind::Double, "NaN", "\"NaN\"");
+        check(Kind::Text, "é \"q\" \\ /", r#""é \"q\" \\ /""#);
+        check(Kind::Decimal { scale: 2 }, "-3.50", "\"/qI=\"");
+        check(Kind::VariableDecimal, "12.34", r#"{"scale":2,"value":"BNI="}"#);
+        check(Kind::VariableDecimal, "2.50", r#"{"scale":1,"value":"GQ=="}"#);
+        check(Kind::VariableDecimal, "0.000", r#"{"scale":0,"value":"AA=="}"#);
+        check(Kind::VariableDecimal, "100", r#"{"scale":0,"value":"ZA=="}"#);
+        check(Kind::Date, "2026-01-02", "20455");
+        check(Kind::TimeMillis, "10:11:12.345", "36672345");
+        check(Kind::TimestampMicros, "2026-01-02 03:04:05.123456", "1767323045123456");
+        check(Kind::ZonedTimestamp, "2026-01-02 00:04:05.1+00", "\"2026-01-02T00:04:05.100000Z\"");
+        check(Kind::ZonedTimestamp, "-infinity", "\"-infinity\"");
+        check(Kind::TimestampMicros, "infinity", "9223372036825200000");
+        check(Kind::TimestampMillis, "-infinity", "-9223372036832400");
+        check(Kind::Json, r#"{"a": [1, 2]}"#, r#""{\"a\": [1, 2]}""#);
+        check(Kind::Bytes, "\\x00ff", "\"AP8=\"");
+    }
+
+    #[test]
+    fn a_key_in_a_header_is_written_as_kafka_connects_header_converter_does() {
+        let check = |kind: Kind, text: &str, expected: &str| {
+            let mut out = Vec::new();
+            kind.write_in_header(&mut out, text.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        };
+        check(Kind::Decimal { scale: 2 }, "-1.50", "-1.50");
+        check(Kind::Decimal { scale: 6 }, "0.000001", "0.000001");
+        check(Kind::Decimal { scale: 8 }, "0.00000120", "0.00000120");
+        check(Kind::Decimal { scale: 8 }, "-0.00000012", "-1.2E-7");
+        check(Kind::Decimal { scale: 8 }, "0.00000001", "1E-8");
+        check(Kind::Decimal { scale: 8 }, "0.00000000", "0E-8");
+        check(Kind::Text, "a \"b\" \\ \n🛫", "\"a \\\"b\\\" \\\\ \n🛫\"");
+        check(Kind::Bytes, "\\x00ff", "\"AP8=\"");
+    }
+
+    #[test]
+    fn text_that_the_type_never_prints_is_refused() {
+        for (kind, text) in [
+            (Kind::Bool, "true"),
+            (Kind::Integer, "1.5"),
+            (Kind::Integer, ""),
+            (Kind::Decimal { scale: 2 }, "NaN"),
+            (Kind::Date, "infinity"),
+            (Kind::Bytes, "00ff"),
+        ] {
+            assert!(kind.write(&mut Vec::new(), text.as_bytes()).is_err(), "{kind:?} {text}");
+        }
+    }
+
+    #[test]
+    fn modifiers_choose_scale_and_unit() {
+        assert_eq!(kind_of(1700, ((10 << 16) | 2) + 4), Ok(Kind::Decimal { scale: 2 }));
+        assert_eq!(kind_of(1700, -1), Ok(Kind::VariableDecimal));
+        assert_eq!(kind_of(1083, 3), Ok(Kind::TimeMillis));
+        assert_eq!(kind_of(1114, -1), Ok(Kind::TimestampMicros));
+        assert_eq!(kind_of(600, -1), Err(KindError(600)));
+    }
+}

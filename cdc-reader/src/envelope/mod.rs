@@ -1,0 +1,16 @@
+//! A table's compiled plan: tuples to the bytes of key and value.
+//!
+//! A [`TablePlan`] is made once for each version of a table. Everything that does not change from row to row is ready as bytes: field
+//! names with their separators, what stands for NULL, the parts of the source block. A row then costs one walk over its columns.
+//! Text that PostgreSQL printed becomes JSON directly; nothing is allocated for a row.
+//!
+//! Which JSON a column becomes is its [`Kind`]; a new type or option is a new kind, nothing else changes.
+
+mod default;
+mod kind;
+mod plan;
+mod table;
+
+pub use kind::{Kind, KindError, kind_of};
+pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan, topic_name};
+pub use table::{ColumnInfo, TableInfo};

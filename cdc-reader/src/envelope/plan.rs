@@ -1,0 +1,510 @@
+//! The plan of one table, and the events that it writes.
+
+use shared::envelope::{Op, SourceInfo, SourceWriter, write_tail};
+use shared::value::ValueError;
+use shared::value::text::write_json_string;
+
+use super::default;
+use super::kind::{Kind, KindError, kind_of};
+use super::table::{ColumnInfo, TableInfo};
+use crate::pgoutput::Column;
+
+/// What a plan takes from the connector's configuration.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// `topic.prefix`.
+    pub topic_prefix: String,
+    /// Database, for the source block.
+    pub database: String,
+    /// The version that the source block shows.
+    pub version: String,
+    /// `unavailable.value.placeholder`.
+    pub unavailable_value_placeholder: String,
+    /// `value.converter.replace.null.with.default`.
+    pub replace_null_with_default: bool,
+}
+
+/// A table that cannot be captured as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// A column's type has no form on the wire yet.
+    #[error(
+        "column {column} of table {table}: {source}; leave the table out with table.exclude.list"
+    )]
+    Type {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+        /// Its type.
+        source: KindError,
+    },
+}
+
+/// A row that cannot be written. Never shows the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// A value that its type cannot print, or that has no form on the wire.
+    #[error("column {column} of table {table}: {source}")]
+    Value {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+        /// What it should be.
+        source: ValueError,
+    },
+    /// An unchanged TOASTed value in a column whose type has no placeholder.
+    #[error(
+        "column {column} of table {table}: an unchanged TOASTed value cannot be shown; set REPLICA IDENTITY FULL"
+    )]
+    Unavailable {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// A row with more or fewer columns than its relation.
+    #[error("table {table}: a row has {actual} columns, its relation {expected}")]
+    ColumnCount {
+        /// `schema.table`.
+        table: String,
+        /// In the relation.
+        expected: usize,
+        /// In the row.
+        actual: usize,
+    },
+    /// A value in binary although text was asked for.
+    #[error("column {column} of table {table}: binary value in a text stream")]
+    Binary {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// A key column without a value.
+    #[error("table {table}: key column {column} has no value")]
+    Key {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct ColumnPlan {
+    /// `{"name":` or `,"name":`.
+    field: Vec<u8>,
+    kind: Kind,
+    /// What is written for a value that was not sent.
+    unknown: Vec<u8>,
+    /// What is written for NULL.
+    null: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
+struct KeyPart {
+    column: usize,
+    field: Vec<u8>,
+}
+
+/// One of the two ways in which a kind writes a value.
+type WriteValue = fn(Kind, &mut Vec<u8>, &[u8]) -> Result<(), ValueError>;
+
+/// Writes the events of one version of one table.
+#[derive(Debug, Clone)]
+pub struct TablePlan {
+    table: TableInfo,
+    topic: String,
+    columns: Vec<ColumnPlan>,
+    key: Vec<KeyPart>,
+    source: SourceWriter,
+    placeholder: String,
+}
+
+impl TablePlan {
+    /// Compiles the plan.
+    ///
+    /// # Errors
+    /// When a column's type has no form on the wire.
+    pub fn new(table: TableInfo, options: &PlanOptions) -> Result<Self, PlanError> {
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for (index, column) in table.columns.iter().enumerate() {
+            columns.push(ColumnPlan::new(&table, index, column, options)?);
+        }
+        let key = table
+            .key
+            .iter()
+            .enumerate()
+            .map(|(position, &column)| KeyPart {
+                column,
+                field: field(position, &table.columns[column].name),
+            })
+            .collect();
+        let source = SourceWriter::new(
+            &options.version,
+            &options.topic_prefix,
+            &options.database,
+            &table.schema,
+            &table.name,
+        );
+        Ok(Self {
+            topic: topic_name(&options.topic_prefix, &table.schema, &table.name),
+            source: if options.replace_null_with_default {
+                source
+            } else {
+                source.without_default_mark()
+            },
+            placeholder: options.unavailable_value_placeholder.clone(),
+            columns,
+            key,
+            table,
+        })
+    }
+
+    /// The topic that the table's events go to.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &TableInfo {
+        &self.table
+    }
+
+    /// Whether rows have a key.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    /// Whether every key column of `row` holds a value: not so in an old tuple of another index.
+    pub fn holds_key<'a>(&self, row: impl Iterator<Item = Column<'a>> + Clone) -> bool {
+        self.has_key()
+            && self
+                .key
+                .iter()
+                .all(|part| matches!(row.clone().nth(part.column), Some(Column::Text(_))))
+    }
+
+    /// Appends the key of `row`; nothing when the table has none.
+    ///
+    /// # Errors
+    /// When a key column has no value, or one that its type cannot print.
+    pub fn write_key<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        row: impl Iterator<Item = Column<'a>> + Clone,
+    ) -> Result<(), RowError> {
+        self.write_key_as(out, row, Kind::write)
+    }
+
+    /// Appends the key of `row` as the header of a row with another key names it.
+    ///
+    /// # Errors
+    /// As [`TablePlan::write_key`].
+    pub fn write_key_in_header<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        row: impl Iterator<Item = Column<'a>> + Clone,
+    ) -> Result<(), RowError> {
+        self.write_key_as(out, row, Kind::write_in_header)
+    }
+
+    fn write_key_as<'a>(
+        &self,
+        out: &mut Vec<u8>,
+        row: impl Iterator<Item = Column<'a>> + Clone,
+        write: WriteValue,
+    ) -> Result<(), RowError> {
+        for part in &self.key {
+            out.extend_from_slice(&part.field);
+            let Some(Column::Text(text)) = row.clone().nth(part.column) else {
+                return Err(RowError::Key {
+                    table: self.table.display(),
+                    column: self.table.columns[part.column].name.clone(),
+                });
+            };
+            write(self.columns[part.column].kind, out, text)
+                .map_err(|source| self.value_error(part.column, source))?;
+        }
+        if self.has_key() {
+            out.push(b'}');
+        }
+        Ok(())
+    }
+
+    /// Appends an event's value. `before` and `after` are rows of this version of the table; an unchanged TOASTed value of `after` is
+    /// taken from `before` where it has one.
+    ///
+    /// # Errors
+    /// See [`RowError`].
+    pub fn write_value<'a, R>(
+        &self,
+        out: &mut Vec<u8>,
+        change: &Change<R>,
+        source: &SourceInfo,
+        now_ns: i64,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = Column<'a>> + Clone,
+    {
+        out.extend_from_slice(b"{\"before\":");
+        match &change.before {
+            Some(row) if change.op != Op::Create => {
+                self.write_row(out, row.clone(), None::<R>, Image::Before)?;
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"after\":");
+        match &change.after {
+            Some(row) => self.write_row(out, row.clone(), change.before.clone(), Image::After)?,
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"source\":");
+        self.source.write(out, source);
+        write_tail(out, change.op, now_ns);
+        Ok(())
+    }
+
+    fn write_row<'a, R>(
+        &self,
+        out: &mut Vec<u8>,
+        row: R,
+        mut old: Option<R>,
+        image: Image,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = Column<'a>> + Clone,
+    {
+        let mut count = 0;
+        for (index, column) in row.enumerate() {
+            count = index + 1;
+            let Some(plan) = self.columns.get(index) else { continue };
+            let old_value = old.as_mut().and_then(Iterator::next);
+            out.extend_from_slice(&plan.field);
+            match (column, old_value) {
+                (Column::Text(text), _) | (Column::UnchangedToast, Some(Column::Text(text))) => {
+                    plan.kind.write(out, text).map_err(|e| self.value_error(index, e))?;
+                }
+                (Column::Null, _) => out.extend_from_slice(match image {
+                    Image::Before => &plan.unknown,
+                    Image::After => &plan.null,
+                }),
+                (Column::UnchangedToast, _) => {
+                    if !plan.kind.write_unavailable(out, &self.placeholder) {
+                        let (table, column) = self.name_column(index);
+                        return Err(RowError::Unavailable { table, column });
+                    }
+                }
+                (Column::Binary(_), _) => {
+                    let (table, column) = self.name_column(index);
+                    return Err(RowError::Binary { table, column });
+                }
+            }
+        }
+        if count != self.columns.len() {
+            return Err(RowError::ColumnCount {
+                table: self.table.display(),
+                expected: self.columns.len(),
+                actual: count,
+            });
+        }
+        out.extend_from_slice(if count == 0 { b"{}" } else { b"}" });
+        Ok(())
+    }
+
+    fn name_column(&self, index: usize) -> (String, String) {
+        (self.table.display(), self.table.columns[index].name.clone())
+    }
+
+    fn value_error(&self, index: usize, source: ValueError) -> RowError {
+        let (table, column) = self.name_column(index);
+        RowError::Value { table, column, source }
+    }
+}
+
+/// Which of an event's two rows: before a change NULL may mean "not sent", and then stands for the type's fallback in a NOT NULL column.
+/// After it NULL is NULL, also where the catalog, which may be ahead of the stream, says NOT NULL by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Image {
+    Before,
+    After,
+}
+
+/// What happened to a row.
+#[derive(Debug, Clone)]
+pub struct Change<R> {
+    /// The operation.
+    pub op: Op,
+    /// The row before, as far as known; a create does not show it, but its unchanged values are taken from there: a moved key's.
+    pub before: Option<R>,
+    /// The row after.
+    pub after: Option<R>,
+}
+
+impl ColumnPlan {
+    fn new(
+        table: &TableInfo,
+        index: usize,
+        column: &ColumnInfo,
+        options: &PlanOptions,
+    ) -> Result<Self, PlanError> {
+        let kind = kind_of(column.type_oid, column.type_modifier).map_err(|source| {
+            PlanError::Type { table: table.display(), column: column.name.clone(), source }
+        })?;
+        let default = column
+            .default
+            .as_deref()
+            .filter(|_| default::is_read(column.type_oid, kind))
+            .and_then(|expression| default::literal(expression, kind));
+        let null = match &default {
+            Some(default) if options.replace_null_with_default => default.clone(),
+            _ => b"null".to_vec(),
+        };
+        let unknown = if column.not_null || table.key.contains(&index) {
+            default.unwrap_or_else(|| kind.fallback().to_vec())
+        } else {
+            null.clone()
+        };
+        Ok(Self { field: field(index, &column.name), kind, unknown, null })
+    }
+}
+
+fn field(position: usize, name: &str) -> Vec<u8> {
+    let mut bytes = vec![if position == 0 { b'{' } else { b',' }];
+    write_json_string(&mut bytes, name);
+    bytes.push(b':');
+    bytes
+}
+
+/// `<prefix>.<schema>.<table>`; what Kafka does not allow in a name becomes an underscore, as in Debezium's `SchemaTopicNamingStrategy`.
+#[must_use]
+pub fn topic_name(prefix: &str, schema: &str, table: &str) -> String {
+    format!("{prefix}.{schema}.{table}")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::envelope::SnapshotMark;
+    use shared::position::Lsn;
+
+    use super::*;
+
+    fn column(name: &str, type_oid: u32, modifier: i32) -> ColumnInfo {
+        ColumnInfo {
+            name: name.to_owned(),
+            type_oid,
+            type_modifier: modifier,
+            not_null: false,
+            default: None,
+        }
+    }
+
+    fn plan(replace_null_with_default: bool) -> TablePlan {
+        let mut code = column("code", 1043, 10);
+        code.not_null = true;
+        code.default = Some("'XX'::character varying".to_owned());
+        let mut tz = column("tz", 1184, -1);
+        tz.default = Some("now()".to_owned());
+        let table = TableInfo {
+            schema: "public".to_owned(),
+            name: "flights".to_owned(),
+            columns: vec![column("id", 23, -1), code, column("note", 25, -1), tz],
+            key: vec![0],
+        };
+        let options = PlanOptions {
+            topic_prefix: "obs".to_owned(),
+            database: "obs".to_owned(),
+            version: "3.6.0.Final".to_owned(),
+            unavailable_value_placeholder: "__debezium_unavailable_value".to_owned(),
+            replace_null_with_default,
+        };
+        TablePlan::new(table, &options).unwrap()
+    }
+
+    const INFO: SourceInfo = SourceInfo {
+        ts_us: 1,
+        snapshot: SnapshotMark::Streaming,
+        tx_id: 1,
+        lsn: Lsn(1),
+        last_commit: None,
+    };
+
+    #[track_caller]
+    fn check(
+        plan: &TablePlan,
+        before: Option<&[Column<'_>]>,
+        after: Option<&[Column<'_>]>,
+        expected: &str,
+    ) {
+        let mut out = Vec::new();
+        let change = Change {
+            op: Op::Update,
+            before: before.map(|row| row.iter().copied()),
+            after: after.map(|row| row.iter().copied()),
+        };
+        plan.write_value(&mut out, &change, &INFO, 0).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with(expected), "{text}");
+    }
+
+    #[test]
+    fn null_unchanged_and_key_only_are_three_things() {
+        let id = Column::Text(b"1");
+        let code = Column::Text(b"A");
+        check(
+            &plan(false),
+            None,
+            Some(&[id, code, Column::UnchangedToast, Column::Null]),
+            r#"{"before":null,"after":{"id":1,"code":"A","note":"__debezium_unavailable_value","tz":null},"source":"#,
+        );
+        check(
+            &plan(false),
+            Some(&[id, code, Column::Text(b"long"), Column::Null]),
+            Some(&[id, code, Column::UnchangedToast, Column::Null]),
+            r#"{"before":{"id":1,"code":"A","note":"long","tz":null},"after":{"id":1,"code":"A","note":"long","tz":null},"#,
+        );
+        check(
+            &plan(true),
+            Some(&[id, Column::Null, Column::Null, Column::Null]),
+            None,
+            r#"{"before":{"id":1,"code":"XX","note":null,"tz":"1970-01-01T00:00:00.000000Z"},"after":null,"#,
+        );
+    }
+
+    #[test]
+    fn the_key_is_the_key_columns_alone() {
+        let mut key = Vec::new();
+        let row = [Column::Text(b"7"), Column::Null, Column::Null, Column::Null];
+        plan(false).write_key(&mut key, row.iter().copied()).unwrap();
+        assert_eq!(key, br#"{"id":7}"#);
+        let row = [Column::Null];
+        assert!(!plan(false).holds_key(row.iter().copied()));
+        assert!(matches!(
+            plan(false).write_key(&mut key, row.iter().copied()),
+            Err(RowError::Key { .. })
+        ));
+    }
+
+    #[test]
+    fn rows_of_another_shape_are_refused() {
+        for count in [0, 3, 5] {
+            let row = vec![Column::Null; count];
+            let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
+            let error = plan(false).write_value(&mut Vec::new(), &change, &INFO, 0).unwrap_err();
+            assert!(matches!(error, RowError::ColumnCount { expected: 4, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn topics_hold_only_what_kafka_allows() {
+        assert_eq!(topic_name("airline", "public", "flüge x"), "airline.public.fl_ge_x");
+    }
+}

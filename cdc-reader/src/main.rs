@@ -1,0 +1,144 @@
+//! Parses, loads, waits for a signal, and returns an exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cdc_reader::cli::{Cli, Command, EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, RunArgs};
+use cdc_reader::connect::{self, ConnectState, Identity};
+use cdc_reader::connector;
+use cdc_reader::metrics::Metrics;
+use cdc_reader::observe::Observer;
+use cdc_reader::pipeline::{self, Context};
+use clap::Parser;
+use shared::{shutdown, telemetry};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("cannot start: {error}");
+                return ExitCode::from(EXIT_FAILED);
+            }
+        };
+    let code = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run(args).await,
+            Command::Check(args) => check(&args.connector),
+            Command::Health(args) => match connect::check(&args.listen).await {
+                Ok(()) => EXIT_OK,
+                Err(error) => {
+                    eprintln!("{error}");
+                    EXIT_FAILED
+                }
+            },
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ExitCode::from(code)
+}
+
+fn check(path: &std::path::Path) -> u8 {
+    match connector::load(path) {
+        Ok(connector) => {
+            for warning in &connector.warnings {
+                eprintln!("warning: {warning}");
+            }
+            EXIT_OK
+        }
+        Err(error) => {
+            eprintln!("{:#}", anyhow::Error::new(error));
+            EXIT_CONFIGURATION
+        }
+    }
+}
+
+async fn run(args: RunArgs) -> u8 {
+    let started = match start(args).await {
+        Ok(started) => started,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return EXIT_CONFIGURATION;
+        }
+    };
+    match work(started).await {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            EXIT_FAILED
+        }
+    }
+}
+
+/// Everything that the configuration decides, ready to work.
+struct Started {
+    context: Context,
+    server: tokio::task::JoinHandle<Result<(), connect::ServeError>>,
+    cancel: tokio_util::sync::CancellationToken,
+}
+
+async fn start(args: RunArgs) -> anyhow::Result<Started> {
+    let worker = args.worker.resolve()?;
+    let connector = connector::load(&args.connector)?;
+    telemetry::init(worker.log_format);
+    for warning in &connector.warnings {
+        tracing::warn!("{warning}");
+    }
+    let cancel = shutdown::on_signals()?;
+    let listener = connect::bind(&worker.listen).await?;
+    let metrics = Metrics::new(&connector.settings.topic_prefix);
+    let state = ConnectState::new(
+        Identity {
+            name: connector.name.clone(),
+            config: connector.shown(),
+            version: connector.settings.version.clone(),
+            topic_prefix: connector.settings.topic_prefix.clone(),
+            worker_id: connect::worker_id(
+                listener.local_addr()?,
+                worker.advertised_host_name.as_deref(),
+            ),
+        },
+        metrics.clone(),
+    );
+    tracing::info!(listen = %listener.local_addr()?, connector = connector.name, "started");
+    let server = tokio::spawn(connect::serve(listener, state.clone(), cancel.clone()));
+    let context = Context {
+        connector,
+        bootstrap_servers: worker.bootstrap_servers,
+        offset_topic: worker.offset_storage_topic,
+        startup_timeout: worker.startup_timeout,
+        cancel: cancel.clone(),
+        observer: Observer::new(metrics, state),
+        run_id: uuid::Uuid::now_v7().to_string(),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    Ok(Started { context, server, cancel })
+}
+
+async fn work(started: Started) -> anyhow::Result<u8> {
+    let Started { context, server, cancel } = started;
+    // The hot path is a thread of its own: nothing of it may wait for another task.
+    let outcome = tokio::task::spawn_blocking(move || {
+        let result = pipeline::run(&context);
+        if let Err(error) = &result {
+            context.observer.failed(&error.chain());
+        }
+        result
+    })
+    .await?;
+    cancel.cancel();
+    server.await??;
+    Ok(match outcome {
+        Ok(()) => {
+            tracing::info!("stopped in order");
+            EXIT_OK
+        }
+        Err(error) => {
+            for line in error.chain().lines() {
+                tracing::error!("{line}");
+            }
+            error.exit_code()
+        }
+    })
+}

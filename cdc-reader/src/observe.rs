@@ -1,0 +1,188 @@
+//! What the pipeline tells the outside: metrics, and the status that the REST interface shows.
+//!
+//! The hot path keeps plain numbers and hands over a [`Sample`] now and then; here they become metrics.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use shared::position::Lsn;
+
+use crate::connect::{ConnectState, ConnectorState};
+use crate::metrics::{Metrics, Peer};
+use crate::publish::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+
+/// Events since the sample before.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    /// Inserts, and the create of a moved key.
+    pub creates: u64,
+    /// Updates.
+    pub updates: u64,
+    /// Deletes.
+    pub deletes: u64,
+    /// Truncates.
+    pub truncates: u64,
+    /// Rows read by a snapshot.
+    pub reads: u64,
+    /// Changes that are not captured.
+    pub filtered: u64,
+}
+
+/// Where the stream stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// Events since the last sample.
+    pub counts: Counts,
+    /// Commits since the last sample.
+    pub commits: u64,
+    /// Everything before has been read.
+    pub received: Lsn,
+    /// Everything before is durable in Kafka.
+    pub confirmed: Lsn,
+    /// Records that wait for Kafka.
+    pub in_flight: u64,
+    /// Bytes of their keys and values.
+    pub in_flight_bytes: u64,
+    /// Transactions that wait for Kafka.
+    pub ledger_waiting: usize,
+    /// How old the last commit was when it was read, in milliseconds; none when there was none since the last sample.
+    pub behind_ms: Option<i64>,
+}
+
+/// The pipeline's way out.
+#[derive(Debug)]
+pub struct Observer {
+    metrics: Metrics,
+    state: ConnectState,
+    snapshot_start: Mutex<Option<Instant>>,
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl Observer {
+    /// An observer that reports to these.
+    #[must_use]
+    pub fn new(metrics: Metrics, state: ConnectState) -> Self {
+        metrics.queue.set_capacity(QUEUE_MESSAGES_MAX, QUEUE_BYTES_MAX);
+        Self { metrics, state, snapshot_start: Mutex::new(None) }
+    }
+
+    /// Topics that are written to.
+    pub fn topics(&self, names: &[String]) {
+        for name in names {
+            self.state.note_topic(name);
+        }
+    }
+
+    /// The offset that was stored last.
+    pub fn offset(&self, value: &[u8]) {
+        if let Ok(offset) = serde_json::from_slice(value) {
+            self.state.set_offset(offset);
+        }
+    }
+
+    /// The cluster that answered.
+    pub fn kafka_cluster(&self, id: &str) {
+        self.state.set_kafka_cluster_id(id);
+    }
+
+    /// Source and Kafka have answered.
+    pub fn running(&self) {
+        self.state.set(ConnectorState::Running);
+    }
+
+    /// A session ended and another one follows; `cause` is the log's business.
+    pub fn restarting(&self, peer: Peer) {
+        self.state.set_task(ConnectorState::Restarting);
+        self.metrics.reconnects_to(peer).inc();
+    }
+
+    /// It has ended for good.
+    pub fn failed(&self, trace: &str) {
+        self.state.set_task(ConnectorState::Failed { trace: trace.to_owned() });
+    }
+
+    /// Whether the replication connection stands.
+    pub fn streaming(&self, connected: bool) {
+        self.metrics.streaming.connected.set(i64::from(connected));
+    }
+
+    /// A transaction became durable this long after its commit.
+    pub fn published(&self, age_us: i64) {
+        let micros = u32::try_from(age_us.max(0)).unwrap_or(u32::MAX);
+        self.metrics.publish_latency_seconds.observe(f64::from(micros) / 1e6);
+    }
+
+    /// WAL that the slot holds back.
+    pub fn slot_lag(&self, bytes: u64) {
+        self.metrics.slot_lag_bytes.set(signed(bytes));
+    }
+
+    /// Takes a sample over.
+    pub fn sample(&self, sample: &Sample) {
+        let counts = &sample.counts;
+        let events = &self.metrics.streaming_events;
+        let seen = counts.creates + counts.updates + counts.deletes + counts.truncates;
+        events.seen.inc_by(signed(seen));
+        events.creates.inc_by(signed(counts.creates));
+        events.updates.inc_by(signed(counts.updates));
+        events.deletes.inc_by(signed(counts.deletes));
+        events.filtered.inc_by(signed(counts.filtered));
+        if seen > 0 {
+            events.note_event();
+        }
+        self.metrics.streaming.committed_transactions.inc_by(signed(sample.commits));
+        if let Some(behind) = sample.behind_ms {
+            self.metrics.streaming.milliseconds_behind_source.set(behind.max(0));
+        }
+        self.metrics.received_lsn_bytes.set(sample.received.as_i64());
+        self.metrics.confirmed_flush_lsn_bytes.set(sample.confirmed.as_i64());
+        self.metrics.queue.set_waiting(
+            usize::try_from(sample.in_flight).unwrap_or(usize::MAX),
+            sample.in_flight_bytes,
+        );
+        self.metrics
+            .ledger_transactions
+            .set(i64::try_from(sample.ledger_waiting).unwrap_or(i64::MAX));
+    }
+
+    /// A snapshot of so many tables begins.
+    pub fn snapshot_started(&self, tables: usize) {
+        let count = i64::try_from(tables).unwrap_or(i64::MAX);
+        *self.snapshot_start.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let snapshot = &self.metrics.snapshot;
+        snapshot.running.set(1);
+        snapshot.completed.set(0);
+        snapshot.aborted.set(0);
+        snapshot.tables.set(count);
+        snapshot.tables_remaining.set(count);
+    }
+
+    /// A table is done.
+    pub fn snapshot_table_done(&self, table: &str, rows: u64, tables_left: usize) {
+        self.metrics.snapshot.rows_scanned(table).set(signed(rows));
+        self.metrics.snapshot_events.seen.inc_by(signed(rows));
+        self.metrics.snapshot_events.note_event();
+        self.metrics.snapshot.tables_remaining.set(i64::try_from(tables_left).unwrap_or(i64::MAX));
+    }
+
+    /// The snapshot ended, complete or not.
+    pub fn snapshot_ended(&self, complete: bool) {
+        let snapshot = &self.metrics.snapshot;
+        snapshot.running.set(0);
+        snapshot.completed.set(i64::from(complete));
+        snapshot.aborted.set(i64::from(!complete));
+        let start = *self.snapshot_start.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start) = start {
+            snapshot.note_duration_since(start);
+        }
+    }
+
+    /// No snapshot was needed.
+    pub fn snapshot_skipped(&self) {
+        self.metrics.snapshot.skipped.set(1);
+    }
+}

@@ -1,0 +1,290 @@
+//! Positions in Kafka Connect's own offset topic, in its own form, so that real Debezium can take over and be taken over from.
+//!
+//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. What is written has the keys that Debezium 3.6 writes after a commit;
+//! what is read may be any offset of Debezium's: in the middle of a transaction, of a snapshot, or a commit.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use rdkafka::Message as _;
+use rdkafka::Offset;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use serde_json::{Value, json};
+use shared::position::Lsn;
+
+use crate::publish::{Position, QuietContext};
+
+/// Kafka Connect's own default for `offset.storage.partitions`.
+pub const OFFSET_PARTITIONS: i32 = 25;
+
+/// Reading a compacted topic of offsets takes milliseconds; a broker that comes up needs longer.
+const READ_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What keeps stored offsets from being read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OffsetError {
+    /// Kafka does not answer as it should.
+    #[error("cannot read offsets from topic {topic}: {reason}")]
+    Read {
+        /// The topic.
+        topic: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Somebody wrote what is no offset.
+    #[error(
+        "the stored offset of connector {connector} in topic {topic} is not one of Debezium's PostgreSQL connector: {problem}"
+    )]
+    Malformed {
+        /// The topic.
+        topic: String,
+        /// The connector.
+        connector: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// Where a connector stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredOffset {
+    /// Nothing is stored, or a snapshot that was not finished.
+    None,
+    /// Everything that committed before this position has been published.
+    Resume(Lsn),
+}
+
+/// One connector's place in the offset topic.
+#[derive(Debug, Clone)]
+pub struct OffsetStore {
+    bootstrap_servers: String,
+    topic: String,
+    connector: String,
+    server: String,
+}
+
+impl OffsetStore {
+    /// The place of connector `connector` with topic prefix `server`.
+    #[must_use]
+    pub fn new(bootstrap_servers: &str, topic: &str, connector: &str, server: &str) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            topic: topic.to_owned(),
+            connector: connector.to_owned(),
+            server: server.to_owned(),
+        }
+    }
+
+    /// The topic.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The record's key.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        json!([self.connector, { "server": self.server }]).to_string().into_bytes()
+    }
+
+    /// The record's value after the commit at `position`.
+    #[must_use]
+    pub fn value(position: &Position) -> Vec<u8> {
+        let lsn = position.end_lsn.0;
+        json!({
+            "lsn_proc": lsn,
+            "messageType": "COMMIT",
+            "lsn_commit": lsn,
+            "lsn": lsn,
+            "txId": position.tx_id,
+            "ts_usec": position.commit_ts_us,
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    /// Reads the topic to its end and returns the last offset of this connector.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time, or the stored value is no offset.
+    pub fn load(&self) -> Result<StoredOffset, OffsetError> {
+        let consumer: BaseConsumer<Quiet> = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", "cdc-reader-offsets")
+            .set("group.id", "cdc-reader-offsets")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            // Most of the topic's partitions are empty: waiting for more than is there would be the whole start.
+            .set("fetch.wait.max.ms", "10")
+            .create_with_context(Quiet)
+            .map_err(|error| self.read_error(&error.to_string()))?;
+        let mut unfinished = self.assign_all(&consumer)?;
+        let key: Value = json!([self.connector, { "server": self.server }]);
+        let mut last = None;
+        let mut newest = None;
+        let started = Instant::now();
+        while !unfinished.is_empty() {
+            if started.elapsed() > READ_DEADLINE {
+                return Err(self.read_error("the end of the topic was not reached in time"));
+            }
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    unfinished.remove(&partition);
+                }
+                Some(Err(error)) if transient(&error) => {}
+                Some(Err(error)) => return Err(self.read_error(&error.to_string())),
+                Some(Ok(message)) => {
+                    let ours = message
+                        .key()
+                        .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
+                        .is_some_and(|other| other == key);
+                    // Records of one key stand in one partition, unless somebody wrote one with another partitioner: the newest counts.
+                    let written = message.timestamp().to_millis();
+                    if ours && written >= newest {
+                        newest = written;
+                        last = Some(message.payload().map(<[u8]>::to_vec));
+                    }
+                }
+            }
+        }
+        match last.flatten() {
+            None => Ok(StoredOffset::None),
+            Some(bytes) => parse(&bytes).map_err(|problem| OffsetError::Malformed {
+                topic: self.topic.clone(),
+                connector: self.connector.clone(),
+                problem,
+            }),
+        }
+    }
+
+    fn assign_all(&self, consumer: &BaseConsumer<Quiet>) -> Result<HashSet<i32>, OffsetError> {
+        let metadata = consumer
+            .fetch_metadata(Some(&self.topic), READ_DEADLINE)
+            .map_err(|error| self.read_error(&error.to_string()))?;
+        let mut list = TopicPartitionList::new();
+        let mut partitions = HashSet::new();
+        for topic in metadata.topics() {
+            for partition in topic.partitions() {
+                list.add_partition_offset(&self.topic, partition.id(), Offset::Beginning)
+                    .map_err(|error| self.read_error(&error.to_string()))?;
+                partitions.insert(partition.id());
+            }
+        }
+        if partitions.is_empty() {
+            return Err(self.read_error("the topic has no partitions yet"));
+        }
+        consumer.assign(&list).map_err(|error| self.read_error(&error.to_string()))?;
+        Ok(partitions)
+    }
+
+    fn read_error(&self, reason: &str) -> OffsetError {
+        OffsetError::Read { topic: self.topic.clone(), reason: reason.to_owned() }
+    }
+}
+
+fn transient(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+        )
+    )
+}
+
+/// The position that an offset stands for.
+///
+/// `lsn_commit` is the end of the last commit seen. An offset without one was written inside the first transaction after a snapshot or a
+/// new slot: every transaction that committed before the row at `lsn` was written has been delivered, so starting at `lsn` is safe; the
+/// open transaction comes again as a whole.
+fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|_| "not JSON")?;
+    let map = match value {
+        Value::Null => return Ok(StoredOffset::None),
+        Value::Object(map) => map,
+        _ => return Err("not a map"),
+    };
+    let truth = |name: &str| map.get(name).and_then(Value::as_bool);
+    let in_snapshot = map.get("snapshot").is_some_and(|mark| !mark.is_null() && mark != false);
+    let finished = truth("snapshot_completed").or_else(|| truth("last_snapshot_record"));
+    if in_snapshot && finished != Some(true) {
+        return Ok(StoredOffset::None);
+    }
+    let lsn = |name: &str| map.get(name).and_then(Value::as_u64).filter(|&lsn| lsn > 0).map(Lsn);
+    lsn("lsn_commit").or_else(|| lsn("lsn")).map(StoredOffset::Resume).ok_or("it has no lsn")
+}
+
+/// A consumer that says nothing by itself.
+struct Quiet;
+
+impl rdkafka::ClientContext for Quiet {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        QuietContext.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        QuietContext.error(error, reason);
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Quiet {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_have_kafka_connects_form() {
+        let store = OffsetStore::new("k:9092", "connect-offsets", "obs", "obs");
+        assert_eq!(store.key(), br#"["obs",{"server":"obs"}]"#);
+        let position = Position {
+            end_lsn: Lsn(1_467_071_720),
+            tx_id: Some(25_566),
+            commit_ts_us: 1_795_228_672_325_479,
+        };
+        assert_eq!(
+            String::from_utf8(OffsetStore::value(&position)).unwrap(),
+            r#"{"lsn_proc":1467071720,"messageType":"COMMIT","lsn_commit":1467071720,"lsn":1467071720,"txId":25566,"ts_usec":1795228672325479}"#
+        );
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<StoredOffset, &'static str>) {
+        assert_eq!(parse(text.as_bytes()), expected, "{text}");
+    }
+
+    #[test]
+    fn debeziums_offsets_are_understood_wherever_they_were_written() {
+        check(
+            r#"{"lsn_proc":9,"messageType":"COMMIT","lsn_commit":9,"lsn":9,"txId":1,"ts_usec":1}"#,
+            Ok(StoredOffset::Resume(Lsn(9))),
+        );
+        // Inside a transaction: the row's LSN is further on than what is complete.
+        check(
+            r#"{"lsn_proc":20,"messageType":"INSERT","lsn_commit":9,"lsn":20,"txId":1,"ts_usec":1}"#,
+            Ok(StoredOffset::Resume(Lsn(9))),
+        );
+        check(r#"{"lsn":20,"txId":1,"ts_usec":1}"#, Ok(StoredOffset::Resume(Lsn(20))));
+        check(
+            r#"{"snapshot":"INITIAL","snapshot_completed":true,"lsn":20}"#,
+            Ok(StoredOffset::Resume(Lsn(20))),
+        );
+        check(r#"{"snapshot":true,"last_snapshot_record":false,"lsn":20}"#, Ok(StoredOffset::None));
+        check("null", Ok(StoredOffset::None));
+    }
+
+    #[test]
+    fn what_is_no_offset_is_refused() {
+        check("x", Err("not JSON"));
+        check("[]", Err("not a map"));
+        check("{}", Err("it has no lsn"));
+        check(r#"{"lsn":"x"}"#, Err("it has no lsn"));
+    }
+}

@@ -1,0 +1,299 @@
+//! Changes to records: which events a change becomes, in which order, with which headers.
+//!
+//! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change came from is
+//! given back, so that a full producer queue can be waited out while the connection is kept alive.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use shared::envelope::{Op, SourceInfo};
+
+use super::PipelineError;
+use crate::connector::Settings;
+use crate::envelope::{Change, RowError, TablePlan};
+use crate::observe::Counts;
+use crate::pgoutput::{Columns, OldTuple, Tuple};
+use crate::publish::{PublishError, Publisher, Record, RecordHeaders};
+
+/// An arena that grew for one large row is given back once it is larger than this.
+const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// What is emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Every captured change.
+    All,
+    /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken back.
+    Retractions,
+}
+
+#[derive(Debug)]
+struct Pending {
+    topic: Arc<str>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    header: Option<(&'static str, Range<usize>)>,
+}
+
+/// Encodes changes and holds the records until they are sent.
+pub(super) struct Emitter {
+    arena: Vec<u8>,
+    pending: Vec<Pending>,
+    sent: usize,
+    tombstones: bool,
+    skip_creates: bool,
+    skip_updates: bool,
+    skip_deletes: bool,
+    skip_truncates: bool,
+    scope: Scope,
+    pub(super) counts: Counts,
+}
+
+/// Where a change comes from, and when its event is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) source: SourceInfo,
+    /// Nanoseconds since the epoch.
+    pub(super) now_ns: i64,
+}
+
+/// A table's plan and the topic's name, shared with the records that wait.
+pub(super) struct Capture {
+    pub(super) plan: TablePlan,
+    pub(super) topic: Arc<str>,
+}
+
+impl Emitter {
+    pub(super) fn new(settings: &Settings, scope: Scope) -> Self {
+        let skipped = settings.skipped_operations;
+        Self {
+            arena: Vec::new(),
+            pending: Vec::new(),
+            sent: 0,
+            tombstones: settings.tombstones_on_delete,
+            skip_creates: skipped.creates || scope == Scope::Retractions,
+            skip_updates: skipped.updates || scope == Scope::Retractions,
+            skip_deletes: skipped.deletes,
+            skip_truncates: skipped.truncates,
+            scope,
+            counts: Counts::default(),
+        }
+    }
+
+    /// A snapshot's row.
+    pub(super) fn read<'a, R>(
+        &mut self,
+        capture: &Capture,
+        row: &R,
+        stamp: &Stamp,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
+    {
+        self.counts.reads += 1;
+        let key = self.encode_key(capture, row)?;
+        let change = Change { op: Op::Read, before: None, after: Some(row.clone()) };
+        self.encode(capture, key, &change, stamp, None)
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        capture: &Capture,
+        new: &Tuple<'_>,
+        stamp: &Stamp,
+    ) -> Result<(), RowError> {
+        if self.skip_creates {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
+        self.counts.creates += 1;
+        let key = self.encode_key(capture, &new.columns())?;
+        let change = Change { op: Op::Create, before: None, after: Some(new.columns()) };
+        self.encode(capture, key, &change, stamp, None)
+    }
+
+    /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new one, each naming
+    /// the other key in a header.
+    pub(super) fn update(
+        &mut self,
+        capture: &Capture,
+        old: Option<OldTuple<'_>>,
+        new: &Tuple<'_>,
+        stamp: &Stamp,
+    ) -> Result<(), RowError> {
+        let before = old.map(|old| match old {
+            OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
+        });
+        let key_before = match &before {
+            Some(row) if capture.plan.holds_key(row.clone()) => self.encode_key(capture, row)?,
+            _ => None,
+        };
+        let key_after = self.encode_key(capture, &new.columns())?;
+        let moved = match (&key_before, &key_after) {
+            (Some(old), Some(new)) => self.arena[old.clone()] != self.arena[new.clone()],
+            _ => false,
+        };
+        if moved {
+            return self.move_key(capture, MovedKey { key_before, key_after, before, new }, stamp);
+        }
+        if self.skip_updates {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
+        self.counts.updates += 1;
+        let change = Change { op: Op::Update, before, after: Some(new.columns()) };
+        self.encode(capture, key_after, &change, stamp, None)
+    }
+
+    fn move_key(
+        &mut self,
+        capture: &Capture,
+        moved: MovedKey<'_>,
+        stamp: &Stamp,
+    ) -> Result<(), RowError> {
+        let MovedKey { key_before, key_after, before, new } = moved;
+        // Debezium counts and filters a moved key as the update that it is; only the taking back is kept in the narrow scope.
+        if self.skip_updates && self.scope == Scope::All {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
+        self.counts.updates += 1;
+        let in_header = |arena: &mut Vec<u8>, row: Columns<'_>| {
+            let start = arena.len();
+            capture.plan.write_key_in_header(arena, row).map(|()| start..arena.len())
+        };
+        let old_key = match &before {
+            Some(row) => Some(("__debezium.oldkey", in_header(&mut self.arena, row.clone())?)),
+            None => None,
+        };
+        let new_key = Some(("__debezium.newkey", in_header(&mut self.arena, new.columns())?));
+        let delete = Change { op: Op::Delete, before: before.clone(), after: None };
+        self.encode(capture, key_before.clone(), &delete, stamp, new_key.clone())?;
+        self.tombstone(capture, key_before, new_key);
+        if self.scope == Scope::All {
+            let create = Change { op: Op::Create, before, after: Some(new.columns()) };
+            self.encode(capture, key_after, &create, stamp, old_key)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        capture: &Capture,
+        old: OldTuple<'_>,
+        stamp: &Stamp,
+    ) -> Result<(), RowError> {
+        if self.skip_deletes {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
+        self.counts.deletes += 1;
+        let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
+        let key = self.encode_key(capture, &tuple.columns())?;
+        let change = Change { op: Op::Delete, before: Some(tuple.columns()), after: None };
+        self.encode(capture, key.clone(), &change, stamp, None)?;
+        // Debezium sends it for a table without a key, too: a record of nothing at all.
+        self.tombstone(capture, key, None);
+        Ok(())
+    }
+
+    pub(super) fn truncate(&mut self, capture: &Capture, stamp: &Stamp) -> Result<(), RowError> {
+        if self.skip_truncates {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
+        self.counts.truncates += 1;
+        let change: Change<Columns<'_>> = Change { op: Op::Truncate, before: None, after: None };
+        self.encode(capture, None, &change, stamp, None)
+    }
+
+    fn encode_key<'a, R>(
+        &mut self,
+        capture: &Capture,
+        row: &R,
+    ) -> Result<Option<Range<usize>>, RowError>
+    where
+        R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
+    {
+        if !capture.plan.has_key() {
+            return Ok(None);
+        }
+        let start = self.arena.len();
+        capture.plan.write_key(&mut self.arena, row.clone())?;
+        Ok(Some(start..self.arena.len()))
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the parts of one record; a struct would only rename them"
+    )]
+    fn encode<'a, R>(
+        &mut self,
+        capture: &Capture,
+        key: Option<Range<usize>>,
+        change: &Change<R>,
+        stamp: &Stamp,
+        header: Option<(&'static str, Range<usize>)>,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
+    {
+        let start = self.arena.len();
+        capture.plan.write_value(&mut self.arena, change, &stamp.source, stamp.now_ns)?;
+        self.pending.push(Pending {
+            topic: Arc::clone(&capture.topic),
+            key,
+            value: Some(start..self.arena.len()),
+            header,
+        });
+        Ok(())
+    }
+
+    fn tombstone(
+        &mut self,
+        capture: &Capture,
+        key: Option<Range<usize>>,
+        header: Option<(&'static str, Range<usize>)>,
+    ) {
+        if self.tombstones {
+            let topic = Arc::clone(&capture.topic);
+            self.pending.push(Pending { topic, key, value: None, header });
+        }
+    }
+
+    /// Sends what was encoded; false when the queue is full and the caller should wait and call again.
+    pub(super) fn flush(&mut self, publisher: &mut Publisher) -> Result<bool, PipelineError> {
+        while let Some(pending) = self.pending.get(self.sent) {
+            let bytes = |range: &Range<usize>| &self.arena[range.clone()];
+            let record = Record {
+                topic: &pending.topic,
+                key: pending.key.as_ref().map(bytes),
+                value: pending.value.as_ref().map(bytes),
+                headers: match &pending.header {
+                    Some((name, range)) => RecordHeaders::With(name, bytes(range)),
+                    None => RecordHeaders::Context,
+                },
+            };
+            match publisher.send(&record) {
+                Ok(()) => self.sent += 1,
+                Err(PublishError::QueueFull) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.pending.clear();
+        self.sent = 0;
+        self.arena.clear();
+        if self.arena.capacity() > ARENA_KEPT_BYTES_MAX {
+            self.arena = Vec::new();
+        }
+        Ok(true)
+    }
+}
+
+/// The two sides of an update that changed the key.
+struct MovedKey<'a> {
+    key_before: Option<Range<usize>>,
+    key_after: Option<Range<usize>>,
+    before: Option<Columns<'a>>,
+    new: &'a Tuple<'a>,
+}

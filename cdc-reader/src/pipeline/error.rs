@@ -1,0 +1,143 @@
+//! Why a session ended, and what follows from it.
+
+use crate::envelope::{PlanError, RowError};
+use crate::metrics::Peer;
+use crate::offsets::OffsetError;
+use crate::pgoutput::DecodeError;
+use crate::publish::PublishError;
+use crate::replication::{Disposition, ReplicationError};
+use crate::transaction::OrderError;
+
+/// Exit code: failed at run time.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code: the configuration, or the source as it is set up, does not allow it.
+pub const EXIT_CONFIGURATION: u8 = 2;
+/// Exit code: the slot is lost; an operator has to decide.
+pub const EXIT_SLOT_LOST: u8 = 3;
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The connection to the source.
+    #[error(transparent)]
+    Replication(#[from] ReplicationError),
+    /// Kafka.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The stored offsets.
+    #[error(transparent)]
+    Offsets(#[from] OffsetError),
+    /// The stream's order.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A message of the stream.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A table that cannot be captured.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A row that cannot be written.
+    #[error(transparent)]
+    Row(#[from] RowError),
+    /// A row of a relation that was never announced.
+    #[error("pgoutput sent a row of relation {0} without announcing it")]
+    UnknownRelation(u32),
+    /// The source is not set up for it; one line a problem.
+    #[error("{}", .0.join("\n"))]
+    Setup(Vec<String>),
+    /// The tables are not any more what they were when the session began; the next one begins with what they are now.
+    #[error("the source changed while the snapshot was being set up: {0}")]
+    TablesChanged(String),
+    /// Changes are gone for good.
+    #[error("replication slot {slot} is lost: {reason}; {remedy}")]
+    SlotLost {
+        /// The slot.
+        slot: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Nothing answered within the time that a first start may take.
+    #[error("{what} within {seconds} s of the start: {cause}")]
+    Startup {
+        /// What did not happen.
+        what: &'static str,
+        /// How long it was tried.
+        seconds: u64,
+        /// The last failure.
+        cause: String,
+    },
+    /// Somebody asked us to stop.
+    #[error("stopped")]
+    Cancelled,
+}
+
+impl PipelineError {
+    /// Whether another session may succeed.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Replication(error) => error.disposition(),
+            Self::Publish(error) => error.disposition(),
+            Self::Offsets(OffsetError::Read { .. }) | Self::TablesChanged(_) => Disposition::Retry,
+            Self::Offsets(OffsetError::Malformed { .. })
+            | Self::Order(_)
+            | Self::Decode(_)
+            | Self::Plan(_)
+            | Self::Row(_)
+            | Self::UnknownRelation(_)
+            | Self::Setup(_)
+            | Self::SlotLost { .. }
+            | Self::Startup { .. }
+            | Self::Cancelled => Disposition::Stop,
+        }
+    }
+
+    /// The process's exit code when this ends it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setup(_) | Self::Plan(_) | Self::Publish(PublishError::Configuration(_)) => {
+                EXIT_CONFIGURATION
+            }
+            Self::Replication(error) if is_login_failure(error) => EXIT_CONFIGURATION,
+            Self::Replication(ReplicationError::Tls { .. } | ReplicationError::TlsRefused(_)) => {
+                EXIT_CONFIGURATION
+            }
+            Self::SlotLost { .. } => EXIT_SLOT_LOST,
+            _ => EXIT_FAILED,
+        }
+    }
+
+    /// Which connection it was.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        match self {
+            Self::Publish(_) | Self::Offsets(_) => Peer::Kafka,
+            _ => Peer::Postgres,
+        }
+    }
+
+    /// The error and its causes on one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let line = error.to_string();
+            // A transparent layer says what its cause says.
+            if !text.ends_with(&line) {
+                text.push_str(": ");
+                text.push_str(&line);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+/// Class 28: wrong password or role; 3D000: no such database.
+fn is_login_failure(error: &ReplicationError) -> bool {
+    error.sqlstate().is_some_and(|code| code.starts_with("28") || code == "3D000")
+}

@@ -1,0 +1,437 @@
+//! One session: from a connection to its end.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use shared::position::Lsn;
+use tokio_util::sync::CancellationToken;
+
+use super::emit::Scope;
+use super::preflight::{self, Source};
+use super::snapshot::{self, Snapshot};
+use super::stream::Streaming;
+use super::{PipelineError, supervise};
+use crate::catalog;
+use crate::connector::{Connector, SnapshotMode};
+use crate::envelope::{PlanOptions, topic_name};
+use crate::observe::Observer;
+use crate::offsets::{OFFSET_PARTITIONS, OffsetStore, StoredOffset};
+use crate::publish::{
+    Position, PublishError, Publisher, PublisherOptions, Record, RecordHeaders, Topic, cluster_id,
+    ensure_topics,
+};
+use crate::replication::{Client, Mode, StartOptions, quote_identifier};
+
+/// How long what is in flight may take to become durable at an orderly end.
+pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long one attempt to reach Kafka may take.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a session needs from outside.
+pub struct Context {
+    /// The connector.
+    pub connector: Connector,
+    /// Kafka's `bootstrap.servers`.
+    pub bootstrap_servers: String,
+    /// Kafka Connect's `offset.storage.topic`.
+    pub offset_topic: String,
+    /// How long source and Kafka may take to answer for the first time; afterwards an outage is waited out however long it takes.
+    pub startup_timeout: Duration,
+    /// Cancelled when the process shall end.
+    pub cancel: CancellationToken,
+    /// Metrics and status.
+    pub observer: Observer,
+    /// Identifies this start in the events' headers.
+    pub run_id: String,
+    /// For the few calls that are asynchronous.
+    pub runtime: tokio::runtime::Handle,
+}
+
+impl Context {
+    pub(super) fn offsets(&self) -> OffsetStore {
+        OffsetStore::new(
+            &self.bootstrap_servers,
+            &self.offset_topic,
+            &self.connector.name,
+            &self.connector.settings.topic_prefix,
+        )
+    }
+
+    pub(super) fn plan_options(&self) -> PlanOptions {
+        let settings = &self.connector.settings;
+        PlanOptions {
+            topic_prefix: settings.topic_prefix.clone(),
+            database: settings.database.database.clone(),
+            version: settings.version.clone(),
+            unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
+            replace_null_with_default: settings.replace_null_with_default_value,
+        }
+    }
+
+    /// A producer of its own for each session: what an old one still held is forgotten with it.
+    fn publisher(&self) -> Result<Publisher, PublishError> {
+        let settings = &self.connector.settings;
+        let context = |name: &str| format!("__debezium.context.{name}");
+        let context_headers = if settings.extended_headers {
+            vec![
+                (context("connectorLogicalName"), settings.topic_prefix.clone()),
+                (context("taskId"), "0".to_owned()),
+                (context("connectorName"), "postgresql".to_owned()),
+                (context("runId"), self.run_id.clone()),
+            ]
+        } else {
+            Vec::new()
+        };
+        Publisher::new(&PublisherOptions {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            overrides: settings.producer_overrides.clone(),
+            context_headers,
+        })
+    }
+
+    /// The stop that somebody asked for, as an error that unwinds the session.
+    pub(super) fn check_cancelled(&self) -> Result<(), PipelineError> {
+        if self.cancel.is_cancelled() { Err(PipelineError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Waits unless the process shall end.
+    pub(super) fn pause(&self, wait: Duration) {
+        supervise::sleep(&self.cancel, wait);
+    }
+}
+
+/// Where a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Stream from here.
+    Resume(Lsn),
+    /// Make the slot, send the rows that exist, stream on.
+    FirstSnapshot,
+    /// A slot is there and no finished snapshot: an earlier start was interrupted.
+    SnapshotAgain(Lsn),
+    /// Make the slot and stream.
+    FromNow,
+    /// The snapshot was all that is wanted, and it was taken.
+    Done,
+}
+
+/// Runs a session to its end; `connected` is called when the source and Kafka have both answered.
+pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), PipelineError> {
+    let mut sql = Client::connect(&context.connector.settings.database, Mode::Sql)?;
+    let source = preflight::check(&mut sql, &context.connector.settings)?;
+    create_topics(context, &source)?;
+    let stored = context.offsets().load()?;
+    connected();
+    let slot = catalog::slot(&mut sql, slot_name(context), source.settings.version)?;
+    let wal_end = catalog::wal_end(&mut sql)?;
+    let start = decide(context, stored, slot.as_ref(), wal_end)?;
+    let publisher = context.publisher()?;
+    let session = Session { context, source, sql, publisher };
+    match start {
+        Start::Resume(lsn) => {
+            context.observer.snapshot_skipped();
+            session.stream(lsn)
+        }
+        Start::Done => {
+            tracing::info!("snapshot.mode is initial_only and the snapshot was taken before");
+            Ok(())
+        }
+        Start::FromNow => {
+            let (_replication, exported) = create_slot(context, SlotKind::Permanent)?;
+            session.stream(exported.consistent_point)
+        }
+        Start::FirstSnapshot => {
+            let (replication, exported) = create_slot(context, SlotKind::Permanent)?;
+            session.snapshot_and_stream(replication, &exported)
+        }
+        Start::SnapshotAgain(confirmed) => session.snapshot_again(confirmed),
+    }
+}
+
+fn slot_name(context: &Context) -> &str {
+    &context.connector.settings.slot_name
+}
+
+fn decide(
+    context: &Context,
+    stored: StoredOffset,
+    slot: Option<&catalog::Slot>,
+    wal_end: Lsn,
+) -> Result<Start, PipelineError> {
+    let settings = &context.connector.settings;
+    let lost = |reason: String| PipelineError::SlotLost {
+        slot: settings.slot_name.clone(),
+        reason,
+        remedy: "changes since then are gone: drop the slot, delete the connector's stored offset \
+                 and start again, so that a new snapshot is taken"
+            .to_owned(),
+    };
+    if let Some(reason) = slot.and_then(catalog::Slot::lost) {
+        return Err(lost(format!("the server has invalidated it ({reason})")));
+    }
+    if let Some(slot) = slot {
+        preflight::check_slot(settings, slot)?;
+    }
+    let takes_snapshot = settings.snapshot_mode != SnapshotMode::NoData;
+    match (stored, slot) {
+        (StoredOffset::Resume(lsn), None) => Err(lost(format!(
+            "it does not exist, and the offset stored in topic {} says that changes were published up to {lsn}",
+            context.offset_topic
+        ))),
+        (StoredOffset::Resume(lsn), Some(_)) if lsn > wal_end => Err(lost(format!(
+            "the offset stored in topic {} is {lsn}, beyond the server's WAL, which ends at {wal_end}: this is another server, or \
+             one that was set back",
+            context.offset_topic
+        ))),
+        (StoredOffset::Resume(_), Some(_))
+            if settings.snapshot_mode == SnapshotMode::InitialOnly =>
+        {
+            Ok(Start::Done)
+        }
+        (StoredOffset::Resume(lsn), Some(slot)) => {
+            Ok(Start::Resume(slot.confirmed_flush.unwrap_or_default().max(lsn)))
+        }
+        (StoredOffset::None, None) if takes_snapshot => Ok(Start::FirstSnapshot),
+        (StoredOffset::None, None) => Ok(Start::FromNow),
+        (StoredOffset::None, Some(slot)) => {
+            let confirmed = slot.confirmed_flush.unwrap_or_default();
+            Ok(if takes_snapshot {
+                Start::SnapshotAgain(confirmed)
+            } else {
+                Start::Resume(confirmed)
+            })
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SlotKind {
+    Permanent,
+    /// Ends with its connection; made only for the snapshot that it exports.
+    Temporary,
+}
+
+/// A snapshot that another session may look through while this connection stays as it is.
+#[derive(Debug, Clone)]
+pub(super) struct Exported {
+    pub(super) consistent_point: Lsn,
+    pub(super) name: String,
+}
+
+fn create_slot(context: &Context, kind: SlotKind) -> Result<(Client, Exported), PipelineError> {
+    let settings = &context.connector.settings;
+    let mut client = Client::connect(&settings.database, Mode::Replication)?;
+    let (name, temporary) = match kind {
+        SlotKind::Permanent => (settings.slot_name.clone(), ""),
+        SlotKind::Temporary => {
+            // Slot names have 63 bytes at most. Each attempt has a name of its own: a server may still hold the last one's.
+            static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+            let prefix: String = settings.slot_name.chars().take(30).collect();
+            let run: String = context.run_id.chars().rev().take(12).collect();
+            let attempt = ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+            (format!("{prefix}_snapshot_{run}_{attempt}"), " TEMPORARY")
+        }
+    };
+    tracing::info!(
+        slot = name,
+        temporary = kind == SlotKind::Temporary,
+        "creating the replication slot; this waits for transactions that are open on the source"
+    );
+    let rows = client.query(&format!(
+        "CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput EXPORT_SNAPSHOT",
+        quote_identifier(&name)
+    ))?;
+    let cell = |index: usize| rows.first().and_then(|row| row.get(index).cloned().flatten());
+    let exported = cell(1)
+        .and_then(|lsn| lsn.parse().ok())
+        .zip(cell(2))
+        .map(|(consistent_point, name)| Exported { consistent_point, name });
+    let exported = exported.ok_or(PipelineError::Replication(
+        crate::replication::ReplicationError::Protocol("no consistent point for a new slot"),
+    ))?;
+    Ok((client, exported))
+}
+
+/// Makes the topic of a table that appeared while streaming.
+pub(super) fn create_topic(context: &Context, name: &str) -> Result<(), PipelineError> {
+    let creation = &context.connector.settings.topic_creation;
+    let topic = Topic {
+        name,
+        partitions: creation.partitions,
+        replication_factor: creation.replication_factor.map(i32::from),
+        config: &creation.config,
+    };
+    Ok(context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &[topic]))?)
+}
+
+fn create_topics(context: &Context, source: &Source) -> Result<(), PipelineError> {
+    let cluster = cluster_id(&context.bootstrap_servers, KAFKA_TIMEOUT)?;
+    context.observer.kafka_cluster(&cluster);
+    let settings = &context.connector.settings;
+    let creation = &settings.topic_creation;
+    let names: Vec<String> = source
+        .tables
+        .iter()
+        .map(|table| topic_name(&settings.topic_prefix, &table.info.schema, &table.info.name))
+        .collect();
+    let compact = [("cleanup.policy".to_owned(), "compact".to_owned())];
+    let mut topics: Vec<Topic<'_>> = names
+        .iter()
+        .map(|name| Topic {
+            name,
+            partitions: creation.partitions,
+            replication_factor: creation.replication_factor.map(i32::from),
+            config: &creation.config,
+        })
+        .collect();
+    topics.push(Topic {
+        name: &context.offset_topic,
+        partitions: Some(OFFSET_PARTITIONS),
+        replication_factor: creation.replication_factor.map(i32::from),
+        config: &compact,
+    });
+    context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &topics))?;
+    context.observer.topics(&names);
+    Ok(())
+}
+
+/// A session under way.
+pub(super) struct Session<'c> {
+    pub(super) context: &'c Context,
+    pub(super) source: Source,
+    pub(super) sql: Client,
+    pub(super) publisher: Publisher,
+}
+
+impl Session<'_> {
+    fn stream(self, start: Lsn) -> Result<(), PipelineError> {
+        let replication = self.open_replication()?;
+        self.stream_on(replication, start)
+    }
+
+    fn stream_on(self, replication: Client, start: Lsn) -> Result<(), PipelineError> {
+        tracing::info!(slot = slot_name(self.context), %start, "streaming");
+        let stream = replication.start_replication(&self.start_options(start))?;
+        self.context.observer.streaming(true);
+        match Streaming::new(self, stream, Scope::All, start).run() {
+            Err(PipelineError::Cancelled) => Ok(()),
+            ended => ended,
+        }
+    }
+
+    /// Slots are freed a moment after their connection ends, and after a crash only when the server notices.
+    fn open_replication(&self) -> Result<Client, PipelineError> {
+        Ok(Client::connect(&self.context.connector.settings.database, Mode::Replication)?)
+    }
+
+    fn start_options(&self, start: Lsn) -> StartOptions<'_> {
+        let settings = &self.context.connector.settings;
+        StartOptions {
+            slot: &settings.slot_name,
+            start,
+            publication: &settings.publication_name,
+            // Logical messages are not published to Kafka yet, so they are not asked for.
+            messages: false,
+        }
+    }
+
+    fn snapshot_and_stream(
+        mut self,
+        replication: Client,
+        exported: &Exported,
+    ) -> Result<(), PipelineError> {
+        let snapshot = Snapshot::open(self.context, &self.source, exported)?;
+        self.snapshot(snapshot, exported)?;
+        if self.context.connector.settings.snapshot_mode == SnapshotMode::InitialOnly {
+            tracing::info!("snapshot.mode is initial_only: the work is done");
+            return Ok(());
+        }
+        self.stream_on(replication, exported.consistent_point)
+    }
+
+    /// An earlier start was interrupted before its snapshot was complete, so rows may have been published that are gone by now.
+    ///
+    /// The slot has kept every change since. The deletes and truncates among them, up to a new snapshot's consistent point, are
+    /// published first; then the new snapshot; then the stream goes on from that point. Each key's events thus stay in order, and no
+    /// row stays behind that the source does not have.
+    fn snapshot_again(mut self, confirmed: Lsn) -> Result<(), PipelineError> {
+        tracing::warn!(
+            slot = slot_name(self.context),
+            "the slot is there but no finished snapshot: taking the snapshot again"
+        );
+        let (holder, exported) = create_slot(self.context, SlotKind::Temporary)?;
+        let stream = self.open_replication()?.start_replication(&self.start_options(confirmed))?;
+        // The snapshot holds its tables from here on: what changes them has to wait until their rows are read.
+        let snapshot = Snapshot::open(self.context, &self.source, &exported)?;
+        let catch_up = Streaming::new(self, stream, Scope::Retractions, confirmed);
+        let (ended, session) = catch_up.run_until(exported.consistent_point);
+        self = session;
+        ended?;
+        self.snapshot(snapshot, &exported)?;
+        drop(holder);
+        if self.context.connector.settings.snapshot_mode == SnapshotMode::InitialOnly {
+            return Ok(());
+        }
+        self.stream(exported.consistent_point)
+    }
+
+    fn snapshot(&mut self, snapshot: Snapshot, exported: &Exported) -> Result<(), PipelineError> {
+        let started = Instant::now();
+        let rows = snapshot::run(snapshot, self.context, &mut self.publisher)?;
+        // The offset says that the snapshot is complete, so every row has to be durable before it, and it before streaming begins.
+        self.drain()?;
+        self.write_offset(&Position {
+            end_lsn: exported.consistent_point,
+            tx_id: None,
+            commit_ts_us: chrono::Utc::now().timestamp_micros(),
+        })?;
+        self.drain()?;
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(rows, seconds, consistent_point = %exported.consistent_point, "snapshot complete");
+        Ok(())
+    }
+
+    /// Waits until Kafka has everything, however long that takes.
+    fn drain(&self) -> Result<(), PipelineError> {
+        while !self.publisher.flush(Duration::from_millis(200)) {
+            if let Some(failure) = self.publisher.failure() {
+                return Err(failure.into());
+            }
+            self.context.check_cancelled()?;
+        }
+        Ok(())
+    }
+
+    /// Hands an offset record to the producer, however long its queue is full.
+    fn write_offset(&mut self, position: &Position) -> Result<(), PipelineError> {
+        while !self.try_write_offset(position)? {
+            if let Some(failure) = self.publisher.failure() {
+                return Err(failure.into());
+            }
+            self.context.check_cancelled()?;
+            self.context.pause(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Hands an offset record to the producer; false when its queue is full.
+    pub(super) fn try_write_offset(&mut self, position: &Position) -> Result<bool, PipelineError> {
+        let key = self.context.offsets().key();
+        let value = OffsetStore::value(position);
+        let record = Record {
+            topic: &self.context.offset_topic,
+            key: Some(&key),
+            value: Some(&value),
+            headers: RecordHeaders::None,
+        };
+        match self.publisher.send(&record) {
+            Ok(()) => {
+                self.context.observer.offset(&value);
+                Ok(true)
+            }
+            Err(PublishError::QueueFull) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

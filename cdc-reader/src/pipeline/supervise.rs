@@ -1,0 +1,78 @@
+//! Starts sessions until one ends for good.
+
+use std::time::{Duration, Instant};
+
+use shared::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, PipelineError, session};
+use crate::replication::Disposition;
+
+/// The first wait after a failure; a server that restarts is back within a second or two.
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+
+/// A session that lasted this long ends a row of failures.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// Runs until the process shall end or a failure is final.
+///
+/// # Errors
+/// The failure that ended it.
+pub fn run(context: &Context) -> Result<(), PipelineError> {
+    let settings = &context.connector.settings;
+    let mut backoff = Backoff::new(BACKOFF_FIRST, settings.retry_delay_max.max(BACKOFF_FIRST));
+    let first_start = Instant::now();
+    let mut was_connected = false;
+    loop {
+        let session_start = Instant::now();
+        let result = session::run(context, || {
+            was_connected = true;
+            context.observer.running();
+        });
+        context.observer.streaming(false);
+        let error = match result {
+            Ok(()) | Err(PipelineError::Cancelled) => return Ok(()),
+            Err(_) if context.cancel.is_cancelled() => return Ok(()),
+            Err(error) => error,
+        };
+        if error.disposition() == Disposition::Stop {
+            return Err(error);
+        }
+        if !was_connected && first_start.elapsed() > context.startup_timeout {
+            return Err(PipelineError::Startup {
+                what: "source and Kafka did not both answer",
+                seconds: context.startup_timeout.as_secs(),
+                cause: error.chain(),
+            });
+        }
+        if session_start.elapsed() > HEALTHY_AFTER {
+            backoff.reset();
+        }
+        let wait = backoff.next_delay();
+        context.observer.restarting(error.peer());
+        if settings.errors_max_retries.is_some_and(|max| backoff.attempts() > max) {
+            return Err(error);
+        }
+        if backoff.worth_saying() {
+            tracing::warn!(
+                error = error.chain(),
+                attempt = backoff.attempts(),
+                wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                "session ended, trying again"
+            );
+        }
+        sleep(&context.cancel, wait);
+    }
+}
+
+/// Waits unless the process shall end.
+pub(super) fn sleep(cancel: &CancellationToken, wait: Duration) {
+    let until = Instant::now() + wait;
+    while !cancel.is_cancelled() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(50)));
+    }
+}

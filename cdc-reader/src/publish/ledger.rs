@@ -1,0 +1,208 @@
+//! Acknowledgements in any order to positions in order. Pure.
+
+use std::collections::VecDeque;
+
+use shared::position::Lsn;
+
+/// What becomes true when everything up to a commit is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// End of the commit: what the slot may be told, and where to start again.
+    pub end_lsn: Lsn,
+    /// Transaction id; none for a stretch of WAL without any published change.
+    pub tx_id: Option<u32>,
+    /// Commit time, microseconds since the epoch; 0 where there is no transaction.
+    pub commit_ts_us: i64,
+}
+
+/// Commits that may wait: 32 MB.
+const COMMITS_MAX: usize = 1_000_000;
+
+/// Words of 64 events that may wait: 64 million events in 8 MB.
+const WORDS_MAX: usize = 1_000_000;
+
+#[derive(Debug, Clone, Copy)]
+struct Commit {
+    /// Every event with a number below this one belongs to this commit or an earlier one.
+    events_before: u64,
+    position: Position,
+}
+
+/// Numbers of events and the commits between them.
+///
+/// Events are numbered from 0 in the order in which they were sent. A set bit is an acknowledged event; full words at the front are
+/// dropped, so the window reaches from the first event that is not acknowledged to the last one sent.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    words: VecDeque<u64>,
+    first_word: u64,
+    commits: VecDeque<Commit>,
+    acknowledged: u64,
+}
+
+impl Ledger {
+    /// Notes that an event is durable. A number may be noted once only.
+    pub fn acknowledge(&mut self, event: u64) {
+        let Some(word) = (event / 64).checked_sub(self.first_word) else {
+            debug_assert!(false, "event {event} was acknowledged before");
+            return;
+        };
+        let Ok(word) = usize::try_from(word) else { return };
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << (event % 64);
+        self.acknowledged += 1;
+        while self.words.front() == Some(&u64::MAX) {
+            self.words.pop_front();
+            self.first_word += 1;
+        }
+    }
+
+    /// Notes a commit after `events_sent` events. Positions must not go back.
+    pub fn commit(&mut self, events_sent: u64, position: Position) {
+        if let Some(last) = self.commits.back_mut()
+            && last.events_before == events_sent
+        {
+            // What has no events of its own is confirmed together with what stands before it: neither a quiet stream nor transactions
+            // that publish nothing grow the queue.
+            let end_lsn = last.position.end_lsn.max(position.end_lsn);
+            if position.tx_id.is_some() {
+                last.position = position;
+            }
+            last.position.end_lsn = end_lsn;
+            return;
+        }
+        self.commits.push_back(Commit { events_before: events_sent, position });
+    }
+
+    /// The last position whose every event is durable, if it is a new one.
+    pub fn take_confirmed(&mut self) -> Option<Position> {
+        let low_water = self.low_water();
+        let mut confirmed = None;
+        while let Some(commit) = self.commits.front()
+            && commit.events_before <= low_water
+        {
+            confirmed = Some(commit.position);
+            self.commits.pop_front();
+        }
+        confirmed
+    }
+
+    /// Every event with a number below this one is durable.
+    #[must_use]
+    pub fn low_water(&self) -> u64 {
+        let tail = self.words.front().map_or(0, |word| word.trailing_ones());
+        self.first_word * 64 + u64::from(tail)
+    }
+
+    /// How many events have been acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// Whether so much waits that nothing more should be read: one partition without a leader holds everything behind it back.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.commits.len() > COMMITS_MAX || self.words.len() > WORDS_MAX
+    }
+
+    /// How many commits wait for acknowledgements.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.commits.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn position(end: u64) -> Position {
+        Position { end_lsn: Lsn(end), tx_id: Some(1), commit_ts_us: 0 }
+    }
+
+    #[test]
+    fn a_commit_is_confirmed_only_when_everything_before_is_durable() {
+        let mut ledger = Ledger::default();
+        ledger.commit(2, position(100));
+        ledger.commit(3, position(200));
+        ledger.acknowledge(1);
+        ledger.acknowledge(2);
+        assert_eq!(ledger.take_confirmed(), None);
+        ledger.acknowledge(0);
+        assert_eq!(ledger.take_confirmed().map(|p| p.end_lsn), Some(Lsn(200)));
+        assert_eq!(ledger.take_confirmed(), None);
+    }
+
+    #[test]
+    fn a_quiet_stream_confirms_at_once_and_does_not_grow() {
+        let mut ledger = Ledger::default();
+        ledger.commit(1, position(100));
+        for end in 101..1000 {
+            ledger.commit(1, Position { end_lsn: Lsn(end), tx_id: None, commit_ts_us: 0 });
+        }
+        assert_eq!(ledger.waiting(), 1);
+        assert_eq!(ledger.take_confirmed(), None);
+        ledger.acknowledge(0);
+        assert_eq!(ledger.take_confirmed().map(|p| p.end_lsn), Some(Lsn(999)));
+    }
+
+    #[test]
+    fn transactions_without_events_do_not_grow_the_queue() {
+        let mut ledger = Ledger::default();
+        ledger.commit(1, position(100));
+        for end in 101..10_000 {
+            ledger.commit(1, Position { tx_id: Some(7), ..position(end) });
+        }
+        assert_eq!(ledger.waiting(), 1);
+        ledger.acknowledge(0);
+        let confirmed = ledger.take_confirmed().unwrap();
+        assert_eq!((confirmed.end_lsn, confirmed.tx_id), (Lsn(9_999), Some(7)));
+    }
+
+    #[test]
+    fn too_much_waiting_is_said() {
+        let mut ledger = Ledger::default();
+        ledger.acknowledge(64 * u64::try_from(WORDS_MAX).unwrap() - 1);
+        assert!(!ledger.is_full());
+        ledger.acknowledge(64 * u64::try_from(WORDS_MAX).unwrap());
+        assert!(ledger.is_full());
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_acknowledgements_confirms_exactly_the_durable_prefix(
+            sizes in proptest::collection::vec(0u64..100, 1..20),
+            order in any::<u64>(),
+        ) {
+            let mut ledger = Ledger::default();
+            let mut borders = vec![];
+            let mut sent = 0;
+            for (index, size) in sizes.iter().enumerate() {
+                sent += size;
+                borders.push(sent);
+                ledger.commit(sent, position(u64::try_from(index).unwrap() + 1));
+            }
+            let mut events: Vec<u64> = (0..sent).collect();
+            events.sort_by_key(|event| (event ^ order).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+            let mut durable = std::collections::BTreeSet::new();
+            let mut confirmed = 0;
+            for event in events {
+                ledger.acknowledge(event);
+                durable.insert(event);
+                let prefix = (0..).find(|e| !durable.contains(e)).unwrap();
+                let expected = borders.iter().filter(|&&border| border <= prefix).count();
+                if let Some(position) = ledger.take_confirmed() {
+                    confirmed = usize::try_from(position.end_lsn.0).unwrap();
+                }
+                prop_assert_eq!(confirmed, expected);
+                prop_assert_eq!(ledger.low_water(), prefix);
+            }
+            prop_assert!(ledger.words.len() <= 1);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Events to Kafka, and what has become durable there.
+//!
+//! [`Publisher`] hands bytes to librdkafka, which owns batching, retries and order; [`Ledger`] turns its acknowledgements, which come
+//! back in any order over partitions, into the one position that may be confirmed: the end of the last transaction whose every event,
+//! and every event before it, has been acknowledged.
+//!
+//! Memory is bounded by librdkafka's queue (`producer.override.buffer.memory`) and the ledger's own bounds: when either is full, the
+//! caller stops reading the socket.
+
+mod ledger;
+mod producer;
+mod topics;
+
+pub use ledger::{Ledger, Position};
+pub use producer::{
+    PublishError, Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record,
+    RecordHeaders,
+};
+pub(crate) use topics::QuietContext;
+pub use topics::{Topic, cluster_id, ensure_topics};

@@ -1,0 +1,335 @@
+//! The producer: bytes in, acknowledgements into the ledger.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer,
+};
+
+use super::ledger::Ledger;
+use crate::replication::Disposition;
+
+/// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32 MiB.
+pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
+
+/// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes are.
+pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
+
+/// A record that Kafka did not take.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PublishError {
+    /// The queue is full: wait for acknowledgements.
+    #[error("the producer's queue is full")]
+    QueueFull,
+    /// The producer cannot be made as configured.
+    #[error("Kafka producer configuration is refused: {0}")]
+    Configuration(String),
+    /// A record can never be taken: too large, or not allowed.
+    #[error("topic {topic} refuses an event: {reason}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// The producer broke; a new one resumes from the last confirmed position.
+    #[error("publishing to Kafka failed: {0}")]
+    Broken(String),
+}
+
+impl PublishError {
+    /// What a refused record asks for cannot be done by time.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::QueueFull | Self::Broken(_) => Disposition::Retry,
+            Self::Configuration(_) | Self::Refused { .. } => Disposition::Stop,
+        }
+    }
+}
+
+/// How to reach Kafka and what events carry.
+#[derive(Debug, Clone)]
+pub struct PublisherOptions {
+    /// `host:port,…`.
+    pub bootstrap_servers: String,
+    /// librdkafka properties from `producer.override.*`.
+    pub overrides: Vec<(String, String)>,
+    /// Headers of every data event, as `(name, value)`.
+    pub context_headers: Vec<(String, String)>,
+}
+
+/// One record to send.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// Key; none for a truncate and for tables without a key.
+    pub key: Option<&'a [u8]>,
+    /// Value; none for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// What it carries beside key and value.
+    pub headers: RecordHeaders<'a>,
+}
+
+/// Headers of a record.
+#[derive(Debug, Clone, Copy)]
+pub enum RecordHeaders<'a> {
+    /// None: offsets.
+    None,
+    /// Debezium's context.
+    Context,
+    /// One header (`__debezium.newkey` or `__debezium.oldkey`), then the context.
+    With(&'a str, &'a [u8]),
+}
+
+/// Sends records and keeps the ledger.
+pub struct Publisher {
+    producer: ThreadedProducer<Context>,
+    state: Arc<State>,
+    events_sent: u64,
+    bytes_sent: u64,
+    headers: Option<OwnedHeaders>,
+    context_headers: Vec<(String, String)>,
+}
+
+#[derive(Default)]
+struct State {
+    ledger: Mutex<Ledger>,
+    bytes_acknowledged: AtomicU64,
+    failure: Mutex<Option<PublishError>>,
+    broker_error: Mutex<BrokerErrors>,
+}
+
+/// Broker errors since the last acknowledgement, said at a falling rate.
+#[derive(Default)]
+struct BrokerErrors {
+    count: u32,
+}
+
+impl Publisher {
+    /// Makes a producer; it connects in the background.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub fn new(options: &PublisherOptions) -> Result<Self, PublishError> {
+        let state = Arc::new(State::default());
+        let producer = producer_config(options)
+            .create_with_context::<_, ThreadedProducer<Context>>(Context {
+                state: Arc::clone(&state),
+            })
+            .map_err(|error| PublishError::Configuration(error.to_string()))?;
+        let context_headers = options.context_headers.clone();
+        let headers = (!context_headers.is_empty())
+            .then(|| push_headers(OwnedHeaders::new_with_capacity(4), &context_headers));
+        Ok(Self { producer, state, events_sent: 0, bytes_sent: 0, headers, context_headers })
+    }
+
+    /// Hands one record to librdkafka, which copies it.
+    ///
+    /// # Errors
+    /// [`PublishError::QueueFull`] when there is no room, else what makes the record impossible.
+    pub fn send(&mut self, record: &Record<'_>) -> Result<(), PublishError> {
+        let number = usize::try_from(self.events_sent)
+            .map_err(|_| PublishError::Broken("event numbers ran out".to_owned()))?;
+        let mut message: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(record.topic, number);
+        message.key = record.key;
+        message.payload = record.value;
+        message.headers = self.headers_of(record);
+        match self.producer.send(message) {
+            Ok(()) => {
+                self.events_sent += 1;
+                self.bytes_sent += record_bytes(record.key, record.value);
+                Ok(())
+            }
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                // A queue that holds nothing will not have more room later.
+                if self.in_flight() > 0 {
+                    return Err(PublishError::QueueFull);
+                }
+                Err(PublishError::Refused {
+                    topic: record.topic.to_owned(),
+                    reason: "the event is larger than the producer's queue (producer.override.buffer.memory)"
+                        .to_owned(),
+                })
+            }
+            Err((error, _)) => Err(classify(&error, record.topic)),
+        }
+    }
+
+    fn headers_of(&self, record: &Record<'_>) -> Option<OwnedHeaders> {
+        match record.headers {
+            RecordHeaders::None => None,
+            RecordHeaders::Context => self.headers.clone(),
+            RecordHeaders::With(key, value) => {
+                let headers =
+                    OwnedHeaders::new_with_capacity(5).insert(Header { key, value: Some(value) });
+                Some(push_headers(headers, &self.context_headers))
+            }
+        }
+    }
+
+    /// How many events have been sent.
+    #[must_use]
+    pub fn events_sent(&self) -> u64 {
+        self.events_sent
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.state.ledger)
+    }
+
+    /// Whether so much waits for acknowledgements that nothing more should be read.
+    #[must_use]
+    pub fn is_ledger_full(&self) -> bool {
+        self.ledger().is_full()
+    }
+
+    /// The first failure since the start: nothing after it may be confirmed.
+    #[must_use]
+    pub fn failure(&self) -> Option<PublishError> {
+        lock(&self.state.failure).clone()
+    }
+
+    /// Events that wait for Kafka.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.events_sent.saturating_sub(self.ledger().acknowledged())
+    }
+
+    /// Bytes of keys and values that wait for Kafka.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> u64 {
+        self.bytes_sent.saturating_sub(self.state.bytes_acknowledged.load(Ordering::Relaxed))
+    }
+
+    /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in flight.
+    #[must_use]
+    pub fn flush(&self, deadline: Duration) -> bool {
+        let flushed = self.producer.flush(deadline).is_ok();
+        flushed && self.in_flight() == 0 && self.failure().is_none()
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // What is still queued was not confirmed and will be sent again from the slot.
+        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+    }
+}
+
+fn producer_config(options: &PublisherOptions) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &options.bootstrap_servers)
+        .set("client.id", "cdc-reader")
+        .set("queue.buffering.max.kbytes", (QUEUE_BYTES_MAX >> 10).to_string())
+        .set("queue.buffering.max.messages", QUEUE_MESSAGES_MAX.to_string())
+        // The key's hash as Kafka's own producer computes it: events of one key meet those that real Debezium wrote.
+        .set("partitioner", "murmur2_random")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    for (name, value) in &options.overrides {
+        config.set(name, value);
+    }
+    config
+        // Order per partition and no duplicates from the producer's own retries; an outage of any length only fills the queue.
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("message.timeout.ms", "0");
+    config
+}
+
+fn record_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
+    let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    u64::try_from(length(key) + length(value)).unwrap_or(u64::MAX)
+}
+
+fn push_headers(headers: OwnedHeaders, pairs: &[(String, String)]) -> OwnedHeaders {
+    pairs.iter().fold(headers, |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value.as_bytes()) })
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while holding these; should it, the data is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn classify(error: &KafkaError, topic: &str) -> PublishError {
+    let refused =
+        |reason: &str| PublishError::Refused { topic: topic.to_owned(), reason: reason.to_owned() };
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
+            refused(
+                "the event is larger than max.request.size (producer.override.max.request.size) or the topic's max.message.bytes",
+            )
+        }
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => refused("not allowed to write to it"),
+        Some(RDKafkaErrorCode::InvalidTopic) => refused("the topic's name is not valid"),
+        _ => PublishError::Broken(error.to_string()),
+    }
+}
+
+struct Context {
+    state: Arc<State>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // Broker outages are reported by `error`, at a falling rate; librdkafka's own lines repeat for each broker and attempt.
+        tracing::debug!(?level, facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut errors = lock(&self.state.broker_error);
+        errors.count = errors.count.saturating_add(1);
+        if errors.count.is_power_of_two() {
+            tracing::warn!(%error, reason, attempts = errors.count, "Kafka is not reachable, trying on");
+        }
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+        match result {
+            Ok(message) => {
+                let bytes = record_bytes(message.key(), message.payload());
+                self.state.bytes_acknowledged.fetch_add(bytes, Ordering::Relaxed);
+                lock(&self.state.ledger).acknowledge(u64::try_from(number).unwrap_or(u64::MAX));
+                let mut errors = lock(&self.state.broker_error);
+                if errors.count > 0 {
+                    tracing::info!(attempts = errors.count, "Kafka is reachable again");
+                    errors.count = 0;
+                }
+            }
+            Err((error, message)) => self.fail(error, message),
+        }
+    }
+}
+
+impl Context {
+    fn fail(&self, error: &KafkaError, message: &BorrowedMessage<'_>) {
+        if matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
+        ) {
+            return;
+        }
+        let mut failure = lock(&self.state.failure);
+        if failure.is_none() {
+            *failure = Some(classify(error, message.topic()));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Topics that have to be there before the first event.
+
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::PublishError;
+
+/// How long the broker may take to create topics.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A topic that should exist.
+#[derive(Debug, Clone)]
+pub struct Topic<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Partitions; the broker's default when none.
+    pub partitions: Option<i32>,
+    /// Replicas; the broker's default when none.
+    pub replication_factor: Option<i32>,
+    /// Topic configuration.
+    pub config: &'a [(String, String)],
+}
+
+/// The cluster's id, which also proves that a broker answers.
+///
+/// # Errors
+/// When no broker answers within `timeout`.
+pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, PublishError> {
+    let admin = admin(bootstrap_servers)?;
+    let broken = |error: KafkaError| {
+        PublishError::Broken(format!("no Kafka broker answers at {bootstrap_servers}: {error}"))
+    };
+    admin.inner().fetch_metadata(None, timeout).map_err(broken)?;
+    Ok(admin.inner().fetch_cluster_id(timeout).unwrap_or_default())
+}
+
+/// Creates what does not exist yet; what exists is left as it is.
+///
+/// # Errors
+/// When the broker refuses, or does not answer.
+pub async fn ensure_topics(
+    bootstrap_servers: &str,
+    topics: &[Topic<'_>],
+) -> Result<(), PublishError> {
+    let admin = admin(bootstrap_servers)?;
+    let wanted: Vec<NewTopic<'_>> =
+        topics
+            .iter()
+            .map(|topic| {
+                let partitions = topic.partitions.unwrap_or(-1);
+                let replication = TopicReplication::Fixed(topic.replication_factor.unwrap_or(-1));
+                topic.config.iter().fold(
+                    NewTopic::new(topic.name, partitions, replication),
+                    |new, (key, value)| new.set(key, value),
+                )
+            })
+            .collect();
+    let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
+    let results = admin
+        .create_topics(&wanted, &options)
+        .await
+        .map_err(|error| PublishError::Broken(format!("cannot create topics: {error}")))?;
+    for result in results {
+        match result {
+            Ok(name) => tracing::info!(topic = name, "topic created"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => {
+                return Err(PublishError::Broken(format!("cannot create topic {name}: {code}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn admin(bootstrap_servers: &str) -> Result<AdminClient<QuietContext>, PublishError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("client.id", "cdc-reader-admin")
+        .create_with_context(QuietContext)
+        .map_err(|error| PublishError::Configuration(error.to_string()))
+}
+
+/// Errors come back from the calls; librdkafka's lines would only repeat them.
+pub(crate) struct QuietContext;
+
+impl ClientContext for QuietContext {
+    fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, message: &str) {
+        tracing::debug!(message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+    }
+}

@@ -1,0 +1,201 @@
+//! A session that is ready: simple queries, COPY OUT, and the way into a stream.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use shared::postgres::ConnectOptions;
+
+use super::startup::{self, Mode};
+use super::stream::{StartOptions, Stream};
+use super::wire::Wire;
+use super::{ReplicationError, ServerError};
+
+/// A catalog query answers at once; creating a slot waits for every transaction that was open before it.
+const QUERY_DEADLINE: Duration = Duration::from_secs(600);
+
+/// A row of a simple query: text or NULL.
+pub type Row = Vec<Option<String>>;
+
+/// A connection that waits for commands.
+pub struct Client {
+    wire: Wire,
+}
+
+impl Client {
+    /// Connects and authenticates.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or refuses.
+    pub fn connect(options: &ConnectOptions, mode: Mode) -> Result<Self, ReplicationError> {
+        Ok(Self { wire: startup::open(options, mode)? })
+    }
+
+    /// Runs a statement and returns its rows.
+    ///
+    /// # Errors
+    /// What the server reports; the session is usable afterwards.
+    pub fn query(&mut self, sql: &str) -> Result<Vec<Row>, ReplicationError> {
+        self.send_query(sql)?;
+        let mut rows = Vec::new();
+        self.until_ready(|tag, body| {
+            if tag == b'D' {
+                rows.push(decode_row(body)?);
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`.
+    ///
+    /// # Errors
+    /// What the server reports, or the first error of `each`; after the latter the connection must be dropped.
+    pub fn copy_out<E: From<ReplicationError>>(
+        &mut self,
+        sql: &str,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.send_query(sql)?;
+        let mut failure = None;
+        loop {
+            let frame = self.wire.frame(QUERY_DEADLINE).map_err(E::from)?;
+            let body = self.wire.body(&frame);
+            match frame.tag {
+                b'd' => each(body.strip_suffix(b"\n").unwrap_or(body))?,
+                b'H' | b'c' | b'C' | b'N' | b'S' => {}
+                b'E' => failure = Some(server_error(body)),
+                b'Z' => break,
+                _ => return Err(ReplicationError::Protocol("no COPY data").into()),
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(ReplicationError::from(error).into()))
+    }
+
+    /// `START_REPLICATION`: the session becomes a stream.
+    ///
+    /// # Errors
+    /// What the server reports.
+    pub fn start_replication(
+        mut self,
+        options: &StartOptions<'_>,
+    ) -> Result<Stream, ReplicationError> {
+        self.send_query(&options.command())?;
+        loop {
+            let frame = self.wire.frame(QUERY_DEADLINE)?;
+            match frame.tag {
+                b'W' => return Stream::new(self.wire),
+                b'N' | b'S' => {}
+                b'E' => return Err(server_error(self.wire.body(&frame)).into()),
+                _ => return Err(ReplicationError::Protocol("no CopyBothResponse")),
+            }
+        }
+    }
+
+    fn send_query(&mut self, sql: &str) -> Result<(), ReplicationError> {
+        let mut message = BytesMut::new();
+        frontend::query(sql, &mut message)
+            .map_err(|_| ReplicationError::Protocol("a statement holds a NUL byte"))?;
+        self.wire.send(&message)?;
+        Ok(())
+    }
+
+    fn until_ready(
+        &mut self,
+        mut each: impl FnMut(u8, &[u8]) -> Result<(), ReplicationError>,
+    ) -> Result<(), ReplicationError> {
+        let mut failure = None;
+        loop {
+            let frame = self.wire.frame(QUERY_DEADLINE)?;
+            let body = self.wire.body(&frame);
+            match frame.tag {
+                b'Z' => break,
+                b'E' => failure = Some(server_error(body)),
+                tag => each(tag, body)?,
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+}
+
+/// DataRow: u16 count, then for each an i32 length (-1 for NULL) and bytes.
+fn decode_row(body: &[u8]) -> Result<Row, ReplicationError> {
+    const BAD: ReplicationError = ReplicationError::Protocol("malformed row");
+    let (count, mut rest) = body.split_first_chunk::<2>().ok_or(BAD)?;
+    let mut row = Vec::new();
+    for _ in 0..u16::from_be_bytes(*count) {
+        let (length, tail) = rest.split_first_chunk::<4>().ok_or(BAD)?;
+        let length = i32::from_be_bytes(*length);
+        if length == -1 {
+            row.push(None);
+            rest = tail;
+            continue;
+        }
+        let length = usize::try_from(length).map_err(|_| BAD)?;
+        let (value, tail) = tail.split_at_checked(length).ok_or(BAD)?;
+        row.push(Some(String::from_utf8_lossy(value).into_owned()));
+        rest = tail;
+    }
+    Ok(row)
+}
+
+/// ErrorResponse and NoticeResponse: a code byte and a string each, until a NUL.
+pub(super) fn server_error(body: &[u8]) -> ServerError {
+    let mut error =
+        ServerError { code: String::new(), message: String::new(), detail: None, hint: None };
+    for field in body.split(|&b| b == 0) {
+        let Some((&code, text)) = field.split_first() else { continue };
+        let text = String::from_utf8_lossy(text).into_owned();
+        match code {
+            b'C' => error.code = text,
+            b'M' => error.message = text,
+            b'D' => error.detail = Some(text),
+            b'H' => error.hint = Some(text),
+            _ => {}
+        }
+    }
+    error
+}
+
+/// An identifier in double quotes.
+#[must_use]
+pub fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal in single quotes.
+#[must_use]
+pub fn quote_literal(text: &str) -> String {
+    if text.contains('\\') {
+        return format!(" E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    }
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_cannot_be_escaped() {
+        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_literal("a'b"), "'a''b'");
+        assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
+    }
+
+    #[test]
+    fn rows_that_are_cut_are_refused() {
+        let body = [&[0, 2][..], &(-1i32).to_be_bytes(), &3i32.to_be_bytes(), b"abc"].concat();
+        assert_eq!(decode_row(&body).unwrap(), vec![None, Some("abc".to_owned())]);
+        for length in 0..body.len() {
+            assert!(decode_row(&body[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn an_error_response_gives_code_message_and_hint() {
+        let error = server_error(b"SERROR\0C55000\0Mcannot\0Htry\0\0");
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("55000", "cannot"));
+        assert_eq!(error.hint.as_deref(), Some("try"));
+    }
+}

@@ -1,0 +1,115 @@
+//! What can go wrong on a connection, and what to do about it.
+
+use std::io;
+
+use shared::tls::TlsError;
+
+/// What a failure asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The world failed: connect again after a while and resume.
+    Retry,
+    /// Going on may lose data, or cannot succeed until somebody changes something.
+    Stop,
+}
+
+/// An ErrorResponse: <https://www.postgresql.org/docs/current/protocol-error-fields.html>.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} (SQLSTATE {code})")]
+pub struct ServerError {
+    /// SQLSTATE.
+    pub code: String,
+    /// Primary message.
+    pub message: String,
+    /// Detail, if any.
+    pub detail: Option<String>,
+    /// Hint, if any.
+    pub hint: Option<String>,
+}
+
+/// A failure of the connection to the source.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicationError {
+    /// Nothing answers at the address.
+    #[error("cannot connect to PostgreSQL at {address}")]
+    Connect {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection broke.
+    #[error("connection to PostgreSQL broke")]
+    Io(#[from] io::Error),
+    /// The server closed the connection.
+    #[error("PostgreSQL closed the connection")]
+    Closed,
+    /// The server has been silent for longer than it may.
+    #[error("PostgreSQL has been silent for {0} s")]
+    Silent(u64),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS to PostgreSQL at {address}")]
+    Tls {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// The server does not speak TLS and the mode demands it.
+    #[error("PostgreSQL at {0} does not offer TLS, which database.sslmode demands")]
+    TlsRefused(String),
+    /// The server asks for a way to authenticate that is not supported.
+    #[error(
+        "PostgreSQL asks for {0} authentication; supported are scram-sha-256, md5, password and trust"
+    )]
+    Authentication(&'static str),
+    /// The server reports an error.
+    #[error("PostgreSQL: {0}")]
+    Server(#[from] ServerError),
+    /// The server sends what the protocol does not allow here.
+    #[error("unexpected answer from PostgreSQL: {0}")]
+    Protocol(&'static str),
+}
+
+impl ReplicationError {
+    /// The server's SQLSTATE, if it was the server that refused.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Server(error) => Some(&error.code),
+            _ => None,
+        }
+    }
+
+    /// Connection failures are retried; what the server refuses is retried only where the SQLSTATE says that time helps.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Connect { .. } | Self::Io(_) | Self::Closed | Self::Silent(_) => {
+                Disposition::Retry
+            }
+            Self::Server(error) => sqlstate_disposition(&error.code),
+            Self::Tls { .. }
+            | Self::TlsRefused(_)
+            | Self::Authentication(_)
+            | Self::Protocol(_) => Disposition::Stop,
+        }
+    }
+}
+
+/// Classes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn sqlstate_disposition(code: &str) -> Disposition {
+    match code {
+        // Connection exceptions, insufficient resources, operator intervention (shutdown, starting up, crash).
+        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
+            Disposition::Retry
+        }
+        // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available; I/O.
+        "55006" | "57014" | "55P03" | "58030" | "40001" | "40P01" => Disposition::Retry,
+        // A table or column is gone that the catalog had a moment ago: the next session reads the catalog again.
+        "42P01" | "42703" => Disposition::Retry,
+        _ => Disposition::Stop,
+    }
+}

@@ -1,0 +1,161 @@
+//! From a connected socket to a session that is ready: startup packet, authentication, session settings.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::frontend;
+use shared::postgres::{ConnectOptions, SESSION_SETTINGS};
+use shared::tls::SslMode;
+
+use super::client::server_error;
+use super::transport::Transport;
+use super::wire::Wire;
+use super::{ReplicationError, ServerError};
+
+/// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
+const NO_ACCESS_RULE: &str = "28000";
+
+/// How long the server may take to let us in.
+const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting session is idle
+/// meanwhile; and rows that a policy hides must be an error, because the stream shows them.
+const READER_SETTINGS: [(&str, &str); 3] = [
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("row_security", "off"),
+];
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `replication=database`: slots and streams, beside ordinary SQL.
+    Replication,
+    /// Ordinary SQL and COPY only.
+    Sql,
+}
+
+/// Connects and authenticates.
+///
+/// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the first way in.
+pub(super) fn open(options: &ConnectOptions, mode: Mode) -> Result<Wire, ReplicationError> {
+    let other = match options.ssl_mode {
+        SslMode::Allow => SslMode::Require,
+        SslMode::Prefer => SslMode::Disable,
+        _ => return open_once(options, mode),
+    };
+    match open_once(options, mode) {
+        Err(error) if error.sqlstate() == Some(NO_ACCESS_RULE) && !options.is_unix() => {
+            let second = ConnectOptions { ssl_mode: other, ..options.clone() };
+            // When neither way in is open, the first answer is the one to the question that was asked.
+            open_once(&second, mode).map_err(|_| error)
+        }
+        result => result,
+    }
+}
+
+fn open_once(options: &ConnectOptions, mode: Mode) -> Result<Wire, ReplicationError> {
+    let mut wire = Wire::new(Transport::connect(options)?);
+    wire.set_read_timeout(Some(Duration::from_millis(500)))?;
+    wire.send(&startup_packet(options, mode)?)?;
+    authenticate(&mut wire, options)?;
+    loop {
+        let frame = wire.frame(STARTUP_DEADLINE)?;
+        match frame.tag {
+            b'Z' => return Ok(wire),
+            b'S' | b'K' | b'N' => {}
+            b'E' => return Err(server_error(wire.body(&frame)).into()),
+            _ => return Err(ReplicationError::Protocol("neither ready nor a parameter")),
+        }
+    }
+}
+
+fn startup_packet(options: &ConnectOptions, mode: Mode) -> Result<BytesMut, ReplicationError> {
+    let mut parameters = vec![
+        ("user", options.user.as_str()),
+        ("database", options.database.as_str()),
+        ("application_name", options.application_name.as_str()),
+    ];
+    parameters.extend(SESSION_SETTINGS);
+    parameters.extend(READER_SETTINGS);
+    if mode == Mode::Replication {
+        parameters.push(("replication", "database"));
+    }
+    let mut packet = BytesMut::new();
+    frontend::startup_message(parameters, &mut packet)
+        .map_err(|_| ReplicationError::Protocol("a connection parameter holds a NUL byte"))?;
+    Ok(packet)
+}
+
+/// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
+fn authenticate(wire: &mut Wire, options: &ConnectOptions) -> Result<(), ReplicationError> {
+    let mut scram: Option<ScramSha256> = None;
+    loop {
+        let frame = wire.frame(STARTUP_DEADLINE)?;
+        let body = wire.body(&frame);
+        let mut answer = BytesMut::new();
+        match (frame.tag, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {
+            (b'E', _) => return Err(server_error(body).into()),
+            (b'N', _) => continue,
+            (b'R', Some(0)) => return Ok(()),
+            (b'R', Some(3)) => {
+                frontend::password_message(password(options)?, &mut answer)?;
+            }
+            (b'R', Some(5)) => {
+                let salt = body[4..]
+                    .first_chunk::<4>()
+                    .ok_or(ReplicationError::Protocol("md5 request without salt"))?;
+                let hash = md5_hash(options.user.as_bytes(), password(options)?, *salt);
+                frontend::password_message(hash.as_bytes(), &mut answer)?;
+            }
+            (b'R', Some(10)) => {
+                if !body[4..].split(|&b| b == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
+                    return Err(ReplicationError::Authentication("another SASL mechanism's"));
+                }
+                // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers its purpose.
+                let exchange = ScramSha256::new(password(options)?, ChannelBinding::unsupported());
+                frontend::sasl_initial_response(SCRAM_SHA_256, exchange.message(), &mut answer)?;
+                scram = Some(exchange);
+            }
+            (b'R', Some(11)) => {
+                let exchange = expect_scram(&mut scram)?;
+                exchange.update(&body[4..])?;
+                frontend::sasl_response(exchange.message(), &mut answer)?;
+            }
+            (b'R', Some(12)) => {
+                expect_scram(&mut scram)?.finish(&body[4..])?;
+                continue;
+            }
+            (b'R', Some(7..=9)) => {
+                return Err(ReplicationError::Authentication("Kerberos or GSSAPI"));
+            }
+            (b'R', Some(_)) => {
+                return Err(ReplicationError::Authentication("an unknown method of"));
+            }
+            _ => return Err(ReplicationError::Protocol("no authentication request")),
+        }
+        wire.send(&answer)?;
+    }
+}
+
+fn expect_scram(scram: &mut Option<ScramSha256>) -> Result<&mut ScramSha256, ReplicationError> {
+    scram.as_mut().ok_or(ReplicationError::Protocol("SASL continued before it began"))
+}
+
+fn password(options: &ConnectOptions) -> Result<&[u8], ReplicationError> {
+    if options.password.is_empty() {
+        // What libpq says, with the code that the server uses for a wrong one.
+        return Err(ReplicationError::Server(ServerError {
+            code: "28P01".to_owned(),
+            message: format!(
+                "role {:?} needs a password and database.password gives none",
+                options.user
+            ),
+            detail: None,
+            hint: None,
+        }));
+    }
+    Ok(options.password.expose().as_bytes())
+}

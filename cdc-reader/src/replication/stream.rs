@@ -1,0 +1,265 @@
+//! A replication stream: what the server sends inside `CopyBoth`, and our status replies.
+//!
+//! ```text
+//! server  w  start lsn u64 · WAL end u64 · time i64 · payload        XLogData
+//!         k  WAL end u64 · time i64 · reply requested u8             keepalive
+//! client  r  written u64 · flushed u64 · applied u64 · time i64 · reply requested u8
+//! ```
+//!
+//! The positions that we report are "last byte + 1", which is the form that a commit's end LSN and a keepalive's WAL end have already.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use shared::position::Lsn;
+
+use super::ReplicationError;
+use super::client::{quote_identifier, quote_literal, server_error};
+use super::wire::Wire;
+
+/// Seconds from 1970 to 2000, where PostgreSQL's clock starts.
+pub(crate) const POSTGRES_EPOCH_SECONDS: u64 = 946_684_800;
+
+/// How long a read waits when nothing comes: the latency of confirmations and of shutdown when the source is idle.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+
+/// A server that was silent this long is asked for a sign of life: its own keepalives come every half `wal_sender_timeout` (30 s).
+const SILENCE_ASK: Duration = Duration::from_secs(45);
+
+/// A server that was silent this long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+
+/// How long the server may take to end the stream in order.
+const END_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Under backlog the walsender makes one small send for each row and wakes us for it. Pausing this long before a read lets it fill the
+/// socket's buffer instead: a few large reads in place of thousands.
+const COALESCE_PAUSE: Duration = Duration::from_micros(500);
+
+/// A read that returned this much says that there is a backlog; below, latency counts.
+const COALESCE_FROM_BYTES: u64 = 8 << 10;
+
+/// What to stream.
+#[derive(Debug, Clone, Copy)]
+pub struct StartOptions<'a> {
+    /// Slot.
+    pub slot: &'a str,
+    /// Where to start; the server uses the slot's confirmed position when that lies further on.
+    pub start: Lsn,
+    /// Publication.
+    pub publication: &'a str,
+    /// Whether logical messages are wanted: PostgreSQL 14 and later.
+    pub messages: bool,
+}
+
+impl StartOptions<'_> {
+    pub(super) fn command(&self) -> String {
+        let publication = quote_literal(&quote_identifier(self.publication));
+        let messages = if self.messages { ", messages 'true'" } else { "" };
+        format!(
+            "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {publication}{messages})",
+            quote_identifier(self.slot),
+            self.start,
+        )
+    }
+}
+
+/// What the server sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A message of the plugin.
+    Data {
+        /// Position of the record that the message is about.
+        start: Lsn,
+        /// The message.
+        payload: &'a [u8],
+    },
+    /// A sign of life.
+    Keepalive {
+        /// Everything before has been decoded and, if published, sent.
+        wal_end: Lsn,
+        /// Whether the server wants an answer at once.
+        reply_requested: bool,
+    },
+    /// Nothing came for a moment.
+    Idle,
+    /// The server ends the stream in order, as it does at its shutdown.
+    End,
+}
+
+/// A running stream.
+pub struct Stream {
+    wire: Wire,
+    last_received: Instant,
+    asked: bool,
+    backlog: bool,
+}
+
+impl Stream {
+    pub(super) fn new(wire: Wire) -> Result<Self, ReplicationError> {
+        wire.set_read_timeout(Some(IDLE_WAIT))?;
+        Ok(Self { wire, last_received: Instant::now(), asked: false, backlog: false })
+    }
+
+    /// The next event; its payload is a slice of the block that was read.
+    ///
+    /// # Errors
+    /// When the connection breaks, the server reports an error, or sends what the protocol does not allow.
+    pub fn receive(&mut self) -> Result<Event<'_>, ReplicationError> {
+        let frame = loop {
+            if let Some(frame) = self.wire.buffered_frame()? {
+                break frame;
+            }
+            if !self.read()? {
+                self.check_silence()?;
+                return Ok(Event::Idle);
+            }
+        };
+        let body = self.wire.body(&frame);
+        match frame.tag {
+            b'd' => decode_event(body),
+            b'c' => Ok(Event::End),
+            b'E' => Err(server_error(body).into()),
+            b'N' | b'S' => Ok(Event::Idle),
+            b'C' | b'Z' => Ok(Event::End),
+            _ => Err(ReplicationError::Protocol("unknown frame in a stream")),
+        }
+    }
+
+    fn read(&mut self) -> Result<bool, ReplicationError> {
+        if self.backlog {
+            std::thread::sleep(COALESCE_PAUSE);
+        }
+        let before = self.wire.received_bytes();
+        let got = self.wire.fill()?;
+        self.backlog = self.wire.received_bytes() - before >= COALESCE_FROM_BYTES;
+        if got {
+            self.last_received = Instant::now();
+            self.asked = false;
+        }
+        Ok(got)
+    }
+
+    fn check_silence(&mut self) -> Result<(), ReplicationError> {
+        let silence = self.last_received.elapsed();
+        if silence > SILENCE_MAX {
+            return Err(ReplicationError::Silent(silence.as_secs()));
+        }
+        if silence > SILENCE_ASK && !self.asked {
+            self.asked = true;
+            // Positions of zero confirm nothing.
+            return self.send_status(Lsn::INVALID, Lsn::INVALID, true);
+        }
+        Ok(())
+    }
+
+    /// Reports positions: `written` is received, `flushed` is durable in Kafka.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send_status(
+        &mut self,
+        written: Lsn,
+        flushed: Lsn,
+        reply_requested: bool,
+    ) -> Result<(), ReplicationError> {
+        let mut message = [0u8; 39];
+        message[0] = b'd';
+        message[1..5].copy_from_slice(&38u32.to_be_bytes());
+        message[5] = b'r';
+        message[6..14].copy_from_slice(&written.0.to_be_bytes());
+        message[14..22].copy_from_slice(&flushed.0.to_be_bytes());
+        message[22..30].copy_from_slice(&flushed.0.to_be_bytes());
+        message[30..38].copy_from_slice(&postgres_now().to_be_bytes());
+        message[38] = u8::from(reply_requested);
+        self.wire.send(&message)?;
+        Ok(())
+    }
+
+    /// Ends the stream in order, so that the slot is free at once. Errors are of no interest any more.
+    pub fn finish(mut self) {
+        let copy_done = [b'c', 0, 0, 0, 4];
+        if self.wire.send(&copy_done).is_err() {
+            return;
+        }
+        let started = Instant::now();
+        while started.elapsed() < END_DEADLINE {
+            match self.wire.buffered_frame() {
+                Ok(Some(frame)) if frame.tag == b'Z' || frame.tag == b'E' => break,
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    if self.wire.fill().is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn decode_event(body: &[u8]) -> Result<Event<'_>, ReplicationError> {
+    const SHORT: ReplicationError = ReplicationError::Protocol("stream message cut short");
+    let lsn = |at: usize| -> Result<Lsn, ReplicationError> {
+        let bytes = body.get(at..).and_then(|rest| rest.first_chunk::<8>()).ok_or(SHORT)?;
+        Ok(Lsn(u64::from_be_bytes(*bytes)))
+    };
+    match body.first() {
+        Some(b'w') => Ok(Event::Data { start: lsn(1)?, payload: body.get(25..).ok_or(SHORT)? }),
+        Some(b'k') => Ok(Event::Keepalive {
+            wal_end: lsn(1)?,
+            reply_requested: *body.get(17).ok_or(SHORT)? == 1,
+        }),
+        _ => Err(ReplicationError::Protocol("unknown stream message")),
+    }
+}
+
+/// Microseconds since 2000-01-01.
+fn postgres_now() -> i64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(POSTGRES_EPOCH_SECONDS))
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_command_are_quoted_twice_where_the_server_parses_twice() {
+        let options = StartOptions {
+            slot: "s",
+            start: Lsn(0x1_0000_00FF),
+            publication: "My \"pub",
+            messages: true,
+        };
+        assert_eq!(
+            options.command(),
+            "START_REPLICATION SLOT \"s\" LOGICAL 1/FF (proto_version '1', publication_names '\"My \"\"pub\"', messages 'true')"
+        );
+    }
+
+    #[test]
+    fn stream_messages_that_are_cut_are_refused() {
+        let mut data = vec![b'w'];
+        data.extend(7u64.to_be_bytes());
+        data.extend([0; 16]);
+        data.extend(b"Ixyz");
+        assert_eq!(decode_event(&data).unwrap(), Event::Data { start: Lsn(7), payload: b"Ixyz" });
+        for length in 0..25 {
+            assert!(decode_event(&data[..length]).is_err(), "{length}");
+        }
+        let mut keepalive = vec![b'k'];
+        keepalive.extend(9u64.to_be_bytes());
+        keepalive.extend([0; 8]);
+        keepalive.push(1);
+        assert_eq!(
+            decode_event(&keepalive).unwrap(),
+            Event::Keepalive { wal_end: Lsn(9), reply_requested: true }
+        );
+        for length in 0..keepalive.len() {
+            assert!(decode_event(&keepalive[..length]).is_err(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! TCP, Unix socket or TLS: something that reads and writes bytes and can time out.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use shared::postgres::ConnectOptions;
+use shared::tls::{SslMode, client_config};
+use socket2::{SockRef, TcpKeepalive};
+
+use super::ReplicationError;
+
+/// An address that does not answer counts as failed after this long.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A write that the server does not take for this long means that the connection is dead: status messages are 34 bytes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A receive buffer that lets the server run ahead while we hand a block on; the kernel may grant less.
+const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+
+/// A connected socket.
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Transport {
+    /// Connects, and negotiates TLS as the mode asks.
+    pub(super) fn connect(options: &ConnectOptions) -> Result<Self, ReplicationError> {
+        let failed = |source| ReplicationError::Connect { address: options.display(), source };
+        if options.is_unix() {
+            let path = format!("{}/.s.PGSQL.{}", options.host, options.port);
+            let socket = UnixStream::connect(path).map_err(failed)?;
+            socket.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(failed)?;
+            return Ok(Self::Unix(socket));
+        }
+        let socket = connect_tcp(&options.host, options.port).map_err(failed)?;
+        match options.ssl_mode {
+            SslMode::Disable | SslMode::Allow => Ok(Self::Tcp(socket)),
+            SslMode::Prefer | SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                negotiate_tls(socket, options)
+            }
+        }
+    }
+
+    /// How long a read waits for bytes.
+    pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_read_timeout(timeout),
+            Self::Unix(socket) => socket.set_read_timeout(timeout),
+            Self::Tls(stream) => stream.sock.set_read_timeout(timeout),
+        }
+    }
+}
+
+fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                socket.set_write_timeout(Some(WRITE_TIMEOUT))?;
+                let raw = SockRef::from(&socket);
+                raw.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+                raw.set_tcp_keepalive(
+                    &TcpKeepalive::new()
+                        .with_time(Duration::from_secs(30))
+                        .with_interval(Duration::from_secs(10)),
+                )?;
+                return Ok(socket);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// SSLRequest: <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL>.
+fn negotiate_tls(
+    mut socket: TcpStream,
+    options: &ConnectOptions,
+) -> Result<Transport, ReplicationError> {
+    let mut request = bytes::BytesMut::new();
+    postgres_protocol::message::frontend::ssl_request(&mut request);
+    socket.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    socket.write_all(&request)?;
+    let mut answer = [0];
+    socket.read_exact(&mut answer)?;
+    match (answer[0], options.ssl_mode) {
+        (b'S', _) => {}
+        (b'N', SslMode::Prefer) => return Ok(Transport::Tcp(socket)),
+        (b'N', _) => return Err(ReplicationError::TlsRefused(options.display())),
+        _ => return Err(ReplicationError::Protocol("neither S nor N to an SSLRequest")),
+    }
+    let failed = |source| ReplicationError::Tls { address: options.display(), source };
+    let config = client_config(options.ssl_mode, &options.tls_files).map_err(failed)?;
+    let name = ServerName::try_from(options.host.clone())
+        .map_err(|_| ReplicationError::Protocol("the host name cannot stand in a certificate"))?;
+    let connection =
+        ClientConnection::new(Arc::new(config), name).map_err(|error| failed(error.into()))?;
+    let mut stream = StreamOwned::new(connection, socket);
+    stream.conn.complete_io(&mut stream.sock).map_err(|error| tls_failure(options, error))?;
+    Ok(Transport::Tls(Box::new(stream)))
+}
+
+/// A certificate that does not verify is not worth retrying; a broken connection is.
+fn tls_failure(options: &ConnectOptions, error: io::Error) -> ReplicationError {
+    let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).cloned();
+    match cause {
+        Some(cause) => ReplicationError::Tls { address: options.display(), source: cause.into() },
+        None => ReplicationError::Io(error),
+    }
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(buffer),
+            Self::Unix(socket) => socket.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(bytes),
+            Self::Unix(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.flush(),
+            Self::Unix(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}

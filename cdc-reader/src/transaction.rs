@@ -1,0 +1,148 @@
+//! The order of messages: what may follow what, and which position a transaction has. Pure.
+//!
+//! Protocol version 1 delivers whole transactions, one after the other, in the order of their commit records. This module holds that
+//! against what arrives. A position is the pair (commit end LSN, ordinal of the event in its transaction); the LSN of a row is no
+//! position, because the rows of one multi-insert share it and those of concurrent transactions interleave.
+
+use shared::position::Lsn;
+
+use crate::pgoutput::{Begin, Commit};
+
+/// The sequence of messages is not one that the protocol allows. Going on could lose or reorder changes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// A change or a commit with no transaction open.
+    #[error("pgoutput sent {0} outside a transaction")]
+    Outside(&'static str),
+    /// A transaction inside another.
+    #[error("pgoutput began transaction {inner} inside transaction {outer}")]
+    Nested {
+        /// The open one.
+        outer: u32,
+        /// The new one.
+        inner: u32,
+    },
+    /// The commit is not the one that was announced.
+    #[error("transaction announced commit at {announced} and committed at {actual}")]
+    Mismatch {
+        /// In its begin.
+        announced: Lsn,
+        /// In its commit.
+        actual: Lsn,
+    },
+    /// Commits must not go back.
+    #[error("commit at {next} follows commit at {last}")]
+    Backwards {
+        /// The commit before.
+        last: Lsn,
+        /// This one.
+        next: Lsn,
+    },
+}
+
+/// What has arrived on one stream so far.
+#[derive(Debug, Default)]
+pub struct Assembly {
+    open: Option<Begin>,
+    last_commit: Option<Commit>,
+}
+
+impl Assembly {
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// When one is open already, or it would commit before the last one.
+    pub fn begin(&mut self, begin: Begin) -> Result<(), OrderError> {
+        if let Some(open) = self.open {
+            return Err(OrderError::Nested { outer: open.xid, inner: begin.xid });
+        }
+        if let Some(last) = self.last_commit
+            && begin.final_lsn < last.end_lsn
+        {
+            return Err(OrderError::Backwards { last: last.end_lsn, next: begin.final_lsn });
+        }
+        self.open = Some(begin);
+        Ok(())
+    }
+
+    /// The open transaction, for a change named `what`.
+    ///
+    /// # Errors
+    /// When none is open.
+    pub fn change(&self, what: &'static str) -> Result<Begin, OrderError> {
+        self.open.ok_or(OrderError::Outside(what))
+    }
+
+    /// Closes the transaction and returns it.
+    ///
+    /// # Errors
+    /// When none is open, or the commit is not the announced one.
+    pub fn commit(&mut self, commit: Commit) -> Result<Begin, OrderError> {
+        let open = self.open.take().ok_or(OrderError::Outside("a commit"))?;
+        if commit.commit_lsn != open.final_lsn {
+            return Err(OrderError::Mismatch {
+                announced: open.final_lsn,
+                actual: commit.commit_lsn,
+            });
+        }
+        if commit.end_lsn <= commit.commit_lsn {
+            return Err(OrderError::Backwards { last: commit.commit_lsn, next: commit.end_lsn });
+        }
+        self.last_commit = Some(commit);
+        Ok(open)
+    }
+
+    /// End of the last commit seen on this stream.
+    #[must_use]
+    pub fn last_commit_end(&self) -> Option<Lsn> {
+        self.last_commit.map(|commit| commit.end_lsn)
+    }
+
+    /// Whether a transaction is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begin(xid: u32, final_lsn: u64) -> Begin {
+        Begin { final_lsn: Lsn(final_lsn), commit_time: 0, xid }
+    }
+
+    fn commit(lsn: u64, end: u64) -> Commit {
+        Commit { commit_lsn: Lsn(lsn), end_lsn: Lsn(end), commit_time: 0 }
+    }
+
+    #[test]
+    fn transactions_follow_each_other() {
+        let mut assembly = Assembly::default();
+        assembly.begin(begin(1, 100)).unwrap();
+        assert_eq!(assembly.change("an insert").unwrap().xid, 1);
+        assert_eq!(assembly.commit(commit(100, 140)).unwrap().xid, 1);
+        // The next transaction may begin exactly where the last one ended.
+        assembly.begin(begin(2, 140)).unwrap();
+        assembly.commit(commit(140, 150)).unwrap();
+        assert_eq!(assembly.last_commit_end(), Some(Lsn(150)));
+    }
+
+    #[test]
+    fn what_the_protocol_does_not_allow_is_refused() {
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.change("an insert").err(), Some(OrderError::Outside("an insert")));
+        assert!(matches!(assembly.commit(commit(1, 2)), Err(OrderError::Outside(_))));
+        assembly.begin(begin(1, 100)).unwrap();
+        assert!(matches!(assembly.begin(begin(2, 200)), Err(OrderError::Nested { .. })));
+        assert!(matches!(assembly.commit(commit(101, 140)), Err(OrderError::Mismatch { .. })));
+        let mut assembly = Assembly::default();
+        assembly.begin(begin(1, 100)).unwrap();
+        assert!(matches!(assembly.commit(commit(100, 100)), Err(OrderError::Backwards { .. })));
+        let mut assembly = Assembly::default();
+        assembly.begin(begin(1, 100)).unwrap();
+        assembly.commit(commit(100, 140)).unwrap();
+        assert!(matches!(assembly.begin(begin(2, 139)), Err(OrderError::Backwards { .. })));
+    }
+}

@@ -1,0 +1,19 @@
+//! The reader as its users run it: the binary, on real PostgreSQL and Kafka, beside real Debezium.
+//!
+//! In: the shared test servers, and servers of their own for the tests that break one. Out: pass or fail.
+//! Invariant: each test has its own database, slot and topics, and only waits for conditions.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
+
+mod support;
+
+mod s001_bytes_are_debeziums;
+mod s002_restarts;
+mod s003_interrupted_snapshot;
+mod s004_outages;
+mod s005_idle_confirmation;
+mod s006_lost_slot;
+mod s007_bad_input;
+mod s008_tls_and_secrets;
+mod s009_rest_and_metrics;
+mod s010_back_pressure;

@@ -1,0 +1,243 @@
+//! The bytes are Debezium's: key, value, headers, tombstones and order of every event, for the airline's tables and for every type.
+//!
+//! Real Debezium and the reader capture the same database at the same time through slots of their own, under prefixes of equal length.
+//! Nothing is compared loosely but what must differ: the prefix, the time at which an event was made, the `runId`, and in a snapshot's
+//! rows the position and time of the snapshot.
+
+mod kinds;
+mod operations;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use devstack::{PostgresAddress, shared, try_wait_for};
+
+use crate::support::{Connector, Launch, Record, Source, topics_of, unique};
+
+/// The connectors in which the reader and Debezium are compared; both capture the same tables.
+#[derive(Clone, Copy)]
+enum Variant {
+    /// As our own connector files have it: a NULL is a NULL, tables by schema.
+    NullIsNull,
+    /// Kafka Connect's default: a NULL becomes the column's default. Tables by list, in an order of its own.
+    NullBecomesDefault,
+}
+
+/// Tables in the order of their names: the first and the last are empty in the one order or the other.
+const TABLES: &[&str] = &[
+    "boarding_passes",
+    "airports",
+    "kinds",
+    "seats",
+    "aircrafts",
+    "defaults",
+    "flights",
+    "full_identity",
+    "keyless",
+    "keys",
+    "toasted",
+    "Odd Table",
+    "bookings",
+    "tickets",
+    "ticket_flights",
+    "zz_last",
+];
+
+impl Variant {
+    fn connector(self, source: &Source, name: &str) -> Connector {
+        let connector = Connector::new(source, name);
+        match self {
+            Self::NullIsNull => connector,
+            Self::NullBecomesDefault => connector
+                .without("schema.include.list")
+                .without("value.converter.replace.null.with.default")
+                .set("table.include.list", &TABLES.map_names()),
+        }
+    }
+}
+
+/// A list of tables as Debezium takes it.
+trait MapNames {
+    fn map_names(&self) -> String;
+}
+
+impl MapNames for &[&str] {
+    fn map_names(&self) -> String {
+        self.iter().map(|table| format!("public.{table}")).collect::<Vec<_>>().join(",")
+    }
+}
+
+#[test]
+fn every_event_of_postgresql_15_is_debeziums_byte_for_byte() {
+    compare(&shared::stack().postgres15);
+}
+
+#[test]
+fn every_event_of_postgresql_18_is_debeziums_byte_for_byte() {
+    compare(&shared::stack().postgres18);
+}
+
+fn compare(server: &PostgresAddress) {
+    let stack = shared::stack();
+    let debezium = stack.connect();
+    let id = unique(&format!("bytes{}", server.version));
+    let source = Source::airline(server, &id);
+    source.run(&kinds::create());
+    source.run(operations::BEFORE);
+    let variants = [Variant::NullIsNull, Variant::NullBecomesDefault];
+    let names = [("d", "o"), ("e", "p")]
+        .map(|(theirs, ours)| (format!("{theirs}_{id}"), format!("{ours}_{id}")));
+    for (variant, (theirs, _)) in variants.into_iter().zip(&names) {
+        debezium.create(&variant.connector(&source, theirs).json()).unwrap();
+    }
+    let mut readers = Vec::new();
+    for (variant, (theirs, ours)) in variants.into_iter().zip(&names) {
+        source.wait_until_active(theirs);
+        readers
+            .push(Launch::new(&variant.connector(&source, ours), &stack.kafka_bootstrap).start());
+        readers.last().unwrap().wait_for_line("streaming");
+    }
+    source.run(operations::AFTER);
+    source.run(&kinds::change());
+    source.run(operations::LAST);
+    let mut differences = Vec::new();
+    for (theirs, ours) in &names {
+        differences.extend(compare_topics(theirs, ours));
+    }
+    for (theirs, _) in &names {
+        debezium.delete(theirs).unwrap();
+    }
+    for reader in readers {
+        reader.stop();
+    }
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
+
+/// Waits until both have sent the last change, and says where they differ.
+fn compare_topics(theirs: &str, ours: &str) -> Vec<String> {
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let read = || {
+        let expected = normal(topics_of(bootstrap, theirs), theirs, ours);
+        let actual = normal(topics_of(bootstrap, ours), ours, ours);
+        (expected, actual)
+    };
+    let counts =
+        |topics: &BTreeMap<String, Vec<String>>| topics.values().map(Vec::len).collect::<Vec<_>>();
+    let arrived =
+        try_wait_for(Duration::from_secs(30), "both to have sent the last change", || {
+            let (expected, actual) = read();
+            let last = |topics: &BTreeMap<String, Vec<String>>| {
+                topics.get("public.zz_last").is_some_and(|records| records.len() == 1)
+            };
+            last(&expected) && last(&actual) && counts(&expected) == counts(&actual)
+        });
+    let (expected, actual) = read();
+    let events: usize = expected.values().map(Vec::len).sum();
+    assert!(events > 100, "Debezium has sent {events} events only");
+    let mut found: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let none = Vec::new();
+    for name in expected.keys().chain(actual.keys()).collect::<BTreeSet<_>>() {
+        let expected = expected.get(name).unwrap_or(&none);
+        let actual = actual.get(name).unwrap_or(&none);
+        for index in 0..expected.len().max(actual.len()) {
+            for pair in difference(name, expected.get(index), actual.get(index)) {
+                *found.entry(pair).or_default() += 1;
+            }
+        }
+    }
+    let line =
+        |((debezium, reader), count)| format!("{count} times {debezium}\n  instead {reader}");
+    arrived
+        .err()
+        .map(|err| err.to_string())
+        .into_iter()
+        .chain(found.into_iter().map(line))
+        .collect()
+}
+
+/// The fields in which two records of a topic differ, as `(topic and field as Debezium has it, field as the reader has it)`.
+fn difference(
+    topic: &str,
+    expected: Option<&String>,
+    actual: Option<&String>,
+) -> Vec<(String, String)> {
+    let none = String::from("(no such record)");
+    let (expected, actual) = (expected.unwrap_or(&none), actual.unwrap_or(&none));
+    let fields = |text: &str| text.split(",\"").map(str::to_owned).collect::<Vec<_>>();
+    let (expected, actual) = (fields(expected), fields(actual));
+    if expected.len() != actual.len() {
+        return vec![(format!("{topic}: {}", expected.join(",\"")), actual.join(",\""))];
+    }
+    std::iter::zip(expected, actual)
+        .filter(|(expected, actual)| expected != actual)
+        .map(|(expected, actual)| (format!("{topic}: {expected}"), actual))
+        .collect()
+}
+
+/// Each record as one line, what must differ taken out.
+fn normal(
+    topics: BTreeMap<String, Vec<Record>>,
+    prefix: &str,
+    shown: &str,
+) -> BTreeMap<String, Vec<String>> {
+    let line = |record: &Record| {
+        let value = record.value.as_deref().map_or_else(|| "(tombstone)".to_owned(), normal_value);
+        let headers: Vec<String> = record
+            .headers
+            .iter()
+            .map(|(name, value)| match (name.as_str(), value) {
+                ("__debezium.context.runId", Some(id)) => {
+                    // A version 7 UUID: the digit after the second hyphen.
+                    assert_eq!((id.len(), &id[14..15]), (36, "7"), "{id}");
+                    format!("{name}=UUIDv7")
+                }
+                (_, value) => format!("{name}={value:?}"),
+            })
+            .collect();
+        format!("{:?} {value} {}", record.key, headers.join(",")).replace(prefix, shown)
+    };
+    topics.into_iter().map(|(topic, records)| (topic, records.iter().map(line).collect())).collect()
+}
+
+/// The time at which the event was made, and of a snapshot's row its position and time.
+fn normal_value(value: &str) -> String {
+    let (rest, made) = value.split_at(value.rfind(",\"ts_ms\":").unwrap());
+    let made = without_numbers(made, &["ts_ms", "ts_us", "ts_ns"]);
+    let (row, source) = rest.split_at(rest.rfind(",\"source\":{").unwrap());
+    let source = if source.ends_with("\"op\":\"r\"") {
+        without_numbers(source, &["ts_ms", "ts_us", "ts_ns", "txId", "lsn", "sequence"])
+    } else {
+        source.to_owned()
+    };
+    format!("{row}{source}{made}")
+}
+
+/// The text with `#` for every digit of these fields' values.
+fn without_numbers(text: &str, fields: &[&str]) -> String {
+    let mut out = String::new();
+    for part in text.split_inclusive(',') {
+        let named = fields.iter().any(|field| {
+            part.split_once(':').is_some_and(|(name, _)| name.ends_with(&format!("\"{field}\"")))
+        });
+        // A sequence has a comma inside: its second half begins with an escaped quote.
+        if named || part.starts_with("\\\"") {
+            let mut digits = false;
+            for letter in part.chars() {
+                match (letter.is_ascii_digit(), digits) {
+                    (true, false) => out.push('#'),
+                    (true, true) => {}
+                    (false, _) => out.push(letter),
+                }
+                digits = letter.is_ascii_digit();
+            }
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}

@@ -1,0 +1,149 @@
+//! What happens to the airline's tables, and to tables that are out of the ordinary.
+
+/// Before anybody captures: most tables have rows; the first and the last of either order have none.
+pub(super) const BEFORE: &str = r#"
+CREATE TABLE defaults (
+    id          serial PRIMARY KEY,
+    made_at     timestamptz NOT NULL DEFAULT now(),
+    made_on     date DEFAULT CURRENT_DATE,
+    at_noon     timestamp NOT NULL DEFAULT localtimestamp,
+    token       uuid DEFAULT gen_random_uuid(),
+    label       varchar(20) NOT NULL DEFAULT 'a' || 'b',
+    sum         integer DEFAULT 1 + 1,
+    small       smallint DEFAULT (-3),
+    big         bigint DEFAULT 5,
+    price       numeric(6, 2) NOT NULL DEFAULT 10,
+    nothing     text DEFAULT NULL,
+    empty_text  text NOT NULL DEFAULT '',
+    flag        boolean NOT NULL DEFAULT false,
+    ratio       double precision NOT NULL DEFAULT '-1.5',
+    raw         bytea NOT NULL DEFAULT '\x0102',
+    doc         jsonb NOT NULL DEFAULT '{}',
+    who         text NOT NULL DEFAULT CURRENT_USER,
+    no_code     varchar(5) DEFAULT NULL,
+    noon        time NOT NULL DEFAULT '12:00',
+    stamped     timestamptz DEFAULT CURRENT_TIMESTAMP,
+    local_stamp timestamp DEFAULT localtimestamp(3),
+    clock       time DEFAULT localtime,
+    today       text DEFAULT CURRENT_DATE,
+    tomorrow    timestamptz NOT NULL DEFAULT now() + interval '1 day',
+    built       jsonb DEFAULT jsonb_build_object('a', 1),
+    upper       text NOT NULL DEFAULT upper('a'),
+    pi          real DEFAULT 3.14,
+    yes         boolean DEFAULT 'yes',
+    code        char(3) DEFAULT 'x',
+    exact       numeric(8, 3) DEFAULT -0.5,
+    coalesced   integer DEFAULT COALESCE(NULL, 5),
+    cast_text   text DEFAULT 5::text
+);
+INSERT INTO defaults (sum) VALUES (1), (NULL);
+CREATE TABLE full_identity (id integer PRIMARY KEY, a text, b integer DEFAULT 5, c text NOT NULL);
+ALTER TABLE full_identity REPLICA IDENTITY FULL;
+INSERT INTO full_identity VALUES (1, 'one', NULL, 'c'), (2, NULL, 2, 'c');
+CREATE TABLE keyless (a integer, b text);
+ALTER TABLE keyless REPLICA IDENTITY FULL;
+INSERT INTO keyless VALUES (1, 'x'), (1, 'x'), (NULL, NULL);
+CREATE TABLE toasted (id integer PRIMARY KEY, small text, big text, raw bytea, doc jsonb, plain json, code varchar, must text NOT NULL);
+ALTER TABLE toasted
+    ALTER big SET STORAGE EXTERNAL, ALTER raw SET STORAGE EXTERNAL, ALTER doc SET STORAGE EXTERNAL,
+    ALTER plain SET STORAGE EXTERNAL, ALTER code SET STORAGE EXTERNAL, ALTER must SET STORAGE EXTERNAL;
+INSERT INTO toasted
+SELECT n, 's', repeat('b', 9000), decode(repeat('ab', 9000), 'hex'), to_jsonb(repeat('d', 9000)), to_json(repeat('p', 9000)),
+       repeat('c', 9000), repeat('m', 9000)
+FROM generate_series(1, 3) AS n;
+CREATE TABLE "Odd Table" ("Key One" text, "k""2" integer, "Wert ä" text, PRIMARY KEY ("k""2", "Key One"));
+INSERT INTO "Odd Table" VALUES ('a b', 1, 'x'), ('ü', 2, NULL);
+CREATE TABLE keys (
+    t text, d date, n numeric(5, 2), u uuid, z timestamptz, b bytea, f boolean, r double precision, v numeric, i bigint,
+    note text,
+    PRIMARY KEY (n, t, d, u, z, b, f, r, v, i)
+);
+INSERT INTO keys
+SELECT word, '2026-01-02', 1.5, '11111111-2222-3333-4444-555555555555', '2026-01-02 03:04:05.6+00', '\x00ff', true, 1e-7, 2.50, 7
+FROM unnest(ARRAY['plain', E'a "quoted" \\ / \n text', '🛫 é', '']) AS word;
+CREATE TABLE zz_last (id integer PRIMARY KEY);
+
+INSERT INTO airports VALUES
+    ('SVO', 'Sheremetyevo', 'Moscow', 37.4146, 55.972599, 'Europe/Moscow'),
+    ('LED', 'Pulkovo', 'Saint Petersburg', 30.262501, 59.800301, 'Europe/Moscow'),
+    ('AER', 'Sochi', 'Sochi', 39.9566, 43.449902, 'Europe/Moscow');
+INSERT INTO aircrafts VALUES ('773', 'Boeing 777-300', 11100), ('SU9', 'Sukhoi Superjet-100', 3000);
+INSERT INTO seats VALUES ('773', '1A', 'Business'), ('773', '20C', 'Economy'), ('SU9', '7F', 'Comfort');
+INSERT INTO flights (flight_no, scheduled_departure, scheduled_arrival, departure_airport, arrival_airport, status, aircraft_code)
+VALUES ('PG0001', '2026-06-15 10:00+03', '2026-06-15 12:00+03', 'SVO', 'LED', 'Scheduled', '773'),
+       ('PG0002', '2026-06-16 10:00+03', '2026-06-16 12:30+03', 'LED', 'AER', 'On Time', 'SU9');
+INSERT INTO bookings VALUES ('00000F', '2026-06-01 12:00:00.5+00', 265700.00);
+CREATE PUBLICATION captured FOR ALL TABLES;
+"#;
+
+/// While both capture.
+pub(super) const AFTER: &str = r#"
+INSERT INTO tickets VALUES ('0005432000987', '00000F', '8149 604011', 'VALERIY "V" TIKHONOV', '{"phone": "+70127117011"}'),
+                           ('0005432000988', '00000F', '8499 420203', 'EVGENIYA ALEKSEEVA', NULL);
+INSERT INTO ticket_flights VALUES ('0005432000987', 1, 'Business', 42100.00), ('0005432000988', 1, 'Economy', 14000.50);
+INSERT INTO boarding_passes VALUES ('0005432000987', 1, 1, '1A');
+BEGIN;
+UPDATE flights SET status = 'Departed', actual_departure = '2026-06-15 10:07:12.000001+03' WHERE flight_id = 1;
+UPDATE bookings SET total_amount = total_amount + 0.01;
+INSERT INTO boarding_passes VALUES ('0005432000988', 1, 2, '20C');
+SAVEPOINT rolled_back;
+DELETE FROM boarding_passes;
+ROLLBACK TO rolled_back;
+UPDATE airports SET city = 'Sirius' WHERE airport_code = 'AER';
+DELETE FROM seats WHERE seat_no = '7F';
+COMMIT;
+BEGIN;
+INSERT INTO bookings VALUES ('FFFFFF', now(), 0);
+ROLLBACK;
+UPDATE seats SET seat_no = '21C' WHERE seat_no = '20C';
+DELETE FROM boarding_passes;
+UPDATE airports SET airport_name = airport_name;
+
+INSERT INTO defaults DEFAULT VALUES;
+INSERT INTO defaults (made_on, token, sum, small, big) VALUES (NULL, NULL, NULL, NULL, NULL);
+UPDATE defaults SET sum = 3 WHERE id = 1;
+UPDATE defaults SET id = 100 WHERE id = 2;
+DELETE FROM defaults WHERE id = 1;
+
+UPDATE full_identity SET a = NULL, b = 7 WHERE id = 1;
+UPDATE full_identity SET id = 20 WHERE id = 2;
+INSERT INTO full_identity VALUES (3, 'x', 3, 'y');
+DELETE FROM full_identity WHERE id = 20;
+
+INSERT INTO keyless VALUES (2, 'y');
+UPDATE keyless SET b = 'z' WHERE a = 2;
+DELETE FROM keyless WHERE a = 1;
+
+UPDATE toasted SET small = 't' WHERE id = 1;
+UPDATE toasted SET small = 'u', big = 'short' WHERE id = 2;
+UPDATE toasted SET id = 30 WHERE id = 3;
+ALTER TABLE toasted REPLICA IDENTITY FULL;
+UPDATE toasted SET small = 'v' WHERE id = 1;
+DELETE FROM toasted WHERE id = 1;
+
+UPDATE "Odd Table" SET "Wert ä" = 'y' WHERE "k""2" = 2;
+UPDATE "Odd Table" SET "Key One" = 'c' WHERE "k""2" = 1;
+DELETE FROM "Odd Table" WHERE "k""2" = 2;
+
+UPDATE keys SET f = false, n = -n, note = 'moved';
+UPDATE keys SET t = t || '"', d = d + 1, b = '', r = 1e10, v = 100, i = -1;
+DELETE FROM keys;
+
+TRUNCATE keyless;
+TRUNCATE boarding_passes, ticket_flights;
+TRUNCATE full_identity RESTART IDENTITY CASCADE;
+BEGIN;
+INSERT INTO full_identity VALUES (4, 'x', 3, 'y');
+TRUNCATE full_identity;
+INSERT INTO full_identity VALUES (4, 'again', 3, 'y');
+COMMIT;
+ALTER TABLE full_identity ADD COLUMN d text NOT NULL DEFAULT 'new', DROP COLUMN a;
+INSERT INTO full_identity (id, c) VALUES (5, 'after the change');
+UPDATE full_identity SET d = 'e';
+INSERT INTO tickets
+SELECT 'T' || lpad(n::text, 12, '0'), '00000F', n::text, 'P', jsonb_build_object('n', n)
+FROM generate_series(1, 50) AS n;
+"#;
+
+/// Of a table that nobody has written to before: who has sent this has sent everything.
+pub(super) const LAST: &str = "INSERT INTO zz_last VALUES (1);";

@@ -1,0 +1,170 @@
+//! The reader's process: started with a connector file, watched through its log and its REST interface.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use devstack::{Process, ProcessOptions, http, wait_for};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Connector, PATIENCE};
+
+/// How to start it.
+pub(crate) struct Launch {
+    file: String,
+    bootstrap: String,
+    offset_topic: String,
+    startup_timeout: u64,
+    env: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// With this connector and these brokers; offsets go to a topic of the connector's own.
+    pub(crate) fn new(connector: &Connector, bootstrap: &str) -> Self {
+        Self {
+            file: connector.json().to_string(),
+            bootstrap: bootstrap.to_owned(),
+            offset_topic: format!("{}-offsets", connector.name),
+            startup_timeout: 60,
+            env: Vec::new(),
+        }
+    }
+
+    /// Another text in the connector file.
+    pub(crate) fn file(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.file);
+        self
+    }
+
+    /// Another topic for the offsets.
+    pub(crate) fn offset_topic(mut self, topic: &str) -> Self {
+        topic.clone_into(&mut self.offset_topic);
+        self
+    }
+
+    /// `--startup-timeout`.
+    pub(crate) fn startup_timeout(mut self, seconds: u64) -> Self {
+        self.startup_timeout = seconds;
+        self
+    }
+
+    /// An environment variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it; it may well end by itself.
+    pub(crate) fn start(&self) -> Reader {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("connector.json");
+        std::fs::write(&file, &self.file).unwrap();
+        let log = dir.path().join("reader.log");
+        let seconds = self.startup_timeout.to_string();
+        let mut options = ProcessOptions::new(env!("CARGO_BIN_EXE_cdc-reader"), &log)
+            .args(["run", "--connector", file.to_str().unwrap()])
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(["--bootstrap-servers", &self.bootstrap])
+            .args(["--offset-storage-topic", &self.offset_topic])
+            .args(["--startup-timeout", &seconds])
+            .without_env("RUST_LOG");
+        for (name, value) in &self.env {
+            options = options.env(name, value);
+        }
+        let process = Process::start(&options).unwrap();
+        Reader { process, log, _dir: dir }
+    }
+}
+
+/// A started reader; dropped, it is killed.
+pub(crate) struct Reader {
+    pub(crate) process: Process,
+    log: PathBuf,
+    _dir: TempDir,
+}
+
+impl Reader {
+    /// Everything it has said.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its log's lines of this message.
+    pub(crate) fn said(&self, message: &str) -> Vec<Value> {
+        self.log()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|line| line["message"] == message)
+            .collect()
+    }
+
+    /// Waits for a log line with this message, and gives it.
+    #[track_caller]
+    pub(crate) fn wait_for_line(&self, message: &str) -> Value {
+        wait_for(PATIENCE, &format!("the reader to say {message:?}"), || {
+            let said = self.said(message).pop();
+            said.ok_or_else(|| self.tail()).map(Some)
+        })
+    }
+
+    /// Waits for its end and gives the exit code and all that it said.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self, patience: Duration) -> (i32, String) {
+        let code = self.process.wait_exit(patience);
+        (code.unwrap_or_else(|err| panic!("{err}; it said:\n{}", self.tail())), self.log())
+    }
+
+    /// SIGTERM, and its orderly end.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> String {
+        self.process.terminate();
+        let (code, log) = self.wait_for_end(PATIENCE);
+        assert_eq!(code, 0, "{log}");
+        log
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill9(mut self) {
+        self.process.kill9();
+    }
+
+    /// The largest memory that it has had resident, in MiB.
+    pub(crate) fn peak_mebibytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// The state of its one task, as its REST interface tells it.
+    pub(crate) fn task_state(&self, connector: &str) -> String {
+        let status = self.get(&format!("/connectors/{connector}/status")).json().unwrap();
+        status["tasks"][0]["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The value of a metric, summed over its labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let page = self.get("/metrics").body;
+        let of = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            (rest.starts_with(['{', ' '])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        };
+        let values: Vec<f64> = page.lines().filter_map(of).collect();
+        assert!(!values.is_empty(), "there is no metric {name}");
+        values.iter().sum()
+    }
+
+    /// `GET path`.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> http::Answer {
+        let started = self.wait_for_line("started");
+        http::get(&format!("http://{}{path}", started["listen"].as_str().unwrap())).unwrap()
+    }
+
+    /// The end of its log.
+    pub(crate) fn tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+}

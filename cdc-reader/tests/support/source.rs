@@ -1,0 +1,87 @@
+//! A database of one test alone, gone with its slots at the end.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use devstack::{PostgresAddress, client_binary, wait_for, workspace_root};
+
+use super::PATIENCE;
+
+/// A database and its server.
+pub(crate) struct Source {
+    pub(crate) server: PostgresAddress,
+    pub(crate) name: String,
+}
+
+impl Source {
+    /// An empty database.
+    pub(crate) fn create(server: &PostgresAddress, name: &str) -> Self {
+        server.create_database(name).unwrap();
+        Self { server: server.clone(), name: name.to_owned() }
+    }
+
+    /// A database with the airline's eight tables.
+    pub(crate) fn airline(server: &PostgresAddress, name: &str) -> Self {
+        let source = Self::create(server, name);
+        let schema = workspace_root().join("sql/source/010_schema.sql");
+        source.run(&std::fs::read_to_string(schema).unwrap());
+        source
+    }
+
+    /// Runs a script as `psql` does: each statement is a transaction unless the script says otherwise.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) {
+        self.psql(script);
+    }
+
+    /// The text of the one value that a query yields.
+    #[track_caller]
+    pub(crate) fn value(&self, query: &str) -> String {
+        self.psql(query).trim_end_matches('\n').to_owned()
+    }
+
+    #[track_caller]
+    fn psql(&self, script: &str) -> String {
+        let mut psql = Command::new(client_binary("psql").unwrap())
+            .arg(self.server.superuser_on_socket(&self.name))
+            .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"])
+            .args(["--set", "ON_ERROR_STOP=1"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Written whole before anything is read: no script here answers more than a pipe holds.
+        psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = psql.wait_with_output().unwrap();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaints}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Waits until somebody streams from the slot.
+    #[track_caller]
+    pub(crate) fn wait_until_active(&self, slot: &str) {
+        wait_for(PATIENCE, &format!("somebody to stream from slot {slot}"), || {
+            self.is_active(slot)
+        });
+    }
+
+    /// Waits until nobody streams from the slot.
+    #[track_caller]
+    pub(crate) fn wait_until_free(&self, slot: &str) {
+        wait_for(PATIENCE, &format!("slot {slot} to be free"), || !self.is_active(slot));
+    }
+
+    pub(crate) fn is_active(&self, slot: &str) -> bool {
+        let query = format!("SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'");
+        self.value(&query) == "t"
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // A server of the test's own may be down, and goes anyway.
+        let _ = self.server.drop_database(&self.name);
+    }
+}
