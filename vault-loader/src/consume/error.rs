@@ -1,0 +1,61 @@
+//! What stops the reading of Kafka.
+//!
+//! Everything else that Kafka can say is a failure of the world: librdkafka reconnects by itself, and the loader waits.
+
+use rdkafka::error::KafkaError;
+
+use crate::load::LoadError;
+
+/// Why reading cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumeError {
+    /// Kafka deleted events before they were loaded.
+    #[error(
+        "{topic} partition {partition}: refusing to skip {count} events: the warehouse stands at offset {stored}, but Kafka's first is {low}; \
+         load them from elsewhere, or accept the loss with `vault-loader run --accept-gap`"
+    )]
+    Gap {
+        /// Kafka topic
+        topic: String,
+        /// partition of it
+        partition: i32,
+        /// events that are gone
+        count: i64,
+        /// next offset in the warehouse
+        stored: i64,
+        /// first offset in Kafka
+        low: i64,
+    },
+    /// The topic is shorter than what was loaded from it.
+    #[error(
+        "{topic} partition {partition}: the warehouse stands at offset {stored}, but Kafka ends at {high}: was the topic deleted and made again? \
+         if so, load it into a new warehouse, or set dwh_control.offsets by hand"
+    )]
+    Recreated {
+        /// Kafka topic
+        topic: String,
+        /// partition of it
+        partition: i32,
+        /// next offset in the warehouse
+        stored: i64,
+        /// end of the partition in Kafka
+        high: i64,
+    },
+    /// The warehouse refuses to tell the offsets.
+    #[error("cannot read the offsets")]
+    Offsets(#[source] LoadError),
+    /// Kafka refuses for good: a wrong property, no permission, another member with our name.
+    #[error("Kafka refuses for good")]
+    Refused(#[from] KafkaError),
+    /// No broker answers.
+    #[error("no Kafka broker answers at {servers} within {wait_s} s: check bootstrap_servers")]
+    Unreachable {
+        /// what was asked
+        servers: String,
+        /// how long
+        wait_s: u64,
+    },
+    /// The loader is ending.
+    #[error("ended before the partitions were taken over")]
+    Cancelled,
+}

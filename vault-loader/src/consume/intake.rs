@@ -1,0 +1,337 @@
+//! The thread that polls Kafka and fills batches.
+//!
+//! In come records, out go batches through a bounded channel. While the loader is busy the thread waits with its batch; if
+//! that lasts, it pauses its partitions and goes on polling, so that the group does not take it for dead. A batch of an
+//! older generation is dropped: its partitions may be somebody else's by now.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::{ClientConfig, TopicPartitionList};
+use shared::backoff::Backoff;
+use shared::postgres::ConnectOptions;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+
+use super::assignment::{Assignment, Context, Current};
+use super::error::ConsumeError;
+use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition};
+use crate::config;
+use crate::metrics::Metrics;
+use crate::vault::plan::Plan;
+
+/// How long an idle poll sleeps: the latency of commands and of the end.
+const IDLE_POLL: Duration = Duration::from_millis(50);
+
+/// How long the thread waits for the loader without polling; the group's patience is 300 s.
+const HOLD: Duration = Duration::from_secs(20);
+
+/// What the loader tells the intake.
+#[derive(Debug)]
+pub enum Command {
+    /// these offsets are loaded: tell the group, for those who watch its lag
+    Commit(Vec<(Partition, i64)>),
+    /// the offsets of this generation are wrong: read them anew
+    Reset(u64),
+}
+
+/// What an intake needs.
+pub struct IntakeOptions {
+    /// librdkafka's properties
+    pub client: ClientConfig,
+    /// the compiled model, whose topics are read
+    pub plan: Arc<Plan>,
+    /// where the offsets are
+    pub warehouse: ConnectOptions,
+    /// when a batch is full
+    pub batch: config::Batch,
+    /// what to count with
+    pub metrics: Arc<Metrics>,
+    /// whether events that Kafka no longer has may be skipped
+    pub accept_gap: bool,
+    /// cancelled when the loader ends
+    pub ending: CancellationToken,
+}
+
+/// Polls Kafka.
+pub struct Intake {
+    consumer: BaseConsumer<Context>,
+    assignment: Arc<Assignment>,
+    limits: config::Batch,
+    batches: Sender<Result<Batch, ConsumeError>>,
+    commands: Receiver<Command>,
+    topics: HashMap<String, usize>,
+    next: HashMap<Partition, i64>,
+    batch: Batch,
+    first_at: Option<Instant>,
+    /// what `hand_over` paused and `deliver` has yet to resume
+    paused: Option<TopicPartitionList>,
+    trouble: Backoff,
+    missing: HashSet<String>,
+}
+
+impl Intake {
+    /// Subscribes to the model's topics; `runtime` serves the questions to the warehouse.
+    pub fn new(
+        options: IntakeOptions,
+        runtime: Handle,
+        batches: Sender<Result<Batch, ConsumeError>>,
+        commands: Receiver<Command>,
+    ) -> Result<Self, ConsumeError> {
+        let assignment = Arc::new(Assignment {
+            plan: options.plan,
+            warehouse: options.warehouse,
+            runtime,
+            ending: options.ending,
+            metrics: options.metrics,
+            accept_gap: options.accept_gap,
+            current: std::sync::Mutex::new(Current::default()),
+        });
+        let consumer: BaseConsumer<Context> =
+            options.client.create_with_context(Context(Arc::clone(&assignment)))?;
+        let names = assignment.plan.tables.iter().map(|table| table.topic.as_str());
+        consumer.subscribe(&names.collect::<Vec<_>>())?;
+        let topics = assignment.plan.tables.iter().enumerate();
+        let topics = topics.map(|(index, table)| (table.topic.clone(), index)).collect();
+        Ok(Self {
+            consumer,
+            assignment,
+            limits: options.batch,
+            batches,
+            commands,
+            topics,
+            next: HashMap::new(),
+            batch: Batch::default(),
+            first_at: None,
+            paused: None,
+            trouble: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
+            missing: HashSet::new(),
+        })
+    }
+
+    /// Polls until the end; an error is the last thing that goes through the channel.
+    pub fn run(mut self) {
+        while !self.assignment.ending.is_cancelled() {
+            if let Err(err) = self.turn() {
+                if !matches!(err, ConsumeError::Cancelled) {
+                    // Nobody listens any more only when the loader has ended, with its own error.
+                    let _ = self.batches.blocking_send(Err(err));
+                }
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Result<(), ConsumeError> {
+        self.obey()?;
+        let linger = Duration::from_millis(self.limits.linger_ms);
+        let wait = match self.first_at {
+            Some(first_at) => linger.saturating_sub(first_at.elapsed()).min(IDLE_POLL),
+            None => IDLE_POLL,
+        };
+        match self.consumer.poll(wait) {
+            Some(Ok(message)) => {
+                let record = borrow(&message);
+                push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record);
+                self.first_at.get_or_insert_with(Instant::now);
+                self.trouble.reset();
+            }
+            Some(Err(err)) => self.note(err)?,
+            None => {}
+        }
+        self.check_generation()?;
+        let full = self.batch.records.len() >= self.limits.rows_max
+            || self.batch.byte_count() >= self.limits.bytes_max;
+        let lingered = self.first_at.is_some_and(|first_at| first_at.elapsed() >= linger);
+        if !self.batch.records.is_empty() && (full || lingered) {
+            self.deliver()?;
+        }
+        Ok(())
+    }
+
+    /// A new assignment makes what was collected worthless, and starts where the warehouse says.
+    fn check_generation(&mut self) -> Result<(), ConsumeError> {
+        let mut current = self.assignment.current();
+        if let Some(fatal) = current.fatal.take() {
+            return Err(fatal);
+        }
+        if current.generation != self.batch.generation {
+            self.batch = Batch::new(current.generation);
+            self.next.clone_from(&current.starts);
+            self.first_at = None;
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self) -> Result<(), ConsumeError> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Commit(moves)) => {
+                    let mut offsets = TopicPartitionList::with_capacity(moves.len());
+                    for (from, next) in moves {
+                        let topic = &self.assignment.plan.tables[from.table].topic;
+                        offsets.add_partition_offset(
+                            topic,
+                            from.partition,
+                            Offset::Offset(next),
+                        )?;
+                    }
+                    if let Err(error) = self.consumer.commit(&offsets, CommitMode::Async) {
+                        tracing::debug!(%error, "the group was not told the offsets");
+                    }
+                }
+                Ok(Command::Reset(generation)) => {
+                    if self.assignment.current().generation == generation {
+                        let assigned = self.consumer.assignment()?;
+                        self.assignment.take_over(&self.consumer, &assigned);
+                        self.check_generation()?;
+                    }
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    /// Hands the batch over or drops it; whichever it is, nothing stays paused.
+    fn deliver(&mut self) -> Result<(), ConsumeError> {
+        let outcome = self.hand_over();
+        if let Some(partitions) = self.paused.take() {
+            self.consumer.resume(&partitions)?;
+        }
+        outcome
+    }
+
+    /// Waits for the loader, polling with paused partitions if that takes long.
+    fn hand_over(&mut self) -> Result<(), ConsumeError> {
+        loop {
+            let ending = self.assignment.ending.clone();
+            let batches = self.batches.clone();
+            let hold = if self.paused.is_some() { IDLE_POLL } else { HOLD };
+            let permit = self.assignment.runtime.block_on(async {
+                tokio::select! {
+                    biased; // an end beats a free place
+                    () = ending.cancelled() => Err(ConsumeError::Cancelled),
+                    permit = batches.reserve_owned() => Ok(permit.ok()),
+                    () = tokio::time::sleep(hold) => Ok(None),
+                }
+            })?;
+            if let Some(permit) = permit {
+                let generation = self.batch.generation;
+                let empty = Batch::new(generation);
+                permit.send(Ok(std::mem::replace(&mut self.batch, empty)));
+                self.first_at = None;
+                return Ok(());
+            }
+            if self.batches.is_closed() {
+                return Err(ConsumeError::Cancelled);
+            }
+            if self.paused.is_none() {
+                let partitions = self.consumer.assignment()?;
+                self.consumer.pause(&partitions)?;
+                tracing::info!("the loader is busy, partitions paused");
+                self.paused = Some(partitions);
+            }
+            self.obey()?;
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Ok(_)) => {
+                    // A record slipped through the pause and has no place here: read it again.
+                    let assigned = self.consumer.assignment()?;
+                    self.assignment.take_over(&self.consumer, &assigned);
+                }
+                Some(Err(err)) => self.note(err)?,
+                None => {}
+            }
+            self.check_generation()?;
+            if self.batch.records.is_empty() {
+                return Ok(()); // the assignment changed
+            }
+        }
+    }
+
+    /// What is final ends the intake, everything else is said at a falling rate.
+    fn note(&mut self, error: KafkaError) -> Result<(), ConsumeError> {
+        let code = error.rdkafka_error_code();
+        match code {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                let what = error.to_string();
+                if self.missing.insert(what) {
+                    tracing::info!(%error, "a topic does not exist yet, waiting for it");
+                }
+                Ok(())
+            }
+            Some(
+                RDKafkaErrorCode::Fatal
+                | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::AutoOffsetReset
+                | RDKafkaErrorCode::OffsetOutOfRange
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::Authentication,
+            ) => Err(ConsumeError::Refused(error)),
+            _ => {
+                self.trouble.next_delay();
+                self.assignment.metrics.retried("kafka");
+                if self.trouble.worth_saying() {
+                    tracing::warn!(%error, "Kafka fails for now, going on");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A message's parts.
+struct Incoming<'m> {
+    topic: &'m str,
+    partition: i32,
+    offset: i64,
+    content: Content<'m>,
+}
+
+fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
+    Incoming {
+        topic: message.topic(),
+        partition: message.partition(),
+        offset: message.offset(),
+        content: Content {
+            key: message.key(),
+            value: message.payload(),
+            old_key: message.headers().and_then(|headers| {
+                let old = headers.iter().find(|header| header.key == OLD_KEY_HEADER)?;
+                old.value
+            }),
+        },
+    }
+}
+
+/// Adds a record, unless it belongs to an assignment that is gone.
+fn push(
+    batch: &mut Batch,
+    next: &mut HashMap<Partition, i64>,
+    topics: &HashMap<String, usize>,
+    assignment: &Assignment,
+    record: Incoming<'_>,
+) {
+    let current = assignment.current();
+    if current.generation != batch.generation {
+        *batch = Batch::new(current.generation);
+        next.clone_from(&current.starts);
+    }
+    let Some(&table) = topics.get(record.topic) else { return };
+    let from = Partition { table, partition: record.partition };
+    let Some(next) = next.get_mut(&from) else { return };
+    if record.offset < *next {
+        return; // fetched before the assignment moved on
+    }
+    batch.starts.entry(from).or_insert(*next);
+    *next = record.offset + 1;
+    batch.push(from, record.offset, record.content);
+}

@@ -1,0 +1,13 @@
+//! Reading Kafka: from a group's partitions to batches.
+//!
+//! The group only shares out partitions. Where to read from says the warehouse, at every assignment; what it says is
+//! compared with what Kafka still has, and a gap stops the loader. Records leave as [`crate::batch::Batch`]es, in order.
+
+mod assignment;
+mod client;
+mod error;
+mod intake;
+
+pub use client::{consumer_config, probe_brokers};
+pub use error::ConsumeError;
+pub use intake::{Command, Intake, IntakeOptions};

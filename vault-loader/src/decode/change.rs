@@ -1,0 +1,215 @@
+//! A change event: operation, position and row image of one table's row.
+//!
+//! In go a record's value bytes and its table, out comes a [`Change`]. Whatever is wrong is either this event's fault
+//! (quarantine) or drift between the source's table and the model (stop: no event may be dropped over it).
+
+use shared::envelope::{self, Op};
+
+use super::row::{Image, RowProblem, decode_row};
+use super::value::Value;
+use crate::model::Table;
+
+/// Where an event stands: in the source's log, in time, and in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// when the event was published, microseconds since the epoch; the vault's load date
+    pub published_us: i64,
+    /// when the source committed, microseconds since the epoch; the vault's applied date
+    pub applied_us: i64,
+    /// position of the row's WAL record; `None` for a snapshot read, whose position orders nothing
+    pub streamed_lsn: Option<i64>,
+    /// transaction at the source
+    pub tx_id: Option<i64>,
+    /// partition of the topic
+    pub partition: i32,
+    /// offset in the partition
+    pub offset: i64,
+}
+
+/// What happened to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOp {
+    /// inserted
+    Create,
+    /// updated
+    Update,
+    /// read by a snapshot
+    Read,
+    /// deleted
+    Delete,
+}
+
+impl RowOp {
+    /// The letter on the wire, which the status satellite keeps.
+    #[must_use]
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::Create => "c",
+            Self::Update => "u",
+            Self::Read => "r",
+            Self::Delete => "d",
+        }
+    }
+}
+
+/// A change of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowChange {
+    /// index of the table in the model
+    pub table: usize,
+    /// what happened
+    pub op: RowOp,
+    /// where it stands
+    pub position: Position,
+    /// index of the row's first value; the others follow in the model's order of columns
+    pub values: usize,
+    /// of a row that came from another key and left values out: index of the first value of an image of that key
+    pub moved_from: Option<usize>,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// nothing to load: a tombstone behind a delete
+    Tombstone,
+    /// a row changed
+    Row(RowChange),
+    /// the whole table was emptied
+    Truncate {
+        /// index of the table in the model
+        table: usize,
+        /// where it stands; always streamed
+        position: Position,
+    },
+}
+
+/// Why a record is no change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// This event is at fault.
+    #[error("{0}")]
+    Quarantine(String),
+    /// The source's table has a column that the model does not name.
+    #[error(
+        "table {table} has a column {column} that the model does not name: add it to the model, run migrate, start again"
+    )]
+    UnknownColumn {
+        /// table in the source
+        table: String,
+        /// its new column
+        column: String,
+    },
+    /// The model names a column that events no longer carry.
+    #[error(
+        "events of table {table} lack column {column}, which the model names: bring the model in line with the source; a column that older events never had belongs in the table's added_later"
+    )]
+    MissingColumn {
+        /// table in the source
+        table: String,
+        /// the column that is gone
+        column: String,
+    },
+}
+
+/// Microseconds since the epoch that both PostgreSQL (from 4714-11-24 BC) and the driver's type (to the year 262142) hold.
+const INSTANTS: std::ops::RangeInclusive<i64> =
+    -210_866_803_200_000_000..=8_210_000_000_000_000_000;
+
+/// Where a record comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// index of the table in the model
+    pub table: usize,
+    /// partition of the topic
+    pub partition: i32,
+    /// offset in the partition
+    pub offset: i64,
+}
+
+/// Decodes one record; a row's values are appended to `values`, also when the row turns out unusable.
+pub fn decode<'a>(
+    value: Option<&'a [u8]>,
+    table: &Table,
+    origin: Origin,
+    values: &mut Vec<Value<'a>>,
+) -> Result<Change, DecodeError> {
+    let Some(bytes) = value else { return Ok(Change::Tombstone) };
+    let event = envelope::parse(bytes).map_err(|err| quarantine(err.to_string()))?;
+    let lsn = event.source.lsn.map(shared::position::Lsn::as_i64);
+    let position = Position {
+        published_us: event.ts_us,
+        applied_us: event.source.ts_us,
+        streamed_lsn: if event.op == Op::Read { None } else { lsn },
+        tx_id: event.source.tx_id,
+        partition: origin.partition,
+        offset: origin.offset,
+    };
+    for (field, micros) in [("ts_us", position.published_us), ("source.ts_us", position.applied_us)]
+    {
+        if !INSTANTS.contains(&micros) {
+            return Err(quarantine(format!("{field} is no time that the warehouse can hold")));
+        }
+    }
+    if position.streamed_lsn.is_none() && event.op != Op::Read {
+        return Err(quarantine("a streamed event without source.lsn"));
+    }
+    let op = match event.op {
+        Op::Create => RowOp::Create,
+        Op::Update => RowOp::Update,
+        Op::Read => RowOp::Read,
+        Op::Delete => RowOp::Delete,
+        Op::Truncate => return Ok(Change::Truncate { table: origin.table, position }),
+        Op::Message => return Err(quarantine("a logical message in a table's topic")),
+    };
+    let (raw, image) = match op {
+        RowOp::Delete => (event.before, Image::Key),
+        RowOp::Create | RowOp::Update | RowOp::Read => (event.after, Image::Whole),
+    };
+    let raw = raw.ok_or_else(|| quarantine("the event carries no row"))?;
+    let start = values.len();
+    decode_row(raw.get(), table, image, values).map_err(|problem| in_table(table, problem))?;
+    let null_key = table.key.iter().find(|&&index| values[start + index] == Value::Null);
+    if let Some(&index) = null_key {
+        let name = &table.columns[index].name;
+        return Err(quarantine(format!("key column {name} is NULL")));
+    }
+    Ok(Change::Row(RowChange {
+        table: origin.table,
+        op,
+        position,
+        values: start,
+        moved_from: None,
+    }))
+}
+
+/// Decodes the key that a row had before, when the row needs it: its event left a value out, which only that key's history holds.
+///
+/// A key that cannot be read is as good as none: the value is then missed where it is needed, and named there.
+pub fn decode_old_key<'a>(
+    old_key: &'a [u8],
+    table: &Table,
+    change: &RowChange,
+    values: &mut Vec<Value<'a>>,
+) -> Option<usize> {
+    let row = change.values..change.values + table.columns.len();
+    if change.op != RowOp::Create || !values[row].contains(&Value::Unchanged) {
+        return None;
+    }
+    let start = values.len();
+    let json = std::str::from_utf8(old_key).ok()?;
+    decode_row(json, table, Image::Key, values).ok()?;
+    Some(start)
+}
+
+fn quarantine(reason: impl Into<String>) -> DecodeError {
+    DecodeError::Quarantine(reason.into())
+}
+
+fn in_table(table: &Table, problem: RowProblem) -> DecodeError {
+    let name = table.name.clone();
+    match problem {
+        RowProblem::UnknownColumn(column) => DecodeError::UnknownColumn { table: name, column },
+        RowProblem::MissingColumn(column) => DecodeError::MissingColumn { table: name, column },
+        RowProblem::Malformed(reason) => quarantine(format!("the row cannot be read: {reason}")),
+    }
+}

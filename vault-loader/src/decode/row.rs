@@ -1,0 +1,149 @@
+//! A row image: a JSON object whose members are the table's columns.
+//!
+//! In goes the object's text and the table, out come one [`Value`] for each column, appended in the model's order.
+//! A column that the model does not know, or that the event lacks, is drift of the schema and not a fault of this event.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use super::value::{Value, ValueSeed};
+use crate::model::Table;
+
+/// Which columns of an image carry data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Image {
+    /// every column
+    Whole,
+    /// the primary key only: what a delete says about the rest is filler
+    Key,
+}
+
+/// Why an image cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum RowProblem {
+    /// a column that the model does not name
+    UnknownColumn(String),
+    /// a column of the model that the event does not carry
+    MissingColumn(String),
+    /// malformed, or a value of another type
+    Malformed(String),
+}
+
+/// Appends the image's values to `values`.
+pub(super) fn decode_row<'a>(
+    json: &'a str,
+    table: &Table,
+    image: Image,
+    values: &mut Vec<Value<'a>>,
+) -> Result<(), RowProblem> {
+    let start = values.len();
+    values.resize(start + table.columns.len(), Value::Absent);
+    let mut unknown = None;
+    let seed = RowSeed { table, image, values: &mut values[start..], unknown: &mut unknown };
+    let read = seed.deserialize(&mut serde_json::Deserializer::from_str(json));
+    if let Some(name) = unknown {
+        return Err(RowProblem::UnknownColumn(name));
+    }
+    read.map_err(|err| RowProblem::Malformed(err.to_string()))?;
+    if image == Image::Whole {
+        for &index in &table.added_later {
+            if values[start + index] == Value::Absent {
+                values[start + index] = Value::Null;
+            }
+        }
+    }
+    let missing = |index: &usize| values[start + index] == Value::Absent;
+    let needed: Option<usize> = match image {
+        Image::Whole => (0..table.columns.len()).find(missing),
+        Image::Key => table.key.iter().copied().find(missing),
+    };
+    match needed {
+        Some(index) => Err(RowProblem::MissingColumn(table.columns[index].name.clone())),
+        None => Ok(()),
+    }
+}
+
+struct RowSeed<'r, 'a> {
+    table: &'r Table,
+    image: Image,
+    values: &'r mut [Value<'a>],
+    unknown: &'r mut Option<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RowSeed<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a row")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut next = 0;
+        while let Some(found) = map.next_key_seed(NameSeed { table: self.table, next })? {
+            match found {
+                Name::Column(index) => {
+                    next = index + 1;
+                    if self.image == Image::Key && !self.table.key.contains(&index) {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let column = &self.table.columns[index];
+                    let value = map.next_value_seed(ValueSeed(column.kind)).map_err(|err| {
+                        A::Error::custom(format_args!("column {}: {err}", column.name))
+                    })?;
+                    self.values[index] = value;
+                }
+                Name::Unknown(name) => {
+                    *self.unknown = Some(name);
+                    return Err(A::Error::custom("a column that the model does not name"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Name {
+    Column(usize),
+    Unknown(String),
+}
+
+/// Finds a column by name; events keep the table's order, so the next one is nearly always right.
+struct NameSeed<'r> {
+    table: &'r Table,
+    next: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
+    type Value = Name;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Name, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameSeed<'_> {
+    type Value = Name;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a column's name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
+        let columns = &self.table.columns;
+        if columns.get(self.next).is_some_and(|column| column.name == name) {
+            return Ok(Name::Column(self.next));
+        }
+        let found = columns.iter().position(|column| column.name == name);
+        Ok(found.map_or_else(|| Name::Unknown(name.to_owned()), Name::Column))
+    }
+}

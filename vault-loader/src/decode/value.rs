@@ -1,0 +1,321 @@
+//! One column's value: JSON as Debezium writes it, read as the model's type.
+//!
+//! In goes a JSON token and a [`ColumnType`], out comes a [`Value`] that is in the type's range, so that encoding it later
+//! cannot fail. What does not fit is an error that says what was expected, never what was found.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use shared::envelope::UNAVAILABLE_VALUE;
+use shared::value::{decimal, temporal};
+
+use crate::model::ColumnType;
+
+/// A typed value, borrowed from the message where JSON needs no unescaping.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value<'a> {
+    /// the event does not carry the column: a delete's columns outside the key
+    Absent,
+    /// SQL NULL
+    Null,
+    /// an out-of-line value that the update left as it was
+    Unchanged,
+    /// any integer type, in its range
+    Int(i64),
+    /// `boolean`
+    Bool(bool),
+    /// `real`
+    Real(f32),
+    /// `double precision`
+    Double(f64),
+    /// `numeric` in plain decimal notation
+    Numeric(String),
+    /// `text`, `varchar`, `json`, `char` without its padding
+    Text(Cow<'a, str>),
+    /// `jsonb` as text
+    Json(Cow<'a, str>),
+    /// days since 1970-01-01
+    Date(i32),
+    /// microseconds since midnight
+    Time(i64),
+    /// microseconds since the epoch, with or without time zone; the greatest and the least number are `infinity` and
+    /// `-infinity`, as on PostgreSQL's wire
+    Timestamp(i64),
+    /// `uuid`
+    Uuid([u8; 16]),
+    /// `bytea`
+    Bytes(Vec<u8>),
+}
+
+/// Reads one value of a known type.
+pub(super) struct ValueSeed(pub(super) ColumnType);
+
+impl<'de> DeserializeSeed<'de> for ValueSeed {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl ValueSeed {
+    fn mismatch<E: Error>(&self) -> E {
+        E::custom(format_args!("the value is no {}", self.0.vault_type()))
+    }
+
+    fn integer<E: Error>(&self, value: i64) -> Result<Value<'static>, E> {
+        let in_range = match self.0 {
+            ColumnType::SmallInt => i16::try_from(value).is_ok(),
+            ColumnType::Integer => i32::try_from(value).is_ok(),
+            ColumnType::BigInt => true,
+            ColumnType::Date => {
+                return i32::try_from(value).map(Value::Date).map_err(|_| self.mismatch());
+            }
+            ColumnType::Time { precision } => {
+                return self.micros(value, precision).map(Value::Time);
+            }
+            ColumnType::Timestamp { precision } => {
+                return self.micros(value, precision).map(finite_or_not).map(Value::Timestamp);
+            }
+            // A double that happens to be whole may be written without a point.
+            ColumnType::Real | ColumnType::Double => return self.double(whole_to_double(value)),
+            _ => false,
+        };
+        if in_range { Ok(Value::Int(value)) } else { Err(self.mismatch()) }
+    }
+
+    /// Up to three fractional digits travel as milliseconds, more as microseconds.
+    fn micros<E: Error>(&self, value: i64, precision: u32) -> Result<i64, E> {
+        let factor = if precision <= 3 { 1000 } else { 1 };
+        value.checked_mul(factor).ok_or_else(|| self.mismatch())
+    }
+
+    fn double<E: Error>(&self, value: f64) -> Result<Value<'static>, E> {
+        match self.0 {
+            ColumnType::Real => Ok(Value::Real(narrow(value))),
+            ColumnType::Double => Ok(Value::Double(value)),
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    fn text<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
+        if self.0.may_be_toasted() && is_placeholder(self.0, &text) {
+            return Ok(Value::Unchanged);
+        }
+        let wrong = |_| self.mismatch();
+        match self.0 {
+            // Of `json` the server keeps the spelling, so the spelling is data; of `jsonb` only the document.
+            ColumnType::Text | ColumnType::Json => Ok(Value::Text(text)),
+            ColumnType::Char => Ok(Value::Text(trim_padding(text))),
+            ColumnType::Jsonb => Ok(Value::Json(text)),
+            ColumnType::Numeric { scale, .. } => {
+                let scale = usize::try_from(scale).map_err(|_| self.mismatch())?;
+                decimal::text_from_base64(&text, scale).map(Value::Numeric).map_err(wrong)
+            }
+            ColumnType::TimestampTz if text == "infinity" => Ok(Value::Timestamp(INFINITE)),
+            ColumnType::TimestampTz if text == "-infinity" => Ok(Value::Timestamp(-INFINITE - 1)),
+            ColumnType::TimestampTz => {
+                temporal::parse_zoned(&text).map(Value::Timestamp).map_err(wrong)
+            }
+            ColumnType::Uuid => parse_uuid(&text).map(Value::Uuid).ok_or_else(|| self.mismatch()),
+            ColumnType::Bytea => {
+                BASE64.decode(text.as_bytes()).map(Value::Bytes).map_err(|_| self.mismatch())
+            }
+            ColumnType::Real | ColumnType::Double => match text.as_ref() {
+                "NaN" => self.double(f64::NAN),
+                "Infinity" => self.double(f64::INFINITY),
+                "-Infinity" => self.double(f64::NEG_INFINITY),
+                _ => Err(self.mismatch()),
+            },
+            _ => Err(self.mismatch()),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.vault_type())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value<'de>, E> {
+        match self.0 {
+            ColumnType::Boolean => Ok(Value::Bool(value)),
+            _ => Err(self.mismatch()),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value<'de>, E> {
+        self.integer(value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value<'de>, E> {
+        let value = i64::try_from(value).map_err(|_| self.mismatch())?;
+        self.integer(value)
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value<'de>, E> {
+        self.double(value)
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Value<'de>, E> {
+        self.text(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value<'de>, E> {
+        self.text(Cow::Owned(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Value<'de>, A::Error> {
+        Err(self.mismatch())
+    }
+
+    /// Only `numeric` without bounds is an object: `{"scale": 2, "value": "…"}`.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        if self.0 != ColumnType::NumericUnbounded {
+            return Err(self.mismatch());
+        }
+        let (mut scale, mut digits): (Option<i32>, Option<String>) = (None, None);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "scale" => {
+                    scale = map.next_value().map(Some).map_err(|_: A::Error| self.mismatch())?;
+                }
+                "value" => {
+                    digits = map.next_value().map(Some).map_err(|_: A::Error| self.mismatch())?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let (Some(scale), Some(digits)) = (scale, digits) else { return Err(self.mismatch()) };
+        let places = usize::try_from(scale.max(0)).map_err(|_| self.mismatch())?;
+        let mut text = decimal::text_from_base64(&digits, places).map_err(|_| self.mismatch())?;
+        if scale < 0 && text != "0" {
+            let zeros = usize::try_from(scale.unsigned_abs()).map_err(|_| self.mismatch())?;
+            text.extend(std::iter::repeat_n('0', zeros.min(NUMERIC_DIGITS_MAX)));
+        }
+        Ok(Value::Numeric(text))
+    }
+}
+
+/// `infinity` on PostgreSQL's wire; `-infinity` is the least number.
+const INFINITE: i64 = i64::MAX;
+
+/// Infinite timestamps without time zone travel as the JDBC driver's stand-ins, milliseconds that Debezium scales.
+fn finite_or_not(micros: i64) -> i64 {
+    match micros {
+        9_223_372_036_825_200_000 => INFINITE,
+        -9_223_372_036_832_400_000 => -INFINITE - 1,
+        finite => finite,
+    }
+}
+
+/// PostgreSQL's `numeric` has at most 131072 digits before the point; an event cannot ask for more.
+const NUMERIC_DIGITS_MAX: usize = 131_072;
+
+fn is_placeholder(kind: ColumnType, text: &str) -> bool {
+    text == UNAVAILABLE_VALUE
+        || (kind == ColumnType::Bytea && text == BASE64.encode(UNAVAILABLE_VALUE))
+}
+
+fn trim_padding(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim_end_matches(' ')),
+        Cow::Owned(text) => Cow::Owned(text.trim_end_matches(' ').to_owned()),
+    }
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let mut bytes = [0; 16];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "a real was written from an f32: nothing is lost"
+)]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+#[allow(clippy::cast_precision_loss, reason = "the digits came from a double in the first place")]
+fn whole_to_double(value: i64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, json: &'static str) -> Result<Value<'static>, String> {
+        let kind = ColumnType::parse(kind).unwrap();
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        ValueSeed(kind).deserialize(&mut deserializer).map_err(|err| err.to_string())
+    }
+
+    #[track_caller]
+    fn check(kind: &str, json: &'static str, expected: Value<'static>) {
+        assert_eq!(read(kind, json), Ok(expected), "{kind} {json}");
+    }
+
+    #[test]
+    fn values_are_read_as_debezium_writes_them() {
+        check("integer", "7", Value::Int(7));
+        check("numeric(10,2)", "\"BOI=\"", Value::Numeric("12.50".to_owned()));
+        check("numeric", r#"{"scale":1,"value":"AQ=="}"#, Value::Numeric("0.1".to_owned()));
+        check("double precision", "1.0E-7", Value::Double(1.0e-7));
+        check("double precision", "\"-Infinity\"", Value::Double(f64::NEG_INFINITY));
+        check("date", "20455", Value::Date(20455));
+        check("time(3)", "36672345", Value::Time(36_672_345_000));
+        check("timestamp", "1767323045123456", Value::Timestamp(1_767_323_045_123_456));
+        check("timestamp(3)", "1767323045123", Value::Timestamp(1_767_323_045_123_000));
+        check("timestamptz", "\"1970-01-01T00:00:01.500000Z\"", Value::Timestamp(1_500_000));
+        check("timestamptz", "\"infinity\"", Value::Timestamp(i64::MAX));
+        check("timestamptz", "\"-infinity\"", Value::Timestamp(i64::MIN));
+        check("timestamp", "9223372036825200000", Value::Timestamp(i64::MAX));
+        check("timestamp(3)", "9223372036825200", Value::Timestamp(i64::MAX));
+        check("timestamp(3)", "-9223372036832400", Value::Timestamp(i64::MIN));
+        check("json", "\"{ }\"", Value::Text("{ }".into()));
+        check("jsonb", "\"{ }\"", Value::Json("{ }".into()));
+        check("bytea", "\"AP8=\"", Value::Bytes(vec![0, 255]));
+        check("char(3)", "\"A  \"", Value::Text("A".into()));
+        check("varchar(3)", "\"A  \"", Value::Text("A  ".into()));
+        check("text", "null", Value::Null);
+    }
+
+    #[test]
+    fn an_unchanged_value_is_neither_null_nor_text() {
+        check("text", "\"__debezium_unavailable_value\"", Value::Unchanged);
+        check("jsonb", "\"__debezium_unavailable_value\"", Value::Unchanged);
+        check("bytea", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"", Value::Unchanged);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused_without_being_shown() {
+        for (kind, json) in [
+            ("integer", "\"secret\""),
+            ("integer", "2147483648"),
+            ("smallint", "40000"),
+            ("text", "4711"),
+            ("boolean", "[4711]"),
+            ("numeric(10,2)", "{\"secret\":4711}"),
+            ("timestamptz", "\"secret\""),
+            ("uuid", "\"secret\""),
+        ] {
+            let message = read(kind, json).expect_err(json);
+            assert!(!message.contains("secret") && !message.contains("4711"), "{message}");
+        }
+    }
+}

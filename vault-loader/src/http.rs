@@ -1,0 +1,108 @@
+//! `/health` and `/metrics`.
+//!
+//! In goes an address, out comes a server that answers from what the stages last said; it asks nobody itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::{Health, HealthCell};
+use crate::metrics::Metrics;
+
+/// What the server answers from.
+#[derive(Clone)]
+pub struct Served {
+    /// counters
+    pub metrics: Arc<Metrics>,
+    /// condition
+    pub health: HealthCell,
+}
+
+/// Serves until the token is cancelled.
+pub async fn serve(
+    listener: TcpListener,
+    served: Served,
+    token: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(served);
+    axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await
+}
+
+async fn health(State(served): State<Served>) -> impl IntoResponse {
+    let unhealthy = |reason: &str| {
+        let body = serde_json::json!({"status": "unhealthy", "reason": reason});
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+    };
+    match served.health.get() {
+        Health::Healthy => (StatusCode::OK, Json(serde_json::json!({"status": "healthy"}))),
+        Health::Starting => unhealthy("starting"),
+        Health::Failing(reason) => unhealthy(&reason),
+    }
+}
+
+async fn metrics(State(served): State<Served>) -> impl IntoResponse {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, OPENMETRICS)], served.metrics.expose())
+}
+
+/// How long a healthy loader may take to say so.
+const ASK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// What a running loader answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// whether it says it is healthy
+    pub healthy: bool,
+    /// its words
+    pub body: String,
+}
+
+/// Why a loader does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("no loader answers at {address}")]
+pub struct NoAnswer {
+    address: SocketAddr,
+    #[source]
+    source: std::io::Error,
+}
+
+/// Asks the loader that listens on this address, over loopback when it listens everywhere.
+pub async fn ask_health(listen: SocketAddr) -> Result<Answer, NoAnswer> {
+    let address = match listen {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            SocketAddr::from(([127, 0, 0, 1], v4.port()))
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from(([127, 0, 0, 1], v6.port()))
+        }
+        address => address,
+    };
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream
+            .write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .await?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await?;
+        Ok(text)
+    };
+    let asked: Result<String, std::io::Error> = match tokio::time::timeout(ASK_TIMEOUT, ask).await {
+        Ok(asked) => asked,
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    let text = asked.map_err(|source| NoAnswer { address, source })?;
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+    Ok(Answer { healthy: text.starts_with("HTTP/1.1 200 "), body })
+}

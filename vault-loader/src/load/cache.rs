@@ -1,0 +1,115 @@
+//! Bounded memory of what the warehouse holds.
+//!
+//! In go keys with what was read or written for them, out comes the same while it is remembered. Entries hold true only
+//! while every compare-and-set of offsets succeeds: whoever sees one fail, or any other error, or gets partitions anew
+//! (another loader may have had them in between), clears everything. A truncate closes keys of all partitions, whoever
+//! loads it, and so clears its table's status.
+
+use std::collections::HashMap;
+
+use crate::vault::fold::State;
+use crate::vault::hash::Hash;
+use crate::vault::plan::Plan;
+
+/// Two generations of a map: when the young one is full it becomes the old one, and what was old is forgotten. What is in
+/// use moves up again, so this is close to "least recently used" at the price of two lookups.
+#[derive(Debug)]
+pub(super) struct Cache<V> {
+    young: HashMap<Hash, V>,
+    old: HashMap<Hash, V>,
+    generation_max: usize,
+}
+
+impl<V: Copy> Cache<V> {
+    fn new(entries_max: usize) -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            generation_max: (entries_max / 2).max(1),
+        }
+    }
+
+    pub(super) fn get(&mut self, key: &Hash) -> Option<V> {
+        if let Some(value) = self.young.get(key) {
+            return Some(*value);
+        }
+        let value = self.old.remove(key)?;
+        self.insert(*key, value);
+        Some(value)
+    }
+
+    pub(super) fn insert(&mut self, key: Hash, value: V) {
+        if self.young.len() >= self.generation_max && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}
+
+/// A hub or link row that is known to be in the warehouse, or one that sorts before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KnownRow {
+    pub(super) load_date_us: i64,
+    /// index of the table whose topic is the record source
+    pub(super) table: usize,
+}
+
+/// Everything that is remembered.
+#[derive(Debug)]
+pub(super) struct Caches {
+    pub(super) hubs: Vec<Cache<KnownRow>>,
+    pub(super) links: Vec<Cache<KnownRow>>,
+    pub(super) states: Vec<Cache<State>>,
+    /// by table: truncates that were known when its status was last looked at
+    truncation_counts: Vec<usize>,
+}
+
+impl Caches {
+    pub(super) fn new(plan: &Plan, entries_max: usize) -> Self {
+        let parts = plan.model.hubs.len() + plan.model.links.len() + plan.satellites.len();
+        let each = (entries_max / parts.max(1)).max(2);
+        Self {
+            hubs: plan.model.hubs.iter().map(|_| Cache::new(each)).collect(),
+            links: plan.model.links.iter().map(|_| Cache::new(each)).collect(),
+            states: plan.satellites.iter().map(|_| Cache::new(each)).collect(),
+            truncation_counts: vec![0; plan.tables.len()],
+        }
+    }
+
+    /// Forgets a table's status when another number of truncates is known than before.
+    pub(super) fn note_truncations(&mut self, plan: &Plan, table: usize, count: usize) {
+        if self.truncation_counts[table] != count {
+            self.truncation_counts[table] = count;
+            self.states[plan.status_of(table)].clear();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.hubs.iter_mut().for_each(Cache::clear);
+        self.links.iter_mut().for_each(Cache::clear);
+        self.states.iter_mut().for_each(Cache::clear);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_never_exceeds_its_bound_and_keeps_what_is_used() {
+        let mut cache = Cache::new(8);
+        let key = |n: u8| [n; 32];
+        cache.insert(key(0), 0);
+        for n in 1..=200 {
+            assert_eq!(cache.get(&key(0)), Some(0), "a key in use is kept");
+            cache.insert(key(n), n);
+            assert!(cache.young.len() + cache.old.len() <= 8);
+        }
+        assert_eq!(cache.get(&key(1)), None);
+    }
+}

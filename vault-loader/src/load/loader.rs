@@ -1,0 +1,289 @@
+//! Loads batches: cuts them at truncates, bisects them around bad events, keeps connection and caches.
+//!
+//! In goes a batch, out come commits, one for each stretch. A [`Job`] remembers how far its batch is, so a failure of the
+//! world in the middle repeats the stretch that failed and nothing before it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use shared::postgres::ConnectOptions;
+
+use super::cache::Caches;
+use super::error::LoadError;
+use super::statements::Session;
+use super::transaction::{Attempt, Committed, Move, Rejection};
+use super::truncate;
+use crate::batch::{Batch, Decoded, Partition};
+use crate::decode::{Change, Position};
+use crate::vault::plan::Plan;
+
+/// Bounds of a loader.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// entries of all caches together; an entry is about 150 bytes
+    pub cache_entries_max: usize,
+    /// events that may go to quarantine before the loader takes the fault for its own
+    pub quarantine_events_max: u64,
+}
+
+/// Loads batches into one warehouse.
+pub struct Loader {
+    options: ConnectOptions,
+    plan: Arc<Plan>,
+    limits: Limits,
+    session: Option<Session>,
+    caches: Caches,
+    /// the assignment of partitions that the caches belong to
+    generation: Option<u64>,
+    quarantined_count: u64,
+}
+
+/// A batch on its way into the warehouse.
+pub struct Job<'b> {
+    batch: &'b Batch,
+    decoded: Decoded<'b>,
+    pending: VecDeque<Range<usize>>,
+    rejected: BTreeMap<usize, Rejection>,
+    positions: HashMap<Partition, i64>,
+}
+
+/// What one commit did, for metrics and logs.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// partitions and their next offsets
+    pub moves: Vec<(Partition, i64)>,
+    /// records in the stretch, by table
+    pub events: Vec<(usize, u64)>,
+    /// rows written, by vault table
+    pub rows: Vec<(String, u64)>,
+    /// candidates that were recognised as loaded before
+    pub repeat_count: u64,
+    /// records that went to quarantine, with the reason
+    pub quarantined: Vec<(Partition, i64, String)>,
+    /// commit time at the source of the last event, microseconds since the epoch
+    pub last_applied_us: Option<i64>,
+}
+
+impl<'b> Job<'b> {
+    /// Decodes a batch and plans its stretches.
+    #[must_use]
+    pub fn new(plan: &Plan, batch: &'b Batch) -> Self {
+        let decoded = batch.decode(plan);
+        let pending = decoded.segments().into();
+        let positions = batch.starts.clone();
+        Self { batch, decoded, pending, rejected: BTreeMap::new(), positions }
+    }
+
+    fn reject(&mut self, record: usize, reason: String, sqlstate: Option<String>) {
+        self.rejected.insert(record, Rejection { reason, sqlstate });
+    }
+
+    /// The reason why an event of this batch goes to quarantine.
+    fn reason(&self, record: usize) -> String {
+        match (self.rejected.get(&record), &self.decoded.changes[record]) {
+            (Some(rejection), _) => rejection.reason.clone(),
+            (None, Err(reason)) => reason.clone(),
+            (None, Ok(_)) => String::new(),
+        }
+    }
+}
+
+impl Loader {
+    /// A loader that connects when it is first used.
+    #[must_use]
+    pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: Limits) -> Self {
+        let caches = Caches::new(&plan, limits.cache_entries_max);
+        Self {
+            options,
+            plan,
+            limits,
+            session: None,
+            caches,
+            generation: None,
+            quarantined_count: 0,
+        }
+    }
+
+    /// Forgets connection and caches: after an error nobody knows what still holds.
+    pub fn forget(&mut self) {
+        self.session = None;
+        self.caches.clear();
+    }
+
+    /// Commits the job's next stretch; `None` when the batch is done.
+    ///
+    /// After an error that [`LoadError::is_retry`], call it again with the same job; after any other the job is over.
+    pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, LoadError> {
+        loop {
+            let Some(range) = job.pending.front().cloned() else {
+                return match &job.decoded.drift {
+                    Some(drift) => Err(LoadError::Stop(drift.to_string())),
+                    None => Ok(None),
+                };
+            };
+            match self.attempt(job, range.clone()).await {
+                Ok(loaded) => {
+                    job.pending.pop_front();
+                    job.positions.extend(loaded.moves.iter().copied());
+                    self.quarantined_count += loaded.quarantined.len() as u64;
+                    return Ok(Some(loaded));
+                }
+                Err(LoadError::Event { record, reason }) => job.reject(record, reason, None),
+                Err(LoadError::Data { sqlstate, table, column }) => {
+                    isolate(job, range, LoadError::Data { sqlstate, table, column })?;
+                }
+                Err(err) => {
+                    self.forget();
+                    return Err(err);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&mut self, job: &Job<'_>, range: Range<usize>) -> Result<Loaded, LoadError> {
+        self.check_quarantine(job, &range)?;
+        if self.generation != Some(job.batch.generation) {
+            // Between two assignments another loader may have had these partitions.
+            self.caches.clear();
+            self.generation = Some(job.batch.generation);
+        }
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(Session::open(&self.options, &self.plan).await?),
+        };
+        let events = count_events(job.batch, &range);
+        if let Ok(Change::Truncate { table, position }) = &job.decoded.changes[range.start]
+            && !job.rejected.contains_key(&range.start)
+        {
+            let step = truncate_move(job, range.start, *position);
+            let closed = truncate::apply(session, &self.plan, &step, position).await?;
+            let status = self.plan.status_of(*table);
+            self.caches.states[status].clear();
+            return Ok(Loaded {
+                moves: vec![(step.from, step.next)],
+                events,
+                rows: vec![(self.plan.satellites[status].name.clone(), closed)],
+                last_applied_us: Some(position.applied_us),
+                ..Loaded::default()
+            });
+        }
+        let attempt = Attempt {
+            plan: &self.plan,
+            batch: job.batch,
+            decoded: &job.decoded,
+            range,
+            rejected: &job.rejected,
+            positions: &job.positions,
+        };
+        let mut committed: Committed = attempt.run(session, &mut self.caches).await?;
+        committed.remember(&mut self.caches);
+        let quarantined = committed
+            .quarantined
+            .iter()
+            .map(|&record| {
+                let source = &job.batch.records[record];
+                (source.from, source.offset, job.reason(record))
+            })
+            .collect();
+        Ok(Loaded {
+            moves: committed.moves,
+            events,
+            rows: committed.rows,
+            repeat_count: committed.repeat_count,
+            quarantined,
+            last_applied_us: committed.last_applied_us,
+        })
+    }
+
+    /// A fault of the loader or the model would send every event to quarantine: better to stop.
+    fn check_quarantine(&self, job: &Job<'_>, range: &Range<usize>) -> Result<(), LoadError> {
+        let bad = |record: &usize| {
+            job.rejected.contains_key(record) || job.decoded.changes[*record].is_err()
+        };
+        let mut events = range.clone().filter(bad).peekable();
+        let Some(&first) = events.peek() else { return Ok(()) };
+        let count = events.count() as u64;
+        let max = self.limits.quarantine_events_max;
+        if self.quarantined_count + count > max {
+            return Err(LoadError::Stop(format!(
+                "more than {max} events would go to quarantine since the start, the last because: {}; \
+                 mend the cause, or raise quarantine_events_max",
+                job.reason(first)
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Halves a stretch that the warehouse refuses, down to the event that is at fault.
+fn isolate(job: &mut Job<'_>, range: Range<usize>, err: LoadError) -> Result<(), LoadError> {
+    if range.len() == 1 {
+        if job.rejected.contains_key(&range.start) || job.decoded.changes[range.start].is_err() {
+            let place = &job.batch.records[range.start];
+            return Err(LoadError::Stop(format!(
+                "not even the quarantine takes the event at partition {}, offset {}: {err}",
+                place.from.partition, place.offset
+            )));
+        }
+        let reason = err.to_string();
+        let sqlstate = match err {
+            LoadError::Data { sqlstate, .. } => Some(sqlstate),
+            _ => None,
+        };
+        job.reject(range.start, reason, sqlstate);
+        return Ok(());
+    }
+    let middle = range.start + range.len() / 2;
+    job.pending.pop_front();
+    job.pending.push_front(middle..range.end);
+    job.pending.push_front(range.start..middle);
+    Ok(())
+}
+
+fn count_events(batch: &Batch, range: &Range<usize>) -> Vec<(usize, u64)> {
+    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
+    for record in &batch.records[range.clone()] {
+        *counts.entry(record.from.table).or_default() += 1;
+    }
+    counts.into_iter().collect()
+}
+
+fn truncate_move(job: &Job<'_>, record: usize, position: Position) -> Move {
+    let from = job.batch.records[record].from;
+    Move {
+        from,
+        expected: job.positions[&from],
+        next: job.batch.records[record].offset + 1,
+        last: Some(position),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Content;
+    use crate::model;
+
+    #[test]
+    fn an_event_that_even_quarantine_cannot_take_stops_the_loader() {
+        let text = include_str!("../../../connectors/airline/vault.toml");
+        let plan = Plan::new(model::parse(text).unwrap());
+        let mut batch = Batch::new(1);
+        let from = Partition { table: 0, partition: 0 };
+        // The first is a tombstone, which decodes; the second does not.
+        batch.push(from, 0, Content { key: Some(b"k"), ..Content::default() });
+        batch.push(from, 1, Content { value: Some(b"no json"), ..Content::default() });
+        let mut job = Job::new(&plan, &batch);
+        let refusal =
+            || LoadError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
+        isolate(&mut job, 0..2, refusal()).unwrap();
+        assert_eq!(job.pending, [0..1, 1..2]);
+        isolate(&mut job, 0..1, refusal()).unwrap();
+        assert!(job.rejected.contains_key(&0));
+        for range in [0..1, 1..2] {
+            let outcome = isolate(&mut job, range, refusal());
+            assert!(matches!(outcome, Err(LoadError::Stop(_))), "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! A connection that is ready to load: session settings, staging tables, prepared statements.
+//!
+//! In go connection options and the plan, out comes a [`Session`]. Whatever a session needs is made here once; a session
+//! that saw any error is thrown away whole.
+
+use shared::postgres::{ConnectOptions, connect};
+use tokio_postgres::{Client, Statement};
+
+use super::error::LoadError;
+use crate::model::{ColumnType, VAULT_SCHEMA, ident};
+use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
+
+/// Settings of a loading session.
+///
+/// - A loader that is paused in a transaction must not hold its locks for ever: 30 s, then the server ends it.
+/// - Waiting for a lock longer than 10 s means another loader hangs: give up, retry.
+/// - Key probes must use the primary key whatever the planner thinks of a table that was empty when it was asked.
+const SETTINGS: &str = "
+    SET synchronous_commit = on;
+    SET idle_in_transaction_session_timeout = '30s';
+    SET lock_timeout = '10s';
+    SET statement_timeout = '10min';
+    SET enable_seqscan = off;
+    SET enable_bitmapscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
+    SET jit = off;
+    SET search_path = pg_catalog, pg_temp;";
+
+/// Columns that every satellite begins with, in the order in which they are written.
+pub(super) const SATELLITE_COLUMNS: &str = "hash_key, load_date, record_source, source_system_id, \
+     applied_date, source_lsn, kafka_partition, kafka_offset, hashdiff";
+
+/// Columns that every hub and link begins with.
+const KEY_COLUMNS: &str = "hash_key, load_date, record_source, source_system_id";
+
+/// A table that is loaded through staging.
+pub(super) struct Staged {
+    pub(super) copy: Statement,
+    pub(super) merge: Statement,
+}
+
+/// A satellite's statements.
+pub(super) struct SatelliteStatements {
+    pub(super) states: Statement,
+    pub(super) copy: Statement,
+    /// reads the values of the last version that an event may have left out
+    pub(super) stored: Option<StoredPayload>,
+}
+
+/// How to read stored values, and which columns of the source table they are.
+pub(super) struct StoredPayload {
+    pub(super) statement: Statement,
+    /// the same, of the last version before a log position
+    pub(super) before: Statement,
+    pub(super) columns: Vec<usize>,
+}
+
+/// A connection and its statements.
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) statements: Statements,
+}
+
+/// Everything that is prepared.
+pub(super) struct Statements {
+    pub(super) lock: Statement,
+    pub(super) move_offsets: Statement,
+    pub(super) truncations: Statement,
+    pub(super) quarantine: Statement,
+    pub(super) hubs: Vec<Staged>,
+    pub(super) links: Vec<Staged>,
+    pub(super) satellites: Vec<SatelliteStatements>,
+}
+
+impl Session {
+    pub(super) async fn open(options: &ConnectOptions, plan: &Plan) -> Result<Self, LoadError> {
+        let client = connect(options).await?;
+        client.batch_execute(SETTINGS).await?;
+        let mut hubs = Vec::new();
+        for (index, hub) in plan.model.hubs.iter().enumerate() {
+            let keys: Vec<_> = hub.key.iter().map(|column| ident(&column.name)).collect();
+            let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
+            hubs.push(staged(&client, &format!("stage_hub_{index}"), &hub.name, &keys).await?);
+        }
+        let mut links = Vec::new();
+        for (index, link) in plan.model.links.iter().enumerate() {
+            let roles: Vec<String> =
+                link.roles.iter().map(crate::model::LinkRole::column).collect();
+            let dependent: Vec<_> =
+                link.dependent_key.iter().map(|column| ident(&column.name)).collect();
+            let dependent = dependent.iter().map(AsRef::as_ref);
+            let columns: Vec<&str> = roles.iter().map(String::as_str).chain(dependent).collect();
+            links
+                .push(staged(&client, &format!("stage_link_{index}"), &link.name, &columns).await?);
+        }
+        let mut satellites = Vec::new();
+        for satellite in &plan.satellites {
+            satellites.push(satellite_statements(&client, plan, satellite).await?);
+        }
+        let statements = Statements {
+            lock: client.prepare(LOCK).await?,
+            move_offsets: client.prepare(MOVE_OFFSETS).await?,
+            truncations: client.prepare(TRUNCATIONS).await?,
+            quarantine: client.prepare(QUARANTINE).await?,
+            hubs,
+            links,
+            satellites,
+        };
+        Ok(Self { client, statements })
+    }
+}
+
+/// Loads share a table, a truncate of it has it alone; the caller sorts the topics, so that nobody waits in a circle.
+const LOCK: &str = "
+    SELECT pg_advisory_xact_lock_shared(hashtextextended(topic, 7))
+    FROM unnest($1::text[]) AS topics (topic)";
+
+const MOVE_OFFSETS: &str = "
+    UPDATE dwh_control.offsets AS o
+    SET next_offset = n.next_offset,
+        source_lsn = COALESCE(n.source_lsn, o.source_lsn),
+        source_committed = COALESCE(n.source_committed, o.source_committed),
+        last_published = COALESCE(n.last_published, o.last_published),
+        loaded_at = clock_timestamp()
+    FROM unnest(
+        $1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
+    ) AS n (topic, partition, expected, next_offset, source_lsn, source_committed, last_published)
+    WHERE o.topic = n.topic
+      AND o.partition = n.partition
+      AND o.next_offset = n.expected";
+
+const TRUNCATIONS: &str = "
+    SELECT topic, source_lsn, load_date, applied_date
+    FROM dwh_control.truncations
+    WHERE topic = ANY ($1)
+    ORDER BY source_lsn";
+
+const QUARANTINE: &str = "
+    INSERT INTO dwh_control.quarantine
+        (topic, partition, kafka_offset, source_lsn, source_tx_id, key, value, reason, sqlstate)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT ON CONSTRAINT quarantine_topic_partition_kafka_offset_key DO NOTHING";
+
+async fn staged(
+    client: &Client,
+    stage: &str,
+    table: &str,
+    columns: &[&str],
+) -> Result<Staged, LoadError> {
+    let create = format!(
+        "CREATE TEMPORARY TABLE {stage} (LIKE {VAULT_SCHEMA}.{table}) ON COMMIT DELETE ROWS"
+    );
+    client.batch_execute(&create).await?;
+    let all = format!("{KEY_COLUMNS}, {}", columns.join(", "));
+    let copy = format!("COPY {stage} ({all}) FROM STDIN (FORMAT binary)");
+    let assign: Vec<String> =
+        columns.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    let side = |alias: &str| -> String {
+        let rest = columns.iter().map(|name| format!(", {alias}.{name}"));
+        format!("({alias}.load_date, {alias}.record_source{})", rest.collect::<String>())
+    };
+    // Sorted by key, so that two loaders that share hubs lock rows in one order. What is there already is left out before,
+    // because a conflict locks its row and writes WAL even when it updates nothing.
+    let merge = format!(
+        "INSERT INTO {VAULT_SCHEMA}.{table} AS known ({all})
+         SELECT {all}
+         FROM {stage} AS new
+         WHERE NOT EXISTS (
+             SELECT
+             FROM {VAULT_SCHEMA}.{table} AS old
+             WHERE old.hash_key = new.hash_key
+               AND {} <= {}
+         )
+         ORDER BY hash_key
+         ON CONFLICT (hash_key) DO UPDATE
+         SET load_date = excluded.load_date,
+             record_source = excluded.record_source,
+             source_system_id = excluded.source_system_id,
+             {}
+         WHERE {} < {}",
+        side("old"),
+        side("new"),
+        assign.join(",\n             "),
+        side("excluded"),
+        side("known"),
+    );
+    Ok(Staged { copy: client.prepare(&copy).await?, merge: client.prepare(&merge).await? })
+}
+
+async fn satellite_statements(
+    client: &Client,
+    plan: &Plan,
+    satellite: &SatellitePlan,
+) -> Result<SatelliteStatements, LoadError> {
+    let table = &satellite.qualified;
+    let last = |columns: &str| {
+        format!(
+            "SELECT k.hash_key, {columns}
+             FROM unnest($1::bytea[]) AS k (hash_key)
+             CROSS JOIN LATERAL (
+                 SELECT *
+                 FROM {table} AS v
+                 WHERE v.hash_key = k.hash_key
+                 ORDER BY v.load_date DESC
+                 LIMIT 1
+             ) AS s"
+        )
+    };
+    let states = last("s.load_date, s.hashdiff, s.source_lsn, s.kafka_partition, s.kafka_offset");
+    let payload = plan.payload(satellite);
+    let names: Vec<_> = payload.iter().map(|(name, _)| ident(name)).collect();
+    let copy = format!(
+        "COPY {table} ({SATELLITE_COLUMNS}, {}) FROM STDIN (FORMAT binary)",
+        names.join(", ")
+    );
+    let mut stored = None;
+    if let SatelliteKind::Descriptive { columns, .. } = &satellite.kind {
+        let toasted: Vec<(usize, String)> = columns
+            .iter()
+            .zip(&payload)
+            .filter_map(|(&index, (name, kind))| match kind {
+                PayloadType::Column(ColumnType::Bytea) => {
+                    Some((index, format!("s.{}", ident(name))))
+                }
+                PayloadType::Column(kind) if kind.may_be_toasted() => {
+                    Some((index, format!("s.{}::text", ident(name))))
+                }
+                _ => None,
+            })
+            .collect();
+        if !toasted.is_empty() {
+            let list: Vec<&str> = toasted.iter().map(|(_, sql)| sql.as_str()).collect();
+            let statement = client.prepare(&last(&list.join(", "))).await?;
+            let before = format!(
+                "SELECT k.place, s.kafka_partition, {}
+                 FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS k (hash_key, lsn, place)
+                 CROSS JOIN LATERAL (
+                     SELECT *
+                     FROM {table} AS v
+                     WHERE v.hash_key = k.hash_key AND (v.source_lsn IS NULL OR v.source_lsn < k.lsn)
+                     ORDER BY v.load_date DESC
+                     LIMIT 1
+                 ) AS s",
+                list.join(", ")
+            );
+            let before = client.prepare(&before).await?;
+            let columns = toasted.iter().map(|(index, _)| *index).collect();
+            stored = Some(StoredPayload { statement, before, columns });
+        }
+    }
+    Ok(SatelliteStatements {
+        states: client.prepare(&states).await?,
+        copy: client.prepare(&copy).await?,
+        stored,
+    })
+}

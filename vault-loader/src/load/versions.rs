@@ -1,0 +1,323 @@
+//! Candidates become versions: the fold over one satellite's stretch of a batch.
+//!
+//! In go candidates in arrival order, the stored state of their keys and, where an event left a value out, the stored
+//! value; out come versions ready to be written. `vault::fold` decides what is new; here unchanged values are filled in
+//! before that question is asked, and truncates that were seen earlier close what comes late.
+
+use std::collections::HashMap;
+
+use crate::decode::{RowOp, Value};
+use crate::vault::fold::{self, State, Verdict};
+use crate::vault::hash::{Hash, Hasher};
+use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
+use crate::vault::projection::Candidate;
+
+/// What a version holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Body {
+    /// attributes of the row whose first value this is
+    Row { values: usize },
+    /// the row exists or not, and which operation said so
+    Status { letter: &'static str, is_deleted: bool },
+    /// the link row that holds
+    Link(Hash),
+}
+
+/// A version to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) key: Hash,
+    pub(super) state: State,
+    pub(super) applied_us: i64,
+    pub(super) body: Body,
+}
+
+/// A truncate of the satellite's source table that was seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Truncation {
+    pub(super) lsn: i64,
+    pub(super) load_date_us: i64,
+    pub(super) applied_us: i64,
+}
+
+/// Values of a stored version, by index of the source table's column.
+pub(super) type StoredRow = Vec<(usize, Value<'static>)>;
+
+/// Values stored with a key's last version.
+pub(super) type Stored = HashMap<Hash, StoredRow>;
+
+/// A key that a row had, and the log position at which it left that key.
+pub(super) type Departure = (Hash, i64);
+
+/// Values of the last version before a departure, and the partition that the version came from.
+pub(super) type Departed = HashMap<Departure, (i32, StoredRow)>;
+
+/// An event that cannot be folded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unfoldable {
+    pub(super) record: usize,
+    pub(super) reason: String,
+}
+
+/// Folds the satellites of one attempt; remembers the values it filled in.
+pub(super) struct Folding<'a> {
+    plan: &'a Plan,
+    values: &'a [Value<'a>],
+    filled: HashMap<usize, Value<'a>>,
+    hasher: Hasher,
+    pub(super) repeat_count: u64,
+}
+
+/// What is known about a satellite's keys: before the fold what is stored, then also what it made.
+#[derive(Default)]
+pub(super) struct Known<'k> {
+    pub(super) states: HashMap<Hash, State>,
+    /// versions made so far
+    pub(super) written: HashMap<Hash, Vec<Written>>,
+    pub(super) stored: Stored,
+    pub(super) departed: Departed,
+    pub(super) truncations: &'k [Truncation],
+}
+
+impl<'a> Folding<'a> {
+    pub(super) fn new(plan: &'a Plan, values: &'a [Value<'a>]) -> Self {
+        Self { plan, values, filled: HashMap::new(), hasher: Hasher::default(), repeat_count: 0 }
+    }
+
+    /// The value at an index, filled in where the event left it out.
+    pub(super) fn value(&self, index: usize) -> &Value<'a> {
+        self.filled.get(&index).unwrap_or(&self.values[index])
+    }
+
+    /// Candidates whose event left a value out.
+    pub(super) fn incomplete(
+        &self,
+        satellite: &SatellitePlan,
+        candidates: &[Candidate],
+    ) -> Vec<Candidate> {
+        let SatelliteKind::Descriptive { columns, .. } = &satellite.kind else {
+            return Vec::new();
+        };
+        let left_out = |candidate: &&Candidate| {
+            columns
+                .iter()
+                .any(|column| self.values[candidate.change.values + column] == Value::Unchanged)
+        };
+        candidates.iter().filter(left_out).copied().collect()
+    }
+
+    /// Folds one satellite's candidates; `known.states` holds the new last versions afterwards.
+    pub(super) fn fold(
+        &mut self,
+        satellite: &'a SatellitePlan,
+        candidates: &[Candidate],
+        known: &mut Known<'_>,
+    ) -> Result<Vec<Version>, Unfoldable> {
+        let mut versions = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            let previous = known.states.get(&candidate.key).copied();
+            let position = &candidate.change.position;
+            let repeat = fold::is_repeat(previous.as_ref(), position);
+            if repeat && !respells(satellite, previous.as_ref(), candidate) {
+                self.repeat_count += 1;
+                continue;
+            }
+            self.fill(satellite, candidate, known)?;
+            let (hashdiff, body) = self.content(satellite, candidate);
+            let verdict = if reopens(&body, previous.as_ref(), candidate, hashdiff) {
+                Verdict::Version(fold::version(previous.as_ref(), position, hashdiff))
+            } else {
+                fold::verdict(previous.as_ref(), position, hashdiff)
+            };
+            if let Verdict::Version(state) = verdict {
+                let applied_us = position.applied_us;
+                versions.push(Version { key: candidate.key, state, applied_us, body });
+                known.states.insert(candidate.key, state);
+                let row = Written {
+                    lsn: state.streamed_lsn,
+                    partition: position.partition,
+                    values: candidate.change.values,
+                };
+                known.written.entry(candidate.key).or_default().push(row);
+            }
+            if satellite.kind == SatelliteKind::Status {
+                self.close_late(candidate, known, &mut versions);
+            }
+        }
+        Ok(versions)
+    }
+
+    /// An unchanged value is the one of the key's last version: of this batch, else the stored one. Of a row that came from
+    /// another key it is the one that stood there before the row left.
+    fn fill(
+        &mut self,
+        satellite: &SatellitePlan,
+        candidate: &Candidate,
+        known: &Known<'_>,
+    ) -> Result<(), Unfoldable> {
+        let SatelliteKind::Descriptive { columns, .. } = &satellite.kind else { return Ok(()) };
+        for &column in columns {
+            let index = candidate.change.values + column;
+            if self.values[index] != Value::Unchanged {
+                continue;
+            }
+            let carried = match departure(candidate) {
+                None => self.carried(column, candidate, known),
+                Some(departure) => self.moved(column, candidate, departure, known),
+            };
+            let value = carried.map_err(|why| {
+                let name = &self.plan.model.tables[satellite.table].columns[column].name;
+                let reason = format!("unchanged TOAST value of column {name} {why}");
+                Unfoldable { record: candidate.record, reason }
+            })?;
+            self.filled.insert(index, value);
+        }
+        Ok(())
+    }
+
+    fn carried(
+        &self,
+        column: usize,
+        candidate: &Candidate,
+        known: &Known<'_>,
+    ) -> Result<Value<'a>, &'static str> {
+        let in_batch = known.written.get(&candidate.key).and_then(|rows| rows.last());
+        match in_batch {
+            Some(row) => Some(self.value(row.values + column).clone()),
+            None => known.stored.get(&candidate.key).and_then(|row| stored_value(row, column)),
+        }
+        .ok_or("without an earlier version")
+    }
+
+    /// Only what the same partition brought is sure to be complete: another partition's last word may still be on its way.
+    fn moved(
+        &self,
+        column: usize,
+        candidate: &Candidate,
+        departure: Departure,
+        known: &Known<'_>,
+    ) -> Result<Value<'a>, &'static str> {
+        let (old, lsn) = departure;
+        let before = |row: &&Written| row.lsn.is_none_or(|written| written < lsn);
+        let in_batch = known.written.get(&old).and_then(|rows| rows.iter().rev().find(before));
+        let (partition, value) = match in_batch {
+            Some(row) => (row.partition, Some(self.value(row.values + column).clone())),
+            None => {
+                let (partition, row) =
+                    known.departed.get(&departure).ok_or("without a version of the key before")?;
+                (*partition, stored_value(row, column))
+            }
+        };
+        if partition != candidate.change.position.partition {
+            return Err(
+                "came with its row from a key in another partition; set REPLICA IDENTITY FULL",
+            );
+        }
+        value.ok_or("without a version of the key before")
+    }
+
+    fn content(&mut self, satellite: &SatellitePlan, candidate: &Candidate) -> (Hash, Body) {
+        match &satellite.kind {
+            SatelliteKind::Descriptive { hash_order, .. } => {
+                let start = candidate.change.values;
+                let columns = &self.plan.model.tables[satellite.table].columns;
+                self.hasher.diff();
+                for &column in hash_order {
+                    let index = start + column;
+                    let value = self.filled.get(&index).unwrap_or(&self.values[index]);
+                    self.hasher.add_column(&columns[column].name, value);
+                }
+                (self.hasher.finish(), Body::Row { values: start })
+            }
+            SatelliteKind::Status => {
+                let op = candidate.change.op;
+                let is_deleted = op == RowOp::Delete;
+                let body = Body::Status { letter: op.letter(), is_deleted };
+                (status_hash(is_deleted), body)
+            }
+            SatelliteKind::Effectivity { .. } => {
+                self.hasher.diff();
+                self.hasher.add_column("link_hash_key", &Value::Bytes(candidate.link.to_vec()));
+                (self.hasher.finish(), Body::Link(candidate.link))
+            }
+        }
+    }
+
+    /// A truncate may have come first although it happened later: from another partition. Then it closes the key now.
+    fn close_late(
+        &mut self,
+        candidate: &Candidate,
+        known: &mut Known<'_>,
+        versions: &mut Vec<Version>,
+    ) {
+        let Some(lsn) = candidate.change.position.streamed_lsn else { return };
+        let Some(state) = known.states.get(&candidate.key).copied() else { return };
+        let later = |truncation: &&Truncation| {
+            truncation.lsn > lsn && state.streamed_lsn.is_none_or(|last| truncation.lsn > last)
+        };
+        let Some(truncation) = known.truncations.iter().find(later) else { return };
+        if state.hashdiff == status_hash(true) {
+            return;
+        }
+        let closed = State {
+            load_date_us: truncation.load_date_us.max(state.load_date_us.saturating_add(1)),
+            hashdiff: status_hash(true),
+            streamed_lsn: Some(truncation.lsn),
+            ..state
+        };
+        known.states.insert(candidate.key, closed);
+        versions.push(Version {
+            key: candidate.key,
+            state: closed,
+            applied_us: truncation.applied_us,
+            body: Body::Status { letter: "t", is_deleted: true },
+        });
+    }
+}
+
+/// A version of this batch whose values later events may lack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written {
+    lsn: Option<i64>,
+    partition: i32,
+    values: usize,
+}
+
+fn stored_value<'v>(row: &StoredRow, column: usize) -> Option<Value<'v>> {
+    row.iter().find(|(stored, _)| *stored == column).map(|(_, value)| value.clone())
+}
+
+/// Where and when a row left another key, if this event moved it.
+pub(super) fn departure(candidate: &Candidate) -> Option<Departure> {
+    candidate.moved_from.zip(candidate.change.position.streamed_lsn)
+}
+
+/// Hashdiff of a status.
+pub(super) fn status_hash(is_deleted: bool) -> Hash {
+    let mut hasher = Hasher::default();
+    hasher.diff();
+    hasher.add_column("is_deleted", &Value::Bool(is_deleted));
+    hasher.finish()
+}
+
+/// A primary key that changes to another spelling of itself (`svo` to `SVO`) arrives as a delete and an insert at one log
+/// position, and both are the same key here: the insert behind its own delete is no repeat.
+fn respells(satellite: &SatellitePlan, previous: Option<&State>, candidate: &Candidate) -> bool {
+    let position = &candidate.change.position;
+    satellite.kind == SatelliteKind::Status
+        && candidate.change.op == RowOp::Create
+        && previous.is_some_and(|state| {
+            let behind = state.partition != position.partition || position.offset > state.offset;
+            behind
+                && state.streamed_lsn == position.streamed_lsn
+                && state.hashdiff == status_hash(true)
+        })
+}
+
+/// An insert over a key that is open proves an end that was not seen yet: a truncate still on its way in another
+/// partition. The new position keeps that truncate from closing the new row.
+fn reopens(body: &Body, previous: Option<&State>, candidate: &Candidate, hashdiff: Hash) -> bool {
+    matches!(body, Body::Status { is_deleted: false, .. })
+        && candidate.change.op == RowOp::Create
+        && previous.is_some_and(|state| state.hashdiff == hashdiff)
+}

@@ -1,0 +1,391 @@
+//! The rows of one attempt: staging and merge of hubs and links, versions of satellites, quarantined events.
+//!
+//! In go a projection and what is cached, out go rows inside the attempt's transaction, and what may be remembered after its
+//! commit. Hubs and links are written in key order, so that two loaders never wait for each other in a circle.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use futures_util::SinkExt;
+use futures_util::future::try_join_all;
+use tokio_postgres::{Statement, Transaction};
+
+use super::cache::{Caches, KnownRow};
+use super::encode::CopyBuffer;
+use super::error::LoadError;
+use super::statements::{SatelliteStatements, Statements, StoredPayload};
+use super::transaction::{Attempt, Committed, Rejection};
+use super::versions::{
+    Body, Departed, Departure, Folding, Known, Stored, StoredRow, Truncation, Version, departure,
+};
+use crate::decode::{Change, Value};
+use crate::model::ColumnType;
+use crate::vault::fold::State;
+use crate::vault::hash::Hash;
+use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
+use crate::vault::projection::{Candidate, Projection};
+
+/// Writes rows inside an attempt's transaction.
+pub(super) struct Writer<'w, 'a> {
+    pub(super) attempt: &'w Attempt<'a>,
+    pub(super) transaction: &'w Transaction<'w>,
+    pub(super) statements: &'w Statements,
+}
+
+impl<'a> Writer<'_, 'a> {
+    pub(super) async fn hubs(
+        &mut self,
+        projection: &Projection,
+        caches: &mut Caches,
+        committed: &mut Committed,
+    ) -> Result<(), LoadError> {
+        let plan = self.attempt.plan;
+        for (index, rows) in projection.hubs.iter().enumerate() {
+            let hub = &plan.model.hubs[index];
+            let mut news: Vec<_> = rows
+                .iter()
+                .map(|(key, row)| {
+                    (key, row, KnownRow { load_date_us: row.load_date_us, table: row.table })
+                })
+                .filter(|(key, _, row)| is_news(plan, caches.hubs[index].get(key), *row))
+                .collect();
+            if news.is_empty() {
+                continue;
+            }
+            news.sort_unstable_by_key(|(key, _, _)| *key);
+            let mut buffer = CopyBuffer::new();
+            for (key, row, known) in &news {
+                buffer.begin_row(4 + hub.key.len());
+                self.key_columns(&mut buffer, key, *known);
+                let columns = &plan.model.tables[row.table].hubs[row.binding].columns;
+                for (column, key) in columns.iter().zip(&hub.key) {
+                    buffer.value(key.kind, &self.attempt.decoded.values[row.values + column]);
+                }
+            }
+            let staged = &self.statements.hubs[index];
+            let count = self.merge(&staged.copy, &staged.merge, buffer).await?;
+            committed.rows.push((hub.name.clone(), count));
+            let learned = news.iter().map(|(key, _, known)| (index, **key, *known));
+            committed.learned.hubs.extend(learned);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn links(
+        &mut self,
+        projection: &Projection,
+        caches: &mut Caches,
+        committed: &mut Committed,
+    ) -> Result<(), LoadError> {
+        let plan = self.attempt.plan;
+        for (index, rows) in projection.links.iter().enumerate() {
+            let link = &plan.model.links[index];
+            let mut news: Vec<_> = rows
+                .iter()
+                .map(|(key, row)| {
+                    (key, row, KnownRow { load_date_us: row.load_date_us, table: row.table })
+                })
+                .filter(|(key, _, row)| is_news(plan, caches.links[index].get(key), *row))
+                .collect();
+            if news.is_empty() {
+                continue;
+            }
+            news.sort_unstable_by_key(|(key, _, _)| *key);
+            let mut buffer = CopyBuffer::new();
+            for (key, row, known) in &news {
+                buffer.begin_row(4 + link.roles.len() + link.dependent_key.len());
+                self.key_columns(&mut buffer, key, *known);
+                for role in &projection.role_keys[row.roles..row.roles + link.roles.len()] {
+                    buffer.bytes(role);
+                }
+                let columns = &plan.model.tables[row.table].links[row.binding].dependent_key;
+                for (column, key) in columns.iter().zip(&link.dependent_key) {
+                    buffer.value(key.kind, &self.attempt.decoded.values[row.values + column]);
+                }
+            }
+            let staged = &self.statements.links[index];
+            let count = self.merge(&staged.copy, &staged.merge, buffer).await?;
+            committed.rows.push((link.name.clone(), count));
+            let learned = news.iter().map(|(key, _, known)| (index, **key, *known));
+            committed.learned.links.extend(learned);
+        }
+        Ok(())
+    }
+
+    fn key_columns(&self, buffer: &mut CopyBuffer, key: &Hash, row: KnownRow) {
+        let plan = self.attempt.plan;
+        buffer.bytes(key);
+        buffer.timestamp(row.load_date_us);
+        buffer.bytes(plan.tables[row.table].topic.as_bytes());
+        buffer.int2(plan.model.source.system_id);
+    }
+
+    async fn merge(
+        &self,
+        copy: &Statement,
+        merge: &Statement,
+        buffer: CopyBuffer,
+    ) -> Result<u64, LoadError> {
+        self.copy(copy, buffer).await?;
+        Ok(self.transaction.execute(merge, &[]).await?)
+    }
+
+    async fn copy(&self, statement: &Statement, buffer: CopyBuffer) -> Result<u64, LoadError> {
+        let sink = self.transaction.copy_in(statement).await?;
+        tokio::pin!(sink);
+        sink.send(buffer.finish()).await?;
+        Ok(sink.finish().await?)
+    }
+
+    pub(super) async fn satellites(
+        &mut self,
+        projection: &Projection,
+        caches: &mut Caches,
+        truncations: &HashMap<usize, Vec<Truncation>>,
+        committed: &mut Committed,
+    ) -> Result<(), LoadError> {
+        let plan = self.attempt.plan;
+        let mut folding = Folding::new(plan, &self.attempt.decoded.values);
+        let used: Vec<usize> = (0..plan.satellites.len())
+            .filter(|&index| !projection.satellites[index].is_empty())
+            .collect();
+        let reads = used.iter().map(|&index| {
+            let unknown = unknown_keys(&projection.satellites[index], caches, index);
+            self.read_states(&self.statements.satellites[index], unknown)
+        });
+        let reads: Vec<_> = reads.collect();
+        let read = try_join_all(reads).await?;
+        for (&index, read) in used.iter().zip(read) {
+            let satellite = &plan.satellites[index];
+            let candidates = &projection.satellites[index];
+            let mut known = Known {
+                states: cached_states(candidates, caches, index),
+                truncations: truncations.get(&satellite.table).map_or(&[], Vec::as_slice),
+                ..Known::default()
+            };
+            known.states.extend(read);
+            let incomplete = folding.incomplete(satellite, candidates);
+            if let Some(payload) = &self.statements.satellites[index].stored
+                && !incomplete.is_empty()
+            {
+                known.stored = self.read_stored(payload, satellite, &incomplete).await?;
+                known.departed = self.read_departed(payload, satellite, &incomplete).await?;
+            }
+            let mut versions = folding
+                .fold(satellite, candidates, &mut known)
+                .map_err(|err| LoadError::Event { record: err.record, reason: err.reason })?;
+            let states = known.states.into_iter().map(|(key, state)| (index, key, state));
+            committed.learned.states.extend(states);
+            if !versions.is_empty() {
+                versions.sort_unstable_by_key(|version| (version.key, version.state.load_date_us));
+                let buffer = self.encode(satellite, &versions, &folding);
+                let copy = &self.statements.satellites[index].copy;
+                let count = self.copy(copy, buffer).await?;
+                committed.rows.push((satellite.name.clone(), count));
+            }
+        }
+        committed.repeat_count = folding.repeat_count;
+        Ok(())
+    }
+
+    async fn read_states(
+        &self,
+        statements: &SatelliteStatements,
+        keys: Vec<Hash>,
+    ) -> Result<Vec<(Hash, State)>, LoadError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<&[u8]> = keys.iter().map(<[u8; 32]>::as_slice).collect();
+        let rows = self.transaction.query(&statements.states, &[&keys]).await?;
+        rows.iter()
+            .map(|row| {
+                let state = State {
+                    load_date_us: row.get::<_, DateTime<Utc>>(1).timestamp_micros(),
+                    hashdiff: hash_of(row.get(2))?,
+                    streamed_lsn: row.get(3),
+                    partition: row.get(4),
+                    offset: row.get(5),
+                };
+                Ok((hash_of(row.get(0))?, state))
+            })
+            .collect()
+    }
+
+    async fn read_stored(
+        &self,
+        payload: &StoredPayload,
+        satellite: &SatellitePlan,
+        incomplete: &[Candidate],
+    ) -> Result<Stored, LoadError> {
+        let stay = incomplete.iter().filter(|candidate| departure(candidate).is_none());
+        let keys: Vec<&[u8]> = stay.map(|candidate| candidate.key.as_slice()).collect();
+        if keys.is_empty() {
+            return Ok(Stored::new());
+        }
+        let rows = self.transaction.query(&payload.statement, &[&keys]).await?;
+        rows.iter()
+            .map(|row| Ok((hash_of(row.get(0))?, self.stored_row(row, 1, payload, satellite))))
+            .collect()
+    }
+
+    async fn read_departed(
+        &self,
+        payload: &StoredPayload,
+        satellite: &SatellitePlan,
+        incomplete: &[Candidate],
+    ) -> Result<Departed, LoadError> {
+        let departures: Vec<Departure> = incomplete.iter().filter_map(departure).collect();
+        if departures.is_empty() {
+            return Ok(Departed::new());
+        }
+        let keys: Vec<&[u8]> = departures.iter().map(|(key, _)| key.as_slice()).collect();
+        let lsns: Vec<i64> = departures.iter().map(|(_, lsn)| *lsn).collect();
+        let rows = self.transaction.query(&payload.before, &[&keys, &lsns]).await?;
+        let found = rows.iter().filter_map(|row| {
+            let place = usize::try_from(row.get::<_, i64>(0)).ok()?;
+            let departure = departures.get(place.checked_sub(1)?)?;
+            Some((*departure, (row.get(1), self.stored_row(row, 2, payload, satellite))))
+        });
+        Ok(found.collect())
+    }
+
+    fn stored_row(
+        &self,
+        row: &tokio_postgres::Row,
+        first: usize,
+        payload: &StoredPayload,
+        satellite: &SatellitePlan,
+    ) -> StoredRow {
+        let columns = &self.attempt.plan.model.tables[satellite.table].columns;
+        let value = |(place, &column): (usize, &usize)| {
+            (column, stored_value(row, first + place, columns[column].kind))
+        };
+        payload.columns.iter().enumerate().map(value).collect()
+    }
+
+    fn encode(
+        &self,
+        satellite: &SatellitePlan,
+        versions: &[Version],
+        folding: &Folding<'a>,
+    ) -> CopyBuffer {
+        let plan = self.attempt.plan;
+        let topic = plan.tables[satellite.table].topic.as_bytes();
+        let columns = &plan.model.tables[satellite.table].columns;
+        let payload: &[usize] = match &satellite.kind {
+            SatelliteKind::Descriptive { columns, .. } => columns,
+            SatelliteKind::Status | SatelliteKind::Effectivity { .. } => &[],
+        };
+        let mut buffer = CopyBuffer::new();
+        for version in versions {
+            let own = match version.body {
+                Body::Row { .. } => payload.len(),
+                Body::Status { .. } => 2,
+                Body::Link(_) => 1,
+            };
+            buffer.begin_row(9 + own);
+            buffer.bytes(&version.key);
+            buffer.timestamp(version.state.load_date_us);
+            buffer.bytes(topic);
+            buffer.int2(plan.model.source.system_id);
+            buffer.timestamp(version.applied_us);
+            buffer.optional_int8(version.state.streamed_lsn);
+            buffer.int4(version.state.partition);
+            buffer.int8(version.state.offset);
+            buffer.bytes(&version.state.hashdiff);
+            match version.body {
+                Body::Row { values } => {
+                    for &column in payload {
+                        buffer.value(columns[column].kind, folding.value(values + column));
+                    }
+                }
+                Body::Status { letter, is_deleted } => {
+                    buffer.bytes(letter.as_bytes());
+                    buffer.bool(is_deleted);
+                }
+                Body::Link(link) => buffer.bytes(&link),
+            }
+        }
+        buffer
+    }
+
+    pub(super) async fn quarantine(&self, committed: &mut Committed) -> Result<(), LoadError> {
+        let attempt = self.attempt;
+        for record in attempt.range.clone() {
+            let rejection = match (&attempt.decoded.changes[record], attempt.rejected.get(&record))
+            {
+                (_, Some(rejection)) => rejection.clone(),
+                (Err(reason), None) => Rejection { reason: reason.clone(), sqlstate: None },
+                (Ok(_), None) => continue,
+            };
+            let position = match &attempt.decoded.changes[record] {
+                Ok(Change::Row(change)) => Some(change.position),
+                _ => None,
+            };
+            let from = attempt.batch.records[record].from;
+            self.transaction
+                .execute(
+                    &self.statements.quarantine,
+                    &[
+                        &attempt.plan.tables[from.table].topic,
+                        &from.partition,
+                        &attempt.batch.records[record].offset,
+                        &position.and_then(|position| position.streamed_lsn),
+                        &position.and_then(|position| position.tx_id),
+                        &attempt.batch.key(record),
+                        &attempt.batch.value(record),
+                        &rejection.reason,
+                        &rejection.sqlstate,
+                    ],
+                )
+                .await?;
+            committed.quarantined.push(record);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the warehouse may not have a row that sorts as early as this one.
+fn is_news(plan: &Plan, known: Option<KnownRow>, row: KnownRow) -> bool {
+    let order = |row: KnownRow| (row.load_date_us, &plan.tables[row.table].topic);
+    // Equal load date and source leave the spelling of the key to decide, which the merge does.
+    known.is_none_or(|known| order(row) <= order(known))
+}
+
+fn unknown_keys(candidates: &[Candidate], caches: &mut Caches, satellite: usize) -> Vec<Hash> {
+    let cache = &mut caches.states[satellite];
+    let keys: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
+    keys.into_iter().filter(|key| cache.get(key).is_none()).collect()
+}
+
+fn cached_states(
+    candidates: &[Candidate],
+    caches: &mut Caches,
+    satellite: usize,
+) -> HashMap<Hash, State> {
+    let cache = &mut caches.states[satellite];
+    candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate.key, cache.get(&candidate.key)?)))
+        .collect()
+}
+
+fn hash_of(bytes: &[u8]) -> Result<Hash, LoadError> {
+    bytes.try_into().map_err(|_| {
+        LoadError::Stop(
+            "the vault holds a hash that is not 32 bytes long: was it edited?".to_owned(),
+        )
+    })
+}
+
+fn stored_value(row: &tokio_postgres::Row, place: usize, kind: ColumnType) -> Value<'static> {
+    if kind == ColumnType::Bytea {
+        return row.get::<_, Option<Vec<u8>>>(place).map_or(Value::Null, Value::Bytes);
+    }
+    match (row.get::<_, Option<String>>(place), kind) {
+        (None, _) => Value::Null,
+        (Some(text), ColumnType::Jsonb) => Value::Json(text.into()),
+        (Some(text), _) => Value::Text(text.into()),
+    }
+}

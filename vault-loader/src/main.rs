@@ -1,0 +1,228 @@
+//! The `vault-loader` command: parses, loads, installs telemetry, waits for a signal, answers with an exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use shared::telemetry::LogFormat;
+use vault_loader::config::{Config, ConfigError};
+use vault_loader::health::HealthCell;
+use vault_loader::http::{Served, serve};
+use vault_loader::metrics::Metrics;
+use vault_loader::migrate::{self, MigrateError};
+use vault_loader::model::{self, ModelError};
+use vault_loader::pipeline::{self, RunOptions};
+use vault_loader::vault::plan::Plan;
+use vault_loader::{migrate::ddl, status};
+
+const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
+
+const HELP: &str = "\
+Configuration: every key can stand in the file given by --config (TOML, YAML or JSON) and in the environment as
+VAULT_LOADER__SECTION__KEY; the environment wins.
+
+  VAULT_LOADER__BOOTSTRAP_SERVERS    Kafka's host:port, several separated by commas (run, status)
+  VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
+  VAULT_LOADER__DATABASE__PORT       5432
+  VAULT_LOADER__DATABASE__NAME       database
+  VAULT_LOADER__DATABASE__USER       vault_owner to migrate, vault_loader to run
+  VAULT_LOADER__DATABASE__PASSWORD
+  VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY)
+  VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
+  VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
+  VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restart takes its partitions over at once
+  VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
+  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 since the start, then the loader stops
+                                     (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
+  [kafka]                            further properties of librdkafka, in the file only
+
+Logs go to standard error, as text on a terminal and as JSON otherwise; RUST_LOG sets their level.
+
+Exit codes: 0 done, 1 failed at run time, 2 wrong usage, configuration or model, 130 ended by a second signal.";
+
+#[derive(Parser)]
+#[command(version, about = ABOUT, after_help = HELP, max_term_width = 120)]
+struct Cli {
+    /// Configuration file; the environment alone is enough
+    #[arg(long, global = true, env = "VAULT_LOADER_CONFIG")]
+    config: Option<PathBuf>,
+    /// Vault model of the source, for example connectors/airline/vault.toml
+    #[arg(long, global = true, env = "VAULT_LOADER_MODEL")]
+    model: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Create the control schema and the vault, or add what the model has new; refuse what would destroy
+    Migrate {
+        /// Role that gets what `run` needs
+        #[arg(long, default_value = "vault_loader")]
+        grant_to: String,
+    },
+    /// Load until a signal: SIGTERM or SIGINT ends in order, a second one at once
+    Run {
+        /// Skip events that Kafka no longer has; what is skipped is logged and lost
+        #[arg(long)]
+        accept_gap: bool,
+    },
+    /// Show how far each topic is loaded
+    Status {
+        /// One JSON array instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the running loader whether it is healthy: exit code 0 or 1
+    Health,
+    /// Look at a model without any server
+    Model {
+        #[command(subcommand)]
+        command: ModelCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ModelCommand {
+    /// Print the vault's tables as SQL
+    Ddl,
+    /// Check the model and say what it feeds
+    Check,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    shared::telemetry::init(LogFormat::Auto);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(err) => {
+            eprintln!("vault-loader: cannot start the runtime: {err}");
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("vault-loader: {err:#}");
+            ExitCode::from(exit_code(&err))
+        }
+    }
+}
+
+/// 2 for what the user wrote, 1 for what happened.
+fn exit_code(err: &anyhow::Error) -> u8 {
+    let model = match err.downcast_ref::<MigrateError>() {
+        Some(MigrateError::Model(_)) => true,
+        _ => err.is::<ModelError>(),
+    };
+    if model || err.is::<ConfigError>() || err.is::<Usage>() { 2 } else { 1 }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+async fn dispatch(cli: Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Migrate { grant_to } => migrate(&cli, grant_to).await,
+        Command::Run { accept_gap } => run(&cli, *accept_gap).await,
+        Command::Status { json } => print_status(&cli, *json).await,
+        Command::Health => health(&cli).await,
+        Command::Model { command } => look(&cli, command),
+    }
+}
+
+fn model_text(cli: &Cli) -> anyhow::Result<String> {
+    let missing = || Usage("no model: give --model FILE or set VAULT_LOADER_MODEL".to_owned());
+    let path = cli.model.as_ref().ok_or_else(missing)?;
+    let unreadable = |err| Usage(format!("cannot read the model {}: {err}", path.display()));
+    Ok(std::fs::read_to_string(path).map_err(unreadable)?)
+}
+
+async fn migrate(cli: &Cli, grant_to: &str) -> anyhow::Result<()> {
+    let text = model_text(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    model::parse(&text)?;
+    let mut client = shared::postgres::connect(&config.connect_options()).await?;
+    let outcome = migrate::migrate(&mut client, &text, grant_to).await?;
+    for note in &outcome.notes {
+        println!("note: {note}");
+    }
+    for step in &outcome.steps {
+        println!("{step}");
+    }
+    if outcome.steps.is_empty() {
+        println!("nothing to do");
+    }
+    Ok(())
+}
+
+async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
+    let text = model_text(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    config.require_kafka()?;
+    let plan = Arc::new(Plan::new(model::parse(&text)?));
+    let token = shared::shutdown::on_signals().context("cannot listen for signals")?;
+    let served = Served { metrics: Arc::new(Metrics::new()), health: HealthCell::new() };
+    let listener = tokio::net::TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}: set VAULT_LOADER__LISTEN", config.listen))?;
+    let closing = tokio_util::sync::CancellationToken::new();
+    let server = tokio::spawn(serve(listener, served.clone(), closing.clone()));
+    let options = RunOptions {
+        config,
+        model_text: text,
+        plan,
+        accept_gap,
+        metrics: served.metrics,
+        health: served.health,
+    };
+    let outcome = pipeline::run(options, token).await;
+    closing.cancel();
+    server.abort(); // an idle keep-alive connection must not hold the end up
+    outcome?;
+    tracing::info!("ended in order");
+    Ok(())
+}
+
+async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
+    let text = model_text(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    config.require_kafka()?;
+    let plan = Plan::new(model::parse(&text)?);
+    let lines = status::read(&config, &plan).await?;
+    if json {
+        println!("{}", serde_json::to_string(&lines)?);
+    } else {
+        print!("{}", status::table(&lines));
+    }
+    Ok(())
+}
+
+async fn health(cli: &Cli) -> anyhow::Result<()> {
+    let config = Config::load(cli.config.as_deref())?;
+    let answer = vault_loader::http::ask_health(config.listen).await?;
+    println!("{}", answer.body);
+    anyhow::ensure!(answer.healthy, "not healthy");
+    Ok(())
+}
+
+fn look(cli: &Cli, command: &ModelCommand) -> anyhow::Result<()> {
+    let plan = Plan::new(model::parse(&model_text(cli)?)?);
+    match command {
+        ModelCommand::Ddl => print!("{}", ddl::script(&plan)),
+        ModelCommand::Check => {
+            let model = &plan.model;
+            println!(
+                "valid: {} tables feed {} hubs, {} links, {} satellites",
+                model.tables.len(),
+                model.hubs.len(),
+                model.links.len(),
+                plan.satellites.len()
+            );
+        }
+    }
+    Ok(())
+}

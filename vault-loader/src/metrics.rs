@@ -1,0 +1,198 @@
+//! What the loader counts, in Prometheus' terms.
+//!
+//! Stages count through [`Metrics`]; `/metrics` prints it. Labels are bounded by the model: topics, partitions, tables.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::batch::Partition;
+use crate::load::Loaded;
+use crate::vault::plan::Plan;
+
+/// Events loaded, by topic; without `_total`, which the exposition adds to counters.
+pub const EVENTS: &str = "vault_loader_events";
+/// Rows written, by vault table.
+pub const ROWS: &str = "vault_loader_rows";
+/// Candidate versions recognised as loaded before.
+pub const REPEATS: &str = "vault_loader_repeats";
+/// Events that went to quarantine, by topic.
+pub const QUARANTINED: &str = "vault_loader_quarantined";
+/// Transactions committed.
+pub const BATCHES: &str = "vault_loader_batches";
+/// Seconds from the arrival of a batch to its commit.
+pub const BATCH_SECONDS: &str = "vault_loader_batch_seconds";
+/// Events published and not loaded, by topic and partition.
+pub const LAG_EVENTS: &str = "vault_loader_lag_events";
+/// Seconds from the source's commit to ours, of the last event loaded.
+pub const SOURCE_LAG_SECONDS: &str = "vault_loader_source_lag_seconds";
+/// Batches given up because another loader had moved the offsets.
+pub const FENCED: &str = "vault_loader_fenced";
+/// Attempts repeated, by what failed.
+pub const RETRIES: &str = "vault_loader_retries";
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Counters and gauges of one loader.
+pub struct Metrics {
+    registry: Registry,
+    events: Family<Labels, Counter>,
+    rows: Family<Labels, Counter>,
+    repeats: Counter,
+    quarantined: Family<Labels, Counter>,
+    batches: Counter,
+    batch_seconds: Histogram,
+    lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
+    source_lag_seconds: Gauge<f64, AtomicU64>,
+    fenced: Counter,
+    retries: Family<Labels, Counter>,
+    ends: Mutex<HashMap<Partition, Ends>>,
+}
+
+/// The two offsets whose difference is the lag.
+#[derive(Debug, Default, Clone, Copy)]
+struct Ends {
+    next: Option<i64>,
+    high: Option<i64>,
+}
+
+impl Metrics {
+    /// Registers everything.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let events = Family::default();
+        registry.register(EVENTS, "events loaded", events.clone());
+        let rows = Family::default();
+        registry.register(ROWS, "rows written to the vault", rows.clone());
+        let repeats = Counter::default();
+        registry.register(REPEATS, "candidate versions that were loaded before", repeats.clone());
+        let quarantined = Family::default();
+        registry.register(QUARANTINED, "events put into quarantine", quarantined.clone());
+        let batches = Counter::default();
+        registry.register(BATCHES, "transactions committed", batches.clone());
+        // 1 ms to 33 s: an idle insert to a batch behind a slow disk.
+        let batch_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        registry.register(
+            BATCH_SECONDS,
+            "from arrival of a batch to its commit",
+            batch_seconds.clone(),
+        );
+        let lag_events = Family::default();
+        registry.register(LAG_EVENTS, "events published and not loaded", lag_events.clone());
+        let source_lag_seconds = Gauge::default();
+        registry.register(
+            SOURCE_LAG_SECONDS,
+            "from the source's commit to ours, last event",
+            source_lag_seconds.clone(),
+        );
+        let fenced = Counter::default();
+        registry.register(FENCED, "batches that another loader had loaded", fenced.clone());
+        let retries = Family::default();
+        registry.register(RETRIES, "attempts repeated", retries.clone());
+        Self {
+            registry,
+            events,
+            rows,
+            repeats,
+            quarantined,
+            batches,
+            batch_seconds,
+            lag_events,
+            source_lag_seconds,
+            fenced,
+            retries,
+            ends: Mutex::default(),
+        }
+    }
+
+    /// The exposition that Prometheus scrapes.
+    #[must_use]
+    pub fn expose(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail; an empty page would still be a valid one.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    /// Counts a commit.
+    pub fn loaded(&self, plan: &Plan, loaded: &Loaded) {
+        self.batches.inc();
+        self.repeats.inc_by(loaded.repeat_count);
+        for (table, count) in &loaded.rows {
+            self.rows.get_or_create(&vec![("table", table.clone())]).inc_by(*count);
+        }
+        for (from, _, _) in &loaded.quarantined {
+            let topic = plan.tables[from.table].topic.clone();
+            self.quarantined.get_or_create(&vec![("topic", topic)]).inc();
+        }
+        for (table, count) in &loaded.events {
+            let topic = plan.tables[*table].topic.clone();
+            self.events.get_or_create(&vec![("topic", topic)]).inc_by(*count);
+        }
+        if let Some(applied) = loaded.last_applied_us {
+            let now = chrono::Utc::now().timestamp_micros();
+            let lag = u64::try_from(now.saturating_sub(applied)).unwrap_or_default();
+            self.source_lag_seconds.set(Duration::from_micros(lag).as_secs_f64());
+        }
+        for (from, next) in &loaded.moves {
+            self.moved(plan, *from, *next);
+        }
+    }
+
+    /// Notes where a partition stands in the warehouse.
+    pub fn moved(&self, plan: &Plan, from: Partition, next: i64) {
+        self.update_ends(plan, from, |ends| ends.next = Some(next));
+    }
+
+    /// Notes where a partition ends in Kafka.
+    pub fn high(&self, plan: &Plan, from: Partition, high: i64) {
+        self.update_ends(plan, from, |ends| ends.high = Some(high));
+    }
+
+    /// Stops reporting partitions that were given away.
+    pub fn forget_partitions(&self) {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lag_events.clear();
+    }
+
+    fn update_ends(&self, plan: &Plan, from: Partition, update: impl FnOnce(&mut Ends)) {
+        let mut all = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = all.entry(from).or_default();
+        update(ends);
+        if let Ends { next: Some(next), high: Some(high) } = *ends {
+            let topic = plan.tables[from.table].topic.clone();
+            let labels = vec![("topic", topic), ("partition", from.partition.to_string())];
+            self.lag_events.get_or_create(&labels).set(high.saturating_sub(next).max(0));
+        }
+    }
+
+    /// Counts the seconds of a batch.
+    pub fn batch_took(&self, seconds: f64) {
+        self.batch_seconds.observe(seconds);
+    }
+
+    /// Counts a batch that somebody else had loaded.
+    pub fn fenced(&self) {
+        self.fenced.inc();
+    }
+
+    /// Counts a repeated attempt.
+    pub fn retried(&self, what: &str) {
+        self.retries.get_or_create(&vec![("what", what.to_owned())]).inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,256 @@
+//! One migration run: lock, control schema, comparison, statements, grants, all in one transaction.
+//!
+//! In go a connection and the model file's text, out comes an [`Outcome`]. Two runs at once queue up at an advisory lock;
+//! a run that is refused leaves nothing behind.
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::{Client, Transaction};
+
+use super::catalog::{self, Existing};
+use super::compat;
+use super::control::{self, CONTROL_SCHEMA};
+use super::ddl::{self, TableSpec};
+use crate::model::{self, FORMAT_VERSION, ModelError, VAULT_SCHEMA};
+use crate::vault::hash::HASH_VERSION;
+use crate::vault::plan::Plan;
+
+/// Key of the advisory lock that keeps two runs apart; any number that nobody else uses.
+const LOCK: i64 = 0x7661_756c_7401;
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// one line for each thing done; empty when the warehouse was as the model wants it
+    pub steps: Vec<String>,
+    /// something the operator should know
+    pub notes: Vec<String>,
+}
+
+/// Why a run changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The model is invalid.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The change would destroy or reinterpret stored rows.
+    #[error(
+        "refused, nothing was changed:\n{}\nremedy: undo these in the model, or build a second warehouse from the topics",
+        .0.join("\n")
+    )]
+    Destructive(Vec<String>),
+    /// The warehouse refused a statement.
+    #[error("the warehouse refused {step}")]
+    Sql {
+        /// what was being done
+        step: String,
+        /// its answer
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> MigrateError {
+    let step = step.into();
+    |source| MigrateError::Sql { step, source }
+}
+
+/// The hash by which a model file is known.
+fn model_hash(text: &str) -> Vec<u8> {
+    Sha256::digest(text.as_bytes()).to_vec()
+}
+
+/// Whether the warehouse was last migrated to exactly this model by a build that hashes alike.
+pub async fn is_current(client: &Client, text: &str) -> Result<bool, tokio_postgres::Error> {
+    let row = client
+        .query_opt(
+            "SELECT model_hash = $1 AND hash_version = $2
+             FROM dwh_control.models
+             ORDER BY id DESC
+             LIMIT 1",
+            &[&model_hash(text), &i32::from(HASH_VERSION)],
+        )
+        .await?;
+    Ok(row.is_some_and(|row| row.get(0)))
+}
+
+/// Brings the warehouse in line with the model; `grantee` gets what `run` needs.
+pub async fn migrate(
+    client: &mut Client,
+    text: &str,
+    grantee: &str,
+) -> Result<Outcome, MigrateError> {
+    let plan = Plan::new(model::parse(text)?);
+    let transaction = client.transaction().await.map_err(failed("a transaction"))?;
+    transaction
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .await
+        .map_err(failed("the migration lock"))?;
+    let mut steps = create_schemas(&transaction).await?;
+    steps.extend(control::apply(&transaction).await.map_err(failed("a control migration"))?);
+    check_last_model(&transaction, &plan).await?;
+    let existing = catalog::read(&transaction).await.map_err(failed("reading its catalog"))?;
+    for (step, sql) in difference(&ddl::tables(&plan), &existing)? {
+        transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
+        steps.push(step);
+    }
+    steps.extend(store_model(&transaction, text).await.map_err(failed("storing the model"))?);
+    let notes = grant(&transaction, &plan, grantee).await?;
+    transaction.commit().await.map_err(failed("the commit"))?;
+    Ok(Outcome { steps, notes })
+}
+
+async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, MigrateError> {
+    let mut steps = Vec::new();
+    let schemas = [
+        (CONTROL_SCHEMA, "where the loader stands, and what it could not load"),
+        (VAULT_SCHEMA, "the Data Vault: hubs, links, satellites; insert-only"),
+    ];
+    for (schema, comment) in schemas {
+        let exists = transaction
+            .query_one("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", &[&schema])
+            .await
+            .map_err(failed("reading its catalog"))?
+            .get::<_, bool>(0);
+        if !exists {
+            let sql =
+                format!("CREATE SCHEMA {schema};\nCOMMENT ON SCHEMA {schema} IS '{comment}';");
+            transaction.batch_execute(&sql).await.map_err(failed(format!("schema {schema}")))?;
+            steps.push(format!("created schema {schema}"));
+        }
+    }
+    Ok(steps)
+}
+
+/// The catalog shows columns, not what hash keys are made of: the model that was applied last does.
+async fn check_last_model(transaction: &Transaction<'_>, plan: &Plan) -> Result<(), MigrateError> {
+    let last = transaction
+        .query_opt(
+            "SELECT model, hash_version
+             FROM dwh_control.models
+             ORDER BY id DESC
+             LIMIT 1",
+            &[],
+        )
+        .await
+        .map_err(failed("reading the last model"))?;
+    let Some(row) = last else { return Ok(()) };
+    let version: i32 = row.get(1);
+    let mut found = Vec::new();
+    if version != i32::from(HASH_VERSION) {
+        found.push(format!("hash keys are of version {version}, this build makes {HASH_VERSION}"));
+    }
+    match model::parse(row.get(0)) {
+        Ok(old) => found.extend(compat::destructive(&old, &plan.model)),
+        Err(_) => found
+            .push("the model stored in dwh_control.models cannot be read by this build".to_owned()),
+    }
+    if found.is_empty() { Ok(()) } else { Err(MigrateError::Destructive(found)) }
+}
+
+/// Statements that turn what exists into what is wanted, or everything that stands against it.
+fn difference(
+    wanted: &[TableSpec],
+    existing: &std::collections::BTreeMap<String, Existing>,
+) -> Result<Vec<(String, String)>, MigrateError> {
+    let mut steps = Vec::new();
+    let mut refused = Vec::new();
+    for table in wanted {
+        match existing.get(&table.name) {
+            None => steps.push((format!("created {}", table.qualified()), table.create())),
+            Some(found) => compare(table, found, &mut steps, &mut refused),
+        }
+    }
+    for name in existing.keys() {
+        if !wanted.iter().any(|table| table.name == *name) {
+            refused.push(format!("{VAULT_SCHEMA}.{name} exists, but the model does not name it"));
+        }
+    }
+    if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Destructive(refused)) }
+}
+
+fn compare(
+    table: &TableSpec,
+    found: &Existing,
+    steps: &mut Vec<(String, String)>,
+    refused: &mut Vec<String>,
+) {
+    let name = table.qualified();
+    if found.primary_key != table.primary_key {
+        refused.push(format!("{name}: its primary key is ({})", found.primary_key.join(", ")));
+    }
+    for column in &table.columns {
+        match found.columns.iter().find(|(existing, _)| *existing == column.name) {
+            None if column.not_null => {
+                refused.push(format!("{name}: column {} is missing", column.name));
+            }
+            None => steps.push((format!("added {name}.{}", column.name), table.add_column(column))),
+            Some((_, kind)) if *kind != column.kind => refused
+                .push(format!("{name}.{} is {kind}, the model wants {}", column.name, column.kind)),
+            Some(_) => {}
+        }
+    }
+    for (column, _) in &found.columns {
+        if !table.columns.iter().any(|wanted| wanted.name == *column) {
+            refused.push(format!("{name}.{column} exists, but the model does not name it"));
+        }
+    }
+}
+
+async fn store_model(
+    transaction: &Transaction<'_>,
+    text: &str,
+) -> Result<Option<String>, tokio_postgres::Error> {
+    let hash = model_hash(text);
+    let stored = transaction
+        .execute(
+            "INSERT INTO dwh_control.models (format_version, hash_version, model_hash, model)
+             SELECT $1, $2, $3, $4
+             WHERE $3 IS DISTINCT FROM (
+                 SELECT model_hash
+                 FROM dwh_control.models
+                 ORDER BY id DESC
+                 LIMIT 1
+             )",
+            &[
+                &i32::try_from(FORMAT_VERSION).unwrap_or(i32::MAX),
+                &i32::from(HASH_VERSION),
+                &hash,
+                &text,
+            ],
+        )
+        .await?;
+    let hash = hex::encode(&hash[..6]);
+    Ok((stored > 0).then(|| format!("stored the model ({hash}…)")))
+}
+
+/// Grants exactly what loading needs. Granting again is no change, so it is no step.
+async fn grant(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    grantee: &str,
+) -> Result<Vec<String>, MigrateError> {
+    let exists: bool = transaction
+        .query_one("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", &[&grantee])
+        .await
+        .map_err(failed("reading its roles"))?
+        .get(0);
+    if !exists {
+        return Ok(vec![format!("role {grantee} does not exist, so nothing was granted to it")]);
+    }
+    let role = format!("\"{}\"", grantee.replace('"', "\"\""));
+    let mut sql = format!(
+        "GRANT USAGE ON SCHEMA {CONTROL_SCHEMA}, {VAULT_SCHEMA} TO {role};
+         GRANT SELECT ON ALL TABLES IN SCHEMA {CONTROL_SCHEMA} TO {role};
+         GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets TO {role};
+         GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations TO {role};\n"
+    );
+    for table in ddl::tables(plan) {
+        let update = if table.updated { ", UPDATE" } else { "" };
+        sql.push_str(&format!(
+            "GRANT SELECT, INSERT{update} ON {} TO {role};\n",
+            table.qualified()
+        ));
+    }
+    transaction.batch_execute(&sql).await.map_err(failed(format!("grants to {grantee}")))?;
+    Ok(Vec::new())
+}

@@ -1,0 +1,153 @@
+//! Which changes of a model the stored vault survives.
+//!
+//! In go the model that the vault was made from and the new one, out comes every change that would destroy stored rows or
+//! make their hash keys mean something else. Growing is allowed: new tables, new columns at a satellite's end.
+
+use crate::model::{Link, LinkBinding, Model, Table};
+
+/// Lists what is not allowed, each as one line that names the place.
+pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
+    let mut found = Vec::new();
+    if old.source.name != new.source.name || old.source.schema != new.source.schema {
+        found.push("source: name or schema changed, so every record source would".to_owned());
+    }
+    if old.source.system_id != new.source.system_id {
+        found.push("source.system_id changed, but stored rows keep the old number".to_owned());
+    }
+    for hub in &old.hubs {
+        match new.hubs.iter().find(|other| other.name == hub.name) {
+            None => found.push(format!("{}: removed from the model", hub.name)),
+            Some(other) if other.scope != hub.scope || other.key != hub.key => {
+                found.push(format!(
+                    "{}: its key or scope changed, so its hash keys would",
+                    hub.name
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for link in &old.links {
+        match new.links.iter().find(|other| other.name == link.name) {
+            None => found.push(format!("{}: removed from the model", link.name)),
+            Some(other) if link_shape(old, link) != link_shape(new, other) => {
+                let name = &link.name;
+                found.push(format!(
+                    "{name}: its hubs or dependent key changed, so its hash keys would"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for table in &old.tables {
+        match new.tables.iter().find(|other| other.name == table.name) {
+            None => found.push(format!("table {}: removed from the model", table.name)),
+            Some(other) => compare_tables(old, table, new, other, &mut found),
+        }
+    }
+    found
+}
+
+fn link_shape<'a>(
+    model: &'a Model,
+    link: &'a Link,
+) -> (Vec<(&'a str, &'a str)>, &'a [crate::model::Column]) {
+    let roles =
+        link.roles.iter().map(|role| (role.role.as_str(), model.hubs[role.hub].name.as_str()));
+    (roles.collect(), &link.dependent_key)
+}
+
+fn names(table: &Table, columns: &[usize]) -> Vec<String> {
+    columns.iter().map(|&index| table.columns[index].name.clone()).collect()
+}
+
+/// Which of a table's hub bindings stands for each role of a link.
+fn roles<'a>(table: &'a Table, binding: &LinkBinding) -> Vec<&'a str> {
+    binding.bindings.iter().map(|&hub| table.hubs[hub].role.as_str()).collect()
+}
+
+fn compare_tables(old: &Model, a: &Table, new: &Model, b: &Table, found: &mut Vec<String>) {
+    let mut complain = |what: &str| found.push(format!("table {}: {what}", a.name));
+    if names(a, &a.key) != names(b, &b.key) {
+        complain("its primary key changed");
+    }
+    if old.parent_name(a) != new.parent_name(b) {
+        complain("its parent changed, so its satellites' hash keys would mean something else");
+    }
+    if a.status != b.status {
+        complain("its status satellite changed");
+    }
+    for binding in &a.hubs {
+        let same = b.hubs.iter().any(|other| {
+            other.role == binding.role
+                && new.hubs[other.hub].name == old.hubs[binding.hub].name
+                && names(b, &other.columns) == names(a, &binding.columns)
+        });
+        if !same {
+            complain(&format!("its binding of hub {} changed", binding.role));
+        }
+    }
+    for binding in &a.links {
+        let name = &old.links[binding.link].name;
+        let same = b.links.iter().any(|other| {
+            new.links[other.link].name == *name
+                && other.effectivity == binding.effectivity
+                && names(b, &other.dependent_key) == names(a, &binding.dependent_key)
+                && roles(b, other) == roles(a, binding)
+        });
+        if !same {
+            complain(&format!(
+                "its link {name} changed: its effectivity, or what its keys are made of"
+            ));
+        }
+    }
+    for satellite in &a.satellites {
+        let before = names(a, &satellite.columns);
+        match b.satellites.iter().find(|other| other.name == satellite.name) {
+            None => complain(&format!("satellite {} was removed or renamed", satellite.name)),
+            Some(other) => {
+                let after = names(b, &other.columns);
+                if let Some(gone) = before.iter().find(|column| !after.contains(column)) {
+                    complain(&format!("column {gone} left satellite {}", satellite.name));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Model), expected: &str) {
+        let old = model::parse(include_str!("../../../connectors/airline/vault.toml")).unwrap();
+        assert!(destructive(&old, &old).is_empty());
+        let mut new = old.clone();
+        change(&mut new);
+        let found = destructive(&old, &new);
+        assert!(found.iter().any(|line| line.contains(expected)), "{found:?}");
+    }
+
+    fn table<'m>(model: &'m mut Model, name: &str) -> &'m mut Table {
+        model.tables.iter_mut().find(|table| table.name == name).unwrap()
+    }
+
+    #[test]
+    fn what_hash_keys_are_made_of_must_not_change() {
+        let dependent = |model: &mut Model| {
+            let seats = table(model, "seats");
+            let other = (0..seats.columns.len())
+                .find(|column| !seats.links[0].dependent_key.contains(column));
+            seats.links[0].dependent_key[0] = other.unwrap();
+        };
+        check(dependent, "table seats: its link link_aircraft_seats changed");
+        let roles = |model: &mut Model| table(model, "flights").links[0].bindings.swap(1, 2);
+        check(roles, "table flights: its link link_flight_routes changed");
+        let hub = |model: &mut Model| {
+            let airports = &mut table(model, "airports").hubs[0];
+            airports.hub = usize::from(airports.hub == 0);
+        };
+        check(hub, "table airports: its binding of hub");
+    }
+}

@@ -1,0 +1,59 @@
+//! The control schema's numbered, forward-only migrations.
+//!
+//! In goes a transaction, out comes the list of what was applied in it. A migration is applied once and never edited.
+
+use tokio_postgres::Transaction;
+
+/// Schema of offsets, quarantine and models.
+pub(super) const CONTROL_SCHEMA: &str = "dwh_control";
+
+/// Number, name and text of every migration, in order.
+const MIGRATIONS: [(i32, &str, &str); 1] =
+    [(1, "control", include_str!("../../migrations/0001_control.sql"))];
+
+/// Applies what is missing.
+pub(super) async fn apply(
+    transaction: &Transaction<'_>,
+) -> Result<Vec<String>, tokio_postgres::Error> {
+    let mut done = Vec::new();
+    let exists: bool = transaction
+        .query_one("SELECT to_regclass('dwh_control.schema_migrations') IS NOT NULL", &[])
+        .await?
+        .get(0);
+    if !exists {
+        transaction
+            .batch_execute(
+                "CREATE TABLE dwh_control.schema_migrations (
+                    version    integer     NOT NULL,
+                    name       text        NOT NULL,
+                    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+                    CONSTRAINT schema_migrations_pkey PRIMARY KEY (version)
+                );
+                COMMENT ON TABLE dwh_control.schema_migrations IS 'migrations of this schema that were applied';
+                COMMENT ON COLUMN dwh_control.schema_migrations.version IS 'number of the migration';
+                COMMENT ON COLUMN dwh_control.schema_migrations.name IS 'what it does';
+                COMMENT ON COLUMN dwh_control.schema_migrations.applied_at IS 'when';",
+            )
+            .await?;
+    }
+    let applied: Vec<i32> = transaction
+        .query("SELECT version FROM dwh_control.schema_migrations", &[])
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    for (version, name, text) in MIGRATIONS {
+        if !applied.contains(&version) {
+            transaction.batch_execute(text).await?;
+            transaction
+                .execute(
+                    "INSERT INTO dwh_control.schema_migrations (version, name)
+                     VALUES ($1, $2)",
+                    &[&version, &name],
+                )
+                .await?;
+            done.push(format!("applied control migration {version} ({name})"));
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,355 @@
+//! The vault's tables as data, and as DDL.
+//!
+//! In goes a [`Plan`], out come [`TableSpec`]s in a fixed order and the SQL that makes them. The same specs are compared
+//! with the catalog, so what is created and what is checked cannot differ.
+
+use std::fmt::Write;
+
+use crate::model::{Column, ColumnType, Link, Model, VAULT_SCHEMA, ident};
+use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
+
+/// Load date of ghost and zero rows: before anything that can be loaded.
+pub const BEGINNING: &str = "1900-01-01 00:00:00+00";
+
+/// Record source of rows that no source sent.
+pub const SYSTEM: &str = "SYSTEM";
+
+/// A column of a vault table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnSpec {
+    /// name
+    pub name: String,
+    /// type as `format_type` prints it
+    pub kind: String,
+    /// whether it refuses NULL
+    pub not_null: bool,
+    /// whether text is compared byte by byte, whatever the database's locale
+    pub byte_order: bool,
+    /// what it holds
+    pub comment: String,
+}
+
+/// A vault table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableSpec {
+    /// name in the vault's schema
+    pub name: String,
+    /// what it holds
+    pub comment: String,
+    /// columns in order
+    pub columns: Vec<ColumnSpec>,
+    /// columns of the primary key
+    pub primary_key: Vec<String>,
+    /// further columns with an index each
+    pub indexed: Vec<String>,
+    /// rows that every table of its kind has from the start
+    pub system_rows: SystemRows,
+    /// whether the loader updates rows (the smallest load date)
+    pub updated: bool,
+}
+
+/// Rows that no source sent, so that joins need no special case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SystemRows {
+    /// "unknown" and "error" of a hub or link; the named columns hold the same key
+    Zero(Vec<String>),
+    /// one row without meaning in a satellite
+    Ghost,
+}
+
+impl TableSpec {
+    /// Name with schema.
+    #[must_use]
+    pub fn qualified(&self) -> String {
+        format!("{VAULT_SCHEMA}.{}", self.name)
+    }
+
+    /// All statements that make the table: itself, indexes, comments, system rows.
+    #[must_use]
+    pub fn create(&self) -> String {
+        let mut columns: Vec<String> = self.columns.iter().map(ColumnSpec::definition).collect();
+        columns.push(format!(
+            "CONSTRAINT {} PRIMARY KEY ({})",
+            shorten(&self.name, "_pkey"),
+            self.primary_key.join(", ")
+        ));
+        let mut sql =
+            format!("CREATE TABLE {} (\n    {}\n);\n", self.qualified(), columns.join(",\n    "));
+        for column in &self.indexed {
+            let index = shorten(&format!("{}_{column}", self.name), "_idx");
+            let _ = writeln!(sql, "CREATE INDEX {index}\n    ON {} ({column});", self.qualified());
+        }
+        let _ = writeln!(sql, "COMMENT ON TABLE {} IS {};", self.qualified(), quote(&self.comment));
+        for column in &self.columns {
+            sql.push_str(&self.comment_on(column));
+        }
+        sql.push_str(&self.insert_system_rows());
+        sql
+    }
+
+    /// The statements that add one column to an existing table.
+    #[must_use]
+    pub fn add_column(&self, column: &ColumnSpec) -> String {
+        format!(
+            "ALTER TABLE {}\n    ADD COLUMN {};\n{}",
+            self.qualified(),
+            column.definition(),
+            self.comment_on(column)
+        )
+    }
+
+    fn comment_on(&self, column: &ColumnSpec) -> String {
+        let table = self.qualified();
+        let name = ident(&column.name);
+        format!("COMMENT ON COLUMN {table}.{name} IS {};\n", quote(&column.comment))
+    }
+
+    fn insert_system_rows(&self) -> String {
+        let zeros = |byte: &str| format!("'\\x{}'::bytea", byte.repeat(32));
+        let row = |byte: &str, extra: &[String]| {
+            let mut values = vec![
+                zeros(byte),
+                format!("'{BEGINNING}'::timestamptz"),
+                format!("'{SYSTEM}'"),
+                "0".to_owned(),
+            ];
+            values.extend(extra.iter().map(|_| zeros(byte)));
+            format!("({})", values.join(", "))
+        };
+        let mut names = vec!["hash_key", "load_date", "record_source", "source_system_id"];
+        let rows = match &self.system_rows {
+            SystemRows::Zero(keys) => {
+                names.extend(keys.iter().map(String::as_str));
+                vec![row("00", keys), row("ff", keys)]
+            }
+            SystemRows::Ghost => vec![row("00", &[])],
+        };
+        format!(
+            "INSERT INTO {} ({})\nVALUES\n    {}\nON CONFLICT DO NOTHING;\n",
+            self.qualified(),
+            names.join(", "),
+            rows.join(",\n    ")
+        )
+    }
+}
+
+impl ColumnSpec {
+    fn new(name: &str, kind: &str, not_null: bool, comment: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            not_null,
+            byte_order: false,
+            comment: comment.to_owned(),
+        }
+    }
+
+    fn bytewise(mut self) -> Self {
+        self.byte_order = self.kind == "text";
+        self
+    }
+
+    fn definition(&self) -> String {
+        let collation = if self.byte_order { " COLLATE \"C\"" } else { "" };
+        let null = if self.not_null { " NOT NULL" } else { "" };
+        format!("{} {}{collation}{null}", ident(&self.name), self.kind)
+    }
+}
+
+/// Every table of the vault, hubs first.
+#[must_use]
+pub fn tables(plan: &Plan) -> Vec<TableSpec> {
+    let model = &plan.model;
+    let hubs = model.hubs.iter().map(|hub| {
+        let mut columns = technical("first load date of this key", "topic that first named it");
+        columns.extend(hub.key.iter().map(|column| {
+            business(column, &format!("business key, as {} spells it", model.source.name))
+                .bytewise()
+        }));
+        TableSpec {
+            name: hub.name.clone(),
+            comment: hub.comment.clone(),
+            columns,
+            primary_key: vec!["hash_key".to_owned()],
+            indexed: Vec::new(),
+            system_rows: SystemRows::Zero(Vec::new()),
+            updated: true,
+        }
+    });
+    let links = model.links.iter().map(|link| link_table(model, link));
+    let satellites = plan.satellites.iter().map(|satellite| satellite_table(plan, satellite));
+    hubs.chain(links).chain(satellites).collect()
+}
+
+fn link_table(model: &Model, link: &Link) -> TableSpec {
+    let mut columns =
+        technical("first load date of this relationship", "topic that first stated it");
+    columns.extend(link.roles.iter().map(|role| {
+        let comment = format!("hash key in {}", model.hubs[role.hub].name);
+        ColumnSpec::new(&role.column(), "bytea", true, &comment)
+    }));
+    columns.extend(link.dependent_key.iter().map(|column| {
+        business(column, "dependent child key: part of the relationship, no concept of its own")
+    }));
+    let keys: Vec<String> = link.roles.iter().map(crate::model::LinkRole::column).collect();
+    TableSpec {
+        name: link.name.clone(),
+        comment: link.comment.clone(),
+        columns,
+        primary_key: vec!["hash_key".to_owned()],
+        indexed: keys.clone(),
+        system_rows: SystemRows::Zero(keys),
+        updated: true,
+    }
+}
+
+fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
+    let table = &plan.model.tables[satellite.table];
+    let parent = plan.model.parent_name(table);
+    let source = &plan.tables[satellite.table].topic;
+    let comment = match &satellite.kind {
+        SatelliteKind::Descriptive { .. } => {
+            let described = table.satellites.iter().find(|other| other.name == satellite.name);
+            let described = described.map_or("", |described| described.comment.as_str());
+            format!("{described}; versions per key of {parent}, from {source}")
+        }
+        SatelliteKind::Status => {
+            format!(
+                "whether the row of {source} exists: a row for each change, per key of {parent}"
+            )
+        }
+        SatelliteKind::Effectivity { link } => {
+            let link = &plan.model.links[table.links[*link].link].name;
+            format!("which row of {link} holds from when, per key of {parent}")
+        }
+    };
+    let mut columns = technical("from when the version holds in the vault", "topic it came from");
+    columns[0].comment = format!("hash key in {parent}");
+    columns.extend([
+        ColumnSpec::new(
+            "applied_date",
+            "timestamp with time zone",
+            false,
+            "commit time at the source",
+        ),
+        ColumnSpec::new(
+            "source_lsn",
+            "bigint",
+            false,
+            "log position of the key's last streamed version; NULL while only a snapshot read it",
+        ),
+        ColumnSpec::new(
+            "kafka_partition",
+            "integer",
+            false,
+            "partition of the record that made the version",
+        ),
+        ColumnSpec::new("kafka_offset", "bigint", false, "offset of that record"),
+        ColumnSpec::new("hashdiff", "bytea", false, "hash of the content: equal means no change"),
+    ]);
+    for (name, kind) in plan.payload(satellite) {
+        let (kind, comment) = match kind {
+            PayloadType::Column(kind) => (kind.vault_type(), format!("{name} of {source}")),
+            PayloadType::Letter => (
+                "text".to_owned(),
+                "c, u, r, d or t (truncate): what changed the status".to_owned(),
+            ),
+            PayloadType::Flag => ("boolean".to_owned(), "whether the row is gone".to_owned()),
+            PayloadType::Key => {
+                ("bytea".to_owned(), "hash key of the link row that holds".to_owned())
+            }
+        };
+        columns.push(ColumnSpec::new(&name, &kind, false, &comment));
+    }
+    TableSpec {
+        name: satellite.name.clone(),
+        comment,
+        columns,
+        primary_key: vec!["hash_key".to_owned(), "load_date".to_owned()],
+        indexed: Vec::new(),
+        system_rows: SystemRows::Ghost,
+        updated: false,
+    }
+}
+
+/// The columns that every vault table begins with.
+fn technical(load_date: &str, record_source: &str) -> Vec<ColumnSpec> {
+    vec![
+        ColumnSpec::new("hash_key", "bytea", true, "SHA-256 of the key's canonical form"),
+        ColumnSpec::new("load_date", "timestamp with time zone", true, load_date),
+        ColumnSpec::new("record_source", "text", true, record_source).bytewise(),
+        ColumnSpec::new(
+            "source_system_id",
+            "smallint",
+            true,
+            "number of the source system; 0 is the warehouse itself",
+        ),
+    ]
+}
+
+fn business(column: &Column, comment: &str) -> ColumnSpec {
+    let kind: ColumnType = column.kind;
+    ColumnSpec::new(&column.name, &kind.vault_type(), false, comment)
+}
+
+/// PostgreSQL cuts names at 63 bytes; ours stay readable and distinct by keeping the end.
+fn shorten(name: &str, suffix: &str) -> String {
+    let keep = 63 - suffix.len();
+    let start = name.len().saturating_sub(keep);
+    format!("{}{suffix}", &name[start..])
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The whole vault as one script.
+#[must_use]
+pub fn script(plan: &Plan) -> String {
+    tables(plan).iter().map(TableSpec::create).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    fn specs() -> Vec<TableSpec> {
+        let text = include_str!("../../../connectors/airline/vault.toml");
+        tables(&Plan::new(model::parse(text).unwrap()))
+    }
+
+    #[test]
+    fn every_table_and_column_has_a_comment() {
+        for table in specs() {
+            assert!(!table.comment.is_empty(), "{}", table.name);
+            for column in &table.columns {
+                assert!(!column.comment.is_empty(), "{}.{}", table.name, column.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_has_its_roles_and_its_dependent_key() {
+        let specs = specs();
+        let seats = specs.iter().find(|table| table.name == "link_aircraft_seats").unwrap();
+        let names: Vec<_> = seats.columns.iter().map(|column| column.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "hash_key",
+                "load_date",
+                "record_source",
+                "source_system_id",
+                "aircraft_hash_key",
+                "seat_no"
+            ]
+        );
+        assert!(seats.create().contains("CREATE INDEX link_aircraft_seats_aircraft_hash_key_idx"));
+    }
+
+    #[test]
+    fn names_of_constraints_never_exceed_postgresql_s_limit() {
+        assert_eq!(shorten(&"a".repeat(80), "_pkey").len(), 63);
+    }
+}

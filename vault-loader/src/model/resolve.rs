@@ -1,0 +1,334 @@
+//! From names to indexes: the checks that make a model valid.
+//!
+//! In goes the file's text, out comes a [`Model`] or every problem found, each naming table and field and saying what to
+//! do. Entities are resolved in the order hubs, links, tables, so that each step leans on checked ground only.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::file::{self, File};
+use super::ident::SYSTEM_COLUMNS;
+use super::types::{Column, Hub, Link, LinkRole, Model, Scope, Source};
+use super::{ColumnType, FORMAT_VERSION, TECHNICAL_COLUMNS, Table, tables};
+
+/// PostgreSQL cuts longer names silently.
+const NAME_BYTES_MAX: usize = 63;
+
+/// One thing that is wrong with a model file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// table and field, as the author named them
+    pub place: String,
+    /// what is wrong
+    pub problem: String,
+    /// what to do about it
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.place, self.problem, self.remedy)
+    }
+}
+
+/// Why a model file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The text is not a model file at all.
+    #[error("the model file cannot be read: {}", .0.message())]
+    Syntax(#[source] Box<toml::de::Error>),
+    /// The file is well formed and says something impossible.
+    #[error("{}", join(.0))]
+    Invalid(Vec<Problem>),
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads and checks a model file.
+pub fn parse(text: &str) -> Result<Model, ModelError> {
+    let file: File = toml::from_str(text).map_err(|err| ModelError::Syntax(Box::new(err)))?;
+    let mut resolver = Resolver::default();
+    let model = resolver.resolve(&file);
+    match model {
+        Some(model) if resolver.problems.is_empty() => Ok(model),
+        _ => Err(ModelError::Invalid(resolver.problems)),
+    }
+}
+
+/// Collects problems while names turn into indexes.
+#[derive(Default)]
+pub(super) struct Resolver {
+    pub(super) problems: Vec<Problem>,
+    names: HashSet<String>,
+}
+
+impl Resolver {
+    pub(super) fn complain(
+        &mut self,
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.problems.push(Problem {
+            place: place.into(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+        });
+    }
+
+    fn resolve(&mut self, file: &File) -> Option<Model> {
+        if file.format_version != FORMAT_VERSION {
+            let found = file.format_version;
+            let problem = format!("format {found} is unknown to this build");
+            self.complain("format_version", problem, format!("write {FORMAT_VERSION}"));
+            return None;
+        }
+        let source = self.source(&file.source);
+        let hubs: Vec<Hub> = file.hubs.iter().map(|hub| self.hub(hub)).collect();
+        let hub_index: HashMap<&str, usize> =
+            hubs.iter().enumerate().map(|(index, hub)| (hub.name.as_str(), index)).collect();
+        let links: Vec<Link> = file.links.iter().map(|link| self.link(link, &hub_index)).collect();
+        if !self.problems.is_empty() {
+            return None; // tables would only repeat what is wrong with their hubs and links
+        }
+        let mut resolved: Vec<Table> = Vec::with_capacity(file.tables.len());
+        for table in &file.tables {
+            if resolved.iter().any(|other| other.name == table.name) {
+                let place = format!("table {}", table.name);
+                self.complain(place, "described twice", "keep one description");
+            }
+            let scope = tables::Scope { hubs: &hubs, links: &links };
+            resolved.extend(tables::resolve(self, table, scope));
+        }
+        if file.tables.is_empty() {
+            self.complain("table", "the model names no table", "describe at least one");
+        }
+        Some(Model { source, hubs, links, tables: resolved })
+    }
+
+    fn source(&mut self, source: &file::Source) -> Source {
+        for (field, value) in [("source.name", &source.name), ("source.schema", &source.schema)] {
+            let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            if value.is_empty() || !value.chars().all(legal) {
+                let remedy = "use letters, digits, '.', '_' and '-': it is part of a topic's name";
+                self.complain(field, "not a legal name", remedy);
+            }
+        }
+        if source.system_id <= 0 {
+            let remedy = "choose a number above 0, which is the warehouse itself";
+            self.complain("source.system_id", "not a source's number", remedy);
+        }
+        Source {
+            name: source.name.clone(),
+            schema: source.schema.clone(),
+            system_id: source.system_id,
+            comment: source.comment.clone(),
+        }
+    }
+
+    fn hub(&mut self, hub: &file::Hub) -> Hub {
+        self.entity_name(&hub.name, "hub_");
+        if hub.key.is_empty() {
+            self.complain(&hub.name, "has no key column", "name at least one in key");
+        }
+        Hub {
+            name: hub.name.clone(),
+            comment: hub.comment.clone(),
+            scope: match hub.scope {
+                file::Scope::Shared => Scope::Shared,
+                file::Scope::Source => Scope::Source,
+            },
+            key: self.columns(&hub.name, &hub.key),
+        }
+    }
+
+    fn link(&mut self, link: &file::Link, hub_index: &HashMap<&str, usize>) -> Link {
+        self.entity_name(&link.name, "link_");
+        let mut roles: Vec<LinkRole> = Vec::with_capacity(link.hubs.len());
+        for role in &link.hubs {
+            let place = format!("{} role {}", link.name, role.role);
+            self.identifier(&place, &format!("{}_hash_key", role.role));
+            let twice = roles.iter().any(|other| other.role == role.role);
+            if twice || TECHNICAL_COLUMNS.contains(&format!("{}_hash_key", role.role).as_str()) {
+                self.complain(&place, "the role's name is taken", "choose another role name");
+            }
+            match hub_index.get(role.hub.as_str()) {
+                Some(&hub) => roles.push(LinkRole { role: role.role.clone(), hub }),
+                None => {
+                    let problem = format!("there is no hub {}", role.hub);
+                    self.complain(place, problem, "describe the hub, or name another");
+                }
+            }
+        }
+        let dependent_key = self.columns(&link.name, &link.dependent_key);
+        for column in &dependent_key {
+            if roles.iter().any(|role| role.column() == column.name) {
+                let place = format!("{} dependent key {}", link.name, column.name);
+                self.complain(place, "a role's column has that name", "rename the role");
+            }
+        }
+        if link.hubs.len() + dependent_key.len() < 2 {
+            self.complain(
+                &link.name,
+                "relates less than two things",
+                "add a hub or a dependent key",
+            );
+        }
+        Link { name: link.name.clone(), comment: link.comment.clone(), roles, dependent_key }
+    }
+
+    fn columns(&mut self, entity: &str, columns: &[file::Column]) -> Vec<Column> {
+        let mut seen = HashSet::new();
+        let mut resolved = Vec::with_capacity(columns.len());
+        for column in columns {
+            let place = format!("{entity} column {}", column.name);
+            self.identifier(&place, &column.name);
+            if TECHNICAL_COLUMNS.contains(&column.name.as_str()) {
+                self.complain(&place, "a technical column has that name", "rename it");
+            }
+            if !seen.insert(column.name.as_str()) {
+                self.complain(&place, "named twice", "remove one");
+            }
+            if let Some(kind) = self.column_type(&place, &column.kind) {
+                resolved.push(Column { name: column.name.clone(), kind });
+            }
+        }
+        resolved
+    }
+
+    pub(super) fn column_type(&mut self, place: &str, text: &str) -> Option<ColumnType> {
+        let kind = ColumnType::parse(text);
+        if kind.is_none() {
+            let problem = format!("type {text} is not supported");
+            self.complain(place, problem, "write it as PostgreSQL prints it in \\d");
+        }
+        kind
+    }
+
+    /// Checks the name of a vault table: prefix, length, and that nobody else has it.
+    pub(super) fn entity_name(&mut self, name: &str, prefix: &str) {
+        self.identifier(name, name);
+        if !name.starts_with(prefix) {
+            self.complain(name, format!("does not begin with {prefix}"), "rename it");
+        }
+        if !self.names.insert(name.to_owned()) {
+            self.complain(name, "two vault tables have that name", "rename one");
+        }
+    }
+
+    pub(super) fn identifier(&mut self, place: &str, name: &str) {
+        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let begins = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+        if !begins || !name.chars().all(legal) {
+            let remedy = "use lower-case letters, digits and '_', and begin with a letter";
+            self.complain(place, format!("{name:?} is not a legal name"), remedy);
+        }
+        if SYSTEM_COLUMNS.contains(&name) {
+            let problem = format!("{name} is a column that every table has by itself");
+            self.complain(place, problem, "choose another name");
+        }
+        if name.len() > NAME_BYTES_MAX {
+            let problem = format!("{name} is longer than {NAME_BYTES_MAX} bytes");
+            self.complain(place, problem, "shorten it: PostgreSQL would cut it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
+
+    #[track_caller]
+    fn check(from: &str, to: &str, expected: &str) {
+        assert!(AIRLINE.contains(from), "the model no longer holds {from:?}");
+        let err = parse(&AIRLINE.replacen(from, to, 1)).expect_err("an invalid model is refused");
+        assert!(err.to_string().contains(expected), "{err}");
+    }
+
+    #[test]
+    fn the_airline_model_is_valid() {
+        let model = parse(AIRLINE).unwrap();
+        assert_eq!((model.hubs.len(), model.links.len(), model.tables.len()), (6, 5, 8));
+        assert_eq!(model.topic(&model.tables[0]), "airline.public.airports");
+        assert_eq!(model.parent_name(&model.tables[7]), "link_ticket_flights");
+    }
+
+    #[test]
+    fn a_missing_column_is_named_with_its_table() {
+        check(
+            "columns = [\"model\", \"range\"]",
+            "columns = [\"model\", \"reach\"]",
+            "table aircrafts sat_aircrafts: the table has no column reach",
+        );
+        check("\nrange = \"integer\"\n", "\n", "sat_aircrafts: the table has no column range");
+    }
+
+    #[test]
+    fn a_forgotten_column_is_named() {
+        check("timezone\"]", "city\"]", "table airports");
+        check(
+            "\"latitude\", \"timezone\"]",
+            "\"latitude\"]",
+            "table airports column timezone: nothing in the vault would hold it",
+        );
+    }
+
+    #[test]
+    fn a_link_that_can_change_needs_effectivity() {
+        check(
+            ", effectivity = \"sat_flight_routes_effectivity\"",
+            "",
+            "table flights link link_flight_routes: the row's key does not determine it",
+        );
+    }
+
+    #[test]
+    fn a_parent_must_be_determined_by_the_key() {
+        check(
+            "parent = \"hub_tickets\"",
+            "parent = \"hub_bookings\"",
+            "table tickets parent: the key does not determine hub_bookings",
+        );
+    }
+
+    #[test]
+    fn key_types_must_agree_with_the_hub() {
+        check(
+            "flight_id = \"integer\"",
+            "flight_id = \"text\"",
+            "table flights hub flight: column",
+        );
+    }
+
+    #[test]
+    fn a_key_column_cannot_be_added_later() {
+        check(
+            "parent = \"hub_bookings\"",
+            "parent = \"hub_bookings\"\nadded_later = [\"book_ref\"]",
+            "table bookings added_later: column book_ref is part of the primary key",
+        );
+    }
+
+    #[test]
+    fn unknown_keys_and_reserved_names_are_refused() {
+        check("schema = \"public\"", "schema = \"public\"\nspeed = 1", "unknown field `speed`");
+        check(
+            "seat_no = \"varchar(4)\"",
+            "hashdiff = \"text\"",
+            "a technical column has that name",
+        );
+        check(
+            "seat_no = \"varchar(4)\"",
+            "xmin = \"text\"",
+            "xmin is a column that every table has",
+        );
+        check("name = \"hub_airports\"", "name = \"airports\"", "does not begin with hub_");
+        check("name = \"sat_airports\"", "name = \"sat_aircrafts\"", "two vault tables");
+        check("format_version = 1", "format_version = 2", "format 2 is unknown");
+        check("range = \"integer\"", "range = \"box\"", "type box is not supported");
+    }
+}

@@ -1,0 +1,322 @@
+//! The checks of one source table: keys, hub bindings, links, parent, satellites, and that no column is forgotten.
+//!
+//! In goes the table as written and the checked hubs and links, out comes a [`Table`]. The parent is determined by the
+//! primary key, because events are ordered per key only and a history is an order.
+
+use std::collections::HashSet;
+
+use super::file;
+use super::resolve::Resolver;
+use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
+use super::{ColumnType, TECHNICAL_COLUMNS};
+
+/// What a table may refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) hubs: &'a [Hub],
+    pub(super) links: &'a [Link],
+}
+
+/// Checks one table; problems go to the resolver.
+pub(super) fn resolve(
+    resolver: &mut Resolver,
+    table: &file::Table,
+    scope: Scope<'_>,
+) -> Option<Table> {
+    let mut builder = Builder { resolver, table, scope, columns: Vec::new() };
+    builder.resolve()
+}
+
+struct Builder<'a> {
+    resolver: &'a mut Resolver,
+    table: &'a file::Table,
+    scope: Scope<'a>,
+    columns: Vec<Column>,
+}
+
+impl Builder<'_> {
+    fn resolve(&mut self) -> Option<Table> {
+        let before = self.resolver.problems.len();
+        self.read_columns();
+        let key = self.indexes("key", &self.table.key);
+        if key.is_empty() {
+            self.complain("key", "names no column", "name the primary key's columns");
+        }
+        let added_later = self.indexes("added_later", &self.table.added_later);
+        if let Some(&index) = added_later.iter().find(|index| key.contains(index)) {
+            let problem = format!("column {} is part of the primary key", self.columns[index].name);
+            self.complain("added_later", problem, "remove it: a key was always there");
+        }
+        let hubs = self.hub_bindings();
+        let links = self.link_bindings(&hubs, &key);
+        if self.resolver.problems.len() > before {
+            return None; // what follows would complain about the consequences
+        }
+        let parent = self.parent(&hubs, &links, &key)?;
+        self.resolver.entity_name(&self.table.status, "sat_");
+        let satellites = self.satellites(&key);
+        self.unused_bindings(&hubs, &links, parent);
+        self.forgotten_columns(&hubs, &links, &satellites);
+        Some(Table {
+            name: self.table.name.clone(),
+            columns: std::mem::take(&mut self.columns),
+            key,
+            added_later,
+            hubs,
+            links,
+            parent,
+            status: self.table.status.clone(),
+            satellites,
+        })
+    }
+
+    fn complain(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
+        let place = format!("table {} {field}", self.table.name);
+        self.resolver.complain(place, problem, remedy);
+    }
+
+    fn read_columns(&mut self) {
+        for (name, kind) in &self.table.columns {
+            let place = format!("table {} column {name}", self.table.name);
+            self.resolver.identifier(&place, name);
+            if TECHNICAL_COLUMNS.contains(&name.as_str()) {
+                let remedy = "the vault cannot store it under this name";
+                self.resolver.complain(&place, "a technical column has that name", remedy);
+            }
+            match kind.as_str() {
+                None => self.resolver.complain(&place, "has no type", "write name = \"type\""),
+                Some(text) => {
+                    // A column without a type is kept, so that its uses are not reported as well.
+                    let kind = self.resolver.column_type(&place, text).unwrap_or(ColumnType::Text);
+                    self.columns.push(Column { name: name.clone(), kind });
+                }
+            }
+        }
+    }
+
+    fn indexes(&mut self, field: &str, names: &[String]) -> Vec<usize> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            match self.columns.iter().position(|column| column.name == *name) {
+                None => {
+                    let remedy = "correct the name, or add the column with its type";
+                    self.complain(field, format!("the table has no column {name}"), remedy);
+                }
+                Some(index) if found.contains(&index) => {
+                    self.complain(field, format!("column {name} is named twice"), "remove one");
+                }
+                Some(index) => found.push(index),
+            }
+        }
+        found
+    }
+
+    fn hub_bindings(&mut self) -> Vec<HubBinding> {
+        let mut bindings: Vec<HubBinding> = Vec::with_capacity(self.table.hubs.len());
+        for written in &self.table.hubs {
+            let role = written.role.clone().unwrap_or_else(|| written.hub.clone());
+            let field = format!("hub {role}");
+            let Some(hub) = self.scope.hubs.iter().position(|hub| hub.name == written.hub) else {
+                let problem = format!("there is no hub {}", written.hub);
+                self.complain(&field, problem, "describe the hub, or name another");
+                continue;
+            };
+            if bindings.iter().any(|other| other.role == role) {
+                self.complain(&field, "the role is bound twice", "give each use its own role");
+            }
+            let columns = self.indexes(&field, &written.columns);
+            let key = &self.scope.hubs[hub].key;
+            self.check_types(&field, &columns, key);
+            bindings.push(HubBinding { role, hub, columns });
+        }
+        bindings
+    }
+
+    /// The table's columns must hash like the key's, or one key would get two hashes.
+    fn check_types(&mut self, field: &str, columns: &[usize], key: &[Column]) {
+        if columns.len() != key.len() {
+            let problem = format!("{} columns for a key of {}", columns.len(), key.len());
+            self.complain(field, problem, "name one column for each column of the key");
+            return;
+        }
+        for (&index, key) in columns.iter().zip(key) {
+            let column = self.columns[index].clone();
+            if !column.kind.hashes_like(key.kind)
+                || column.kind.vault_type() != key.kind.vault_type()
+            {
+                let problem = format!(
+                    "column {} is {}, but the key's {} is {}",
+                    column.name,
+                    column.kind.vault_type(),
+                    key.name,
+                    key.kind.vault_type()
+                );
+                self.complain(field, problem, "make the two types agree");
+            }
+        }
+    }
+
+    fn link_bindings(&mut self, hubs: &[HubBinding], key: &[usize]) -> Vec<LinkBinding> {
+        let mut bindings: Vec<LinkBinding> = Vec::with_capacity(self.table.links.len());
+        for written in &self.table.links {
+            let field = format!("link {}", written.link);
+            let Some(link) = self.scope.links.iter().position(|link| link.name == written.link)
+            else {
+                self.complain(&field, "there is no such link", "describe it, or name another");
+                continue;
+            };
+            if bindings.iter().any(|other| other.link == link) {
+                self.complain(&field, "named twice", "remove one");
+            }
+            let roles = self.link_roles(&field, &self.scope.links[link], hubs);
+            let dependent_key = self.indexes(&field, &written.dependent_key);
+            self.check_types(&field, &dependent_key, &self.scope.links[link].dependent_key);
+            let columns = link_columns(hubs, &roles, &dependent_key);
+            let determined = columns.iter().all(|column| key.contains(column));
+            match (&written.effectivity, determined) {
+                (None, false) => self.complain(
+                    &field,
+                    "the row's key does not determine it, so it can change",
+                    "name an effectivity satellite",
+                ),
+                (Some(_), true) => {
+                    let problem = "the row's key determines it, so it never changes";
+                    self.complain(&field, problem, "remove effectivity");
+                }
+                (Some(name), false) => self.resolver.entity_name(name, "sat_"),
+                (None, true) => {}
+            }
+            let effectivity = written.effectivity.clone();
+            bindings.push(LinkBinding { link, bindings: roles, dependent_key, effectivity });
+        }
+        bindings
+    }
+
+    fn link_roles(&mut self, field: &str, link: &Link, hubs: &[HubBinding]) -> Vec<usize> {
+        let mut roles = Vec::with_capacity(link.roles.len());
+        for role in &link.roles {
+            match hubs.iter().position(|binding| binding.role == role.role) {
+                None => {
+                    let problem = format!("the table binds no hub as {}", role.role);
+                    self.complain(field, problem, "add it to the table's hubs with that role");
+                }
+                Some(index) if hubs[index].hub != role.hub => {
+                    let problem = format!("role {} is bound to another hub", role.role);
+                    self.complain(field, problem, "bind the hub that the link names");
+                }
+                Some(index) => roles.push(index),
+            }
+        }
+        roles
+    }
+
+    fn parent(
+        &mut self,
+        hubs: &[HubBinding],
+        links: &[LinkBinding],
+        key: &[usize],
+    ) -> Option<Parent> {
+        let name = self.table.parent.clone();
+        let same_as_key = |columns: &[usize]| {
+            let columns: HashSet<_> = columns.iter().collect();
+            columns == key.iter().collect()
+        };
+        let named = |binding: &HubBinding| self.scope.hubs[binding.hub].name == name;
+        if hubs.iter().any(named) {
+            let found = hubs.iter().position(|b| named(b) && same_as_key(&b.columns));
+            if found.is_none() {
+                let remedy = "choose the hub or link whose columns are the primary key's";
+                self.complain("parent", format!("the key does not determine {name}"), remedy);
+            }
+            return found.map(Parent::Hub);
+        }
+        let Some(link) = links.iter().position(|b| self.scope.links[b.link].name == name) else {
+            let remedy = "name one of the table's hubs or links";
+            self.complain("parent", format!("the table feeds no {name}"), remedy);
+            return None;
+        };
+        let binding = &links[link];
+        if !same_as_key(&link_columns(hubs, &binding.bindings, &binding.dependent_key)) {
+            let remedy = "choose the hub or link whose columns are the primary key's";
+            self.complain("parent", format!("the key does not determine {name}"), remedy);
+            return None;
+        }
+        Some(Parent::Link(link))
+    }
+
+    fn satellites(&mut self, key: &[usize]) -> Vec<Satellite> {
+        let mut taken: HashSet<usize> = HashSet::new();
+        let mut satellites = Vec::with_capacity(self.table.satellites.len());
+        for written in &self.table.satellites {
+            self.resolver.entity_name(&written.name, "sat_");
+            let columns = self.indexes(&written.name, &written.columns);
+            if columns.is_empty() {
+                self.complain(&written.name, "holds no column", "name its columns, or remove it");
+            }
+            for &index in &columns {
+                let column = self.columns[index].name.clone();
+                if key.contains(&index) {
+                    let problem = format!("column {column} is part of the primary key");
+                    self.complain(&written.name, problem, "leave it out: the parent holds it");
+                }
+                if !taken.insert(index) {
+                    let problem = format!("column {column} is in another satellite too");
+                    self.complain(&written.name, problem, "leave it in one");
+                }
+            }
+            satellites.push(Satellite {
+                name: written.name.clone(),
+                comment: written.comment.clone(),
+                columns,
+            });
+        }
+        satellites
+    }
+
+    /// A hub that no link and no parent uses would lose the relationship that the column states.
+    fn unused_bindings(&mut self, hubs: &[HubBinding], links: &[LinkBinding], parent: Parent) {
+        for (index, binding) in hubs.iter().enumerate() {
+            let linked = links.iter().any(|link| link.bindings.contains(&index));
+            if !linked && !matches!(parent, Parent::Hub(used) if used == index) {
+                let problem = "no link of the table uses it, so the relationship would be lost";
+                self.complain(
+                    &format!("hub {}", binding.role),
+                    problem,
+                    "add a link, or remove it",
+                );
+            }
+        }
+    }
+
+    fn forgotten_columns(
+        &mut self,
+        hubs: &[HubBinding],
+        links: &[LinkBinding],
+        satellites: &[Satellite],
+    ) {
+        let accounted: HashSet<usize> = hubs
+            .iter()
+            .flat_map(|binding| &binding.columns)
+            .chain(links.iter().flat_map(|link| &link.dependent_key))
+            .chain(satellites.iter().flat_map(|satellite| &satellite.columns))
+            .copied()
+            .collect();
+        for index in 0..self.columns.len() {
+            if !accounted.contains(&index) {
+                let field = format!("column {}", self.columns[index].name);
+                let remedy = "add it to a satellite, or bind it to a hub";
+                self.complain(&field, "nothing in the vault would hold it", remedy);
+            }
+        }
+    }
+}
+
+/// All columns of the table that a link is made of.
+fn link_columns(hubs: &[HubBinding], roles: &[usize], dependent_key: &[usize]) -> Vec<usize> {
+    roles
+        .iter()
+        .flat_map(|&binding| hubs[binding].columns.iter())
+        .chain(dependent_key)
+        .copied()
+        .collect()
+}

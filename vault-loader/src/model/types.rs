@@ -1,0 +1,177 @@
+//! The validated model: plain data with indexes instead of names.
+//!
+//! Built by [`super::parse`] only, read by everything behind it. Every index is in range, every list is in the order in
+//! which the model's author wrote it, and that order is part of the hash keys.
+
+use super::ColumnType;
+
+/// A named, typed column of a source table, hub key or dependent child key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// name in the source and in the vault
+    pub name: String,
+    /// type in the source
+    pub kind: ColumnType,
+}
+
+/// The system whose tables are captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// the connector's topic prefix
+    pub name: String,
+    /// schema of the captured tables
+    pub schema: String,
+    /// value of `source_system_id`
+    pub system_id: i16,
+    /// what the system is
+    pub comment: String,
+}
+
+/// Who shares a hub's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// the same key means the same thing in every source
+    Shared,
+    /// the key is this source's own number
+    Source,
+}
+
+/// A business concept known by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hub {
+    /// table name, `hub_…`
+    pub name: String,
+    /// what it stands for
+    pub comment: String,
+    /// who shares the keys
+    pub scope: Scope,
+    /// key columns in hash order
+    pub key: Vec<Column>,
+}
+
+/// One end of a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkRole {
+    /// what the hub is in this link; names the column `<role>_hash_key`
+    pub role: String,
+    /// index of the hub
+    pub hub: usize,
+}
+
+impl LinkRole {
+    /// Name of the column that holds the hub's hash key.
+    #[must_use]
+    pub fn column(&self) -> String {
+        format!("{}_hash_key", self.role)
+    }
+}
+
+/// A relationship between hubs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// table name, `link_…`
+    pub name: String,
+    /// what it states
+    pub comment: String,
+    /// the hubs in hash order
+    pub roles: Vec<LinkRole>,
+    /// key values that no hub has, in hash order
+    pub dependent_key: Vec<Column>,
+}
+
+/// Where a source table names a hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubBinding {
+    /// what the hub is for this table
+    pub role: String,
+    /// index of the hub
+    pub hub: usize,
+    /// indexes of the table's columns that hold the hub's key, in the hub's order
+    pub columns: Vec<usize>,
+}
+
+/// A link that a source table states.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkBinding {
+    /// index of the link
+    pub link: usize,
+    /// for each role of the link, the index of the table's hub binding
+    pub bindings: Vec<usize>,
+    /// indexes of the table's columns that hold the dependent child key
+    pub dependent_key: Vec<usize>,
+    /// satellite that says which link row holds from when; none when the row's key determines the link
+    pub effectivity: Option<String>,
+}
+
+/// What a table's histories hang on: the hub or link that the row's primary key determines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parent {
+    /// index of the table's hub binding
+    Hub(usize),
+    /// index of the table's link binding
+    Link(usize),
+}
+
+/// Attributes with a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Satellite {
+    /// table name, `sat_…`
+    pub name: String,
+    /// what it holds
+    pub comment: String,
+    /// indexes of the table's columns
+    pub columns: Vec<usize>,
+}
+
+/// A source table and all that it feeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// name in the source
+    pub name: String,
+    /// every column of the source table
+    pub columns: Vec<Column>,
+    /// indexes of the primary key's columns
+    pub key: Vec<usize>,
+    /// indexes of columns that older events lack: there they are NULL
+    pub added_later: Vec<usize>,
+    /// the hubs that a row names
+    pub hubs: Vec<HubBinding>,
+    /// the links that a row states
+    pub links: Vec<LinkBinding>,
+    /// what the satellites hang on
+    pub parent: Parent,
+    /// status satellite: whether the row exists
+    pub status: String,
+    /// descriptive satellites
+    pub satellites: Vec<Satellite>,
+}
+
+/// A whole model, valid by construction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// the captured system
+    pub source: Source,
+    /// hubs in file order
+    pub hubs: Vec<Hub>,
+    /// links in file order
+    pub links: Vec<Link>,
+    /// tables in file order
+    pub tables: Vec<Table>,
+}
+
+impl Model {
+    /// Kafka topic of a table; also the `record_source` of everything it feeds.
+    #[must_use]
+    pub fn topic(&self, table: &Table) -> String {
+        format!("{}.{}.{}", self.source.name, self.source.schema, table.name)
+    }
+
+    /// Name of the hub or link that a table's satellites hang on.
+    #[must_use]
+    pub fn parent_name(&self, table: &Table) -> &str {
+        match table.parent {
+            Parent::Hub(binding) => &self.hubs[table.hubs[binding].hub].name,
+            Parent::Link(binding) => &self.links[table.links[binding].link].name,
+        }
+    }
+}

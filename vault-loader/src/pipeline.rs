@@ -1,0 +1,305 @@
+//! Wires the stages: Kafka's thread, the loader, retries, the end.
+//!
+//! In goes a configuration, out comes a run that ends by a signal (in order) or by a reason to stop. Between intake and
+//! loader stands a channel of one batch: one is being loaded while the next is being read.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use shared::backoff::Backoff;
+use shared::postgres::{ConnectOptions, connect};
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::consume::{
+    Command, ConsumeError, Intake, IntakeOptions, consumer_config, probe_brokers,
+};
+use crate::health::{Health, HealthCell};
+use crate::load::{Job, Limits, LoadError, Loaded, Loader};
+use crate::metrics::Metrics;
+use crate::migrate;
+use crate::vault::plan::Plan;
+
+/// Batches between intake and loader.
+const CHANNEL_BATCHES: usize = 1;
+
+/// Conflicts in a row that are taken for two loaders that share a key's partition, which cannot be.
+const CONFLICTS_MAX: u32 = 5;
+
+/// Why a run ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Reading cannot go on.
+    #[error(transparent)]
+    Consume(#[from] ConsumeError),
+    /// Loading cannot go on.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The warehouse is not as this model wants it.
+    #[error("{0}")]
+    NotMigrated(String),
+    /// The batch in flight took too long after the signal.
+    #[error(
+        "the batch in flight did not end within {0} ms after the signal; it was rolled back and will be loaded again"
+    )]
+    Forced(u64),
+    /// A stage panicked.
+    #[error("the thread that reads Kafka ended without a reason")]
+    IntakeGone,
+}
+
+/// What a run needs.
+pub struct RunOptions {
+    /// checked configuration
+    pub config: Config,
+    /// text of the model file
+    pub model_text: String,
+    /// the compiled model
+    pub plan: Arc<Plan>,
+    /// whether events that Kafka no longer has may be skipped
+    pub accept_gap: bool,
+    /// what to count with
+    pub metrics: Arc<Metrics>,
+    /// what `/health` says
+    pub health: HealthCell,
+}
+
+/// Loads until `token` is cancelled.
+pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), RunError> {
+    let warehouse = options.config.connect_options();
+    tokio::select! {
+        biased; // an end beats whatever the servers say
+        () = token.cancelled() => return Ok(()),
+        ready = check_servers(&options, &warehouse, &token) => ready?,
+    }
+    let ending = CancellationToken::new();
+    let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
+    let (commands, obeyed) = mpsc::channel();
+    let intake = Intake::new(
+        IntakeOptions {
+            client: consumer_config(&options.config, &options.plan.model.source.name),
+            plan: Arc::clone(&options.plan),
+            warehouse: warehouse.clone(),
+            batch: options.config.batch,
+            metrics: Arc::clone(&options.metrics),
+            accept_gap: options.accept_gap,
+            ending: ending.clone(),
+        },
+        tokio::runtime::Handle::current(),
+        batches,
+        obeyed,
+    )?;
+    let thread = std::thread::Builder::new()
+        .name("intake".to_owned())
+        .spawn(move || intake.run())
+        .map_err(|_| RunError::IntakeGone)?;
+    let limits = Limits {
+        cache_entries_max: options.config.limits.cache_entries_max,
+        quarantine_events_max: options.config.limits.quarantine_events_max,
+    };
+    let grace = options.config.limits.shutdown_wait_ms;
+    let mut stage = LoadStage {
+        loader: Loader::new(warehouse, Arc::clone(&options.plan), limits),
+        plan: options.plan,
+        metrics: options.metrics,
+        health: options.health,
+        commands,
+        token: token.clone(),
+        fenced: None,
+    };
+    stage.health.set(Health::Healthy);
+    tracing::info!("loading");
+    let outcome = tokio::select! {
+        biased; // a finished stage beats the deadline
+        outcome = stage.run(received) => outcome,
+        () = deadline(&token, grace) => Err(RunError::Forced(grace)),
+    };
+    ending.cancel();
+    // Leaving the group takes one round trip; the thread answers to `ending` within a poll.
+    let left = tokio::task::spawn_blocking(move || thread.join()).await;
+    match (outcome, left) {
+        (Ok(()), Ok(Err(_)) | Err(_)) => Err(RunError::IntakeGone),
+        (outcome, _) => outcome,
+    }
+}
+
+/// Waits for both servers, as long as the start may take.
+async fn check_servers(
+    options: &RunOptions,
+    warehouse: &ConnectOptions,
+    token: &CancellationToken,
+) -> Result<(), RunError> {
+    let wait = Duration::from_millis(options.config.limits.start_wait_ms);
+    check_warehouse(warehouse, &options.model_text, wait).await?;
+    let (config, ending) = (options.config.clone(), token.clone());
+    match tokio::task::spawn_blocking(move || probe_brokers(&config, wait, &ending)).await {
+        Ok(probed) => Ok(probed?),
+        Err(_) => Err(RunError::IntakeGone),
+    }
+}
+
+async fn deadline(token: &CancellationToken, grace_ms: u64) {
+    token.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(grace_ms)).await;
+}
+
+/// The first connection: who is refused hears it at once, who finds nobody waits a little.
+async fn check_warehouse(
+    warehouse: &ConnectOptions,
+    model_text: &str,
+    wait: Duration,
+) -> Result<(), RunError> {
+    let started = Instant::now();
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        let err = match connect(warehouse).await {
+            Ok(client) => return check_model(&client, model_text).await,
+            Err(err) => err,
+        };
+        // 57P03: starting up; 53300: too many connections. Any other answer is a refusal.
+        let refused = err.sqlstate().is_some_and(|code| !matches!(code, "57P03" | "53300"));
+        if refused || started.elapsed() >= wait {
+            return Err(RunError::Load(err.into()));
+        }
+        let delay = backoff.next_delay();
+        if backoff.worth_saying() {
+            tracing::warn!(
+                error = &err as &dyn std::error::Error,
+                "the warehouse does not answer yet"
+            );
+        }
+        tokio::time::sleep(delay).await;
+    }
+}
+
+async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<(), RunError> {
+    match migrate::is_current(client, text).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(RunError::NotMigrated(
+            "the warehouse was made from another model: run `vault-loader migrate` with this one first"
+                .to_owned(),
+        )),
+        Err(err) if err.as_db_error().is_some() => Err(RunError::NotMigrated(
+            "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
+        )),
+        Err(err) => Err(RunError::Load(LoadError::Retry(err))),
+    }
+}
+
+/// The loading side of the channel.
+struct LoadStage {
+    loader: Loader,
+    plan: Arc<Plan>,
+    metrics: Arc<Metrics>,
+    health: HealthCell,
+    commands: mpsc::Sender<Command>,
+    token: CancellationToken,
+    /// batches up to this generation are worthless
+    fenced: Option<u64>,
+}
+
+impl LoadStage {
+    async fn run(
+        &mut self,
+        mut batches: Receiver<Result<Batch, ConsumeError>>,
+    ) -> Result<(), RunError> {
+        loop {
+            let batch = tokio::select! {
+                biased; // an end beats the next batch
+                () = self.token.cancelled() => return Ok(()),
+                batch = batches.recv() => batch,
+            };
+            match batch {
+                Some(Ok(batch)) if self.fenced.is_some_and(|fenced| batch.generation <= fenced) => {
+                }
+                Some(Ok(batch)) => self.load(&batch).await?,
+                Some(Err(err)) => return Err(err.into()),
+                None => return Err(RunError::IntakeGone),
+            }
+        }
+    }
+
+    /// Loads one batch, however long the warehouse takes to come back.
+    async fn load(&mut self, batch: &Batch) -> Result<(), RunError> {
+        let started = Instant::now();
+        let plan = Arc::clone(&self.plan);
+        let mut job = Job::new(&plan, batch);
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let mut conflict_count = 0;
+        loop {
+            match self.loader.advance(&mut job).await {
+                Ok(Some(loaded)) => {
+                    self.report(&loaded);
+                    backoff.reset();
+                    conflict_count = 0;
+                }
+                Ok(None) => {
+                    self.metrics.batch_took(started.elapsed().as_secs_f64());
+                    self.health.set(Health::Healthy);
+                    return Ok(());
+                }
+                Err(LoadError::Fenced) => {
+                    tracing::warn!(
+                        generation = batch.generation,
+                        "fenced: another loader moved the offsets, reading them anew"
+                    );
+                    self.metrics.fenced();
+                    self.fenced = Some(batch.generation);
+                    // A closed channel means the intake has ended, which the next receive reports.
+                    let _ = self.commands.send(Command::Reset(batch.generation));
+                    return Ok(());
+                }
+                Err(err) if err.is_retry() => {
+                    if matches!(err, LoadError::Conflict { .. }) {
+                        conflict_count += 1;
+                        if conflict_count >= CONFLICTS_MAX {
+                            return Err(err.into());
+                        }
+                    }
+                    if !self.wait(&err, &mut backoff).await {
+                        return Ok(());
+                    }
+                }
+                Err(err) => return Err(err.into()),
+            }
+        }
+    }
+
+    /// Waits before the next attempt; `false` when the loader is to end instead.
+    async fn wait(&self, err: &LoadError, backoff: &mut Backoff) -> bool {
+        let delay = backoff.next_delay();
+        self.metrics.retried("load");
+        self.health.set(Health::Failing(err.to_string()));
+        if backoff.worth_saying() {
+            let attempt = backoff.attempts();
+            tracing::warn!(
+                error = err as &dyn std::error::Error,
+                attempt,
+                "a batch failed, trying again"
+            );
+        }
+        tokio::select! {
+            () = self.token.cancelled() => false,
+            () = tokio::time::sleep(delay) => true,
+        }
+    }
+
+    fn report(&self, loaded: &Loaded) {
+        self.metrics.loaded(&self.plan, loaded);
+        for (from, offset, reason) in &loaded.quarantined {
+            let topic = &self.plan.tables[from.table].topic;
+            tracing::error!(
+                topic,
+                partition = from.partition,
+                offset,
+                reason,
+                "event put into quarantine"
+            );
+        }
+        // A closed channel means the intake has ended, which the next receive reports.
+        let _ = self.commands.send(Command::Commit(loaded.moves.clone()));
+    }
+}

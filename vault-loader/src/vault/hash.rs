@@ -1,0 +1,284 @@
+//! Hash keys and hashdiffs: SHA-256 over an injective, typed canonical form.
+//!
+//! In go values, out come 32 bytes that never depend on a database's locale, a session's settings or a text's spelling of
+//! a number. Every part is self-delimiting, so two different inputs have two different forms:
+//!
+//! ```text
+//! form     = version, kind, part…
+//! part     = 0                                  NULL
+//!          | tag, u32 length (big endian), bytes
+//! hashdiff = version, kind, (u32 length, column name, part)…   by name; NULL columns left out
+//! ```
+//!
+//! Key text is folded (NFC, trimmed, upper case), so that a key typed by a person is one key; everything else is exact.
+//! Changing any byte of this file's output means a new [`HASH_VERSION`] and a rehash of the vault: golden tests pin it.
+
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+
+use super::json;
+use crate::decode::Value;
+
+/// Version of the canonical form, its first byte.
+pub const HASH_VERSION: u8 = 1;
+
+/// A hash key or hashdiff.
+pub type Hash = [u8; 32];
+
+/// Hash key of the row "unknown": an optional relationship that is not there.
+pub const UNKNOWN: Hash = [0x00; 32];
+
+/// Hash key of the row "error".
+pub const ERROR: Hash = [0xFF; 32];
+
+const KIND_HUB: u8 = 1;
+const KIND_LINK: u8 = 2;
+const KIND_DIFF: u8 = 3;
+
+const TAG_NULL: u8 = 0;
+const TAG_TEXT: u8 = 1;
+const TAG_INTEGER: u8 = 2;
+const TAG_NUMERIC: u8 = 3;
+const TAG_TIMESTAMP: u8 = 4;
+const TAG_DATE: u8 = 6;
+const TAG_BOOLEAN: u8 = 7;
+const TAG_JSON: u8 = 8;
+const TAG_BYTES: u8 = 9;
+const TAG_UUID: u8 = 10;
+const TAG_DOUBLE: u8 = 11;
+const TAG_TIME: u8 = 12;
+const TAG_HASH: u8 = 254;
+const TAG_SOURCE: u8 = 255;
+
+/// Builds canonical forms in one reused buffer.
+#[derive(Debug, Default)]
+pub struct Hasher {
+    buffer: Vec<u8>,
+}
+
+impl Hasher {
+    /// Begins a hub's key; `source` is the source's name when the key is its own.
+    pub fn hub(&mut self, source: Option<&str>) {
+        self.begin(KIND_HUB);
+        if let Some(source) = source {
+            self.part(TAG_SOURCE, source.as_bytes());
+        }
+    }
+
+    /// Begins a link's key: the hubs' hash keys first, then the dependent key values.
+    pub fn link(&mut self) {
+        self.begin(KIND_LINK);
+    }
+
+    /// Begins a hashdiff.
+    pub fn diff(&mut self) {
+        self.begin(KIND_DIFF);
+    }
+
+    /// Adds a hub's hash key.
+    pub fn add_hash(&mut self, hash: &Hash) {
+        self.part(TAG_HASH, hash);
+    }
+
+    /// Adds a value of a hub's key: text is folded.
+    pub fn add_key(&mut self, value: &Value<'_>) {
+        match value {
+            Value::Text(text) => self.folded(text),
+            other => self.add(other),
+        }
+    }
+
+    /// Adds a value exactly.
+    ///
+    /// # Panics
+    /// On a value that is absent or unchanged: projection and folding resolve these first.
+    pub fn add(&mut self, value: &Value<'_>) {
+        match value {
+            Value::Null => self.buffer.push(TAG_NULL),
+            Value::Int(value) => self.part(TAG_INTEGER, value.to_string().as_bytes()),
+            Value::Bool(value) => self.part(TAG_BOOLEAN, &[u8::from(*value)]),
+            Value::Real(value) => self.double(f64::from(*value)),
+            Value::Double(value) => self.double(*value),
+            Value::Numeric(text) => self.part(TAG_NUMERIC, plain_decimal(text).as_bytes()),
+            Value::Text(text) => self.part(TAG_TEXT, text.as_bytes()),
+            Value::Json(text) => {
+                let at = self.open(TAG_JSON);
+                json::canonical(text, &mut self.buffer);
+                self.close(at);
+            }
+            Value::Date(days) => self.part(TAG_DATE, &days.to_be_bytes()),
+            Value::Time(micros) => self.part(TAG_TIME, &micros.to_be_bytes()),
+            Value::Timestamp(micros) => self.part(TAG_TIMESTAMP, &micros.to_be_bytes()),
+            Value::Uuid(bytes) => self.part(TAG_UUID, bytes),
+            Value::Bytes(bytes) => self.part(TAG_BYTES, bytes),
+            Value::Absent | Value::Unchanged => {
+                unreachable!("absent and unchanged values are resolved before hashing")
+            }
+        }
+    }
+
+    /// Adds a satellite's column; NULL leaves no trace, so a new column that is NULL everywhere changes no hashdiff.
+    pub fn add_column(&mut self, name: &str, value: &Value<'_>) {
+        if *value != Value::Null {
+            let length = length(name.len());
+            self.buffer.extend_from_slice(&length);
+            self.buffer.extend_from_slice(name.as_bytes());
+            self.add(value);
+        }
+    }
+
+    /// The hash of what was added since the beginning.
+    #[must_use]
+    pub fn finish(&self) -> Hash {
+        Sha256::digest(&self.buffer).into()
+    }
+
+    fn begin(&mut self, kind: u8) {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&[HASH_VERSION, kind]);
+    }
+
+    fn part(&mut self, tag: u8, bytes: &[u8]) {
+        self.buffer.push(tag);
+        self.buffer.extend_from_slice(&length(bytes.len()));
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn open(&mut self, tag: u8) -> usize {
+        self.buffer.push(tag);
+        self.buffer.extend_from_slice(&[0; 4]);
+        self.buffer.len()
+    }
+
+    fn close(&mut self, at: usize) {
+        let length = length(self.buffer.len() - at);
+        self.buffer[at - 4..at].copy_from_slice(&length);
+    }
+
+    fn folded(&mut self, text: &str) {
+        let at = self.open(TAG_TEXT);
+        if text.is_ascii() {
+            self.buffer.extend(text.trim().bytes().map(|byte| byte.to_ascii_uppercase()));
+        } else {
+            let composed: String = text.nfc().collect();
+            // Upper case can decompose again (ΐ has no capital), hence the second pass.
+            let upper: String = composed.trim().to_uppercase().nfc().collect();
+            self.buffer.extend_from_slice(upper.as_bytes());
+        }
+        self.close(at);
+    }
+
+    /// -0 is 0, and every NaN is one NaN: PostgreSQL compares them so.
+    fn double(&mut self, value: f64) {
+        let value = if value == 0.0 { 0.0 } else { value };
+        let value = if value.is_nan() { f64::NAN } else { value };
+        self.part(TAG_DOUBLE, &value.to_bits().to_be_bytes());
+    }
+}
+
+/// One message is at most 1 GB, so a length always fits.
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).expect("a value is shorter than 4 GiB").to_be_bytes()
+}
+
+/// Without trailing zeros behind the point, and without a signed zero.
+fn plain_decimal(text: &str) -> &str {
+    let trimmed =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
+    if trimmed == "-0" { "0" } else { trimmed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key(values: &[Value<'_>]) -> Hash {
+        let mut hasher = Hasher::default();
+        hasher.hub(None);
+        values.iter().for_each(|value| hasher.add_key(value));
+        hasher.finish()
+    }
+
+    fn diff(columns: &[(&str, Value<'_>)]) -> Hash {
+        let mut hasher = Hasher::default();
+        hasher.diff();
+        columns.iter().for_each(|(name, value)| hasher.add_column(name, value));
+        hasher.finish()
+    }
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(text.into())
+    }
+
+    #[track_caller]
+    fn golden(hash: Hash, expected: &str) {
+        assert_eq!(hex::encode(hash), expected);
+    }
+
+    /// The expected values are `sha256sum` of the forms written out by hand with `printf`.
+    #[test]
+    fn hash_keys_never_change() {
+        golden(
+            key(&[text("SVO")]), // \001\001 \001\000\000\000\003SVO
+            "f7aaee946cc0e2b573e9f4e48add88cf837cc4335c750adec547b8eaa38c2d63",
+        );
+        golden(
+            key(&[Value::Int(42)]), // \001\001 \002\000\000\000\00242
+            "21229e0cce864c6db0bf5b898e8edf4ebe774fa2e3d101dd622ee0976a4f561b",
+        );
+        golden(
+            diff(&[("city", text("Omsk"))]), // \001\003 \000\000\000\004city \001\000\000\000\004Omsk
+            "b93cb5a47b47bcfe3e9799e2221c71f6077579a5da4c663f29693d035d7c1a88",
+        );
+    }
+
+    #[test]
+    fn key_text_is_folded_and_payload_is_exact() {
+        assert_eq!(key(&[text(" svo\t")]), key(&[text("SVO")]));
+        assert_eq!(key(&[text("ёж")]), key(&[text("ЁЖ")]));
+        assert_eq!(key(&[text("e\u{301}")]), key(&[text("É")]));
+        assert_ne!(diff(&[("a", text("x"))]), diff(&[("a", text("X"))]));
+        assert_ne!(diff(&[("a", text("x"))]), diff(&[("a", text("x "))]));
+    }
+
+    #[test]
+    fn a_null_column_leaves_no_trace_in_a_hashdiff() {
+        let before = diff(&[("a", Value::Int(1))]);
+        assert_eq!(diff(&[("a", Value::Int(1)), ("b", Value::Null)]), before);
+        assert_ne!(diff(&[("a", Value::Null), ("b", Value::Int(1))]), before);
+    }
+
+    #[test]
+    fn spellings_of_one_value_hash_alike() {
+        let numeric = |text: &str| diff(&[("a", Value::Numeric(text.to_owned()))]);
+        assert_eq!(numeric("1.50"), numeric("1.5"));
+        assert_eq!(numeric("-0.00"), numeric("0"));
+        assert_ne!(numeric("100"), numeric("1"));
+        let double = |value: f64| diff(&[("a", Value::Double(value))]);
+        assert_eq!(double(-0.0), double(0.0));
+        assert_eq!(double(f64::NAN), double(-f64::NAN));
+        let json = |text: &'static str| diff(&[("a", Value::Json(text.into()))]);
+        assert_eq!(json(r#"{"b": 1.0, "a": [1e2]}"#), json(r#"{"a":[100],"b":1}"#));
+        assert_ne!(json(r#"{"a":"1"}"#), json(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn a_scoped_key_differs_from_a_shared_one() {
+        let mut hasher = Hasher::default();
+        hasher.hub(Some("airline"));
+        hasher.add_key(&Value::Int(42));
+        assert_ne!(hasher.finish(), key(&[Value::Int(42)]));
+    }
+
+    proptest! {
+        #[test]
+        fn different_composite_keys_never_share_a_form(
+            a in proptest::collection::vec("[A-Z|^]{0,4}", 1..4),
+            b in proptest::collection::vec("[A-Z|^]{0,4}", 1..4),
+        ) {
+            let hash = |parts: &[String]| key(&parts.iter().map(|part| text(part)).collect::<Vec<_>>());
+            prop_assert_eq!(a == b, hash(&a) == hash(&b));
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The model compiled for loading: every satellite-like table in one flat list, names and orders worked out once.
+//!
+//! In goes a [`Model`], out comes a [`Plan`]; both share indexes of hubs, links and tables. Nothing is looked up by name
+//! while rows flow.
+
+use crate::model::{ColumnType, Model, Parent, Scope, VAULT_SCHEMA};
+
+/// What a satellite-like table holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SatelliteKind {
+    /// attributes of the source row
+    Descriptive {
+        /// indexes of the source table's columns, in the vault table's order
+        columns: Vec<usize>,
+        /// the same, by column name: the order of the hashdiff
+        hash_order: Vec<usize>,
+    },
+    /// whether the source row exists
+    Status,
+    /// which row of a link holds
+    Effectivity {
+        /// index of the source table's link binding
+        link: usize,
+    },
+}
+
+/// A table with versions per key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SatellitePlan {
+    /// name in the vault
+    pub name: String,
+    /// name with its schema
+    pub qualified: String,
+    /// index of the source table
+    pub table: usize,
+    /// what it holds
+    pub kind: SatelliteKind,
+}
+
+/// How a source table's rows are projected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TablePlan {
+    /// topic, which is also the record source
+    pub topic: String,
+    /// indexes of its satellites in [`Plan::satellites`]
+    pub satellites: Vec<usize>,
+    /// hub bindings that the parent's hash key needs: all that a delete can and must compute
+    pub parent_bindings: Vec<usize>,
+}
+
+/// A compiled model.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// what was compiled
+    pub model: Model,
+    /// descriptive, status and effectivity satellites of all tables
+    pub satellites: Vec<SatellitePlan>,
+    /// by the model's index of tables
+    pub tables: Vec<TablePlan>,
+}
+
+impl Plan {
+    /// Compiles a model.
+    #[must_use]
+    pub fn new(model: Model) -> Self {
+        let mut satellites = Vec::new();
+        let mut tables = Vec::new();
+        for (index, table) in model.tables.iter().enumerate() {
+            let first = satellites.len();
+            let mut push = |name: &str, kind: SatelliteKind| {
+                satellites.push(SatellitePlan {
+                    name: name.to_owned(),
+                    qualified: format!("{VAULT_SCHEMA}.{name}"),
+                    table: index,
+                    kind,
+                });
+            };
+            for satellite in &table.satellites {
+                let columns = satellite.columns.clone();
+                let mut hash_order = columns.clone();
+                hash_order.sort_by(|&a, &b| table.columns[a].name.cmp(&table.columns[b].name));
+                push(&satellite.name, SatelliteKind::Descriptive { columns, hash_order });
+            }
+            push(&table.status, SatelliteKind::Status);
+            for (link, binding) in table.links.iter().enumerate() {
+                if let Some(name) = &binding.effectivity {
+                    push(name, SatelliteKind::Effectivity { link });
+                }
+            }
+            let parent_bindings = match table.parent {
+                Parent::Hub(binding) => vec![binding],
+                Parent::Link(link) => table.links[link].bindings.clone(),
+            };
+            tables.push(TablePlan {
+                topic: model.topic(table),
+                satellites: (first..satellites.len()).collect(),
+                parent_bindings,
+            });
+        }
+        Self { model, satellites, tables }
+    }
+
+    /// Name of the source when a hub's keys are its own.
+    #[must_use]
+    pub fn hub_scope(&self, hub: usize) -> Option<&str> {
+        match self.model.hubs[hub].scope {
+            Scope::Shared => None,
+            Scope::Source => Some(&self.model.source.name),
+        }
+    }
+
+    /// Index of the satellite that holds a table's status.
+    ///
+    /// # Panics
+    /// Never: every table has one.
+    #[must_use]
+    pub fn status_of(&self, table: usize) -> usize {
+        let mut satellites = self.tables[table].satellites.iter().copied();
+        satellites
+            .find(|&index| self.satellites[index].kind == SatelliteKind::Status)
+            .expect("every table has a status satellite")
+    }
+
+    /// Names and types of a satellite's own columns, behind the technical ones.
+    #[must_use]
+    pub fn payload(&self, satellite: &SatellitePlan) -> Vec<(String, PayloadType)> {
+        match &satellite.kind {
+            SatelliteKind::Descriptive { columns, .. } => columns
+                .iter()
+                .map(|&index| &self.model.tables[satellite.table].columns[index])
+                .map(|column| (column.name.clone(), PayloadType::Column(column.kind)))
+                .collect(),
+            SatelliteKind::Status => vec![
+                ("op".to_owned(), PayloadType::Letter),
+                ("is_deleted".to_owned(), PayloadType::Flag),
+            ],
+            SatelliteKind::Effectivity { .. } => {
+                vec![("link_hash_key".to_owned(), PayloadType::Key)]
+            }
+        }
+    }
+}
+
+/// Type of a satellite's column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadType {
+    /// a source column's
+    Column(ColumnType),
+    /// one letter of an operation
+    Letter,
+    /// a boolean
+    Flag,
+    /// a hash key
+    Key,
+}

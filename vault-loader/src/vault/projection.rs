@@ -1,0 +1,260 @@
+//! From row changes to vault rows: hub keys, link keys and one candidate version for each satellite.
+//!
+//! In goes a stretch of decoded changes, out comes a [`Projection`]: each hub and link key once, with its smallest load
+//! date, and every satellite's candidates in arrival order. A delete proves nothing about hubs and links, only about its
+//! own key, so it makes no rows there.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use super::hash::{Hash, Hasher, UNKNOWN};
+use super::plan::{Plan, SatelliteKind};
+use crate::decode::{RowChange, RowOp, Value};
+use crate::model::{HubBinding, Parent};
+
+/// A hub's row to be written unless an earlier one is there.
+#[derive(Debug, Clone, Copy)]
+pub struct HubRow {
+    /// load date, microseconds since the epoch
+    pub load_date_us: i64,
+    /// index of the source table
+    pub table: usize,
+    /// index of the table's hub binding
+    pub binding: usize,
+    /// index of the source row's first value
+    pub values: usize,
+}
+
+/// A link's row to be written unless an earlier one is there.
+#[derive(Debug, Clone, Copy)]
+pub struct LinkRow {
+    /// load date, microseconds since the epoch
+    pub load_date_us: i64,
+    /// index of the source table
+    pub table: usize,
+    /// index of the table's link binding
+    pub binding: usize,
+    /// index of the source row's first value
+    pub values: usize,
+    /// index of the first role's hash key in [`Projection::role_keys`]
+    pub roles: usize,
+}
+
+/// What may become a version of a satellite's key.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate {
+    /// hash key of the parent
+    pub key: Hash,
+    /// the change
+    pub change: RowChange,
+    /// index of the record in its batch
+    pub record: usize,
+    /// hash key of the link row that holds now; only in effectivity satellites
+    pub link: Hash,
+    /// hash key of the parent that the row had before, when its event left values out that stand there
+    pub moved_from: Option<Hash>,
+}
+
+/// The vault rows of a stretch of changes.
+#[derive(Debug, Default)]
+pub struct Projection {
+    /// by hub
+    pub hubs: Vec<HashMap<Hash, HubRow>>,
+    /// by link
+    pub links: Vec<HashMap<Hash, LinkRow>>,
+    /// hash keys of link roles
+    pub role_keys: Vec<Hash>,
+    /// by satellite of the plan, in arrival order
+    pub satellites: Vec<Vec<Candidate>>,
+}
+
+/// An out-of-line value that was not sent cannot be a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("column {0}, which a hub or link is made of, is an unchanged TOAST value")]
+pub struct UnchangedKey(pub String);
+
+/// Projects changes one after the other.
+#[derive(Debug)]
+pub struct Projector<'a> {
+    plan: &'a Plan,
+    values: &'a [Value<'a>],
+    hasher: Hasher,
+    hub_keys: Vec<Hash>,
+    link_keys: Vec<Hash>,
+    projection: Projection,
+}
+
+impl<'a> Projector<'a> {
+    /// A projector over the values that the changes point into.
+    #[must_use]
+    pub fn new(plan: &'a Plan, values: &'a [Value<'a>]) -> Self {
+        let projection = Projection {
+            hubs: plan.model.hubs.iter().map(|_| HashMap::new()).collect(),
+            links: plan.model.links.iter().map(|_| HashMap::new()).collect(),
+            role_keys: Vec::new(),
+            satellites: plan.satellites.iter().map(|_| Vec::new()).collect(),
+        };
+        let hasher = Hasher::default();
+        Self { plan, values, hasher, hub_keys: Vec::new(), link_keys: Vec::new(), projection }
+    }
+
+    /// What was projected.
+    #[must_use]
+    pub fn finish(self) -> Projection {
+        self.projection
+    }
+
+    /// Adds one change.
+    pub fn add(&mut self, change: &RowChange, record: usize) -> Result<(), UnchangedKey> {
+        let whole = change.op != RowOp::Delete;
+        let moved_from = match change.moved_from {
+            None => None,
+            Some(values) => {
+                self.compute_keys(&RowChange { values, ..*change }, false)?;
+                Some(self.parent_key(change.table))
+            }
+        };
+        self.compute_keys(change, whole)?;
+        if whole {
+            self.add_hubs(change);
+            self.add_links(change);
+        }
+        let key = self.parent_key(change.table);
+        for &index in &self.plan.tables[change.table].satellites {
+            let link = match self.plan.satellites[index].kind {
+                SatelliteKind::Status => UNKNOWN,
+                SatelliteKind::Descriptive { .. } if whole => UNKNOWN,
+                SatelliteKind::Effectivity { link } if whole => self.link_keys[link],
+                SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => continue,
+            };
+            let candidate = Candidate { key, change: *change, record, link, moved_from };
+            self.projection.satellites[index].push(candidate);
+        }
+        Ok(())
+    }
+
+    fn parent_key(&self, table: usize) -> Hash {
+        match self.plan.model.tables[table].parent {
+            Parent::Hub(binding) => self.hub_keys[binding],
+            Parent::Link(binding) => self.link_keys[binding],
+        }
+    }
+
+    /// Fills `hub_keys` and `link_keys`; of a delete only those that its own key determines.
+    fn compute_keys(&mut self, change: &RowChange, whole: bool) -> Result<(), UnchangedKey> {
+        let table = &self.plan.model.tables[change.table];
+        let parents = &self.plan.tables[change.table].parent_bindings;
+        self.hub_keys.clear();
+        self.hub_keys.resize(table.hubs.len(), UNKNOWN);
+        for (index, binding) in table.hubs.iter().enumerate() {
+            if whole || parents.contains(&index) {
+                self.hub_keys[index] = self.hub_key(change, binding)?;
+            }
+        }
+        self.link_keys.clear();
+        self.link_keys.resize(table.links.len(), UNKNOWN);
+        for index in 0..table.links.len() {
+            if whole || matches!(table.parent, Parent::Link(parent) if parent == index) {
+                self.link_keys[index] = self.link_key(change, index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn hub_key(&mut self, change: &RowChange, binding: &HubBinding) -> Result<Hash, UnchangedKey> {
+        let mut known = false;
+        self.hasher.hub(self.plan.hub_scope(binding.hub));
+        for &column in &binding.columns {
+            let value = self.key_value(change, column)?;
+            known |= *value != Value::Null;
+            self.hasher.add_key(value);
+        }
+        Ok(if known { self.hasher.finish() } else { UNKNOWN })
+    }
+
+    fn link_key(&mut self, change: &RowChange, index: usize) -> Result<Hash, UnchangedKey> {
+        let binding = &self.plan.model.tables[change.table].links[index];
+        self.hasher.link();
+        for &role in &binding.bindings {
+            self.hasher.add_hash(&self.hub_keys[role]);
+        }
+        for &column in &binding.dependent_key {
+            let value = self.key_value(change, column)?;
+            self.hasher.add(value);
+        }
+        Ok(self.hasher.finish())
+    }
+
+    fn key_value(&self, change: &RowChange, column: usize) -> Result<&'a Value<'a>, UnchangedKey> {
+        match &self.values[change.values + column] {
+            Value::Unchanged => {
+                let table = &self.plan.model.tables[change.table];
+                Err(UnchangedKey(table.columns[column].name.clone()))
+            }
+            value => Ok(value),
+        }
+    }
+
+    fn add_hubs(&mut self, change: &RowChange) {
+        let table = &self.plan.model.tables[change.table];
+        for (index, binding) in table.hubs.iter().enumerate() {
+            let key = self.hub_keys[index];
+            if key == UNKNOWN {
+                continue; // the warehouse has that row from the start
+            }
+            let row = HubRow {
+                load_date_us: change.position.published_us,
+                table: change.table,
+                binding: index,
+                values: change.values,
+            };
+            let (plan, values) = (self.plan, self.values);
+            let rows = &mut self.projection.hubs[binding.hub];
+            let known = rows.entry(key).or_insert(row);
+            if hub_order(plan, values, &row, known) == Ordering::Less {
+                *known = row;
+            }
+        }
+    }
+
+    fn add_links(&mut self, change: &RowChange) {
+        let table = &self.plan.model.tables[change.table];
+        for (index, binding) in table.links.iter().enumerate() {
+            let row = LinkRow {
+                load_date_us: change.position.published_us,
+                table: change.table,
+                binding: index,
+                values: change.values,
+                roles: self.projection.role_keys.len(),
+            };
+            let order = |row: &LinkRow| (row.load_date_us, &self.plan.tables[row.table].topic);
+            let rows = &mut self.projection.links[binding.link];
+            match rows.get(&self.link_keys[index]) {
+                Some(known) if order(known) <= order(&row) => {}
+                _ => {
+                    rows.insert(self.link_keys[index], row);
+                    let roles = binding.bindings.iter().map(|&role| self.hub_keys[role]);
+                    self.projection.role_keys.extend(roles);
+                }
+            }
+        }
+    }
+}
+
+/// Which of two rows of one hub key stays: the warehouse's merge decides by the same order, so batches do not show.
+fn hub_order(plan: &Plan, values: &[Value<'_>], a: &HubRow, b: &HubRow) -> Ordering {
+    let topic = |row: &HubRow| &plan.tables[row.table].topic;
+    (a.load_date_us, topic(a)).cmp(&(b.load_date_us, topic(b))).then_with(|| {
+        let columns = |row: &HubRow| &plan.model.tables[row.table].hubs[row.binding].columns;
+        columns(a)
+            .iter()
+            .zip(columns(b))
+            .map(|(&x, &y)| match (&values[a.values + x], &values[b.values + y]) {
+                // Only text has several spellings of one key.
+                (Value::Text(x), Value::Text(y)) => x.as_bytes().cmp(y.as_bytes()),
+                _ => Ordering::Equal,
+            })
+            .find(|order| order.is_ne())
+            .unwrap_or(Ordering::Equal)
+    })
+}

@@ -1,0 +1,362 @@
+//! What goes wrong: bad events, values that the warehouse refuses, servers that vanish, loaders that come back late.
+
+use std::time::Duration;
+
+use devstack::{Postgres, PostgresOptions, StopMode, wait_for_async};
+use serde_json::json;
+
+use crate::support::{Event, PATIENCE, World, airport, booking, create, flight, rows, update};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_events_go_to_quarantine_and_loading_goes_on() {
+    let mut world = World::new("bad").await;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.send("airports", 0, Some("key"), Some(b"no json, but a secret")).await;
+    world.send("airports", 0, None, Some(b"{\"op\":\"c\"}")).await;
+    let mut wrong = airport("BBB", "secret");
+    wrong["longitude"] = json!("secret");
+    world.publish(create("airports", 20, wrong)).await;
+    world.publish(create("airports", 30, airport("CCC", "Perm"))).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT topic = 'x', partition, kafka_offset, convert_from(key, 'UTF8') = 'key', sqlstate,
+                    convert_from(value, 'UTF8') LIKE '%secret%'
+             FROM dwh_control.quarantine
+             ORDER BY kafka_offset",
+            &["(f,0,1,t,,t)", "(f,0,2,,,f)", "(f,0,3,f,,t)"],
+        )
+        .await;
+    let reasons =
+        world.rows("SELECT reason FROM dwh_control.quarantine ORDER BY kafka_offset").await;
+    assert!(reasons[0].contains("not a Debezium envelope"), "{reasons:?}");
+    assert!(reasons[1].contains("source"), "{reasons:?}");
+    assert!(
+        reasons[2].contains("column longitude: the value is no double precision"),
+        "{reasons:?}"
+    );
+    assert!(!world.log("loader").contains("secret"));
+    world
+        .assert_rows(
+            "SELECT airport_code FROM dwh_detailed.hub_airports WHERE airport_code IS NOT NULL ORDER BY 1",
+            &["(AAA)", "(CCC)"],
+        )
+        .await;
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_the_warehouse_refuses_is_found_by_bisecting() {
+    let mut world = World::new("bisect").await;
+    for number in 0..100 {
+        // The vault's column is numeric(10,2): eight digits before the point.
+        let amount = if number == 37 || number == 81 { 12_345_678_901 } else { number };
+        world
+            .publish(create("bookings", 10 + number, booking(&format!("{number:06}"), amount)))
+            .await;
+    }
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT kafka_offset, sqlstate, source_lsn FROM dwh_control.quarantine ORDER BY kafka_offset",
+            &["(37,22003,47)", "(81,22003,91)"],
+        )
+        .await;
+    assert_eq!(world.count("dwh_detailed.sat_bookings").await, 98 + 1);
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_server_is_the_event_s_fault() {
+    use vault_loader::load::LoadError;
+    let world = World::unmigrated("limits").await;
+    let refused = world.client.query_one("SELECT repeat('x', 1100000000)", &[]).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("54000"));
+    let err = LoadError::from(refused);
+    assert!(matches!(&err, LoadError::Data { sqlstate, .. } if sqlstate == "54000"), "{err:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_bad_events_stop_the_loader() {
+    let mut world = World::new("limit").await;
+    for _ in 0..4 {
+        world.send("airports", 0, None, Some(b"no json")).await;
+    }
+    let mut loader =
+        world.loader_with("loader", &[("VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX", "3")]);
+    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+    assert!(world.log("loader").contains("more than 3 events would go to quarantine"));
+    assert_eq!(world.count("dwh_control.quarantine").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_the_model_does_not_name_stops_behind_what_came_before() {
+    let mut world = World::new("drift").await;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    let mut wider = airport("BBB", "Tomsk");
+    wider["elevation"] = json!(1);
+    world.publish(create("airports", 20, wider)).await;
+    let mut loader = world.loader("loader");
+    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+    let log = world.log("loader");
+    assert!(
+        log.contains("table airports has a column elevation that the model does not name"),
+        "{log}"
+    );
+    world
+        .assert_rows(
+            "SELECT next_offset FROM dwh_control.offsets WHERE topic LIKE '%airports'",
+            &["(1)"],
+        )
+        .await;
+    assert_eq!(world.count("dwh_control.quarantine").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_added_later_is_null_in_older_events() {
+    let world = World::unmigrated("later").await;
+    let mut world = world;
+    let model = world
+        .model
+        .replace("timezone = \"text\"\n", "timezone = \"text\"\nelevation = \"integer\"\n")
+        .replace("\"latitude\", \"timezone\"]", "\"latitude\", \"timezone\", \"elevation\"]")
+        .replace(
+            "status = \"sat_airports_status\"",
+            "status = \"sat_airports_status\"\nadded_later = [\"elevation\"]",
+        );
+    std::fs::write(world.dir.path().join("vault.toml"), model).unwrap();
+    let migrated = world.command(&["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let mut wider = airport("AAA", "Omsk");
+    wider["elevation"] = json!(null);
+    let mut known = airport("AAA", "Omsk");
+    known["elevation"] = json!(95);
+    world
+        .publish_all([
+            create("airports", 10, airport("AAA", "Omsk")),
+            update("airports", 20, wider),
+            update("airports", 30, known),
+        ])
+        .await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT elevation, source_lsn FROM dwh_detailed.sat_airports WHERE city IS NOT NULL ORDER BY load_date",
+            &["(,10)", "(95,30)"],
+        )
+        .await;
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_loaders_share_partitions_and_hubs() {
+    let mut world = World::new("two").await;
+    world.create_topic("flights", 4).await;
+    let mut loaders = [world.loader("one"), world.loader("two")];
+    wait_for_async(PATIENCE, "both loaders to hold partitions", async || {
+        let held = ["one", "two"].map(|name| held_partitions(&world.log(name)));
+        if held == [2, 2] { Ok(true) } else { Err(format!("they hold {held:?}")) }
+    })
+    .await;
+    for number in 0..400 {
+        // Another one each time the same flight comes: an event that is lost or loaded twice shows in the count.
+        let status = if number / 40 % 2 == 0 { "Scheduled" } else { "Delayed" };
+        let id = i64::from(number % 40);
+        let event = update("flights", 100 + i64::from(number), flight(id, "773", status));
+        world.publish(Event { partition: number % 4, ..event }).await;
+    }
+    world.loaded().await;
+    assert_eq!(world.count("dwh_detailed.hub_flights").await, 40 + 2);
+    assert_eq!(world.count("dwh_detailed.hub_airports").await, 2 + 2);
+    assert_eq!(world.count("dwh_detailed.link_flight_routes").await, 40 + 2);
+    // 40 flights, 10 changes each.
+    assert_eq!(world.count("dwh_detailed.sat_flight_operations").await, 400 + 1);
+    let changes = "SELECT hash_key, count(*), count(DISTINCT source_lsn), min(kafka_partition) = max(kafka_partition)
+                   FROM dwh_detailed.sat_flight_operations
+                   WHERE status IS NOT NULL
+                   GROUP BY 1
+                   HAVING count(*) <> 10 OR count(DISTINCT source_lsn) <> 10";
+    world.assert_rows(changes, &[]).await;
+    for loader in &mut loaders {
+        world.end(loader);
+    }
+}
+
+/// How many partitions a loader took over last.
+fn held_partitions(log: &str) -> u32 {
+    let taken = log.lines().rfind(|line| line.contains("partitions taken over"));
+    let line: Option<serde_json::Value> = taken.and_then(|line| serde_json::from_str(line).ok());
+    let count = line.and_then(|line| line["partition_count"].as_u64());
+    count.map_or(0, |count| u32::try_from(count).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_the_warehouse_cannot_hold_goes_to_quarantine() {
+    let mut world = World::new("times").await;
+    for (outer, field) in [(true, "ts_us"), (false, "ts_us")] {
+        for micros in [-300_000_000_000_000_000_i64, i64::MAX] {
+            let mut event = world.envelope(&create("airports", 10, airport("AAA", "Omsk")));
+            let place = if outer { &mut event[field] } else { &mut event["source"][field] };
+            *place = json!(micros);
+            world.send("airports", 0, Some("k"), Some(event.to_string().as_bytes())).await;
+        }
+    }
+    let mut event = world.envelope(&Event { op: "t", ..create("airports", 20, json!(null)) });
+    event["ts_us"] = json!(i64::MIN);
+    world.send("airports", 0, None, Some(event.to_string().as_bytes())).await;
+    world.send("airports", 0, None, None).await;
+    world.publish(create("airports", 30, airport("BBB", "Perm"))).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    let outer = "(\"ts_us is no time that the warehouse can hold\")";
+    let inner = "(\"source.ts_us is no time that the warehouse can hold\")";
+    let nothing = "(\"the record has neither key nor value\")";
+    world
+        .assert_rows(
+            "SELECT reason FROM dwh_control.quarantine ORDER BY kafka_offset",
+            &[outer, outer, inner, inner, outer, nothing],
+        )
+        .await;
+    assert_eq!(world.count("dwh_detailed.sat_airports").await, 1 + 1);
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offsets_that_kafka_no_longer_has_are_refused_unless_accepted() {
+    let mut world = World::new("gap").await;
+    for number in 0..5 {
+        world
+            .publish(create("airports", 10 + number, airport(&format!("A{number:02}"), "Omsk")))
+            .await;
+    }
+    delete_before(&world, "airports", 3).await;
+    let mut loader = world.loader("refusing");
+    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+    let log = world.log("refusing");
+    assert!(log.contains("refusing to skip 3 events") && log.contains("--accept-gap"), "{log}");
+    let mut loader = world.loader_arguments("accepting", &["run", "--accept-gap"], &[]);
+    world.loaded().await;
+    world.end(&mut loader);
+    world
+        .assert_rows(
+            "SELECT airport_code FROM dwh_detailed.hub_airports WHERE airport_code IS NOT NULL ORDER BY 1",
+            &["(A03)", "(A04)"],
+        )
+        .await;
+    // Beyond the end: the topic was made again.
+    world
+        .client
+        .batch_execute(
+            "UPDATE dwh_control.offsets SET next_offset = 9 WHERE topic LIKE '%airports'",
+        )
+        .await
+        .unwrap();
+    let mut loader = world.loader("recreated");
+    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+    assert!(world.log("recreated").contains("was the topic deleted and made again"));
+}
+
+async fn delete_before(world: &World, table: &str, offset: i64) {
+    use rdkafka::admin::{AdminClient, AdminOptions};
+    use rdkafka::client::DefaultClientContext;
+    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &world.stack.kafka_bootstrap)
+        .create()
+        .unwrap();
+    let mut records = rdkafka::TopicPartitionList::new();
+    let offset = rdkafka::Offset::Offset(offset);
+    records.add_partition_offset(&world.topic(table), 0, offset).unwrap();
+    admin.delete_records(&records, &AdminOptions::new()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warehouse_that_restarts_is_waited_for_and_quarantines_nothing() {
+    let mut world = World::new("restart").await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut own =
+        Postgres::start(PostgresOptions::new(15).dir(dir.path().join("pg")).fsync(false)).unwrap();
+    own.address().create_database("dwh").unwrap();
+    let address = own.address().clone();
+    let port = address.port.to_string();
+    let variables = [
+        ("VAULT_LOADER__DATABASE__PORT", port.as_str()),
+        ("VAULT_LOADER__DATABASE__NAME", "dwh"),
+        ("VAULT_LOADER__DATABASE__USER", address.user.as_str()),
+        ("VAULT_LOADER__DATABASE__PASSWORD", address.password.as_str()),
+    ];
+    assert!(world.command_with(&["migrate"], &variables).status.success());
+    let mut loader = world.loader_with("loader", &variables);
+    for number in 0..200 {
+        let row = airport(&format!("{number:03}"), "Omsk");
+        world.publish(create("airports", 10 + number, row)).await;
+        if number == 50 || number == 120 {
+            own.restart(StopMode::Immediate).unwrap();
+        }
+    }
+    let options = address.superuser("dwh");
+    let (client, connection) =
+        tokio_postgres::connect(&options, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    world.loaded_into(&client).await;
+    let counts =
+        "SELECT (SELECT count(*) FROM dwh_detailed.sat_airports WHERE record_source <> 'SYSTEM'),
+                         (SELECT count(*) FROM dwh_control.quarantine)";
+    assert_eq!(rows(&client, counts).await, ["(200,0)"]);
+    assert!(loader.is_alive());
+    world.end(&mut loader);
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loader_that_wakes_up_late_is_fenced() {
+    let mut world = World::new("zombie").await;
+    world.publish(create("airports", 10, airport("AAA", "0"))).await;
+    let mut zombie = world.loader("zombie");
+    world.loaded().await;
+    zombie.pause();
+    // It has fetched nothing of this yet, or all of it: both must end the same.
+    for number in 1..50 {
+        world.publish(update("airports", 10 + number, airport("AAA", &number.to_string()))).await;
+    }
+    let mut heir = world.loader("heir");
+    world.loaded().await;
+    zombie.resume();
+    for number in 50..100 {
+        world.publish(update("airports", 10 + number, airport("AAA", &number.to_string()))).await;
+    }
+    world.loaded().await;
+    assert_eq!(world.count("dwh_detailed.sat_airports").await, 100 + 1);
+    world.end(&mut heir);
+    // The zombie is a member again and goes on where the warehouse stands.
+    world.publish(update("airports", 500, airport("AAA", "last"))).await;
+    world.loaded().await;
+    assert_eq!(world.count("dwh_detailed.sat_airports").await, 101 + 1);
+    world.end(&mut zombie);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_offsets_somebody_moved_writes_nothing() {
+    let mut world = World::new("fenced").await;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    // Somebody else loads the next record: here by hand, without any row, so that a second load would show.
+    world.client.batch_execute("UPDATE dwh_control.offsets SET next_offset = 2").await.unwrap();
+    world.publish(create("airports", 20, airport("BBB", "Tomsk"))).await;
+    world.publish(create("airports", 30, airport("CCC", "Perm"))).await;
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT airport_code FROM dwh_detailed.hub_airports WHERE airport_code IS NOT NULL ORDER BY 1",
+            &["(AAA)", "(CCC)"],
+        )
+        .await;
+    wait_for_async(Duration::from_secs(5), "the loader to say that it was fenced", async || {
+        world.log("loader").contains("fenced")
+    })
+    .await;
+    world.end(&mut loader);
+}

@@ -1,0 +1,133 @@
+//! Partitions that change hands without a failure: what a loader remembers of them, and whether it goes on reading them.
+//!
+//! The first tests drive two [`Loader`]s by hand, batch by batch, so that each hand-over happens exactly where it hurts.
+
+use std::sync::Arc;
+
+use devstack::wait_for_async;
+use shared::postgres::ConnectOptions;
+use shared::secret::Secret;
+use vault_loader::batch::{Batch, Content, Partition};
+use vault_loader::load::{Job, Limits, Loader};
+use vault_loader::model;
+use vault_loader::vault::plan::Plan;
+
+use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, truncate, update};
+
+/// Loaders and records of one topic, `airports`.
+struct Table {
+    world: World,
+    plan: Arc<Plan>,
+    table: usize,
+}
+
+impl Table {
+    async fn new(name: &str) -> Self {
+        let world = World::new(name).await;
+        let plan = Arc::new(Plan::new(model::parse(&world.model).unwrap()));
+        let table = plan.model.tables.iter().position(|table| table.name == "airports").unwrap();
+        let topic = world.topic("airports");
+        let sql = "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
+                   VALUES ($1, 0, 0), ($1, 1, 0)";
+        world.client.execute(sql, &[&topic]).await.unwrap();
+        Self { world, plan, table }
+    }
+
+    fn loader(&self) -> Loader {
+        let warehouse = &self.world.stack.warehouse;
+        let mut options =
+            ConnectOptions::new(&warehouse.host, warehouse.port, &self.world.database);
+        options.user.clone_from(&warehouse.user);
+        options.password = Secret::new(&warehouse.password);
+        let limits = Limits { cache_entries_max: 1_000, quarantine_events_max: 0 };
+        Loader::new(options, Arc::clone(&self.plan), limits)
+    }
+
+    /// Has a loader load one event as a batch of its own.
+    async fn load(&mut self, loader: &mut Loader, generation: u64, offset: i64, event: Event) {
+        let value = self.world.envelope(&event).to_string();
+        let from = Partition { table: self.table, partition: event.partition };
+        let mut batch = Batch::new(generation);
+        batch.starts.insert(from, offset);
+        let (key, value) = (Some("key".as_bytes()), Some(value.as_bytes()));
+        batch.push(from, offset, Content { key, value, old_key: None });
+        let mut job = Job::new(&self.plan, &batch);
+        while loader.advance(&mut job).await.unwrap().is_some() {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_remembered_before_a_handover_is_forgotten() {
+    let mut table = Table::new("handover").await;
+    let (mut first, mut second) = (table.loader(), table.loader());
+    let city = |lsn, city| update("airports", lsn, airport("AAA", city));
+    table.load(&mut first, 1, 0, city(10, "Omsk")).await;
+    table.load(&mut second, 1, 1, city(20, "Perm")).await;
+    // To the first loader this looks like its own last version, unless it asks the warehouse.
+    table.load(&mut first, 2, 2, city(30, "Omsk")).await;
+    // And this the second one knows as its own, and as long overwritten.
+    table.load(&mut second, 2, 3, city(40, "Omsk")).await;
+    table
+        .world
+        .assert_rows(
+            "SELECT city, source_lsn FROM dwh_detailed.sat_airports WHERE city IS NOT NULL ORDER BY load_date",
+            &["(Omsk,10)", "(Perm,20)", "(Omsk,30)"],
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncate_that_another_loader_brought_is_seen() {
+    let mut table = Table::new("foreign").await;
+    let (mut rows_loader, mut truncate_loader) = (table.loader(), table.loader());
+    let elsewhere = |event: Event| Event { partition: 1, ..event };
+    let row = || airport("AAA", "Omsk");
+    table.load(&mut rows_loader, 1, 0, elsewhere(create("airports", 10, row()))).await;
+    table.load(&mut truncate_loader, 1, 0, truncate("airports", 20)).await;
+    // The row went before the truncate, which closed its key already.
+    table.load(&mut rows_loader, 1, 1, elsewhere(delete("airports", 15, row()))).await;
+    table
+        .world
+        .assert_rows(
+            "SELECT op, source_lsn FROM dwh_detailed.sat_airports_status WHERE op IS NOT NULL ORDER BY load_date",
+            &["(c,10)", "(t,20)"],
+        )
+        .await;
+}
+
+/// A loader that waits for the warehouse pauses its partitions; a rebalance in that state must not leave any of them paused.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_were_paused_are_read_again_after_a_rebalance() {
+    let mut world = World::new("paused").await;
+    world.create_topic("airports", 2).await;
+    // Whoever loads the topic shares this lock, so the loaders wait for as long as we hold it.
+    let holder = crate::support::connect(world.stack, &world.database).await;
+    let lock = "SELECT pg_advisory_lock(hashtextextended($1, 7))";
+    holder.execute(lock, &[&world.topic("airports")]).await.unwrap();
+    let variables = [("VAULT_LOADER__BATCH__ROWS_MAX", "1")];
+    let mut first = world.loader_with("first", &variables);
+    let city = |partition: i32, number: i64| {
+        let row = airport(&format!("{partition}"), &number.to_string());
+        Event { partition, ..update("airports", 10 + number, row) }
+    };
+    for number in 0..10 {
+        world.publish_all([city(0, number), city(1, number)]).await;
+    }
+    let waited = "the loader is busy";
+    wait_for_async(PATIENCE, "the first loader to pause", async || {
+        world.log("first").contains(waited)
+    })
+    .await;
+    let mut second = world.loader_with("second", &variables);
+    let taken = "partitions taken over";
+    wait_for_async(PATIENCE, "both loaders to have partitions", async || {
+        world.log("first").matches(taken).count() > 1 && world.log("second").contains(taken)
+    })
+    .await;
+    holder.execute("SELECT pg_advisory_unlock_all()", &[]).await.unwrap();
+    world.loaded().await;
+    let versions = "SELECT count(*) FROM dwh_detailed.sat_airports WHERE city IS NOT NULL";
+    assert_eq!(rows(&world.client, versions).await, ["(20)"]);
+    world.end(&mut first);
+    world.end(&mut second);
+}

@@ -1,0 +1,338 @@
+//! `migrate` on a real warehouse: idempotent, growing, refusing, granting.
+
+use std::process::Command;
+
+use devstack::{Postgres, PostgresOptions, wait_for_async};
+use serde_json::json;
+
+use crate::support::{
+    AIRLINE, PATIENCE, World, airport, booking, create, fingerprint, rows, ticket, truncate, update,
+};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_migration_does_nothing() {
+    let world = World::unmigrated("twice").await;
+    let first = world.command(&["migrate"]);
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    assert!(text(&first.stdout).contains("created dwh_detailed.hub_airports"));
+    let before = fingerprint(&world.client).await;
+    let second = world.command(&["migrate"]);
+    assert!(second.status.success(), "{}", text(&second.stderr));
+    assert!(text(&second.stdout).contains("nothing to do"), "{}", text(&second.stdout));
+    assert_eq!(fingerprint(&world.client).await, before);
+    assert_eq!(world.count("dwh_control.models").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migrated_vault_has_zero_and_ghost_rows_and_comments_everywhere() {
+    let world = World::new("zero").await;
+    world
+        .assert_rows(
+            "SELECT encode(substr(hash_key, 1, 1), 'hex'), record_source, source_system_id, airport_code
+             FROM dwh_detailed.hub_airports
+             ORDER BY 1",
+            &["(00,SYSTEM,0,)", "(ff,SYSTEM,0,)"],
+        )
+        .await;
+    assert_eq!(world.count("dwh_detailed.link_flight_routes").await, 2);
+    assert_eq!(world.count("dwh_detailed.sat_flights_status").await, 1);
+    let uncommented = "
+        SELECT c.relname, a.attname
+        FROM pg_class AS c
+        JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace IN ('dwh_detailed'::regnamespace, 'dwh_control'::regnamespace)
+          AND c.relkind = 'r'
+          AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid, 'pg_class') IS NULL)";
+    world.assert_rows(uncommented, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_column_and_a_new_table_are_added() {
+    let world = World::new("grows").await;
+    let grown = world
+        .model
+        .replace("range = \"integer\"\n", "range = \"integer\"\nseats = \"smallint\"\n")
+        .replace("columns = [\"model\", \"range\"]", "columns = [\"model\", \"range\", \"seats\"]");
+    assert_ne!(grown, world.model);
+    std::fs::write(world.dir.path().join("vault.toml"), grown).unwrap();
+    let run = world.command(&["run"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains("made from another model"), "{}", text(&run.stderr));
+    let output = world.command(&["migrate"]);
+    assert!(text(&output.stdout).contains("added dwh_detailed.sat_aircrafts.seats"), "{output:?}");
+    world
+        .assert_rows(
+            "SELECT data_type FROM information_schema.columns
+             WHERE table_name = 'sat_aircrafts' AND column_name = 'seats'",
+            &["(smallint)"],
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_can_do_its_work_and_is_refused_the_rest() {
+    let world = World::unmigrated("roles").await;
+    let (own, _dir) = own_warehouse();
+    let port = own.port().to_string();
+    let as_role = |user: &'static str, password: &'static str| {
+        [
+            ("VAULT_LOADER__DATABASE__PORT", port.clone()),
+            ("VAULT_LOADER__DATABASE__NAME", "dwh".to_owned()),
+            ("VAULT_LOADER__DATABASE__USER", user.to_owned()),
+            ("VAULT_LOADER__DATABASE__PASSWORD", password.to_owned()),
+        ]
+    };
+    let owner = as_role("vault_owner", "o");
+    let owner: Vec<_> = owner.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let migrated = world.command_with(&["migrate"], &owner);
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    assert!(!text(&migrated.stdout).contains("does not exist"), "{}", text(&migrated.stdout));
+    let mut world = world;
+    world
+        .publish_all([
+            create("airports", 10, airport("AAA", "Omsk")),
+            truncate("airports", 20),
+            create("airports", 30, airport("BBB", "Perm")),
+        ])
+        .await;
+    world.send("airports", 0, None, Some(b"no json")).await;
+    let loader = as_role("vault_loader", "l");
+    let loader: Vec<_> = loader.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut running = world.loader_with("loader", &loader);
+    let admin = client(&own.address().superuser("dwh")).await;
+    world.loaded_into(&admin).await;
+    world.end(&mut running);
+    let counts = "SELECT (SELECT count(*) FROM dwh_detailed.sat_airports_status WHERE record_source <> 'SYSTEM'),
+                         (SELECT count(*) FROM dwh_control.quarantine)";
+    assert_eq!(rows(&admin, counts).await, ["(3,1)"]);
+
+    let loader = client(&own.connection_string("dwh", "vault_loader", "l")).await;
+    let reader = client(&own.connection_string("dwh", "mart_reader", "m")).await;
+    refused(
+        &loader,
+        &[
+            "UPDATE dwh_detailed.sat_airports SET city = 'x'",
+            "DELETE FROM dwh_detailed.sat_airports",
+            "DELETE FROM dwh_detailed.hub_airports",
+            "TRUNCATE dwh_detailed.hub_airports",
+            "DELETE FROM dwh_control.quarantine",
+            "UPDATE dwh_control.models SET model = ''",
+            "CREATE TABLE dwh_detailed.mine (a integer)",
+            "CREATE TABLE public.mine (a integer)",
+        ],
+    )
+    .await;
+    let statements =
+        ["SELECT FROM dwh_detailed.hub_airports", "SELECT FROM dwh_control.quarantine"];
+    refused(&reader, &statements).await;
+}
+
+/// A server of our own, for roles belong to all databases of a server, with the roles made twice.
+fn own_warehouse() -> (Postgres, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let own =
+        Postgres::start(PostgresOptions::new(15).dir(dir.path().join("pg")).fsync(false)).unwrap();
+    own.address().create_database("dwh").unwrap();
+    let script = devstack::workspace_root().join("sql/warehouse/010_roles.sql");
+    for _ in 0..2 {
+        let applied = Command::new(devstack::client_binary("psql").unwrap())
+            .args([
+                "-X",
+                "-q",
+                "-v",
+                "owner_password=o",
+                "-v",
+                "loader_password=l",
+                "-v",
+                "mart_password=m",
+                "-f",
+            ])
+            .arg(&script)
+            .arg(own.address().superuser("dwh"))
+            .output()
+            .unwrap();
+        assert!(applied.status.success(), "{}", text(&applied.stderr));
+    }
+    (own, dir)
+}
+
+/// Each statement must fail for want of a right, and for nothing else.
+async fn refused(client: &tokio_postgres::Client, statements: &[&str]) {
+    for statement in statements {
+        let err = client.batch_execute(statement).await.expect_err(statement);
+        assert_eq!(err.code().map(|code| code.code()), Some("42501"), "{statement}");
+    }
+}
+
+async fn client(options: &str) -> tokio_postgres::Client {
+    let (client, connection) =
+        tokio_postgres::connect(options, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn destructive_changes_are_refused_and_leave_no_trace() {
+    let world = World::new("refuses").await;
+    let before = fingerprint(&world.client).await;
+    for (from, to, expected) in [
+        (
+            "total_amount = \"numeric(10,2)\"",
+            "total_amount = \"numeric(12,2)\"",
+            "total_amount is numeric(10,2)",
+        ),
+        ("scope = \"source\"", "scope = \"shared\"", "hub_flights: its key or scope changed"),
+        ("name = \"sat_bookings\"", "name = \"sat_book\"", "satellite sat_bookings was removed"),
+        ("system_id = 1", "system_id = 2", "source.system_id changed"),
+    ] {
+        let changed = world.model.replacen(from, to, 1);
+        assert_ne!(changed, world.model, "{from}");
+        std::fs::write(world.dir.path().join("vault.toml"), changed).unwrap();
+        let output = world.command(&["migrate"]);
+        assert_eq!(output.status.code(), Some(1), "{from}");
+        let message = text(&output.stderr);
+        assert!(
+            message.contains("refused, nothing was changed") && message.contains(expected),
+            "{message}"
+        );
+    }
+    assert_eq!(fingerprint(&world.client).await, before);
+    assert_eq!(world.count("dwh_control.models").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_user_got_wrong_exits_2_and_is_named() {
+    let world = World::unmigrated("usage").await;
+    let broken = AIRLINE.replacen("\"model\", \"range\"", "\"model\", \"reach\"", 1);
+    std::fs::write(world.dir.path().join("vault.toml"), broken).unwrap();
+    for command in [&["migrate"][..], &["run"], &["model", "check"]] {
+        let output = world.command(command);
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(
+            text(&output.stderr)
+                .contains("table aircrafts sat_aircrafts: the table has no column reach")
+        );
+    }
+    let output = world.command_with(&["migrate"], &[("VAULT_LOADER__DATABASE__HOTS", "x")]);
+    assert_eq!(output.status.code(), Some(2));
+    let missing = world.command_with(&["model", "ddl"], &[("VAULT_LOADER_MODEL", "nowhere.toml")]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("nowhere.toml"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_at_the_start_hears_it_at_once() {
+    let world = World::new("refused").await;
+    let output = world.command_with(&["run"], &[("VAULT_LOADER__DATABASE__PASSWORD", "wrong")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("password authentication failed"),
+        "{}",
+        text(&output.stderr)
+    );
+    let port = devstack::free_port().unwrap().to_string();
+    let broker = format!("127.0.0.1:{port}");
+    let output = world.command_with(
+        &["run"],
+        &[
+            ("VAULT_LOADER__BOOTSTRAP_SERVERS", &broker),
+            ("VAULT_LOADER__LIMITS__START_WAIT_MS", "500"),
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(message.contains(&format!("no Kafka broker answers at {broker}")), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_called_by_reserved_words_are_made_and_loaded() {
+    let mut world = World::unmigrated("words").await;
+    // A hub's key, a link's dependent key, and an attribute that updates can leave out.
+    let model = world
+        .model
+        .replace("book_ref", "desc")
+        .replace("seat_no", "end")
+        .replace("contact_data", "user");
+    std::fs::write(world.dir.path().join("vault.toml"), model).unwrap();
+    let migrated = world.command(&["migrate"]);
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    let again = world.command(&["migrate"]);
+    assert!(text(&again.stdout).contains("nothing to do"), "{}", text(&again.stdout));
+    let renamed = |mut row: serde_json::Value| {
+        let object = row.as_object_mut().unwrap();
+        for (from, to) in [("book_ref", "desc"), ("contact_data", "user")] {
+            if let Some(value) = object.remove(from) {
+                object.insert(to.to_owned(), value);
+            }
+        }
+        row
+    };
+    let phone = ticket("1", "P1", &json!("{\"phone\": 1}"));
+    let mut moved = ticket("1", "P1", &json!("__debezium_unavailable_value"));
+    moved["passenger_name"] = json!("B NAME");
+    let seat = json!({"aircraft_code": "773", "end": "2D", "fare_conditions": "Business"});
+    world
+        .publish_all([
+            create("bookings", 10, renamed(booking("00000F", 1250))),
+            create("tickets", 20, renamed(phone)),
+            create("seats", 30, seat),
+        ])
+        .await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world.publish(update("tickets", 40, renamed(moved))).await;
+    world.loaded().await;
+    world.end(&mut loader);
+    assert_eq!(world.count("dwh_control.quarantine").await, 0);
+    world
+        .assert_rows(
+            "SELECT (SELECT \"desc\" FROM dwh_detailed.hub_bookings WHERE \"desc\" IS NOT NULL),
+                    (SELECT \"end\" FROM dwh_detailed.link_aircraft_seats WHERE \"end\" IS NOT NULL),
+                    (SELECT string_agg(\"user\"::text, ' ') FROM dwh_detailed.sat_ticket_passengers)",
+            &["(00000F,2D,\"{\"\"phone\"\": 1} {\"\"phone\"\": 1}\")"],
+        )
+        .await;
+    let reserved =
+        rows(&world.client, "SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')").await;
+    assert!(reserved.len() > 90);
+    for word in reserved {
+        let word = word.trim_matches(['(', ')', '"']);
+        assert_eq!(vault_loader::model::ident(word), format!("\"{word}\""));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_during_the_start_ends_it_in_order() {
+    let world = World::new("early").await;
+    let port = devstack::free_port().unwrap();
+    let nobody = format!("127.0.0.1:{port}");
+    let number = port.to_string();
+    for (name, variable, value, waits) in [
+        ("kafka", "VAULT_LOADER__BOOTSTRAP_SERVERS", &nobody, "no Kafka broker answers yet"),
+        ("warehouse", "VAULT_LOADER__DATABASE__PORT", &number, "the warehouse does not answer yet"),
+    ] {
+        // Far longer than anyone waits for this test: only the signal can end it.
+        let patient =
+            [(variable, value.as_str()), ("VAULT_LOADER__LIMITS__START_WAIT_MS", "3600000")];
+        let mut loader = world.loader_with(name, &patient);
+        wait_for_async(PATIENCE, waits, async || world.log(name).contains(waits)).await;
+        loader.terminate();
+        assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 0, "{}", world.log(name));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_property_that_switches_a_guarantee_off_exits_2() {
+    let world = World::unmigrated("property").await;
+    let path = world.dir.path().join("loader.toml");
+    std::fs::write(&path, "[kafka]\n\"isolation.level\" = \"read_uncommitted\"\n").unwrap();
+    let path = path.display().to_string();
+    let output = world.command(&["run", "--config", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = text(&output.stderr);
+    assert!(message.contains("kafka: isolation.level must not be set"), "{message}");
+}

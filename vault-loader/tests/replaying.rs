@@ -1,0 +1,149 @@
+//! The vault is a function of the topics: replays, rebuilds, other batch borders and kills change nothing.
+
+use serde_json::json;
+
+use crate::support::{
+    World, airport, booking, connect, create, delete, fingerprint, flight, read, ticket, truncate,
+    update,
+};
+
+/// A little of everything, several versions a key.
+async fn publish_mixture(world: &mut World) {
+    world.publish(read("airports", airport("SVO", "Moscow"))).await;
+    for round in 0..40 {
+        let lsn = 100 + round * 20;
+        let code = format!("A{:02}", round % 7);
+        world
+            .publish(update("airports", lsn, airport(&code, &format!("city {}", round % 3))))
+            .await;
+        let status = if round % 2 == 0 { "Scheduled" } else { "Delayed" };
+        let aircraft = if round % 3 == 0 { "773" } else { "SU9" };
+        world.publish(update("flights", lsn + 1, flight(round % 5, aircraft, status))).await;
+        world
+            .publish(update("bookings", lsn + 2, booking(&format!("{:06}", round % 4), round)))
+            .await;
+        let contact = json!(format!("{{\"phone\": \"{}\"}}", round % 2));
+        let passenger = format!("P{}", round % 6);
+        world
+            .publish(create("tickets", lsn + 3, ticket(&format!("T{round}"), &passenger, &contact)))
+            .await;
+        if round % 4 == 3 {
+            world
+                .publish(delete(
+                    "tickets",
+                    lsn + 4,
+                    ticket(&format!("T{round}"), &passenger, &contact),
+                ))
+                .await;
+        }
+        if round == 20 {
+            world.publish(truncate("bookings", lsn + 5)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_from_the_beginning_adds_no_row() {
+    let mut world = World::new("replay").await;
+    publish_mixture(&mut world).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    world.end(&mut loader);
+    let before = fingerprint(&world.client).await;
+    world.client.batch_execute("UPDATE dwh_control.offsets SET next_offset = 0").await.unwrap();
+    let mut loader = world.loader_with("again", &[("VAULT_LOADER__BATCH__ROWS_MAX", "7")]);
+    world.loaded().await;
+    world.end(&mut loader);
+    assert_eq!(fingerprint(&world.client).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_with_other_batches_is_the_same_to_the_last_byte() {
+    let mut world = World::new("rebuild").await;
+    publish_mixture(&mut world).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    world.end(&mut loader);
+    let first = fingerprint(&world.client).await;
+    let name = format!("{}_again", world.database);
+    world.stack.warehouse.create_database(&name).unwrap();
+    let variables = [
+        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
+        ("VAULT_LOADER__GROUP_ID", name.as_str()),
+        ("VAULT_LOADER__BATCH__ROWS_MAX", "3"),
+        ("VAULT_LOADER__LIMITS__CACHE_ENTRIES_MAX", "1"),
+    ];
+    assert!(world.command_with(&["migrate"], &variables).status.success());
+    let client = connect(world.stack, &name).await;
+    let mut loader = world.loader_with("second", &variables);
+    world.loaded_into(&client).await;
+    world.end(&mut loader);
+    assert_eq!(fingerprint(&client).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_again_and_again_it_loads_everything_once() {
+    let mut world = World::new("killed").await;
+    for table in ["airports", "flights", "bookings", "tickets"] {
+        world.create_topic(table, 1).await;
+    }
+    let variables =
+        [("VAULT_LOADER__GROUP_INSTANCE_ID", "one"), ("VAULT_LOADER__BATCH__ROWS_MAX", "5")];
+    for round in 0..4 {
+        let mut loader = world.loader_with(&format!("killed{round}"), &variables);
+        for number in 0..60 {
+            let lsn = 10 + round * 100 + number;
+            let city = format!("{round} {number}");
+            world
+                .publish(update("airports", lsn, airport(&format!("A{}", number % 3), &city)))
+                .await;
+        }
+        loader.kill9();
+    }
+    let mut loader = world.loader_with("last", &variables);
+    world.loaded().await;
+    world.end(&mut loader);
+    assert_eq!(world.count("dwh_detailed.sat_airports").await, 240 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_order_in_which_topics_are_loaded_does_not_show() {
+    let mut world = World::new("order").await;
+    publish_mixture(&mut world).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    world.end(&mut loader);
+    let first = fingerprint(&world.client).await;
+    let name = format!("{}_flights_first", world.database);
+    world.stack.warehouse.create_database(&name).unwrap();
+    let variables = [
+        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
+        ("VAULT_LOADER__GROUP_ID", name.as_str()),
+    ];
+    assert!(world.command_with(&["migrate"], &variables).status.success());
+    let client = connect(world.stack, &name).await;
+    // Airports and bookings wait as if they were loaded: hubs are first named by flights and tickets, with later dates.
+    let held = [world.topic("airports"), world.topic("bookings")];
+    for topic in &held {
+        let next = world.published_in(topic);
+        client
+            .execute("INSERT INTO dwh_control.offsets VALUES ($1, 0, $2)", &[topic, &next])
+            .await
+            .unwrap();
+    }
+    let mut loader = world.loader_with("flights", &variables);
+    world.loaded_into(&client).await;
+    world.end(&mut loader);
+    assert_ne!(fingerprint(&client).await, first);
+    client
+        .execute(
+            "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = ANY ($1)",
+            &[&held.as_slice()],
+        )
+        .await
+        .unwrap();
+    let mut loader = world.loader_with("rest", &variables);
+    world.loaded_into(&client).await;
+    world.end(&mut loader);
+    assert_eq!(fingerprint(&client).await, first);
+}
