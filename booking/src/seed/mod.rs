@@ -1,0 +1,236 @@
+//! Fills an empty airline database with a realistic data set.
+//!
+//! Options and a connection string come in; rows of all eight tables go out by COPY, in one transaction. The same seed,
+//! scale and day always give the same rows, and the server's constraints hold at every commit because there is one.
+
+mod journeys;
+mod math;
+mod network;
+mod rows;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use chrono::{NaiveDate, NaiveTime};
+use futures_util::SinkExt;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tokio_postgres::{Client, Transaction};
+
+use self::math::whole;
+use self::network::Network;
+use self::rows::Dataset;
+use crate::database::{ConnectError, Database};
+use crate::tables::Table;
+
+/// Bookings at scale 1.
+pub const BOOKINGS_PER_SCALE: f64 = 10_000.0;
+
+/// Largest scale: five million bookings, for which about two gigabytes of memory are needed. Flight numbers have four
+/// digits and booking references six, which ends not far above.
+pub const SCALE_MAX: f64 = 500.0;
+
+/// Bytes of COPY text sent at once: large enough that a message's overhead vanishes, small enough to stay in cache.
+const BLOCK_BYTES: usize = 256 * 1024;
+
+/// What to generate, and over what.
+#[derive(Debug, Clone)]
+pub struct SeedOptions {
+    /// Size; 1 is about ten thousand bookings.
+    pub scale: f64,
+    /// Decides every draw.
+    pub seed: u64,
+    /// The day on whose first moment, UTC, the data set is a snapshot: flights before it have flown.
+    pub today: NaiveDate,
+    /// Whether rows that are there are removed first.
+    pub existing: Existing,
+}
+
+/// What to do with rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Refuse to seed.
+    Refuse,
+    /// Truncate all eight tables in the seeding transaction.
+    Truncate,
+}
+
+/// How far the seeding is.
+#[derive(Debug, Clone, Copy)]
+pub struct SeedProgress {
+    /// Table being filled.
+    pub table: Table,
+    /// Rows sent so far, over all tables.
+    pub row_count: u64,
+    /// Rows to send at most; a little above what it will be, for not everybody has a boarding pass.
+    pub row_count_max: u64,
+}
+
+/// What was written.
+#[derive(Debug, Clone)]
+pub struct SeedSummary {
+    /// Rows by table, in the order of [`Table::ALL`].
+    pub row_counts: Vec<(Table, u64)>,
+}
+
+impl SeedSummary {
+    /// Rows of one table.
+    pub fn rows(&self, table: Table) -> u64 {
+        self.row_counts.iter().find(|(filled, _)| *filled == table).map_or(0, |(_, count)| *count)
+    }
+}
+
+/// Why seeding failed. Nothing was written then.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// The scale is no usable number.
+    #[error("scale {0} is not above 0 and at most {SCALE_MAX}")]
+    Scale(f64),
+    /// The server could not be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The database is in use.
+    #[error("table {0} holds rows: seed an empty database, or pass --truncate to remove them all")]
+    NotEmpty(&'static str),
+    /// The generator found no room; a defect of the generator, for flights are planned from the demand.
+    #[error("the timetable has no room for the demand: choose another --seed or a larger --scale")]
+    TimetableFull,
+    /// The server refused.
+    #[error("cannot {step}")]
+    Database {
+        /// What was being done.
+        step: String,
+        /// The server's answer.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+impl SeedError {
+    fn at(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Self {
+        move |source| Self::Database { step: step.into(), source }
+    }
+}
+
+/// Generates the data set and writes it in one transaction. `progress` is called after each block and each table.
+pub async fn seed(
+    database: &Database,
+    options: &SeedOptions,
+    mut progress: impl FnMut(SeedProgress),
+) -> Result<SeedSummary, SeedError> {
+    if !(options.scale > 0.0 && options.scale <= SCALE_MAX) {
+        return Err(SeedError::Scale(options.scale));
+    }
+    let mut client = database.connect().await?;
+    let tx = client.transaction().await.map_err(SeedError::at("begin"))?;
+    clear(&tx, options.existing).await?;
+    let dataset = generate(options)?;
+    let row_count_max = dataset.row_count();
+    let mut row_count = 0;
+    let mut row_counts = Vec::new();
+    for table in Table::ALL {
+        let mut sent = 0;
+        let written = copy(&tx, table, &dataset, |rows| {
+            sent += rows;
+            progress(SeedProgress { table, row_count: row_count + sent, row_count_max });
+        })
+        .await?;
+        row_count += written;
+        row_counts.push((table, written));
+    }
+    tx.batch_execute(
+        "SELECT setval('public.flights_flight_id_seq', (SELECT max(flight_id) FROM public.flights))",
+    )
+    .await
+    .map_err(SeedError::at("advance the sequence of flight_id"))?;
+    tx.commit().await.map_err(SeedError::at("commit"))?;
+    analyze(&client).await?;
+    Ok(SeedSummary { row_counts })
+}
+
+fn generate(options: &SeedOptions) -> Result<Dataset, SeedError> {
+    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+    let reference = options.today.and_time(NaiveTime::MIN).and_utc();
+    let booking_count = options.scale * BOOKINGS_PER_SCALE;
+    // Tickets a booking, segments a ticket, and passengers a flight of the well-known demonstration database.
+    let flight_count = booking_count * 1.40 * 2.85 / 36.0;
+    let count = |value: f64| u64::try_from(whole(value.round())).unwrap_or(0).max(1);
+    let mut network = Network::plan(count(flight_count), reference, &mut rng);
+    let bookings = journeys::sell(&mut network, count(booking_count), reference, &mut rng)?;
+    Ok(Dataset::new(network, bookings, options.seed))
+}
+
+/// Locks the tables against other writers, so that empty stays empty, and empties them if that is wished.
+async fn clear(tx: &Transaction<'_>, existing: Existing) -> Result<(), SeedError> {
+    let tables = Table::ALL.map(|table| format!("public.{}", table.name())).join(", ");
+    match existing {
+        Existing::Truncate => tx
+            .batch_execute(&format!("TRUNCATE {tables} RESTART IDENTITY"))
+            .await
+            .map_err(SeedError::at("truncate the tables (only their owner may)")),
+        Existing::Refuse => {
+            tx.batch_execute(&format!("LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"))
+                .await
+                .map_err(SeedError::at("lock the tables of the airline"))?;
+            for table in Table::ALL {
+                let query = format!("SELECT EXISTS (SELECT FROM public.{})", table.name());
+                let row = tx
+                    .query_one(&query, &[])
+                    .await
+                    .map_err(SeedError::at(format!("read table {}", table.name())))?;
+                if row.get(0) {
+                    return Err(SeedError::NotEmpty(table.name()));
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn copy(
+    tx: &Transaction<'_>,
+    table: Table,
+    dataset: &Dataset,
+    mut sent: impl FnMut(u64),
+) -> Result<u64, SeedError> {
+    let failed = || SeedError::at(format!("copy into table {}", table.name()));
+    let statement = format!("COPY public.{} ({}) FROM STDIN", table.name(), table.columns());
+    let sink = tx.copy_in::<_, Bytes>(&statement).await.map_err(failed())?;
+    let mut sink = std::pin::pin!(sink);
+    let mut block = BytesMut::with_capacity(BLOCK_BYTES + 1024);
+    let mut rows = 0;
+    for line in dataset.lines(table) {
+        block.put_slice(line.as_bytes());
+        block.put_u8(b'\n');
+        rows += 1;
+        if block.len() >= BLOCK_BYTES {
+            sink.send(block.split().freeze()).await.map_err(failed())?;
+            sent(rows);
+            rows = 0;
+        }
+    }
+    sink.send(block.freeze()).await.map_err(failed())?;
+    let written = sink.finish().await.map_err(failed())?;
+    sent(rows);
+    Ok(written)
+}
+
+/// Gives the planner statistics at once, for simulation starts before autovacuum comes. Only the owner of a table may;
+/// for others autovacuum has to do.
+async fn analyze(client: &Client) -> Result<(), SeedError> {
+    let step = "analyze the tables";
+    for table in Table::ALL {
+        let name = format!("public.{}", table.name());
+        let row = client
+            .query_one(
+                "SELECT pg_has_role(relowner, 'USAGE')
+                 FROM pg_catalog.pg_class
+                 WHERE oid = $1::text::regclass",
+                &[&name],
+            )
+            .await
+            .map_err(SeedError::at(step))?;
+        if row.get(0) {
+            client.batch_execute(&format!("ANALYZE {name}")).await.map_err(SeedError::at(step))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+//! The life of an airline, in real transactions at a chosen rate.
+//!
+//! Options and a connection string come in; transactions go out over several connections, and a tally of them. The
+//! invariants that every transaction keeps, beside the database's own constraints:
+//!
+//! * a booking's `total_amount` is the sum of its segments' `amount`;
+//! * no class of a flight is sold beyond its seats, and a flight that left has an `actual_departure`;
+//! * rows that somebody else put in by hand are left alone, unless they are sold like any other flight.
+//!
+//! A transaction that meets a conflict is drawn anew at once. A lost connection is opened again with growing pauses; a
+//! transaction whose commit was cut off may or may not have happened, and counts as neither.
+
+mod airline;
+mod changes;
+mod clock;
+mod mix;
+mod operations;
+mod pace;
+mod sales;
+mod session;
+mod tally;
+mod worker;
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use self::clock::AirlineClock;
+use self::pace::Pacer;
+use self::worker::Worker;
+use crate::database::{ConnectError, Database};
+
+pub use self::mix::{Kind, MIX};
+pub use self::tally::{Counts, Tally};
+
+/// How a simulation runs.
+#[derive(Debug, Clone)]
+pub struct SimulateOptions {
+    /// Transactions a second over all connections; zero means as fast as the server goes.
+    pub rate: f64,
+    /// When to stop; nothing means on cancellation only.
+    pub duration: Option<Duration>,
+    /// Stop after so many transactions; nothing means no limit.
+    pub transaction_max: Option<u64>,
+    /// Decides every draw. With one connection and a stopped clock a run can be repeated exactly.
+    pub seed: u64,
+    /// Connections; transactions run side by side on them.
+    pub connections: NonZeroU16,
+    /// Seconds of the airline's life in a second.
+    pub time_factor: f64,
+    /// The airline's present at the start; nothing means now, or the latest take-off or landing if that is later.
+    pub now: Option<DateTime<Utc>>,
+}
+
+/// Why a simulation ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// A number is out of range.
+    #[error("{name} {value} is not a finite number of zero or more")]
+    Number {
+        /// The option.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+    },
+    /// The server could not be reached at the start.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// There is no airline to simulate.
+    #[error("the database holds no flights: run `booking seed` first")]
+    NoFlights,
+    /// The server refused what no new attempt can change.
+    #[error("cannot {step}")]
+    Database {
+        /// What was being done.
+        step: &'static str,
+        /// The server's answer.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A worker panicked: a defect.
+    #[error("a worker of the simulation ended unexpectedly")]
+    Worker(#[source] tokio::task::JoinError),
+}
+
+/// What all workers share.
+struct Shared {
+    database: Database,
+    pacer: Pacer,
+    tally: Arc<Tally>,
+    transactions_left: AtomicU64,
+    deadline: Option<Instant>,
+    stop: CancellationToken,
+}
+
+impl Shared {
+    /// Takes one transaction out of the budget.
+    fn take_transaction(&self) -> bool {
+        let take = |left: u64| left.checked_sub(1);
+        self.transactions_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
+
+/// Runs until the duration or the number of transactions is reached, `stop` is cancelled, or a transaction fails for
+/// good. Transactions under way are finished first. `tally` can be read all the while.
+pub async fn simulate(
+    database: &Database,
+    options: &SimulateOptions,
+    tally: Arc<Tally>,
+    stop: CancellationToken,
+) -> Result<Counts, SimulateError> {
+    for (name, value) in [("rate", options.rate), ("time factor", options.time_factor)] {
+        if !(value.is_finite() && value >= 0.0) {
+            return Err(SimulateError::Number { name, value });
+        }
+    }
+    let clock = start_clock(database, options).await?;
+    let shared = Arc::new(Shared {
+        database: database.clone(),
+        pacer: Pacer::new(options.rate),
+        tally: Arc::clone(&tally),
+        transactions_left: AtomicU64::new(options.transaction_max.unwrap_or(u64::MAX)),
+        deadline: options.duration.map(|duration| Instant::now() + duration),
+        // A child: one worker's failure stops the others and not the caller's other tasks.
+        stop: stop.child_token(),
+    });
+    let mut workers = JoinSet::new();
+    for number in 0..options.connections.get() {
+        let worker = Worker::open(Arc::clone(&shared), clock, (options.seed, number)).await?;
+        workers.spawn(worker.run());
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = workers.join_next().await {
+        let ended = ended.map_err(SimulateError::Worker).and_then(|result| result);
+        if ended.is_err() {
+            shared.stop.cancel();
+        }
+        // The first failure is the cause of the others.
+        outcome = outcome.and(ended);
+    }
+    outcome.map(|()| tally.counts())
+}
+
+/// The clock begins now, or where an earlier simulation left off if that was ahead.
+async fn start_clock(
+    database: &Database,
+    options: &SimulateOptions,
+) -> Result<AirlineClock, SimulateError> {
+    let client = database.connect().await?;
+    let row = client
+        .query_one(
+            "SELECT
+                 count(*) > 0,
+                 greatest(max(actual_departure), max(actual_arrival))
+             FROM public.flights",
+            &[],
+        )
+        .await
+        .map_err(|source| SimulateError::Database { step: "read the flights", source })?;
+    if !row.get::<_, bool>(0) {
+        return Err(SimulateError::NoFlights);
+    }
+    let real_now = Utc::now();
+    let latest: Option<DateTime<Utc>> = row.get(1);
+    let origin = options.now.unwrap_or_else(|| latest.map_or(real_now, |at| at.max(real_now)));
+    Ok(AirlineClock::start(origin, real_now, options.time_factor))
+}

@@ -1,0 +1,88 @@
+//! A connection that prepares each statement once and counts the rows it changes.
+//!
+//! Statements and values come in; rows go out. Rows count only when their transaction commits.
+
+use std::collections::HashMap;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+
+/// Values of a statement's parameters.
+pub(crate) type Values<'values> = &'values [&'values (dyn ToSql + Sync)];
+
+/// One connection.
+pub(crate) struct Session {
+    client: Client,
+    statements: HashMap<&'static str, Statement>,
+    uncommitted_row_count: u64,
+}
+
+impl Session {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, statements: HashMap::new(), uncommitted_row_count: 0 }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    pub(crate) async fn begin(&mut self) -> Result<(), Error> {
+        self.uncommitted_row_count = 0;
+        self.client.batch_execute("BEGIN").await
+    }
+
+    /// Commits, and tells how many rows the transaction changed.
+    pub(crate) async fn commit(&mut self) -> Result<u64, Error> {
+        self.client.batch_execute("COMMIT").await?;
+        Ok(std::mem::take(&mut self.uncommitted_row_count))
+    }
+
+    pub(crate) async fn rollback(&mut self) -> Result<(), Error> {
+        self.uncommitted_row_count = 0;
+        self.client.batch_execute("ROLLBACK").await
+    }
+
+    /// `SAVEPOINT`, `ROLLBACK TO` and `RELEASE`.
+    pub(crate) async fn control(&mut self, statement: &'static str) -> Result<(), Error> {
+        self.client.batch_execute(statement).await
+    }
+
+    pub(crate) async fn rows(
+        &mut self,
+        query: &'static str,
+        values: Values<'_>,
+    ) -> Result<Vec<Row>, Error> {
+        let statement = self.statement(query).await?;
+        self.client.query(&statement, values).await
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn first(
+        &mut self,
+        query: &'static str,
+        values: Values<'_>,
+    ) -> Result<Option<Row>, Error> {
+        Ok(self.rows(query, values).await?.into_iter().next())
+    }
+
+    /// Runs a statement that changes rows and tells how many.
+    pub(crate) async fn change(
+        &mut self,
+        command: &'static str,
+        values: Values<'_>,
+    ) -> Result<u64, Error> {
+        let statement = self.statement(command).await?;
+        let changed = self.client.execute(&statement, values).await?;
+        self.uncommitted_row_count += changed;
+        Ok(changed)
+    }
+
+    async fn statement(&mut self, text: &'static str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(text).await?;
+        self.statements.insert(text, statement.clone());
+        Ok(statement)
+    }
+}

@@ -1,0 +1,173 @@
+//! A worker: one connection on which transactions follow each other.
+//!
+//! Turns of the pacer come in; transactions and counts go out. A worker ends between two transactions, never inside one,
+//! and only a refusal that no new attempt can change ends it with an error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::Instant;
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use super::airline::{Airline, Outcome};
+use super::clock::AirlineClock;
+use super::mix::Kind;
+use super::session::Session;
+use super::{Shared, SimulateError};
+use crate::database::ConnectError;
+
+/// Attempts for one transaction that keeps meeting conflicts. Keys are drawn from millions, so even a run that draws the
+/// same keys as an earlier one is soon past them; this many misses in a row mean that something else is wrong.
+const ATTEMPTS_MAX: u32 = 100;
+
+/// The first pause before a connection is opened again; it doubles up to [`RECONNECT_PAUSE_MAX`].
+const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// The longest pause: a server that comes back is noticed within it.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What a failed transaction calls for.
+#[derive(Debug, PartialEq, Eq)]
+enum Remedy {
+    DrawAnew,
+    Reconnect,
+    Stop,
+}
+
+/// One connection's worker.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    airline: Airline,
+}
+
+impl Worker {
+    pub(super) async fn open(
+        shared: Arc<Shared>,
+        clock: AirlineClock,
+        (seed, number): (u64, u16),
+    ) -> Result<Self, ConnectError> {
+        let session = Session::new(shared.database.connect().await?);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(u64::from(number));
+        Ok(Self { shared, airline: Airline::new(session, rng, clock) })
+    }
+
+    /// Transactions until it is time to stop.
+    pub(super) async fn run(mut self) -> Result<(), SimulateError> {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            // Stopping first: a pacer without a limit is always ready.
+            let due = tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => false,
+                () = until(shared.deadline) => false,
+                () = shared.pacer.turn() => true,
+            };
+            if !due || !shared.take_transaction() {
+                return Ok(());
+            }
+            self = self.one_transaction().await?;
+        }
+    }
+
+    async fn one_transaction(mut self) -> Result<Self, SimulateError> {
+        let mut kind = self.airline.draw();
+        let mut attempt = 1;
+        while !self.shared.stop.is_cancelled() {
+            match self.airline.transact(kind).await {
+                Ok(Outcome::Committed { row_count }) => {
+                    self.shared.tally.committed(kind, row_count);
+                    break;
+                }
+                Ok(Outcome::RolledBack) => {
+                    self.shared.tally.rolled_back();
+                    break;
+                }
+                // What is wanted next is something to do; a flight to sell can always be added.
+                Ok(Outcome::NothingToDo) => kind = instead(kind)?,
+                Err(err) => match remedy(&err, self.airline.is_closed()) {
+                    Remedy::DrawAnew if attempt < ATTEMPTS_MAX => {
+                        tracing::debug!(error = %err, kind = kind.as_str(), "conflict, drawing anew");
+                        self.shared.tally.conflict();
+                        attempt += 1;
+                    }
+                    Remedy::Reconnect => self = self.reconnect(&err).await,
+                    Remedy::DrawAnew | Remedy::Stop => {
+                        return Err(SimulateError::Database { step: kind.as_str(), source: err });
+                    }
+                },
+            }
+        }
+        Ok(self)
+    }
+
+    /// A new connection, however long that takes; the old one back if it is time to stop.
+    async fn reconnect(mut self, cause: &Error) -> Self {
+        let mut pause = RECONNECT_PAUSE_MIN;
+        tracing::warn!(error = %cause, database = %self.shared.database, "connection lost, reconnecting");
+        loop {
+            let jittered = pause.mul_f64(self.airline.rng.random_range(0.5..1.0));
+            tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => return self,
+                () = until(self.shared.deadline) => return self,
+                () = tokio::time::sleep(jittered) => {}
+            }
+            match self.shared.database.connect().await {
+                Ok(client) => {
+                    tracing::info!(database = %self.shared.database, "connected again");
+                    self.shared.tally.reconnected();
+                    self.airline = self.airline.reconnected(Session::new(client));
+                    return self;
+                }
+                Err(err) => {
+                    // Said once for each doubling, and then once for each longest pause.
+                    tracing::warn!(error = %err, "still no connection");
+                    pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
+                }
+            }
+        }
+    }
+}
+
+/// What to do when a kind finds nothing to do.
+fn instead(kind: Kind) -> Result<Kind, SimulateError> {
+    match kind {
+        Kind::ScheduleFlight => Err(SimulateError::NoFlights),
+        Kind::Book => Ok(Kind::ScheduleFlight),
+        _ => Ok(Kind::Book),
+    }
+}
+
+fn remedy(err: &Error, connection_closed: bool) -> Remedy {
+    let conflicts = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        // A drawn key that exists, or a row whose parent another connection removed meanwhile.
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::FOREIGN_KEY_VIOLATION,
+    ];
+    let unavailable = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    match err.code() {
+        Some(code) if conflicts.contains(code) => Remedy::DrawAnew,
+        Some(code) if unavailable.contains(code) => Remedy::Reconnect,
+        _ if connection_closed => Remedy::Reconnect,
+        _ => Remedy::Stop,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

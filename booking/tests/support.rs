@@ -1,0 +1,218 @@
+//! Databases with the airline's schema, and questions to them.
+//!
+//! A server comes in; a prepared database or an answer goes out. Only the tests of the rights create the roles, on
+//! servers of their own, because roles belong to the whole server.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use booking::database::Database;
+use booking::seed::{Existing, SeedOptions, SeedSummary, seed};
+use chrono::{DateTime, NaiveDate, Utc};
+use devstack::{PostgresAddress, client_binary, workspace_root};
+use tokio_postgres::{Client, NoTls};
+
+/// The day on which every data set of the tests is made.
+pub(crate) const TODAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
+
+/// Passwords of the three roles, in the order reader, application, read-only. One holds a quote on purpose.
+pub(crate) const PASSWORDS: [&str; 3] = ["reader's secret", "app_secret", "readonly_secret"];
+
+/// Noon of [`TODAY`]: half a day of flights is due.
+pub(crate) fn noon() -> DateTime<Utc> {
+    TODAY.and_hms_opt(12, 0, 0).unwrap().and_utc()
+}
+
+/// A database of this test alone.
+pub(crate) struct Airline {
+    pub(crate) server: PostgresAddress,
+    pub(crate) name: String,
+}
+
+impl Airline {
+    /// A new database with schema and views on the shared server.
+    pub(crate) fn create() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("booking_{}_{number}", std::process::id());
+        let airline = Self { server: devstack::shared::stack().postgres15.clone(), name };
+        airline.server.create_database(&airline.name).unwrap();
+        for file in ["010_schema.sql", "020_views.sql"] {
+            airline.apply(file);
+        }
+        airline
+    }
+
+    /// Applies one file of sql/source, as a user would.
+    #[track_caller]
+    pub(crate) fn apply(&self, file: &str) {
+        let [reader, app, readonly] = PASSWORDS;
+        let output = Command::new(client_binary("psql").unwrap())
+            .arg(self.server.superuser(&self.name))
+            .args(["--no-psqlrc", "--quiet"])
+            .args(["--set", &format!("reader_password={reader}")])
+            .args(["--set", &format!("app_password={app}")])
+            .args(["--set", &format!("readonly_password={readonly}")])
+            .arg("--file")
+            .arg(source_folder().join(file))
+            .output()
+            .unwrap();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && complaints.is_empty(), "{file}: {complaints}");
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.server.url(&self.name, &self.server.user, &self.server.password)
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        self.url().parse().unwrap()
+    }
+
+    /// A connection as the superuser.
+    pub(crate) async fn client(&self) -> Client {
+        connect(&self.server.superuser(&self.name)).await.unwrap()
+    }
+
+    /// Seeds the database; the day is always the same.
+    pub(crate) async fn seed(&self, scale: f64, seed_no: u64) -> SeedSummary {
+        seed(&self.database(), &options(scale, seed_no), |_| ()).await.unwrap()
+    }
+
+    /// One number that a query gives.
+    #[track_caller]
+    pub(crate) fn number(&self, query: &str) -> impl Future<Output = i64> {
+        let query = query.to_owned();
+        async move { self.client().await.query_one(&query, &[]).await.unwrap().get(0) }
+    }
+
+    /// One text for everything in the eight tables: the same if and only if all rows are.
+    pub(crate) async fn checksum(&self) -> String {
+        let client = self.client().await;
+        let mut sums = Vec::new();
+        for table in booking::tables::Table::ALL {
+            let name = table.name();
+            let query = format!(
+                "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), '')
+                 FROM public.{name} AS t"
+            );
+            let sum: String = client.query_one(&query, &[]).await.unwrap().get(0);
+            sums.push(format!("{name} {sum}"));
+        }
+        sums.join("\n")
+    }
+
+    /// What must hold whatever happened: each query counts the rows that break a rule.
+    pub(crate) async fn assert_sound(&self) {
+        for (rule, query) in RULES {
+            let broken = self.number(&format!("SELECT count(*) FROM ({query}) AS broken")).await;
+            assert_eq!(broken, 0, "{rule}");
+        }
+    }
+}
+
+impl Drop for Airline {
+    fn drop(&mut self) {
+        // A database that stays behind hurts nobody, so a failure here must not hide the test's own.
+        if let Err(err) = self.server.drop_database(&self.name) {
+            eprintln!("cannot drop database {}: {err:#}", self.name);
+        }
+    }
+}
+
+/// Rules beyond the constraints, as queries for rows that break them.
+const RULES: [(&str, &str); 7] = [
+    (
+        "a booking's total is the sum of its segments",
+        "SELECT b.book_ref
+         FROM bookings AS b
+         LEFT JOIN tickets AS t ON t.book_ref = b.book_ref
+         LEFT JOIN ticket_flights AS tf ON tf.ticket_no = t.ticket_no
+         GROUP BY b.book_ref
+         HAVING b.total_amount <> coalesce(sum(tf.amount), 0)",
+    ),
+    (
+        "no class of a flight is sold beyond its seats",
+        "SELECT f.flight_id
+         FROM ticket_flights AS tf
+         JOIN flights AS f ON f.flight_id = tf.flight_id
+         GROUP BY f.flight_id, tf.fare_conditions
+         HAVING count(*) > (
+             SELECT count(*)
+             FROM seats AS s
+             WHERE s.aircraft_code = f.aircraft_code
+               AND s.fare_conditions = tf.fare_conditions
+         )",
+    ),
+    (
+        "a status goes with the times it needs",
+        "SELECT flight_id
+         FROM flights
+         WHERE (status IN ('Departed', 'Arrived')) <> (actual_departure IS NOT NULL)
+            OR (status = 'Arrived') <> (actual_arrival IS NOT NULL)
+            OR actual_departure < scheduled_departure",
+    ),
+    (
+        "every booking has a ticket and every ticket a segment",
+        "SELECT b.book_ref
+         FROM bookings AS b
+         LEFT JOIN tickets AS t ON t.book_ref = b.book_ref
+         LEFT JOIN ticket_flights AS tf ON tf.ticket_no = t.ticket_no
+         WHERE tf.ticket_no IS NULL",
+    ),
+    (
+        "a boarding pass names a seat of the aircraft, in the class that was bought",
+        "SELECT bp.ticket_no
+         FROM boarding_passes AS bp
+         JOIN flights AS f ON f.flight_id = bp.flight_id
+         JOIN ticket_flights AS tf
+             ON tf.ticket_no = bp.ticket_no
+             AND tf.flight_id = bp.flight_id
+         LEFT JOIN seats AS s
+             ON s.aircraft_code = f.aircraft_code
+             AND s.seat_no = bp.seat_no
+         WHERE s.fare_conditions IS DISTINCT FROM tf.fare_conditions",
+    ),
+    (
+        "flights of one number share the route",
+        "SELECT flight_no
+         FROM flights
+         GROUP BY flight_no
+         HAVING count(DISTINCT (departure_airport, arrival_airport)) > 1",
+    ),
+    (
+        "nobody boards a cancelled flight",
+        "SELECT bp.ticket_no
+         FROM boarding_passes AS bp
+         JOIN flights AS f ON f.flight_id = bp.flight_id
+         WHERE f.status = 'Cancelled'",
+    ),
+];
+
+pub(crate) fn options(scale: f64, seed_no: u64) -> SeedOptions {
+    SeedOptions { scale, seed: seed_no, today: TODAY, existing: Existing::Refuse }
+}
+
+/// A connection whose driver runs beside it.
+pub(crate) async fn connect(connection_string: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(connection_string, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+pub(crate) fn source_folder() -> PathBuf {
+    workspace_root().join("sql/source")
+}
+
+/// An error with everything that caused it, as the command line shows it.
+pub(crate) fn full_text(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut cause = err.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
