@@ -1,0 +1,67 @@
+//! Plain SQL over one connection, from code that blocks.
+//!
+//! In: a connection string, statements. Out: values of single rows.
+//! Invariant: an error shows the server's own words.
+
+use anyhow::Context;
+use tokio::runtime::Runtime;
+use tokio_postgres::types::{FromSqlOwned, ToSql};
+use tokio_postgres::{Client, NoTls};
+
+/// A connection; closed when dropped.
+pub(super) struct Sql {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Sql {
+    /// Connects.
+    pub(super) fn connect(connection_string: &str) -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime for SQL")?;
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(connection_string, NoTls).await?;
+            // Ends with the client; its error, if any, is that of the statement under way.
+            tokio::spawn(connection);
+            Ok::<_, tokio_postgres::Error>(client)
+        });
+        Ok(Self { runtime, client: client.map_err(readable)? })
+    }
+
+    /// Runs a script.
+    pub(super) fn execute(&self, script: &str) -> anyhow::Result<()> {
+        self.runtime.block_on(self.client.batch_execute(script)).map_err(readable)
+    }
+
+    /// The first value of the only row.
+    pub(super) fn value<T: FromSqlOwned>(&self, query: &str) -> anyhow::Result<T> {
+        let row = self.runtime.block_on(self.client.query_one(query, &[])).map_err(readable)?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Runs one statement again and again, each time as a transaction of its own, once for each pair of arguments.
+    pub(super) fn repeat(
+        &self,
+        statement: &str,
+        arguments: impl IntoIterator<Item = (i64, i64)>,
+    ) -> anyhow::Result<u64> {
+        let prepared = self.runtime.block_on(self.client.prepare(statement)).map_err(readable)?;
+        let mut row_count = 0;
+        for (first, last) in arguments {
+            super::interrupt::check()?;
+            let values: [&(dyn ToSql + Sync); 2] = [&first, &last];
+            row_count +=
+                self.runtime.block_on(self.client.execute(&prepared, &values)).map_err(readable)?;
+        }
+        Ok(row_count)
+    }
+}
+
+fn readable(error: tokio_postgres::Error) -> anyhow::Error {
+    match error.as_db_error() {
+        Some(server) => anyhow::anyhow!("{}: {}", server.severity(), server.message()),
+        None => anyhow::Error::new(error),
+    }
+}

@@ -1,0 +1,357 @@
+//! One pipeline from a source database to a warehouse database, made of the built binaries.
+//!
+//! In: a name, the servers. Out: databases with schema, roles, vault and marts as an installation makes them, and handles to start,
+//! kill and await reader and loader.
+//! Invariant: nothing is shared with another rig but servers and the servers' roles; logs stay below the stack's directory.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use devstack::{PostgresAddress, Process, ProcessOptions, try_wait_for};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+/// The password of every role, on servers that live as long as the tests.
+const PASSWORD: &str = "rig_password";
+
+/// How long the pipeline may take to catch up: a loaded machine with two cores takes its time, a lost event takes for ever.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(240);
+
+/// The captured tables.
+pub const TABLES: [&str; 8] = [
+    "airports",
+    "aircrafts",
+    "seats",
+    "flights",
+    "bookings",
+    "tickets",
+    "ticket_flights",
+    "boarding_passes",
+];
+
+/// What a rig is made of.
+#[derive(Debug, Clone)]
+pub struct RigOptions {
+    /// Name of databases, slot and topic prefix: lower-case letters, digits and underscores.
+    pub name: String,
+    /// Server of the source.
+    pub source: PostgresAddress,
+    /// Server of the warehouse.
+    pub warehouse: PostgresAddress,
+    /// Kafka.
+    pub bootstrap: String,
+    /// Partitions of each topic.
+    pub partitions: u32,
+    /// Where logs and generated files go.
+    pub dir: PathBuf,
+}
+
+/// A pipeline.
+#[derive(Debug)]
+pub struct Rig {
+    options: RigOptions,
+    connector: PathBuf,
+    model: PathBuf,
+    reader_port: u16,
+    loader_port: u16,
+}
+
+impl Rig {
+    /// Makes databases and configuration; starts nothing.
+    pub fn create(options: RigOptions) -> anyhow::Result<Self> {
+        fs::create_dir_all(&options.dir).context("cannot make the rig's directory")?;
+        options.source.create_database(&options.name)?;
+        let rig = Self {
+            connector: options.dir.join("connector.json"),
+            model: options.dir.join("vault.toml"),
+            reader_port: devstack::free_port()?,
+            loader_port: devstack::free_port()?,
+            options,
+        };
+        rig.write_configuration()?;
+        // Roles are the server's: two rigs must not set them up at once.
+        let lock = File::create(devstack::shared::run_dir().join("roles.lock"))?;
+        lock.lock()?;
+        for file in sql_files("source")? {
+            rig.psql(&rig.options.source, &rig.options.name, None, &file)?;
+        }
+        drop(lock);
+        rig.create_warehouse(&rig.options.name)?;
+        Ok(rig)
+    }
+
+    /// Makes a warehouse database of that name, with roles, vault and marts.
+    pub fn create_warehouse(&self, database: &str) -> anyhow::Result<()> {
+        let server = &self.options.warehouse;
+        server.create_database(database)?;
+        let lock = File::create(devstack::shared::run_dir().join("roles.lock"))?;
+        lock.lock()?;
+        for file in sql_files("warehouse")? {
+            self.psql(server, database, None, &file)?;
+        }
+        drop(lock);
+        let migrated = self
+            .loader_options(database, "vault_owner", "migrate")?
+            .start_and_wait(Duration::from_secs(60))?;
+        anyhow::ensure!(migrated == 0, "vault-loader migrate ended with {migrated}");
+        for file in sql_files("marts")? {
+            self.psql(server, database, Some("vault_owner"), &file)?;
+        }
+        Ok(())
+    }
+
+    fn write_configuration(&self) -> anyhow::Result<()> {
+        let root = devstack::workspace_root().join("connectors/airline");
+        let name = &self.options.name;
+        let text = fs::read_to_string(root.join("connector.json"))?;
+        let mut connector: serde_json::Value = serde_json::from_str(&text)?;
+        connector["name"] = format!("{name}-connector").into();
+        let config = &mut connector["config"];
+        config["database.dbname"] = name.as_str().into();
+        config["topic.prefix"] = name.as_str().into();
+        config["slot.name"] = name.as_str().into();
+        config["topic.creation.default.partitions"] = self.options.partitions.to_string().into();
+        config["topic.creation.default.replication.factor"] = "1".into();
+        config["retriable.restart.connector.wait.ms"] = "1000".into();
+        fs::write(&self.connector, serde_json::to_string_pretty(&connector)?)?;
+        let model = fs::read_to_string(root.join("vault.toml"))?;
+        let ours = model.replace("name = \"airline\"", &format!("name = \"{name}\""));
+        anyhow::ensure!(ours != model, "the model's source has another name than airline");
+        fs::write(&self.model, ours)?;
+        Ok(())
+    }
+
+    fn psql(
+        &self,
+        server: &PostgresAddress,
+        database: &str,
+        role: Option<&str>,
+        file: &Path,
+    ) -> anyhow::Result<()> {
+        let target = match role {
+            Some(role) => server.connection_string(database, role, PASSWORD),
+            None => server.superuser(database),
+        };
+        let variables = ["owner", "loader", "mart", "reader", "app", "readonly"]
+            .map(|name| format!("--set={name}_password={PASSWORD}"));
+        let output = Command::new(devstack::client_binary("psql")?)
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
+            .args(variables)
+            .args(["--dbname", &target, "--file"])
+            .arg(file)
+            .output()
+            .context("cannot run psql")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "{} failed: {}",
+            file.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// Starts `cdc-reader run`.
+    pub fn start_reader(&self) -> anyhow::Result<Process> {
+        let name = &self.options.name;
+        Process::start(
+            &ProcessOptions::new(
+                devstack::binary("cdc-reader")?,
+                self.options.dir.join("reader.log"),
+            )
+            .args(["run", "--connector"])
+            .args([&self.connector])
+            .env("PRIMARY_HOST", &self.options.source.host)
+            .env("PRIMARY_PORT", self.options.source.port.to_string())
+            .env("CDC_READER_PASSWORD", PASSWORD)
+            .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
+            .env("OFFSET_STORAGE_TOPIC", format!("{name}-offsets"))
+            .env("CDC_READER_LISTEN", format!("127.0.0.1:{}", self.reader_port)),
+        )
+    }
+
+    /// Waits until the reader streams: its snapshot is complete, and from here on every state has to arrive.
+    pub fn wait_until_streaming(&self, reader: &Process) -> anyhow::Result<()> {
+        try_wait_for(SETTLE_DEADLINE, "the reader to stream", || {
+            let log = fs::read_to_string(reader.log()).unwrap_or_default();
+            log.contains("\"message\":\"streaming\"")
+        })
+    }
+
+    /// Starts `vault-loader run` on the rig's warehouse database.
+    pub fn start_loader(&self) -> anyhow::Result<Process> {
+        self.start_loader_on(&self.options.name)
+    }
+
+    /// Starts `vault-loader run` on another warehouse database, in a consumer group of its own.
+    pub fn start_loader_on(&self, database: &str) -> anyhow::Result<Process> {
+        Process::start(&self.loader_options(database, "vault_loader", "run")?.0)
+    }
+
+    fn loader_options(&self, database: &str, role: &str, verb: &str) -> anyhow::Result<Loader> {
+        let server = &self.options.warehouse;
+        let set = |name: &str| format!("VAULT_LOADER__{name}");
+        let log = self.options.dir.join(format!("loader-{database}.log"));
+        let options = ProcessOptions::new(devstack::binary("vault-loader")?, log)
+            .args([verb, "--model"])
+            .args([&self.model])
+            .env(set("BOOTSTRAP_SERVERS"), &self.options.bootstrap)
+            .env(set("DATABASE__HOST"), &server.host)
+            .env(set("DATABASE__PORT"), server.port.to_string())
+            .env(set("DATABASE__NAME"), database)
+            .env(set("DATABASE__USER"), role)
+            .env(set("DATABASE__PASSWORD"), PASSWORD)
+            .env(set("GROUP_ID"), format!("loader-{database}"))
+            // A killed member's partitions are free at once instead of after its session's time-out.
+            .env(set("GROUP_INSTANCE_ID"), format!("loader-{database}"))
+            .env(set("LISTEN"), format!("127.0.0.1:{}", self.loader_port));
+        Ok(Loader(options))
+    }
+
+    /// Connection string of the source's superuser.
+    #[must_use]
+    pub fn source(&self) -> String {
+        self.options.source.superuser(&self.options.name)
+    }
+
+    /// Connection string of the warehouse's superuser, for a database made by this rig.
+    #[must_use]
+    pub fn warehouse(&self, database: &str) -> String {
+        self.options.warehouse.superuser(database)
+    }
+
+    /// The rig's name: its source and warehouse databases, slot and topic prefix.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// Waits until everything committed at the source by now is in Kafka, and everything in Kafka is in the warehouse.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.settle_reader().await?;
+        self.settle_loader(&self.options.name).await
+    }
+
+    /// Waits until everything committed at the source by now is in Kafka; needs a running reader.
+    async fn settle_reader(&self) -> anyhow::Result<()> {
+        let source = crate::oracle::connect(&self.source()).await?;
+        let end: String = crate::oracle::one(&source, "SELECT pg_current_wal_insert_lsn()").await?;
+        let name = &self.options.name;
+        let confirmed = format!(
+            "SELECT coalesce((SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{name}'), false)"
+        );
+        devstack::try_wait_for_async(SETTLE_DEADLINE, "the slot to be confirmed", async || {
+            let answer = crate::oracle::one(&source, &confirmed).await?;
+            anyhow::Ok((answer == "t").then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until everything in Kafka is in that warehouse database; needs a running loader.
+    pub async fn settle_loader(&self, database: &str) -> anyhow::Result<()> {
+        let warehouse = crate::oracle::connect(&self.warehouse(database)).await?;
+        devstack::try_wait_for_async(SETTLE_DEADLINE, "the warehouse to catch up", async || {
+            let wanted = self.high_watermarks()?;
+            let rows = crate::oracle::rows(
+                &warehouse,
+                "SELECT topic, partition, next_offset FROM dwh_control.offsets",
+            )
+            .await?;
+            let loaded: BTreeMap<(String, i32), i64> = rows
+                .into_iter()
+                .filter_map(|row| {
+                    let [topic, partition, offset] = <[Option<String>; 3]>::try_from(row).ok()?;
+                    Some(((topic?, partition?.parse().ok()?), offset?.parse().ok()?))
+                })
+                .collect();
+            let behind = wanted
+                .iter()
+                .find(|&(place, &high)| loaded.get(place).copied().unwrap_or(0) != high);
+            match behind {
+                None => anyhow::Ok(Some(())),
+                Some((place, high)) => {
+                    anyhow::bail!("{place:?}: {:?} of {high} loaded", loaded.get(place))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Writes every record of the captured tables' topics below the rig's directory, one a line: what a failure is told from.
+    pub fn dump_topics(&self) -> anyhow::Result<PathBuf> {
+        let path = self.options.dir.join("topics.txt");
+        let mut file = std::io::BufWriter::new(File::create(&path)?);
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.options.bootstrap)
+            .set("group.id", "rig-dump")
+            .set("enable.auto.commit", "false")
+            .create()?;
+        let ends = self.high_watermarks()?;
+        let mut left: i64 = 0;
+        let mut list = TopicPartitionList::new();
+        for ((topic, partition), end) in &ends {
+            list.add_partition_offset(topic, *partition, Offset::Beginning)?;
+            left += end;
+        }
+        consumer.assign(&list)?;
+        while left > 0 {
+            let Some(record) = consumer.poll(Duration::from_secs(10)) else { break };
+            let record = record?;
+            let text =
+                |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"-")).into_owned();
+            writeln!(
+                file,
+                "{} {} {} {} {}",
+                record.topic(),
+                record.partition(),
+                record.offset(),
+                text(record.key()),
+                text(record.payload())
+            )?;
+            left -= 1;
+        }
+        Ok(path)
+    }
+
+    /// End offsets of every partition of the captured tables' topics.
+    pub fn high_watermarks(&self) -> anyhow::Result<BTreeMap<(String, i32), i64>> {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", &self.options.bootstrap).create()?;
+        let timeout = Duration::from_secs(10);
+        let mut found = BTreeMap::new();
+        for table in TABLES {
+            let topic = format!("{}.public.{table}", self.options.name);
+            let metadata = consumer.fetch_metadata(Some(&topic), timeout)?;
+            for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
+                let (_, high) = consumer.fetch_watermarks(&topic, partition.id(), timeout)?;
+                found.insert((topic.clone(), partition.id()), high);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A loader about to be started.
+struct Loader(ProcessOptions);
+
+impl Loader {
+    fn start_and_wait(&self, deadline: Duration) -> anyhow::Result<i32> {
+        let mut process = Process::start(&self.0)?;
+        try_wait_for(deadline, "vault-loader to end", || process.exit_code())
+    }
+}
+
+/// The files of a folder below `sql/` in the order of their names.
+pub fn sql_files(folder: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let dir = devstack::workspace_root().join("sql").join(folder);
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
+    files.sort();
+    anyhow::ensure!(!files.is_empty(), "{} holds no SQL", dir.display());
+    Ok(files)
+}

@@ -1,0 +1,4 @@
+//! End-to-end tests over real servers and the built binaries.
+
+mod marts;
+mod workload;

@@ -1,0 +1,10 @@
+//! The marts and the checks, over a vault whose history is put in by hand.
+//!
+//! In: the files of `sql/`, the DDL that `vault-loader` prints, `history.sql`. Out: exact rows, rights and violations.
+//! Invariant: each test has a database of its own on a server of its own kind, for the roles belong to a whole server.
+
+mod checks;
+mod current;
+mod measures;
+mod rights;
+mod warehouse;

@@ -1,0 +1,160 @@
+//! A warehouse database as an installation makes it: roles, vault, marts, each by its own file and role.
+//!
+//! In: a name and whether the history is wanted. Out: a database, and the rows of queries as text.
+//! Invariant: nothing is created by anyone but the role that creates it in earnest; only the history is put in by the superuser.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex, Weak};
+
+use anyhow::Context;
+use chrono::{Days, NaiveDate, Utc};
+use devstack::{Postgres, PostgresOptions};
+use e2e::rig::sql_files;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+/// The passwords of the warehouse's roles, on a server that lives as long as the tests.
+const PASSWORD: &str = "password";
+
+/// How many days around today the history may name.
+const HISTORY_DAYS: u64 = 60;
+
+/// What a vault holds at first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Nothing but what the DDL puts in.
+    Empty,
+    /// `history.sql`.
+    History,
+}
+
+/// A warehouse database.
+pub(super) struct Warehouse {
+    server: Arc<Postgres>,
+    database: String,
+    /// The day that the history calls today.
+    pub(super) today: NaiveDate,
+}
+
+impl Warehouse {
+    /// Makes the database `name` with roles, vault and marts.
+    pub(super) fn create(name: &str, content: Content) -> anyhow::Result<Self> {
+        static SETUP: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+        // Roles are the server's: two databases must not set them up at once.
+        let mut shared = SETUP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let server = match shared.upgrade() {
+            Some(server) => server,
+            None => Arc::new(Postgres::start(
+                PostgresOptions::new(15).name("marts' warehouse").fsync(false),
+            )?),
+        };
+        *shared = Arc::downgrade(&server);
+        let warehouse = Self { server, database: name.to_owned(), today: Utc::now().date_naive() };
+        warehouse.address().create_database(name)?;
+        warehouse.apply_roles()?;
+        let vault = tempfile::NamedTempFile::new().context("cannot make a file for the DDL")?;
+        std::fs::write(vault.path(), vault_ddl()?).context("cannot write the DDL")?;
+        warehouse.psql("vault_owner", PASSWORD, &[vault.path().to_owned()])?;
+        warehouse.apply_marts()?;
+        if content == Content::History {
+            let history = history(warehouse.today);
+            warehouse.address().execute(name, &history).context("the history was refused")?;
+        }
+        Ok(warehouse)
+    }
+
+    fn address(&self) -> &devstack::PostgresAddress {
+        self.server.address()
+    }
+
+    fn apply_roles(&self) -> anyhow::Result<()> {
+        let address = self.address();
+        self.psql(&address.user, &address.password, &sql_files("warehouse")?)
+    }
+
+    /// Applies the files of `sql/marts` in order, as their owner.
+    pub(super) fn apply_marts(&self) -> anyhow::Result<()> {
+        self.psql("vault_owner", PASSWORD, &sql_files("marts")?)
+    }
+
+    fn psql(&self, user: &str, password: &str, files: &[PathBuf]) -> anyhow::Result<()> {
+        let output = Command::new(devstack::client_binary("psql")?)
+            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
+            .args(
+                ["owner_password", "loader_password", "mart_password"]
+                    .map(|name| format!("--set={name}={PASSWORD}")),
+            )
+            .args(["--dbname", &self.address().connection_string(&self.database, user, password)])
+            .args(files.iter().map(|file| format!("--file={}", file.display())))
+            .output()
+            .context("cannot run psql")?;
+        anyhow::ensure!(
+            output.status.success(),
+            "psql failed as {user}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// A session of the superuser.
+    pub(super) async fn connect(&self) -> anyhow::Result<Client> {
+        connect(&self.address().superuser(&self.database)).await
+    }
+
+    /// A session of one of the warehouse's roles.
+    pub(super) async fn connect_as(&self, role: &str) -> anyhow::Result<Client> {
+        connect(&self.address().connection_string(&self.database, role, PASSWORD)).await
+    }
+
+    /// The day `days` before the history's today.
+    pub(super) fn days_ago(&self, days: u64) -> NaiveDate {
+        self.today - Days::new(days)
+    }
+}
+
+async fn connect(parameters: &str) -> anyhow::Result<Client> {
+    let (client, connection) =
+        tokio_postgres::connect(parameters, NoTls).await.context("cannot connect")?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The rows of a query, columns joined by `|`, NULL as `NULL`.
+pub(super) async fn rows(client: &Client, query: &str) -> anyhow::Result<Vec<String>> {
+    let messages = client.simple_query(query).await.with_context(|| query.to_owned())?;
+    let rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            let values = (0..row.len()).map(|column| row.get(column).unwrap_or("NULL"));
+            Some(values.collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+/// The vault's tables as the loader creates them.
+fn vault_ddl() -> anyhow::Result<Vec<u8>> {
+    let model = devstack::workspace_root().join("connectors/airline/vault.toml");
+    let output = Command::new(devstack::binary("vault-loader")?)
+        .args(["model", "ddl", "--model"])
+        .arg(&model)
+        .output()
+        .context("cannot run vault-loader")?;
+    anyhow::ensure!(
+        output.status.success() && !output.stdout.is_empty(),
+        "vault-loader printed no DDL: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(output.stdout)
+}
+
+/// The history with its days set around `today`.
+fn history(today: NaiveDate) -> String {
+    let mut text = include_str!("history.sql").to_owned();
+    for days in 1..=HISTORY_DAYS {
+        text = text
+            .replace(&format!("D-{days} "), &format!("{} ", today - Days::new(days)))
+            .replace(&format!("D+{days} "), &format!("{} ", today + Days::new(days)));
+    }
+    text
+}
