@@ -1,0 +1,36 @@
+# Commands for people and for CI. Each is a script below scripts/; this file only names them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo down status test check bench-reader bench-loader clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the demo and the tests need and this machine lacks
+	@scripts/setup.sh test
+
+demo: ## Build everything, run it on real servers, show the marts, leave it running
+	@scripts/demo.sh
+
+down: ## End what `make demo` left running
+	@scripts/devstack.sh down
+
+status: ## Show what `make demo` left running
+	@scripts/devstack.sh status
+
+test: ## Run all tests on real servers that are started for them
+	@scripts/test.sh
+
+check: ## Check format, lints and documentation
+	@scripts/check.sh
+
+bench-reader: ## Drain one WAL with cdc-reader and with pg_recvlogical
+	@scripts/bench.sh bench-reader
+
+bench-loader: ## Load one set of topics with vault-loader
+	@scripts/bench.sh bench-loader
+
+clean: ## End everything started here and remove what was built, run and measured
+	@scripts/clean.sh

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Format, lints and documentation, with every warning an error.
+# In: the sources. Out: exit 0 when nothing is to be said about them.
+
+source "$(dirname "$0")/lib.sh"
+
+scripts/setup.sh test
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
+step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet

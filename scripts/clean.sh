@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Ends everything that was started from this checkout and removes what was built, run and measured.
+# In: nothing. Out: a checkout as it was cloned, but for .env.
+
+source "$(dirname "$0")/lib.sh"
+
+for dir in "$RUN_DIR" "$TEST_RUN_DIR"; do
+    if [[ -d "$dir" ]]; then
+        devstack down --run-dir "$dir" --purge
+        rm -rf "$dir"
+    fi
+done
+rmdir .run 2>/dev/null || true
+rm -rf bench-results
+cargo clean --quiet

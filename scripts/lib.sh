@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# What all scripts share: strictness, the project's root, its environment, how to speak.
+# Sourced, never run. Invariant: after it the working directory is the project's root.
+
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$HOME/.cargo/bin:$PATH"
+TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+RUN_DIR="${VAULTSTREAM_RUN_DIR:-.run/demo}"
+TEST_RUN_DIR="${VAULTSTREAM_TEST_STACK:-.run/test}"
+
+# Variables of .env, but what the environment says already wins.
+load_env() {
+    local line name
+    [[ -f .env ]] || return 0
+    while IFS= read -r line || [[ -n "$line" ]]; do
+        [[ "$line" =~ ^[A-Za-z_][A-Za-z_0-9]*= ]] || continue
+        name="${line%%=*}"
+        [[ -n "${!name+set}" ]] || export "$name=${line#*=}"
+    done <.env
+}
+
+say() {
+    printf '==> %s\n' "$*"
+}
+
+fail() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# Runs a step: its name, then its command. Says how long it took.
+step() {
+    local name="$1" started="$SECONDS"
+    shift
+    say "$name"
+    "$@"
+    say "$name: done in $((SECONDS - started)) s"
+}
+
+# The devstack that was built last, of whatever profile; built now if there is none.
+devstack() {
+    local newest
+    newest="$(ls -t "$TARGET_DIR"/{release,debug}/devstack 2>/dev/null | head -n 1 || true)"
+    if [[ -z "$newest" ]]; then
+        cargo build --quiet --package devstack
+        newest="$TARGET_DIR/debug/devstack"
+    fi
+    "$newest" "$@"
+}
+
+load_env

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Installs what is missing on a Debian or Ubuntu machine, and says what it does.
+# In: how much, "demo" or "test" (which also needs cargo-nextest). Out: exit 0 when everything is there.
+# Invariant: does nothing, quickly, when nothing is missing; never touches a PostgreSQL cluster.
+
+source "$(dirname "$0")/lib.sh"
+
+LEVEL="${1:-test}"
+[[ "$LEVEL" == demo || "$LEVEL" == test ]] || fail "unknown level $LEVEL: give demo or test"
+
+NEXTEST_VERSION=0.9.151
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo; as root run: $*"
+    fi
+}
+
+UPDATED=no
+
+update_lists() {
+    if [[ "$UPDATED" == no ]]; then
+        say "setup: reading the lists of packages"
+        as_root apt-get update -qq
+        UPDATED=yes
+    fi
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || fail "please install: $* (only apt-get is known here)"
+    update_lists
+    say "setup: installing $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null </dev/null
+}
+
+has_package() {
+    [[ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p' | grep -v '(none)')" ]]
+}
+
+java_is_new_enough() {
+    local version
+    version="$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)"
+    [[ "${version:-0}" -ge 17 ]]
+}
+
+missing_packages() {
+    local command package
+    while read -r command package; do
+        command -v "$command" >/dev/null || echo "$package"
+    done <<'END'
+mvn maven
+cc gcc
+g++ g++
+make make
+pkg-config pkg-config
+openssl openssl
+curl curl
+xz xz-utils
+unzip unzip
+tar tar
+setpriv util-linux
+psql postgresql-client
+END
+    [[ -e /usr/include/zlib.h ]] || echo zlib1g-dev
+    [[ -s /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
+}
+
+install_java() {
+    java_is_new_enough && return
+    update_lists
+    local package
+    for package in openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless; do
+        if has_package "$package"; then
+            install_packages "$package"
+            java_is_new_enough || fail "java is older than 17, although $package is installed; set JAVA_HOME"
+            return
+        fi
+    done
+    fail "no package of Java 17 or newer; install one"
+}
+
+# Debian's package makes a cluster on port 5432 when it is installed. We want the programs only.
+install_postgres() {
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && return
+    local package=postgresql conf=/etc/postgresql-common/createcluster.conf kept
+    update_lists
+    has_package postgresql-15 && package=postgresql-15
+    install_packages postgresql-common
+    kept="$(mktemp)"
+    cp "$conf" "$kept"
+    echo 'create_main_cluster = false' | as_root tee -a "$conf" >/dev/null
+    install_packages "$package"
+    as_root cp "$kept" "$conf"
+    rm -f "$kept"
+}
+
+install_rust() {
+    local channel
+    channel="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
+    if ! command -v rustup >/dev/null; then
+        # A cargo of another origin will do if it is the pinned one and complete.
+        if [[ "$(rustc --version 2>/dev/null)" == "rustc $channel "* ]] && cargo clippy --version &>/dev/null && cargo fmt --version &>/dev/null; then
+            return
+        fi
+        if has_package rustup; then
+            install_packages rustup
+        else
+            say "setup: installing rustup by its official script"
+            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --no-modify-path --default-toolchain none ||
+                fail "rustup cannot be downloaded; install it, or Rust $channel with clippy and rustfmt, by hand"
+        fi
+    fi
+    local installed
+    installed="$(rustup component list --toolchain "$channel" --installed 2>/dev/null || true)"
+    if [[ "$installed" != *cargo* || "$installed" != *clippy* || "$installed" != *rustfmt* ]]; then
+        say "setup: installing Rust $channel"
+        rustup toolchain install "$channel" --profile minimal --component rustfmt --component clippy --no-self-update
+    fi
+}
+
+install_nextest() {
+    cargo nextest --version &>/dev/null && return
+    say "setup: building cargo-nextest $NEXTEST_VERSION"
+    # Without optimisation it builds in a third of the time, and it only starts tests.
+    cargo install --quiet --locked --debug "cargo-nextest@$NEXTEST_VERSION" --no-default-features --features default-no-update
+}
+
+mapfile -t packages < <(missing_packages)
+if ((${#packages[@]} > 0)); then
+    install_packages "${packages[@]}"
+fi
+install_java
+install_postgres
+install_rust
+if [[ "$LEVEL" == test ]]; then
+    install_nextest
+fi
