@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# First start of a server from the official image: applies SQL files and lets the replica in.
+# In: /vaultstream/sql/*.sql; psql variables from PSQL_VARIABLES (name=value, one a line); REPLICATOR_PASSWORD where a
+# replica is wanted. Out: a prepared database. The image runs it once, on an empty data directory, before it opens the port.
+set -euo pipefail
+
+on_database() {
+    psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" "$@"
+}
+
+variables=()
+while IFS= read -r line; do
+    [[ -z "$line" ]] || variables+=(--set "$line")
+done <<<"${PSQL_VARIABLES:-}"
+
+for file in /vaultstream/sql/*.sql; do
+    echo "applying $file"
+    on_database "${variables[@]}" --file "$file"
+done
+
+if [[ -n "${REPLICATOR_PASSWORD:-}" ]]; then
+    on_database --set "replicator_password=$REPLICATOR_PASSWORD" <<'SQL'
+SET log_statement = 'none';
+CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replicator_password';
+COMMENT ON ROLE replicator IS 'streams the WAL to the hot standby';
+SQL
+    # The image lets everybody with a password into every database, but into physical replication nobody.
+    echo 'host replication replicator all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+fi
