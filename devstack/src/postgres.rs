@@ -135,19 +135,25 @@ impl Postgres {
     }
 
     /// Stops the server and waits until it has ended. Stopping a stopped server does nothing.
+    ///
+    /// A server that does not end in the given way within half a minute is killed, and that is an error: something keeps it.
     pub fn stop(&mut self, mode: StopMode) -> anyhow::Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
-        match mode {
-            StopMode::Fast => process.end(Signal::INT, STOP_DEADLINE).map(drop),
-            StopMode::Immediate => process.end(Signal::QUIT, STOP_DEADLINE).map(drop),
-            StopMode::Kill => {
-                let children = process.identity().children();
-                process.kill9();
-                children
-                    .iter()
-                    .try_for_each(|child| child.end(Signal::KILL, Duration::from_secs(10)))
-            }
+        let signal = match mode {
+            StopMode::Fast => Signal::INT,
+            StopMode::Immediate => Signal::QUIT,
+            StopMode::Kill => return kill_with_children(&mut process),
+        };
+        process.signal(signal);
+        if process.wait_exit(STOP_DEADLINE).is_ok() {
+            return Ok(());
         }
+        kill_with_children(&mut process)?;
+        anyhow::bail!(
+            "{} did not end within {STOP_DEADLINE:?} of a {mode:?} shutdown; its log ends:\n{}",
+            self.options.name,
+            fs::tail(&self.address.log, 15)
+        )
     }
 
     /// Stops the server in the given way and starts it on the same port and data.
@@ -215,6 +221,14 @@ impl Postgres {
     pub fn connection_string(&self, database: &str, user: &str, password: &str) -> String {
         self.address.connection_string(database, user, password)
     }
+}
+
+/// SIGKILL to a server and all its children. It is stopped first: what it forked after we counted would hold its shared memory.
+fn kill_with_children(process: &mut Process) -> anyhow::Result<()> {
+    process.pause();
+    let children = process.identity().children();
+    process.kill9();
+    children.iter().try_for_each(|child| child.end(Signal::KILL, Duration::from_secs(10)))
 }
 
 impl Drop for Postgres {

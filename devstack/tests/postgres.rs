@@ -50,7 +50,7 @@ async fn postgresql_18_starts() {
 
 #[tokio::test]
 async fn committed_rows_survive_every_way_to_stop_on_the_same_port() {
-    let mut server = Postgres::start(quick(15).setting("synchronous_commit", "on")).unwrap();
+    let mut server = Postgres::start(quick(15)).unwrap();
     let port = server.port();
     server.execute("postgres", "CREATE TABLE kept (how text)").unwrap();
     for mode in [StopMode::Fast, StopMode::Immediate, StopMode::Kill] {

@@ -102,7 +102,7 @@ impl PostgresOptions {
         self
     }
 
-    /// Whether commits survive a crash of the machine. A crash of the server they survive anyway.
+    /// Whether commits survive a crash of the machine. A crash of the server they survive anyway: `synchronous_commit` stays on.
     #[must_use]
     pub fn fsync(mut self, fsync: bool) -> Self {
         self.fsync = fsync;
@@ -146,7 +146,6 @@ impl PostgresOptions {
             ("timezone", "UTC"),
             ("fsync", durable),
             ("full_page_writes", durable),
-            ("synchronous_commit", durable),
         ];
         let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in defaults.into_iter().chain(own) {
