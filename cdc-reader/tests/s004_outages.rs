@@ -21,9 +21,9 @@ fn a_source_that_restarts_in_any_way_is_waited_for() {
         [StopMode::Fast, StopMode::Immediate, StopMode::Kill].into_iter().enumerate()
     {
         let first = 1000 * (u64::try_from(round).unwrap() + 1);
+        let reconnects = reader.metric("cdc_reader_reconnects_total");
         source.run(&transactions(first, 200));
         server.stop(mode).unwrap();
-        let reconnects = reader.metric("cdc_reader_reconnects_total");
         wait_for(PATIENCE, "the task to be restarting", || reader.task_state(&id) == "RESTARTING");
         // Enough attempts that their number and the number of lines part.
         wait_for(PATIENCE, "some attempts in vain", || {
@@ -68,6 +68,31 @@ fn a_broker_that_restarts_or_is_killed_is_waited_for() {
     let lines = reader.said("Kafka is not reachable, trying on").len();
     assert!(lines <= 16, "{lines} lines");
     reader.stop();
+}
+
+/// A server that shuts down waits until its walsenders' clients have confirmed everything. Without Kafka nothing can be confirmed.
+#[test]
+fn a_source_can_shut_down_while_kafka_is_away() {
+    let mut server = Postgres::start(PostgresOptions::new(18).fsync(false)).unwrap();
+    let mut kafka = Kafka::start(KafkaOptions::default()).unwrap();
+    let bootstrap = kafka.bootstrap();
+    let id = unique("both");
+    let source = Source::with_load(server.address(), &id);
+    let reader = Launch::new(&Connector::new(&source, &id), &bootstrap).start();
+    reader.wait_for_line("streaming");
+    source.run(&transactions(1, 100));
+    source.wait_until_published(&bootstrap, &id);
+    kafka.kill9();
+    source.run(&transactions(1001, 100));
+    server.stop(StopMode::Fast).unwrap();
+    reader.wait_for_line(
+        "the source is shutting down and waits for Kafka to acknowledge what was sent",
+    );
+    server.start_again().unwrap();
+    kafka.start_again().unwrap();
+    source.wait_until_published(&bootstrap, &id);
+    reader.stop();
+    drop(source);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod error;
 mod preflight;
 mod session;
 mod snapshot;
+mod source_watch;
 mod stream;
 mod supervise;
 

@@ -19,6 +19,7 @@ use shared::position::Lsn;
 use super::PipelineError;
 use super::emit::{Capture, Emitter, Scope, Stamp};
 use super::session::{self, DRAIN_DEADLINE, Session};
+use super::source_watch::SourceWatch;
 use crate::catalog;
 use crate::envelope::TablePlan;
 use crate::observe::Sample;
@@ -46,8 +47,9 @@ const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// How often the offset is written: Kafka Connect's default is a minute, which is as much as a take-over would repeat.
 const OFFSET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the catalog is asked how much WAL the slot holds back.
-const SLOT_LAG_INTERVAL: Duration = Duration::from_secs(5);
+/// The shortest time between two replies that say the same. A server that shuts down asks again as soon as it is answered, until
+/// everything is confirmed.
+const REPLY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long a stop waits for the end of an open transaction, so that the next start does not send its beginning again.
 const FINISH_DEADLINE: Duration = Duration::from_secs(5);
@@ -91,7 +93,9 @@ struct State {
     last_confirm: Instant,
     last_status: Instant,
     last_offset: Instant,
-    last_slot_lag: Option<Instant>,
+    /// The server asked for a status and has not got one since.
+    reply_owed: bool,
+    watch: SourceWatch,
     /// When the stop was noticed that somebody asked for.
     stopping_since: Option<Instant>,
 }
@@ -100,7 +104,6 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     Go,
-    Reply,
     Reached,
 }
 
@@ -124,7 +127,8 @@ impl<'c> Streaming<'c> {
             last_confirm: now,
             last_status: now,
             last_offset: now,
-            last_slot_lag: None,
+            reply_owed: false,
+            watch: SourceWatch::default(),
             stopping_since: None,
         };
         Self { session, stream: Some(stream), state }
@@ -156,9 +160,9 @@ impl<'c> Streaming<'c> {
 
     fn pump(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
         loop {
+            self.state.frames += 1;
             let next = match stream.receive()? {
                 Event::Data { start, payload } => {
-                    self.state.frames += 1;
                     self.state.data(&mut self.session, start, payload)?
                 }
                 Event::Keepalive { wal_end, reply_requested } => {
@@ -183,10 +187,11 @@ impl<'c> Streaming<'c> {
             if self.state.stopping_since.is_some() {
                 self.stop_between_transactions()?;
             }
-            match next {
-                Next::Go => {}
-                Next::Reply => self.tell(stream)?,
-                Next::Reached => return Ok(()),
+            if next == Next::Reached {
+                return Ok(());
+            }
+            if self.state.reply_owed {
+                self.reply(stream)?;
             }
             if self.state.frames >= FRAMES_PER_LOOK {
                 self.state.frames = 0;
@@ -215,7 +220,7 @@ impl<'c> Streaming<'c> {
         if self.state.offset_due.is_some() && self.state.last_offset.elapsed() >= OFFSET_INTERVAL {
             self.write_offset()?;
         }
-        self.measure_slot_lag();
+        self.state.watch.look(&mut self.session)?;
         self.report();
         Ok(())
     }
@@ -247,8 +252,19 @@ impl<'c> Streaming<'c> {
         Ok(())
     }
 
+    /// Answers the server's request with what is durable by now; a moment later when that would be what it was told last.
+    fn reply(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
+        self.confirm()?;
+        let news = self.state.confirmed > self.state.confirmed_told;
+        if news || self.state.last_status.elapsed() >= REPLY_INTERVAL {
+            self.tell(stream)?;
+        }
+        Ok(())
+    }
+
     fn tell(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
         stream.send_status(self.state.received, self.state.confirmed, false)?;
+        self.state.reply_owed = false;
         self.state.confirmed_told = self.state.confirmed;
         self.state.last_status = Instant::now();
         Ok(())
@@ -290,25 +306,6 @@ impl<'c> Streaming<'c> {
             }
         }
         self.tell(stream)
-    }
-
-    fn measure_slot_lag(&mut self) {
-        if self.state.last_slot_lag.is_some_and(|at| at.elapsed() < SLOT_LAG_INTERVAL) {
-            return;
-        }
-        self.state.last_slot_lag = Some(Instant::now());
-        let settings = &self.session.context.connector.settings;
-        // Only a metric: a failure here says nothing that the stream will not say itself.
-        match catalog::slot_lag_bytes(&mut self.session.sql, &settings.slot_name) {
-            Ok(Some(bytes)) => self.session.context.observer.slot_lag(bytes),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::debug!(%error, "cannot measure the slot's lag");
-                if let Ok(client) = Client::connect(&settings.database, Mode::Sql) {
-                    self.session.sql = client;
-                }
-            }
-        }
     }
 
     fn report(&mut self) {
@@ -455,7 +452,8 @@ impl State {
                 return Next::Reached;
             }
         }
-        if reply_requested { Next::Reply } else { Next::Go }
+        self.reply_owed |= reply_requested;
+        Next::Go
     }
 
     /// Enters a transaction into the ledger after its last event has been handed to the producer.
