@@ -17,3 +17,4 @@ mod s007_bad_input;
 mod s008_tls_and_secrets;
 mod s009_rest_and_metrics;
 mod s010_back_pressure;
+mod s011_stops_while_waiting;

@@ -20,7 +20,9 @@ use crate::publish::{
     Position, PublishError, Publisher, PublisherOptions, Record, RecordHeaders, Topic, cluster_id,
     ensure_topics,
 };
-use crate::replication::{Client, Mode, StartOptions, quote_identifier};
+use crate::replication::{
+    Client, Mode, Patience, ReplicationError, StartOptions, quote_identifier,
+};
 
 /// How long what is in flight may take to become durable at an orderly end.
 pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -67,6 +69,12 @@ impl Context {
             unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
             replace_null_with_default: settings.replace_null_with_default_value,
         }
+    }
+
+    /// A connection to the source for statements that may wait, which a stop ends.
+    pub(super) fn connect(&self, mode: Mode) -> Result<Client, ReplicationError> {
+        let patience = Patience::until_stopped(&self.cancel);
+        Client::connect(&self.connector.settings.database, mode, patience)
     }
 
     /// A producer of its own for each session: what an old one still held is forgotten with it.
@@ -118,7 +126,7 @@ enum Start {
 
 /// Runs a session to its end; `connected` is called when the source and Kafka have both answered.
 pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), PipelineError> {
-    let mut sql = Client::connect(&context.connector.settings.database, Mode::Sql)?;
+    let mut sql = context.connect(Mode::Sql)?;
     let source = preflight::check(&mut sql, &context.connector.settings)?;
     create_topics(context, &source)?;
     let stored = context.offsets().load()?;
@@ -127,6 +135,8 @@ pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), 
     let wal_end = catalog::wal_end(&mut sql)?;
     let start = decide(context, stored, slot.as_ref(), wal_end)?;
     let publisher = context.publisher()?;
+    // From here on it answers questions of the thread that streams.
+    let sql = sql.with_patience(Patience::brief());
     let session = Session { context, source, sql, publisher };
     match start {
         Start::Resume(lsn) => {
@@ -221,7 +231,7 @@ pub(super) struct Exported {
 
 fn create_slot(context: &Context, kind: SlotKind) -> Result<(Client, Exported), PipelineError> {
     let settings = &context.connector.settings;
-    let mut client = Client::connect(&settings.database, Mode::Replication)?;
+    let mut client = context.connect(Mode::Replication)?;
     let (name, temporary) = match kind {
         SlotKind::Permanent => (settings.slot_name.clone(), ""),
         SlotKind::Temporary => {
@@ -247,9 +257,9 @@ fn create_slot(context: &Context, kind: SlotKind) -> Result<(Client, Exported), 
         .and_then(|lsn| lsn.parse().ok())
         .zip(cell(2))
         .map(|(consistent_point, name)| Exported { consistent_point, name });
-    let exported = exported.ok_or(PipelineError::Replication(
-        crate::replication::ReplicationError::Protocol("no consistent point for a new slot"),
-    ))?;
+    let exported = exported.ok_or(PipelineError::Replication(ReplicationError::Protocol(
+        "no consistent point for a new slot",
+    )))?;
     Ok((client, exported))
 }
 
@@ -306,7 +316,7 @@ pub(super) struct Session<'c> {
 
 impl Session<'_> {
     fn stream(self, start: Lsn) -> Result<(), PipelineError> {
-        let replication = self.open_replication()?;
+        let replication = self.context.connect(Mode::Replication)?;
         self.stream_on(replication, start)
     }
 
@@ -318,11 +328,6 @@ impl Session<'_> {
             Err(PipelineError::Cancelled) => Ok(()),
             ended => ended,
         }
-    }
-
-    /// Slots are freed a moment after their connection ends, and after a crash only when the server notices.
-    fn open_replication(&self) -> Result<Client, PipelineError> {
-        Ok(Client::connect(&self.context.connector.settings.database, Mode::Replication)?)
     }
 
     fn start_options(&self, start: Lsn) -> StartOptions<'_> {
@@ -361,7 +366,10 @@ impl Session<'_> {
             "the slot is there but no finished snapshot: taking the snapshot again"
         );
         let (holder, exported) = create_slot(self.context, SlotKind::Temporary)?;
-        let stream = self.open_replication()?.start_replication(&self.start_options(confirmed))?;
+        let stream = self
+            .context
+            .connect(Mode::Replication)?
+            .start_replication(&self.start_options(confirmed))?;
         // The snapshot holds its tables from here on: what changes them has to wait until their rows are read.
         let snapshot = Snapshot::open(self.context, &self.source, &exported)?;
         let catch_up = Streaming::new(self, stream, Scope::Retractions, confirmed);

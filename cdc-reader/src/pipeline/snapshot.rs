@@ -40,7 +40,7 @@ impl Snapshot {
         source: &Source,
         exported: &Exported,
     ) -> Result<Self, PipelineError> {
-        let mut client = Client::connect(&context.connector.settings.database, Mode::Sql)?;
+        let mut client = context.connect(Mode::Sql)?;
         client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         client.query(&format!("SET TRANSACTION SNAPSHOT {}", quote_literal(&exported.name)))?;
         let number = |rows: Vec<crate::replication::Row>| {

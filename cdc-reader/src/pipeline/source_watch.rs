@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::PipelineError;
 use super::session::Session;
 use crate::catalog;
-use crate::replication::{Client, Mode};
+use crate::replication::{Client, Mode, Patience};
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ impl SourceWatch {
         };
         // The stream itself will say if anything is wrong; only a shutdown it keeps to itself.
         tracing::debug!(error = %failure, "cannot measure the slot's lag");
-        match Client::connect(&settings.database, Mode::Sql) {
+        match Client::connect(&settings.database, Mode::Sql, Patience::brief()) {
             Ok(client) => session.sql = client,
             Err(refusal) if refusal.sqlstate() == Some(CANNOT_CONNECT_NOW) => {
                 let since = *self.shutting_down_since.get_or_insert_with(Instant::now);

@@ -25,7 +25,9 @@ use crate::envelope::TablePlan;
 use crate::observe::Sample;
 use crate::pgoutput::{self, Begin, Message, Relation, Truncate};
 use crate::publish::Position;
-use crate::replication::{Client, Event, Mode, POSTGRES_EPOCH_SECONDS, ReplicationError, Stream};
+use crate::replication::{
+    Client, Event, Mode, POSTGRES_EPOCH_SECONDS, Patience, ReplicationError, Stream,
+};
 use crate::transaction::Assembly;
 
 /// Frames between two looks at the clock; at the slowest rates the idle wait looks instead.
@@ -420,7 +422,7 @@ impl State {
             Ok(known) => known,
             Err(_) => {
                 // The connection for SQL may have been idle for days; the stream's own is alive.
-                session.sql = Client::connect(&settings.database, Mode::Sql)?;
+                session.sql = Client::connect(&settings.database, Mode::Sql, Patience::brief())?;
                 catalog::table(&mut session.sql, relation.namespace, relation.name)?
             }
         };

@@ -1,18 +1,14 @@
 //! A session that is ready: simple queries, COPY OUT, and the way into a stream.
 
-use std::time::Duration;
-
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use shared::postgres::ConnectOptions;
 
+use super::cancel::CancelKey;
 use super::startup::{self, Mode};
 use super::stream::{StartOptions, Stream};
-use super::wire::Wire;
-use super::{ReplicationError, ServerError};
-
-/// A catalog query answers at once; creating a slot waits for every transaction that was open before it.
-const QUERY_DEADLINE: Duration = Duration::from_secs(600);
+use super::wire::{Frame, Wire};
+use super::{Patience, ReplicationError, ServerError};
 
 /// A row of a simple query: text or NULL.
 pub type Row = Vec<Option<String>>;
@@ -20,6 +16,9 @@ pub type Row = Vec<Option<String>>;
 /// A connection that waits for commands.
 pub struct Client {
     wire: Wire,
+    patience: Patience,
+    options: ConnectOptions,
+    cancel_key: CancelKey,
 }
 
 impl Client {
@@ -27,8 +26,19 @@ impl Client {
     ///
     /// # Errors
     /// When the server cannot be reached or refuses.
-    pub fn connect(options: &ConnectOptions, mode: Mode) -> Result<Self, ReplicationError> {
-        Ok(Self { wire: startup::open(options, mode)? })
+    pub fn connect(
+        options: &ConnectOptions,
+        mode: Mode,
+        patience: Patience,
+    ) -> Result<Self, ReplicationError> {
+        let (wire, cancel_key) = startup::open(options, mode)?;
+        Ok(Self { wire, patience, options: options.clone(), cancel_key })
+    }
+
+    /// The same connection with another patience.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// Runs a statement and returns its rows.
@@ -59,7 +69,7 @@ impl Client {
         self.send_query(sql)?;
         let mut failure = None;
         loop {
-            let frame = self.wire.frame(QUERY_DEADLINE).map_err(E::from)?;
+            let frame = self.frame()?;
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'd' => each(body.strip_suffix(b"\n").unwrap_or(body))?,
@@ -82,7 +92,7 @@ impl Client {
     ) -> Result<Stream, ReplicationError> {
         self.send_query(&options.command())?;
         loop {
-            let frame = self.wire.frame(QUERY_DEADLINE)?;
+            let frame = self.frame()?;
             match frame.tag {
                 b'W' => return Stream::new(self.wire),
                 b'N' | b'S' => {}
@@ -90,6 +100,17 @@ impl Client {
                 _ => return Err(ReplicationError::Protocol("no CopyBothResponse")),
             }
         }
+    }
+
+    /// The next frame. When somebody asked us to stop, the server is told not to go on either.
+    fn frame(&mut self) -> Result<Frame, ReplicationError> {
+        let frame = self.wire.frame(&self.patience);
+        if matches!(frame, Err(ReplicationError::Stopped))
+            && let Err(error) = self.cancel_key.cancel(&self.options)
+        {
+            tracing::warn!(%error, "the server cannot be asked to cancel the statement");
+        }
+        frame
     }
 
     fn send_query(&mut self, sql: &str) -> Result<(), ReplicationError> {
@@ -106,7 +127,7 @@ impl Client {
     ) -> Result<(), ReplicationError> {
         let mut failure = None;
         loop {
-            let frame = self.wire.frame(QUERY_DEADLINE)?;
+            let frame = self.frame()?;
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'Z' => break,

@@ -48,6 +48,9 @@ pub enum ReplicationError {
     /// The server has been silent for longer than it may.
     #[error("PostgreSQL has been silent for {0} s")]
     Silent(u64),
+    /// Somebody asked us to stop before the server had answered.
+    #[error("stopped before PostgreSQL had answered")]
+    Stopped,
     /// TLS cannot be set up.
     #[error("cannot set up TLS to PostgreSQL at {address}")]
     Tls {
@@ -87,7 +90,7 @@ impl ReplicationError {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Connect { .. } | Self::Io(_) | Self::Closed | Self::Silent(_) => {
+            Self::Connect { .. } | Self::Io(_) | Self::Closed | Self::Silent(_) | Self::Stopped => {
                 Disposition::Retry
             }
             Self::Server(error) => sqlstate_disposition(&error.code),

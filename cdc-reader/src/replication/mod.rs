@@ -10,8 +10,10 @@
 //!
 //! Protocol: <https://www.postgresql.org/docs/current/protocol-replication.html>.
 
+mod cancel;
 mod client;
 mod error;
+mod patience;
 mod startup;
 mod stream;
 mod transport;
@@ -19,6 +21,7 @@ mod wire;
 
 pub use client::{Client, Row, quote_identifier, quote_literal};
 pub use error::{Disposition, ReplicationError, ServerError};
+pub use patience::Patience;
 pub use startup::Mode;
 pub(crate) use stream::POSTGRES_EPOCH_SECONDS;
 pub use stream::{Event, StartOptions, Stream};

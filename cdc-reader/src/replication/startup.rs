@@ -9,16 +9,20 @@ use postgres_protocol::message::frontend;
 use shared::postgres::{ConnectOptions, SESSION_SETTINGS};
 use shared::tls::SslMode;
 
+use super::cancel::CancelKey;
 use super::client::server_error;
 use super::transport::Transport;
 use super::wire::Wire;
-use super::{ReplicationError, ServerError};
+use super::{Patience, ReplicationError, ServerError};
 
 /// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
 const NO_ACCESS_RULE: &str = "28000";
 
 /// How long the server may take to let us in.
 const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a wait looks whether it has lasted long enough.
+const PATIENCE_STEP: Duration = Duration::from_millis(500);
 
 /// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting session is idle
 /// meanwhile; and rows that a policy hides must be an error, because the stream shows them.
@@ -40,7 +44,10 @@ pub enum Mode {
 /// Connects and authenticates.
 ///
 /// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the first way in.
-pub(super) fn open(options: &ConnectOptions, mode: Mode) -> Result<Wire, ReplicationError> {
+pub(super) fn open(
+    options: &ConnectOptions,
+    mode: Mode,
+) -> Result<(Wire, CancelKey), ReplicationError> {
     let other = match options.ssl_mode {
         SslMode::Allow => SslMode::Require,
         SslMode::Prefer => SslMode::Disable,
@@ -56,16 +63,22 @@ pub(super) fn open(options: &ConnectOptions, mode: Mode) -> Result<Wire, Replica
     }
 }
 
-fn open_once(options: &ConnectOptions, mode: Mode) -> Result<Wire, ReplicationError> {
+fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), ReplicationError> {
+    let patience = Patience::of(STARTUP_DEADLINE);
+    let mut key = CancelKey::default();
     let mut wire = Wire::new(Transport::connect(options)?);
-    wire.set_read_timeout(Some(Duration::from_millis(500)))?;
+    wire.set_read_timeout(Some(PATIENCE_STEP))?;
     wire.send(&startup_packet(options, mode)?)?;
-    authenticate(&mut wire, options)?;
+    authenticate(&mut wire, options, &patience)?;
     loop {
-        let frame = wire.frame(STARTUP_DEADLINE)?;
+        let frame = wire.frame(&patience)?;
         match frame.tag {
-            b'Z' => return Ok(wire),
-            b'S' | b'K' | b'N' => {}
+            b'Z' => return Ok((wire, key)),
+            b'S' | b'N' => {}
+            b'K' => {
+                key = CancelKey::read(wire.body(&frame))
+                    .ok_or(ReplicationError::Protocol("malformed BackendKeyData"))?;
+            }
             b'E' => return Err(server_error(wire.body(&frame)).into()),
             _ => return Err(ReplicationError::Protocol("neither ready nor a parameter")),
         }
@@ -90,10 +103,14 @@ fn startup_packet(options: &ConnectOptions, mode: Mode) -> Result<BytesMut, Repl
 }
 
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
-fn authenticate(wire: &mut Wire, options: &ConnectOptions) -> Result<(), ReplicationError> {
+fn authenticate(
+    wire: &mut Wire,
+    options: &ConnectOptions,
+    patience: &Patience,
+) -> Result<(), ReplicationError> {
     let mut scram: Option<ScramSha256> = None;
     loop {
-        let frame = wire.frame(STARTUP_DEADLINE)?;
+        let frame = wire.frame(patience)?;
         let body = wire.body(&frame);
         let mut answer = BytesMut::new();
         match (frame.tag, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {

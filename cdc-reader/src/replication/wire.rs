@@ -8,10 +8,10 @@
 
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::ReplicationError;
 use super::transport::Transport;
+use super::{Patience, ReplicationError};
 
 /// How much is read at once: enough for a thousand small rows, small enough to stay in the second-level cache.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;
@@ -109,15 +109,15 @@ impl Wire {
         }
     }
 
-    /// The next frame, however long it takes within `deadline`.
-    pub(super) fn frame(&mut self, deadline: Duration) -> Result<Frame, ReplicationError> {
-        let started = std::time::Instant::now();
+    /// The next frame, however long it takes within `patience`.
+    pub(super) fn frame(&mut self, patience: &Patience) -> Result<Frame, ReplicationError> {
+        let started = Instant::now();
         loop {
             if let Some(frame) = self.buffered_frame()? {
                 return Ok(frame);
             }
-            if !self.fill()? && started.elapsed() > deadline {
-                return Err(ReplicationError::Silent(deadline.as_secs()));
+            if !self.fill()? {
+                patience.check(started)?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A database of one test alone, gone with its slots at the end.
 
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use devstack::{PostgresAddress, client_binary, wait_for, workspace_root};
 
@@ -42,7 +42,17 @@ impl Source {
 
     #[track_caller]
     fn psql(&self, script: &str) -> String {
-        let mut psql = Command::new(client_binary("psql").unwrap())
+        let mut psql = self.start_psql();
+        // Written whole before anything is read: no script here answers more than a pipe holds.
+        psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = psql.wait_with_output().unwrap();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaints}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn start_psql(&self) -> Child {
+        Command::new(client_binary("psql").unwrap())
             .arg(self.server.superuser_on_socket(&self.name))
             .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"])
             .args(["--set", "ON_ERROR_STOP=1"])
@@ -50,13 +60,20 @@ impl Source {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
-        // Written whole before anything is read: no script here answers more than a pipe holds.
-        psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        let output = psql.wait_with_output().unwrap();
-        let complaints = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{complaints}");
-        String::from_utf8(output.stdout).unwrap()
+            .unwrap()
+    }
+
+    /// Begins a transaction, runs a statement in it, and leaves it open.
+    #[track_caller]
+    pub(crate) fn open_transaction(&self, statement: &str) -> OpenTransaction {
+        let mut psql = self.start_psql();
+        let stdin = psql.stdin.as_mut().unwrap();
+        writeln!(stdin, "BEGIN; {statement}").unwrap();
+        wait_for(PATIENCE, "a transaction to be open", || {
+            self.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()")
+                == "1"
+        });
+        OpenTransaction(psql)
     }
 
     /// Waits until somebody streams from the slot.
@@ -76,6 +93,17 @@ impl Source {
     pub(crate) fn is_active(&self, slot: &str) -> bool {
         let query = format!("SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'");
         self.value(&query) == "t"
+    }
+}
+
+/// An open transaction; rolled back when it is dropped.
+pub(crate) struct OpenTransaction(Child);
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        // The end of its input ends psql, and its session.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -1,0 +1,46 @@
+//! CancelRequest: a second connection asks the server to give up what the first one waits for.
+//!
+//! Closing the first one is not enough: a server that waits for a lock or for old transactions does not look at its socket.
+//! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+use shared::postgres::ConnectOptions;
+
+use super::ReplicationError;
+use super::transport::Transport;
+
+/// How long the server may take to close the connection, which says that it has sent the signal.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// What BackendKeyData told about a session.
+#[derive(Clone, Copy, Default)]
+pub(super) struct CancelKey {
+    process: i32,
+    secret: i32,
+}
+
+impl CancelKey {
+    /// Reads BackendKeyData: process id and secret, an i32 each in protocol 3.0.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        let (process, rest) = body.split_first_chunk::<4>()?;
+        let secret = rest.first_chunk::<4>()?;
+        Some(Self { process: i32::from_be_bytes(*process), secret: i32::from_be_bytes(*secret) })
+    }
+
+    /// Asks the server to cancel what the session is doing, over the same kind of connection.
+    pub(super) fn cancel(self, options: &ConnectOptions) -> Result<(), ReplicationError> {
+        let mut transport = Transport::connect(options)?;
+        transport.set_read_timeout(Some(DEADLINE))?;
+        let mut request = BytesMut::new();
+        frontend::cancel_request(self.process, self.secret, &mut request);
+        transport.write_all(&request)?;
+        transport.flush()?;
+        // The server answers nothing; it closes.
+        let _ = transport.read(&mut [0])?;
+        Ok(())
+    }
+}

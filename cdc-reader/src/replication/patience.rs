@@ -1,0 +1,71 @@
+//! How long an answer is waited for, and who may end the wait before.
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::ReplicationError;
+
+/// Creating a slot waits for every transaction that was open before it; a lock waits for whoever holds it.
+const LONG: Duration = Duration::from_secs(600);
+
+/// A catalog query answers at once.
+const BRIEF: Duration = Duration::from_secs(10);
+
+/// The patience of a connection.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    deadline: Duration,
+    stop: Option<CancellationToken>,
+}
+
+impl Patience {
+    /// For statements that may have to wait for others: until `stop` is cancelled, ten minutes at most.
+    #[must_use]
+    pub fn until_stopped(stop: &CancellationToken) -> Self {
+        Self { deadline: LONG, stop: Some(stop.clone()) }
+    }
+
+    /// For statements that answer at once, on a thread that has other work. They are also there while the process drains.
+    #[must_use]
+    pub fn brief() -> Self {
+        Self::of(BRIEF)
+    }
+
+    pub(super) fn of(deadline: Duration) -> Self {
+        Self { deadline, stop: None }
+    }
+
+    /// An error when a wait that began at `start` has lasted long enough.
+    pub(super) fn check(&self, start: Instant) -> Result<(), ReplicationError> {
+        if self.stop.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            return Err(ReplicationError::Stopped);
+        }
+        if start.elapsed() > self.deadline {
+            return Err(ReplicationError::Silent(self.deadline.as_secs()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_by_a_stop_or_by_its_deadline() {
+        let stop = CancellationToken::new();
+        let start = Instant::now();
+        Patience::until_stopped(&stop).check(start).unwrap();
+        assert!(matches!(
+            Patience::of(Duration::ZERO).check(start - Duration::from_secs(1)),
+            Err(ReplicationError::Silent(0))
+        ));
+        stop.cancel();
+        assert!(matches!(
+            Patience::until_stopped(&stop).check(start),
+            Err(ReplicationError::Stopped)
+        ));
+        Patience::brief().check(start).unwrap();
+    }
+}
