@@ -71,11 +71,18 @@ impl Slot {
 pub struct CatalogTable {
     /// Columns, key.
     pub info: TableInfo,
+    /// Identifies it within its database.
+    pub oid: u32,
     /// `relreplident`: d, n, f, i.
     pub replica_identity: char,
     /// Whether our role may read it.
     pub readable: bool,
+    /// Whether its key is a primary key, and not the unique index that stands in for one.
+    pub has_primary_key: bool,
 }
+
+/// Since this version a publication can name whole schemas.
+const SCHEMA_PUBLICATIONS_SINCE: u32 = 150_000;
 
 /// An answer of another shape than was asked for: a server that is not PostgreSQL.
 const SHAPE: ReplicationError =
@@ -112,11 +119,15 @@ pub fn server_settings(client: &mut Client) -> Result<ServerSettings, Replicatio
 
 /// Reads a publication; none when there is none of that name.
 ///
+/// The view `pg_publication_tables` would say the same, but it looks into every table, and so waits for each that somebody has locked
+/// exclusively.
+///
 /// # Errors
 /// When the query fails.
 pub fn publication(
     client: &mut Client,
     name: &str,
+    version: u32,
 ) -> Result<Option<Publication>, ReplicationError> {
     let name = quote_literal(name);
     let rows = client.query(&format!(
@@ -129,11 +140,42 @@ pub fn publication(
     for (index, operation) in operations.iter_mut().enumerate() {
         *operation = text(row, index)? == "t";
     }
+    let whole_schemas = if version >= SCHEMA_PUBLICATIONS_SINCE {
+        "UNION
+         SELECT c.oid FROM publication p
+         JOIN pg_catalog.pg_publication_namespace s ON s.pnpubid = p.oid
+         JOIN pg_catalog.pg_class c ON c.relnamespace = s.pnnspid AND c.relkind IN ('r', 'p')"
+    } else {
+        ""
+    };
+    // Partitions are published as themselves, or as the topmost table that is published.
     let tables = client
         .query(&format!(
-            "SELECT schemaname, tablename
-             FROM pg_catalog.pg_publication_tables
-             WHERE pubname = {name}
+            "WITH RECURSIVE publication AS (
+                 SELECT oid, puballtables, pubviaroot FROM pg_catalog.pg_publication WHERE pubname = {name}
+             ), named AS (
+                 SELECT c.oid FROM publication p JOIN pg_catalog.pg_class c ON p.puballtables AND c.relkind IN ('r', 'p')
+                 UNION
+                 SELECT r.prrelid FROM publication p JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid
+                 {whole_schemas}
+             ), published AS (
+                 SELECT oid FROM named
+                 UNION
+                 SELECT c.oid FROM published
+                 JOIN pg_catalog.pg_inherits i ON i.inhparent = published.oid
+                 JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relispartition
+             )
+             SELECT n.nspname, c.relname
+             FROM published
+             JOIN pg_catalog.pg_class c USING (oid)
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             CROSS JOIN publication p
+             WHERE pg_catalog.pg_relation_is_publishable(c.oid)
+               AND CASE WHEN p.pubviaroot
+                        THEN NOT c.relispartition OR NOT EXISTS (
+                            SELECT FROM pg_catalog.pg_inherits i JOIN published parent ON parent.oid = i.inhparent
+                            WHERE i.inhrelid = c.oid)
+                        ELSE c.relkind = 'r' END
              ORDER BY 1, 2"
         ))?
         .iter()
@@ -242,7 +284,9 @@ pub fn slot_lag_bytes(client: &mut Client, name: &str) -> Result<Option<u64>, Re
         .map(|bytes| u64::try_from(bytes).unwrap_or(0)))
 }
 
-/// Reads every ordinary and partitioned table outside the system's schemas.
+/// Reads every ordinary and partitioned table outside the system's schemas, without defaults.
+///
+/// Takes no lock on any of them: a table that somebody rewrites, captured or not, holds nobody up here.
 ///
 /// # Errors
 /// When the query fails.
@@ -253,10 +297,10 @@ pub fn tables(client: &mut Client) -> Result<Vec<CatalogTable>, ReplicationError
     )
 }
 
-/// Reads one table by name; none when it is gone.
+/// Reads one table by name, with its defaults; none when it is gone.
 ///
 /// # Errors
-/// When the query fails.
+/// When a query fails.
 pub fn table(
     client: &mut Client,
     schema: &str,
@@ -264,58 +308,104 @@ pub fn table(
 ) -> Result<Option<CatalogTable>, ReplicationError> {
     let filter =
         format!("n.nspname = {} AND c.relname = {}", quote_literal(schema), quote_literal(name));
-    Ok(read_tables(client, &filter)?.pop())
+    let Some(mut table) = read_tables(client, &filter)?.pop() else { return Ok(None) };
+    read_defaults(client, std::slice::from_mut(&mut table))?;
+    Ok(Some(table))
 }
 
-/// One row a column; the key's position counts from 1, 0 outside the key. Generated columns are left out: pgoutput does not send them.
+/// One row a column, and its position in the key, which is the primary key or what Debezium takes in its place: the first unique index
+/// of plain columns, clustered before others, then by name. Columns that a primary key only includes are none of its own.
 fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, ReplicationError> {
     let rows = client.query(&format!(
-        "SELECT n.nspname, c.relname, c.relreplident,
-                pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+        "SELECT n.nspname, c.relname, c.oid, c.relreplident,
+                pg_catalog.has_table_privilege(c.oid, 'SELECT'), coalesce(k.indisprimary, false),
                 a.attname, a.atttypid, a.atttypmod, a.attnotnull,
-                pg_catalog.pg_get_expr(d.adbin, d.adrelid),
-                coalesce(pg_catalog.array_position(k.indkey::smallint[], a.attnum), -1) + 1
+                coalesce(pg_catalog.array_position(k.columns, a.attnum), 0)
          FROM pg_catalog.pg_class c
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-              AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-         LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-         LEFT JOIN pg_catalog.pg_index k ON k.indrelid = c.oid AND k.indisprimary
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         LEFT JOIN LATERAL (
+             SELECT i.indisprimary,
+                    -- A slice counts from 1, whatever the vector counts from.
+                    (i.indkey::smallint[])[0:CASE WHEN i.indisprimary THEN i.indnkeyatts ELSE i.indnatts END - 1] AS columns
+             FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+             WHERE i.indrelid = c.oid AND i.indisunique AND (i.indisprimary OR 0 <> ALL (i.indkey::smallint[]))
+             ORDER BY i.indisprimary DESC, i.indisclustered DESC, x.relname
+             LIMIT 1
+         ) k ON true
          WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND {filter}
          ORDER BY 1, 2, a.attnum"
     ))?;
     let mut tables: Vec<CatalogTable> = Vec::new();
     let mut key: Vec<(u32, usize)> = Vec::new();
     for row in &rows {
-        let (schema, name) = (text(row, 0)?, text(row, 1)?);
-        if tables.last().is_none_or(|t| t.info.schema != schema || t.info.name != name) {
+        let oid: u32 = parsed(row, 2)?;
+        if tables.last().is_none_or(|table| table.oid != oid) {
             close_key(&mut tables, &mut key);
             tables.push(CatalogTable {
                 info: TableInfo {
-                    schema: schema.to_owned(),
-                    name: name.to_owned(),
+                    schema: text(row, 0)?.to_owned(),
+                    name: text(row, 1)?.to_owned(),
                     columns: Vec::new(),
                     key: Vec::new(),
                 },
-                replica_identity: text(row, 2)?.chars().next().unwrap_or('d'),
-                readable: text(row, 3)? == "t",
+                oid,
+                replica_identity: text(row, 3)?.chars().next().unwrap_or('d'),
+                readable: text(row, 4)? == "t",
+                has_primary_key: text(row, 5)? == "t",
             });
         }
         let Some(table) = tables.last_mut() else { return Err(SHAPE) };
-        let position: u32 = parsed(row, 9)?;
+        let position: u32 = parsed(row, 10)?;
         if position > 0 {
             key.push((position, table.info.columns.len()));
         }
         table.info.columns.push(ColumnInfo {
-            name: text(row, 4)?.to_owned(),
-            type_oid: parsed(row, 5)?,
-            type_modifier: parsed(row, 6)?,
-            not_null: text(row, 7)? == "t",
-            default: row.get(8).cloned().flatten(),
+            name: text(row, 6)?.to_owned(),
+            type_oid: parsed(row, 7)?,
+            type_modifier: parsed(row, 8)?,
+            not_null: text(row, 9)? == "t",
+            default: None,
         });
     }
     close_key(&mut tables, &mut key);
     Ok(tables)
+}
+
+/// Fills in the columns' defaults.
+///
+/// The server looks into a table to print them, so this waits for a table that somebody has locked exclusively.
+///
+/// # Errors
+/// When the query fails.
+pub fn read_defaults(
+    client: &mut Client,
+    tables: &mut [CatalogTable],
+) -> Result<(), ReplicationError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let oids: Vec<String> = tables.iter().map(|table| table.oid.to_string()).collect();
+    let rows = client.query(&format!(
+        "SELECT a.attrelid, a.attname, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+         FROM pg_catalog.pg_attrdef d
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated = ''
+         WHERE d.adrelid IN ({})",
+        oids.join(", ")
+    ))?;
+    for row in &rows {
+        let (oid, name): (u32, &str) = (parsed(row, 0)?, text(row, 1)?);
+        let column = tables
+            .iter_mut()
+            .find(|table| table.oid == oid)
+            .and_then(|table| table.info.columns.iter_mut().find(|column| column.name == name));
+        // A column that is not there was made between the two queries.
+        if let Some(column) = column {
+            column.default = row.get(2).cloned().flatten();
+        }
+    }
+    Ok(())
 }
 
 /// The columns of the key collected so far become the last table's, in the key's order.
@@ -360,14 +450,17 @@ pub fn merge(relation: &Relation<'_>, catalog: Option<&CatalogTable>) -> TableIn
             .map(|(index, _)| index)
             .collect()
     };
-    // Under the default identity the announced columns are the primary key of that moment; the catalog only knows its order.
+    // Under the default identity the announced columns are the primary key of that moment; the catalog only knows its order. Without a
+    // primary key nothing is announced.
     let same_columns = |key: &Vec<usize>| {
         let mut sorted = key.clone();
         sorted.sort_unstable();
         sorted == announced()
     };
+    let has_primary_key = catalog.is_some_and(|table| table.has_primary_key);
     let key = match (from_catalog, relation.identity) {
-        (Some(key), Identity::Default) if same_columns(&key) => key,
+        (Some(key), Identity::Default) if has_primary_key && same_columns(&key) => key,
+        (Some(key), Identity::Default) if !has_primary_key && announced().is_empty() => key,
         (Some(key), Identity::Full | Identity::Nothing | Identity::Index) => key,
         (_, Identity::Default | Identity::Index) => announced(),
         (None, Identity::Full | Identity::Nothing) => Vec::new(),
@@ -423,7 +516,7 @@ mod tests {
             .collect();
         let info =
             TableInfo { schema: "public".into(), name: "t".into(), columns, key: key.to_vec() };
-        CatalogTable { info, replica_identity: 'd', readable: true }
+        CatalogTable { info, oid: 1, replica_identity: 'd', readable: true, has_primary_key: true }
     }
 
     #[test]
@@ -439,5 +532,15 @@ mod tests {
         assert_eq!(merged.key, [0, 1]);
         assert!(!merged.columns[0].not_null);
         assert!(merge(&relation(Identity::Full), None).key.is_empty());
+    }
+
+    #[test]
+    fn a_unique_index_stands_in_for_a_primary_key_that_is_not_there() {
+        let mut table = catalog(&["a", "b", "c"], &[1]);
+        table.has_primary_key = false;
+        let mut announced = relation(Identity::Default);
+        assert_eq!(merge(&announced, Some(&table)).key, [0, 1], "there was one at that moment");
+        announced.columns.iter_mut().for_each(|column| column.in_identity = false);
+        assert_eq!(merge(&announced, Some(&table)).key, [0]);
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Pip
     }
     let mut problems = server_problems(&server, settings);
     let tables = captured_tables(sql, settings)?;
-    let publication = ensure_publication(sql, settings, &tables)?;
+    let publication = ensure_publication(sql, settings, &tables, server.version)?;
     match publication {
         None => problems.push(format!(
             "publication {} does not exist in database {}: create it (CREATE PUBLICATION {} FOR TABLE ...) or set \
@@ -61,6 +61,7 @@ pub(super) fn captured_tables(
     let mut tables = catalog::tables(sql)?;
     tables.retain(|table| settings.tables.captures(&table.info.schema, &table.info.name));
     tables.sort_by_key(|table| settings.tables.place(&table.info.schema, &table.info.name));
+    catalog::read_defaults(sql, &mut tables)?;
     Ok(tables)
 }
 
@@ -101,9 +102,10 @@ fn ensure_publication(
     sql: &mut Client,
     settings: &Settings,
     tables: &[CatalogTable],
+    version: u32,
 ) -> Result<Option<Publication>, PipelineError> {
     let name = quote_identifier(&settings.publication_name);
-    let existing = catalog::publication(sql, &settings.publication_name)?;
+    let existing = catalog::publication(sql, &settings.publication_name, version)?;
     let list = || {
         let names: Vec<String> = tables
             .iter()
@@ -138,7 +140,7 @@ fn ensure_publication(
     };
     tracing::info!(publication = settings.publication_name, "creating or altering the publication");
     sql.query(&statement)?;
-    Ok(catalog::publication(sql, &settings.publication_name)?)
+    Ok(catalog::publication(sql, &settings.publication_name, version)?)
 }
 
 fn publication_problems(
