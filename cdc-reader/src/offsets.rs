@@ -23,6 +23,12 @@ pub const OFFSET_PARTITIONS: i32 = 25;
 /// Reading a compacted topic of offsets takes milliseconds; a broker that comes up needs longer.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a new topic may take to be known.
+const TOPIC_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The pause between two questions for it.
+const TOPIC_PAUSE: Duration = Duration::from_millis(50);
+
 /// What keeps stored offsets from being read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OffsetError {
@@ -163,23 +169,36 @@ impl OffsetStore {
     }
 
     fn assign_all(&self, consumer: &BaseConsumer<Quiet>) -> Result<HashSet<i32>, OffsetError> {
-        let metadata = consumer
-            .fetch_metadata(Some(&self.topic), READ_DEADLINE)
-            .map_err(|error| self.read_error(&error.to_string()))?;
+        let partitions = self.partitions(consumer)?;
         let mut list = TopicPartitionList::new();
-        let mut partitions = HashSet::new();
-        for topic in metadata.topics() {
-            for partition in topic.partitions() {
-                list.add_partition_offset(&self.topic, partition.id(), Offset::Beginning)
-                    .map_err(|error| self.read_error(&error.to_string()))?;
-                partitions.insert(partition.id());
-            }
-        }
-        if partitions.is_empty() {
-            return Err(self.read_error("the topic has no partitions yet"));
+        for &partition in &partitions {
+            list.add_partition_offset(&self.topic, partition, Offset::Beginning)
+                .map_err(|error| self.read_error(&error.to_string()))?;
         }
         consumer.assign(&list).map_err(|error| self.read_error(&error.to_string()))?;
         Ok(partitions)
+    }
+
+    /// The topic's partitions. A topic that was made a moment ago is not known to every broker yet.
+    fn partitions(&self, consumer: &BaseConsumer<Quiet>) -> Result<HashSet<i32>, OffsetError> {
+        let started = Instant::now();
+        loop {
+            let metadata = consumer
+                .fetch_metadata(Some(&self.topic), READ_DEADLINE)
+                .map_err(|error| self.read_error(&error.to_string()))?;
+            let partitions: HashSet<i32> = metadata
+                .topics()
+                .iter()
+                .flat_map(|topic| topic.partitions().iter().map(|partition| partition.id()))
+                .collect();
+            if !partitions.is_empty() {
+                return Ok(partitions);
+            }
+            if started.elapsed() > TOPIC_DEADLINE {
+                return Err(self.read_error("the topic has no partitions"));
+            }
+            std::thread::sleep(TOPIC_PAUSE);
+        }
     }
 
     fn read_error(&self, reason: &str) -> OffsetError {

@@ -127,6 +127,8 @@ enum Start {
 /// Runs a session to its end; `connected` is called when the source and Kafka have both answered.
 pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), PipelineError> {
     let mut sql = context.connect(Mode::Sql)?;
+    // A captured table that somebody has locked is named in an error, again and again, instead of being waited for in silence.
+    sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, &context.connector.settings)?;
     create_topics(context, &source)?;
     let stored = context.offsets().load()?;
@@ -148,8 +150,8 @@ pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), 
             Ok(())
         }
         Start::FromNow => {
-            let (_replication, exported) = create_slot(context, SlotKind::Permanent)?;
-            session.stream(exported.consistent_point)
+            let (replication, exported) = create_slot(context, SlotKind::Permanent)?;
+            session.stream_from_now(replication, exported.consistent_point)
         }
         Start::FirstSnapshot => {
             let (replication, exported) = create_slot(context, SlotKind::Permanent)?;
@@ -163,6 +165,20 @@ fn slot_name(context: &Context) -> &str {
     &context.connector.settings.slot_name
 }
 
+fn slot_lost(context: &Context, reason: String) -> PipelineError {
+    PipelineError::SlotLost {
+        slot: slot_name(context).to_owned(),
+        reason,
+        remedy: "changes since then are gone: drop the slot, delete the connector's stored offset \
+                 and start again, so that a new snapshot is taken"
+            .to_owned(),
+    }
+}
+
+fn invalidated(context: &Context, reason: &str) -> PipelineError {
+    slot_lost(context, format!("the server has invalidated it ({reason})"))
+}
+
 fn decide(
     context: &Context,
     stored: StoredOffset,
@@ -170,15 +186,9 @@ fn decide(
     wal_end: Lsn,
 ) -> Result<Start, PipelineError> {
     let settings = &context.connector.settings;
-    let lost = |reason: String| PipelineError::SlotLost {
-        slot: settings.slot_name.clone(),
-        reason,
-        remedy: "changes since then are gone: drop the slot, delete the connector's stored offset \
-                 and start again, so that a new snapshot is taken"
-            .to_owned(),
-    };
+    let lost = |reason| slot_lost(context, reason);
     if let Some(reason) = slot.and_then(catalog::Slot::lost) {
-        return Err(lost(format!("the server has invalidated it ({reason})")));
+        return Err(invalidated(context, &reason));
     }
     if let Some(slot) = slot {
         preflight::check_slot(settings, slot)?;
@@ -322,11 +332,24 @@ impl Session<'_> {
 
     fn stream_on(self, replication: Client, start: Lsn) -> Result<(), PipelineError> {
         tracing::info!(slot = slot_name(self.context), %start, "streaming");
-        let stream = replication.start_replication(&self.start_options(start))?;
+        let stream = replication
+            .start_replication(&self.start_options(start))
+            .map_err(|error| self.refused(error))?;
         self.context.observer.streaming(true);
-        match Streaming::new(self, stream, Scope::All, start).run() {
+        match Streaming::new(self, stream, Scope::All, start)?.run() {
             Err(PipelineError::Cancelled) => Ok(()),
             ended => ended,
+        }
+    }
+
+    /// Why the server does not stream: it may have given the slot up since we looked at it, as during a long snapshot.
+    fn refused(&self, error: ReplicationError) -> PipelineError {
+        let slot = self.context.connect(Mode::Sql).and_then(|mut sql| {
+            catalog::slot(&mut sql, slot_name(self.context), self.source.settings.version)
+        });
+        match slot.ok().flatten().and_then(|slot| slot.lost()) {
+            Some(reason) => invalidated(self.context, &reason),
+            None => error.into(),
         }
     }
 
@@ -339,6 +362,17 @@ impl Session<'_> {
             // Logical messages are not published to Kafka yet, so they are not asked for.
             messages: false,
         }
+    }
+
+    /// Without a snapshot. That the stream has begun is stored first: a slot that is lost later must not look like a first start.
+    fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<(), PipelineError> {
+        self.write_offset(&Position {
+            end_lsn: start,
+            tx_id: None,
+            commit_ts_us: chrono::Utc::now().timestamp_micros(),
+        })?;
+        self.drain()?;
+        self.stream_on(replication, start)
     }
 
     fn snapshot_and_stream(
@@ -372,7 +406,7 @@ impl Session<'_> {
             .start_replication(&self.start_options(confirmed))?;
         // The snapshot holds its tables from here on: what changes them has to wait until their rows are read.
         let snapshot = Snapshot::open(self.context, &self.source, &exported)?;
-        let catch_up = Streaming::new(self, stream, Scope::Retractions, confirmed);
+        let catch_up = Streaming::new(self, stream, Scope::Retractions, confirmed)?;
         let (ended, session) = catch_up.run_until(exported.consistent_point);
         self = session;
         ended?;

@@ -1,16 +1,21 @@
-//! What a second connection tells about the source while the stream runs: how much WAL the slot holds back, and whether the server is
-//! shutting down.
+//! What a connection beside the stream tells about the source: how much WAL the slot holds back, and whether the server is shutting down.
+//!
+//! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the stream.
 //!
 //! A server that shuts down waits until its walsenders' clients have confirmed everything (`WalSndDone` in PostgreSQL's walsender.c). When
 //! Kafka is away that would be until it is back, and nobody could restart the source. So the stream is given up after a while: the slot
 //! stands where it stood, and the next session sends again what was not confirmed.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::PipelineError;
-use super::session::Session;
+use shared::postgres::ConnectOptions;
+use tokio_util::sync::CancellationToken;
+
+use super::supervise;
 use crate::catalog;
-use crate::replication::{Client, Mode, Patience};
+use crate::replication::{Client, Mode, Patience, ReplicationError};
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -21,47 +26,115 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
 /// SQLSTATE `cannot_connect_now`. From a server whose walsender still serves us it can only mean a shutdown.
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
-/// When the source was asked, and since when it has been shutting down.
-#[derive(Debug, Default)]
+/// No measurement yet.
+const UNKNOWN: i64 = -1;
+
+/// What the thread has seen.
+#[derive(Debug)]
+struct Seen {
+    slot_lag_bytes: AtomicI64,
+    shutting_down_since: Mutex<Option<Instant>>,
+}
+
+/// The running watch; it ends when it is dropped.
+#[derive(Debug)]
 pub(super) struct SourceWatch {
-    asked: Option<Instant>,
-    shutting_down_since: Option<Instant>,
+    seen: Arc<Seen>,
+    stop: CancellationToken,
+    said: bool,
 }
 
 impl SourceWatch {
-    /// Asks the source, unless it was asked a moment ago.
+    /// Starts to watch a slot and its server.
     ///
     /// # Errors
-    /// When the server has been shutting down for longer than it should have to wait.
-    pub(super) fn look(&mut self, session: &mut Session<'_>) -> Result<(), PipelineError> {
-        if self.asked.is_some_and(|at| at.elapsed() < INTERVAL) {
-            return Ok(());
+    /// When no thread can be started.
+    pub(super) fn start(source: &ConnectOptions, slot: &str) -> Result<Self, ReplicationError> {
+        let seen = Arc::new(Seen {
+            slot_lag_bytes: AtomicI64::new(UNKNOWN),
+            shutting_down_since: Mutex::new(None),
+        });
+        let stop = CancellationToken::new();
+        let (source, slot) = (source.clone(), slot.to_owned());
+        let watcher = (Arc::clone(&seen), stop.clone());
+        std::thread::Builder::new().name("source-watch".to_owned()).spawn(move || {
+            let (seen, stop) = watcher;
+            watch(&source, &slot, &seen, &stop);
+        })?;
+        Ok(Self { seen, stop, said: false })
+    }
+
+    /// WAL that the slot holds back, in bytes, once it has been measured.
+    pub(super) fn slot_lag_bytes(&self) -> Option<u64> {
+        u64::try_from(self.seen.slot_lag_bytes.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Looks whether the source waits for us to let it shut down.
+    ///
+    /// # Errors
+    /// When it has waited for as long as it should.
+    pub(super) fn check_shutdown(&mut self, in_flight: u64) -> Result<(), ReplicationError> {
+        let since = *self.seen.shutting_down_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = since else { return Ok(()) };
+        if since.elapsed() >= SHUTDOWN_PATIENCE {
+            return Err(ReplicationError::ShuttingDown);
         }
-        self.asked = Some(Instant::now());
-        let settings = &session.context.connector.settings;
-        let failure = match catalog::slot_lag_bytes(&mut session.sql, &settings.slot_name) {
-            Ok(bytes) => {
-                bytes.into_iter().for_each(|bytes| session.context.observer.slot_lag(bytes));
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        // The stream itself will say if anything is wrong; only a shutdown it keeps to itself.
-        tracing::debug!(error = %failure, "cannot measure the slot's lag");
-        match Client::connect(&settings.database, Mode::Sql, Patience::brief()) {
-            Ok(client) => session.sql = client,
-            Err(refusal) if refusal.sqlstate() == Some(CANNOT_CONNECT_NOW) => {
-                let since = *self.shutting_down_since.get_or_insert_with(Instant::now);
-                if since.elapsed() >= SHUTDOWN_PATIENCE {
-                    return Err(refusal.into());
-                }
-                tracing::warn!(
-                    unacknowledged = session.publisher.in_flight(),
-                    "the source is shutting down and waits for Kafka to acknowledge what was sent"
-                );
-            }
-            Err(error) => tracing::debug!(%error, "cannot connect for another query"),
+        if !std::mem::replace(&mut self.said, true) {
+            tracing::warn!(
+                unacknowledged = in_flight,
+                "the source is shutting down and waits for Kafka to acknowledge what was sent"
+            );
         }
         Ok(())
+    }
+}
+
+impl Drop for SourceWatch {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn watch(source: &ConnectOptions, slot: &str, seen: &Seen, stop: &CancellationToken) {
+    let mut client: Option<Client> = None;
+    while !stop.is_cancelled() {
+        let measured = measure(&mut client, source, slot, stop);
+        let mut since = seen.shutting_down_since.lock().unwrap_or_else(PoisonError::into_inner);
+        match measured {
+            Ok(bytes) => {
+                *since = None;
+                if let Some(bytes) = bytes {
+                    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                    seen.slot_lag_bytes.store(bytes, Ordering::Relaxed);
+                }
+            }
+            // The stream itself will say if anything is wrong; only a shutdown it keeps to itself.
+            Err(error) => {
+                tracing::debug!(%error, "cannot measure the slot's lag");
+                // An answer that comes too late would be taken for the next one's.
+                client = None;
+                if error.sqlstate() == Some(CANNOT_CONNECT_NOW) {
+                    since.get_or_insert_with(Instant::now);
+                }
+            }
+        }
+        drop(since);
+        supervise::sleep(stop, INTERVAL);
+    }
+}
+
+fn measure(
+    client: &mut Option<Client>,
+    source: &ConnectOptions,
+    slot: &str,
+    stop: &CancellationToken,
+) -> Result<Option<u64>, ReplicationError> {
+    if client.is_none() {
+        let patience = Patience::brief().or_stopped(stop);
+        *client = Some(Client::connect(source, Mode::Sql, patience)?);
+    }
+    match client {
+        Some(client) => catalog::slot_lag_bytes(client, slot),
+        None => Ok(None),
     }
 }

@@ -53,6 +53,10 @@ const OFFSET_INTERVAL: Duration = Duration::from_secs(1);
 /// everything is confirmed.
 const REPLY_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How often the offset is written when only WAL without published changes passes. The slot is confirmed past it, and real Debezium
+/// refuses to take over from an offset that lies before the WAL which the slot keeps.
+const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a stop waits for the end of an open transaction, so that the next start does not send its beginning again.
 const FINISH_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -83,8 +87,12 @@ struct State {
     received: Lsn,
     confirmed: Lsn,
     confirmed_told: Lsn,
+    /// The last transaction that became durable.
+    last_transaction: Position,
     /// A transaction that became durable since the offset was last written.
     offset_due: Option<Position>,
+    /// WAL without a published change that was passed since the offset was last written.
+    quiet_offset_due: Option<Position>,
     commits: u64,
     behind_ms: Option<i64>,
     until: Option<Lsn>,
@@ -110,8 +118,18 @@ enum Next {
 }
 
 impl<'c> Streaming<'c> {
-    pub(super) fn new(session: Session<'c>, stream: Stream, scope: Scope, start: Lsn) -> Self {
+    /// A stream that continues at `start`.
+    ///
+    /// # Errors
+    /// When the source cannot be watched beside it.
+    pub(super) fn new(
+        session: Session<'c>,
+        stream: Stream,
+        scope: Scope,
+        start: Lsn,
+    ) -> Result<Self, PipelineError> {
         let now = Instant::now();
+        let settings = &session.context.connector.settings;
         let state = State {
             emitter: Emitter::new(&session.context.connector.settings, scope),
             assembly: Assembly::default(),
@@ -119,7 +137,13 @@ impl<'c> Streaming<'c> {
             received: start,
             confirmed: start,
             confirmed_told: Lsn::INVALID,
+            last_transaction: Position {
+                end_lsn: start,
+                tx_id: None,
+                commit_ts_us: now_ns() / 1000,
+            },
             offset_due: None,
+            quiet_offset_due: None,
             commits: 0,
             behind_ms: None,
             until: None,
@@ -130,10 +154,10 @@ impl<'c> Streaming<'c> {
             last_status: now,
             last_offset: now,
             reply_owed: false,
-            watch: SourceWatch::default(),
+            watch: SourceWatch::start(&settings.database, &settings.slot_name)?,
             stopping_since: None,
         };
-        Self { session, stream: Some(stream), state }
+        Ok(Self { session, stream: Some(stream), state })
     }
 
     /// Streams until stopped, and ends the stream in order.
@@ -219,10 +243,13 @@ impl<'c> Streaming<'c> {
         if (moved && since_status >= STATUS_INTERVAL) || since_status >= interval {
             self.tell(stream)?;
         }
-        if self.state.offset_due.is_some() && self.state.last_offset.elapsed() >= OFFSET_INTERVAL {
+        let since_offset = self.state.last_offset.elapsed();
+        if (self.state.offset_due.is_some() && since_offset >= OFFSET_INTERVAL)
+            || (self.state.quiet_offset_due.is_some() && since_offset >= QUIET_OFFSET_INTERVAL)
+        {
             self.write_offset()?;
         }
-        self.state.watch.look(&mut self.session)?;
+        self.state.watch.check_shutdown(self.session.publisher.in_flight())?;
         self.report();
         Ok(())
     }
@@ -238,20 +265,29 @@ impl<'c> Streaming<'c> {
 
     /// Takes what became durable over from the ledger.
     fn confirm(&mut self) -> Result<(), PipelineError> {
-        if let Some(failure) = self.session.publisher.failure() {
-            return Err(failure.into());
+        let confirmed = self.session.publisher.ledger().take_confirmed();
+        if let Some(position) = confirmed {
+            self.take_over(position);
         }
-        let Some(position) = self.session.publisher.ledger().take_confirmed() else {
-            return Ok(());
-        };
+        // What is durable stays so, whatever became of what was sent after it.
+        match self.session.publisher.failure() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn take_over(&mut self, position: Position) {
         debug_assert!(position.end_lsn >= self.state.confirmed, "confirmed positions only grow");
         self.state.confirmed = self.state.confirmed.max(position.end_lsn);
-        if position.tx_id.is_some() && self.state.stores_offsets {
-            self.state.offset_due = Some(position);
+        if position.tx_id.is_some() {
             let age_us = now_ns() / 1000 - position.commit_ts_us;
             self.session.context.observer.published(age_us);
+            self.state.last_transaction = position;
+            self.state.offset_due = Some(position);
+        } else {
+            let quiet = Position { end_lsn: position.end_lsn, ..self.state.last_transaction };
+            self.state.quiet_offset_due = Some(quiet);
         }
-        Ok(())
     }
 
     /// Answers the server's request with what is durable by now; a moment later when that would be what it was told last.
@@ -272,14 +308,17 @@ impl<'c> Streaming<'c> {
         Ok(())
     }
 
-    /// Hands the offset to the producer; when its queue is full, the offset stays due.
+    /// Hands the furthest offset to the producer; when its queue is full, the offset stays due.
     fn write_offset(&mut self) -> Result<(), PipelineError> {
         self.state.last_offset = Instant::now();
-        if let Some(position) = self.state.offset_due.take()
+        let due = [self.state.offset_due, self.state.quiet_offset_due];
+        let furthest = due.into_iter().flatten().max_by_key(|position| position.end_lsn);
+        if let Some(position) = furthest.filter(|_| self.state.stores_offsets)
             && !self.session.try_write_offset(&position)?
         {
-            self.state.offset_due = Some(position);
+            return Ok(());
         }
+        (self.state.offset_due, self.state.quiet_offset_due) = (None, None);
         Ok(())
     }
 
@@ -299,7 +338,7 @@ impl<'c> Streaming<'c> {
                 "Kafka did not acknowledge everything in time; the next start publishes it again"
             );
         }
-        if self.state.offset_due.is_some() {
+        if self.state.offset_due.is_some() || self.state.quiet_offset_due.is_some() {
             self.write_offset()?;
             if !self.session.publisher.flush(Duration::from_secs(5)) {
                 tracing::warn!(
@@ -311,6 +350,9 @@ impl<'c> Streaming<'c> {
     }
 
     fn report(&mut self) {
+        if let Some(bytes) = self.state.watch.slot_lag_bytes() {
+            self.session.context.observer.slot_lag(bytes);
+        }
         let ledger_waiting = self.session.publisher.ledger().waiting();
         self.session.context.observer.sample(&Sample {
             counts: std::mem::take(&mut self.state.emitter.counts),
@@ -420,11 +462,12 @@ impl State {
         }
         let known = match catalog::table(&mut session.sql, relation.namespace, relation.name) {
             Ok(known) => known,
-            Err(_) => {
+            Err(ReplicationError::Io(_) | ReplicationError::Closed) => {
                 // The connection for SQL may have been idle for days; the stream's own is alive.
                 session.sql = Client::connect(&settings.database, Mode::Sql, Patience::brief())?;
                 catalog::table(&mut session.sql, relation.namespace, relation.name)?
             }
+            Err(error) => return Err(error.into()),
         };
         let table = catalog::merge(relation, known.as_ref());
         let plan = TablePlan::new(table, &session.context.plan_options())?;

@@ -69,7 +69,7 @@ impl Client {
         self.send_query(sql)?;
         let mut failure = None;
         loop {
-            let frame = self.frame()?;
+            let frame = self.frame().map_err(|end| cause(failure.take(), end))?;
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'd' => each(body.strip_suffix(b"\n").unwrap_or(body))?,
@@ -102,10 +102,10 @@ impl Client {
         }
     }
 
-    /// The next frame. When somebody asked us to stop, the server is told not to go on either.
+    /// The next frame. When we give the wait up, the server is told not to go on either.
     fn frame(&mut self) -> Result<Frame, ReplicationError> {
         let frame = self.wire.frame(&self.patience);
-        if matches!(frame, Err(ReplicationError::Stopped))
+        if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent(_)))
             && let Err(error) = self.cancel_key.cancel(&self.options)
         {
             tracing::warn!(%error, "the server cannot be asked to cancel the statement");
@@ -127,7 +127,7 @@ impl Client {
     ) -> Result<(), ReplicationError> {
         let mut failure = None;
         loop {
-            let frame = self.frame()?;
+            let frame = self.frame().map_err(|end| cause(failure.take(), end))?;
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'Z' => break,
@@ -137,6 +137,11 @@ impl Client {
         }
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
+}
+
+/// Why a connection ended: what the server said last, if it said anything.
+fn cause(said: Option<ServerError>, end: ReplicationError) -> ReplicationError {
+    said.map_or(end, ReplicationError::from)
 }
 
 /// DataRow: u16 count, then for each an i32 length (-1 for NULL) and bytes.

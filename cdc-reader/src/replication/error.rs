@@ -39,6 +39,12 @@ pub enum ReplicationError {
         #[source]
         source: io::Error,
     },
+    /// The server is there, and has no process for us.
+    #[error("PostgreSQL at {0} cannot serve another connection now")]
+    NotServed(String),
+    /// The server lets nobody in any more.
+    #[error("PostgreSQL is shutting down")]
+    ShuttingDown,
     /// The connection broke.
     #[error("connection to PostgreSQL broke")]
     Io(#[from] io::Error),
@@ -90,9 +96,13 @@ impl ReplicationError {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Connect { .. } | Self::Io(_) | Self::Closed | Self::Silent(_) | Self::Stopped => {
-                Disposition::Retry
-            }
+            Self::Connect { .. }
+            | Self::NotServed(_)
+            | Self::ShuttingDown
+            | Self::Io(_)
+            | Self::Closed
+            | Self::Silent(_)
+            | Self::Stopped => Disposition::Retry,
             Self::Server(error) => sqlstate_disposition(&error.code),
             Self::Tls { .. }
             | Self::TlsRefused(_)
@@ -111,6 +121,8 @@ fn sqlstate_disposition(code: &str) -> Disposition {
         }
         // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available; I/O.
         "55006" | "57014" | "55P03" | "58030" | "40001" | "40P01" => Disposition::Retry,
+        // Limits on the time of a session or a transaction, set by somebody while we ran.
+        "25P03" | "25P04" => Disposition::Retry,
         // A table or column is gone that the catalog had a moment ago: the next session reads the catalog again.
         "42P01" | "42703" => Disposition::Retry,
         _ => Disposition::Stop,

@@ -6,24 +6,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::ReplicationError;
 
-/// Creating a slot waits for every transaction that was open before it; a lock waits for whoever holds it.
-const LONG: Duration = Duration::from_secs(600);
-
 /// A catalog query answers at once.
 const BRIEF: Duration = Duration::from_secs(10);
 
 /// The patience of a connection.
 #[derive(Debug, Clone)]
 pub struct Patience {
-    deadline: Duration,
+    deadline: Option<Duration>,
     stop: Option<CancellationToken>,
 }
 
 impl Patience {
-    /// For statements that may have to wait for others: until `stop` is cancelled, ten minutes at most.
+    /// For statements that may have to wait for others: until `stop` is cancelled.
+    ///
+    /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold no visible row
+    /// for long: whoever gave up and asked again would wait from the beginning. TCP notices a server that is gone.
     #[must_use]
     pub fn until_stopped(stop: &CancellationToken) -> Self {
-        Self { deadline: LONG, stop: Some(stop.clone()) }
+        Self { deadline: None, stop: Some(stop.clone()) }
     }
 
     /// For statements that answer at once, on a thread that has other work. They are also there while the process drains.
@@ -32,8 +32,14 @@ impl Patience {
         Self::of(BRIEF)
     }
 
+    /// The same, until `stop` is cancelled.
+    #[must_use]
+    pub fn or_stopped(self, stop: &CancellationToken) -> Self {
+        Self { stop: Some(stop.clone()), ..self }
+    }
+
     pub(super) fn of(deadline: Duration) -> Self {
-        Self { deadline, stop: None }
+        Self { deadline: Some(deadline), stop: None }
     }
 
     /// An error when a wait that began at `start` has lasted long enough.
@@ -41,10 +47,12 @@ impl Patience {
         if self.stop.as_ref().is_some_and(CancellationToken::is_cancelled) {
             return Err(ReplicationError::Stopped);
         }
-        if start.elapsed() > self.deadline {
-            return Err(ReplicationError::Silent(self.deadline.as_secs()));
+        match self.deadline {
+            Some(deadline) if start.elapsed() > deadline => {
+                Err(ReplicationError::Silent(deadline.as_secs()))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -18,6 +18,10 @@ use super::{Patience, ReplicationError, ServerError};
 /// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
 const NO_ACCESS_RULE: &str = "28000";
 
+/// From here on a limit on the length of transactions can be set, which a snapshot and a decoded transaction must not have. Earlier
+/// servers refuse an unknown setting, so it cannot stand among the others.
+const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
+
 /// How long the server may take to let us in.
 const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -70,11 +74,20 @@ fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), 
     wire.set_read_timeout(Some(PATIENCE_STEP))?;
     wire.send(&startup_packet(options, mode)?)?;
     authenticate(&mut wire, options, &patience)?;
+    let mut major_version = 0;
+    let mut setting_sent = false;
     loop {
         let frame = wire.frame(&patience)?;
         match frame.tag {
+            b'Z' if major_version >= TRANSACTION_TIMEOUT_SINCE && !setting_sent => {
+                let mut query = BytesMut::new();
+                frontend::query("SET transaction_timeout = 0", &mut query)?;
+                wire.send(&query)?;
+                setting_sent = true;
+            }
             b'Z' => return Ok((wire, key)),
-            b'S' | b'N' => {}
+            b'S' => major_version = major_version.max(server_version(wire.body(&frame))),
+            b'N' | b'C' => {}
             b'K' => {
                 key = CancelKey::read(wire.body(&frame))
                     .ok_or(ReplicationError::Protocol("malformed BackendKeyData"))?;
@@ -83,6 +96,13 @@ fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), 
             _ => return Err(ReplicationError::Protocol("neither ready nor a parameter")),
         }
     }
+}
+
+/// The major version, of a ParameterStatus that tells it; else 0.
+fn server_version(body: &[u8]) -> u32 {
+    let Some(version) = body.strip_prefix(b"server_version\0") else { return 0 };
+    let digits = version.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 
 fn startup_packet(options: &ConnectOptions, mode: Mode) -> Result<BytesMut, ReplicationError> {
@@ -110,7 +130,11 @@ fn authenticate(
 ) -> Result<(), ReplicationError> {
     let mut scram: Option<ScramSha256> = None;
     loop {
-        let frame = wire.frame(patience)?;
+        let frame = wire.frame(patience).map_err(|error| match error {
+            // A server that cannot start a process for us says so in plain text, without a length.
+            ReplicationError::Protocol(_) => ReplicationError::NotServed(options.display()),
+            other => other,
+        })?;
         let body = wire.body(&frame);
         let mut answer = BytesMut::new();
         match (frame.tag, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {
@@ -175,4 +199,21 @@ fn password(options: &ConnectOptions) -> Result<&[u8], ReplicationError> {
         }));
     }
     Ok(options.password.expose().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_read_from_all_forms() {
+        for (status, major) in [
+            ("server_version\x0018.4\0", 18),
+            ("server_version\x0015.18 (Debian 15.18-0+deb12u1)\0", 15),
+            ("server_version\x0017beta1\0", 17),
+            ("server_encoding\0UTF8\0", 0),
+        ] {
+            assert_eq!(server_version(status.as_bytes()), major, "{status:?}");
+        }
+    }
 }

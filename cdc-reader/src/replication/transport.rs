@@ -96,7 +96,8 @@ fn negotiate_tls(
         (b'S', _) => {}
         (b'N', SslMode::Prefer) => return Ok(Transport::Tcp(socket)),
         (b'N', _) => return Err(ReplicationError::TlsRefused(options.display())),
-        _ => return Err(ReplicationError::Protocol("neither S nor N to an SSLRequest")),
+        (b'E', _) => return Err(ReplicationError::NotServed(options.display())),
+        _ => return Err(ReplicationError::Protocol("neither S, N nor E to an SSLRequest")),
     }
     let failed = |source| ReplicationError::Tls { address: options.display(), source };
     let config = client_config(options.ssl_mode, &options.tls_files).map_err(failed)?;

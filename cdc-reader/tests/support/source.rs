@@ -1,7 +1,7 @@
 //! A database of one test alone, gone with its slots at the end.
 
-use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use devstack::{PostgresAddress, client_binary, wait_for, workspace_root};
 
@@ -63,17 +63,21 @@ impl Source {
             .unwrap()
     }
 
+    /// A session that stays open.
+    pub(crate) fn session(&self) -> Session {
+        let mut psql = self.start_psql();
+        let said = BufReader::new(psql.stdout.take().unwrap());
+        let mut session = Session { psql, said };
+        session.run("SELECT 1;");
+        session
+    }
+
     /// Begins a transaction, runs a statement in it, and leaves it open.
     #[track_caller]
-    pub(crate) fn open_transaction(&self, statement: &str) -> OpenTransaction {
-        let mut psql = self.start_psql();
-        let stdin = psql.stdin.as_mut().unwrap();
-        writeln!(stdin, "BEGIN; {statement}").unwrap();
-        wait_for(PATIENCE, "a transaction to be open", || {
-            self.value("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()")
-                == "1"
-        });
-        OpenTransaction(psql)
+    pub(crate) fn open_transaction(&self, statement: &str) -> Session {
+        let mut session = self.session();
+        session.run(&format!("BEGIN; {statement}"));
+        session
     }
 
     /// Waits until somebody streams from the slot.
@@ -96,14 +100,27 @@ impl Source {
     }
 }
 
-/// An open transaction; rolled back when it is dropped.
-pub(crate) struct OpenTransaction(Child);
+/// A session of psql; when it is dropped it ends, and rolls back what is open.
+pub(crate) struct Session {
+    psql: Child,
+    said: BufReader<ChildStdout>,
+}
 
-impl Drop for OpenTransaction {
+impl Session {
+    /// Runs a script to its end.
+    #[track_caller]
+    pub(crate) fn run(&mut self, script: &str) {
+        writeln!(self.psql.stdin.as_mut().unwrap(), "{script}\n\\echo done").unwrap();
+        let said = self.said.by_ref().lines().map_while(Result::ok);
+        assert!(said.into_iter().any(|line| line == "done"), "psql ended at: {script}");
+    }
+}
+
+impl Drop for Session {
     fn drop(&mut self) {
         // The end of its input ends psql, and its session.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        drop(self.psql.stdin.take());
+        let _ = self.psql.wait();
     }
 }
 
