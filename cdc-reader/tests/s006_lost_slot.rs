@@ -2,7 +2,7 @@
 
 use devstack::{Postgres, PostgresOptions, shared, wait_for};
 
-use crate::support::load::transactions;
+use crate::support::load::{rows, transactions};
 use crate::support::{Connector, Launch, PATIENCE, Source, publish, record_count, unique};
 
 /// Runs the connector once and ends it in order, so that an offset is stored; gives the launch to start it again.
@@ -53,6 +53,31 @@ fn a_slot_whose_wal_is_gone_ends_the_reader_with_code_three() {
         check_lost(&launch, &id, "the server has invalidated it");
         drop(source);
     }
+}
+
+/// A long snapshot keeps WAL until it is complete; the server may lose patience.
+#[test]
+fn a_slot_that_is_lost_during_the_snapshot_ends_the_reader_with_code_three() {
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let options = PostgresOptions::new(18).fsync(false).setting("max_slot_wal_keep_size", "1MB");
+    let server = Postgres::start(options).unwrap();
+    let id = unique("lostearly");
+    let source = Source::with_load(server.address(), &id);
+    source.run(&rows(1, 10_000));
+    source.run("CREATE TABLE wal (filler text)");
+    // A small queue makes the snapshot slow.
+    let connector = Connector::new(&source, &id).set("producer.override.buffer.memory", "16384");
+    let mut reader = Launch::new(&connector, bootstrap).start();
+    let topic = format!("{id}.public.load");
+    wait_for(PATIENCE, "the snapshot to begin", || record_count(bootstrap, &topic) > 0);
+    wait_for(PATIENCE, "the slot to be lost", || {
+        source.run("INSERT INTO wal VALUES ('x'); SELECT pg_switch_wal(); CHECKPOINT;");
+        source.value("SELECT wal_status FROM pg_replication_slots") == "lost"
+    });
+    let (code, log) = reader.wait_for_end(PATIENCE);
+    assert_eq!(code, 3, "{log}");
+    assert!(log.contains("the server has invalidated it"), "{log}");
+    drop(source);
 }
 
 #[test]
