@@ -397,6 +397,16 @@ fn assignments(values: &[(&'static str, String)]) -> String {
     parts.join(", ")
 }
 
+/// A finite double of any size, in digits that mean it and no other.
+fn any_double(rng: &mut ChaCha8Rng) -> String {
+    loop {
+        let value = f64::from_bits(rng.random());
+        if value.is_normal() {
+            return format!("'{value:e}'");
+        }
+    }
+}
+
 fn some_attributes(table: &str, rng: &mut ChaCha8Rng) -> Vec<(&'static str, String)> {
     let all = all_attributes(table, rng);
     match table {
@@ -432,7 +442,12 @@ fn all_attributes(table: &str, rng: &mut ChaCha8Rng) -> Vec<(&'static str, Strin
             let name = text(rng);
             let double = |rng: &mut ChaCha8Rng| {
                 let values = ["0", "1.5", "-129.77000427246094", "1e10", "1e-7", "0.1", "'NaN'"];
-                (*values.choose(rng).unwrap_or(&"0")).to_owned()
+                match rng.random_range(0..3) {
+                    0 => (*values.choose(rng).unwrap_or(&"0")).to_owned(),
+                    // A place on earth with every digit that a double has.
+                    1 => format!("{}", rng.random_range(-180.0..180.0)),
+                    _ => any_double(rng),
+                }
             };
             vec![
                 ("airport_name", long_or(rng, name)),

@@ -158,8 +158,10 @@ impl<'de> Visitor<'de> for ValueSeed {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value<'de>, E> {
-        let value = i64::try_from(value).map_err(|_| self.mismatch())?;
-        self.integer(value)
+        match i64::try_from(value) {
+            Ok(value) => self.integer(value),
+            Err(_) => self.double(huge_to_double(value)),
+        }
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value<'de>, E> {
@@ -255,9 +257,19 @@ fn whole_to_double(value: i64) -> f64 {
     value as f64
 }
 
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "rounds to the nearest, as any number with digits enough does"
+)]
+fn huge_to_double(value: u64) -> f64 {
+    value as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use shared::value::double;
 
     fn read(kind: &str, json: &'static str) -> Result<Value<'static>, String> {
         let kind = ColumnType::parse(kind).unwrap();
@@ -293,6 +305,55 @@ mod tests {
         check("char(3)", "\"A  \"", Value::Text("A".into()));
         check("varchar(3)", "\"A  \"", Value::Text("A  ".into()));
         check("text", "null", Value::Null);
+    }
+
+    fn read_double(json: &str) -> u64 {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        match ValueSeed(ColumnType::Double).deserialize(&mut deserializer) {
+            Ok(Value::Double(value)) => value.to_bits(),
+            other => panic!("{json} is read as {other:?}"),
+        }
+    }
+
+    fn read_real(json: &str) -> u32 {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        match ValueSeed(ColumnType::Real).deserialize(&mut deserializer) {
+            Ok(Value::Real(value)) => value.to_bits(),
+            other => panic!("{json} is read as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn neighbours_of_full_precision_stay_apart() {
+        let neighbours = ["94.95886283158103", "94.95886283158104", "94.95886283158102"];
+        for json in neighbours {
+            assert_eq!(read_double(json), json.parse::<f64>().unwrap().to_bits(), "{json}");
+        }
+        let least = 5e-324_f64;
+        assert_eq!(read_double("4.9E-324"), least.to_bits());
+        assert_eq!(read_double("1.7976931348623157E308"), f64::MAX.to_bits());
+        assert_eq!(read_double("-0.0"), (-0.0_f64).to_bits());
+        // Whole numbers without a point, as a transformation between source and loader may write them.
+        assert_eq!(read_double("9007199254740993"), 9_007_199_254_740_992_f64.to_bits());
+        assert_eq!(read_double("18446744073709551615"), 18_446_744_073_709_551_616_f64.to_bits());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn every_double_comes_back_to_the_bit(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
+            let mut json = Vec::new();
+            double::write_f64(&mut json, value);
+            prop_assert_eq!(read_double(std::str::from_utf8(&json).unwrap()), value.to_bits());
+        }
+
+        #[test]
+        fn every_real_comes_back_to_the_bit(value in proptest::num::f32::NORMAL | proptest::num::f32::SUBNORMAL) {
+            let mut json = Vec::new();
+            double::write_f32(&mut json, value);
+            prop_assert_eq!(read_real(std::str::from_utf8(&json).unwrap()), value.to_bits());
+        }
     }
 
     #[test]
