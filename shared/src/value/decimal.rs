@@ -8,8 +8,14 @@ use super::ValueError;
 
 const BAD: ValueError = ValueError("decimal number");
 
-/// The digits PostgreSQL can print: 131072 before the point and 16383 after it.
-const DIGITS_MAX: usize = 131_072 + 16_383;
+/// The digits that PostgreSQL prints at most after the point.
+pub const SCALE_MAX: usize = 16_383;
+
+/// The digits PostgreSQL can print: 131072 before the point, the rest after it.
+const DIGITS_MAX: usize = 131_072 + SCALE_MAX;
+
+/// As many digits always fit these bytes, twelve of them in five; and one for the sign.
+const BYTES_MAX: usize = DIGITS_MAX / 12 * 5 + 6;
 
 /// As many decimal digits always fit an `i128`.
 const I128_DIGITS: usize = 38;
@@ -40,10 +46,14 @@ pub fn write_base64(out: &mut Vec<u8>, text: &str, scale: usize) -> Result<(), V
 /// The decimal text of base64 unscaled bytes at `scale`, as PostgreSQL prints a `numeric` of that scale.
 ///
 /// # Errors
-/// When `base64` is no base64, is empty, or longer than any number PostgreSQL can hold.
+/// When `base64` is no base64, is empty, or it or `scale` is longer than any number PostgreSQL can hold.
 pub fn text_from_base64(base64: &str, scale: usize) -> Result<String, ValueError> {
+    // Before anything is made of it: what is written here is sized by an event.
+    if scale > SCALE_MAX || base64.len() > BYTES_MAX.div_ceil(3) * 4 {
+        return Err(BAD);
+    }
     let bytes = STANDARD.decode(base64).map_err(|_| BAD)?;
-    if bytes.is_empty() || bytes.len() > DIGITS_MAX {
+    if bytes.is_empty() {
         return Err(BAD);
     }
     let negative = bytes[0] & 0x80 != 0;
@@ -225,6 +235,19 @@ mod tests {
         for base64 in ["", "*", "AA"] {
             assert_eq!(text_from_base64(base64, 2), Err(BAD), "{base64:?}");
         }
+    }
+
+    #[test]
+    fn the_longest_number_comes_back_and_a_longer_one_is_refused() {
+        let longest = format!("-{}.{}", "9".repeat(DIGITS_MAX - SCALE_MAX), "9".repeat(SCALE_MAX));
+        let base64 = encode(&longest, SCALE_MAX).unwrap();
+        assert_eq!(text_from_base64(&base64, SCALE_MAX).unwrap(), longest);
+        assert_eq!(text_from_base64("AA==", SCALE_MAX).unwrap().len(), SCALE_MAX + 2);
+        for scale in [SCALE_MAX + 1, usize::MAX] {
+            assert_eq!(text_from_base64("AA==", scale), Err(BAD));
+            assert_eq!(text_from_base64(&base64, scale), Err(BAD));
+        }
+        assert_eq!(text_from_base64(&"AAAA".repeat(BYTES_MAX), 0), Err(BAD));
     }
 
     proptest! {

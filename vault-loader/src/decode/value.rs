@@ -201,10 +201,14 @@ impl<'de> Visitor<'de> for ValueSeed {
         }
         let (Some(scale), Some(digits)) = (scale, digits) else { return Err(self.mismatch()) };
         let places = usize::try_from(scale.max(0)).map_err(|_| self.mismatch())?;
+        // More than PostgreSQL has is refused here: the number is written out, as long as its scale says.
         let mut text = decimal::text_from_base64(&digits, places).map_err(|_| self.mismatch())?;
         if scale < 0 && text != "0" {
             let zeros = usize::try_from(scale.unsigned_abs()).map_err(|_| self.mismatch())?;
-            text.extend(std::iter::repeat_n('0', zeros.min(NUMERIC_DIGITS_MAX)));
+            if zeros > NUMERIC_DIGITS_MAX {
+                return Err(self.mismatch());
+            }
+            text.extend(std::iter::repeat_n('0', zeros));
         }
         Ok(Value::Numeric(text))
     }
@@ -374,6 +378,10 @@ mod tests {
             ("numeric(10,2)", "{\"secret\":4711}"),
             ("timestamptz", "\"secret\""),
             ("uuid", "\"secret\""),
+            ("numeric", r#"{"scale":16384,"value":"Emc="}"#),
+            ("numeric", r#"{"scale":2147483647,"value":"Emc="}"#),
+            ("numeric", r#"{"scale":-131073,"value":"Emc="}"#),
+            ("numeric", r#"{"scale":-2147483648,"value":"Emc="}"#),
         ] {
             let message = read(kind, json).expect_err(json);
             assert!(!message.contains("secret") && !message.contains("4711"), "{message}");
