@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Event, World, airport, booking, create, delete, flight, read, ticket, truncate, update,
+    Event, World, airport, booking, connect, create, delete, fingerprint, flight, read, ticket,
+    truncate, update,
 };
 
 const CITIES: &str = "
@@ -94,6 +95,69 @@ async fn a_key_that_changes_its_spelling_only_stays_open() {
     let mut loader = world.loader("loader");
     world.loaded().await;
     world.assert_rows(STATUS, &["(svo,c,f)", "(svo,d,t)", "(svo,c,f)"]).await;
+    world.end(&mut loader);
+}
+
+/// The server logs an insert before it waits for another session's delete of the key: it comes behind that delete with a smaller
+/// position. An update that changed nothing, and all that is published again, must not look new behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_that_waited_for_a_delete_opens_its_key() {
+    let mut world = World::new("waited").await;
+    let life = || {
+        [
+            create("tickets", 10, ticket("1", "P1", &Value::Null)),
+            update("tickets", 40, ticket("1", "P1", &Value::Null)),
+            delete("tickets", 50, ticket("1", "", &Value::Null)),
+            create("tickets", 20, ticket("1", "P2", &json!("{}"))),
+            update("tickets", 60, ticket("1", "P3", &json!("{}"))),
+            delete("tickets", 70, ticket("1", "", &Value::Null)),
+            create("tickets", 30, ticket("1", "P3", &json!("{}"))),
+        ]
+    };
+    world.publish_all(life()).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    let status = "
+        SELECT op, is_deleted, source_lsn, record_lsn
+        FROM dwh_detailed.sat_tickets_status
+        WHERE record_source <> 'SYSTEM'
+        ORDER BY load_date";
+    let statuses = ["(c,f,10,10)", "(d,t,50,50)", "(c,f,50,20)", "(d,t,70,70)", "(c,f,70,30)"];
+    world.assert_rows(status, &statuses).await;
+    let contacts = "
+        SELECT contact_data, source_lsn
+        FROM dwh_detailed.sat_ticket_passengers
+        WHERE record_source <> 'SYSTEM'
+        ORDER BY load_date";
+    world.assert_rows(contacts, &["(,10)", "({},50)"]).await;
+    assert_eq!(world.count("dwh_detailed.sat_ticket_passengers_effectivity").await, 3 + 1);
+    let before = fingerprint(&world.client).await;
+    // A reader that crashed publishes it all once more, and then the last part.
+    world.publish_all(life()).await;
+    world.publish_all(life().into_iter().skip(3)).await;
+    world.loaded().await;
+    assert_eq!(fingerprint(&world.client).await, before);
+    world.end(&mut loader);
+    // Read again from the beginning, one event a batch, with nothing remembered between them.
+    let alone =
+        [("VAULT_LOADER__BATCH__ROWS_MAX", "1"), ("VAULT_LOADER__LIMITS__CACHE_ENTRIES_MAX", "1")];
+    world.client.batch_execute("UPDATE dwh_control.offsets SET next_offset = 0").await.unwrap();
+    let mut loader = world.loader_with("replay", &alone);
+    world.loaded().await;
+    assert_eq!(fingerprint(&world.client).await, before);
+    world.end(&mut loader);
+    // The same into an empty warehouse.
+    let name = format!("{}_alone", world.database);
+    world.stack.warehouse.create_database(&name).unwrap();
+    let other = [
+        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
+        ("VAULT_LOADER__GROUP_ID", name.as_str()),
+    ];
+    assert!(world.command_with(&["migrate"], &other).status.success());
+    let client = connect(world.stack, &name).await;
+    let mut loader = world.loader_with("alone", &[&other[..], &alone[..]].concat());
+    world.loaded_into(&client).await;
+    assert_eq!(fingerprint(&client).await, before);
     world.end(&mut loader);
 }
 

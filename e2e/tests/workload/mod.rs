@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
+mod waiting;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

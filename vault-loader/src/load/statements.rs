@@ -44,6 +44,8 @@ pub(super) struct Staged {
 pub(super) struct SatelliteStatements {
     pub(super) states: Statement,
     pub(super) copy: Statement,
+    /// of a status satellite: reads the inserts that have given positions
+    pub(super) inserts: Option<Statement>,
     /// reads the values of the last version that an event may have left out
     pub(super) stored: Option<StoredPayload>,
 }
@@ -214,6 +216,10 @@ async fn satellite_statements(
         "COPY {table} ({SATELLITE_COLUMNS}, {}) FROM STDIN (FORMAT binary)",
         names.join(", ")
     );
+    let inserts = match satellite.kind {
+        SatelliteKind::Status => Some(client.prepare(&inserts(table)).await?),
+        SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => None,
+    };
     let mut stored = None;
     if let SatelliteKind::Descriptive { columns, .. } = &satellite.kind {
         let toasted: Vec<(usize, String)> = columns
@@ -252,6 +258,24 @@ async fn satellite_statements(
     Ok(SatelliteStatements {
         states: client.prepare(&states).await?,
         copy: client.prepare(&copy).await?,
+        inserts,
         stored,
     })
+}
+
+/// Rows that were made before they told their record's position came from inserts in order, whose bound it is.
+fn inserts(table: &str) -> String {
+    format!(
+        "SELECT k.place, s.source_lsn, s.kafka_partition, s.kafka_offset
+         FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS k (hash_key, lsn, place)
+         CROSS JOIN LATERAL (
+             SELECT *
+             FROM {table} AS v
+             WHERE v.hash_key = k.hash_key
+               AND v.op = 'c'
+               AND COALESCE(v.record_lsn, v.source_lsn) = k.lsn
+             ORDER BY v.load_date
+             LIMIT 1
+         ) AS s"
+    )
 }

@@ -39,7 +39,7 @@ pub(super) async fn apply(
         transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
         // A key's own partition keeps its place, so that a replay of that partition is recognised.
         let sql = format!(
-            "INSERT INTO {table} ({SATELLITE_COLUMNS}, op, is_deleted)
+            "INSERT INTO {table} ({SATELLITE_COLUMNS}, op, is_deleted, record_lsn)
              SELECT last.hash_key,
                     GREATEST($2, last.load_date + interval '1 microsecond'),
                     $1,
@@ -53,7 +53,8 @@ pub(super) async fn apply(
                     END,
                     $8,
                     't',
-                    true
+                    true,
+                    $5
              FROM (
                  SELECT DISTINCT ON (hash_key) *
                  FROM {table}

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use crate::decode::{RowOp, Value};
-use crate::vault::fold::{self, State, Verdict};
+use crate::decode::{Position, RowOp, Value};
+use crate::vault::fold::{self, Insert, Insertion, State, Verdict};
 use crate::vault::hash::{Hash, Hasher};
 use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
 use crate::vault::projection::Candidate;
@@ -17,8 +17,8 @@ use crate::vault::projection::Candidate;
 pub(super) enum Body {
     /// attributes of the row whose first value this is
     Row { values: usize },
-    /// the row exists or not, and which operation said so
-    Status { letter: &'static str, is_deleted: bool },
+    /// the row exists or not, which operation said so, and the log position that it named
+    Status { letter: &'static str, is_deleted: bool, record_lsn: Option<i64> },
     /// the link row that holds
     Link(Hash),
 }
@@ -52,6 +52,12 @@ pub(super) type Departure = (Hash, i64);
 /// Values of the last version before a departure, and the partition that the version came from.
 pub(super) type Departed = HashMap<Departure, (i32, StoredRow)>;
 
+/// An insert by its key and log position.
+pub(super) type InsertKey = (Hash, i64);
+
+/// Inserts that a status satellite holds.
+pub(super) type Inserts = HashMap<InsertKey, Insertion>;
+
 /// An event that cannot be folded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unfoldable {
@@ -64,6 +70,8 @@ pub(super) struct Folding<'a> {
     plan: &'a Plan,
     values: &'a [Value<'a>],
     filled: HashMap<usize, Value<'a>>,
+    /// what the status said about inserts, by record; those above everything that their key had are left out
+    judged: HashMap<usize, Insert>,
     hasher: Hasher,
     pub(super) repeat_count: u64,
 }
@@ -76,12 +84,21 @@ pub(super) struct Known<'k> {
     pub(super) written: HashMap<Hash, Vec<Written>>,
     pub(super) stored: Stored,
     pub(super) departed: Departed,
+    /// of a status satellite: inserts of this batch, and stored ones that its inserts may repeat
+    pub(super) inserts: Inserts,
     pub(super) truncations: &'k [Truncation],
 }
 
 impl<'a> Folding<'a> {
     pub(super) fn new(plan: &'a Plan, values: &'a [Value<'a>]) -> Self {
-        Self { plan, values, filled: HashMap::new(), hasher: Hasher::default(), repeat_count: 0 }
+        Self {
+            plan,
+            values,
+            filled: HashMap::new(),
+            judged: HashMap::new(),
+            hasher: Hasher::default(),
+            repeat_count: 0,
+        }
     }
 
     /// The value at an index, filled in where the event left it out.
@@ -107,6 +124,8 @@ impl<'a> Folding<'a> {
     }
 
     /// Folds one satellite's candidates; `known.states` holds the new last versions afterwards.
+    ///
+    /// A table's status goes first: it judges inserts for all of the table's satellites.
     pub(super) fn fold(
         &mut self,
         satellite: &'a SatellitePlan,
@@ -116,35 +135,59 @@ impl<'a> Folding<'a> {
         let mut versions = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let previous = known.states.get(&candidate.key).copied();
+            let insert = self.judge(satellite, candidate, previous.as_ref(), known);
             let position = &candidate.change.position;
-            let repeat = fold::is_repeat(previous.as_ref(), position);
-            if repeat && !respells(satellite, previous.as_ref(), candidate) {
+            if fold::is_repeat(previous.as_ref(), position, insert) {
                 self.repeat_count += 1;
                 continue;
             }
             self.fill(satellite, candidate, known)?;
             let (hashdiff, body) = self.content(satellite, candidate);
+            let position = fold::bounded(position, insert);
             let verdict = if reopens(&body, previous.as_ref(), candidate, hashdiff) {
-                Verdict::Version(fold::version(previous.as_ref(), position, hashdiff))
+                Verdict::Version(fold::version(previous.as_ref(), &position, hashdiff))
             } else {
-                fold::verdict(previous.as_ref(), position, hashdiff)
+                fold::verdict(previous.as_ref(), &position, hashdiff)
             };
-            if let Verdict::Version(state) = verdict {
-                let applied_us = position.applied_us;
-                versions.push(Version { key: candidate.key, state, applied_us, body });
-                known.states.insert(candidate.key, state);
-                let row = Written {
-                    lsn: state.streamed_lsn,
-                    partition: position.partition,
-                    values: candidate.change.values,
-                };
-                known.written.entry(candidate.key).or_default().push(row);
-            }
-            if satellite.kind == SatelliteKind::Status {
-                self.close_late(candidate, known, &mut versions);
+            let Verdict::Version(state) = verdict else { continue };
+            let applied_us = position.applied_us;
+            versions.push(Version { key: candidate.key, state, applied_us, body });
+            known.states.insert(candidate.key, state);
+            match body {
+                Body::Row { values } => {
+                    let row =
+                        Written { lsn: state.streamed_lsn, partition: state.partition, values };
+                    known.written.entry(candidate.key).or_default().push(row);
+                }
+                Body::Status { is_deleted: false, .. } => {
+                    note_insert(candidate, insert, known);
+                    close_late(candidate, state, known, &mut versions);
+                }
+                Body::Status { .. } | Body::Link(_) => {}
             }
         }
         Ok(versions)
+    }
+
+    /// What the status says about an insert; nothing about other operations.
+    fn judge(
+        &mut self,
+        satellite: &SatellitePlan,
+        candidate: &Candidate,
+        previous: Option<&State>,
+        known: &Known<'_>,
+    ) -> Option<Insert> {
+        let (key, lsn) = insert_key(candidate)?;
+        let first = Insert::First { bound: lsn };
+        if satellite.kind != SatelliteKind::Status {
+            return Some(self.judged.get(&candidate.record).copied().unwrap_or(first));
+        }
+        let held = known.inserts.get(&(key, lsn));
+        let insert = fold::insert(previous, &candidate.change.position, lsn, held);
+        if insert != first {
+            self.judged.insert(candidate.record, insert);
+        }
+        Some(insert)
     }
 
     /// An unchanged value is the one of the key's last version: of this batch, else the stored one. Of a row that came from
@@ -232,7 +275,8 @@ impl<'a> Folding<'a> {
             SatelliteKind::Status => {
                 let op = candidate.change.op;
                 let is_deleted = op == RowOp::Delete;
-                let body = Body::Status { letter: op.letter(), is_deleted };
+                let record_lsn = candidate.change.position.streamed_lsn;
+                let body = Body::Status { letter: op.letter(), is_deleted, record_lsn };
                 (status_hash(is_deleted), body)
             }
             SatelliteKind::Effectivity { .. } => {
@@ -241,37 +285,6 @@ impl<'a> Folding<'a> {
                 (self.hasher.finish(), Body::Link(candidate.link))
             }
         }
-    }
-
-    /// A truncate may have come first although it happened later: from another partition. Then it closes the key now.
-    fn close_late(
-        &mut self,
-        candidate: &Candidate,
-        known: &mut Known<'_>,
-        versions: &mut Vec<Version>,
-    ) {
-        let Some(lsn) = candidate.change.position.streamed_lsn else { return };
-        let Some(state) = known.states.get(&candidate.key).copied() else { return };
-        let later = |truncation: &&Truncation| {
-            truncation.lsn > lsn && state.streamed_lsn.is_none_or(|last| truncation.lsn > last)
-        };
-        let Some(truncation) = known.truncations.iter().find(later) else { return };
-        if state.hashdiff == status_hash(true) {
-            return;
-        }
-        let closed = State {
-            load_date_us: truncation.load_date_us.max(state.load_date_us.saturating_add(1)),
-            hashdiff: status_hash(true),
-            streamed_lsn: Some(truncation.lsn),
-            ..state
-        };
-        known.states.insert(candidate.key, closed);
-        versions.push(Version {
-            key: candidate.key,
-            state: closed,
-            applied_us: truncation.applied_us,
-            body: Body::Status { letter: "t", is_deleted: true },
-        });
     }
 }
 
@@ -300,18 +313,44 @@ pub(super) fn status_hash(is_deleted: bool) -> Hash {
     hasher.finish()
 }
 
-/// A primary key that changes to another spelling of itself (`svo` to `SVO`) arrives as a delete and an insert at one log
-/// position, and both are the same key here: the insert behind its own delete is no repeat.
-fn respells(satellite: &SatellitePlan, previous: Option<&State>, candidate: &Candidate) -> bool {
-    let position = &candidate.change.position;
-    satellite.kind == SatelliteKind::Status
-        && candidate.change.op == RowOp::Create
-        && previous.is_some_and(|state| {
-            let behind = state.partition != position.partition || position.offset > state.offset;
-            behind
-                && state.streamed_lsn == position.streamed_lsn
-                && state.hashdiff == status_hash(true)
-        })
+/// Key and log position of an insert.
+pub(super) fn insert_key(candidate: &Candidate) -> Option<InsertKey> {
+    let lsn = candidate.change.position.streamed_lsn?;
+    (candidate.change.op == RowOp::Create).then_some((candidate.key, lsn))
+}
+
+/// Remembers an insert, which may come again in this batch.
+fn note_insert(candidate: &Candidate, insert: Option<Insert>, known: &mut Known<'_>) {
+    if let (Some(key), Some(Insert::First { bound })) = (insert_key(candidate), insert) {
+        let Position { partition, offset, .. } = candidate.change.position;
+        known.inserts.insert(key, Insertion { bound, partition, offset });
+    }
+}
+
+/// A truncate may have come first although it happened later: from another partition. Then it closes the key that this event
+/// has opened. Against a truncate the event's own position counts, not the key's bound.
+fn close_late(
+    candidate: &Candidate,
+    opened: State,
+    known: &mut Known<'_>,
+    versions: &mut Vec<Version>,
+) {
+    let Some(lsn) = candidate.change.position.streamed_lsn else { return };
+    let later = known.truncations.iter().find(|truncation| truncation.lsn > lsn);
+    let Some(truncation) = later else { return };
+    let closed = State {
+        load_date_us: truncation.load_date_us.max(opened.load_date_us.saturating_add(1)),
+        hashdiff: status_hash(true),
+        streamed_lsn: opened.streamed_lsn.max(Some(truncation.lsn)),
+        ..opened
+    };
+    known.states.insert(candidate.key, closed);
+    versions.push(Version {
+        key: candidate.key,
+        state: closed,
+        applied_us: truncation.applied_us,
+        body: Body::Status { letter: "t", is_deleted: true, record_lsn: Some(truncation.lsn) },
+    });
 }
 
 /// An insert over a key that is open proves an end that was not seen yet: a truncate still on its way in another

@@ -16,11 +16,12 @@ use super::error::LoadError;
 use super::statements::{SatelliteStatements, Statements, StoredPayload};
 use super::transaction::{Attempt, Committed, Rejection};
 use super::versions::{
-    Body, Departed, Departure, Folding, Known, Stored, StoredRow, Truncation, Version, departure,
+    Body, Departed, Departure, Folding, InsertKey, Inserts, Known, Stored, StoredRow, Truncation,
+    Version, departure, insert_key,
 };
 use crate::decode::{Change, Value};
 use crate::model::ColumnType;
-use crate::vault::fold::State;
+use crate::vault::fold::{Insertion, State};
 use crate::vault::hash::Hash;
 use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
 use crate::vault::projection::{Candidate, Projection};
@@ -146,9 +147,11 @@ impl<'a> Writer<'_, 'a> {
     ) -> Result<(), LoadError> {
         let plan = self.attempt.plan;
         let mut folding = Folding::new(plan, &self.attempt.decoded.values);
-        let used: Vec<usize> = (0..plan.satellites.len())
+        let mut used: Vec<usize> = (0..plan.satellites.len())
             .filter(|&index| !projection.satellites[index].is_empty())
             .collect();
+        // The status judges inserts for the other satellites.
+        used.sort_by_key(|&index| plan.satellites[index].kind != SatelliteKind::Status);
         let reads = used.iter().map(|&index| {
             let unknown = unknown_keys(&projection.satellites[index], caches, index);
             self.read_states(&self.statements.satellites[index], unknown)
@@ -164,6 +167,7 @@ impl<'a> Writer<'_, 'a> {
                 ..Known::default()
             };
             known.states.extend(read);
+            known.inserts = self.read_inserts(index, candidates, &known.states).await?;
             let incomplete = folding.incomplete(satellite, candidates);
             if let Some(payload) = &self.statements.satellites[index].stored
                 && !incomplete.is_empty()
@@ -210,6 +214,37 @@ impl<'a> Writer<'_, 'a> {
                 Ok((hash_of(row.get(0))?, state))
             })
             .collect()
+    }
+
+    /// Inserts that a status satellite may hold. Only an insert at or below its key's bound can be one of them.
+    async fn read_inserts(
+        &self,
+        satellite: usize,
+        candidates: &[Candidate],
+        states: &HashMap<Hash, State>,
+    ) -> Result<Inserts, LoadError> {
+        let Some(statement) = &self.statements.satellites[satellite].inserts else {
+            return Ok(Inserts::new());
+        };
+        let covered = |(key, lsn): &InsertKey| {
+            states.get(key).is_some_and(|state| state.streamed_lsn >= Some(*lsn))
+        };
+        let asked: Vec<InsertKey> =
+            candidates.iter().filter_map(insert_key).filter(covered).collect();
+        if asked.is_empty() {
+            return Ok(Inserts::new());
+        }
+        let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| key.as_slice()).collect();
+        let lsns: Vec<i64> = asked.iter().map(|(_, lsn)| *lsn).collect();
+        let rows = self.transaction.query(statement, &[&keys, &lsns]).await?;
+        let found = rows.iter().filter_map(|row| {
+            let place = usize::try_from(row.get::<_, i64>(0)).ok()?;
+            let asked = asked.get(place.checked_sub(1)?)?;
+            let insertion =
+                Insertion { bound: row.get(1), partition: row.get(2), offset: row.get(3) };
+            Some((*asked, insertion))
+        });
+        Ok(found.collect())
     }
 
     async fn read_stored(
@@ -281,7 +316,7 @@ impl<'a> Writer<'_, 'a> {
         for version in versions {
             let own = match version.body {
                 Body::Row { .. } => payload.len(),
-                Body::Status { .. } => 2,
+                Body::Status { .. } => 3,
                 Body::Link(_) => 1,
             };
             buffer.begin_row(9 + own);
@@ -300,9 +335,10 @@ impl<'a> Writer<'_, 'a> {
                         buffer.value(columns[column].kind, folding.value(values + column));
                     }
                 }
-                Body::Status { letter, is_deleted } => {
+                Body::Status { letter, is_deleted, record_lsn } => {
                     buffer.bytes(letter.as_bytes());
                     buffer.bool(is_deleted);
+                    buffer.optional_int8(record_lsn);
                 }
                 Body::Link(link) => buffer.bytes(&link),
             }

@@ -236,7 +236,7 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
             "source_lsn",
             "bigint",
             false,
-            "log position of the key's last streamed version; NULL while only a snapshot read it",
+            "greatest log position of the key's changes up to this version; NULL while only a snapshot read it",
         ),
         ColumnSpec::new(
             "kafka_partition",
@@ -247,20 +247,8 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         ColumnSpec::new("kafka_offset", "bigint", false, "offset of that record"),
         ColumnSpec::new("hashdiff", "bytea", false, "hash of the content: equal means no change"),
     ]);
-    for (name, kind) in plan.payload(satellite) {
-        let (kind, comment) = match kind {
-            PayloadType::Column(kind) => (kind.vault_type(), format!("{name} of {source}")),
-            PayloadType::Letter => (
-                "text".to_owned(),
-                "c, u, r, d or t (truncate): what changed the status".to_owned(),
-            ),
-            PayloadType::Flag => ("boolean".to_owned(), "whether the row is gone".to_owned()),
-            PayloadType::Key => {
-                ("bytea".to_owned(), "hash key of the link row that holds".to_owned())
-            }
-        };
-        columns.push(ColumnSpec::new(&name, &kind, false, &comment));
-    }
+    let payload = plan.payload(satellite);
+    columns.extend(payload.into_iter().map(|(name, kind)| payload_column(&name, kind, source)));
     TableSpec {
         name: satellite.name.clone(),
         comment,
@@ -269,6 +257,29 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         indexed: Vec::new(),
         system_rows: SystemRows::Ghost,
         updated: false,
+    }
+}
+
+/// A satellite's own column.
+fn payload_column(name: &str, kind: PayloadType, source: &str) -> ColumnSpec {
+    match kind {
+        PayloadType::Column(kind) => {
+            ColumnSpec::new(name, &kind.vault_type(), false, &format!("{name} of {source}"))
+        }
+        PayloadType::Letter => ColumnSpec::new(
+            name,
+            "text",
+            false,
+            "c, u, r, d or t (truncate): what changed the status",
+        ),
+        PayloadType::Flag => ColumnSpec::new(name, "boolean", false, "whether the row is gone"),
+        PayloadType::Position => {
+            let comment = "log position of the record itself: below source_lsn for an insert that waited for a delete of its key";
+            ColumnSpec::new(name, "bigint", false, comment)
+        }
+        PayloadType::Key => {
+            ColumnSpec::new(name, "bytea", false, "hash key of the link row that holds")
+        }
     }
 }
 

@@ -133,6 +133,7 @@ impl Plan {
             SatelliteKind::Status => vec![
                 ("op".to_owned(), PayloadType::Letter),
                 ("is_deleted".to_owned(), PayloadType::Flag),
+                ("record_lsn".to_owned(), PayloadType::Position),
             ],
             SatelliteKind::Effectivity { .. } => {
                 vec![("link_hash_key".to_owned(), PayloadType::Key)]
@@ -150,6 +151,8 @@ pub enum PayloadType {
     Letter,
     /// a boolean
     Flag,
+    /// a log position
+    Position,
     /// a hash key
     Key,
 }
