@@ -1,12 +1,16 @@
 //! Configuration: one file, overridden by the environment, checked before anything starts.
 //!
 //! In go a file (TOML, YAML or JSON) and variables `VAULT_LOADER__SECTION__KEY`, out comes a [`Config`] whose values are in
-//! range. Unknown keys are refused by name; what is required has no default.
+//! range. Unknown keys are refused by name; what is required has no default. A value is never part of an error: it may be a
+//! secret that stands in the wrong place.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use serde::Deserialize;
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
@@ -145,9 +149,9 @@ fn default_port() -> u16 {
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A key is unknown, missing or of the wrong type.
+    /// A file cannot be parsed, or a key is unknown, missing or of the wrong type.
     #[error("configuration: {0}; see --help for files and variables")]
-    Read(#[from] config::ConfigError),
+    Read(String),
     /// A value is out of range.
     #[error("configuration: {key}: {problem}")]
     Invalid {
@@ -162,9 +166,77 @@ fn invalid(key: &'static str, problem: impl Into<String>) -> ConfigError {
     ConfigError::Invalid { key, problem: problem.into() }
 }
 
+/// What is wrong, without the value or the line of the file that the library's own message quotes.
+fn without_values(error: &config::ConfigError) -> String {
+    use config::ConfigError as Library;
+    match error {
+        Library::FileParse { uri, cause } => {
+            let file = uri.as_deref().unwrap_or("the file");
+            format!("{file} cannot be parsed{}", place(&cause.to_string()))
+        }
+        Library::Type { unexpected, expected, key, .. } => {
+            // The kind of what was found stands before the value and its quotes.
+            let found = unexpected.to_string();
+            let kind = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+            let key = key.as_deref().map_or(String::new(), |key| format!("{key}: "));
+            format!("{key}expected {expected}, found {kind}")
+        }
+        Library::At { error, key, .. } => {
+            let key = key.as_deref().map_or(String::new(), |key| format!("{key}: "));
+            format!("{key}{}", without_values(error))
+        }
+        Library::Message(text) => match text.rsplit_once(", expected ") {
+            Some((found, expected)) if found.starts_with("invalid ") => {
+                format!("expected {expected}")
+            }
+            _ => text.clone(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// Line and column that a parser's message names, and nothing else of it.
+fn place(message: &str) -> String {
+    let number = |name: &str| {
+        let (_, rest) = message.split_once(name)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        (end > 0).then(|| &rest[..end])
+    };
+    match (number("line "), number("column ")) {
+        (Some(line), Some(column)) => format!(" at line {line}, column {column}"),
+        _ => String::new(),
+    }
+}
+
+/// Which property librdkafka does not take; `None` for an error of another kind.
+pub(crate) fn refused_property(error: &KafkaError) -> Option<String> {
+    let KafkaError::ClientConfig(result, reason, key, value) = error else { return None };
+    // librdkafka quotes the name of a property, and of some also the value.
+    let rest = reason.replace(&format!("\"{key}\""), "");
+    let telling = !rest.contains('"') && (value.is_empty() || !rest.contains(value.as_str()));
+    Some(match result {
+        RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => format!("librdkafka has no property {key}"),
+        _ if telling => format!("librdkafka refuses the value of {key}: {reason}"),
+        _ => format!("librdkafka refuses the value of {key}"),
+    })
+}
+
+/// Refuses variables that are no Unicode here, where only the name is shown.
+fn check_variables() -> Result<(), ConfigError> {
+    let strange = std::env::vars_os().find_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| name.starts_with(ENV_PREFIX))?;
+        value.to_str().is_none().then_some(name)
+    });
+    match strange {
+        Some(name) => Err(ConfigError::Read(format!("variable {name} is not UTF-8"))),
+        None => Ok(()),
+    }
+}
+
 impl Config {
     /// Reads the file, if any, then the environment, and checks the result.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        check_variables()?;
         Self::read(file, config::Environment::with_prefix(ENV_PREFIX))
     }
 
@@ -175,7 +247,10 @@ impl Config {
         }
         // No guessing of types: a password of digits stays a text.
         let environment = environment.prefix_separator("__").separator("__");
-        let config: Self = builder.add_source(environment).build()?.try_deserialize()?;
+        let built = builder.add_source(environment).build();
+        let config: Self = built
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError::Read(without_values(&error)))?;
         config.validate()?;
         Ok(config)
     }
@@ -218,7 +293,15 @@ impl Config {
             let problem = "is not set: give host:port of a Kafka broker";
             return Err(invalid("bootstrap_servers", problem));
         }
-        Ok(())
+        let mut properties = ClientConfig::new();
+        for (name, value) in &self.kafka {
+            properties.set(name, value.expose());
+        }
+        properties.create_native_config().map(drop).map_err(|error| {
+            // Anything else is a zero byte in a name or a value.
+            let problem = refused_property(&error);
+            invalid("kafka", problem.unwrap_or_else(|| "a property holds a zero byte".to_owned()))
+        })
     }
 
     fn ssl_mode(&self) -> Result<SslMode, ConfigError> {
@@ -306,6 +389,60 @@ mod tests {
             assert!(message.contains(&format!("kafka: {property} must not be set")), "{message}");
         }
         assert_eq!(load("sasl.username").unwrap().kafka["sasl.username"].expose(), "x");
+    }
+
+    /// What a file with a secret in it says when it is refused.
+    fn refusal(name: &str, text: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let read = Config::read(Some(&path), config::Environment::with_prefix("NO_SUCH_PREFIX"));
+        let error = match read.and_then(|config| config.require_kafka().map(|()| config)) {
+            Ok(config) => panic!("{config:?}"),
+            Err(error) => error,
+        };
+        let message = format!("{error} {error:?}");
+        assert!(!message.contains("hunter2"), "{message}");
+        message
+    }
+
+    #[track_caller]
+    fn check_refusal(name: &str, text: &str, expected: &str) {
+        let message = refusal(name, text);
+        assert!(message.contains(expected), "{message}");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_parsed_is_refused_by_name_and_line_without_being_shown() {
+        let toml = "[database]\nhost = \"h\"\npassword = hunter2\n";
+        check_refusal("loader.toml", toml, "loader.toml cannot be parsed at line 3, column ");
+        let yaml = "database:\n  host: h\n  password: [hunter2\n";
+        check_refusal("loader.yaml", yaml, "loader.yaml cannot be parsed at line ");
+        let json = "{\"database\": {\"password\": hunter2}}";
+        check_refusal("loader.json", json, "loader.json cannot be parsed at line 1, column ");
+    }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_refused_without_being_shown() {
+        let database =
+            "bootstrap_servers = \"b\"\n[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\n";
+        let check = |text: &str, expected: &str| {
+            check_refusal("loader.toml", &format!("{database}{text}"), expected);
+        };
+        check("port = \"hunter2\"\n", "database.port: expected ");
+        check("sslmode = \"hunter2\"\n", "database.sslmode: must be");
+        check("password = [\"hunter2\"]\n", "database.password");
+        check(
+            "[kafka]\n\"sasl.pasword\" = \"hunter2\"\n",
+            "librdkafka has no property sasl.pasword",
+        );
+        let jaas =
+            "[kafka]\n\"sasl.jaas.config\" = 'org.apache.Login required password=\"hunter2\";'\n";
+        check(jaas, "value of sasl.jaas.config: Java JAAS configuration is not supported");
+        check("[kafka]\n\"security.protocol\" = \"hunter2\"\n", "the value of security.protocol");
+        check("[kafka]\n\"sasl.password\" = \"hunter2\\u0000\"\n", "zero byte");
+        check_refusal("loader.toml", "database = \"postgres://u:hunter2@h/n\"\n", "database");
+        check_refusal("loader.toml", &format!("listen = \"hunter2\"\n{database}"), "listen");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use devstack::wait_for_async;
 
-use crate::support::{PATIENCE, World, airport, create};
+use crate::support::{AIRLINE, PATIENCE, World, airport, create};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_metrics_tell_what_the_loader_does() {
@@ -43,6 +43,40 @@ async fn health_and_metrics_tell_what_the_loader_does() {
     })
     .await;
     world.end(&mut loader);
+}
+
+/// Neither a file that cannot be parsed nor a property that librdkafka does not take may end up in a terminal or a log.
+#[test]
+fn a_refused_configuration_does_not_show_its_secrets() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("vault.toml");
+    std::fs::write(&model, AIRLINE).unwrap();
+    let database = "bootstrap_servers = \"localhost:1\"\n[database]\nhost = \"localhost\"\nname = \"dwh\"\nuser = \"u\"\n";
+    let unquoted = format!("{database}password = hunter2\n");
+    let jaas =
+        format!("{database}[kafka]\n\"sasl.jaas.config\" = 'L required password=\"hunter2\";'\n");
+    let misspelt = format!("{database}[kafka]\n\"sasl.pasword\" = \"hunter2\"\n");
+    for (text, expected) in [
+        (&unquoted, "cannot be parsed at line 6"),
+        (&jaas, "librdkafka refuses the value of sasl.jaas.config"),
+        (&misspelt, "librdkafka has no property sasl.pasword"),
+    ] {
+        let config = dir.path().join("loader.toml");
+        std::fs::write(&config, text).unwrap();
+        for command in ["run", "status"] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_vault-loader"))
+                .arg(command)
+                .arg("--config")
+                .arg(&config)
+                .arg("--model")
+                .arg(&model)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+            assert!(said.contains(expected) && !said.contains("hunter2"), "{command}: {said}");
+        }
+    }
 }
 
 async fn get(port: u16, path: &str) -> std::io::Result<String> {

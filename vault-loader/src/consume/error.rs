@@ -4,6 +4,7 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::config::refused_property;
 use crate::load::LoadError;
 
 /// Why reading cannot go on.
@@ -46,7 +47,10 @@ pub enum ConsumeError {
     Offsets(#[source] LoadError),
     /// Kafka refuses for good: a wrong property, no permission, another member with our name.
     #[error("Kafka refuses for good")]
-    Refused(#[from] KafkaError),
+    Refused(#[source] KafkaError),
+    /// librdkafka does not take a property; its own error would show the value.
+    #[error("{0}")]
+    Property(String),
     /// No broker answers.
     #[error("no Kafka broker answers at {servers} within {wait_s} s: check bootstrap_servers")]
     Unreachable {
@@ -58,4 +62,13 @@ pub enum ConsumeError {
     /// The loader is ending.
     #[error("ended before the partitions were taken over")]
     Cancelled,
+}
+
+impl From<KafkaError> for ConsumeError {
+    fn from(error: KafkaError) -> Self {
+        match refused_property(&error) {
+            Some(problem) => Self::Property(problem),
+            None => Self::Refused(error),
+        }
+    }
 }
