@@ -104,7 +104,7 @@ pub struct Limits {
     pub queue_bytes_max: usize,
     /// remembered keys and states; 400 000 are about 60 MB
     pub cache_entries_max: usize,
-    /// events in quarantine since the start before the loader takes the fault for its own
+    /// events in quarantine before the loader takes the fault for its own
     pub quarantine_events_max: u64,
     /// how long Kafka and the warehouse may take to appear when the loader starts
     pub start_wait_ms: u64,

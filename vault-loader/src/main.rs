@@ -34,7 +34,7 @@ VAULT_LOADER__SECTION__KEY; the environment wins.
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restart takes its partitions over at once
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
-  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 since the start, then the loader stops
+  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 in dwh_control.quarantine, then the loader stops
                                      (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
   [kafka]                            further properties of librdkafka, in the file only
 

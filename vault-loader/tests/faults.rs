@@ -87,8 +87,39 @@ async fn too_many_bad_events_stop_the_loader() {
     let mut loader =
         world.loader_with("loader", &[("VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX", "3")]);
     assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
-    assert!(world.log("loader").contains("more than 3 events would go to quarantine"));
+    let log = world.log("loader");
+    assert!(log.contains("dwh_control.quarantine would hold more than 3 events"), "{log}");
     assert_eq!(world.count("dwh_control.quarantine").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loader_that_is_started_again_does_not_drain_a_bad_topic_into_quarantine() {
+    let mut world = World::new("drain").await;
+    let limit = [("VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX", "3")];
+    for _ in 0..3 {
+        world.send("airports", 0, None, Some(b"no json")).await;
+    }
+    let mut loader = world.loader_with("first", &limit);
+    world.loaded().await;
+    world.end(&mut loader);
+    // A replay finds the three where they are, and may go on.
+    world.client.batch_execute("UPDATE dwh_control.offsets SET next_offset = 0").await.unwrap();
+    let mut loader = world.loader_with("replaying", &limit);
+    world.loaded().await;
+    world.end(&mut loader);
+    world.send("airports", 0, None, Some(b"no json")).await;
+    for name in ["second", "third"] {
+        let mut loader = world.loader_with(name, &limit);
+        assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+        assert!(world.log(name).contains("would hold more than 3 events"), "{}", world.log(name));
+        assert_eq!(world.count("dwh_control.quarantine").await, 3);
+    }
+    // Taking them out is the operator's word that they have been seen to.
+    world.client.batch_execute("DELETE FROM dwh_control.quarantine").await.unwrap();
+    let mut loader = world.loader_with("acknowledged", &limit);
+    world.loaded().await;
+    assert_eq!(world.count("dwh_control.quarantine").await, 1);
+    world.end(&mut loader);
 }
 
 #[tokio::test(flavor = "multi_thread")]

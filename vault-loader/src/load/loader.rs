@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use shared::postgres::ConnectOptions;
+use tokio_postgres::Client;
 
 use super::cache::Caches;
 use super::error::LoadError;
@@ -23,7 +24,7 @@ use crate::vault::plan::Plan;
 pub struct Limits {
     /// entries of all caches together; an entry is about 150 bytes
     pub cache_entries_max: usize,
-    /// events that may go to quarantine before the loader takes the fault for its own
+    /// events that may be in quarantine before the loader takes the fault for its own
     pub quarantine_events_max: u64,
 }
 
@@ -36,7 +37,6 @@ pub struct Loader {
     caches: Caches,
     /// the assignment of partitions that the caches belong to
     generation: Option<u64>,
-    quarantined_count: u64,
 }
 
 /// A batch on its way into the warehouse.
@@ -94,15 +94,7 @@ impl Loader {
     #[must_use]
     pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: Limits) -> Self {
         let caches = Caches::new(&plan, limits.cache_entries_max);
-        Self {
-            options,
-            plan,
-            limits,
-            session: None,
-            caches,
-            generation: None,
-            quarantined_count: 0,
-        }
+        Self { options, plan, limits, session: None, caches, generation: None }
     }
 
     /// Forgets connection and caches: after an error nobody knows what still holds.
@@ -126,7 +118,6 @@ impl Loader {
                 Ok(loaded) => {
                     job.pending.pop_front();
                     job.positions.extend(loaded.moves.iter().copied());
-                    self.quarantined_count += loaded.quarantined.len() as u64;
                     return Ok(Some(loaded));
                 }
                 Err(LoadError::Event { record, reason }) => job.reject(record, reason, None),
@@ -142,7 +133,6 @@ impl Loader {
     }
 
     async fn attempt(&mut self, job: &Job<'_>, range: Range<usize>) -> Result<Loaded, LoadError> {
-        self.check_quarantine(job, &range)?;
         if self.generation != Some(job.batch.generation) {
             // Between two assignments another loader may have had these partitions.
             self.caches.clear();
@@ -152,6 +142,8 @@ impl Loader {
             Some(session) => session,
             none => none.insert(Session::open(&self.options, &self.plan).await?),
         };
+        let max = self.limits.quarantine_events_max;
+        check_quarantine(&session.client, &self.plan, job, &range, max).await?;
         let events = count_events(job.batch, &range);
         if let Ok(Change::Truncate { table, position }) = &job.decoded.changes[range.start]
             && !job.rejected.contains_key(&range.start)
@@ -195,25 +187,52 @@ impl Loader {
             last_applied_us: committed.last_applied_us,
         })
     }
+}
 
-    /// A fault of the loader or the model would send every event to quarantine: better to stop.
-    fn check_quarantine(&self, job: &Job<'_>, range: &Range<usize>) -> Result<(), LoadError> {
-        let bad = |record: &usize| {
-            job.rejected.contains_key(record) || job.decoded.changes[*record].is_err()
-        };
-        let mut events = range.clone().filter(bad).peekable();
-        let Some(&first) = events.peek() else { return Ok(()) };
-        let count = events.count() as u64;
-        let max = self.limits.quarantine_events_max;
-        if self.quarantined_count + count > max {
-            return Err(LoadError::Stop(format!(
-                "more than {max} events would go to quarantine since the start, the last because: {}; \
-                 mend the cause, or raise quarantine_events_max",
-                job.reason(first)
-            )));
-        }
-        Ok(())
+/// A fault of the loader or the model would send every event to quarantine: better to stop.
+///
+/// What counts is what the quarantine holds, not what this process sent there: a loader that is started again and again must not drain
+/// the topics a thousand events at a time. Events that are there already, in a replay, are not counted twice.
+async fn check_quarantine(
+    client: &Client,
+    plan: &Plan,
+    job: &Job<'_>,
+    range: &Range<usize>,
+    max: u64,
+) -> Result<(), LoadError> {
+    let bad =
+        |record: &usize| job.rejected.contains_key(record) || job.decoded.changes[*record].is_err();
+    let events: Vec<usize> = range.clone().filter(bad).collect();
+    let Some(&first) = events.first() else { return Ok(()) };
+    let records = || events.iter().map(|&record| &job.batch.records[record]);
+    let of_events: Vec<&str> =
+        records().map(|record| plan.tables[record.from.table].topic.as_str()).collect();
+    let partitions: Vec<i32> = records().map(|record| record.from.partition).collect();
+    let offsets: Vec<i64> = records().map(|record| record.offset).collect();
+    let topics: Vec<&str> = plan.tables.iter().map(|table| table.topic.as_str()).collect();
+    let limit = i64::try_from(max).unwrap_or(i64::MAX);
+    let row = client
+        .query_one(
+            "SELECT (SELECT count(*)
+                     FROM (SELECT FROM dwh_control.quarantine WHERE topic = ANY ($1) LIMIT $5) AS held)
+                    + (SELECT count(*)
+                       FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS bad (topic, partition, kafka_offset)
+                       WHERE NOT EXISTS (SELECT
+                                         FROM dwh_control.quarantine AS held
+                                         WHERE held.topic = bad.topic
+                                           AND held.partition = bad.partition
+                                           AND held.kafka_offset = bad.kafka_offset))",
+            &[&topics, &of_events, &partitions, &offsets, &limit],
+        )
+        .await?;
+    if u64::try_from(row.get::<_, i64>(0)).unwrap_or(u64::MAX) <= max {
+        return Ok(());
     }
+    Err(LoadError::Stop(format!(
+        "dwh_control.quarantine would hold more than {max} events, the next because: {}; \
+         mend the cause, then take out of dwh_control.quarantine what has been seen to, or raise quarantine_events_max",
+        job.reason(first)
+    )))
 }
 
 /// Halves a stretch that the warehouse refuses, down to the event that is at fault.
