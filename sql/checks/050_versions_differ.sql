@@ -1,6 +1,7 @@
 -- Rule: a version differs from the one before it; what did not change makes no version. By the hashdiff everywhere, in
--- status satellites by the status itself too, in effectivity satellites by the link row too. One exception: an insert
--- over a key that exists makes a status version, for it proves an end that was still on its way (a truncate).
+-- status satellites by the status itself too, in effectivity satellites by the link row too. One exception: an insert over
+-- a key that exists makes a status version, for it proves an end that was still on its way (a truncate), and so does the
+-- read of a later snapshot, which may stand behind such an end.
 WITH versions AS (
     SELECT 'sat_airports' AS table_name, hash_key, load_date, hashdiff, NULL AS content, false AS is_reopening
     FROM dwh_detailed.sat_airports
@@ -29,28 +30,28 @@ WITH versions AS (
     SELECT 'sat_boarding_passes' AS table_name, hash_key, load_date, hashdiff, NULL AS content, false AS is_reopening
     FROM dwh_detailed.sat_boarding_passes
     UNION ALL
-    SELECT 'sat_airports_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_airports_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_airports_status
     UNION ALL
-    SELECT 'sat_aircrafts_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_aircrafts_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_aircrafts_status
     UNION ALL
-    SELECT 'sat_seats_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_seats_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_seats_status
     UNION ALL
-    SELECT 'sat_flights_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_flights_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_flights_status
     UNION ALL
-    SELECT 'sat_bookings_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_bookings_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_bookings_status
     UNION ALL
-    SELECT 'sat_tickets_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_tickets_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_tickets_status
     UNION ALL
-    SELECT 'sat_ticket_flights_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_ticket_flights_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_ticket_flights_status
     UNION ALL
-    SELECT 'sat_boarding_passes_status', hash_key, load_date, hashdiff, is_deleted::text, op = 'c' AND NOT is_deleted
+    SELECT 'sat_boarding_passes_status', hash_key, load_date, hashdiff, is_deleted::text, op IN ('c', 'r') AND NOT is_deleted
     FROM dwh_detailed.sat_boarding_passes_status
     UNION ALL
     SELECT 'sat_flight_routes_effectivity', hash_key, load_date, hashdiff, encode(link_hash_key, 'hex'), false

@@ -16,8 +16,10 @@ pub struct Position {
     pub published_us: i64,
     /// when the source committed, microseconds since the epoch; the vault's applied date
     pub applied_us: i64,
-    /// position of the row's WAL record; `None` for a snapshot read, whose position orders nothing
+    /// position of the row's WAL record; `None` for a snapshot read, whose position says nothing about changes of its key
     pub streamed_lsn: Option<i64>,
+    /// position that the record names: a change's own, a snapshot read's consistent point; orders all of them against truncates
+    pub record_lsn: Option<i64>,
     /// transaction at the source
     pub tx_id: Option<i64>,
     /// partition of the topic
@@ -140,6 +142,7 @@ pub fn decode<'a>(
         published_us: event.ts_us,
         applied_us: event.source.ts_us,
         streamed_lsn: if event.op == Op::Read { None } else { lsn },
+        record_lsn: lsn,
         tx_id: event.source.tx_id,
         partition: origin.partition,
         offset: origin.offset,

@@ -196,20 +196,14 @@ async fn satellite_statements(
     satellite: &SatellitePlan,
 ) -> Result<SatelliteStatements, LoadError> {
     let table = &satellite.qualified;
-    let last = |columns: &str| {
-        format!(
-            "SELECT k.hash_key, {columns}
-             FROM unnest($1::bytea[]) AS k (hash_key)
-             CROSS JOIN LATERAL (
-                 SELECT *
-                 FROM {table} AS v
-                 WHERE v.hash_key = k.hash_key
-                 ORDER BY v.load_date DESC
-                 LIMIT 1
-             ) AS s"
-        )
+    let record_lsn = match satellite.kind {
+        SatelliteKind::Status => "s.record_lsn",
+        SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => "NULL::bigint",
     };
-    let states = last("s.load_date, s.hashdiff, s.source_lsn, s.kafka_partition, s.kafka_offset");
+    let columns = format!(
+        "s.load_date, s.hashdiff, s.source_lsn, s.kafka_partition, s.kafka_offset, {record_lsn}"
+    );
+    let states = last_version(table, &columns);
     let payload = plan.payload(satellite);
     let names: Vec<_> = payload.iter().map(|(name, _)| ident(name)).collect();
     let copy = format!(
@@ -237,7 +231,7 @@ async fn satellite_statements(
             .collect();
         if !toasted.is_empty() {
             let list: Vec<&str> = toasted.iter().map(|(_, sql)| sql.as_str()).collect();
-            let statement = client.prepare(&last(&list.join(", "))).await?;
+            let statement = client.prepare(&last_version(table, &list.join(", "))).await?;
             let before = format!(
                 "SELECT k.place, s.kafka_partition, {}
                  FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS k (hash_key, lsn, place)
@@ -261,6 +255,20 @@ async fn satellite_statements(
         inserts,
         stored,
     })
+}
+
+fn last_version(table: &str, columns: &str) -> String {
+    format!(
+        "SELECT k.hash_key, {columns}
+         FROM unnest($1::bytea[]) AS k (hash_key)
+         CROSS JOIN LATERAL (
+             SELECT *
+             FROM {table} AS v
+             WHERE v.hash_key = k.hash_key
+             ORDER BY v.load_date DESC
+             LIMIT 1
+         ) AS s"
+    )
 }
 
 /// Rows that were made before they told their record's position came from inserts in order, whose bound it is.

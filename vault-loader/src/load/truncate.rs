@@ -61,7 +61,7 @@ pub(super) async fn apply(
                  ORDER BY hash_key, load_date DESC
              ) AS last
              WHERE NOT last.is_deleted
-               AND (last.source_lsn IS NULL OR last.source_lsn < $5)",
+               AND GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE",
             table = status.qualified,
         );
         closed = transaction

@@ -17,8 +17,8 @@ use crate::vault::projection::Candidate;
 pub(super) enum Body {
     /// attributes of the row whose first value this is
     Row { values: usize },
-    /// the row exists or not, which operation said so, and the log position that it named
-    Status { letter: &'static str, is_deleted: bool, record_lsn: Option<i64> },
+    /// the row exists or not, and which operation said so
+    Status { letter: &'static str, is_deleted: bool },
     /// the link row that holds
     Link(Hash),
 }
@@ -275,8 +275,7 @@ impl<'a> Folding<'a> {
             SatelliteKind::Status => {
                 let op = candidate.change.op;
                 let is_deleted = op == RowOp::Delete;
-                let record_lsn = candidate.change.position.streamed_lsn;
-                let body = Body::Status { letter: op.letter(), is_deleted, record_lsn };
+                let body = Body::Status { letter: op.letter(), is_deleted };
                 (status_hash(is_deleted), body)
             }
             SatelliteKind::Effectivity { .. } => {
@@ -328,20 +327,21 @@ fn note_insert(candidate: &Candidate, insert: Option<Insert>, known: &mut Known<
 }
 
 /// A truncate may have come first although it happened later: from another partition. Then it closes the key that this event
-/// has opened. Against a truncate the event's own position counts, not the key's bound.
+/// has opened. Against a truncate the position counts that the record names, not the key's bound.
 fn close_late(
     candidate: &Candidate,
     opened: State,
     known: &mut Known<'_>,
     versions: &mut Vec<Version>,
 ) {
-    let Some(lsn) = candidate.change.position.streamed_lsn else { return };
+    let Some(lsn) = opened.record_lsn else { return };
     let later = known.truncations.iter().find(|truncation| truncation.lsn > lsn);
     let Some(truncation) = later else { return };
     let closed = State {
         load_date_us: truncation.load_date_us.max(opened.load_date_us.saturating_add(1)),
         hashdiff: status_hash(true),
         streamed_lsn: opened.streamed_lsn.max(Some(truncation.lsn)),
+        record_lsn: Some(truncation.lsn),
         ..opened
     };
     known.states.insert(candidate.key, closed);
@@ -349,14 +349,25 @@ fn close_late(
         key: candidate.key,
         state: closed,
         applied_us: truncation.applied_us,
-        body: Body::Status { letter: "t", is_deleted: true, record_lsn: Some(truncation.lsn) },
+        body: Body::Status { letter: "t", is_deleted: true },
     });
 }
 
-/// An insert over a key that is open proves an end that was not seen yet: a truncate still on its way in another
-/// partition. The new position keeps that truncate from closing the new row.
+/// Whether a status repeats the one before and still is a version.
+///
+/// - An insert over a key that is open proves an end that was not seen yet: a truncate still on its way in another partition.
+/// - A read by a later snapshot may stand behind such an end.
+///
+/// Either way the version's position keeps that truncate from closing the row.
 fn reopens(body: &Body, previous: Option<&State>, candidate: &Candidate, hashdiff: Hash) -> bool {
-    matches!(body, Body::Status { is_deleted: false, .. })
-        && candidate.change.op == RowOp::Create
-        && previous.is_some_and(|state| state.hashdiff == hashdiff)
+    let (Body::Status { is_deleted: false, .. }, Some(state)) = (body, previous) else {
+        return false;
+    };
+    let lsn = candidate.change.position.record_lsn;
+    let may_be_behind_an_end = match candidate.change.op {
+        RowOp::Create => true,
+        RowOp::Read => lsn > state.record_lsn.max(state.streamed_lsn),
+        RowOp::Update | RowOp::Delete => false,
+    };
+    state.hashdiff == hashdiff && may_be_behind_an_end
 }

@@ -210,6 +210,7 @@ impl<'a> Writer<'_, 'a> {
                     streamed_lsn: row.get(3),
                     partition: row.get(4),
                     offset: row.get(5),
+                    record_lsn: row.get(6),
                 };
                 Ok((hash_of(row.get(0))?, state))
             })
@@ -335,10 +336,10 @@ impl<'a> Writer<'_, 'a> {
                         buffer.value(columns[column].kind, folding.value(values + column));
                     }
                 }
-                Body::Status { letter, is_deleted, record_lsn } => {
+                Body::Status { letter, is_deleted } => {
                     buffer.bytes(letter.as_bytes());
                     buffer.bool(is_deleted);
-                    buffer.optional_int8(record_lsn);
+                    buffer.optional_int8(version.state.record_lsn);
                 }
                 Body::Link(link) => buffer.bytes(&link),
             }

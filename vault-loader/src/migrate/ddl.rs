@@ -274,7 +274,7 @@ fn payload_column(name: &str, kind: PayloadType, source: &str) -> ColumnSpec {
         ),
         PayloadType::Flag => ColumnSpec::new(name, "boolean", false, "whether the row is gone"),
         PayloadType::Position => {
-            let comment = "log position of the record itself: below source_lsn for an insert that waited for a delete of its key";
+            let comment = "log position of the record itself: of an insert that waited for a delete of its key it is below source_lsn; a read has its snapshot's";
             ColumnSpec::new(name, "bigint", false, comment)
         }
         PayloadType::Key => {

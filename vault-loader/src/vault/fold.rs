@@ -17,7 +17,8 @@
 //! - A snapshot **read** has the snapshot's position: transactions that were open then commit behind it with smaller ones.
 //!   It says nothing about any change.
 //! - A **truncate** has its table to itself: every change of any key with a smaller position was committed before it, and
-//!   every other one began behind it. Here positions are the order, and need to be: a truncate belongs to no partition.
+//!   every other one began behind it; a snapshot locks the table before it reads. So a truncate is ordered against changes
+//!   and reads by the positions that their records name, and needs to be: it belongs to no partition.
 //!
 //! # What was folded before
 //!
@@ -48,6 +49,8 @@ pub struct State {
     pub hashdiff: Hash,
     /// the greatest log position of the key's streamed events up to this version
     pub streamed_lsn: Option<i64>,
+    /// of a status: log position that its record names
+    pub record_lsn: Option<i64>,
     /// partition of the record that made it
     pub partition: i32,
     /// offset of that record
@@ -156,6 +159,7 @@ pub fn version(previous: Option<&State>, position: &Position, hashdiff: Hash) ->
         load_date_us: position.published_us.max(after),
         hashdiff,
         streamed_lsn: position.streamed_lsn.max(previous.and_then(|state| state.streamed_lsn)),
+        record_lsn: position.record_lsn,
         partition: position.partition,
         offset: position.offset,
     }
@@ -243,6 +247,7 @@ mod tests {
             published_us: 1000 + offset,
             applied_us: 0,
             streamed_lsn,
+            record_lsn: streamed_lsn,
             tx_id: None,
             partition: 0,
             offset,
