@@ -6,6 +6,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$HOME/.cargo/bin:$PATH"
+export CARGO_NET_RETRY="${CARGO_NET_RETRY:-10}"
 TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 RUN_DIR="${VAULTSTREAM_RUN_DIR:-.run/demo}"
 TEST_RUN_DIR="${VAULTSTREAM_TEST_STACK:-.run/test}"

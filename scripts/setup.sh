@@ -25,7 +25,13 @@ UPDATED=no
 update_lists() {
     if [[ "$UPDATED" == no ]]; then
         say "setup: reading the lists of packages"
-        as_root apt-get update -qq
+        # A machine that has just started may be reading them itself, and holds the lock meanwhile.
+        local attempt
+        for attempt in 1 2 3 4 5 6; do
+            as_root apt-get update -qq -o Acquire::Retries=5 && break
+            ((attempt < 6)) || fail "the lists of packages cannot be read"
+            sleep 10
+        done
         UPDATED=yes
     fi
 }
@@ -34,7 +40,8 @@ install_packages() {
     command -v apt-get >/dev/null || fail "please install: $* (only apt-get is known here)"
     update_lists
     say "setup: installing $*"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null </dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@" >/dev/null </dev/null
 }
 
 has_package() {
@@ -110,7 +117,7 @@ install_rust() {
             install_packages rustup
         else
             say "setup: installing rustup by its official script"
-            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y -q --no-modify-path --default-toolchain none ||
+            curl --proto '=https' --tlsv1.2 -sSf --retry 5 --retry-all-errors https://sh.rustup.rs | sh -s -- -y -q --no-modify-path --default-toolchain none ||
                 fail "rustup cannot be downloaded; install it, or Rust $channel with clippy and rustfmt, by hand"
         fi
     fi

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -21,6 +22,15 @@ pub const DEBEZIUM_VERSION: &str = "3.6.0.Final";
 
 /// SHA-256 of Debezium's plugin archive.
 const DEBEZIUM_SHA256: &str = "f810048b2880fe559d47aea75091ccc2ad0249fbce93d3c1e303588b17b6a060";
+
+/// Version of the Maven plugin that copies artifacts.
+const MAVEN_PLUGIN_VERSION: &str = "3.8.1";
+
+/// How often a download is tried: a repository that answers a million builds refuses one now and then.
+const MAVEN_ATTEMPTS: u32 = 4;
+
+/// The pause after the first failure; it grows with each.
+const MAVEN_PAUSE: Duration = Duration::from_secs(5);
 
 /// SHA-256 of each of Kafka's jars, as `sha256sum` prints them.
 const KAFKA_JARS: &str = include_str!("../kafka-jars.sha256");
@@ -144,7 +154,10 @@ pub(crate) fn kafka_libs() -> anyhow::Result<PathBuf> {
         crate::fs::write(&pom, &kafka_pom())?;
         let libs = dir.join("libs");
         maven(
-            &["dependency:copy-dependencies", &format!("-DoutputDirectory={}", libs.display())],
+            &[
+                &dependency_plugin("copy-dependencies"),
+                &format!("-DoutputDirectory={}", libs.display()),
+            ],
             Some(&pom),
         )?;
         verify_jars(&libs)
@@ -223,7 +236,7 @@ fn verify(file: &Path, sha256: &str) -> anyhow::Result<()> {
 fn maven_copy(artifact: &str, dir: &Path) -> anyhow::Result<()> {
     maven(
         &[
-            "dependency:copy",
+            &dependency_plugin("copy"),
             &format!("-Dartifact={artifact}"),
             &format!("-DoutputDirectory={}", dir.display()),
         ],
@@ -236,12 +249,28 @@ fn maven(args: &[&str], pom: Option<&Path>) -> anyhow::Result<()> {
     let lock = File::create(cache()?.join("maven.lock"))
         .context("cannot make a lock file in the cache")?;
     lock.lock().context("cannot lock the cache")?;
-    let mut command = Command::new("mvn");
-    command.args(["--quiet", "--batch-mode"]);
-    if let Some(pom) = pom {
-        command.arg("--file").arg(pom);
+    let mut attempt = 1;
+    loop {
+        let mut command = Command::new("mvn");
+        // -U: a failed download is asked for again, not remembered.
+        command.args(["--quiet", "--batch-mode", "-U"]);
+        if let Some(pom) = pom {
+            command.arg("--file").arg(pom);
+        }
+        match run(command.args(args).current_dir(std::env::temp_dir())) {
+            Err(err) if attempt < MAVEN_ATTEMPTS => {
+                tracing::warn!(attempt, error = %err, "maven failed; trying again");
+                std::thread::sleep(MAVEN_PAUSE * attempt);
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
     }
-    run(command.args(args).current_dir(std::env::temp_dir()))
+}
+
+/// A goal of the plugin that copies artifacts, in one version whatever machine this is.
+fn dependency_plugin(goal: &str) -> String {
+    format!("org.apache.maven.plugins:maven-dependency-plugin:{MAVEN_PLUGIN_VERSION}:{goal}")
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-/// How long a server may think about one request.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may think about one request: Kafka Connect gives up after 90 s.
+const TIMEOUT: Duration = Duration::from_secs(100);
 
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -62,8 +62,8 @@ impl Kafka {
             kafka.port = ports::free_port()?;
             kafka.configure()?;
             match kafka.start_again() {
-                Err(err) if attempt < PORT_ATTEMPTS && ports::answers(kafka.port) => {
-                    tracing::debug!(port = kafka.port, error = %err, "somebody took the port first");
+                Err(err) if attempt < PORT_ATTEMPTS && kafka.says_port_is_taken() => {
+                    tracing::debug!(port = kafka.port, error = %err, "somebody took a port first");
                 }
                 outcome => {
                     outcome?;
@@ -101,6 +101,11 @@ impl Kafka {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// Whether its last words are about a port, its own or its controller's.
+    fn says_port_is_taken(&self) -> bool {
+        fs::tail(&self.log(), 60).contains("Address already in use")
     }
 
     fn properties(&self) -> PathBuf {

@@ -4,8 +4,11 @@
 //! Invariant: a port chosen here lies below the kernel's ephemeral range, so that no outgoing connection takes it while its
 //! server restarts.
 
+use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Ports we choose from: above what services use, below Linux's ephemeral ports (32768 and up).
@@ -59,9 +62,9 @@ pub fn require_free(port: u16, service: &str, variable: Option<&str>) -> Result<
     Err(PortInUse { port, service: service.to_owned(), variable: variable.map(str::to_owned) })
 }
 
-/// A port that is free now.
+/// A port that is free, and that no other process of ours chooses as long as this one lives.
 ///
-/// Another process may take it before it is used; who starts a server on it tries again with another one.
+/// A stranger may take it before it is used; who starts a server on it tries again with another one.
 pub fn free_port() -> anyhow::Result<u16> {
     static STEP: AtomicU16 = AtomicU16::new(0);
     let span = u32::from(LAST - FIRST);
@@ -70,11 +73,38 @@ pub fn free_port() -> anyhow::Result<u16> {
     for _ in 0..span {
         let step = u32::from(STEP.fetch_add(1, Ordering::Relaxed));
         let port = FIRST + u16::try_from((start + step) % span)?;
-        if is_free(port) {
+        if is_free(port) && reserve(port) {
             return Ok(port);
         }
     }
     anyhow::bail!("no free port between {FIRST} and {LAST} on 127.0.0.1")
+}
+
+/// Keeps `port` for this process: servers come up long after their ports are chosen, and stay down for a while in some tests.
+fn reserve(port: u16) -> bool {
+    static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let dir = std::env::temp_dir().join("vaultstream-ports");
+    let lock = || -> std::io::Result<bool> {
+        std::fs::create_dir_all(&dir)?;
+        // Whoever runs the tests next may be another user.
+        let _ = std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o1777));
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o666)
+            .open(dir.join(port.to_string()))?;
+        match file.try_lock() {
+            Ok(()) => {
+                HELD.lock().unwrap_or_else(PoisonError::into_inner).push(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(err)) => Err(err),
+        }
+    };
+    // Where locks cannot be had, a port is as safe as it was without them.
+    lock().unwrap_or(true)
 }
 
 #[cfg(test)]

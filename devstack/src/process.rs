@@ -47,6 +47,7 @@ exec 3<&- >/dev/null 2>&1
 wait "$server"
 code=$?
 kill "$watcher"
+wait "$watcher" 2>/dev/null
 exit "$code"
 "#;
 

@@ -15,6 +15,9 @@ use crate::wait::try_wait_for;
 /// How long a connector may take from its configuration to `RUNNING`.
 const CONNECTOR_DEADLINE: Duration = Duration::from_secs(90);
 
+/// What a worker answers while it rebalances, and when a connector exists already.
+const CONFLICT: u16 = 409;
+
 /// The REST interface of a Connect worker; our reader's has the same one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectRest {
@@ -46,12 +49,7 @@ impl ConnectRest {
     /// Creates a connector from `{"name": …, "config": …}` and waits until it and its tasks are `RUNNING`.
     pub fn create(&self, connector: &Value) -> anyhow::Result<()> {
         let name = connector["name"].as_str().context("the connector has no name")?;
-        let created = http::request(
-            "POST",
-            &format!("{}/connectors", self.url),
-            Some(&connector.to_string()),
-        )?;
-        self.expect(created)?;
+        self.change("POST", "/connectors", Some(&connector.to_string()))?;
         let what = format!("connector {name} to run");
         let outcome = try_wait_for(CONNECTOR_DEADLINE, &what, || {
             self.status(name).map(|status| Progress::of(&status))
@@ -64,11 +62,21 @@ impl ConnectRest {
 
     /// Deletes a connector; its offsets stay.
     pub fn delete(&self, name: &str) -> anyhow::Result<()> {
-        let deleted = http::request("DELETE", &format!("{}/connectors/{name}", self.url), None)?;
-        self.expect(deleted)?;
+        self.change("DELETE", &format!("/connectors/{name}"), None)?;
         try_wait_for(CONNECTOR_DEADLINE, &format!("connector {name} to be gone"), || {
             self.connectors().map(|names| !names.iter().any(|other| other == name))
         })
+    }
+
+    /// Asks for a change. A worker that rebalances refuses any with a conflict, for a moment.
+    fn change(&self, method: &str, path: &str, body: Option<&str>) -> anyhow::Result<()> {
+        let what = format!("kafka connect to take {method} {path}");
+        let answer = try_wait_for(CONNECTOR_DEADLINE, &what, || {
+            let answer = http::request(method, &format!("{}{path}", self.url), body)?;
+            let busy = answer.status == CONFLICT && !answer.body.contains("already exists");
+            if busy { Err(anyhow::anyhow!(answer.body)) } else { Ok(Some(answer)) }
+        })?;
+        self.expect(answer).map(drop)
     }
 
     fn expect(&self, answer: http::Answer) -> anyhow::Result<http::Answer> {
