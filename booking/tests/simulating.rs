@@ -144,6 +144,11 @@ async fn lost_connections_are_opened_again_and_the_run_goes_on() {
         async move { simulate(&database, &options, tally, stop).await }
     });
     wait_for("a first transaction", || tally.counts().committed > 0).await;
+    // The second connection may still be on its way in.
+    let client = airline.client().await;
+    let both = "SELECT count(*) = 2 FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'booking'";
+    wait_until_sql(&client, both).await;
     let cut = airline
         .number(
             "SELECT count(pg_terminate_backend(pid))

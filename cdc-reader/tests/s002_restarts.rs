@@ -24,16 +24,16 @@ fn kill_nine_under_load(server: &PostgresAddress) {
     let launch = Launch::new(&Connector::new(&source, &id), bootstrap);
     let mut reader = launch.start();
     reader.wait_for_line("streaming");
-    let load = source.run_beside(transactions(1001, 6000));
-    for _ in 0..3 {
+    for round in 1..=3 {
         let before = record_count(bootstrap, &topic);
+        let load = source.run_beside(transactions(round * 10_000, 2000));
         wait_for(PATIENCE, "some of the load to arrive", || {
             record_count(bootstrap, &topic) > before + 200
         });
         reader.kill9();
         reader = launch.start();
+        load.join().unwrap();
     }
-    load.join().unwrap();
     let found = source.wait_until_published(bootstrap, &id);
     assert_eq!(count_op(&found, "r"), 500, "a restart resumes and reads no second snapshot");
     assert!(reader.said("snapshot complete").is_empty());
@@ -59,16 +59,16 @@ fn orderly_stop_under_load(server: &PostgresAddress) {
     let launch = Launch::new(&Connector::new(&source, &id), bootstrap);
     let mut reader = launch.start();
     reader.wait_for_line("streaming");
-    let load = source.run_beside(transactions(1001, 5000));
-    for _ in 0..2 {
+    for round in 1..=2 {
         let before = record_count(bootstrap, &topic);
+        let load = source.run_beside(transactions(round * 10_000, 2500));
         wait_for(PATIENCE, "some of the load to arrive", || {
             record_count(bootstrap, &topic) > before + 200
         });
         reader.stop();
         reader = launch.start();
+        load.join().unwrap();
     }
-    load.join().unwrap();
     let found = source.wait_until_published(bootstrap, &id);
     assert_eq!(repeats(&found), 0, "events published twice");
     assert_eq!(found.len(), 10 + 5000 * 3);

@@ -18,15 +18,18 @@ fn rows_deleted_while_a_killed_snapshot_lay_are_not_left_behind() {
     let bootstrap = &stack.kafka_bootstrap;
     let id = unique("halfway");
     let source = Source::with_load(&stack.postgres15, &id);
-    source.run(&rows(1, 60_000));
+    source.run(&rows(1, 20_000));
     source.run("CREATE TABLE gone (id integer PRIMARY KEY); INSERT INTO gone SELECT generate_series(1, 50);");
-    let launch = Launch::new(&Connector::new(&source, &id), bootstrap);
+    let connector = Connector::new(&source, &id);
+    // A small queue makes a snapshot slow enough to be killed in its middle.
+    let slow = connector.clone().set("producer.override.buffer.memory", "16384");
+    let (launch, slow) = (Launch::new(&connector, bootstrap), Launch::new(&slow, bootstrap));
     let topic = format!("{id}.public.load");
-    let reader = launch.start();
+    let reader = slow.start();
     wait_for(PATIENCE, "the first rows of the snapshot", || record_count(bootstrap, &topic) > 0);
     reader.kill9();
     let halfway = record_count(bootstrap, &topic);
-    assert!((1..60_000).contains(&halfway), "killed after {halfway} rows");
+    assert!((1..20_000).contains(&halfway), "killed after {halfway} rows");
     assert_eq!(record_count(bootstrap, &format!("{id}-offsets")), 0, "no offset before the end");
 
     source.run(
@@ -37,7 +40,7 @@ fn rows_deleted_while_a_killed_snapshot_lay_are_not_left_behind() {
          INSERT INTO gone VALUES (7);",
     );
     // The second attempt is killed in its snapshot, too: what was taken back so far must not pass for a finished snapshot.
-    let reader = launch.start();
+    let reader = slow.start();
     wait_for(PATIENCE, "rows of the second snapshot", || {
         record_count(bootstrap, &topic) > halfway + RETRACTIONS
     });
@@ -82,10 +85,11 @@ fn a_column_changed_during_a_snapshot_waits_for_its_end() {
     let id = unique("dropped");
     let source = Source::with_load(&stack.postgres15, &id);
     // The snapshot reads its tables in their order: it is busy with the first one while the last one shall change.
-    source.run(&rows(1, 60_000));
+    source.run(&rows(1, 20_000));
     source
         .run("CREATE TABLE zz (id integer PRIMARY KEY, a integer); INSERT INTO zz VALUES (1, 1);");
-    let reader = Launch::new(&Connector::new(&source, &id), bootstrap).start();
+    let slow = Connector::new(&source, &id).set("producer.override.buffer.memory", "16384");
+    let reader = Launch::new(&slow, bootstrap).start();
     let topic = format!("{id}.public.load");
     wait_for(PATIENCE, "the first rows of the snapshot", || record_count(bootstrap, &topic) > 0);
     source.run("ALTER TABLE zz DROP COLUMN a, ADD COLUMN b text DEFAULT 'new'");

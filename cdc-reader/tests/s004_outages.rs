@@ -56,6 +56,8 @@ fn a_broker_that_restarts_or_is_killed_is_waited_for() {
     wait_for(PATIENCE, "some of the load to arrive", || record_count(&bootstrap, &topic) > 200);
     kafka.kill9();
     load.join().unwrap();
+    // The load may have been through by then; these changes cannot be.
+    source.run(&transactions(100_001, 20));
     reader.wait_for_line("Kafka is not reachable, trying on");
     kafka.start_again().unwrap();
     source.wait_until_published(&bootstrap, &id);

@@ -19,6 +19,9 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 /// The password of every role, on servers that live as long as the tests.
 const PASSWORD: &str = "rig_password";
 
+/// Nobody asks the programs of a rig for their status.
+const ANY_PORT: &str = "127.0.0.1:0";
+
 /// How long the pipeline may take to catch up: a loaded machine with two cores takes its time, a lost event takes for ever.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(240);
 
@@ -57,8 +60,6 @@ pub struct Rig {
     options: RigOptions,
     connector: PathBuf,
     model: PathBuf,
-    reader_port: u16,
-    loader_port: u16,
 }
 
 impl Rig {
@@ -69,8 +70,6 @@ impl Rig {
         let rig = Self {
             connector: options.dir.join("connector.json"),
             model: options.dir.join("vault.toml"),
-            reader_port: devstack::free_port()?,
-            loader_port: devstack::free_port()?,
             options,
         };
         rig.write_configuration()?;
@@ -170,7 +169,8 @@ impl Rig {
             .env("CDC_READER_PASSWORD", PASSWORD)
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
             .env("OFFSET_STORAGE_TOPIC", format!("{name}-offsets"))
-            .env("CDC_READER_LISTEN", format!("127.0.0.1:{}", self.reader_port)),
+            .env("CDC_READER_LISTEN", ANY_PORT)
+            .without_env("RUST_LOG"),
         )
     }
 
@@ -197,6 +197,7 @@ impl Rig {
         let set = |name: &str| format!("VAULT_LOADER__{name}");
         let log = self.options.dir.join(format!("loader-{database}.log"));
         let options = ProcessOptions::new(devstack::binary("vault-loader")?, log)
+            .without_env("RUST_LOG")
             .args([verb, "--model"])
             .args([&self.model])
             .env(set("BOOTSTRAP_SERVERS"), &self.options.bootstrap)
@@ -208,7 +209,7 @@ impl Rig {
             .env(set("GROUP_ID"), format!("loader-{database}"))
             // A killed member's partitions are free at once instead of after its session's time-out.
             .env(set("GROUP_INSTANCE_ID"), format!("loader-{database}"))
-            .env(set("LISTEN"), format!("127.0.0.1:{}", self.loader_port));
+            .env(set("LISTEN"), ANY_PORT);
         Ok(Loader(options))
     }
 

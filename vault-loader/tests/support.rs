@@ -199,8 +199,9 @@ impl World {
         variables: &[(&str, &str)],
     ) -> Process {
         let log = self.dir.path().join(format!("{name}.log"));
-        let mut options =
-            ProcessOptions::new(env!("CARGO_BIN_EXE_vault-loader"), log).args(arguments);
+        let mut options = ProcessOptions::new(env!("CARGO_BIN_EXE_vault-loader"), log)
+            .args(arguments)
+            .without_env("RUST_LOG");
         for (key, value) in self.variables() {
             options = options.env(key, value);
         }

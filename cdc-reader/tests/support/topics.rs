@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use devstack::wait_for;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Headers as _;
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
@@ -30,7 +31,7 @@ impl Record {
 /// The records of each topic of a prefix, by the topic's name without it. Each topic has one partition here.
 pub(crate) fn topics_of(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
     let consumer = consumer(bootstrap);
-    let metadata = consumer.fetch_metadata(None, Duration::from_secs(10)).unwrap();
+    let metadata = metadata(&consumer);
     let start = format!("{prefix}.");
     let names: Vec<&str> = metadata
         .topics()
@@ -55,14 +56,13 @@ pub(crate) fn records(bootstrap: &str, topic: &str) -> Vec<Record> {
 /// How many records a topic holds in all its partitions; 0 when there is no such topic.
 pub(crate) fn record_count(bootstrap: &str, topic: &str) -> u64 {
     let consumer = consumer(bootstrap);
-    let timeout = Duration::from_secs(10);
-    let metadata = consumer.fetch_metadata(None, timeout).unwrap();
+    let metadata = metadata(&consumer);
     let partitions =
         metadata.topics().iter().filter(|found| found.name() == topic).flat_map(|t| t.partitions());
     let ends = partitions.map(|partition| {
         // A topic that was just made has no leader yet.
         let (_, end) = wait_for(PATIENCE, "a partition's leader", || {
-            consumer.fetch_watermarks(topic, partition.id(), timeout).ok()
+            consumer.fetch_watermarks(topic, partition.id(), Duration::from_secs(10)).ok()
         });
         u64::try_from(end).unwrap()
     });
@@ -104,23 +104,38 @@ fn consumer(bootstrap: &str) -> BaseConsumer {
         .unwrap()
 }
 
+fn metadata(consumer: &BaseConsumer) -> Metadata {
+    wait_for(PATIENCE, "the cluster's metadata", || {
+        consumer.fetch_metadata(None, Duration::from_secs(10)).map(Some)
+    })
+}
+
 fn read(consumer: &BaseConsumer, topics: &[&str], mut take: impl FnMut(&str, Record)) {
-    let mut list = TopicPartitionList::new();
+    // One after the other: the end of a partition is told without its topic's name.
     for topic in topics {
+        let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&list).unwrap();
-    let started = Instant::now();
-    let mut ended = 0;
-    while ended < topics.len() {
-        assert!(started.elapsed() < PATIENCE, "the ends of {topics:?} were not reached");
-        match consumer.poll(Duration::from_millis(100)) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-            Some(Err(error)) => panic!("{error}"),
-            Some(Ok(message)) => take(message.topic(), record(&message)),
+        consumer.assign(&list).unwrap();
+        let started = Instant::now();
+        loop {
+            assert!(started.elapsed() < PATIENCE, "the end of {topic} was not reached");
+            match consumer.poll(Duration::from_millis(100)) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) if passes(&error) => {}
+                Some(Err(error)) => panic!("{error}"),
+                Some(Ok(message)) => take(message.topic(), record(&message)),
+            }
         }
     }
+}
+
+/// Whether librdkafka goes on by itself: it tells of a connection that was closed while idle.
+fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+    )
 }
 
 fn record(message: &impl Message) -> Record {
