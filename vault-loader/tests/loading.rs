@@ -362,6 +362,82 @@ async fn an_unchanged_toast_value_moves_with_its_key() {
     world.end(&mut loader);
 }
 
+/// A moved row that does not tell where it came from must not take the value of the row that had its new key before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_row_never_takes_a_value_of_another_row_s() {
+    let mut world = World::new("nameless").await;
+    let contact = |phone: &str| json!(format!("{{\"phone\": \"{phone}\"}}"));
+    let moved = |lsn: i64, to: &str, old_key: Option<Value>| Event {
+        old_key,
+        ..create("tickets", lsn, ticket(to, "P1", &json!("__debezium_unavailable_value")))
+    };
+    world
+        .publish_all([
+            create("tickets", 10, ticket("2", "P1", &contact("+2"))),
+            delete("tickets", 20, ticket("2", "", &Value::Null)),
+            create("tickets", 30, ticket("1", "P1", &contact("+1"))),
+            delete("tickets", 40, ticket("1", "", &Value::Null)),
+            moved(40, "2", None),
+            moved(41, "2", Some(json!({"schema": {}, "payload": {"ticket_no": "1"}}))),
+            moved(42, "2", Some(json!({"ticket_no": 1}))),
+        ])
+        .await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    assert_eq!(world.count("dwh_detailed.sat_ticket_passengers").await, 2 + 1);
+    world
+        .assert_rows(
+            "SELECT count(*), reason FROM dwh_control.quarantine GROUP BY reason",
+            &["(3,\"unchanged TOAST value of column contact_data came with its row from a key that no readable header __debezium.oldkey names\")"],
+        )
+        .await;
+    world.end(&mut loader);
+}
+
+/// The header has decimals as JSON numbers, the row as base64.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_toast_value_moves_with_a_decimal_key() {
+    let mut world = World::unmigrated("decimal").await;
+    let before = world.model.matches("ticket_no\", type = \"char(13)\"").count()
+        + world.model.matches("ticket_no = \"char(13)\"").count();
+    assert_eq!(before, 4);
+    let model = world
+        .model
+        .replace("ticket_no\", type = \"char(13)\"", "ticket_no\", type = \"numeric(13,1)\"")
+        .replace("ticket_no = \"char(13)\"", "ticket_no = \"numeric(13,1)\"");
+    std::fs::write(world.dir.path().join("vault.toml"), model).unwrap();
+    let migrated = world.command(&["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let (one, two) = ("Cg==", "FA==");
+    let contact = |phone: &str| json!(format!("{{\"phone\": \"{phone}\"}}"));
+    world
+        .publish_all([
+            create("tickets", 10, ticket(two, "P1", &contact("+2"))),
+            delete("tickets", 20, ticket(two, "", &Value::Null)),
+            create("tickets", 30, ticket(one, "P1", &contact("+1"))),
+            delete("tickets", 40, ticket(one, "", &Value::Null)),
+            Event {
+                old_key: Some(json!({"ticket_no": 1.0})),
+                ..create("tickets", 40, ticket(two, "P1", &json!("__debezium_unavailable_value")))
+            },
+        ])
+        .await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT h.ticket_no, s.contact_data->>'phone' AS phone, s.source_lsn
+             FROM dwh_detailed.sat_ticket_passengers AS s
+             JOIN dwh_detailed.hub_tickets AS h USING (hash_key)
+             WHERE s.record_source <> 'SYSTEM'
+             ORDER BY s.load_date",
+            &["(2.0,+2,10)", "(1.0,+1,30)", "(2.0,+1,40)"],
+        )
+        .await;
+    assert_eq!(world.count("dwh_control.quarantine").await, 0);
+    world.end(&mut loader);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_truncate_closes_every_open_key_before_it_and_none_after() {
     let mut world = World::new("truncate").await;

@@ -3,10 +3,14 @@
 //! In go a record's value bytes and its table, out comes a [`Change`]. Whatever is wrong is either this event's fault
 //! (quarantine) or drift between the source's table and the model (stop: no event may be dropped over it).
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
 use shared::envelope::{self, Op};
 
 use super::row::{Image, RowProblem, decode_row};
-use super::value::Value;
+use super::value::{Value, header_value};
 use crate::model::Table;
 
 /// Where an event stands: in the source's log, in time, and in its topic.
@@ -187,7 +191,7 @@ pub fn decode<'a>(
 
 /// Decodes the key that a row had before, when the row needs it: its event left a value out, which only that key's history holds.
 ///
-/// A key that cannot be read is as good as none: the value is then missed where it is needed, and named there.
+/// A key that cannot be read is as good as none: the event is then refused where the value is needed.
 pub fn decode_old_key<'a>(
     old_key: &'a [u8],
     table: &Table,
@@ -198,9 +202,14 @@ pub fn decode_old_key<'a>(
     if change.op != RowOp::Create || !values[row].contains(&Value::Unchanged) {
         return None;
     }
+    let members: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_slice(old_key).ok()?;
     let start = values.len();
-    let json = std::str::from_utf8(old_key).ok()?;
-    decode_row(json, table, Image::Key, values).ok()?;
+    values.resize(start + table.columns.len(), Value::Absent);
+    for &index in &table.key {
+        let column = &table.columns[index];
+        let json = members.get(column.name.as_str())?.get();
+        values[start + index] = header_value(column.kind, json)?;
+    }
     Some(start)
 }
 

@@ -204,9 +204,13 @@ impl<'a> Folding<'a> {
             if self.values[index] != Value::Unchanged {
                 continue;
             }
-            let carried = match departure(candidate) {
-                None => self.carried(column, candidate, known),
-                Some(departure) => self.moved(column, candidate, departure, known),
+            let carried = match (departure(candidate), candidate.change.op) {
+                (Some(departure), _) => self.moved(column, candidate, departure, known),
+                // An insert has all its values: this one is a row that moved here. What its key held before was another row's.
+                (None, RowOp::Create) => Err(
+                    "came with its row from a key that no readable header __debezium.oldkey names",
+                ),
+                (None, _) => self.carried(column, candidate, known),
             };
             let value = carried.map_err(|why| {
                 let name = &self.plan.model.tables[satellite.table].columns[column].name;
