@@ -23,8 +23,15 @@ pub const SESSION_SETTINGS: [(&str, &str); 6] = [
     ("bytea_output", "hex"),
 ];
 
-/// How long one attempt to connect may take before it counts as failed: longer than a lost SYN's retry, shorter than anyone waits.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one address may take to accept a connection: longer than a lost SYN's retry, shorter than anyone waits.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one attempt may take in all, with TLS and authentication: room for a second address of the same name. A server that is
+/// frozen accepts, because its kernel does, and never says a word.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long the other side's kernel may leave what was sent without an acknowledgement: it is gone, not slow.
+const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where to connect and as whom.
 #[derive(Debug, Clone)]
@@ -97,6 +104,14 @@ pub enum ConnectError {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// Somebody accepts connections there, and does not answer.
+    #[error("PostgreSQL at {address} does not answer within {wait_s} s")]
+    Silent {
+        /// Where.
+        address: String,
+        /// How long it had, in seconds.
+        wait_s: u64,
+    },
 }
 
 impl ConnectError {
@@ -105,7 +120,7 @@ impl ConnectError {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Connect { source, .. } => source.code().map(|code| code.code()),
-            Self::Tls { .. } => None,
+            Self::Tls { .. } | Self::Silent { .. } => None,
         }
     }
 }
@@ -115,6 +130,26 @@ impl ConnectError {
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(options: &ConnectOptions) -> Result<Client, ConnectError> {
+    connect_within(options, CONNECT_TIMEOUT).await
+}
+
+/// Connects, unless that takes longer than `wait`.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub async fn connect_within(
+    options: &ConnectOptions,
+    wait: Duration,
+) -> Result<Client, ConnectError> {
+    let wait = wait.min(CONNECT_TIMEOUT);
+    match tokio::time::timeout(wait, connect_however_long(options)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(ConnectError::Silent { address: options.display(), wait_s: wait.as_secs() }),
+    }
+}
+
+/// The socket's timeout is all that the driver knows of: whoever accepts may then stay silent for ever.
+async fn connect_however_long(options: &ConnectOptions) -> Result<Client, ConnectError> {
     let config = wire_config(options);
     let failed = |source| ConnectError::Connect { address: options.display(), source };
     if options.is_unix() || options.ssl_mode == SslMode::Disable {
@@ -159,7 +194,8 @@ fn wire_config(options: &ConnectOptions) -> Config {
         .user(&options.user)
         .application_name(&options.application_name)
         .options(session.join(" "))
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(ACCEPT_TIMEOUT)
+        .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
         .keepalives_idle(Duration::from_secs(30))
         .ssl_mode(match options.ssl_mode {
             SslMode::Disable => WireSslMode::Disable,

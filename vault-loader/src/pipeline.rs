@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use shared::backoff::Backoff;
-use shared::postgres::{ConnectOptions, connect};
+use shared::postgres::{ConnectOptions, connect, connect_within};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,12 @@ const CHANNEL_BATCHES: usize = 1;
 
 /// Conflicts in a row that are taken for two loaders that share a key's partition, which cannot be.
 const CONFLICTS_MAX: u32 = 5;
+
+/// How long an attempt may take before the warehouse is asked whether it is there, and how long it may take to say so.
+const DOUBT_AFTER: Duration = Duration::from_secs(5);
+
+/// How long an attempt may take at all: more than the server gives two statements of the longest kind.
+const ATTEMPT_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Why a run ended before it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +91,7 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
             warehouse: warehouse.clone(),
             batch: options.config.batch,
             metrics: Arc::clone(&options.metrics),
+            health: options.health.clone(),
             accept_gap: options.accept_gap,
             ending: ending.clone(),
         },
@@ -102,7 +109,8 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
     };
     let grace = options.config.limits.shutdown_wait_ms;
     let mut stage = LoadStage {
-        loader: Loader::new(warehouse, Arc::clone(&options.plan), limits),
+        loader: Loader::new(warehouse.clone(), Arc::clone(&options.plan), limits),
+        warehouse,
         plan: options.plan,
         metrics: options.metrics,
         health: options.health,
@@ -155,8 +163,13 @@ async fn check_warehouse(
     let started = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
-        let err = match connect(warehouse).await {
-            Ok(client) => return check_model(&client, model_text).await,
+        let left = wait.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
+        let err = match connect_within(warehouse, left).await {
+            Ok(client) => {
+                let checked = tokio::time::timeout(left, check_model(&client, model_text)).await;
+                let silent = LoadError::Silent { wait_s: left.as_secs() };
+                return checked.unwrap_or(Err(RunError::Load(silent)));
+            }
             Err(err) => err,
         };
         // 57P03: starting up; 53300: too many connections. Any other answer is a refusal.
@@ -189,9 +202,38 @@ async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<(), 
     }
 }
 
+/// Asks, while an attempt lasts, whether the warehouse answers anybody; returns when the attempt has lasted too long.
+async fn watch(warehouse: &ConnectOptions, health: &HealthCell) {
+    let started = Instant::now();
+    let mut silent = false;
+    while started.elapsed() < ATTEMPT_MAX {
+        tokio::time::sleep(DOUBT_AFTER).await;
+        let question = async {
+            match connect(warehouse).await {
+                Ok(client) => client.batch_execute("SELECT").await.is_ok(),
+                Err(err) => err.sqlstate().is_some(), // a refusal is an answer too
+            }
+        };
+        let answered = tokio::time::timeout(DOUBT_AFTER, question).await.unwrap_or(false);
+        if answered && silent {
+            tracing::info!("the warehouse answers again");
+            health.set(Health::Healthy);
+        } else if !answered && !silent {
+            let wait_s = started.elapsed().as_secs();
+            tracing::warn!(wait_s, "the warehouse does not answer, waiting for it");
+        }
+        if !answered {
+            health.set(Health::Failing("the warehouse does not answer".to_owned()));
+        }
+        silent = !answered;
+    }
+}
+
 /// The loading side of the channel.
 struct LoadStage {
     loader: Loader,
+    /// for the question whether anybody is there
+    warehouse: ConnectOptions,
     plan: Arc<Plan>,
     metrics: Arc<Metrics>,
     health: HealthCell,
@@ -230,7 +272,7 @@ impl LoadStage {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflict_count = 0;
         loop {
-            match self.loader.advance(&mut job).await {
+            match self.attempt(&mut job).await {
                 Ok(Some(loaded)) => {
                     self.report(&loaded);
                     backoff.reset();
@@ -266,6 +308,22 @@ impl LoadStage {
                 Err(err) => return Err(err.into()),
             }
         }
+    }
+
+    /// One attempt, watched: a warehouse that is slow is left alone, one that says nothing is reported, and nobody waits for ever.
+    async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, LoadError> {
+        let outcome = tokio::select! {
+            biased; // an outcome beats the doubts
+            outcome = self.loader.advance(job) => outcome,
+            () = watch(&self.warehouse, &self.health) => {
+                Err(LoadError::Silent { wait_s: ATTEMPT_MAX.as_secs() })
+            }
+        };
+        if matches!(outcome, Err(LoadError::Silent { .. })) {
+            // What was sent may still be committed: whoever repeats it is fenced by the offsets, and reads them anew.
+            self.loader.forget();
+        }
+        outcome
     }
 
     /// Waits before the next attempt; `false` when the loader is to end instead.

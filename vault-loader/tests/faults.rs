@@ -391,3 +391,134 @@ async fn a_batch_whose_offsets_somebody_moved_writes_nothing() {
     .await;
     world.end(&mut loader);
 }
+
+/// A server's processes, stopped as a paused virtual machine is: its kernel accepts and acknowledges, and nobody answers.
+struct Frozen(Vec<String>);
+
+impl Frozen {
+    fn new(server: &Postgres) -> Self {
+        let pid_file = std::fs::read_to_string(server.data_dir().join("postmaster.pid")).unwrap();
+        let postmaster = pid_file.lines().next().unwrap().to_owned();
+        let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+        let mut pids = vec![postmaster];
+        // The postmaster first, or it would start children for those that do not answer.
+        signal("-STOP", &pids);
+        let children = std::fs::read_to_string(children).unwrap();
+        pids.extend(children.split_ascii_whitespace().map(str::to_owned));
+        signal("-STOP", &pids);
+        Self(pids)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        signal("-CONT", &self.0);
+    }
+}
+
+fn signal(name: &str, pids: &[String]) {
+    assert!(std::process::Command::new("kill").arg(name).args(pids).status().unwrap().success());
+}
+
+/// A migrated warehouse of one test, and the variables that lead a loader to it.
+fn own_warehouse(world: &World, dir: &std::path::Path) -> (Postgres, Vec<(&'static str, String)>) {
+    let options = PostgresOptions::new(15).dir(dir.join("pg")).fsync(false);
+    let server = Postgres::start(options).unwrap();
+    server.address().create_database("dwh").unwrap();
+    let address = server.address().clone();
+    let variables = vec![
+        ("VAULT_LOADER__DATABASE__PORT", address.port.to_string()),
+        ("VAULT_LOADER__DATABASE__NAME", "dwh".to_owned()),
+        ("VAULT_LOADER__DATABASE__USER", address.user),
+        ("VAULT_LOADER__DATABASE__PASSWORD", address.password),
+        ("VAULT_LOADER__LISTEN", format!("127.0.0.1:{}", devstack::free_port().unwrap())),
+        ("VAULT_LOADER__LIMITS__SHUTDOWN_WAIT_MS", "2000".to_owned()),
+    ];
+    let output = world.command_with(&["migrate"], &borrowed(&variables));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (server, variables)
+}
+
+fn borrowed<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+async fn connected(server: &Postgres) -> tokio_postgres::Client {
+    let options = server.address().superuser("dwh");
+    let (client, connection) =
+        tokio_postgres::connect(&options, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warehouse_that_accepts_and_says_nothing_does_not_hold_the_start_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let world = World::unmigrated("silent").await;
+    let variables = [
+        ("VAULT_LOADER__DATABASE__HOST", "127.0.0.1"),
+        ("VAULT_LOADER__DATABASE__PORT", port.as_str()),
+        ("VAULT_LOADER__LIMITS__START_WAIT_MS", "2000"),
+    ];
+    let mut loader = world.loader_with("loader", &variables);
+    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+    let log = world.log("loader");
+    assert!(log.contains("does not answer within"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warehouse_that_freezes_is_reported_and_holds_neither_the_end_nor_data_back() {
+    let mut world = World::new("frozen").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (server, variables) = own_warehouse(&world, dir.path());
+    let variables = borrowed(&variables);
+    let client = connected(&server).await;
+    let mut loader = world.loader_with("loader", &variables);
+    world.publish(create("airports", 10, airport("000", "Omsk"))).await;
+    world.loaded_into(&client).await;
+    let frozen = Frozen::new(&server);
+    for number in 1..100 {
+        let row = airport(&format!("{number:03}"), "Omsk");
+        world.publish(create("airports", 10 + number, row)).await;
+    }
+    wait_for_async(PATIENCE, "the loader to say that it is not healthy", async || {
+        let asked = world.command_with(&["health"], &variables);
+        let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+        if said.contains("the warehouse does not answer") { Ok(true) } else { Err(said) }
+    })
+    .await;
+    loader.terminate();
+    assert_eq!(loader.wait_exit(Duration::from_secs(10)).unwrap(), 1);
+    assert!(world.log("loader").contains("did not end within 2000 ms"), "{}", world.log("loader"));
+    drop(frozen);
+    let mut heir = world.loader_with("heir", &variables);
+    world.loaded_into(&client).await;
+    let counts =
+        "SELECT (SELECT count(*) FROM dwh_detailed.sat_airports WHERE record_source <> 'SYSTEM'),
+                         (SELECT count(*) FROM dwh_control.quarantine)";
+    assert_eq!(rows(&client, counts).await, ["(100,0)"]);
+    world.end(&mut heir);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loader_that_takes_partitions_over_from_a_frozen_warehouse_can_be_ended() {
+    let mut world = World::new("takeover").await;
+    let dir = tempfile::tempdir().unwrap();
+    let (server, variables) = own_warehouse(&world, dir.path());
+    let variables = borrowed(&variables);
+    let client = connected(&server).await;
+    let mut loader = world.loader_with("loader", &variables);
+    world.publish(create("airports", 10, airport("000", "Omsk"))).await;
+    world.loaded_into(&client).await;
+    let frozen = Frozen::new(&server);
+    // A new topic is a new assignment, whose offsets only the warehouse knows.
+    world.create_topic("seats", 1).await;
+    wait_for_async(PATIENCE, "the partitions to be given back", async || {
+        world.log("loader").contains("partitions given back")
+    })
+    .await;
+    loader.terminate();
+    assert_eq!(loader.wait_exit(Duration::from_secs(10)).unwrap(), 0);
+    drop(frozen);
+}

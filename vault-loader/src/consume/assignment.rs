@@ -22,12 +22,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ConsumeError;
 use crate::batch::Partition;
+use crate::health::{Health, HealthCell};
 use crate::load::{LoadError, read_offsets};
 use crate::metrics::Metrics;
 use crate::vault::plan::Plan;
 
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the warehouse may take to tell or to move offsets: a few rows by their key, and perhaps another loader's transaction.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the rebalance callback and the intake share.
 pub(super) struct Assignment {
@@ -36,6 +40,7 @@ pub(super) struct Assignment {
     pub(super) runtime: Handle,
     pub(super) ending: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) health: HealthCell,
     pub(super) accept_gap: bool,
     pub(super) current: Mutex<Current>,
 }
@@ -239,11 +244,15 @@ impl Assignment {
                 let client = connect(&self.warehouse).await?;
                 read_offsets(&client, partitions).await
             };
-            let error = match read.await {
-                Ok(offsets) => return Ok(offsets),
+            let error = match self.asked(read).await? {
+                Ok(offsets) => {
+                    self.health.set(Health::Healthy);
+                    return Ok(offsets);
+                }
                 Err(error) if error.is_retry() => error,
                 Err(error) => return Err(ConsumeError::Offsets(error)),
             };
+            self.health.set(Health::Failing(format!("cannot read offsets: {error}")));
             let delay = backoff.next_delay();
             self.metrics.retried("offsets");
             if backoff.worth_saying() {
@@ -256,6 +265,20 @@ impl Assignment {
                 () = self.ending.cancelled() => return Err(ConsumeError::Cancelled),
                 () = tokio::time::sleep(delay) => {}
             }
+        }
+    }
+
+    /// What the warehouse says, unless it takes too long or the loader is to end.
+    async fn asked<T>(
+        &self,
+        question: impl Future<Output = Result<T, LoadError>>,
+    ) -> Result<Result<T, LoadError>, ConsumeError> {
+        tokio::select! {
+            biased; // an end beats an answer
+            () = self.ending.cancelled() => Err(ConsumeError::Cancelled),
+            answer = tokio::time::timeout(OFFSETS_TIMEOUT, question) => Ok(answer.unwrap_or_else(|_| {
+                Err(LoadError::Silent { wait_s: OFFSETS_TIMEOUT.as_secs() })
+            })),
         }
     }
 
@@ -280,6 +303,6 @@ impl Assignment {
                 .await?;
             if moved == 1 { Ok(()) } else { Err(LoadError::Fenced) }
         };
-        update.await.map_err(ConsumeError::Offsets)
+        self.asked(update).await?.map_err(ConsumeError::Offsets)
     }
 }

@@ -24,6 +24,7 @@ use super::assignment::{Assignment, Context, Current};
 use super::error::ConsumeError;
 use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition};
 use crate::config;
+use crate::health::HealthCell;
 use crate::metrics::Metrics;
 use crate::vault::plan::Plan;
 
@@ -54,6 +55,8 @@ pub struct IntakeOptions {
     pub batch: config::Batch,
     /// what to count with
     pub metrics: Arc<Metrics>,
+    /// what `/health` says
+    pub health: HealthCell,
     /// whether events that Kafka no longer has may be skipped
     pub accept_gap: bool,
     /// cancelled when the loader ends
@@ -91,6 +94,7 @@ impl Intake {
             runtime,
             ending: options.ending,
             metrics: options.metrics,
+            health: options.health,
             accept_gap: options.accept_gap,
             current: std::sync::Mutex::new(Current::default()),
         });

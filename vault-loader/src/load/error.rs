@@ -15,6 +15,12 @@ pub enum LoadError {
     /// The warehouse or the way to it failed; the same batch can succeed later.
     #[error("the warehouse failed for now")]
     Retry(#[source] tokio_postgres::Error),
+    /// The warehouse holds the connection and says nothing; the same batch can succeed on another one.
+    #[error("the warehouse did not answer within {wait_s} s")]
+    Silent {
+        /// how long it had
+        wait_s: u64,
+    },
     /// Another loader wrote the same version first; its rows become visible on the next attempt.
     #[error("another loader wrote to {table} at the same time")]
     Conflict {
@@ -59,7 +65,10 @@ impl LoadError {
     /// Whether the same batch may succeed on another attempt.
     #[must_use]
     pub fn is_retry(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Retry(_) | Self::Conflict { .. })
+        matches!(
+            self,
+            Self::Connect(_) | Self::Retry(_) | Self::Silent { .. } | Self::Conflict { .. }
+        )
     }
 }
 
