@@ -36,6 +36,8 @@ const TABLES: &[&str] = &[
     "keyless",
     "keys",
     "toasted",
+    "toasted_key",
+    "toasted_keys",
     "Odd Table",
     "bookings",
     "tickets",

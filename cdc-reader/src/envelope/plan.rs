@@ -190,39 +190,58 @@ impl TablePlan {
                 .all(|part| matches!(row.clone().nth(part.column), Some(Column::Text(_))))
     }
 
-    /// Appends the key of `row`; nothing when the table has none.
+    /// Appends the key of `row`; nothing when the table has none. An unchanged TOASTed value of `row` is taken from `before`: the server
+    /// sends a key that is stored out of line with the old row, whatever the update changes.
     ///
     /// # Errors
     /// When a key column has no value, or one that its type cannot print.
-    pub fn write_key<'a>(
+    pub fn write_key<'a, R>(
         &self,
         out: &mut Vec<u8>,
-        row: impl Iterator<Item = Column<'a>> + Clone,
-    ) -> Result<(), RowError> {
-        self.write_key_as(out, row, Kind::write)
+        row: &R,
+        before: Option<&R>,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = Column<'a>> + Clone,
+    {
+        self.write_key_as(out, row, before, Kind::write)
     }
 
     /// Appends the key of `row` as the header of a row with another key names it.
     ///
     /// # Errors
     /// As [`TablePlan::write_key`].
-    pub fn write_key_in_header<'a>(
+    pub fn write_key_in_header<'a, R>(
         &self,
         out: &mut Vec<u8>,
-        row: impl Iterator<Item = Column<'a>> + Clone,
-    ) -> Result<(), RowError> {
-        self.write_key_as(out, row, Kind::write_in_header)
+        row: &R,
+        before: Option<&R>,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = Column<'a>> + Clone,
+    {
+        self.write_key_as(out, row, before, Kind::write_in_header)
     }
 
-    fn write_key_as<'a>(
+    fn write_key_as<'a, R>(
         &self,
         out: &mut Vec<u8>,
-        row: impl Iterator<Item = Column<'a>> + Clone,
+        row: &R,
+        before: Option<&R>,
         write: WriteValue,
-    ) -> Result<(), RowError> {
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = Column<'a>> + Clone,
+    {
         for part in &self.key {
             out.extend_from_slice(&part.field);
-            let Some(Column::Text(text)) = row.clone().nth(part.column) else {
+            let value = match row.clone().nth(part.column) {
+                Some(Column::UnchangedToast) => {
+                    before.and_then(|before| before.clone().nth(part.column))
+                }
+                value => value,
+            };
+            let Some(Column::Text(text)) = value else {
                 return Err(RowError::Key {
                     table: self.table.display(),
                     column: self.table.columns[part.column].name.clone(),
@@ -483,14 +502,35 @@ mod tests {
     fn the_key_is_the_key_columns_alone() {
         let mut key = Vec::new();
         let row = [Column::Text(b"7"), Column::Null, Column::Null, Column::Null];
-        plan(false).write_key(&mut key, row.iter().copied()).unwrap();
+        plan(false).write_key(&mut key, &row.iter().copied(), None).unwrap();
         assert_eq!(key, br#"{"id":7}"#);
         let row = [Column::Null];
         assert!(!plan(false).holds_key(row.iter().copied()));
         assert!(matches!(
-            plan(false).write_key(&mut key, row.iter().copied()),
+            plan(false).write_key(&mut key, &row.iter().copied(), None),
             Err(RowError::Key { .. })
         ));
+    }
+
+    #[test]
+    fn an_unchanged_toasted_key_is_the_old_rows_and_nothing_else_is() {
+        let write = |new: Column<'_>, old: Option<Column<'_>>| {
+            let mut key = Vec::new();
+            let (new, old) = ([new], old.map(|old| [old]));
+            let old = old.as_ref().map(|old| old.iter().copied());
+            plan(false).write_key(&mut key, &new.iter().copied(), old.as_ref()).map(|()| key)
+        };
+        let seven = Some(Column::Text(b"7"));
+        assert_eq!(write(Column::UnchangedToast, seven).unwrap(), br#"{"id":7}"#);
+        assert_eq!(write(Column::Text(b"8"), seven).unwrap(), br#"{"id":8}"#);
+        for (new, old) in [
+            (Column::Null, seven),
+            (Column::UnchangedToast, None),
+            (Column::UnchangedToast, Some(Column::Null)),
+            (Column::UnchangedToast, Some(Column::UnchangedToast)),
+        ] {
+            assert!(matches!(write(new, old), Err(RowError::Key { .. })), "{new:?} {old:?}");
+        }
     }
 
     #[test]

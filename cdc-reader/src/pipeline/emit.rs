@@ -91,7 +91,7 @@ impl Emitter {
         R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
     {
         self.counts.reads += 1;
-        let key = self.encode_key(capture, row)?;
+        let key = self.encode_key(capture, row, None)?;
         let change = Change { op: Op::Read, before: None, after: Some(row.clone()) };
         self.encode(capture, key, &change, stamp, None)
     }
@@ -107,7 +107,7 @@ impl Emitter {
             return Ok(());
         }
         self.counts.creates += 1;
-        let key = self.encode_key(capture, &new.columns())?;
+        let key = self.encode_key(capture, &new.columns(), None)?;
         let change = Change { op: Op::Create, before: None, after: Some(new.columns()) };
         self.encode(capture, key, &change, stamp, None)
     }
@@ -125,10 +125,12 @@ impl Emitter {
             OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
         });
         let key_before = match &before {
-            Some(row) if capture.plan.holds_key(row.clone()) => self.encode_key(capture, row)?,
+            Some(row) if capture.plan.holds_key(row.clone()) => {
+                self.encode_key(capture, row, None)?
+            }
             _ => None,
         };
-        let key_after = self.encode_key(capture, &new.columns())?;
+        let key_after = self.encode_key(capture, &new.columns(), before.as_ref())?;
         let moved = match (&key_before, &key_after) {
             (Some(old), Some(new)) => self.arena[old.clone()] != self.arena[new.clone()],
             _ => false,
@@ -158,15 +160,16 @@ impl Emitter {
             return Ok(());
         }
         self.counts.updates += 1;
-        let in_header = |arena: &mut Vec<u8>, row: Columns<'_>| {
+        let in_header = |arena: &mut Vec<u8>, row: &Columns<'_>, before: Option<&Columns<'_>>| {
             let start = arena.len();
-            capture.plan.write_key_in_header(arena, row).map(|()| start..arena.len())
+            capture.plan.write_key_in_header(arena, row, before).map(|()| start..arena.len())
         };
         let old_key = match &before {
-            Some(row) => Some(("__debezium.oldkey", in_header(&mut self.arena, row.clone())?)),
+            Some(row) => Some(("__debezium.oldkey", in_header(&mut self.arena, row, None)?)),
             None => None,
         };
-        let new_key = Some(("__debezium.newkey", in_header(&mut self.arena, new.columns())?));
+        let new_key = in_header(&mut self.arena, &new.columns(), before.as_ref())?;
+        let new_key = Some(("__debezium.newkey", new_key));
         let delete = Change { op: Op::Delete, before: before.clone(), after: None };
         self.encode(capture, key_before.clone(), &delete, stamp, new_key.clone())?;
         self.tombstone(capture, key_before, new_key);
@@ -189,7 +192,7 @@ impl Emitter {
         }
         self.counts.deletes += 1;
         let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
-        let key = self.encode_key(capture, &tuple.columns())?;
+        let key = self.encode_key(capture, &tuple.columns(), None)?;
         let change = Change { op: Op::Delete, before: Some(tuple.columns()), after: None };
         self.encode(capture, key.clone(), &change, stamp, None)?;
         // Debezium sends it for a table without a key, too: a record of nothing at all.
@@ -211,6 +214,7 @@ impl Emitter {
         &mut self,
         capture: &Capture,
         row: &R,
+        before: Option<&R>,
     ) -> Result<Option<Range<usize>>, RowError>
     where
         R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
@@ -219,7 +223,7 @@ impl Emitter {
             return Ok(None);
         }
         let start = self.arena.len();
-        capture.plan.write_key(&mut self.arena, row.clone())?;
+        capture.plan.write_key(&mut self.arena, row, before)?;
         Ok(Some(start..self.arena.len()))
     }
 

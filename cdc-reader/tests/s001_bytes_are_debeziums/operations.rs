@@ -51,6 +51,14 @@ INSERT INTO toasted
 SELECT n, 's', repeat('b', 9000), decode(repeat('ab', 9000), 'hex'), to_jsonb(repeat('d', 9000)), to_json(repeat('p', 9000)),
        repeat('c', 9000), repeat('m', 9000)
 FROM generate_series(1, 3) AS n;
+-- Keys that are stored out of line: 2500 bytes, which an index still takes, and which do not compress.
+CREATE TABLE toasted_keys (k text, part integer, n integer, note text, PRIMARY KEY (k, part));
+ALTER TABLE toasted_keys ALTER k SET STORAGE EXTERNAL;
+INSERT INTO toasted_keys
+SELECT left(string_agg(md5(n || '-' || m), ''), 2500), n, 1, 'x' FROM generate_series(1, 3) AS n, generate_series(1, 80) AS m GROUP BY n;
+CREATE TABLE toasted_key (k text PRIMARY KEY, n integer);
+ALTER TABLE toasted_key ALTER k SET STORAGE EXTERNAL;
+INSERT INTO toasted_key SELECT k, n FROM toasted_keys WHERE part = 1;
 CREATE TABLE "Odd Table" ("Key One" text, "k""2" integer, "Wert ä" text, PRIMARY KEY ("k""2", "Key One"));
 INSERT INTO "Odd Table" VALUES ('a b', 1, 'x'), ('ü', 2, NULL);
 CREATE TABLE keys (
@@ -120,6 +128,16 @@ UPDATE toasted SET id = 30 WHERE id = 3;
 ALTER TABLE toasted REPLICA IDENTITY FULL;
 UPDATE toasted SET small = 'v' WHERE id = 1;
 DELETE FROM toasted WHERE id = 1;
+
+UPDATE toasted_key SET n = 2;
+UPDATE toasted_key SET n = 3, k = k;
+UPDATE toasted_key SET k = 'short' || n;
+UPDATE toasted_keys SET n = 2 WHERE part = 1;
+UPDATE toasted_keys SET part = 20 WHERE part = 2;
+ALTER TABLE toasted_keys REPLICA IDENTITY FULL;
+UPDATE toasted_keys SET n = 3;
+UPDATE toasted_keys SET part = part + 100;
+DELETE FROM toasted_keys;
 
 UPDATE "Odd Table" SET "Wert ä" = 'y' WHERE "k""2" = 2;
 UPDATE "Odd Table" SET "Key One" = 'c' WHERE "k""2" = 1;
