@@ -18,5 +18,6 @@ mod s008_tls_and_secrets;
 mod s009_rest_and_metrics;
 mod s010_back_pressure;
 mod s011_stops_while_waiting;
+mod s012_refused_records;
 mod s013_locks_and_limits;
 mod s014_starts_without_a_snapshot;

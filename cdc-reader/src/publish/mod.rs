@@ -7,14 +7,15 @@
 //! Memory is bounded by librdkafka's queue (`producer.override.buffer.memory`) and the ledger's own bounds: when either is full, the
 //! caller stops reading the socket.
 
+mod failure;
 mod ledger;
 mod producer;
 mod topics;
 
+pub use failure::PublishError;
 pub use ledger::{Ledger, Position};
 pub use producer::{
-    PublishError, Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record,
-    RecordHeaders,
+    Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record, RecordHeaders,
 };
 pub(crate) use topics::QuietContext;
 pub use topics::{Topic, cluster_id, ensure_topics};

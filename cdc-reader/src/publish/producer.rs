@@ -2,19 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer,
 };
 
+use super::failure::{Failures, PublishError};
 use super::ledger::Ledger;
-use crate::replication::Disposition;
 
 /// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32 MiB.
 pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
@@ -22,38 +22,8 @@ pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
 /// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes are.
 pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 
-/// A record that Kafka did not take.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum PublishError {
-    /// The queue is full: wait for acknowledgements.
-    #[error("the producer's queue is full")]
-    QueueFull,
-    /// The producer cannot be made as configured.
-    #[error("Kafka producer configuration is refused: {0}")]
-    Configuration(String),
-    /// A record can never be taken: too large, or not allowed.
-    #[error("topic {topic} refuses an event: {reason}")]
-    Refused {
-        /// The topic.
-        topic: String,
-        /// Why.
-        reason: String,
-    },
-    /// The producer broke; a new one resumes from the last confirmed position.
-    #[error("publishing to Kafka failed: {0}")]
-    Broken(String),
-}
-
-impl PublishError {
-    /// What a refused record asks for cannot be done by time.
-    #[must_use]
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            Self::QueueFull | Self::Broken(_) => Disposition::Retry,
-            Self::Configuration(_) | Self::Refused { .. } => Disposition::Stop,
-        }
-    }
-}
+/// The wait between two looks at a failure that is not decided on yet.
+const UNDECIDED_WAIT: Duration = Duration::from_millis(10);
 
 /// How to reach Kafka and what events carry.
 #[derive(Debug, Clone)]
@@ -104,7 +74,7 @@ pub struct Publisher {
 struct State {
     ledger: Mutex<Ledger>,
     bytes_acknowledged: AtomicU64,
-    failure: Mutex<Option<PublishError>>,
+    failures: Mutex<Failures>,
     broker_error: Mutex<BrokerErrors>,
 }
 
@@ -161,7 +131,10 @@ impl Publisher {
                         .to_owned(),
                 })
             }
-            Err((error, _)) => Err(classify(&error, record.topic)),
+            // Where something failed before, this one follows from it.
+            Err((error, _)) => {
+                Err(self.failure().unwrap_or_else(|| PublishError::of_record(&error, record.topic)))
+            }
         }
     }
 
@@ -194,10 +167,11 @@ impl Publisher {
         self.ledger().is_full()
     }
 
-    /// The first failure since the start: nothing after it may be confirmed.
+    /// The failure that ends the session, if one is known. The record that it came for is not acknowledged, so nothing after that is
+    /// confirmed; what the ledger says is confirmed stays so.
     #[must_use]
     pub fn failure(&self) -> Option<PublishError> {
-        lock(&self.state.failure).clone()
+        lock(&self.state.failures).decisive(Instant::now())
     }
 
     /// Events that wait for Kafka.
@@ -216,6 +190,10 @@ impl Publisher {
     #[must_use]
     pub fn flush(&self, deadline: Duration) -> bool {
         let flushed = self.producer.flush(deadline).is_ok();
+        if flushed && self.in_flight() > 0 && self.failure().is_none() {
+            // Something came back that is not decided on yet, and librdkafka has nothing left to wait for.
+            std::thread::sleep(deadline.min(UNDECIDED_WAIT));
+        }
         flushed && self.in_flight() == 0 && self.failure().is_none()
     }
 }
@@ -265,21 +243,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn classify(error: &KafkaError, topic: &str) -> PublishError {
-    let refused =
-        |reason: &str| PublishError::Refused { topic: topic.to_owned(), reason: reason.to_owned() };
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessageSize) => {
-            refused(
-                "the event is larger than max.request.size (producer.override.max.request.size) or the topic's max.message.bytes",
-            )
-        }
-        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => refused("not allowed to write to it"),
-        Some(RDKafkaErrorCode::InvalidTopic) => refused("the topic's name is not valid"),
-        _ => PublishError::Broken(error.to_string()),
-    }
-}
-
 struct Context {
     state: Arc<State>,
 }
@@ -314,22 +277,9 @@ impl ProducerContext<NoCustomPartitioner> for Context {
                     errors.count = 0;
                 }
             }
-            Err((error, message)) => self.fail(error, message),
-        }
-    }
-}
-
-impl Context {
-    fn fail(&self, error: &KafkaError, message: &BorrowedMessage<'_>) {
-        if matches!(
-            error.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight)
-        ) {
-            return;
-        }
-        let mut failure = lock(&self.state.failure);
-        if failure.is_none() {
-            *failure = Some(classify(error, message.topic()));
+            Err((error, message)) => {
+                lock(&self.state.failures).note(error, message.topic(), Instant::now());
+            }
         }
     }
 }

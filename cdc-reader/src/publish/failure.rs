@@ -1,0 +1,169 @@
+//! Why Kafka did not take a record, and what follows from it. Pure.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::replication::Disposition;
+
+/// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it has to wait for
+/// its turn in between.
+const REPORTS_APART_MAX: Duration = Duration::from_secs(1);
+
+/// A record that Kafka did not take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The queue is full: wait for acknowledgements.
+    #[error("the producer's queue is full")]
+    QueueFull,
+    /// The producer, or a topic, cannot be made as configured.
+    #[error("configuration for Kafka is refused: {0}")]
+    Configuration(String),
+    /// A record can never be taken: too large, or not allowed.
+    #[error("topic {topic} refuses an event: {reason}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// The producer broke; a new one resumes from the last confirmed position.
+    #[error("publishing to Kafka failed: {0}")]
+    Broken(String),
+}
+
+impl PublishError {
+    /// What a refused record asks for cannot be done by time.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::QueueFull | Self::Broken(_) => Disposition::Retry,
+            Self::Configuration(_) | Self::Refused { .. } => Disposition::Stop,
+        }
+    }
+
+    /// What follows from the error that came back for a record.
+    pub(super) fn of_record(error: &KafkaError, topic: &str) -> Self {
+        use RDKafkaErrorCode as Code;
+        let reason = match error.rdkafka_error_code() {
+            Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
+                "the event is larger than max.request.size (producer.override.max.request.size) or the topic's max.message.bytes"
+            }
+            Some(Code::TopicAuthorizationFailed) => "not allowed to write to it",
+            Some(Code::InvalidTopic) => "the topic's name is not valid",
+            // Said of every record of the batch when one alone is to blame, so the record at hand may well have a key.
+            Some(Code::InvalidRecord) => {
+                "the broker calls a record invalid: a compacted topic takes none without a key, such as a truncate or any event of a \
+                 table without a key; set cleanup.policy=delete on the topic, or leave such events out with skipped.operations or \
+                 table.exclude.list"
+            }
+            _ => return Self::Broken(error.to_string()),
+        };
+        Self::Refused { topic: topic.to_owned(), reason: reason.to_owned() }
+    }
+}
+
+/// What has failed since the producer was made.
+///
+/// A refusal decides, whenever it comes: another session would only meet it again. Of everything else the first counts.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    decisive: Option<PublishError>,
+    /// When the first record came back that only shared a batch with a refused one.
+    dragged_along: Option<Instant>,
+}
+
+impl Failures {
+    /// Notes the error of a record that came back at `now`.
+    pub(super) fn note(&mut self, error: &KafkaError, topic: &str, now: Instant) {
+        match error.rdkafka_error_code() {
+            // Our own doing, when the producer goes.
+            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
+            Some(RDKafkaErrorCode::InvalidDifferentRecord) => {
+                self.dragged_along.get_or_insert(now);
+            }
+            _ => {
+                let error = PublishError::of_record(error, topic);
+                let decides = match &self.decisive {
+                    None => true,
+                    Some(known) => {
+                        known.disposition() == Disposition::Retry
+                            && error.disposition() == Disposition::Stop
+                    }
+                };
+                if decides {
+                    self.decisive = Some(error);
+                }
+            }
+        }
+    }
+
+    /// The failure that ends the session, if there is one at `now`. A record that came back for another one's sake decides nothing
+    /// while the other one's report may still come.
+    pub(super) fn decisive(&self, now: Instant) -> Option<PublishError> {
+        self.decisive.clone().or_else(|| {
+            let since = self.dragged_along?;
+            (now.saturating_duration_since(since) >= REPORTS_APART_MAX).then(|| {
+                PublishError::Broken(
+                    "a batch was refused and none of its records named as the reason".to_owned(),
+                )
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use RDKafkaErrorCode as Code;
+
+    use super::*;
+
+    /// What has been decided after these reports, at once and after a while.
+    fn decided(reports: &[Code]) -> [Option<PublishError>; 2] {
+        let now = Instant::now();
+        let mut failures = Failures::default();
+        for code in reports {
+            failures.note(&KafkaError::MessageProduction(*code), "t", now);
+        }
+        [failures.decisive(now), failures.decisive(now + REPORTS_APART_MAX)]
+    }
+
+    #[track_caller]
+    fn check_refused(reports: &[Code], words: &str) {
+        for error in decided(reports) {
+            let error = error.unwrap();
+            assert_eq!(error.disposition(), Disposition::Stop, "{error}");
+            let text = error.to_string();
+            assert!(text.starts_with("topic t refuses") && text.contains(words), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_batch_with_a_bad_record_is_refused_in_whatever_order_its_reports_come() {
+        let (bad, other) = (Code::InvalidRecord, Code::InvalidDifferentRecord);
+        check_refused(&[bad], "compacted");
+        check_refused(&[bad, other], "compacted");
+        check_refused(&[other, bad], "compacted");
+        check_refused(&[other, other, bad, other], "compacted");
+    }
+
+    #[test]
+    fn a_refusal_is_not_hidden_by_what_else_failed() {
+        let outage = Code::BrokerTransportFailure;
+        check_refused(&[outage, Code::InvalidRecord], "compacted");
+        check_refused(&[Code::MessageSizeTooLarge, outage], "max.request.size");
+        check_refused(&[Code::MessageSizeTooLarge, Code::InvalidRecord], "max.request.size");
+    }
+
+    #[test]
+    fn a_record_that_only_shared_a_bad_batch_is_tried_again_by_another_session() {
+        let [at_once, later] = decided(&[Code::InvalidDifferentRecord]);
+        assert_eq!(at_once, None);
+        assert_eq!(later.unwrap().disposition(), Disposition::Retry);
+    }
+
+    #[test]
+    fn what_the_end_of_a_producer_purges_is_no_failure() {
+        assert_eq!(decided(&[Code::PurgeQueue, Code::PurgeInflight]), [None, None]);
+    }
+}

@@ -1,0 +1,62 @@
+//! What Kafka can never take ends the reader at once, by name and without repeating anything; what only has to wait does not end it.
+
+use devstack::{shared, wait_for};
+
+use crate::support::{Connector, Launch, PATIENCE, Source, record_count, records, unique};
+
+/// Expects that a reader has ended with this code and, in one line of what it said, these words.
+#[track_caller]
+fn check_end((code, log): (i32, String), expected: i32, words: &[&str]) {
+    assert_eq!(code, expected, "{log}");
+    let lines = log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count();
+    assert_eq!(lines, 1, "one line with {words:?} in:\n{log}");
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// With topics to be made on the one broker.
+fn with_topics(connector: Connector, property: &str, value: &str) -> Connector {
+    connector
+        .set("topic.creation.default.partitions", "1")
+        .set("topic.creation.default.replication.factor", "1")
+        .set(&format!("topic.creation.default.{property}"), value)
+}
+
+#[test]
+fn a_truncate_stops_the_reader_at_a_compacted_topic_and_nothing_is_published_again_and_again() {
+    let id = unique("compact");
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let source = Source::with_load(&shared::stack().postgres15, &id);
+    source.run("CREATE TABLE other (id integer PRIMARY KEY)");
+    let (load, other) = (format!("{id}.public.load"), format!("{id}.public.other"));
+    let connector = with_topics(Connector::new(&source, &id), "cleanup.policy", "compact")
+        // Bad records and their neighbours on either side go in one batch.
+        .set("producer.override.linger.ms", "200");
+    let launch = Launch::new(&connector, bootstrap);
+    let mut reader = launch.start();
+    reader.wait_for_line("streaming");
+
+    source.run("INSERT INTO other SELECT generate_series(1, 100)");
+    let written = source.value("SELECT pg_current_wal_lsn()");
+    wait_for(PATIENCE, "the slot to be confirmed", || {
+        source.value(&format!(
+            "SELECT confirmed_flush_lsn >= '{written}' FROM pg_replication_slots WHERE slot_name = '{id}'"
+        )) == "t"
+    });
+    let refused = format!("topic {load} refuses an event");
+    let words = [refused.as_str(), "compacted topic", "cleanup.policy"];
+    source.run(
+        "BEGIN; INSERT INTO load VALUES (1, 1); TRUNCATE load; INSERT INTO load VALUES (2, 1); COMMIT;",
+    );
+    check_end(reader.wait_for_end(PATIENCE), 1, &words);
+    // With two bad records in a batch its good ones come back with an error of their own, the first of them before any other.
+    source.run("TRUNCATE load; INSERT INTO load VALUES (3, 1);");
+    check_end(launch.start().wait_for_end(PATIENCE), 1, &words);
+    assert_eq!(record_count(bootstrap, &other), 100, "published once");
+
+    let reader = Launch::new(&connector.set("skipped.operations", "t"), bootstrap).start();
+    wait_for(PATIENCE, "the stream to go on", || {
+        records(bootstrap, &load).iter().any(|r| r.key.as_deref() == Some("{\"id\":3}"))
+    });
+    assert_eq!(record_count(bootstrap, &other), 100, "published once");
+    reader.stop();
+}
