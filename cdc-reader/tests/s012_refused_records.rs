@@ -60,3 +60,32 @@ fn a_truncate_stops_the_reader_at_a_compacted_topic_and_nothing_is_published_aga
     assert_eq!(record_count(bootstrap, &other), 100, "published once");
     reader.stop();
 }
+
+#[test]
+fn a_topic_that_can_never_be_created_stops_the_reader_by_name() {
+    let id = unique("create");
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let source = Source::with_load(&shared::stack().postgres15, &id);
+    let topic = |table: &str| format!("topic {id}.public.{table}");
+    let plain = Connector::new(&source, &id);
+    let start =
+        |connector: &Connector| Launch::new(connector, bootstrap).startup_timeout(3).start();
+    let end = |connector: &Connector| start(connector).wait_for_end(PATIENCE);
+
+    let policy = with_topics(plain.clone(), "cleanup.policy", "sometimes");
+    check_end(end(&policy), 2, &[&topic("load"), "topic.creation.default"]);
+    let partitions = with_topics(plain.clone(), "partitions", "1000000");
+    check_end(end(&partitions), 2, &["topics cannot be created", "topic.creation.default"]);
+    // Brokers that are missing may yet come up.
+    let replicas = with_topics(plain.clone(), "replication.factor", "3");
+    check_end(end(&replicas), 1, &["within 3 s of the start", &topic("load")]);
+
+    let mut reader = start(&plain);
+    reader.wait_for_line("streaming");
+    source.run("CREATE TABLE a_b (id integer PRIMARY KEY); INSERT INTO a_b VALUES (1);");
+    wait_for(PATIENCE, "a topic to be made while streaming", || {
+        record_count(bootstrap, &format!("{id}.public.a_b")) == 1
+    });
+    source.run("CREATE TABLE \"a.b\" (id integer PRIMARY KEY); INSERT INTO \"a.b\" VALUES (1);");
+    check_end(reader.wait_for_end(PATIENCE), 2, &[&topic("a.b"), "a dot for an underscore"]);
+}

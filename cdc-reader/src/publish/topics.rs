@@ -41,7 +41,8 @@ pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, 
 /// Creates what does not exist yet; what exists is left as it is.
 ///
 /// # Errors
-/// When the broker refuses, or does not answer.
+/// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the cluster cannot do it
+/// now, or does not answer.
 pub async fn ensure_topics(
     bootstrap_servers: &str,
     topics: &[Topic<'_>],
@@ -60,20 +61,51 @@ pub async fn ensure_topics(
             })
             .collect();
     let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
-    let results = admin
-        .create_topics(&wanted, &options)
-        .await
-        .map_err(|error| PublishError::Broken(format!("cannot create topics: {error}")))?;
+    let results = admin.create_topics(&wanted, &options).await.map_err(|error| match error {
+        KafkaError::AdminOpCreation(reason) => PublishError::Configuration(format!(
+            "topics cannot be created as topic.creation.default.* has it: {reason}"
+        )),
+        _ => PublishError::Broken(format!("cannot create topics: {error}")),
+    })?;
+    let mut not_now = None;
     for result in results {
         match result {
             Ok(name) => tracing::info!(topic = name, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => {
-                return Err(PublishError::Broken(format!("cannot create topic {name}: {code}")));
-            }
+            Err((name, code)) => match never(code) {
+                Some(reason) => {
+                    return Err(PublishError::Configuration(format!(
+                        "topic {name} cannot be created: {reason} ({code})"
+                    )));
+                }
+                None => {
+                    let text = format!("cannot create topic {name}: {code}");
+                    not_now.get_or_insert(PublishError::Broken(text));
+                }
+            },
         }
     }
-    Ok(())
+    not_now.map_or(Ok(()), Err)
+}
+
+/// Why no waiting will help with a topic that was not created; none where it may. Too few brokers for the replicas may: some are not up
+/// yet.
+fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::InvalidConfig => {
+            Some("the broker does not take a setting of topic.creation.default.*")
+        }
+        Code::InvalidPartitions => Some("topic.creation.default.partitions is out of range"),
+        Code::InvalidTopic => {
+            Some("its name is too long, or another topic's with a dot for an underscore")
+        }
+        Code::PolicyViolation => Some("the cluster's policy for new topics forbids it"),
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+            Some("not allowed to create it")
+        }
+        _ => None,
+    }
 }
 
 fn admin(bootstrap_servers: &str) -> Result<AdminClient<QuietContext>, PublishError> {
