@@ -89,3 +89,38 @@ fn a_topic_that_can_never_be_created_stops_the_reader_by_name() {
     source.run("CREATE TABLE \"a.b\" (id integer PRIMARY KEY); INSERT INTO \"a.b\" VALUES (1);");
     check_end(reader.wait_for_end(PATIENCE), 2, &[&topic("a.b"), "a dot for an underscore"]);
 }
+
+#[test]
+fn a_full_queue_is_waited_out_and_only_an_event_that_is_larger_than_it_is_refused() {
+    /// Of about 2 KiB each. The queue holds one, so it is full and empty again for each of them.
+    const ROWS: u64 = 4_000;
+    let id = unique("queue");
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let source = Source::create(&shared::stack().postgres15, &id);
+    source.run(
+        "CREATE TABLE big (id integer PRIMARY KEY, filler text NOT NULL);
+         CREATE PUBLICATION captured FOR ALL TABLES;",
+    );
+    let connector = Connector::new(&source, &id)
+        .set("producer.override.buffer.memory", "4096")
+        .set("producer.override.linger.ms", "0");
+    let mut reader = Launch::new(&connector, bootstrap).start();
+    reader.wait_for_line("streaming");
+    source.run(&format!(
+        "INSERT INTO big SELECT n, repeat('0123456789abcdef', 120) FROM generate_series(1, {ROWS}) AS n"
+    ));
+    let topic = format!("{id}.public.big");
+    wait_for(PATIENCE, "every row to arrive", || {
+        if record_count(bootstrap, &topic) == ROWS {
+            return Ok(Some(()));
+        }
+        Err(reader.tail())
+    });
+
+    source.run(
+        "INSERT INTO big SELECT 0, string_agg(md5(n::text), '') FROM generate_series(1, 200) AS n",
+    );
+    let refused = format!("topic {topic} refuses an event");
+    check_end(reader.wait_for_end(PATIENCE), 1, &[&refused, "buffer.memory"]);
+    assert_eq!(record_count(bootstrap, &topic), ROWS);
+}

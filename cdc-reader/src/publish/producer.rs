@@ -66,6 +66,8 @@ pub struct Publisher {
     state: Arc<State>,
     events_sent: u64,
     bytes_sent: u64,
+    /// What the queue holds at most, in bytes of values.
+    queue_bytes_max: u64,
     headers: Option<OwnedHeaders>,
     context_headers: Vec<(String, String)>,
 }
@@ -91,7 +93,8 @@ impl Publisher {
     /// When librdkafka refuses the configuration.
     pub fn new(options: &PublisherOptions) -> Result<Self, PublishError> {
         let state = Arc::new(State::default());
-        let producer = producer_config(options)
+        let config = producer_config(options);
+        let producer = config
             .create_with_context::<_, ThreadedProducer<Context>>(Context {
                 state: Arc::clone(&state),
             })
@@ -99,7 +102,15 @@ impl Publisher {
         let context_headers = options.context_headers.clone();
         let headers = (!context_headers.is_empty())
             .then(|| push_headers(OwnedHeaders::new_with_capacity(4), &context_headers));
-        Ok(Self { producer, state, events_sent: 0, bytes_sent: 0, headers, context_headers })
+        Ok(Self {
+            producer,
+            state,
+            events_sent: 0,
+            bytes_sent: 0,
+            queue_bytes_max: queue_bytes_max(&config),
+            headers,
+            context_headers,
+        })
     }
 
     /// Hands one record to librdkafka, which copies it.
@@ -121,8 +132,8 @@ impl Publisher {
                 Ok(())
             }
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                // A queue that holds nothing will not have more room later.
-                if self.in_flight() > 0 {
+                // How much is in flight would not tell: an acknowledged record keeps its room for a moment longer.
+                if record_bytes(None, record.value) <= self.queue_bytes_max {
                     return Err(PublishError::QueueFull);
                 }
                 Err(PublishError::Refused {
@@ -225,6 +236,12 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         .set("acks", "all")
         .set("message.timeout.ms", "0");
     config
+}
+
+/// What the configuration gives the queue, in bytes. librdkafka counts values alone.
+fn queue_bytes_max(config: &ClientConfig) -> u64 {
+    let kilobytes = config.get("queue.buffering.max.kbytes").and_then(|text| text.parse().ok());
+    kilobytes.map_or(QUEUE_BYTES_MAX, |count: u64| count << 10)
 }
 
 fn record_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
