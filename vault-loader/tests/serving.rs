@@ -45,6 +45,33 @@ async fn health_and_metrics_tell_what_the_loader_does() {
     world.end(&mut loader);
 }
 
+/// Inside a COPY nothing but this tells the server that a loader's machine is gone, with all the locks that it held.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_asks_soon_whether_a_silent_loader_is_still_there() {
+    let mut world = World::new("keepalive").await;
+    let mut loader = world.loader("loader");
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.loaded().await;
+    let sessions = "SELECT client_port
+                    FROM pg_stat_activity
+                    WHERE datname = current_database() AND application_name = 'vault-loader'";
+    let port: i32 = world.client.query_one(sessions, &[]).await.unwrap().get(0);
+    let (server, client) = (format!(":{:04X}", world.stack.warehouse.port), format!(":{port:04X}"));
+    wait_for_async(PATIENCE, "a keepalive timer of at most 10 s", async || {
+        // local address, remote address, state, queues, timer:expires-in-ticks, ...
+        let sockets = std::fs::read_to_string("/proc/net/tcp").map_err(|err| err.to_string())?;
+        let line = sockets.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+        let mut line =
+            line.filter(|socket| socket[1].ends_with(&server) && socket[2].ends_with(&client));
+        let socket = line.next().ok_or("no such socket")?;
+        let ticks = socket[5].strip_prefix("02:").ok_or("another timer")?;
+        let ticks = i64::from_str_radix(ticks, 16).map_err(|err| err.to_string())?;
+        if ticks <= 1000 { Ok(true) } else { Err(format!("{ticks} hundredths of a second")) }
+    })
+    .await;
+    world.end(&mut loader);
+}
+
 /// Neither a file that cannot be parsed nor a property that librdkafka does not take may end up in a terminal or a log.
 #[test]
 fn a_refused_configuration_does_not_show_its_secrets() {

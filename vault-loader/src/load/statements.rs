@@ -12,12 +12,17 @@ use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
 
 /// Settings of a loading session.
 ///
-/// - A loader that is paused in a transaction must not hold its locks for ever: 30 s, then the server ends it.
+/// - A loader that is paused between two statements of a transaction must not hold its locks for ever: 30 s, then the server ends it.
+/// - Inside a COPY the server waits for the client without any limit, so it has to notice by itself that the client's machine is gone:
+///   within 25 s. A process that is frozen while its machine answers holds its locks until it goes on or is ended.
 /// - Waiting for a lock longer than 10 s means another loader hangs: give up, retry.
 /// - Key probes must use the primary key whatever the planner thinks of a table that was empty when it was asked.
 const SETTINGS: &str = "
     SET synchronous_commit = on;
     SET idle_in_transaction_session_timeout = '30s';
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
     SET lock_timeout = '10s';
     SET statement_timeout = '10min';
     SET enable_seqscan = off;
