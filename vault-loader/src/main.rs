@@ -62,6 +62,9 @@ enum Command {
         /// Role that gets what `run` needs
         #[arg(long, default_value = "vault_loader")]
         grant_to: String,
+        /// Load topics anew from their beginning that the model now also takes elsewhere; nothing is doubled
+        #[arg(long)]
+        reload: bool,
     },
     /// Load until a signal: SIGTERM or SIGINT ends in order, a second one at once
     Run {
@@ -126,7 +129,7 @@ struct Usage(String);
 
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match &cli.command {
-        Command::Migrate { grant_to } => migrate(&cli, grant_to).await,
+        Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
         Command::Run { accept_gap } => run(&cli, *accept_gap).await,
         Command::Status { json } => print_status(&cli, *json).await,
         Command::Health => health(&cli).await,
@@ -141,12 +144,12 @@ fn model_text(cli: &Cli) -> anyhow::Result<String> {
     Ok(std::fs::read_to_string(path).map_err(unreadable)?)
 }
 
-async fn migrate(cli: &Cli, grant_to: &str) -> anyhow::Result<()> {
+async fn migrate(cli: &Cli, grant_to: &str, reload: bool) -> anyhow::Result<()> {
     let text = model_text(cli)?;
     let config = Config::load(cli.config.as_deref())?;
     model::parse(&text)?;
     let mut client = shared::postgres::connect(&config.connect_options()).await?;
-    let outcome = migrate::migrate(&mut client, &text, grant_to).await?;
+    let outcome = migrate::migrate(&mut client, &text, grant_to, reload).await?;
     for note in &outcome.notes {
         println!("note: {note}");
     }

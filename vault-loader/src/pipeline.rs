@@ -76,11 +76,11 @@ pub struct RunOptions {
 /// Loads until `token` is cancelled.
 pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), RunError> {
     let warehouse = options.config.connect_options();
-    tokio::select! {
+    let registered = tokio::select! {
         biased; // an end beats whatever the servers say
         () = token.cancelled() => return Ok(()),
         ready = check_servers(&options, &warehouse, &token) => ready?,
-    }
+    };
     let ending = CancellationToken::new();
     let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
     let (commands, obeyed) = mpsc::channel();
@@ -109,7 +109,8 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
     };
     let grace = options.config.limits.shutdown_wait_ms;
     let mut stage = LoadStage {
-        loader: Loader::new(warehouse.clone(), Arc::clone(&options.plan), limits),
+        loader: Loader::new(warehouse.clone(), Arc::clone(&options.plan), limits)
+            .with_model(registered),
         warehouse,
         plan: options.plan,
         metrics: options.metrics,
@@ -134,17 +135,17 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
     }
 }
 
-/// Waits for both servers, as long as the start may take.
+/// Waits for both servers, as long as the start may take; answers with the number of the warehouse's model, which is ours.
 async fn check_servers(
     options: &RunOptions,
     warehouse: &ConnectOptions,
     token: &CancellationToken,
-) -> Result<(), RunError> {
+) -> Result<i64, RunError> {
     let wait = Duration::from_millis(options.config.limits.start_wait_ms);
-    check_warehouse(warehouse, &options.model_text, wait).await?;
+    let registered = check_warehouse(warehouse, &options.model_text, wait).await?;
     let (config, ending) = (options.config.clone(), token.clone());
     match tokio::task::spawn_blocking(move || probe_brokers(&config, wait, &ending)).await {
-        Ok(probed) => Ok(probed?),
+        Ok(probed) => Ok(probed.map(|()| registered)?),
         Err(_) => Err(RunError::IntakeGone),
     }
 }
@@ -159,7 +160,7 @@ async fn check_warehouse(
     warehouse: &ConnectOptions,
     model_text: &str,
     wait: Duration,
-) -> Result<(), RunError> {
+) -> Result<i64, RunError> {
     let started = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
@@ -188,10 +189,10 @@ async fn check_warehouse(
     }
 }
 
-async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<(), RunError> {
-    match migrate::is_current(client, text).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(RunError::NotMigrated(
+async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<i64, RunError> {
+    match migrate::registered(client, text).await {
+        Ok(Some(registered)) => Ok(registered),
+        Ok(None) => Err(RunError::NotMigrated(
             "the warehouse was made from another model: run `vault-loader migrate` with this one first"
                 .to_owned(),
         )),

@@ -6,7 +6,8 @@ use devstack::{Postgres, PostgresOptions, wait_for_async};
 use serde_json::json;
 
 use crate::support::{
-    AIRLINE, PATIENCE, World, airport, booking, create, fingerprint, rows, ticket, truncate, update,
+    AIRLINE, PATIENCE, World, airport, booking, connect, create, delete, fingerprint, rows, ticket,
+    truncate, update,
 };
 
 fn text(bytes: &[u8]) -> String {
@@ -73,10 +74,101 @@ async fn a_new_column_and_a_new_table_are_added() {
         .await;
 }
 
+/// Tickets with everything that a replay has to get right: moves between passengers, values left out, deletes, a truncate.
+async fn publish_tickets(world: &mut World) {
+    let contact = |number: i64| json!(format!("{{\"phone\": {number}}}"));
+    let left_out = json!("__debezium_unavailable_value");
+    for round in 0..30_i64 {
+        let lsn = 100 + round * 10;
+        let number = format!("T{}", round % 4);
+        let row = ticket(&number, &format!("P{}", round % 3), &contact(round % 2));
+        world.publish(create("tickets", lsn, row)).await;
+        let moved = ticket(&number, &format!("P{}", round % 5), &left_out);
+        world.publish(update("tickets", lsn + 1, moved.clone())).await;
+        if round % 7 != 6 {
+            world.publish(delete("tickets", lsn + 2, moved)).await;
+        }
+        if round == 15 {
+            world.publish(truncate("tickets", lsn + 3)).await;
+        }
+        world.publish(create("bookings", lsn + 4, booking(&format!("{round:06}"), round))).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_anew() {
+    let mut world = World::unmigrated("reload").await;
+    let grown = world.model.replace(
+        "columns = [\"passenger_name\", \"contact_data\"]",
+        "columns = [\"passenger_id\", \"passenger_name\", \"contact_data\"]",
+    );
+    let hub = grown.split("[[hub]]").find(|part| part.contains("\"hub_passengers\"")).unwrap();
+    let (hub, _) = hub.split_once("# ----").unwrap();
+    let link = grown.split("[[link]]").find(|part| part.contains("\"link_ticket_passengers\""));
+    let mut first = grown.replace(&format!("[[hub]]{hub}"), "");
+    first = first.replace(&format!("[[link]]{}", link.unwrap()), "");
+    let binding = |line: &&str| {
+        !line.starts_with("  { role = \"passenger\"")
+            && !line.starts_with("  { link = \"link_ticket_passengers\"")
+    };
+    first = first.lines().filter(binding).map(|line| format!("{line}\n")).collect();
+    let path = world.dir.path().join("vault.toml");
+    std::fs::write(&path, &first).unwrap();
+    let migrated = world.command(&["migrate"]);
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    publish_tickets(&mut world).await;
+    let mut old = world.loader("old");
+    world.loaded().await;
+
+    std::fs::write(&path, &grown).unwrap();
+    let before = fingerprint(&world.client).await;
+    let refused = world.command(&["migrate"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let why = text(&refused.stderr);
+    let topic = world.topic("tickets");
+    assert!(
+        why.contains(&format!("{topic} is loaded already")) && why.contains("--reload"),
+        "{why}"
+    );
+    assert!(why.contains("link_ticket_passengers") && !why.contains("bookings is"), "{why}");
+    assert_eq!(fingerprint(&world.client).await, before);
+
+    let migrated = world.command(&["migrate", "--reload"]);
+    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    let told = text(&migrated.stdout);
+    assert!(told.contains(&format!("set {topic} back to its beginning")), "{told}");
+    // Whoever still loads by the old model must not fill offsets that the new one is to fill.
+    world.publish(create("bookings", 9000, booking("999999", 1))).await;
+    assert_eq!(old.wait_exit(PATIENCE).unwrap(), 1);
+    let log = world.log("old");
+    assert!(log.contains("the warehouse was migrated to another model"), "{log}");
+    let mut new = world.loader("new");
+    world.loaded().await;
+    world.end(&mut new);
+    assert_eq!(world.count("dwh_control.quarantine").await, 0);
+
+    let name = format!("{}_fresh", world.database);
+    world.stack.warehouse.create_database(&name).unwrap();
+    let variables = [
+        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
+        ("VAULT_LOADER__GROUP_ID", name.as_str()),
+        ("VAULT_LOADER__BATCH__ROWS_MAX", "7"),
+    ];
+    assert!(world.command_with(&["migrate"], &variables).status.success());
+    let fresh = connect(world.stack, &name).await;
+    let mut loader = world.loader_with("fresh", &variables);
+    world.loaded_into(&fresh).await;
+    world.end(&mut loader);
+    assert_eq!(fingerprint(&world.client).await, fingerprint(&fresh).await);
+    let passengers =
+        "SELECT count(*) FROM dwh_detailed.hub_passengers WHERE record_source <> 'SYSTEM'";
+    world.assert_rows(passengers, &["(5)"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_can_do_its_work_and_is_refused_the_rest() {
     let world = World::unmigrated("roles").await;
-    let (own, _dir) = own_warehouse();
+    let own = own_warehouse();
     let port = own.port().to_string();
     let as_role = |user: &'static str, password: &'static str| {
         [
@@ -132,10 +224,8 @@ async fn each_role_can_do_its_work_and_is_refused_the_rest() {
 }
 
 /// A server of our own, for roles belong to all databases of a server, with the roles made twice.
-fn own_warehouse() -> (Postgres, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    let own =
-        Postgres::start(PostgresOptions::new(15).dir(dir.path().join("pg")).fsync(false)).unwrap();
+fn own_warehouse() -> Postgres {
+    let own = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
     own.address().create_database("dwh").unwrap();
     let script = devstack::workspace_root().join("sql/warehouse/010_roles.sql");
     for _ in 0..2 {
@@ -157,7 +247,7 @@ fn own_warehouse() -> (Postgres, tempfile::TempDir) {
             .unwrap();
         assert!(applied.status.success(), "{}", text(&applied.stderr));
     }
-    (own, dir)
+    own
 }
 
 /// Each statement must fail for want of a right, and for nothing else.

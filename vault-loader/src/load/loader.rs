@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use shared::postgres::ConnectOptions;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::cache::Caches;
 use super::error::LoadError;
@@ -18,6 +18,10 @@ use super::truncate;
 use crate::batch::{Batch, Decoded, Partition};
 use crate::decode::{Change, Position};
 use crate::vault::plan::Plan;
+
+/// Key of the advisory lock that a loader shares for each attempt, and that a migration which changes something has alone: no batch is
+/// written by one model while another takes its place. Any number that nobody else uses.
+pub(crate) const LOADING_LOCK: i64 = 0x7661_756c_7402;
 
 /// Bounds of a loader.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,8 @@ pub struct Loader {
     caches: Caches,
     /// the assignment of partitions that the caches belong to
     generation: Option<u64>,
+    /// number of the model in the warehouse that the plan was made from
+    model: Option<i64>,
 }
 
 /// A batch on its way into the warehouse.
@@ -94,7 +100,14 @@ impl Loader {
     #[must_use]
     pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: Limits) -> Self {
         let caches = Caches::new(&plan, limits.cache_entries_max);
-        Self { options, plan, limits, session: None, caches, generation: None }
+        Self { options, plan, limits, session: None, caches, generation: None, model: None }
+    }
+
+    /// Loads only as long as the warehouse's model is the one with this number.
+    #[must_use]
+    pub fn with_model(mut self, registered: i64) -> Self {
+        self.model = Some(registered);
+        self
     }
 
     /// Forgets connection and caches: after an error nobody knows what still holds.
@@ -132,16 +145,37 @@ impl Loader {
         }
     }
 
+    /// One attempt, while no migration can change the model.
     async fn attempt(&mut self, job: &Job<'_>, range: Range<usize>) -> Result<Loaded, LoadError> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(&self.options, &self.plan).await?,
+        };
+        let Some(model) = self.model else {
+            let outcome = self.commit(&mut session, job, range).await;
+            self.session = Some(session);
+            return outcome;
+        };
+        hold_model(&session.client, model).await?;
+        let outcome = self.commit(&mut session, job, range).await;
+        // Without the connection the lock is gone too; the outcome stands.
+        if release_model(&session.client).await.is_ok() {
+            self.session = Some(session);
+        }
+        outcome
+    }
+
+    async fn commit(
+        &mut self,
+        session: &mut Session,
+        job: &Job<'_>,
+        range: Range<usize>,
+    ) -> Result<Loaded, LoadError> {
         if self.generation != Some(job.batch.generation) {
             // Between two assignments another loader may have had these partitions.
             self.caches.clear();
             self.generation = Some(job.batch.generation);
         }
-        let session = match &mut self.session {
-            Some(session) => session,
-            none => none.insert(Session::open(&self.options, &self.plan).await?),
-        };
         let max = self.limits.quarantine_events_max;
         check_quarantine(&session.client, &self.plan, job, &range, max).await?;
         let events = count_events(job.batch, &range);
@@ -187,6 +221,29 @@ impl Loader {
             last_applied_us: committed.last_applied_us,
         })
     }
+}
+
+/// Keeps migrations out until [`release_model`], and stops when one was faster: the old model does not fill what is new.
+async fn hold_model(client: &Client, model: i64) -> Result<(), LoadError> {
+    // Two statements: the second sees what was committed while the first waited.
+    let sql = format!(
+        "SELECT pg_advisory_lock_shared({LOADING_LOCK}); SELECT max(id) FROM dwh_control.models"
+    );
+    let answers = client.simple_query(&sql).await?;
+    let last = answers.iter().rev().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    if last == Some(model.to_string().as_str()) {
+        return Ok(());
+    }
+    Err(LoadError::Stop(
+        "the warehouse was migrated to another model: start the loader with that one".to_owned(),
+    ))
+}
+
+async fn release_model(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(&format!("SELECT pg_advisory_unlock_shared({LOADING_LOCK})")).await
 }
 
 /// A fault of the loader or the model would send every event to quarantine: better to stop.

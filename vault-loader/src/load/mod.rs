@@ -15,5 +15,6 @@ mod versions;
 mod writer;
 
 pub use error::LoadError;
+pub(crate) use loader::LOADING_LOCK;
 pub use loader::{Job, Limits, Loaded, Loader};
 pub use offsets::{StoredOffset, read_offsets, read_progress};

@@ -10,7 +10,8 @@ use super::catalog::{self, Existing};
 use super::compat;
 use super::control::{self, CONTROL_SCHEMA};
 use super::ddl::{self, TableSpec};
-use crate::model::{self, FORMAT_VERSION, ModelError, VAULT_SCHEMA};
+use crate::load::LOADING_LOCK;
+use crate::model::{self, FORMAT_VERSION, Model, ModelError, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
 use crate::vault::plan::Plan;
 
@@ -38,6 +39,13 @@ pub enum MigrateError {
         .0.join("\n")
     )]
     Destructive(Vec<String>),
+    /// What is loaded already would be missing from what is new.
+    #[error(
+        "refused, nothing was changed:\n{}\nremedy: stop the loader and migrate with --reload, which loads these topics anew from their beginning \
+         (what is there stays and is not doubled), or build a second warehouse from the topics",
+        .0.join("\n")
+    )]
+    Incomplete(Vec<String>),
     /// The warehouse refused a statement.
     #[error("the warehouse refused {step}")]
     Sql {
@@ -59,25 +67,27 @@ fn model_hash(text: &str) -> Vec<u8> {
     Sha256::digest(text.as_bytes()).to_vec()
 }
 
-/// Whether the warehouse was last migrated to exactly this model by a build that hashes alike.
-pub async fn is_current(client: &Client, text: &str) -> Result<bool, tokio_postgres::Error> {
+/// Number of the model that the warehouse was last migrated to; none when that is another one, or made by a build that hashes otherwise.
+pub async fn registered(client: &Client, text: &str) -> Result<Option<i64>, tokio_postgres::Error> {
     let row = client
         .query_opt(
-            "SELECT model_hash = $1 AND hash_version = $2
+            "SELECT id, model_hash = $1 AND hash_version = $2
              FROM dwh_control.models
              ORDER BY id DESC
              LIMIT 1",
             &[&model_hash(text), &i32::from(HASH_VERSION)],
         )
         .await?;
-    Ok(row.is_some_and(|row| row.get(0)))
+    Ok(row.filter(|row| row.get(1)).map(|row| row.get(0)))
 }
 
-/// Brings the warehouse in line with the model; `grantee` gets what `run` needs.
+/// Brings the warehouse in line with the model; `grantee` gets what `run` needs. With `reload`, topics whose tables feed something new are
+/// set back to their beginning; without, they are a reason to refuse.
 pub async fn migrate(
     client: &mut Client,
     text: &str,
     grantee: &str,
+    reload: bool,
 ) -> Result<Outcome, MigrateError> {
     let plan = Plan::new(model::parse(text)?);
     let transaction = client.transaction().await.map_err(failed("a transaction"))?;
@@ -87,7 +97,15 @@ pub async fn migrate(
         .map_err(failed("the migration lock"))?;
     let mut steps = create_schemas(&transaction).await?;
     steps.extend(control::apply(&transaction).await.map_err(failed("a control migration"))?);
-    check_last_model(&transaction, &plan).await?;
+    if !is_last(&transaction, text).await.map_err(failed("reading the last model"))? {
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&LOADING_LOCK])
+            .await
+            .map_err(failed("to keep loaders out"))?;
+    }
+    if let Some(old) = check_last_model(&transaction, &plan).await? {
+        steps.extend(complete(&transaction, &old, &plan, reload).await?);
+    }
     let existing = catalog::read(&transaction).await.map_err(failed("reading its catalog"))?;
     for (step, sql) in difference(&ddl::tables(&plan), &existing)? {
         transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
@@ -122,7 +140,10 @@ async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, Mi
 }
 
 /// The catalog shows columns, not what hash keys are made of: the model that was applied last does.
-async fn check_last_model(transaction: &Transaction<'_>, plan: &Plan) -> Result<(), MigrateError> {
+async fn check_last_model(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+) -> Result<Option<Model>, MigrateError> {
     let last = transaction
         .query_opt(
             "SELECT model, hash_version
@@ -133,18 +154,56 @@ async fn check_last_model(transaction: &Transaction<'_>, plan: &Plan) -> Result<
         )
         .await
         .map_err(failed("reading the last model"))?;
-    let Some(row) = last else { return Ok(()) };
+    let Some(row) = last else { return Ok(None) };
     let version: i32 = row.get(1);
     let mut found = Vec::new();
     if version != i32::from(HASH_VERSION) {
         found.push(format!("hash keys are of version {version}, this build makes {HASH_VERSION}"));
     }
-    match model::parse(row.get(0)) {
-        Ok(old) => found.extend(compat::destructive(&old, &plan.model)),
-        Err(_) => found
+    let old = model::parse(row.get(0)).ok();
+    match &old {
+        Some(old) => found.extend(compat::destructive(old, &plan.model)),
+        None => found
             .push("the model stored in dwh_control.models cannot be read by this build".to_owned()),
     }
-    if found.is_empty() { Ok(()) } else { Err(MigrateError::Destructive(found)) }
+    if found.is_empty() { Ok(old) } else { Err(MigrateError::Destructive(found)) }
+}
+
+async fn is_last(transaction: &Transaction<'_>, text: &str) -> Result<bool, tokio_postgres::Error> {
+    let sql = "SELECT model_hash FROM dwh_control.models ORDER BY id DESC LIMIT 1";
+    let last = transaction.query_opt(sql, &[]).await?;
+    Ok(last.is_some_and(|row| row.get::<_, Vec<u8>>(0) == model_hash(text)))
+}
+
+/// Sets topics back whose tables feed something new, so that what was loaded of them gets there too: a replay adds what a satellite lacks
+/// and nothing that is there.
+async fn complete(
+    transaction: &Transaction<'_>,
+    old: &Model,
+    plan: &Plan,
+    reload: bool,
+) -> Result<Vec<String>, MigrateError> {
+    let mut steps = Vec::new();
+    let mut refused = Vec::new();
+    for (table, fed) in compat::newly_fed(old, &plan.model) {
+        let topic = &plan.tables[table].topic;
+        let sql = if reload {
+            "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = $1 AND next_offset > 0"
+        } else {
+            "SELECT FROM dwh_control.offsets WHERE topic = $1 AND next_offset > 0"
+        };
+        let loaded = transaction.execute(sql, &[topic]).await.map_err(failed("the offsets"))?;
+        if loaded == 0 {
+            continue;
+        }
+        let fed = fed.join(", ");
+        if reload {
+            steps.push(format!("set {topic} back to its beginning, for {fed}"));
+        } else {
+            refused.push(format!("{topic} is loaded already, and would be missing in {fed}"));
+        }
+    }
+    if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Incomplete(refused)) }
 }
 
 /// Statements that turn what exists into what is wanted, or everything that stands against it.

@@ -47,6 +47,36 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     found
 }
 
+/// Source tables of both models that now feed hubs, links or satellites which they did not feed before: what was loaded of
+/// them already is not there. Each with its index in the new model and the names of what it feeds now.
+pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(usize, Vec<String>)> {
+    let mut found = Vec::new();
+    for (index, table) in new.tables.iter().enumerate() {
+        let Some(before) = old.tables.iter().find(|before| before.name == table.name) else {
+            continue;
+        };
+        let fed: Vec<String> = feeds(new, table);
+        let fed_before = feeds(old, before);
+        let fed: Vec<String> =
+            fed.into_iter().filter(|target| !fed_before.contains(target)).collect();
+        if !fed.is_empty() {
+            found.push((index, fed));
+        }
+    }
+    found
+}
+
+/// What a source table feeds: hubs by role, for one table can name a hub twice.
+fn feeds(model: &Model, table: &Table) -> Vec<String> {
+    let hubs = table.hubs.iter().map(|binding| {
+        let hub = &model.hubs[binding.hub].name;
+        if *hub == binding.role { hub.clone() } else { format!("{hub} as {}", binding.role) }
+    });
+    let links = table.links.iter().map(|binding| model.links[binding.link].name.clone());
+    let satellites = table.satellites.iter().map(|satellite| satellite.name.clone());
+    hubs.chain(links).chain(satellites).collect()
+}
+
 fn link_shape<'a>(
     model: &'a Model,
     link: &'a Link,
@@ -106,6 +136,14 @@ fn compare_tables(old: &Model, a: &Table, new: &Model, b: &Table, found: &mut Ve
             None => complain(&format!("satellite {} was removed or renamed", satellite.name)),
             Some(other) => {
                 let after = names(b, &other.columns);
+                let known = |column: &&String| a.columns.iter().any(|known| known.name == **column);
+                let late = |column: &&String| known(column) && !before.contains(column);
+                if let Some(late) = after.iter().find(late) {
+                    complain(&format!(
+                        "column {late} came to satellite {}, whose stored versions lack it: give it a satellite of its own",
+                        satellite.name
+                    ));
+                }
                 if let Some(gone) = before.iter().find(|column| !after.contains(column)) {
                     complain(&format!("column {gone} left satellite {}", satellite.name));
                 }
@@ -131,6 +169,34 @@ mod tests {
 
     fn table<'m>(model: &'m mut Model, name: &str) -> &'m mut Table {
         model.tables.iter_mut().find(|table| table.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_known_column_cannot_come_to_a_stored_satellite() {
+        let late = |model: &mut Model| {
+            let tickets = table(model, "tickets");
+            let column = tickets.columns.iter().position(|column| column.name == "passenger_id");
+            tickets.satellites[0].columns.push(column.unwrap());
+        };
+        check(late, "column passenger_id came to satellite sat_ticket_passengers");
+    }
+
+    #[test]
+    fn what_a_table_feeds_only_now_is_named() {
+        let new = model::parse(include_str!("../../../connectors/airline/vault.toml")).unwrap();
+        assert!(newly_fed(&new, &new).is_empty());
+        let mut old = new.clone();
+        let tickets = old.tables.iter().position(|table| table.name == "tickets").unwrap();
+        let link = &new.links[old.tables[tickets].links.remove(1).link].name;
+        let role = old.tables[tickets].hubs.pop().unwrap().role;
+        old.tables[tickets].satellites.clear();
+        let found = newly_fed(&old, &new);
+        let fed = ["hub_passengers as passenger", link, "sat_ticket_passengers"];
+        assert_eq!(role, "passenger");
+        assert_eq!(found, [(tickets, fed.map(str::to_owned).to_vec())]);
+        // A table that is new altogether has everything before it.
+        old.tables.remove(tickets);
+        assert!(newly_fed(&old, &new).is_empty());
     }
 
     #[test]

@@ -9,4 +9,4 @@ mod compat;
 mod control;
 pub mod ddl;
 
-pub use apply::{MigrateError, Outcome, is_current, migrate};
+pub use apply::{MigrateError, Outcome, migrate, registered};
