@@ -8,11 +8,10 @@ mod kinds;
 mod operations;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use devstack::{PostgresAddress, shared, try_wait_for};
 
-use crate::support::{Connector, Launch, Record, Source, topics_of, unique};
+use crate::support::{Connector, Launch, PATIENCE, Record, Source, topics_of, unique};
 
 /// The connectors in which the reader and Debezium are compared; both capture the same tables.
 #[derive(Clone, Copy)]
@@ -36,6 +35,10 @@ const TABLES: &[&str] = &[
     "keyless",
     "keys",
     "toasted",
+    "included_key",
+    "by_index",
+    "by_unique",
+    "made",
     "toasted_key",
     "toasted_keys",
     "Odd Table",
@@ -130,14 +133,13 @@ fn compare_topics(theirs: &str, ours: &str) -> Vec<String> {
     };
     let counts =
         |topics: &BTreeMap<String, Vec<String>>| topics.values().map(Vec::len).collect::<Vec<_>>();
-    let arrived =
-        try_wait_for(Duration::from_secs(30), "both to have sent the last change", || {
-            let (expected, actual) = read();
-            let last = |topics: &BTreeMap<String, Vec<String>>| {
-                topics.get("public.zz_last").is_some_and(|records| records.len() == 1)
-            };
-            last(&expected) && last(&actual) && counts(&expected) == counts(&actual)
-        });
+    let arrived = try_wait_for(PATIENCE, "both to have sent the last change", || {
+        let (expected, actual) = read();
+        let last = |topics: &BTreeMap<String, Vec<String>>| {
+            topics.get("public.zz_last").is_some_and(|records| records.len() == 1)
+        };
+        last(&expected) && last(&actual) && counts(&expected) == counts(&actual)
+    });
     let (expected, actual) = read();
     let events: usize = expected.values().map(Vec::len).sum();
     assert!(events > 100, "Debezium has sent {events} events only");

@@ -241,14 +241,20 @@ impl TablePlan {
                 }
                 value => value,
             };
-            let Some(Column::Text(text)) = value else {
-                return Err(RowError::Key {
-                    table: self.table.display(),
-                    column: self.table.columns[part.column].name.clone(),
-                });
-            };
-            write(self.columns[part.column].kind, out, text)
-                .map_err(|source| self.value_error(part.column, source))?;
+            match value {
+                Some(Column::Text(text)) => write(self.columns[part.column].kind, out, text)
+                    .map_err(|source| self.value_error(part.column, source))?,
+                // Of a unique index that stands in for a primary key.
+                Some(Column::Null) if !self.table.columns[part.column].not_null => {
+                    out.extend_from_slice(b"null");
+                }
+                _ => {
+                    return Err(RowError::Key {
+                        table: self.table.display(),
+                        column: self.table.columns[part.column].name.clone(),
+                    });
+                }
+            }
         }
         if self.has_key() {
             out.push(b'}');

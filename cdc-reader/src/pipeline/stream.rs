@@ -179,6 +179,10 @@ impl<'c> Streaming<'c> {
         if matches!(result, Ok(_) | Err(PipelineError::Cancelled)) {
             self.wind_up(&mut stream)?;
             stream.finish();
+        } else if matches!(result, Err(PipelineError::Publish(_))) {
+            // The source is well: what Kafka has acknowledged by now need not come again. Neither failure would be news.
+            let _ = self.confirm();
+            let _ = self.tell(&mut stream);
         }
         self.report();
         result

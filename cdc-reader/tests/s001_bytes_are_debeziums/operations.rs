@@ -59,6 +59,19 @@ SELECT left(string_agg(md5(n || '-' || m), ''), 2500), n, 1, 'x' FROM generate_s
 CREATE TABLE toasted_key (k text PRIMARY KEY, n integer);
 ALTER TABLE toasted_key ALTER k SET STORAGE EXTERNAL;
 INSERT INTO toasted_key SELECT k, n FROM toasted_keys WHERE part = 1;
+CREATE TABLE included_key (id integer, note text, other integer, PRIMARY KEY (id) INCLUDE (note));
+INSERT INTO included_key VALUES (1, 'x', 1), (2, NULL, 2);
+CREATE TABLE by_index (b text, a integer NOT NULL, c integer NOT NULL);
+CREATE UNIQUE INDEX zz_first ON by_index (a);
+CREATE UNIQUE INDEX aa_expression ON by_index (lower(b), a);
+CREATE UNIQUE INDEX mm_identity ON by_index (c, a);
+ALTER TABLE by_index REPLICA IDENTITY USING INDEX mm_identity;
+INSERT INTO by_index VALUES ('B', 1, 10), (NULL, 2, 20);
+CREATE TABLE by_unique (b text, a integer, c integer, UNIQUE (a, b));
+ALTER TABLE by_unique REPLICA IDENTITY FULL;
+INSERT INTO by_unique VALUES ('b', 1, 1), ('c', 2, NULL), ('d', 3, 3);
+CREATE TABLE made (id integer PRIMARY KEY, a integer, twice integer GENERATED ALWAYS AS (a * 2) STORED, b text);
+INSERT INTO made VALUES (1, 1, DEFAULT, 'b'), (2, NULL, DEFAULT, NULL);
 CREATE TABLE "Odd Table" ("Key One" text, "k""2" integer, "Wert ä" text, PRIMARY KEY ("k""2", "Key One"));
 INSERT INTO "Odd Table" VALUES ('a b', 1, 'x'), ('ü', 2, NULL);
 CREATE TABLE keys (
@@ -138,6 +151,20 @@ ALTER TABLE toasted_keys REPLICA IDENTITY FULL;
 UPDATE toasted_keys SET n = 3;
 UPDATE toasted_keys SET part = part + 100;
 DELETE FROM toasted_keys;
+
+UPDATE included_key SET note = 'y' || id, other = other + 1;
+UPDATE included_key SET id = id + 10;
+DELETE FROM included_key WHERE id = 12;
+UPDATE by_index SET b = 'C';
+UPDATE by_index SET a = a + 100;
+DELETE FROM by_index WHERE c = 20;
+INSERT INTO by_unique VALUES ('e', 4, 4);
+UPDATE by_unique SET c = c + 1;
+UPDATE by_unique SET a = 7 WHERE a = 3;
+DELETE FROM by_unique;
+UPDATE made SET a = 5;
+INSERT INTO made VALUES (3, 3, DEFAULT, 'x');
+DELETE FROM made WHERE id = 1;
 
 UPDATE "Odd Table" SET "Wert ä" = 'y' WHERE "k""2" = 2;
 UPDATE "Odd Table" SET "Key One" = 'c' WHERE "k""2" = 1;
