@@ -6,7 +6,7 @@
 mod options;
 mod rest;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -16,9 +16,10 @@ pub use options::ConnectOptions;
 pub use rest::ConnectRest;
 
 use crate::kafka::{java, java_options};
+use crate::ports::{self, PORT_ATTEMPTS};
 use crate::process::{Identity, Process, ProcessOptions};
 use crate::wait::try_wait_for;
-use crate::{artifacts, fs, ports};
+use crate::{artifacts, fs};
 
 /// How long a worker may take to answer.
 const START_DEADLINE: Duration = Duration::from_secs(180);
@@ -44,17 +45,32 @@ impl Connect {
             Some(dir) => (fs::make_dir(dir)?, false),
             None => (fs::temp_dir("vaultstream-connect-")?, true),
         };
-        let port = match options.port {
-            0 => ports::free_port()?,
-            port => {
-                ports::require_free(port, "kafka connect", None)?;
-                port
+        let mut connect = Self { port: options.port, options, dir, process: None, temporary };
+        if connect.port != 0 {
+            ports::require_free(connect.port, "kafka connect", None)?;
+            connect.configure(&plugin)?;
+            connect.start_again()?;
+            return Ok(connect);
+        }
+        for attempt in 1.. {
+            connect.port = ports::free_port()?;
+            connect.configure(&plugin)?;
+            match connect.start_again() {
+                Err(err) if attempt < PORT_ATTEMPTS && ports::were_taken(&connect.log()) => {
+                    tracing::debug!(port = connect.port, error = %err, "somebody took the port first");
+                }
+                outcome => {
+                    outcome?;
+                    break;
+                }
             }
-        };
-        fs::write(&dir.join("connect.properties"), &options.properties(port, &plugin))?;
-        let mut connect = Self { options, dir, port, process: None, temporary };
-        connect.start_again()?;
+        }
         Ok(connect)
+    }
+
+    fn configure(&self, plugin: &Path) -> anyhow::Result<()> {
+        let properties = self.options.properties(self.port, plugin);
+        fs::write(&self.dir.join("connect.properties"), &properties)
     }
 
     /// Starts a stopped or killed worker on the same port; its connectors go on.

@@ -16,18 +16,16 @@ use rustix::process::Signal;
 
 pub use options::KafkaOptions;
 
+use crate::ports::{self, PORT_ATTEMPTS};
 use crate::process::{Identity, Process, ProcessOptions};
 use crate::wait::try_wait_for;
-use crate::{artifacts, fs, ports};
+use crate::{artifacts, fs};
 
 /// How long a broker may take to answer; recovery after a crash included.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// How long a broker may take to stop by itself.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How often free ports are chosen anew when somebody else took one first.
-const PORT_ATTEMPTS: usize = 5;
 
 /// The one cluster id we use: clusters never meet.
 const CLUSTER_ID: &str = "ZGV2c3RhY2stY2x1c3Rlcg";
@@ -62,7 +60,7 @@ impl Kafka {
             kafka.port = ports::free_port()?;
             kafka.configure()?;
             match kafka.start_again() {
-                Err(err) if attempt < PORT_ATTEMPTS && kafka.says_port_is_taken() => {
+                Err(err) if attempt < PORT_ATTEMPTS && ports::were_taken(&kafka.log()) => {
                     tracing::debug!(port = kafka.port, error = %err, "somebody took a port first");
                 }
                 outcome => {
@@ -101,11 +99,6 @@ impl Kafka {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
-    }
-
-    /// Whether its last words are about a port, its own or its controller's.
-    fn says_port_is_taken(&self) -> bool {
-        fs::tail(&self.log(), 60).contains("Address already in use")
     }
 
     fn properties(&self) -> PathBuf {

@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,9 @@ use std::time::Duration;
 /// Ports we choose from: above what services use, below Linux's ephemeral ports (32768 and up).
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
+
+/// How often a server is started on other free ports when somebody took one of them first.
+pub(crate) const PORT_ATTEMPTS: usize = 5;
 
 /// A port somebody else holds, with what wanted it and the way out.
 #[derive(Debug)]
@@ -54,6 +58,11 @@ pub(crate) fn answers(port: u16) -> bool {
     TcpStream::connect_timeout(&address.into(), Duration::from_millis(500)).is_ok()
 }
 
+/// Whether the last words of a server written in Java are about a port that it could not have.
+pub(crate) fn were_taken(log: &Path) -> bool {
+    crate::fs::tail(log, 60).contains("Address already in use")
+}
+
 /// An error that names the service and the variable when `port` is taken.
 pub fn require_free(port: u16, service: &str, variable: Option<&str>) -> Result<(), PortInUse> {
     if is_free(port) {
@@ -88,12 +97,10 @@ fn reserve(port: u16) -> bool {
         std::fs::create_dir_all(&dir)?;
         // Whoever runs the tests next may be another user.
         let _ = std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o1777));
-        let file = File::options()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .mode(0o666)
-            .open(dir.join(port.to_string()))?;
+        let path = dir.join(port.to_string());
+        // Opened for reading if it is there: the kernel lets nobody create what another user has made in such a directory.
+        let file = File::open(&path)
+            .or_else(|_| File::options().create(true).append(true).mode(0o644).open(&path))?;
         match file.try_lock() {
             Ok(()) => {
                 HELD.lock().unwrap_or_else(PoisonError::into_inner).push(file);

@@ -18,18 +18,16 @@ pub use address::PostgresAddress;
 pub use options::{PasswordAuth, PostgresOptions, Tls};
 
 use crate::account::Account;
+use crate::fs;
+use crate::ports::{self, PORT_ATTEMPTS};
 use crate::process::{Identity, Process, ProcessOptions};
 use crate::wait::try_wait_for;
-use crate::{fs, ports};
 
 /// How long a server may take to answer, crash recovery included.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a server may take to stop by itself.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How often a free port is chosen anew when somebody else took it first.
-const PORT_ATTEMPTS: usize = 5;
 
 /// How to stop a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
