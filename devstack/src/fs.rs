@@ -6,11 +6,20 @@
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::wait::try_wait_for;
+
 /// Unix socket paths end at 107 bytes; what PostgreSQL appends to its directory needs about 20 of them.
 const LONGEST_SOCKET_DIR: usize = 85;
+
+/// Where directories stand that stand in for others.
+const SUBSTITUTES: &str = "/var/tmp/vaultstream";
+
+/// How long the removal of a directory is tried.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Makes `dir` and its parents, readable by all, and returns its absolute path.
 pub(crate) fn make_dir(dir: &Path) -> anyhow::Result<PathBuf> {
@@ -74,11 +83,8 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
 /// A directory that stands in for `dir`, for a user who cannot reach `dir`: below `/var/tmp`, always the same for the same `dir`,
 /// ours alone to change, and named by the link `outside` in `dir`.
 pub(crate) fn substitute(dir: &Path) -> anyhow::Result<PathBuf> {
-    use sha2::{Digest, Sha256};
-    use std::os::unix::ffi::OsStrExt;
-    let digest = hex::encode(Sha256::digest(dir.as_os_str().as_bytes()));
-    let root = own_dir(Path::new("/var/tmp/vaultstream"))?;
-    let place = make_dir(&root.join(&digest[..16]))?;
+    own_dir(Path::new(SUBSTITUTES))?;
+    let place = make_dir(&substitute_path(dir))?;
     let link = dir.join("outside");
     if !link.exists() {
         std::os::unix::fs::symlink(&place, &link)
@@ -87,10 +93,35 @@ pub(crate) fn substitute(dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(place)
 }
 
+fn substitute_path(dir: &Path) -> PathBuf {
+    use sha2::{Digest, Sha256};
+    use std::os::unix::ffi::OsStrExt;
+    let digest = hex::encode(Sha256::digest(dir.as_os_str().as_bytes()));
+    Path::new(SUBSTITUTES).join(&digest[..16])
+}
+
+/// What stands in for `dir` since an earlier run, if it was we who made it.
+pub(crate) fn own_substitute(dir: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let root = std::fs::symlink_metadata(SUBSTITUTES).ok()?;
+    let ours = root.is_dir() && root.uid() == rustix::process::geteuid().as_raw();
+    Some(substitute_path(dir)).filter(|place| ours && place.is_dir())
+}
+
+/// Removes a directory with all that is in it. Tries for a moment: what was killed may still be closing its files.
+pub(crate) fn remove(dir: &Path) -> anyhow::Result<()> {
+    try_wait_for(REMOVAL_DEADLINE, &format!("{} to be removed", dir.display()), || {
+        match std::fs::remove_dir_all(dir) {
+            Err(err) if err.kind() != std::io::ErrorKind::NotFound => Err(err),
+            _ => Ok(true),
+        }
+    })
+}
+
 /// A copy of the directory `root` below `/var/tmp` that everybody can enter, made once.
 pub(crate) fn public_copy(root: &Path) -> anyhow::Result<PathBuf> {
     let name = root.file_name().context("a directory without a name")?;
-    let place = own_dir(Path::new("/var/tmp/vaultstream"))?;
+    let place = own_dir(Path::new(SUBSTITUTES))?;
     let copy = place.join(name);
     let lock = std::fs::File::create(place.join("copy.lock"))
         .context("cannot make a lock file in /var/tmp/vaultstream")?;

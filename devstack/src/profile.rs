@@ -4,19 +4,21 @@
 //! Invariant: bringing up either succeeds whole or leaves nothing running; `down` ends what the state file names and no more.
 
 mod servers;
+#[cfg(test)]
+mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
 use servers::Servers;
 
 use crate::kafka::KafkaOptions;
-use crate::ports;
 use crate::postgres::PostgresOptions;
 use crate::process::{Process, ProcessOptions};
 use crate::state::Locked;
 pub use crate::state::{Kind, Record, State};
+use crate::{fs, ports};
 
 /// A set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,15 @@ impl Profile {
             // Rows of tests are large at times.
             Self::Test => Ok(options.heap_megabytes(768).setting("message.max.bytes", "10485760")),
         }
+    }
+
+    /// The names of what is recorded, has ended, and cannot be done without.
+    fn missing(self, state: &State) -> Vec<&str> {
+        let ended = state.processes.iter().filter(|record| !record.identity.is_alive());
+        // Tests start Kafka Connect and programs when they need them, and again when these have ended.
+        let needed =
+            |kind: Kind| self == Self::Demo || matches!(kind, Kind::Kafka | Kind::Postgres);
+        ended.filter(|record| needed(record.kind)).map(|record| record.name.as_str()).collect()
     }
 
     /// Names the first taken port before anything is started.
@@ -163,10 +174,25 @@ fn up_locked(profile: Profile, locked: &Locked, fresh: bool) -> anyhow::Result<S
     Ok(state)
 }
 
+/// Like [`up`], from empty servers, for one of many who share them: where some have ended, others may be at work on the rest.
+pub(crate) fn join(profile: Profile, run_dir: &Path) -> anyhow::Result<State> {
+    let locked = Locked::take(run_dir)?;
+    if let Some(state) = locked.load()? {
+        let missing = profile.missing(&state);
+        anyhow::ensure!(
+            missing.is_empty() || !state.any_alive(),
+            "of the servers in {} these have ended: {}; look at their logs, then end the rest with `devstack down`",
+            locked.dir().display(),
+            missing.join(", ")
+        );
+    }
+    up_locked(profile, &locked, true)
+}
+
 /// What runs in the run directory already; ends what is left of servers of which some have ended.
 fn find_running(profile: Profile, locked: &Locked) -> anyhow::Result<Option<State>> {
     if let Some(state) = locked.load()? {
-        let missing = state.missing();
+        let missing = profile.missing(&state);
         if missing.is_empty() {
             anyhow::ensure!(
                 state.profile == profile.name(),
@@ -259,11 +285,11 @@ fn remove_data(profile: Profile, run_dir: &Path) -> anyhow::Result<()> {
         Profile::Demo => &["primary", "warehouse", "kafka"],
         Profile::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
     };
-    for dir in names.iter().map(|name| run_dir.join(name)).filter(|dir| dir.is_dir()) {
-        let outside: Option<PathBuf> = std::fs::read_link(dir.join("outside")).ok();
-        for dir in outside.into_iter().filter(|dir| dir.is_dir()).chain([dir]) {
-            std::fs::remove_dir_all(&dir)
-                .with_context(|| format!("cannot remove {}", dir.display()))?;
+    for dir in names.iter().map(|name| run_dir.join(name)) {
+        // What stands in for a directory outlives it when a checkout is removed, and would be found again by the next one.
+        let outside = std::fs::read_link(dir.join("outside")).ok().or(fs::own_substitute(&dir));
+        for dir in outside.into_iter().chain([dir]).filter(|dir| dir.is_dir()) {
+            fs::remove(&dir)?;
         }
     }
     Ok(())

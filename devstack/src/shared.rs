@@ -2,7 +2,8 @@
 //!
 //! In: `VAULTSTREAM_TEST_STACK`, the run directory (default `.run/test` of the workspace). Out: the addresses of its servers.
 //! Invariant: the first test that asks brings them up, under a lock; they stay until `devstack down`. A test makes its own
-//! databases, slots and topic prefixes, and stops none of these servers: who wants to break one starts one of its own.
+//! databases, slots and topic prefixes, and stops none of these servers: who wants to break one starts one of its own. When one of
+//! them ends all the same, a test that asks fails and names it; it does not end the others under the tests that use them.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -95,7 +96,7 @@ pub fn stack() -> &'static Stack {
 
 fn try_stack() -> anyhow::Result<Stack> {
     let dir = run_dir();
-    let mut state = profile::up(Profile::Test, &dir, true)?;
+    let mut state = profile::join(Profile::Test, &dir)?;
     Ok(Stack {
         postgres15: take(&mut state, "postgres15")?,
         postgres18: take(&mut state, "postgres18")?,

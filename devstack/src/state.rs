@@ -63,13 +63,9 @@ pub struct State {
 }
 
 impl State {
-    /// The names of what is recorded but does not run.
-    pub(crate) fn missing(&self) -> Vec<&str> {
-        self.processes
-            .iter()
-            .filter(|record| !record.identity.is_alive())
-            .map(|record| record.name.as_str())
-            .collect()
+    /// Whether anything runs of what is recorded.
+    pub(crate) fn any_alive(&self) -> bool {
+        self.processes.iter().any(|record| record.identity.is_alive())
     }
 
     /// Ends all processes, our programs first, the databases last.

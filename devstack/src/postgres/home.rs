@@ -32,7 +32,11 @@ impl Postgres {
             None => bin_dir,
         };
         let home = match account {
-            Some(_) if !fs::everybody_can_enter(&wanted) => fs::substitute(&wanted)?,
+            Some(_) if !fs::everybody_can_enter(&wanted) => {
+                let place = fs::substitute(&wanted)?;
+                temporary.extend(options.dir.is_none().then(|| place.clone()));
+                place
+            }
             _ => wanted.clone(),
         };
         let socket_dir = if fs::fits_socket(&home) {

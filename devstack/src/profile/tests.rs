@@ -1,0 +1,61 @@
+//! Claims about servers of which some have ended, and about data that an earlier run has left.
+
+use super::*;
+use crate::account::Account;
+
+/// A run directory in which, by its state file, `ended` has ended and `left` still runs.
+fn half_ended(ended: (&str, Kind), left: (&str, Kind)) -> (tempfile::TempDir, Process) {
+    let dir = tempfile::tempdir().unwrap();
+    let sleeper = || {
+        let options = ProcessOptions::new("sleep", dir.path().join("sleep.log")).args(["600"]);
+        Process::start(&options).unwrap()
+    };
+    let record = |(name, kind): (&str, Kind), process: &Process| Record {
+        name: name.to_owned(),
+        kind,
+        identity: process.identity().clone(),
+        endpoint: String::new(),
+        log: process.log().to_owned(),
+    };
+    let (gone, left_over) = (sleeper(), sleeper());
+    let processes = vec![record(ended, &gone), record(left, &left_over)];
+    drop(gone);
+    let state = State { profile: "test".to_owned(), processes, ..State::default() };
+    Locked::take(dir.path()).unwrap().save(&state).unwrap();
+    (dir, left_over)
+}
+
+#[test]
+fn a_worker_that_has_ended_ends_no_server_under_the_tests_that_use_it() {
+    for ended in [("connect", Kind::Connect), ("cdc-reader", Kind::Program)] {
+        let (dir, server) = half_ended(ended, ("postgres15", Kind::Postgres));
+        let joined = join(Profile::Test, dir.path()).unwrap();
+        let found = up(Profile::Test, dir.path(), true).unwrap();
+        assert_eq!((joined.processes.len(), found.processes.len()), (2, 2));
+        assert!(server.is_alive());
+    }
+}
+
+#[test]
+fn a_server_that_has_ended_under_the_tests_is_named_and_the_others_live() {
+    let (dir, server) = half_ended(("postgres18", Kind::Postgres), ("kafka", Kind::Kafka));
+    let error = join(Profile::Test, dir.path()).unwrap_err().to_string();
+    assert!(error.contains("postgres18") && !error.contains("kafka"), "{error}");
+    assert!(server.is_alive());
+}
+
+#[test]
+fn data_that_lies_elsewhere_is_removed_although_its_run_directory_was_removed_first() {
+    // Only root's servers run as somebody who may be shut out of a directory.
+    if Account::for_postgres().unwrap().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let run_dir = fs::make_dir(&dir.path().join("run")).unwrap();
+    let place = fs::substitute(&fs::make_dir(&run_dir.join("postgres15")).unwrap()).unwrap();
+    fs::write(&place.join("PG_VERSION"), "15").unwrap();
+    std::fs::remove_dir_all(&run_dir).unwrap();
+    fs::make_dir(&run_dir).unwrap();
+    remove_data(Profile::Test, &run_dir).unwrap();
+    assert!(!place.exists(), "{}", place.display());
+}
