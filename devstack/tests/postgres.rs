@@ -135,11 +135,13 @@ fn a_server_that_cannot_start_says_why_and_leaves_nothing_behind() {
 #[test]
 fn a_taken_port_is_named_before_anything_starts() {
     let first = Postgres::start(quick(15)).unwrap();
-    let options = quick(15).name("the warehouse").port(first.port());
+    let dir = tempfile::tempdir().unwrap();
+    let options = quick(15).name("the warehouse").port(first.port()).dir(dir.path());
     let err =
         Postgres::start(options.port_variable("VAULTSTREAM_DWH_PORT")).unwrap_err().to_string();
     assert!(err.contains(&format!("port {}", first.port())), "{err}");
     assert!(err.contains("the warehouse") && err.contains("VAULTSTREAM_DWH_PORT"), "{err}");
+    assert!(!dir.path().join("postgres.log").exists(), "a server was started");
     let port = first.port();
     drop(first);
     require_free(port, "nothing", None).unwrap();
