@@ -105,6 +105,30 @@ install_postgres() {
     rm -f "$kept"
 }
 
+# An older pg_basebackup or pg_dump refuses the servers of the tests, however new those are that came with it.
+client_is_new_enough() {
+    local program version
+    for program in /usr/lib/postgresql/*/bin/pg_dump; do
+        version="${program#/usr/lib/postgresql/}"
+        [[ -x "$program" && "${version%%/*}" -ge 15 ]] && return
+    done
+    return 1
+}
+
+install_client() {
+    client_is_new_enough && return
+    update_lists
+    local version
+    for version in 18 17 16 15; do
+        if has_package "postgresql-client-$version"; then
+            install_packages "postgresql-client-$version"
+            client_is_new_enough || fail "postgresql-client-$version is installed, but has no pg_dump below /usr/lib/postgresql"
+            return
+        fi
+    done
+    fail "no package of PostgreSQL's clients is of version 15 or newer; add PostgreSQL's own packages: https://wiki.postgresql.org/wiki/Apt"
+}
+
 install_rust() {
     local channel
     channel="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
@@ -144,5 +168,6 @@ install_java
 install_postgres
 install_rust
 if [[ "$LEVEL" == test ]]; then
+    install_client
     install_nextest
 fi
