@@ -306,9 +306,7 @@ async fn delete_before(world: &World, table: &str, offset: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warehouse_that_restarts_is_waited_for_and_quarantines_nothing() {
     let mut world = World::new("restart").await;
-    let dir = tempfile::tempdir().unwrap();
-    let mut own =
-        Postgres::start(PostgresOptions::new(15).dir(dir.path().join("pg")).fsync(false)).unwrap();
+    let mut own = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
     own.address().create_database("dwh").unwrap();
     let address = own.address().clone();
     let port = address.port.to_string();
@@ -421,9 +419,8 @@ fn signal(name: &str, pids: &[String]) {
 }
 
 /// A migrated warehouse of one test, and the variables that lead a loader to it.
-fn own_warehouse(world: &World, dir: &std::path::Path) -> (Postgres, Vec<(&'static str, String)>) {
-    let options = PostgresOptions::new(15).dir(dir.join("pg")).fsync(false);
-    let server = Postgres::start(options).unwrap();
+fn own_warehouse(world: &World) -> (Postgres, Vec<(&'static str, String)>) {
+    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
     server.address().create_database("dwh").unwrap();
     let address = server.address().clone();
     let variables = vec![
@@ -470,8 +467,7 @@ async fn a_warehouse_that_accepts_and_says_nothing_does_not_hold_the_start_up() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warehouse_that_freezes_is_reported_and_holds_neither_the_end_nor_data_back() {
     let mut world = World::new("frozen").await;
-    let dir = tempfile::tempdir().unwrap();
-    let (server, variables) = own_warehouse(&world, dir.path());
+    let (server, variables) = own_warehouse(&world);
     let variables = borrowed(&variables);
     let client = connected(&server).await;
     let mut loader = world.loader_with("loader", &variables);
@@ -504,8 +500,7 @@ async fn a_warehouse_that_freezes_is_reported_and_holds_neither_the_end_nor_data
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loader_that_takes_partitions_over_from_a_frozen_warehouse_can_be_ended() {
     let mut world = World::new("takeover").await;
-    let dir = tempfile::tempdir().unwrap();
-    let (server, variables) = own_warehouse(&world, dir.path());
+    let (server, variables) = own_warehouse(&world);
     let variables = borrowed(&variables);
     let client = connected(&server).await;
     let mut loader = world.loader_with("loader", &variables);
