@@ -181,13 +181,26 @@ impl TablePlan {
         !self.key.is_empty()
     }
 
-    /// Whether every key column of `row` holds a value: not so in an old tuple of another index.
-    pub fn holds_key<'a>(&self, row: impl Iterator<Item = Column<'a>> + Clone) -> bool {
-        self.has_key()
-            && self
-                .key
-                .iter()
-                .all(|part| matches!(row.clone().nth(part.column), Some(Column::Text(_))))
+    /// Checks that an old tuple of the replica identity's index holds the key: NULL in such a tuple means "not sent".
+    ///
+    /// # Errors
+    /// When a column of the key is none of that index's.
+    pub fn require_key<'a>(
+        &self,
+        identity: impl Iterator<Item = Column<'a>> + Clone,
+    ) -> Result<(), RowError> {
+        let missing = self
+            .key
+            .iter()
+            .find(|part| !matches!(identity.clone().nth(part.column), Some(Column::Text(_))));
+        missing.map_or(Ok(()), |part| Err(self.key_error(part.column)))
+    }
+
+    fn key_error(&self, column: usize) -> RowError {
+        RowError::Key {
+            table: self.table.display(),
+            column: self.table.columns[column].name.clone(),
+        }
     }
 
     /// Appends the key of `row`; nothing when the table has none. An unchanged TOASTed value of `row` is taken from `before`: the server
@@ -248,12 +261,7 @@ impl TablePlan {
                 Some(Column::Null) if !self.table.columns[part.column].not_null => {
                     out.extend_from_slice(b"null");
                 }
-                _ => {
-                    return Err(RowError::Key {
-                        table: self.table.display(),
-                        column: self.table.columns[part.column].name.clone(),
-                    });
-                }
+                _ => return Err(self.key_error(part.column)),
             }
         }
         if self.has_key() {
@@ -433,6 +441,8 @@ mod tests {
     }
 
     fn plan(replace_null_with_default: bool) -> TablePlan {
+        let mut id = column("id", 23, -1);
+        id.not_null = true;
         let mut code = column("code", 1043, 10);
         code.not_null = true;
         code.default = Some("'XX'::character varying".to_owned());
@@ -441,7 +451,7 @@ mod tests {
         let table = TableInfo {
             schema: "public".to_owned(),
             name: "flights".to_owned(),
-            columns: vec![column("id", 23, -1), code, column("note", 25, -1), tz],
+            columns: vec![id, code, column("note", 25, -1), tz],
             key: vec![0],
         };
         let options = PlanOptions {
@@ -511,7 +521,7 @@ mod tests {
         plan(false).write_key(&mut key, &row.iter().copied(), None).unwrap();
         assert_eq!(key, br#"{"id":7}"#);
         let row = [Column::Null];
-        assert!(!plan(false).holds_key(row.iter().copied()));
+        assert!(plan(false).require_key(row.iter().copied()).is_err());
         assert!(matches!(
             plan(false).write_key(&mut key, &row.iter().copied(), None),
             Err(RowError::Key { .. })

@@ -124,10 +124,12 @@ impl Emitter {
         let before = old.map(|old| match old {
             OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
         });
+        let told = old.is_some_and(|old| match old {
+            OldTuple::Key(tuple) => capture.plan.require_key(tuple.columns()).is_ok(),
+            OldTuple::Full(_) => true,
+        });
         let key_before = match &before {
-            Some(row) if capture.plan.holds_key(row.clone()) => {
-                self.encode_key(capture, row, None)?
-            }
+            Some(row) if told => self.encode_key(capture, row, None)?,
             _ => None,
         };
         let key_after = self.encode_key(capture, &new.columns(), before.as_ref())?;
@@ -191,6 +193,9 @@ impl Emitter {
             return Ok(());
         }
         self.counts.deletes += 1;
+        if let OldTuple::Key(tuple) = old {
+            capture.plan.require_key(tuple.columns())?;
+        }
         let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
         let key = self.encode_key(capture, &tuple.columns(), None)?;
         let change = Change { op: Op::Delete, before: Some(tuple.columns()), after: None };
