@@ -47,7 +47,10 @@ fn a_load_that_kafka_does_not_take_stays_at_the_source() {
 
     kafka.start_again().unwrap();
     let topic = format!("{id}.public.big");
-    wait_for(PATIENCE, "the whole load to arrive", || record_count(&bootstrap, &topic) == ROWS);
+    wait_for(PATIENCE, "the whole load to arrive", || match record_count(&bootstrap, &topic) {
+        ROWS => Ok(true),
+        count => Err(format!("{count} of {ROWS}; the reader said {}", reader.tail())),
+    });
     assert_eq!(sender(), before, "the connection is the same");
     let peak = reader.peak_mebibytes();
     assert!(peak <= PEAK_MEBIBYTES_MAX, "{peak} MiB");

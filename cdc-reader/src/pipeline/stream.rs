@@ -39,9 +39,9 @@ const CONFIRM_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a new confirmed position is told to the server. It only bounds what comes again after a crash.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the server is told while the producer's queue is full: its requests for a reply then lie unread in the socket, so the
-/// replies have to come unasked, well within any `wal_sender_timeout` that is in use.
-const BLOCKED_STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the server is told while changes flow, or wait for the producer's queue: its requests for a reply then lie unread behind them
+/// in the socket, so the replies have to come unasked, well within any `wal_sender_timeout` that is in use.
+const BUSY_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest silence towards the server, whatever the configuration says: `wal_sender_timeout` is a minute by default.
 const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
@@ -100,6 +100,8 @@ struct State {
     stores_offsets: bool,
     ended: Option<Ended>,
     frames: u32,
+    /// The last thing that came was a change, not a pause.
+    flowing: bool,
     last_confirm: Instant,
     last_status: Instant,
     last_offset: Instant,
@@ -150,6 +152,7 @@ impl<'c> Streaming<'c> {
             stores_offsets: scope == Scope::All,
             ended: None,
             frames: 0,
+            flowing: false,
             last_confirm: now,
             last_status: now,
             last_offset: now,
@@ -193,12 +196,14 @@ impl<'c> Streaming<'c> {
             self.state.frames += 1;
             let next = match stream.receive()? {
                 Event::Data { start, payload } => {
+                    self.state.flowing = true;
                     self.state.data(&mut self.session, start, payload)?
                 }
                 Event::Keepalive { wal_end, reply_requested } => {
                     self.state.keepalive(&self.session, wal_end, reply_requested)
                 }
                 Event::Idle => {
+                    self.state.flowing = false;
                     self.state.frames = FRAMES_PER_LOOK;
                     Next::Go
                 }
@@ -208,7 +213,7 @@ impl<'c> Streaming<'c> {
                 || self.session.publisher.is_ledger_full()
             {
                 self.look_after(stream)?;
-                if self.state.last_status.elapsed() >= BLOCKED_STATUS_INTERVAL {
+                if self.state.last_status.elapsed() >= BUSY_STATUS_INTERVAL {
                     self.tell(stream)?;
                 }
                 std::thread::sleep(QUEUE_FULL_WAIT);
@@ -242,8 +247,12 @@ impl<'c> Streaming<'c> {
         self.confirm()?;
         let since_status = self.state.last_status.elapsed();
         let moved = self.state.confirmed > self.state.confirmed_told;
-        let interval =
-            self.session.context.connector.settings.status_update_interval.min(STATUS_INTERVAL_MAX);
+        let settings = &self.session.context.connector.settings;
+        let interval = if self.state.flowing {
+            BUSY_STATUS_INTERVAL
+        } else {
+            settings.status_update_interval.min(STATUS_INTERVAL_MAX)
+        };
         if (moved && since_status >= STATUS_INTERVAL) || since_status >= interval {
             self.tell(stream)?;
         }
