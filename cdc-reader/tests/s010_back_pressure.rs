@@ -13,7 +13,7 @@ const ROWS: u64 = 60_000;
 #[test]
 fn a_load_that_kafka_does_not_take_stays_at_the_source() {
     let mut kafka = Kafka::start(KafkaOptions::default()).unwrap();
-    let options = PostgresOptions::new(15).fsync(false).setting("wal_sender_timeout", "3s");
+    let options = PostgresOptions::new(15).fsync(false).setting("wal_sender_timeout", "6s");
     let server = Postgres::start(options).unwrap();
     let id = unique("pressure");
     let source = Source::create(server.address(), &id);
@@ -38,7 +38,7 @@ fn a_load_that_kafka_does_not_take_stays_at_the_source() {
     // The server would have ended a silent client twice by then.
     wait_for(PATIENCE, "replies long after Kafka went", || {
         let query = format!(
-            "SELECT count(*) FROM pg_stat_replication WHERE reply_time > '{written}'::timestamptz + interval '7 s'"
+            "SELECT count(*) FROM pg_stat_replication WHERE reply_time > '{written}'::timestamptz + interval '13 s'"
         );
         source.value(&query) == "1"
     });
