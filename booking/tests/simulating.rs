@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use booking::simulate::{Counts, Kind, MIX, SimulateError, SimulateOptions, Tally, simulate};
+use booking::tables::Table;
+use devstack::{Postgres, PostgresOptions, StopMode};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Airline, noon};
@@ -203,6 +205,59 @@ async fn a_signal_ends_the_program_in_order_and_with_a_summary() {
     let summary = String::from_utf8_lossy(&output.stdout);
     assert!(summary.contains("transactions and"), "{summary}");
     airline.assert_sound().await;
+}
+
+/// The program on an airline for four seconds.
+fn simulate_four_seconds(airline: &Airline) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_booking"))
+        .args(["simulate", "--rate", "50", "--duration", "4s"])
+        .env("BOOKING_DATABASE_URL", airline.url())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// A sale of this run; the data set itself was made on an earlier day.
+const SOLD: &str = "SELECT EXISTS (SELECT FROM bookings WHERE book_date > '2026-06-16')";
+
+/// Waits for the program's end and tells what it logged. Many lines would fill a disk; a few say all there is to say.
+fn ended_in_order(program: std::process::Child) -> String {
+    let output = program.wait_with_output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.lines().count() < 100, "{} lines: {log}", log.lines().count());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("transactions and"));
+    log
+}
+
+#[tokio::test]
+async fn a_run_whose_server_is_away_at_its_end_stops_with_few_words() {
+    let mut server = Postgres::start(PostgresOptions::new(15).name("away at the end")).unwrap();
+    let airline = Airline::create_on(server.address().clone());
+    airline.seed(0.02, 1).await;
+    let program = simulate_four_seconds(&airline);
+    wait_until_sql(&airline.client().await, SOLD).await;
+    server.stop(StopMode::Immediate).unwrap();
+    let log = ended_in_order(program);
+    assert!(log.contains("connection lost"), "{log}");
+    server.start_again().unwrap(); // the database is dropped at the end
+}
+
+#[tokio::test]
+async fn a_run_whose_server_does_not_answer_at_its_end_gives_the_transaction_up() {
+    let airline = Airline::create();
+    airline.seed(0.02, 1).await;
+    let program = simulate_four_seconds(&airline);
+    let holder = airline.client().await;
+    wait_until_sql(&holder, SOLD).await;
+    let tables = Table::ALL.map(Table::name).join(", ");
+    holder
+        .batch_execute(&format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"))
+        .await
+        .unwrap();
+    let log = ended_in_order(program);
+    assert!(log.contains("is given up"), "{log}");
 }
 
 /// Waits for a condition, half a minute at most.

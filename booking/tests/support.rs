@@ -33,10 +33,15 @@ pub(crate) struct Airline {
 impl Airline {
     /// A new database with schema and views on the shared server.
     pub(crate) fn create() -> Self {
+        Self::create_on(devstack::shared::stack().postgres15.clone())
+    }
+
+    /// The same on a server of the test's own.
+    pub(crate) fn create_on(server: PostgresAddress) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("booking_{}_{number}", std::process::id());
-        let airline = Self { server: devstack::shared::stack().postgres15.clone(), name };
+        let airline = Self { server, name };
         airline.server.create_database(&airline.name).unwrap();
         for file in ["010_schema.sql", "020_views.sql"] {
             airline.apply(file);

@@ -39,6 +39,10 @@ use crate::database::{ConnectError, Database};
 pub use self::mix::{Kind, MIX};
 pub use self::tally::{Counts, Tally};
 
+/// How long the transactions under way may take when the run is over. Any of them takes milliseconds; ten seconds are what a
+/// checkpoint on a slow disk may hold one up for.
+const LAST_TRANSACTION_WAIT: Duration = Duration::from_secs(10);
+
 /// How a simulation runs.
 #[derive(Debug, Clone)]
 pub struct SimulateOptions {
@@ -105,10 +109,35 @@ impl Shared {
         let take = |left: u64| left.checked_sub(1);
         self.transactions_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
+
+    /// Whether no further transaction may begin.
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Waits until no further transaction may begin.
+    async fn over(&self) {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = deadline => {}
+        }
+    }
+
+    /// Waits until the run is over and a transaction under way has had [`LAST_TRANSACTION_WAIT`] to end.
+    async fn patience_is_over(&self) {
+        self.over().await;
+        tokio::time::sleep(LAST_TRANSACTION_WAIT).await;
+    }
 }
 
 /// Runs until the duration or the number of transactions is reached, `stop` is cancelled, or a transaction fails for
-/// good. Transactions under way are finished first. `tally` can be read all the while.
+/// good. Transactions under way are finished first, if the server answers within ten seconds. `tally` can be read all the while.
 pub async fn simulate(
     database: &Database,
     options: &SimulateOptions,

@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::time::Instant;
-use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error};
 
 use super::airline::{Airline, Outcome};
 use super::clock::AirlineClock;
 use super::mix::Kind;
 use super::session::Session;
 use super::{Shared, SimulateError};
-use crate::database::ConnectError;
+use crate::database::{ConnectError, Database};
 
 /// Attempts for one transaction that keeps meeting conflicts. Keys are drawn from millions, so even a run that draws the
 /// same keys as an earlier one is soon past them; this many misses in a row mean that something else is wrong.
@@ -62,22 +61,37 @@ impl Worker {
             // Stopping first: a pacer without a limit is always ready.
             let due = tokio::select! {
                 biased;
-                () = shared.stop.cancelled() => false,
-                () = until(shared.deadline) => false,
+                () = shared.over() => false,
                 () = shared.pacer.turn() => true,
             };
             if !due || !shared.take_transaction() {
                 return Ok(());
             }
-            self = self.one_transaction().await?;
+            match self.one_transaction().await? {
+                Some(worker) => self = worker,
+                None => return Ok(()),
+            }
         }
     }
 
-    async fn one_transaction(mut self) -> Result<Self, SimulateError> {
+    /// One transaction, drawn anew after conflicts; nothing when the run ended before it was done.
+    async fn one_transaction(mut self) -> Result<Option<Self>, SimulateError> {
         let mut kind = self.airline.draw();
         let mut attempt = 1;
-        while !self.shared.stop.is_cancelled() {
-            match self.airline.transact(kind).await {
+        while !self.shared.is_over() {
+            let done = tokio::select! {
+                biased;
+                done = self.airline.transact(kind) => done,
+                // A server that accepts a statement and never answers must not hold the end of the run up.
+                () = self.shared.patience_is_over() => {
+                    tracing::warn!(
+                        database = %self.shared.database,
+                        "the run is over and the database does not answer: the transaction under way is given up"
+                    );
+                    return Ok(None);
+                }
+            };
+            match done {
                 Ok(Outcome::Committed { row_count }) => {
                     self.shared.tally.committed(kind, row_count);
                     break;
@@ -94,34 +108,37 @@ impl Worker {
                         self.shared.tally.conflict();
                         attempt += 1;
                     }
-                    Remedy::Reconnect => self = self.reconnect(&err).await,
+                    Remedy::Reconnect => match self.reconnect(&err).await {
+                        Some(connected) => self = connected,
+                        None => return Ok(None),
+                    },
                     Remedy::DrawAnew | Remedy::Stop => {
                         return Err(SimulateError::Database { step: kind.as_str(), source: err });
                     }
                 },
             }
         }
-        Ok(self)
+        Ok(Some(self))
     }
 
-    /// A new connection, however long that takes; the old one back if it is time to stop.
-    async fn reconnect(mut self, cause: &Error) -> Self {
+    /// A new connection, however long that takes; nothing when the run ends before there is one.
+    async fn reconnect(mut self, cause: &Error) -> Option<Self> {
         let mut pause = RECONNECT_PAUSE_MIN;
         tracing::warn!(error = %cause, database = %self.shared.database, "connection lost, reconnecting");
         loop {
             let jittered = pause.mul_f64(self.airline.rng.random_range(0.5..1.0));
-            tokio::select! {
+            let database = &self.shared.database;
+            let connected = tokio::select! {
                 biased;
-                () = self.shared.stop.cancelled() => return self,
-                () = until(self.shared.deadline) => return self,
-                () = tokio::time::sleep(jittered) => {}
-            }
-            match self.shared.database.connect().await {
+                () = self.shared.over() => return None,
+                connected = connect_after(jittered, database) => connected,
+            };
+            match connected {
                 Ok(client) => {
                     tracing::info!(database = %self.shared.database, "connected again");
                     self.shared.tally.reconnected();
                     self.airline = self.airline.reconnected(Session::new(client));
-                    return self;
+                    return Some(self);
                 }
                 Err(err) => {
                     // Said once for each doubling, and then once for each longest pause.
@@ -165,9 +182,7 @@ fn remedy(err: &Error, connection_closed: bool) -> Remedy {
     }
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+async fn connect_after(pause: Duration, database: &Database) -> Result<Client, ConnectError> {
+    tokio::time::sleep(pause).await;
+    database.connect().await
 }
