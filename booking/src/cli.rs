@@ -65,7 +65,8 @@ struct SeedArgs {
     #[arg(long, value_name = "YYYY-MM-DD")]
     today: Option<NaiveDate>,
 
-    /// Remove all rows of the eight tables first; without it a database with rows is refused
+    /// Remove all rows of the eight tables first, as their owner; without it only an empty database is taken, or one with
+    /// airports and aircraft models of your own
     #[arg(long)]
     truncate: bool,
 

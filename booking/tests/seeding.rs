@@ -107,18 +107,62 @@ async fn a_database_with_rows_is_refused_unless_truncation_is_asked_for() {
 }
 
 #[tokio::test]
-async fn one_row_put_in_by_hand_is_enough_to_refuse() {
+async fn an_airport_and_a_model_put_in_by_hand_stay_beside_the_data_set() {
+    let airline = Airline::create();
+    let client = airline.client().await;
+    client
+        .batch_execute(
+            "INSERT INTO airports VALUES ('XXX', 'Test Airport', 'Test City', 0, 0, 'UTC');
+             INSERT INTO aircrafts VALUES ('YYY', 'Paper Plane', 10);
+             INSERT INTO seats VALUES ('YYY', '1A', 'Economy')",
+        )
+        .await
+        .unwrap();
+    let summary = airline.seed(0.02, 1).await;
+    let row = client
+        .query_one(
+            "SELECT
+                 (SELECT count(*) FROM airports),
+                 (SELECT count(*) FROM aircrafts),
+                 (SELECT a::text FROM airports AS a WHERE airport_code = 'XXX')",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, i64>(0), i64::try_from(summary.rows(Table::Airports)).unwrap() + 1);
+    assert_eq!(row.get::<_, i64>(1), i64::try_from(summary.rows(Table::Aircrafts)).unwrap() + 1);
+    assert_eq!(row.get::<_, String>(2), r#"(XXX,"Test Airport","Test City",0,0,UTC)"#);
+    airline.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_row_that_the_data_set_brings_itself_is_named() {
     let airline = Airline::create();
     airline
         .client()
         .await
-        .batch_execute(
-            "INSERT INTO airports VALUES ('XXX', 'Test Airport', 'Test City', 0, 0, 'UTC')",
-        )
+        .batch_execute("INSERT INTO airports VALUES ('SVO', 'Mine', 'Mine', 0, 0, 'UTC')")
         .await
         .unwrap();
     let refusal = seed(&airline.database(), &options(0.02, 1), |_| ()).await.unwrap_err();
-    assert!(matches!(refusal, SeedError::NotEmpty("airports")), "{refusal}");
+    assert!(
+        matches!(&refusal, SeedError::Taken { table: "airports", code } if code == "SVO"),
+        "{refusal}"
+    );
+    assert_eq!(airline.number("SELECT count(*) FROM airports").await, 1);
+}
+
+#[tokio::test]
+async fn one_booking_put_in_by_hand_is_enough_to_refuse() {
+    let airline = Airline::create();
+    airline
+        .client()
+        .await
+        .batch_execute("INSERT INTO bookings VALUES ('000001', '2026-06-01 00:00:00+00', 1)")
+        .await
+        .unwrap();
+    let refusal = seed(&airline.database(), &options(0.02, 1), |_| ()).await.unwrap_err();
+    assert!(matches!(refusal, SeedError::NotEmpty("bookings")), "{refusal}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Fills an empty airline database with a realistic data set.
+//! Fills an airline database that is empty, or holds some airports and aircraft models of somebody's own, with a realistic data set.
 //!
 //! Options and a connection string come in; rows of all eight tables go out by COPY, in one transaction. The same seed,
 //! scale and day always give the same rows, and the server's constraints hold at every commit because there is one.
@@ -19,6 +19,8 @@ use self::math::whole;
 use self::network::Network;
 use self::rows::Dataset;
 use crate::database::{ConnectError, Database};
+use crate::reference::airports::AIRPORTS;
+use crate::reference::fleet::FLEET;
 use crate::tables::Table;
 
 /// Bookings at scale 1.
@@ -47,7 +49,7 @@ pub struct SeedOptions {
 /// What to do with rows that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// Refuse to seed.
+    /// Refuse to seed, unless all that is there are airports and aircraft models of somebody's own.
     Refuse,
     /// Truncate all eight tables in the seeding transaction.
     Truncate,
@@ -88,8 +90,22 @@ pub enum SeedError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The database is in use.
-    #[error("table {0} holds rows: seed an empty database, or pass --truncate to remove them all")]
+    #[error(
+        "table {0} holds rows: seed an empty database, or pass --truncate with the connection string of the tables' owner \
+         to remove the rows of all eight tables"
+    )]
     NotEmpty(&'static str),
+    /// An airport or aircraft model is there that the data set brings itself.
+    #[error(
+        "table {table} holds {code} already, which the data set brings itself: delete that row, or pass --truncate with the \
+         connection string of the tables' owner to remove the rows of all eight tables"
+    )]
+    Taken {
+        /// The table.
+        table: &'static str,
+        /// The code of the row.
+        code: String,
+    },
     /// The generator found no room; a defect of the generator, for flights are planned from the demand.
     #[error("the timetable has no room for the demand: choose another --seed or a larger --scale")]
     TimetableFull,
@@ -158,7 +174,7 @@ fn generate(options: &SeedOptions) -> Result<Dataset, SeedError> {
     Ok(Dataset::new(network, bookings, options.seed))
 }
 
-/// Locks the tables against other writers, so that empty stays empty, and empties them if that is wished.
+/// Locks the tables against other writers, so that what was found stays so, and empties them if that is wished.
 async fn clear(tx: &Transaction<'_>, existing: Existing) -> Result<(), SeedError> {
     let tables = Table::ALL.map(|table| format!("public.{}", table.name())).join(", ");
     match existing {
@@ -171,17 +187,41 @@ async fn clear(tx: &Transaction<'_>, existing: Existing) -> Result<(), SeedError
                 .await
                 .map_err(SeedError::at("lock the tables of the airline"))?;
             for table in Table::ALL {
-                let query = format!("SELECT EXISTS (SELECT FROM public.{})", table.name());
-                let row = tx
-                    .query_one(&query, &[])
-                    .await
-                    .map_err(SeedError::at(format!("read table {}", table.name())))?;
-                if row.get(0) {
-                    return Err(SeedError::NotEmpty(table.name()));
-                }
+                refuse_rows(tx, table).await?;
             }
             Ok(())
         }
+    }
+}
+
+/// Refuses what the data set would collide with. Airports and aircraft models that somebody put in by hand may stay, with
+/// their seats: nothing of the data set refers to them.
+async fn refuse_rows(tx: &Transaction<'_>, table: Table) -> Result<(), SeedError> {
+    let name = table.name();
+    let (column, codes): (_, Vec<&str>) = match table {
+        Table::Airports => ("airport_code", AIRPORTS.iter().map(|airport| airport.code).collect()),
+        Table::Aircrafts | Table::Seats => {
+            ("aircraft_code", FLEET.iter().map(|model| model.code).collect())
+        }
+        _ => {
+            let query = format!("SELECT EXISTS (SELECT FROM public.{name})");
+            let row = tx
+                .query_one(&query, &[])
+                .await
+                .map_err(SeedError::at(format!("read table {name}")))?;
+            return if row.get(0) { Err(SeedError::NotEmpty(name)) } else { Ok(()) };
+        }
+    };
+    let query = format!(
+        "SELECT {column}::text FROM public.{name} WHERE {column}::text = ANY ($1) ORDER BY 1 LIMIT 1"
+    );
+    let taken = tx
+        .query_opt(&query, &[&codes])
+        .await
+        .map_err(SeedError::at(format!("read table {name}")))?;
+    match taken {
+        Some(row) => Err(SeedError::Taken { table: name, code: row.get(0) }),
+        None => Ok(()),
     }
 }
 
