@@ -24,4 +24,5 @@ pub mod migrate;
 pub mod pipeline;
 
 pub mod http;
+pub mod refresh;
 pub mod status;

@@ -15,7 +15,7 @@ use vault_loader::migrate::{self, MigrateError};
 use vault_loader::model::{self, ModelError};
 use vault_loader::pipeline::{self, RunOptions};
 use vault_loader::vault::plan::Plan;
-use vault_loader::{migrate::ddl, status};
+use vault_loader::{migrate::ddl, refresh, status};
 
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
 
@@ -27,7 +27,7 @@ VAULT_LOADER__SECTION__KEY; the environment wins.
   VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
   VAULT_LOADER__DATABASE__PORT       5432
   VAULT_LOADER__DATABASE__NAME       database
-  VAULT_LOADER__DATABASE__USER       vault_owner to migrate, vault_loader to run
+  VAULT_LOADER__DATABASE__USER       vault_owner to migrate, vault_loader to run, mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY)
   VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
@@ -77,6 +77,15 @@ enum Command {
         /// One JSON array instead of a table
         #[arg(long)]
         json: bool,
+    },
+    /// Bring the marts' tables up to date with the vault, again and again until a signal
+    RefreshMarts {
+        /// Milliseconds from one refresh to the next; one that finds nothing new costs a few milliseconds
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+        interval_ms: u64,
+        /// Refresh once, say what was done, and end
+        #[arg(long)]
+        once: bool,
     },
     /// Ask the running loader whether it is healthy: exit code 0 or 1
     Health,
@@ -132,6 +141,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
         Command::Run { accept_gap } => run(&cli, *accept_gap).await,
         Command::Status { json } => print_status(&cli, *json).await,
+        Command::RefreshMarts { interval_ms, once } => {
+            refresh_marts(&cli, std::time::Duration::from_millis(*interval_ms), *once).await
+        }
         Command::Health => health(&cli).await,
         Command::Model { command } => look(&cli, command),
     }
@@ -201,6 +213,23 @@ async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
     } else {
         print!("{}", status::table(&lines));
     }
+    Ok(())
+}
+
+async fn refresh_marts(cli: &Cli, interval: std::time::Duration, once: bool) -> anyhow::Result<()> {
+    let warehouse = Config::load(cli.config.as_deref())?.connect_options();
+    if once {
+        let done = refresh::once(&warehouse).await?;
+        println!(
+            "{}: {} records, {} rows changed",
+            done.outcome, done.record_count, done.row_count
+        );
+        return Ok(());
+    }
+    let stop = shared::shutdown::on_signals().context("cannot listen for signals")?;
+    tracing::info!(warehouse = warehouse.display(), ?interval, "refreshing the marts");
+    refresh::keep_fresh(&warehouse, interval, stop).await;
+    tracing::info!("ended in order");
     Ok(())
 }
 

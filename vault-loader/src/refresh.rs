@@ -1,0 +1,156 @@
+//! Keeps the incrementally refreshed tables of the marts in step with the vault.
+//!
+//! In come a warehouse and an interval; out go calls of `dwh_marts.refresh_star()`, one after the other, each in a transaction of
+//! its own that sees one snapshot of the vault. The function finds by itself what changed since the call before, so a call that
+//! is missed, repeated or cut off does no harm. This runs as a process of its own: trouble of a mart never stops the loader.
+
+use std::time::{Duration, Instant};
+
+use shared::backoff::Backoff;
+use shared::postgres::{ConnectError, ConnectOptions, connect};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::CancellationToken;
+
+/// First and longest pause after a failure: a warehouse that comes back is noticed within five seconds.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// A refresh that takes longer is worth a line in the log: analysts see its delay.
+const SLOW: Duration = Duration::from_secs(2);
+
+/// The function belongs to the owner of the vault and runs with the owner's rights; the role that calls it needs no other.
+const REFRESH: &str = "SELECT outcome, records, rows_changed FROM dwh_marts.refresh_star()";
+
+/// What one call did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// `incremental`, `full`, `idle` (the loader has loaded nothing since) or `busy` (another session is refreshing)
+    pub outcome: String,
+    /// Kafka records that the loader has loaded since the refresh before
+    pub record_count: i64,
+    /// rows of the marts that were written or removed
+    pub row_count: i64,
+}
+
+/// Why the marts are not refreshed.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The marts were never made.
+    #[error(
+        "the warehouse has no function dwh_marts.refresh_star() that this role may call: apply sql/marts as vault_owner"
+    )]
+    NoFunction(#[source] tokio_postgres::Error),
+    /// The warehouse refused or went away.
+    #[error("the warehouse cannot refresh the marts")]
+    Warehouse(#[source] tokio_postgres::Error),
+}
+
+impl From<tokio_postgres::Error> for RefreshError {
+    fn from(source: tokio_postgres::Error) -> Self {
+        let missing = [
+            SqlState::UNDEFINED_FUNCTION,
+            SqlState::INVALID_SCHEMA_NAME,
+            SqlState::INSUFFICIENT_PRIVILEGE,
+        ];
+        match source.code() {
+            Some(code) if missing.contains(code) => Self::NoFunction(source),
+            _ => Self::Warehouse(source),
+        }
+    }
+}
+
+/// Refreshes once.
+///
+/// # Errors
+/// See [`RefreshError`].
+pub async fn once(warehouse: &ConnectOptions) -> Result<Refreshed, RefreshError> {
+    let mut client = connect(warehouse).await?;
+    refresh(&mut client).await
+}
+
+/// Refreshes every `interval` until `stop`; a refresh under way is finished first. Failures are tried again for ever.
+pub async fn keep_fresh(warehouse: &ConnectOptions, interval: Duration, stop: CancellationToken) {
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    while !stop.is_cancelled() {
+        let Err(err) = session(warehouse, interval, &stop, &mut backoff).await else { return };
+        let delay = backoff.next_delay();
+        if backoff.worth_saying() {
+            let attempt = backoff.attempts();
+            tracing::warn!(
+                error = &err as &dyn std::error::Error,
+                attempt,
+                "the marts are not refreshed, trying again"
+            );
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
+/// Refreshes over one connection until `stop` or the first failure.
+async fn session(
+    warehouse: &ConnectOptions,
+    interval: Duration,
+    stop: &CancellationToken,
+    backoff: &mut Backoff,
+) -> Result<(), RefreshError> {
+    let mut client = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        connected = connect(warehouse) => connected?,
+    };
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = ticks.tick() => {}
+        }
+        let started = Instant::now();
+        let done = refresh(&mut client).await?;
+        if backoff.attempts() > 0 {
+            tracing::info!("the marts are refreshed again");
+            backoff.reset();
+        }
+        say(&done, started.elapsed());
+    }
+}
+
+fn say(done: &Refreshed, took: Duration) {
+    let Refreshed { outcome, record_count, row_count } = done;
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if outcome == "full" {
+        tracing::info!(record_count, row_count, took_ms, "the marts were computed anew");
+    } else if took > SLOW {
+        tracing::warn!(
+            outcome,
+            record_count,
+            row_count,
+            took_ms,
+            "a refresh of the marts was slow"
+        );
+    } else {
+        tracing::debug!(outcome, record_count, row_count, took_ms, "refreshed");
+    }
+}
+
+async fn refresh(client: &mut Client) -> Result<Refreshed, RefreshError> {
+    // One snapshot for the whole call: the offsets and the versions that they cover must be of one moment.
+    let transaction = client
+        .build_transaction()
+        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+        .start()
+        .await?;
+    let row = transaction.query_one(REFRESH, &[]).await?;
+    let done = Refreshed {
+        outcome: row.try_get(0)?,
+        record_count: row.try_get(1)?,
+        row_count: row.try_get(2)?,
+    };
+    transaction.commit().await?;
+    Ok(done)
+}
