@@ -3,10 +3,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo down status test check bench-reader bench-loader clean
+.PHONY: help setup demo down status test test-monitoring check bench-reader bench-loader clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what the demo and the tests need and this machine lacks
 	@scripts/setup.sh test
@@ -23,7 +23,10 @@ status: ## Show what `make demo` left running
 test: ## Run all tests on real servers that are started for them
 	@scripts/test.sh
 
-check: ## Check format, lints and documentation
+test-monitoring: ## Let a Prometheus watch what `make demo` left running
+	@scripts/test-monitoring.sh live
+
+check: ## Check format, lints, documentation, alerts and rules
 	@scripts/check.sh
 
 bench-reader: ## Drain one WAL with cdc-reader and with pg_recvlogical

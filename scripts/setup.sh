@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu machine, and says what it does.
-# In: how much, "demo" or "test" (which also needs cargo-nextest). Out: exit 0 when everything is there.
+# In: how much: "demo", "test" (which also needs cargo-nextest) or "monitoring" (prometheus and promtool only). Out: exit 0 when
+# everything is there.
 # Invariant: does nothing, quickly, when nothing is missing; never touches a PostgreSQL cluster.
 
 source "$(dirname "$0")/lib.sh"
 
 LEVEL="${1:-test}"
-[[ "$LEVEL" == demo || "$LEVEL" == test ]] || fail "unknown level $LEVEL: give demo or test"
+[[ "$LEVEL" == demo || "$LEVEL" == test || "$LEVEL" == monitoring ]] || fail "unknown level $LEVEL: give demo, test or monitoring"
 
 NEXTEST_VERSION=0.9.151
 
@@ -160,6 +161,29 @@ install_nextest() {
     cargo install --quiet --locked --debug "cargo-nextest@$NEXTEST_VERSION" --no-default-features --features default-no-update
 }
 
+# Debian's package starts a server on port 9090 when it is installed. We want the two programs only, so we unpack it.
+install_prometheus() {
+    command -v python3 >/dev/null || install_packages python3
+    command -v prometheus >/dev/null && command -v promtool >/dev/null && return
+    [[ -x "$PROMETHEUS_DIR/prometheus" && -x "$PROMETHEUS_DIR/promtool" ]] && return
+    command -v apt-get >/dev/null || fail "please install prometheus and promtool (only apt-get is known here)"
+    update_lists
+    has_package prometheus || fail "no package of Prometheus; install prometheus and promtool"
+    say "setup: unpacking prometheus"
+    local dir
+    dir="$(mktemp -d)"
+    (cd "$dir" && apt-get download -qq -o APT::Sandbox::User=root -o Acquire::Retries=5 prometheus)
+    mkdir -p "$CACHE_DIR"
+    dpkg-deb --extract "$dir"/prometheus_*.deb "$dir/prometheus"
+    rm -rf "$CACHE_DIR/prometheus"
+    mv "$dir/prometheus" "$CACHE_DIR/"
+    rm -rf "$dir"
+}
+
+if [[ "$LEVEL" == monitoring ]]; then
+    install_prometheus
+    exit
+fi
 mapfile -t packages < <(missing_packages)
 if ((${#packages[@]} > 0)); then
     install_packages "${packages[@]}"
