@@ -19,7 +19,7 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 /// The password of every role, on servers that live as long as the tests.
 const PASSWORD: &str = "rig_password";
 
-/// Nobody asks the programs of a rig for their status.
+/// Where the programs of a rig are asked for their status, unless a test wants to ask them.
 const ANY_PORT: &str = "127.0.0.1:0";
 
 /// How long the pipeline may take to catch up: a loaded machine with two cores takes its time, a lost event takes for ever.
@@ -156,6 +156,11 @@ impl Rig {
 
     /// Starts `cdc-reader run`.
     pub fn start_reader(&self) -> anyhow::Result<Process> {
+        self.start_reader_at(ANY_PORT)
+    }
+
+    /// Starts `cdc-reader run`, which then answers at this address.
+    pub fn start_reader_at(&self, listen: &str) -> anyhow::Result<Process> {
         let name = &self.options.name;
         Process::start(
             &ProcessOptions::new(
@@ -169,7 +174,7 @@ impl Rig {
             .env("CDC_READER_PASSWORD", PASSWORD)
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
             .env("OFFSET_STORAGE_TOPIC", format!("{name}-offsets"))
-            .env("CDC_READER_LISTEN", ANY_PORT)
+            .env("CDC_READER_LISTEN", listen)
             .without_env("RUST_LOG"),
         )
     }
@@ -190,6 +195,12 @@ impl Rig {
     /// Starts `vault-loader run` on another warehouse database, in a consumer group of its own.
     pub fn start_loader_on(&self, database: &str) -> anyhow::Result<Process> {
         Process::start(&self.loader_options(database, "vault_loader", "run")?.0)
+    }
+
+    /// Starts `vault-loader run` on the rig's warehouse database, which then answers at this address.
+    pub fn start_loader_at(&self, listen: &str) -> anyhow::Result<Process> {
+        let options = self.loader_options(&self.options.name, "vault_loader", "run")?.0;
+        Process::start(&options.env("VAULT_LOADER__LISTEN", listen))
     }
 
     fn loader_options(&self, database: &str, role: &str, verb: &str) -> anyhow::Result<Loader> {

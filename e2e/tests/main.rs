@@ -1,4 +1,5 @@
 //! End-to-end tests over real servers and the built binaries.
 
 mod marts;
+mod monitoring;
 mod workload;

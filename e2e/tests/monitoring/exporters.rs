@@ -1,0 +1,117 @@
+//! What a running reader and a running loader export.
+//!
+//! In: the shared servers. Out: every sample that the two print, after a snapshot, a change, a quarantined event and a failed batch:
+//! a counter with labels is shown from its first increment on.
+
+use std::time::Duration;
+
+use devstack::{free_port, http, shared, wait_for_async};
+use e2e::oracle;
+use e2e::rig::{Rig, RigOptions};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::promql::Selector;
+
+/// A machine with two cores that other tests use as well takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The samples of both programs.
+pub(crate) struct Exported {
+    /// Lines of the expositions, without comments.
+    samples: Vec<String>,
+}
+
+impl Exported {
+    /// Whether a sample has this name and these labels.
+    pub(crate) fn has(&self, selector: &Selector) -> bool {
+        self.samples.iter().any(|sample| {
+            let rest = sample.strip_prefix(selector.metric.as_str()).unwrap_or_default();
+            let pair = |(label, value): (&String, &String)| {
+                let pair = format!("{label}=\"{value}\"");
+                rest.contains(&format!("{{{pair}")) || rest.contains(&format!(",{pair}"))
+            };
+            rest.starts_with(['{', ' ']) && selector.labels.iter().all(pair)
+        })
+    }
+}
+
+/// Runs a pipeline until it has counted everything that it can count, and gives what it exported.
+pub(crate) async fn run() -> Exported {
+    let stack = shared::stack();
+    let name = format!("monitoring_{}", std::process::id());
+    let rig = Rig::create(RigOptions {
+        dir: stack.dir.join("e2e").join(&name),
+        name,
+        source: stack.postgres15.clone(),
+        warehouse: stack.warehouse.clone(),
+        bootstrap: stack.kafka_bootstrap.clone(),
+        partitions: 1,
+    })
+    .unwrap();
+    let listen = [(); 2].map(|()| format!("127.0.0.1:{}", free_port().unwrap()));
+    let source = oracle::connect(&rig.source()).await.unwrap();
+    add_airport(&source, "AAA").await;
+    let _reader = rig.start_reader_at(&listen[0]).unwrap();
+    let _loader = rig.start_loader_at(&listen[1]).unwrap();
+    rig.settle().await.unwrap();
+
+    publish_garbage(&rig, &stack.kafka_bootstrap);
+    wait_for(&listen[1], "vault_loader_quarantined_total{").await;
+    fail_a_batch(&rig, &source).await;
+    wait_for(&listen[1], "vault_loader_retries_total{").await;
+    rig.settle().await.unwrap();
+
+    let samples = listen.iter().flat_map(|address| scrape(address).unwrap()).collect();
+    Exported { samples }
+}
+
+async fn add_airport(source: &tokio_postgres::Client, code: &str) {
+    source
+        .batch_execute(&format!("INSERT INTO airports VALUES ('{code}', 'A', 'B', 0, 0, 'UTC')"))
+        .await
+        .unwrap();
+}
+
+/// An event that nobody can load.
+fn publish_garbage(rig: &Rig, bootstrap: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let topic = format!("{}.public.airports", rig.name());
+    let record: BaseRecord<'_, (), str> = BaseRecord::to(&topic).partition(0).payload("no event");
+    producer.send(record).map_err(|(err, _)| err).unwrap();
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// Ends the loader's session while a batch waits for a lock that we hold, so that the batch has to be tried again.
+async fn fail_a_batch(rig: &Rig, source: &tokio_postgres::Client) {
+    let warehouse = rig.warehouse(rig.name());
+    let holder = oracle::connect(&warehouse).await.unwrap();
+    let killer = oracle::connect(&warehouse).await.unwrap();
+    holder
+        .batch_execute("BEGIN; LOCK TABLE dwh_control.offsets IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    add_airport(source, "BBB").await;
+    let kill = "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
+                FROM pg_stat_activity
+                WHERE datname = current_database() AND application_name = 'vault-loader' AND wait_event_type = 'Lock'";
+    wait_for_async(PATIENCE, "a batch to wait for the lock", async || {
+        oracle::one(&killer, kill).await.map(|answer| answer == "t")
+    })
+    .await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+}
+
+async fn wait_for(address: &str, beginning: &str) {
+    wait_for_async(PATIENCE, beginning, async || {
+        scrape(address).map(|samples| samples.iter().any(|sample| sample.starts_with(beginning)))
+    })
+    .await;
+}
+
+fn scrape(address: &str) -> anyhow::Result<Vec<String>> {
+    let page = http::get(&format!("http://{address}/metrics"))?;
+    anyhow::ensure!(page.status == 200, "status {}", page.status);
+    Ok(page.body.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect())
+}
