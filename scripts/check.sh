@@ -9,3 +9,4 @@ step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
 step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 step "alerts and rules" scripts/test-monitoring.sh
+step "pictures" scripts/pictures.sh check
