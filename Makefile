@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo down status test test-monitoring check bench-reader bench-loader clean
+.PHONY: help setup demo demo-full down status test test-bi test-compose test-monitoring check pictures bench-reader bench-loader clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,20 +14,32 @@ setup: ## Install what the demo and the tests need and this machine lacks
 demo: ## Build everything, run it on real servers, show the marts, leave it running
 	@scripts/demo.sh
 
-down: ## End what `make demo` left running
+demo-full: ## The demo, with Superset's dashboards and Airflow's scheduled tables beside it
+	@scripts/demo.sh full
+
+down: ## End what a demo left running
 	@scripts/devstack.sh down
 
-status: ## Show what `make demo` left running
+status: ## Show what a demo left running
 	@scripts/devstack.sh status
 
 test: ## Run all tests on real servers that are started for them
 	@scripts/test.sh
+
+test-bi: ## Test dashboards and scheduled tables with real Superset and Airflow on a pipeline of their own
+	@scripts/test-bi.sh
+
+test-compose: ## Bring the composition up with a real Docker engine and kill each container once (root, about 20 minutes)
+	@scripts/test-compose.sh
 
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
 
 check: ## Check format, lints, documentation, alerts and rules
 	@scripts/check.sh
+
+pictures: ## Draw the pictures of the documentation anew
+	@scripts/pictures.sh
 
 bench-reader: ## Drain one WAL with cdc-reader and with pg_recvlogical
 	@scripts/bench.sh bench-reader

@@ -4,12 +4,12 @@
 
 source "$(dirname "$0")/lib.sh"
 
-for dir in "$RUN_DIR" "$TEST_RUN_DIR"; do
+for dir in "$RUN_DIR" "$TEST_RUN_DIR" .run/bi; do
     if [[ -d "$dir" ]]; then
         devstack down --run-dir "$dir" --purge
         rm -rf "$dir"
     fi
 done
 rmdir .run 2>/dev/null || true
-rm -rf bench-results
+rm -rf bench-results .venv .cache
 cargo clean --quiet

@@ -46,7 +46,7 @@ step() {
 # The devstack that was built last, of whatever profile; built now if there is none.
 devstack() {
     local newest
-    newest="$(ls -t "$TARGET_DIR"/{release,debug}/devstack 2>/dev/null | head -n 1 || true)"
+    newest="$(ls -t "$TARGET_DIR"/{release,demo,debug}/devstack 2>/dev/null | head -n 1 || true)"
     if [[ -z "$newest" ]]; then
         cargo build --quiet --package devstack
         newest="$TARGET_DIR/debug/devstack"
