@@ -1,12 +1,12 @@
 -- The warehouse's roles, each with the least it needs; applied by a superuser in the warehouse's database.
 -- Invariant: vault_owner owns the schemas, vault_loader gets its rights from `vault-loader migrate`, mart_reader sees marts and
--- nothing else. Applying this file again changes nothing but the passwords.
--- Variables: owner_password, loader_password, mart_password.
+-- nothing else, mart_refresher refreshes them. Applying this file again changes nothing but the passwords.
+-- Variables: owner_password, loader_password, mart_password, refresher_password.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
 SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', wanted.name)
-FROM (VALUES ('vault_owner'), ('vault_loader'), ('mart_reader')) AS wanted (name)
+FROM (VALUES ('vault_owner'), ('vault_loader'), ('mart_reader'), ('mart_refresher')) AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
 \gexec
 
@@ -15,18 +15,20 @@ SET log_statement = 'none';
 ALTER ROLE vault_owner PASSWORD :'owner_password';
 ALTER ROLE vault_loader PASSWORD :'loader_password';
 ALTER ROLE mart_reader PASSWORD :'mart_password';
+ALTER ROLE mart_refresher PASSWORD :'refresher_password';
 RESET log_statement;
 
 ALTER ROLE mart_reader SET default_transaction_read_only = on;
 COMMENT ON ROLE vault_owner IS 'owns the warehouse''s schemas; migrates, creates marts';
 COMMENT ON ROLE vault_loader IS 'loads the vault';
 COMMENT ON ROLE mart_reader IS 'reads marts';
+COMMENT ON ROLE mart_refresher IS 'calls the refresh of the marts';
 
 BEGIN;
 
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())
 \gexec
-SELECT format('GRANT CONNECT ON DATABASE %I TO vault_owner, mart_reader', current_database())
+SELECT format('GRANT CONNECT ON DATABASE %I TO vault_owner, mart_reader, mart_refresher', current_database())
 \gexec
 -- The loader stages hubs and links in temporary tables.
 SELECT format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO vault_loader', current_database())
@@ -35,10 +37,12 @@ SELECT format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO vault_loader', current
 CREATE SCHEMA IF NOT EXISTS dwh_control AUTHORIZATION vault_owner;
 CREATE SCHEMA IF NOT EXISTS dwh_detailed AUTHORIZATION vault_owner;
 CREATE SCHEMA IF NOT EXISTS dwh_marts AUTHORIZATION vault_owner;
+CREATE SCHEMA IF NOT EXISTS dwh_star AUTHORIZATION vault_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-REVOKE ALL ON SCHEMA dwh_control, dwh_detailed, dwh_marts FROM PUBLIC;
+REVOKE ALL ON SCHEMA dwh_control, dwh_detailed, dwh_marts, dwh_star FROM PUBLIC;
 COMMENT ON SCHEMA dwh_control IS 'where the loader stands, and what it could not load';
 COMMENT ON SCHEMA dwh_detailed IS 'the Data Vault: hubs, links, satellites; insert-only';
-COMMENT ON SCHEMA dwh_marts IS 'what people look at: views over the vault';
+COMMENT ON SCHEMA dwh_marts IS 'what people look at: views over the vault, and the star schema';
+COMMENT ON SCHEMA dwh_star IS 'how the star schema is made and refreshed; for its owner only';
 
 COMMIT;

@@ -16,6 +16,9 @@ use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 /// The passwords of the warehouse's roles, on a server that lives as long as the tests.
 const PASSWORD: &str = "password";
 
+/// The functions that write rows into the vault, for a session of the superuser.
+pub(super) const PUT: &str = include_str!("put.sql");
+
 /// How many days around today the history may name.
 const HISTORY_DAYS: u64 = 60;
 
@@ -54,10 +57,12 @@ impl Warehouse {
         warehouse.apply_roles()?;
         let vault = tempfile::NamedTempFile::new().context("cannot make a file for the DDL")?;
         std::fs::write(vault.path(), vault_ddl()?).context("cannot write the DDL")?;
-        warehouse.psql("vault_owner", PASSWORD, &[vault.path().to_owned()])?;
+        let control =
+            devstack::workspace_root().join("vault-loader/migrations/0001_control.sql");
+        warehouse.psql("vault_owner", PASSWORD, &[control, vault.path().to_owned()])?;
         warehouse.apply_marts()?;
         if content == Content::History {
-            let history = history(warehouse.today);
+            let history = warehouse.dated(&format!("{PUT}{}", include_str!("history.sql")));
             warehouse.address().execute(name, &history).context("the history was refused")?;
         }
         Ok(warehouse)
@@ -81,7 +86,7 @@ impl Warehouse {
         let output = Command::new(devstack::client_binary("psql")?)
             .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
             .args(
-                ["owner_password", "loader_password", "mart_password"]
+                ["owner_password", "loader_password", "mart_password", "refresher_password"]
                     .map(|name| format!("--set={name}={PASSWORD}")),
             )
             .args(["--dbname", &self.address().connection_string(&self.database, user, password)])
@@ -104,6 +109,17 @@ impl Warehouse {
     /// A session of one of the warehouse's roles.
     pub(super) async fn connect_as(&self, role: &str) -> anyhow::Result<Client> {
         connect(&self.address().connection_string(&self.database, role, PASSWORD)).await
+    }
+
+    /// A script with the days that it names set around today.
+    pub(super) fn dated(&self, script: &str) -> String {
+        let mut text = script.to_owned();
+        for days in 1..=HISTORY_DAYS {
+            text = text
+                .replace(&format!("D-{days} "), &format!("{} ", self.today - Days::new(days)))
+                .replace(&format!("D+{days} "), &format!("{} ", self.today + Days::new(days)));
+        }
+        text
     }
 
     /// The day `days` before the history's today.
@@ -132,6 +148,19 @@ pub(super) async fn rows(client: &Client, query: &str) -> anyhow::Result<Vec<Str
     Ok(rows.collect())
 }
 
+/// Refreshes the star schema as it has to be called; answers outcome, records and rows changed.
+pub(super) async fn refresh(client: &Client) -> anyhow::Result<String> {
+    let answer = rows(
+        client,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ;
+         SELECT outcome, records, rows_changed FROM dwh_marts.refresh_star();
+         COMMIT",
+    )
+    .await?;
+    anyhow::ensure!(answer.len() == 1, "a refresh answered {answer:?}");
+    Ok(answer[0].clone())
+}
+
 /// The vault's tables as the loader creates them.
 fn vault_ddl() -> anyhow::Result<Vec<u8>> {
     let model = devstack::workspace_root().join("connectors/airline/vault.toml");
@@ -146,15 +175,4 @@ fn vault_ddl() -> anyhow::Result<Vec<u8>> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(output.stdout)
-}
-
-/// The history with its days set around `today`.
-fn history(today: NaiveDate) -> String {
-    let mut text = include_str!("history.sql").to_owned();
-    for days in 1..=HISTORY_DAYS {
-        text = text
-            .replace(&format!("D-{days} "), &format!("{} ", today - Days::new(days)))
-            .replace(&format!("D+{days} "), &format!("{} ", today + Days::new(days)));
-    }
-    text
 }

@@ -1,0 +1,112 @@
+-- What the refresh of the star schema remembers, and how it finds what changed in the vault.
+-- Invariant: dwh_star.offsets, dwh_star.truncations and dwh_star.state say up to where every table of the star has
+-- been brought; they are written in the transaction that brings it there. Nothing outside this schema depends on them.
+--
+-- Every version in a satellite carries topic, partition and offset of the record that made it, and the loader moves
+-- dwh_control.offsets in the transaction that writes the versions. In one snapshot the versions that came since the
+-- last refresh are therefore those from the offset remembered here up to the offset in dwh_control: no clock, no
+-- trigger, and nothing that the loader has to do. A truncate alone writes versions that keep older offsets, but it also
+-- writes a row into dwh_control.truncations, by which they are found.
+--
+-- The schema dwh_star holds everything that the marts need and nobody looks at; it is made by sql/warehouse.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+
+SELECT 'CREATE SCHEMA dwh_star'
+WHERE NOT EXISTS (
+    SELECT
+    FROM pg_catalog.pg_namespace
+    WHERE nspname = 'dwh_star'
+)
+\gexec
+
+BEGIN;
+
+CREATE TABLE IF NOT EXISTS dwh_star.offsets (
+    topic       text    NOT NULL,
+    partition   integer NOT NULL,
+    next_offset bigint  NOT NULL,
+    CONSTRAINT offsets_pkey PRIMARY KEY (topic, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE dwh_star.offsets IS 'up to where the star schema holds what the vault holds';
+COMMENT ON COLUMN dwh_star.offsets.topic IS 'Kafka topic';
+COMMENT ON COLUMN dwh_star.offsets.partition IS 'partition of the topic';
+COMMENT ON COLUMN dwh_star.offsets.next_offset IS 'first offset whose versions are not in the star yet';
+
+CREATE TABLE IF NOT EXISTS dwh_star.truncations (
+    topic      text   NOT NULL,
+    source_lsn bigint NOT NULL,
+    CONSTRAINT truncations_pkey PRIMARY KEY (topic, source_lsn)
+);
+COMMENT ON TABLE dwh_star.truncations IS 'the truncates whose effect is in the star';
+COMMENT ON COLUMN dwh_star.truncations.topic IS 'topic of the table that was truncated';
+COMMENT ON COLUMN dwh_star.truncations.source_lsn IS 'log position of the truncate';
+
+CREATE TABLE IF NOT EXISTS dwh_star.state (
+    only_row boolean NOT NULL DEFAULT true,
+    model_id bigint,
+    CONSTRAINT state_pkey PRIMARY KEY (only_row),
+    CONSTRAINT state_only_row_check CHECK (only_row)
+);
+COMMENT ON TABLE dwh_star.state IS 'one row once the star has been built';
+COMMENT ON COLUMN dwh_star.state.only_row IS 'true';
+COMMENT ON COLUMN dwh_star.state.model_id IS 'the vault''s model at the last refresh: another one means that topics may have been read again';
+
+CREATE OR REPLACE VIEW dwh_star.moved AS
+SELECT
+    loaded.topic,
+    loaded.partition,
+    substring(loaded.topic FROM '[^.]+$') AS source_table,
+    coalesce(seen.next_offset, 0)         AS from_offset,
+    loaded.next_offset
+FROM dwh_control.offsets AS loaded
+LEFT JOIN dwh_star.offsets AS seen
+    ON seen.topic = loaded.topic
+    AND seen.partition = loaded.partition
+WHERE loaded.next_offset <> coalesce(seen.next_offset, 0);
+COMMENT ON VIEW dwh_star.moved IS 'what the loader has loaded since the last refresh';
+COMMENT ON COLUMN dwh_star.moved.topic IS 'Kafka topic';
+COMMENT ON COLUMN dwh_star.moved.partition IS 'partition of the topic';
+COMMENT ON COLUMN dwh_star.moved.source_table IS 'the source''s table: the last part of the topic''s name';
+COMMENT ON COLUMN dwh_star.moved.from_offset IS 'first offset that is not in the star yet';
+COMMENT ON COLUMN dwh_star.moved.next_offset IS 'first offset that is not in the vault yet';
+
+CREATE OR REPLACE VIEW dwh_star.new_truncations AS
+SELECT
+    truncation.topic,
+    substring(truncation.topic FROM '[^.]+$') AS source_table,
+    truncation.source_lsn
+FROM dwh_control.truncations AS truncation
+WHERE NOT EXISTS (
+    SELECT
+    FROM dwh_star.truncations AS seen
+    WHERE seen.topic = truncation.topic
+        AND seen.source_lsn = truncation.source_lsn
+);
+COMMENT ON VIEW dwh_star.new_truncations IS 'truncates that came since the last refresh';
+COMMENT ON COLUMN dwh_star.new_truncations.topic IS 'topic of the table that was truncated';
+COMMENT ON COLUMN dwh_star.new_truncations.source_table IS 'the source''s table';
+COMMENT ON COLUMN dwh_star.new_truncations.source_lsn IS 'log position of the truncate';
+
+-- The way from offsets to versions. Only satellites that tables of the star are made of have one.
+SELECT format(
+    'CREATE INDEX IF NOT EXISTS %1$s_kafka_offset_idx ON dwh_detailed.%1$I (kafka_partition, kafka_offset)',
+    satellite
+)
+FROM unnest(ARRAY[
+    'sat_flights_status',
+    'sat_flight_schedules',
+    'sat_flight_operations',
+    'sat_flight_routes_effectivity',
+    'sat_bookings_status',
+    'sat_bookings',
+    'sat_tickets_status',
+    'sat_booking_tickets_effectivity',
+    'sat_ticket_passengers_effectivity',
+    'sat_ticket_flights_status',
+    'sat_ticket_flights',
+    'sat_boarding_passes_status'
+]) AS satellite
+\gexec
+
+COMMIT;

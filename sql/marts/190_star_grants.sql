@@ -1,0 +1,21 @@
+-- Who may refresh the star schema; run by the owner of the marts.
+-- Invariant: mart_refresher calls dwh_marts.refresh_star and reads how the last refresh went, nothing else; nobody but the
+-- owner uses dwh_star. mart_reader reads the tables and views of the star by the default privileges of 090_grants.sql,
+-- and runs no function.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+
+BEGIN;
+
+REVOKE ALL ON SCHEMA dwh_star FROM PUBLIC, mart_reader, mart_refresher;
+REVOKE ALL ON ALL TABLES IN SCHEMA dwh_star FROM PUBLIC, mart_reader, mart_refresher;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dwh_star FROM PUBLIC, mart_reader, mart_refresher;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA dwh_marts FROM PUBLIC, mart_reader, mart_refresher;
+REVOKE ALL ON SCHEMA dwh_marts FROM mart_refresher;
+REVOKE ALL ON ALL TABLES IN SCHEMA dwh_marts FROM mart_refresher;
+
+GRANT USAGE ON SCHEMA dwh_marts TO mart_refresher;
+GRANT SELECT ON dwh_marts.mart_refreshes TO mart_refresher;
+GRANT EXECUTE ON FUNCTION dwh_marts.refresh_star() TO mart_refresher;
+
+COMMIT;
