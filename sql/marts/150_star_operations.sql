@@ -27,7 +27,7 @@ GROUP BY
 COMMENT ON VIEW dwh_star.cabins_source IS 'what dwh_star.cabins has to hold';
 
 CREATE TABLE IF NOT EXISTS dwh_star.cabins (
-    aircraft_code   text   NOT NULL,
+    aircraft_code   text COLLATE "C" NOT NULL,
     fare_conditions text   NOT NULL,
     seats           bigint NOT NULL,
     CONSTRAINT cabins_pkey PRIMARY KEY (aircraft_code, fare_conditions)
@@ -71,11 +71,11 @@ COMMENT ON VIEW dwh_star.flight_operations IS 'what dwh_marts.fact_flight_operat
 CREATE TABLE IF NOT EXISTS dwh_marts.fact_flight_operations (
     flight_key          bytea  NOT NULL,
     flight_id           integer,
-    route_key           text,
+    route_key           text COLLATE "C",
     departure_day       date,
-    departure_airport   text,
-    arrival_airport     text,
-    aircraft_code       text,
+    departure_airport   text COLLATE "C",
+    arrival_airport     text COLLATE "C",
+    aircraft_code       text COLLATE "C",
     status              text,
     departure_delay_min numeric,
     arrival_delay_min   numeric,

@@ -21,22 +21,29 @@ STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    changed bytea[];
-    closed  bytea[];
+    moved   record;
+    found   bytea[];
+    changed bytea[] := '{}';
 BEGIN
-    EXECUTE format(
-        'SELECT array_agg(DISTINCT version.hash_key)
-         FROM dwh_star.moved AS moved
-         JOIN dwh_detailed.%I AS version
-             ON version.kafka_partition = moved.partition
-             AND version.kafka_offset >= moved.from_offset
-             AND version.kafka_offset < moved.next_offset
-             AND version.record_source = moved.topic
-         WHERE moved.source_table = $1',
-        satellite
-    )
-    INTO changed
-    USING of_table;
+    -- One statement for each partition, with its bounds as constants: a join would read the index from the lower bound on.
+    FOR moved IN
+        SELECT topic, partition, from_offset, next_offset
+        FROM dwh_star.moved
+        WHERE source_table = of_table
+    LOOP
+        EXECUTE format(
+            'SELECT array_agg(DISTINCT hash_key)
+             FROM dwh_detailed.%I
+             WHERE kafka_partition = $1
+                 AND kafka_offset >= $2
+                 AND kafka_offset < $3
+                 AND record_source = $4',
+            satellite
+        )
+        INTO found
+        USING moved.partition, moved.from_offset, moved.next_offset, moved.topic;
+        changed := changed || coalesce(found, '{}');
+    END LOOP;
     -- A truncate closes keys of other partitions without moving their offsets.
     IF satellite LIKE '%\_status'
         AND EXISTS (SELECT FROM dwh_star.new_truncations AS truncation WHERE truncation.source_table = of_table)
@@ -51,10 +58,11 @@ BEGIN
                  AND version.op = ''t''',
             satellite
         )
-        INTO closed
+        INTO found
         USING of_table;
+        changed := changed || coalesce(found, '{}');
     END IF;
-    RETURN coalesce(changed, '{}') || coalesce(closed, '{}');
+    RETURN changed;
 END
 $$;
 COMMENT ON FUNCTION dwh_star.changed_keys(text, text) IS
