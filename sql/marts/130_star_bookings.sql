@@ -89,9 +89,9 @@ COMMENT ON VIEW dwh_star.tickets_source IS 'what dwh_star.tickets has to hold';
 
 CREATE TABLE IF NOT EXISTS dwh_star.tickets (
     ticket_key   bytea NOT NULL,
-    ticket_no    text,
+    ticket_no    text COLLATE "C",
     booking_key  bytea,
-    book_ref     text,
+    book_ref     text COLLATE "C",
     customer_key bytea,
     book_time    timestamptz,
     CONSTRAINT tickets_pkey PRIMARY KEY (ticket_key)
@@ -172,8 +172,8 @@ CREATE TABLE IF NOT EXISTS dwh_marts.fact_bookings (
     booking_key     bytea,
     customer_key    bytea,
     flight_key      bytea   NOT NULL,
-    book_ref        text,
-    ticket_no       text,
+    book_ref        text COLLATE "C",
+    ticket_no       text COLLATE "C",
     flight_id       integer,
     book_time       timestamptz,
     book_date       date,

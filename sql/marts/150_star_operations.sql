@@ -51,7 +51,7 @@ SELECT
     flight.arrival_delay_min,
     sold.passengers_booked,
     sold.passengers_boarded,
-    coalesce(room.seats_total, 0)                                   AS seats_total,
+    coalesce(room.seats_total, 0)::bigint                          AS seats_total,
     round(sold.passengers_booked / nullif(room.seats_total, 0), 4) AS load_factor
 FROM dwh_marts.dim_flight AS flight
 CROSS JOIN LATERAL (
