@@ -77,8 +77,6 @@ states AS (
     SELECT
         moments.hash_key,
         moments.moment,
-        lag(moments.moment) OVER of_key IS NULL AS is_first,
-        lead(moments.moment) OVER of_key        AS next_moment,
         status.is_deleted,
         details.airport_name,
         details.city,
@@ -102,22 +100,38 @@ states AS (
         ORDER BY version.load_date DESC
         LIMIT 1
     ) AS details ON true
-    WINDOW of_key AS (PARTITION BY moments.hash_key ORDER BY moments.moment)
+),
+-- An insert over a row that exists is a moment at which nothing changes.
+changes AS (
+    SELECT
+        *,
+        ROW (is_deleted, airport_name, city, longitude, latitude, timezone)
+            IS DISTINCT FROM lag(ROW (is_deleted, airport_name, city, longitude, latitude, timezone)) OVER of_key AS is_change,
+        lag(moment) OVER of_key IS NULL AS is_first
+    FROM states
+    WINDOW of_key AS (PARTITION BY hash_key ORDER BY moment)
+),
+periods AS (
+    SELECT
+        *,
+        lead(moment) OVER (PARTITION BY hash_key ORDER BY moment) AS next_moment
+    FROM changes
+    WHERE is_change
 )
 SELECT
-    states.hash_key                                                                            AS airport_key,
-    airport.airport_code::text                                                                 AS airport_code,
-    states.airport_name,
-    states.city,
-    states.longitude,
-    states.latitude,
-    states.timezone,
-    CASE WHEN states.is_first THEN timestamptz '1900-01-01 00:00:00+00' ELSE states.moment END AS valid_from,
-    states.next_moment                                                                         AS valid_to,
-    states.next_moment IS NULL                                                                 AS is_current
-FROM states
-JOIN dwh_detailed.hub_airports AS airport ON airport.hash_key = states.hash_key
-WHERE NOT states.is_deleted;
+    periods.hash_key                                                                             AS airport_key,
+    airport.airport_code::text                                                                   AS airport_code,
+    periods.airport_name,
+    periods.city,
+    periods.longitude,
+    periods.latitude,
+    periods.timezone,
+    CASE WHEN periods.is_first THEN timestamptz '1900-01-01 00:00:00+00' ELSE periods.moment END AS valid_from,
+    periods.next_moment                                                                          AS valid_to,
+    periods.next_moment IS NULL                                                                  AS is_current
+FROM periods
+JOIN dwh_detailed.hub_airports AS airport ON airport.hash_key = periods.hash_key
+WHERE NOT periods.is_deleted;
 COMMENT ON VIEW dwh_marts.dim_airport IS 'airports with their history; grain: one state of one airport (type 2)';
 COMMENT ON COLUMN dwh_marts.dim_airport.airport_key IS 'hash key of the airport; unique with valid_from';
 COMMENT ON COLUMN dwh_marts.dim_airport.airport_code IS 'IATA code';
@@ -144,8 +158,6 @@ states AS (
     SELECT
         moments.hash_key,
         moments.moment,
-        lag(moments.moment) OVER of_key IS NULL AS is_first,
-        lead(moments.moment) OVER of_key        AS next_moment,
         status.is_deleted,
         details.model,
         details.range
@@ -166,19 +178,35 @@ states AS (
         ORDER BY version.load_date DESC
         LIMIT 1
     ) AS details ON true
-    WINDOW of_key AS (PARTITION BY moments.hash_key ORDER BY moments.moment)
+),
+-- An insert over a row that exists is a moment at which nothing changes.
+changes AS (
+    SELECT
+        *,
+        ROW (is_deleted, model, range)
+            IS DISTINCT FROM lag(ROW (is_deleted, model, range)) OVER of_key AS is_change,
+        lag(moment) OVER of_key IS NULL AS is_first
+    FROM states
+    WINDOW of_key AS (PARTITION BY hash_key ORDER BY moment)
+),
+periods AS (
+    SELECT
+        *,
+        lead(moment) OVER (PARTITION BY hash_key ORDER BY moment) AS next_moment
+    FROM changes
+    WHERE is_change
 )
 SELECT
-    states.hash_key                                                                            AS aircraft_key,
-    aircraft.aircraft_code::text                                                               AS aircraft_code,
-    states.model,
-    states.range,
-    CASE WHEN states.is_first THEN timestamptz '1900-01-01 00:00:00+00' ELSE states.moment END AS valid_from,
-    states.next_moment                                                                         AS valid_to,
-    states.next_moment IS NULL                                                                 AS is_current
-FROM states
-JOIN dwh_detailed.hub_aircrafts AS aircraft ON aircraft.hash_key = states.hash_key
-WHERE NOT states.is_deleted;
+    periods.hash_key                                                                             AS aircraft_key,
+    aircraft.aircraft_code::text                                                                 AS aircraft_code,
+    periods.model,
+    periods.range,
+    CASE WHEN periods.is_first THEN timestamptz '1900-01-01 00:00:00+00' ELSE periods.moment END AS valid_from,
+    periods.next_moment                                                                          AS valid_to,
+    periods.next_moment IS NULL                                                                  AS is_current
+FROM periods
+JOIN dwh_detailed.hub_aircrafts AS aircraft ON aircraft.hash_key = periods.hash_key
+WHERE NOT periods.is_deleted;
 COMMENT ON VIEW dwh_marts.dim_aircraft IS 'aircraft models with their history; grain: one state of one model (type 2)';
 COMMENT ON COLUMN dwh_marts.dim_aircraft.aircraft_key IS 'hash key of the model; unique with valid_from';
 COMMENT ON COLUMN dwh_marts.dim_aircraft.aircraft_code IS 'IATA aircraft type code';
@@ -194,7 +222,7 @@ COMMENT ON COLUMN dwh_marts.dim_aircraft.is_current IS 'whether it holds now';
 CREATE OR REPLACE VIEW dwh_marts.dim_seat AS
 WITH seats AS (
     SELECT
-        aircraft_code::text                                    AS aircraft_code,
+        aircraft_code::text AS aircraft_code,
         seat_no::text                                          AS seat_no,
         fare_conditions::text                                  AS fare_conditions,
         substring(seat_no FROM '^([0-9]+)[A-Z]$')::integer     AS seat_row,

@@ -295,6 +295,8 @@ async fn no_check_is_without_a_breakage() -> anyhow::Result<()> {
         .iter()
         .map(|breakage| breakage.check)
         .chain(["020_link_hubs_exist", "110_keys_have_versions"])
+        // Broken in star.rs.
+        .chain(["120_star_equals_vault"])
         .collect();
     for name in checks()?.keys() {
         assert!(tried.contains(&name.as_str()), "nothing tries to break {name}");

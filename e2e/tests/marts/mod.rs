@@ -6,5 +6,8 @@
 mod checks;
 mod current;
 mod measures;
+mod queries;
 mod rights;
+mod star;
+mod star_changes;
 mod warehouse;

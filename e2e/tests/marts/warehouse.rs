@@ -42,6 +42,15 @@ pub(super) struct Warehouse {
 impl Warehouse {
     /// Makes the database `name` with roles, vault and marts.
     pub(super) fn create(name: &str, content: Content) -> anyhow::Result<Self> {
+        Self::create_on(name, content, Utc::now().date_naive())
+    }
+
+    /// Makes it with a history that calls `today` today.
+    pub(super) fn create_on(
+        name: &str,
+        content: Content,
+        today: NaiveDate,
+    ) -> anyhow::Result<Self> {
         static SETUP: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
         // Roles are the server's: two databases must not set them up at once.
         let mut shared = SETUP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -52,7 +61,7 @@ impl Warehouse {
             )?),
         };
         *shared = Arc::downgrade(&server);
-        let warehouse = Self { server, database: name.to_owned(), today: Utc::now().date_naive() };
+        let warehouse = Self { server, database: name.to_owned(), today };
         warehouse.address().create_database(name)?;
         warehouse.apply_roles()?;
         let vault = tempfile::NamedTempFile::new().context("cannot make a file for the DDL")?;
