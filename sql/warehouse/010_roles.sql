@@ -19,6 +19,10 @@ ALTER ROLE mart_refresher PASSWORD :'refresher_password';
 RESET log_statement;
 
 ALTER ROLE mart_reader SET default_transaction_read_only = on;
+-- Analysts' queries group and join hundreds of thousands of rows: with the default they sort on disk instead of hashing
+-- in memory, and compiling takes longer than running.
+ALTER ROLE mart_reader SET work_mem = '64MB';
+ALTER ROLE mart_reader SET jit = off;
 COMMENT ON ROLE vault_owner IS 'owns the warehouse''s schemas; migrates, creates marts';
 COMMENT ON ROLE vault_loader IS 'loads the vault';
 COMMENT ON ROLE mart_reader IS 'reads marts';

@@ -22,7 +22,7 @@ const INDEPENDENT: [(&str, &str, &str); 5] = [
         "SELECT flight_id, flight_no, departure_airport, arrival_airport, aircraft_code, scheduled_departure, scheduled_arrival,
                 actual_departure, actual_arrival, status,
                 (coalesce(actual_departure, scheduled_departure) AT TIME ZONE 'UTC')::date,
-                trunc(extract(epoch FROM actual_departure - scheduled_departure) / 6) / 10,
+                round((extract(epoch FROM actual_departure) - extract(epoch FROM scheduled_departure)) / 60, 1),
                 status = 'Cancelled'
          FROM dwh_marts.current_flights
          ORDER BY flight_id",
@@ -32,13 +32,13 @@ const INDEPENDENT: [(&str, &str, &str); 5] = [
         "SELECT ticket_no, flight_id, book_ref, book_time, book_date, fare_conditions, amount, is_checked_in
          FROM dwh_marts.fact_bookings
          ORDER BY ticket_no, flight_id",
-        "SELECT segment.ticket_no, segment.flight_id, ticket.book_ref, booking.book_date,
+        "SELECT ticket.ticket_no, segment.flight_id, ticket.book_ref, booking.book_date,
                 (booking.book_date AT TIME ZONE 'UTC')::date, segment.fare_conditions, segment.amount, pass.ticket_no IS NOT NULL
          FROM dwh_marts.current_ticket_flights AS segment
          LEFT JOIN dwh_marts.current_tickets AS ticket USING (ticket_no)
          LEFT JOIN dwh_marts.current_bookings AS booking USING (book_ref)
          LEFT JOIN dwh_marts.current_boarding_passes AS pass USING (ticket_no, flight_id)
-         ORDER BY segment.ticket_no, segment.flight_id",
+         ORDER BY ticket.ticket_no, segment.flight_id",
     ),
     (
         "dim_customer",
@@ -128,11 +128,11 @@ async fn assert_star_is_right(client: &Client, after: &str) -> anyhow::Result<()
             "{table} is empty after {after}"
         );
     }
-    let groups = "SELECT group_no, passenger_group, count(*), sum(flights), sum(revenue)
+    let groups = "SELECT group_no, passenger_group, count(*), sum(flights), round(sum(revenue), 2)
                   FROM dwh_marts.dim_customer
                   GROUP BY group_no, passenger_group
                   ORDER BY group_no";
-    let wanted = "SELECT group_no, passenger_group, passengers, flights, revenue
+    let wanted = "SELECT group_no, passenger_group, passengers, flights, round(revenue, 2)
                   FROM dwh_marts.v_passenger_groups_revenue
                   WHERE passengers > 0";
     assert_eq!(rows(client, groups).await?, rows(client, wanted).await?, "groups after {after}");

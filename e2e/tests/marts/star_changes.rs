@@ -128,9 +128,9 @@ pub(super) const CHANGES: [Change; 18] = [
         script: r#"SELECT pg_temp.put('link_aircraft_seats', 'seat SU9 2A', 113, '{"aircraft_hash_key": "aircraft SU9", "seat_no": "2A"}');
                  SELECT pg_temp.born('sat_seats_status', 'seat SU9 2A', 113);
                  SELECT pg_temp.put('sat_seats', 'seat SU9 2A', 113, '{"fare_conditions": "Economy"}');"#,
-        // the cabin; operations of flights 1 and 3; steps of Economy: two of flight 1, two of flight 3, and flight 1 and 3 begin to
-        // be on sale with it on the day on which the vault knew them
-        rows_changed: 9,
+        // the cabin; operations of flights 1 and 3; two steps of Economy each of flights 1 and 3; both flights are now on sale in
+        // Economy from the day on which the vault knew them, and flight 1 in Business with them
+        rows_changed: 10,
     },
     Change {
         name: "a segment whose ticket is still on its way",
