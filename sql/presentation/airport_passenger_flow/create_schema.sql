@@ -13,18 +13,7 @@
 -- A day's rows are a function of the source's rows: computed on the next day or a year later, they differ only where the source
 -- has changed the past itself (a flight cancelled or moved after its day, a segment removed).
 
-DO $$
-BEGIN
-    -- Two jobs may make the schemas at the same moment.
-    PERFORM pg_advisory_xact_lock(hashtextextended('presentation', 0));
-    IF to_regnamespace('presentation') IS NULL THEN
-        CREATE SCHEMA presentation;
-    END IF;
-    IF to_regnamespace('presentation_staging') IS NULL THEN
-        CREATE SCHEMA presentation_staging;
-    END IF;
-END
-$$;
+{% include 'presentation/create_schemas.sql' %}
 
 CREATE TABLE IF NOT EXISTS presentation.airport_passenger_flow (
     flow_day            date        NOT NULL,
@@ -34,7 +23,7 @@ CREATE TABLE IF NOT EXISTS presentation.airport_passenger_flow (
     passengers_out      bigint      NOT NULL,
     flights_in          bigint      NOT NULL,
     passengers_in       bigint      NOT NULL,
-    published_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    published_at        timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT airport_passenger_flow_pkey PRIMARY KEY (flow_day, airport_code, linked_airport_code)
 );
 
@@ -49,12 +38,12 @@ COMMENT ON COLUMN presentation.airport_passenger_flow.passengers_out IS 'segment
 COMMENT ON COLUMN presentation.airport_passenger_flow.flights_in IS
     'flights from the second to the first whose scheduled arrival is on the day, cancelled ones left out';
 COMMENT ON COLUMN presentation.airport_passenger_flow.passengers_in IS 'segments sold on those flights';
-COMMENT ON COLUMN presentation.airport_passenger_flow.published_at IS 'when this row was published';
+COMMENT ON COLUMN presentation.airport_passenger_flow.published_at IS 'when the day was published';
 
 -- No constraints: what is wrong shall be found, and named, by the checks. Not logged: after a crash the run makes it anew.
 CREATE UNLOGGED TABLE IF NOT EXISTS presentation_staging.airport_passenger_flow (
     load_id             text        NOT NULL,
-    staged_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    staged_at           timestamptz NOT NULL DEFAULT now(),
     flow_day            date,
     airport_code        text,
     linked_airport_code text,

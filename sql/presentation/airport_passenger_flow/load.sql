@@ -1,6 +1,10 @@
 -- Computes one day's flow between airports into the staging table; create_schema.sql says what the columns mean.
--- Invariant: reads dwh_marts.current_* only, which are exact at any time; one statement, so all of it sees one moment.
+-- Beside the rows it keeps what they have to add up to, computed in another way; reconcile.sql compares.
+-- Invariant: reads dwh_marts.current_* only, which are exact at any time; all of it sees the vault at one moment, so that what the
+-- loader writes meanwhile cannot make rows and totals disagree.
 -- Parameters: load_id; day, the calendar day in UTC.
+
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
 INSERT INTO presentation_staging.airport_passenger_flow (
     load_id,
@@ -65,3 +69,40 @@ FROM movements
 GROUP BY
     airport_code,
     linked_airport_code;
+
+-- No airports, only sums over the day.
+INSERT INTO presentation_staging.control_totals (
+    load_id,
+    name,
+    total
+)
+WITH segments AS (
+    SELECT
+        (flight.scheduled_departure AT TIME ZONE 'UTC')::date AS day_out,
+        (flight.scheduled_arrival AT TIME ZONE 'UTC')::date   AS day_in,
+        flight.flight_id,
+        segment.ticket_no
+    FROM dwh_marts.current_flights AS flight
+    LEFT JOIN dwh_marts.current_ticket_flights AS segment ON segment.flight_id = flight.flight_id
+    WHERE flight.status <> 'Cancelled'
+),
+sums AS (
+    SELECT
+        count(DISTINCT flight_id) FILTER (WHERE day_out = %(day)s::date) AS flights_out,
+        count(ticket_no) FILTER (WHERE day_out = %(day)s::date)          AS passengers_out,
+        count(DISTINCT flight_id) FILTER (WHERE day_in = %(day)s::date)  AS flights_in,
+        count(ticket_no) FILTER (WHERE day_in = %(day)s::date)           AS passengers_in
+    FROM segments
+)
+SELECT
+    %(load_id)s,
+    control.name,
+    control.total
+FROM sums
+CROSS JOIN LATERAL (
+    VALUES
+        ('flights_out', sums.flights_out),
+        ('passengers_out', sums.passengers_out),
+        ('flights_in', sums.flights_in),
+        ('passengers_in', sums.passengers_in)
+) AS control (name, total);

@@ -31,3 +31,6 @@ WHERE load_id = %(load_id)s;
 
 DELETE FROM presentation_staging.airport_passenger_flow
 WHERE load_id = %(load_id)s;
+
+DELETE FROM presentation_staging.control_totals
+WHERE load_id = %(load_id)s;

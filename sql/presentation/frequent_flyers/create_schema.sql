@@ -13,18 +13,7 @@
 -- So a day's rows are a function of the source's rows: computed on the next day or a year later, they differ only where the
 -- source has changed the past itself (a ticket removed, a flight cancelled after its scheduled departure).
 
-DO $$
-BEGIN
-    -- Two jobs may make the schemas at the same moment.
-    PERFORM pg_advisory_xact_lock(hashtextextended('presentation', 0));
-    IF to_regnamespace('presentation') IS NULL THEN
-        CREATE SCHEMA presentation;
-    END IF;
-    IF to_regnamespace('presentation_staging') IS NULL THEN
-        CREATE SCHEMA presentation_staging;
-    END IF;
-END
-$$;
+{% include 'presentation/create_schemas.sql' %}
 
 CREATE TABLE IF NOT EXISTS presentation.frequent_flyers (
     as_of_day        date           NOT NULL,
@@ -36,7 +25,7 @@ CREATE TABLE IF NOT EXISTS presentation.frequent_flyers (
     home_airport     text           NOT NULL,
     first_flight_day date           NOT NULL,
     last_flight_day  date           NOT NULL,
-    published_at     timestamptz    NOT NULL DEFAULT clock_timestamp(),
+    published_at     timestamptz    NOT NULL DEFAULT now(),
     CONSTRAINT frequent_flyers_pkey PRIMARY KEY (as_of_day, passenger_id),
     CONSTRAINT frequent_flyers_flights_num_check CHECK (flights_num >= 5)
 );
@@ -55,12 +44,12 @@ COMMENT ON COLUMN presentation.frequent_flyers.home_airport IS
     'airport that most of those flights depart from; of several the first by code';
 COMMENT ON COLUMN presentation.frequent_flyers.first_flight_day IS 'UTC day of the first of those flights';
 COMMENT ON COLUMN presentation.frequent_flyers.last_flight_day IS 'UTC day of the last of those flights';
-COMMENT ON COLUMN presentation.frequent_flyers.published_at IS 'when this row was published';
+COMMENT ON COLUMN presentation.frequent_flyers.published_at IS 'when the day was published';
 
 -- No constraints: what is wrong shall be found, and named, by the checks. Not logged: after a crash the run makes it anew.
 CREATE UNLOGGED TABLE IF NOT EXISTS presentation_staging.frequent_flyers (
     load_id          text        NOT NULL,
-    staged_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    staged_at        timestamptz NOT NULL DEFAULT now(),
     as_of_day        date,
     passenger_id     text,
     rank_no          bigint,

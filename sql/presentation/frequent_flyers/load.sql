@@ -1,6 +1,10 @@
 -- Computes one day's frequent flyers into the staging table; create_schema.sql says what the columns mean.
--- Invariant: reads dwh_marts.current_* only, which are exact at any time; one statement, so all of it sees one moment.
+-- Beside the rows it keeps what they have to add up to, computed in another way; reconcile.sql compares.
+-- Invariant: reads dwh_marts.current_* only, which are exact at any time; all of it sees the vault at one moment, so that what the
+-- loader writes meanwhile cannot make rows and totals disagree.
 -- Parameters: load_id; day, the calendar day in UTC.
+
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
 INSERT INTO presentation_staging.frequent_flyers (
     load_id,
@@ -70,3 +74,52 @@ SELECT
     first_flight_day,
     last_flight_day
 FROM passengers;
+
+-- Flights are counted for each ticket, tickets are added up for each passenger.
+INSERT INTO presentation_staging.control_totals (
+    load_id,
+    name,
+    total
+)
+WITH ticket_totals AS (
+    SELECT
+        segment.ticket_no,
+        count(*)            AS flights_num,
+        sum(segment.amount) AS revenue
+    FROM dwh_marts.current_ticket_flights AS segment
+    WHERE segment.flight_id IN (
+        SELECT flight.flight_id
+        FROM dwh_marts.current_flights AS flight
+        WHERE flight.status <> 'Cancelled'
+            AND (flight.scheduled_departure AT TIME ZONE 'UTC')::date <= %(day)s::date
+    )
+    GROUP BY segment.ticket_no
+),
+passenger_totals AS (
+    SELECT
+        ticket.passenger_id,
+        sum(totals.flights_num) AS flights_num,
+        sum(totals.revenue)     AS revenue
+    FROM ticket_totals AS totals
+    JOIN dwh_marts.current_link_ticket_passengers AS ticket ON ticket.ticket_no = totals.ticket_no
+    GROUP BY ticket.passenger_id
+    HAVING sum(totals.flights_num) >= 5
+),
+sums AS (
+    SELECT
+        count(*)                      AS passengers,
+        coalesce(sum(flights_num), 0) AS flights,
+        coalesce(sum(revenue), 0)     AS revenue
+    FROM passenger_totals
+)
+SELECT
+    %(load_id)s,
+    control.name,
+    control.total
+FROM sums
+CROSS JOIN LATERAL (
+    VALUES
+        ('passengers', sums.passengers),
+        ('flights', sums.flights),
+        ('revenue', sums.revenue)
+) AS control (name, total);

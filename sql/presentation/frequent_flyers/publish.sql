@@ -35,3 +35,6 @@ WHERE load_id = %(load_id)s;
 
 DELETE FROM presentation_staging.frequent_flyers
 WHERE load_id = %(load_id)s;
+
+DELETE FROM presentation_staging.control_totals
+WHERE load_id = %(load_id)s;

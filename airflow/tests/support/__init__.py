@@ -1,0 +1,1 @@
+"""What the tests share: the servers, the source computed anew, runs of DAGs."""
