@@ -94,8 +94,8 @@ impl Warehouse {
         let output = Command::new(devstack::client_binary("psql")?)
             .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
             .args(
-                ["owner_password", "loader_password", "mart_password", "refresher_password"]
-                    .map(|name| format!("--set={name}={PASSWORD}")),
+                ["owner", "loader", "mart", "refresher", "presentation", "checker"]
+                    .map(|name| format!("--set={name}_password={PASSWORD}")),
             )
             .args(["--dbname", &self.address().connection_string(&self.database, user, password)])
             .args(files.iter().map(|file| format!("--file={}", file.display())))
