@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Airflow beside the demo: the scheduled jobs of airflow/dags, with their own Python environment below .venv/airflow.
 # In: a command. setup: makes the environment. start: starts the web interface on port 8080, the scheduler, the DAG processor and
-# the triggerer beside the demo's servers; `make down` ends them. cli ARGS: runs the airflow command with the same settings.
+# the triggerer beside the demo's servers; `make down` ends them. run: the same in the foreground, with their logs in AIRFLOW_HOME;
+# ends with this script. cli ARGS: runs the airflow command with the same settings.
 # lock: resolves airflow/requirements.in to requirements.txt.
 # Out: exit 0 when it is done; start returns when a user can log in.
 # Invariant: nothing is installed outside .venv/airflow; secrets are made once and stay in a file that only its owner reads.
@@ -118,9 +119,6 @@ configure() {
     export AIRFLOW__API__WORKERS=1
     export AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=1
     export AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL=60
-    # Nothing here listens to the world: the servers of logs neither.
-    export AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT="${AIRFLOW_LOG_PORT:-8793}"
-    export AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT="${AIRFLOW_TRIGGER_LOG_PORT:-8794}"
     export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
     export AIRFLOW_CONN_WAREHOUSE_PRESENTATION="postgresql://presentation_writer:$PRESENTATION_PASSWORD@$HOST:$DWH_PORT/$DWH_DB"
     export AIRFLOW_CONN_WAREHOUSE_CHECKER="postgresql://vault_checker:$CHECKER_PASSWORD@$HOST:$DWH_PORT/$DWH_DB"
@@ -170,11 +168,26 @@ spawn() {
     devstack spawn --run-dir "$RUN_DIR" --name "airflow-$name" --endpoint "$endpoint" -- "$VENV/bin/airflow" "$@"
 }
 
+# The logs of tasks are read as files: the two servers that would show them to other machines are not started.
 start_components() {
-    spawn api-server "$HOST:$PORT" api-server
-    spawn scheduler "" scheduler
-    spawn dag-processor "" dag-processor
-    spawn triggerer "" triggerer
+    "$1" api-server "$HOST:$PORT" api-server
+    "$1" scheduler "" scheduler --skip-serve-logs
+    "$1" dag-processor "" dag-processor
+    "$1" triggerer "" triggerer --skip-serve-logs
+}
+
+# The same as spawn, as a child of this script.
+child() {
+    local name="$1"
+    shift 2
+    "$VENV/bin/airflow" "$@" >"$AIRFLOW_HOME/$name.log" 2>&1 &
+    CHILDREN+=($!)
+}
+
+end_children() {
+    trap '' INT TERM
+    kill "${CHILDREN[@]}" 2>/dev/null || true
+    wait || true
 }
 
 token() {
@@ -199,25 +212,42 @@ wait_until_ready() {
     done
 }
 
-start() {
+prepare() {
     setup
     configure
     step "Airflow: database" create_metadata_database
     step "Airflow: tables of its database" migrate
     step "Airflow: user" create_user
-    step "Airflow: start" start_components
+}
+
+start() {
+    prepare
+    step "Airflow: start" start_components spawn
     step "Airflow: wait until it is ready" wait_until_ready
     say "Airflow: http://localhost:$PORT, login $LOGIN, password $LOGIN_PASSWORD"
+}
+
+run() {
+    prepare
+    CHILDREN=()
+    trap end_children EXIT
+    trap 'exit 0' INT TERM
+    start_components child
+    step "Airflow: wait until it is ready" wait_until_ready
+    say "Airflow: http://localhost:$PORT"
+    wait -n "${CHILDREN[@]}" || true
+    fail "a component has ended; see $AIRFLOW_HOME/*.log"
 }
 
 case "${1:-}" in
 setup) setup ;;
 lock) lock ;;
 start) start ;;
+run) run ;;
 cli)
     shift
     configure
     exec "$VENV/bin/airflow" "$@"
     ;;
-*) fail "give one of: setup, start, cli, lock" ;;
+*) fail "give one of: setup, start, run, cli, lock" ;;
 esac

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import datetime, time as time_of_day, timedelta, timezone
+from datetime import date, datetime, time as time_of_day, timedelta, timezone
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +41,7 @@ os.environ.update(
         "AIRFLOW_CONN_WAREHOUSE_CHECKER": WAREHOUSE.checker_uri(COPY_NAME),
         "VAULTSTREAM_RETRY_SECONDS": "1",
         "VAULTSTREAM_WAIT_SECONDS": "1",
+        "VAULTSTREAM_WAIT_TIMEOUT_SECONDS": "300",
         "VAULTSTREAM_ASK_AGAIN_SECONDS": "0",
     }
 )
@@ -64,6 +65,12 @@ def pytest_sessionfinish() -> None:
 def today() -> datetime:
     """The beginning of the current UTC day."""
     return datetime.combine(datetime.now(timezone.utc).date(), time_of_day.min, timezone.utc)
+
+
+@pytest.fixture(scope="session")
+def yesterday(today: datetime) -> date:
+    """The last whole UTC day."""
+    return (today - timedelta(days=1)).date()
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +121,3 @@ def dags(airflow_database: None) -> dict:
     bag = DagBag(str(DAGS))
     assert bag.import_errors == {}
     return bag.dags
-
-
-def days_ago(today: datetime, days: int) -> datetime:
-    return today - timedelta(days=days)

@@ -25,13 +25,13 @@ from vaultstream.period import MACROS
 from vaultstream.readiness import VaultLoadedSensor
 
 # How long a run waits for the vault; a night's outage is survived, a longer one is somebody's business.
-WAIT_TIMEOUT = timedelta(hours=6)
+WAIT_TIMEOUT = timedelta(seconds=float(policy.setting("VAULTSTREAM_WAIT_TIMEOUT_SECONDS", "21600")))
 
 # How often a waiting run looks. Between two looks it holds no slot.
 WAIT_INTERVAL = timedelta(seconds=float(policy.setting("VAULTSTREAM_WAIT_SECONDS", "60")))
 
 # A run takes a minute once the vault is ready; a run that is not done after this needs a look.
-DEADLINE = timedelta(hours=1)
+DEADLINE = timedelta(seconds=float(policy.setting("VAULTSTREAM_DEADLINE_SECONDS", "3600")))
 
 DAY = "{{ period_day(dag_run, params) }}"
 LOAD_ID = "{{ load_id(dag_run) }}"

@@ -22,23 +22,32 @@ DAY_COLUMN = {"frequent_flyers": "as_of_day", "airport_passenger_flow": "flow_da
 
 @dataclass(frozen=True)
 class Run:
-    """How a run ended."""
+    """How a run ended, with the state and the number of tries of each task."""
 
     state: str
     tasks: dict[str, str]
+    tries: dict[str, int]
 
 
 def run(dag: Any, day: date | None = None, conf: dict[str, Any] | None = None) -> Run:
     """Runs a DAG for a day: with the logical date that a run started by hand has on the next day at noon."""
     # dag.test() of Airflow 3.3.2 looks a deadline up by an identifier that it has not given it, and fails at the end of the run.
     # Deadlines are tested with a real scheduler.
-    dag.deadline = None
+    deadline, dag.deadline = dag.deadline, None
     if day is None:
         logical_date = datetime.now(timezone.utc)
     else:
         logical_date = datetime(day.year, day.month, day.day, 12, tzinfo=timezone.utc) + timedelta(days=1)
-    done = dag.test(logical_date=logical_date, run_conf=conf)
-    return Run(str(done.state), {task.task_id: str(task.state) for task in done.get_task_instances()})
+    try:
+        done = dag.test(logical_date=logical_date, run_conf=conf)
+    finally:
+        dag.deadline = deadline
+    tasks = done.get_task_instances()
+    return Run(
+        str(done.state),
+        {task.task_id: str(task.state) for task in tasks},
+        {task.task_id: task.try_number for task in tasks},
+    )
 
 
 def published(warehouse: Any, table: str, day: date | None = None) -> set[tuple]:
@@ -49,3 +58,8 @@ def published(warehouse: Any, table: str, day: date | None = None) -> set[tuple]
     )
     assert len(rows) == len(set(rows))
     return set(rows)
+
+
+def all_of(warehouse: Any, table: str) -> list[tuple]:
+    """Everything that readers see, the time of publishing included."""
+    return sorted(warehouse.rows(f"SELECT * FROM presentation.{table}"))
