@@ -149,34 +149,43 @@ def writer_sessions(warehouse: Copy) -> int:
 def test_a_task_that_is_killed_in_the_middle_leaves_the_old_rows(
     dags: dict[str, Any], warehouse: Copy, source: Source, yesterday: date
 ) -> None:
-    """One process is killed while it loads, another between the delete and the insert of its publishing transaction."""
+    """One process is killed while it loads, another in the middle of its publishing transaction."""
     for dag_id in MARTS:
         assert run(dags[dag_id], yesterday).state == "success"
     before = {table: all_of(warehouse, table) for table in MARTS.values()}
 
-    with warehouse.connect(autocommit=False) as load_lock, warehouse.connect(autocommit=False) as publish_lock:
-        load_lock.execute("LOCK TABLE presentation_staging.frequent_flyers IN SHARE ROW EXCLUSIVE MODE")
-        # The same key, not committed: the insert waits for it, when the delete is done.
-        publish_lock.execute(
-            """INSERT INTO presentation.airport_passenger_flow
-               SELECT %s, airport_code, linked_airport_code, 0, 0, 0, 0
-               FROM presentation.airport_passenger_flow LIMIT 1""",
-            (yesterday - timedelta(days=1),),
+    with warehouse.connect() as session:
+        session.execute(
+            """CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                PERFORM pg_advisory_xact_lock(42);
+                RETURN NULL;
+            END $$"""
         )
-        load = process.start("killed-load", "frequent_flyer_mart", yesterday)
-        publish = process.start("killed-publish", "airport_passenger_flow_mart", yesterday - timedelta(days=1))
-        wait_for(lambda: waits_for_a_lock(warehouse, "%presentation_staging.frequent_flyers%"), "the load to wait")
-        wait_for(
-            lambda: waits_for_a_lock(warehouse, "INSERT INTO presentation.airport_passenger_flow%"),
-            "the publishing to wait",
-        )
-        for task in (load, publish):
-            task.send_signal(signal.SIGKILL)
+    # The one waits when it has inserted what it computed, the other between its delete and its insert.
+    warehouse.change(
+        "CREATE TRIGGER pause AFTER INSERT ON presentation_staging.frequent_flyers EXECUTE FUNCTION public.pause(); "
+        "CREATE TRIGGER pause AFTER DELETE ON presentation.airport_passenger_flow EXECUTE FUNCTION public.pause()",
+        undo="DROP FUNCTION public.pause() CASCADE",
+    )
+    running = []
+    with warehouse.connect(autocommit=False) as held:
+        held.execute("SELECT pg_advisory_xact_lock(42)")
+        try:
+            running = [process.start(f"killed-{dag_id}", dag_id, yesterday) for dag_id in MARTS]
+            for statement in (
+                "INSERT INTO presentation_staging.frequent_flyers%",
+                "DELETE FROM presentation.airport_passenger_flow%",
+            ):
+                wait_for(lambda: waits_for_a_lock(warehouse, statement), f"{statement} to wait")
+        finally:
+            for task in running:
+                task.send_signal(signal.SIGKILL)
+        for task in running:
             assert task.wait(30) == -signal.SIGKILL
         # The server finds out by itself, while the sessions still wait for their locks.
-        wait_for(lambda: writer_sessions(warehouse) == 0, "the server to end the sessions", 30)
-        load_lock.rollback()
-        publish_lock.rollback()
+        wait_for(lambda: writer_sessions(warehouse) == 0, "the server to end the sessions", 60)
+    warehouse.take_back()
     for table in MARTS.values():
         assert all_of(warehouse, table) == before[table]
 

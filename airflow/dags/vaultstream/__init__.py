@@ -1,5 +1,5 @@
 """What the DAG files of this folder share; holds no DAG itself.
 
 In: connections from the environment, SQL files of this repository. Out: operators, defaults, DAGs that are described by data.
-Invariant: importing it opens no connection and reads nothing but the names of SQL files: DAG files are parsed all the time.
+Invariant: importing it opens no connection and computes nothing: DAG files are parsed all the time.
 """

@@ -94,10 +94,11 @@ class Copy:
         with self.server.connect("postgres", autocommit=True) as session:
             session.execute(f"CREATE DATABASE {self.name}")
         with tempfile.NamedTemporaryFile(suffix=".dump") as dump:
-            schemas = [f"--schema={name}" for name in ("dwh_control", "dwh_detailed", "dwh_marts")]
             self.server.run(
                 client_program("pg_dump"),
-                *schemas,
+                # What the demo's own Airflow has published is none of the tests' business.
+                "--exclude-schema=presentation",
+                "--exclude-schema=presentation_staging",
                 "--format=custom",
                 "--compress=0",
                 f"--file={dump.name}",
