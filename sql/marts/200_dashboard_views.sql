@@ -50,6 +50,7 @@ SELECT
     airport.city,
     airport.longitude,
     airport.latitude,
+    airport.timezone,
     movement.moved_at AT TIME ZONE 'UTC'                                  AS moved_at,
     (movement.moved_at AT TIME ZONE 'UTC')::date                          AS moved_on,
     extract(hour FROM movement.planned_at AT TIME ZONE airport.timezone)::integer AS planned_hour_local,
@@ -90,6 +91,7 @@ COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.airport_name IS 'its n
 COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.city IS 'its city now';
 COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.longitude IS 'degrees east';
 COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.latitude IS 'degrees north';
+COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.timezone IS 'time zone';
 COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.moved_at IS 'actual moment, UTC; the scheduled one as long as the actual one is not known';
 COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.moved_on IS 'UTC day of moved_at';
 COMMENT ON COLUMN dwh_marts.v_dashboard_airport_movements.planned_hour_local IS 'hour of the scheduled moment on the clock of the airport, 0 to 23';
@@ -250,7 +252,8 @@ WITH loaded AS (
         sum(next_offset)::bigint       AS events_loaded,
         max(source_committed)          AS source_committed,
         max(last_published)            AS last_published,
-        max(loaded_at)                 AS loaded_at
+        max(loaded_at)                 AS loaded_at,
+        max(extract(epoch FROM loaded_at - source_committed)) FILTER (WHERE source_lsn IS NOT NULL) AS load_lag_s
     FROM dwh_control.offsets
     GROUP BY substring(topic FROM '[^.]+$')
 ),
@@ -270,7 +273,7 @@ SELECT
     loaded.last_published AT TIME ZONE 'UTC'                                AS last_published,
     loaded.loaded_at AT TIME ZONE 'UTC'                                     AS loaded_at,
     round(greatest(extract(epoch FROM now() - loaded.loaded_at), 0), 1)     AS seconds_since_load,
-    round(greatest(extract(epoch FROM loaded.loaded_at - loaded.source_committed), 0), 3) AS load_lag_s,
+    round(CASE WHEN loaded.load_lag_s < 0 THEN 0 ELSE loaded.load_lag_s END, 3) AS load_lag_s,
     coalesce(held.quarantined_events, 0)                                    AS quarantined_events,
     held.last_quarantined_at AT TIME ZONE 'UTC'                             AS last_quarantined_at,
     held.last_reason
@@ -285,7 +288,7 @@ COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.source_committed IS 'com
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_published IS 'publish time of the last loaded event, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.loaded_at IS 'commit of the last batch in the warehouse, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.seconds_since_load IS 'seconds since that batch; grows while the source is quiet';
-COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.load_lag_s IS 'seconds from the commit at the source to the commit in the warehouse, for the last event';
+COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.load_lag_s IS 'seconds from the commit at the source to the commit in the warehouse, for the last change; NULL as long as only the snapshot is loaded';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.quarantined_events IS 'events that could not be loaded';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_quarantined_at IS 'when the last of them came, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_reason IS 'why it could not be loaded; never shows a value';
