@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints and documentation, with every warning an error.
+# Format, lints, documentation and the compose file, with every warning an error.
 # In: the sources. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
@@ -9,4 +9,4 @@ step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
 step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 step "alerts and rules" scripts/test-monitoring.sh
-step "pictures" scripts/pictures.sh check
+step "composition" scripts/check-compose.sh

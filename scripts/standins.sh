@@ -99,3 +99,21 @@ standin_prometheus() {
     stage_standin prometheus
     build_standin prometheus "$image" "Debian's prometheus"
 }
+
+# A folder whose image installs from PyPI: it gets the requirements, and the certificates by which this machine knows PyPI.
+stage_python_standin() {
+    local folder="$1" requirements="$2"
+    stage_standin "$folder"
+    cp "$requirements" "$STANDINS_DIR/$folder/requirements.txt"
+    cp /etc/ssl/certs/ca-certificates.crt "$STANDINS_DIR/$folder/"
+}
+
+standin_superset() {
+    stage_python_standin superset dashboards/superset/requirements.txt
+    build_standin superset apache/superset:6.1.0 "PyPI's apache-superset by dashboards/superset/requirements.txt, gunicorn"
+}
+
+standin_airflow() {
+    stage_python_standin airflow airflow/requirements.txt
+    build_standin airflow "$(service_image airflow-webserver)" "PyPI's apache-airflow by airflow/requirements.txt"
+}

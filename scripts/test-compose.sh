@@ -32,8 +32,6 @@ TABLES=(airports aircrafts seats flights bookings tickets ticket_flights boardin
 CONTAINERS=(postgres_primary postgres_replica postgres_dwh kafka debezium dmp_service mart_refresher)
 VOLUMES=(dwh-data kafka-data primary-data replica-data)
 TIMES=()
-# Its own builder will do; without this Compose says at every build that another one is not installed.
-export COMPOSE_BAKE=false
 DONE=no
 MAY_REMOVE=no
 
@@ -158,7 +156,10 @@ anonymous_volumes() {
 build_images() {
     local dangling
     dangling="$(docker images --quiet --filter dangling=true | wc -l)"
-    docker compose --profile booking build --quiet
+    docker compose --profile booking build --quiet >"$ENGINE_DIR/build.log" 2>&1 || {
+        tail -n 40 "$ENGINE_DIR/build.log" >&2
+        fail "docker compose build has failed"
+    }
     [[ "$(docker images --quiet --filter dangling=true | wc -l)" -le "$dangling" ]] || fail "the build has left an image without a name"
     docker images --format '  {{.Repository}}:{{.Tag}} {{.Size}}' | grep ' *vaultstream/'
 }

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Checks docker-compose.yml without a Docker engine, by Compose itself: every profile, and rules that every service keeps.
+# In: docker-compose.yml, .env.example. Out: exit 0 when nothing is to be said about them.
+
+source "$(dirname "$0")/lib.sh"
+source scripts/engine.sh
+
+PROFILES=(none bi airflow monitoring full booking)
+
+COMPOSE="$(compose_program)"
+
+# Compose with no settings but those of the file itself and of an empty .env.
+compose() {
+    env -i PATH="$PATH" HOME="$HOME" "$COMPOSE" --env-file /dev/null "$@"
+}
+
+every_profile_is_valid() {
+    local profile services
+    for profile in "${PROFILES[@]}"; do
+        services="$(compose --profile "$profile" config --services | sort | paste -sd ' ')" ||
+            fail "docker compose --profile $profile config has failed"
+        compose --profile "$profile" config --quiet || fail "docker compose --profile $profile config has failed"
+        printf '  %-10s %s\n' "$profile" "$services"
+    done
+}
+
+# A variable that nobody can find is a setting that nobody can make.
+variables_are_documented() {
+    local name missing=()
+    while read -r name; do
+        grep -qE "^#?$name=" .env.example || missing+=("$name")
+    done < <(compose --profile '*' config --variables | awk 'NR > 1 { print $1 }' | sort -u)
+    ((${#missing[@]} == 0)) || fail "not in .env.example: ${missing[*]}"
+}
+
+every_service_keeps_the_rules() {
+    compose --profile '*' config --format json | python3 scripts/check_compose.py
+}
+
+"$COMPOSE" version
+step "every profile of docker-compose.yml" every_profile_is_valid
+step "variables of docker-compose.yml" variables_are_documented
+step "rules for services" every_service_keeps_the_rules
