@@ -7,6 +7,9 @@ STANDINS_DIR="$ENGINE_DIR/standins"
 # The binaries that the stand-in of the Rust image hands over.
 BINARIES="${VAULTSTREAM_BINARIES:-$TARGET_DIR/release}"
 
+# Whether stand-ins are used: yes or no, once provide_images has found out.
+STANDINS=
+
 # Whether the images can be pulled. Asked once, with the smallest of those that are needed.
 registry_answers() {
     case "${VAULTSTREAM_STANDINS:-auto}" in
@@ -21,11 +24,13 @@ registry_answers() {
 provide_images() {
     if registry_answers; then
         say "images: the official ones"
+        STANDINS=no
         return
     fi
     [[ "$OWN_ENGINE" == yes ]] ||
         fail "the engine of this machine cannot pull images, and stand-ins are put only into an engine that this script starts"
     say "images: no registry can be reached, so stand-ins are used:"
+    STANDINS=yes
     local name
     standin_debian
     for name in "$@"; do

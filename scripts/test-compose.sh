@@ -20,6 +20,9 @@ KAFKA_PORT="${VAULTSTREAM_KAFKA_PORT:-9092}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
 PROMETHEUS_PORT="${VAULTSTREAM_PROMETHEUS_PORT:-9090}"
+GRAFANA_PORT="${VAULTSTREAM_GRAFANA_PORT:-3000}"
+SUPERSET_PORT="${VAULTSTREAM_SUPERSET_PORT:-8088}"
+AIRFLOW_PORT="${VAULTSTREAM_AIRFLOW_PORT:-8080}"
 ADMIN="${VAULTSTREAM_ADMIN_USER:-admin}"
 SCALE="${VAULTSTREAM_SCALE:-1}"
 RATE="${VAULTSTREAM_SIMULATE_RATE:-50}"
@@ -282,6 +285,73 @@ prometheus_watches() {
     expect '"name":"' curl --silent --show-error --fail "http://$HOST:$PROMETHEUS_PORT/api/v1/rules"
 }
 
+# The services in profiles end, and the pipeline goes on: so the kills that follow have the machine for themselves.
+end_profiles() {
+    docker compose --profile full rm --stop --force superset superset-init airflow-webserver airflow-scheduler airflow-dag-processor \
+        airflow-triggerer airflow-init airflow-db prometheus grafana >"$ENGINE_DIR/rm.log" 2>&1 || {
+        tail -n 20 "$ENGINE_DIR/rm.log" >&2
+        fail "the services in profiles cannot be ended"
+    }
+}
+
+grafana_has_its_dashboard() {
+    expect '"database":"ok"' curl --silent --show-error --fail "http://$HOST:$GRAFANA_PORT/api/health"
+    expect '"type":"dash-db"' curl --silent --show-error --fail --user "${GRAFANA_ADMIN_USER:-admin}:${GRAFANA_ADMIN_PASSWORD:-admin}" \
+        "http://$HOST:$GRAFANA_PORT/api/search?type=dash-db"
+}
+
+# A page of Superset's API, as the analyst: the path below /api/v1.
+superset_page() {
+    curl --silent --show-error --fail --header "Authorization: Bearer $SUPERSET_TOKEN" "http://$HOST:$SUPERSET_PORT/api/v1/$1"
+}
+
+# The analyst logs in, sees the three dashboards, and every chart's query answers with rows.
+superset_shows_dashboards() {
+    local login charts chart answer count=0
+    login="{\"username\": \"${SUPERSET_ANALYST_USER:-analyst}\", \"password\": \"${SUPERSET_ANALYST_PASSWORD:-analyst}\", \"provider\": \"db\"}"
+    SUPERSET_TOKEN="$(curl --silent --show-error --fail --header 'Content-Type: application/json' --data "$login" \
+        "http://$HOST:$SUPERSET_PORT/api/v1/security/login" | sed -n 's/.*"access_token": *"\([^"]*\)".*/\1/p')"
+    [[ -n "$SUPERSET_TOKEN" ]] || fail "the analyst cannot log in to Superset"
+    [[ "$(superset_page dashboard/ | sed -n 's/.*"count": *\([0-9]*\).*/\1/p')" == 3 ]] || fail "Superset does not show three dashboards"
+    charts="$(superset_page 'chart/?q=(page_size:100)' | sed -n 's/.*"ids": *\[\([^]]*\)\].*/\1/p' | tr -d ' ' | tr , '\n')"
+    for chart in $charts; do
+        answer="$(superset_page "chart/$chart/data/")" || fail "the query of chart $chart fails"
+        [[ "$answer" == *'"rowcount":'* ]] || fail "chart $chart has no answer: ${answer:0:300}"
+        count=$((count + 1))
+    done
+    ((count >= 10)) || fail "Superset shows only $count charts"
+    say "Superset: 3 dashboards, $count charts whose query answers"
+}
+
+# Whether a run of the DAG has succeeded; shows a failed one at once.
+a_run_has_succeeded() {
+    local runs
+    runs="$(docker exec airflow-webserver airflow dags list-runs "$1" --output plain 2>/dev/null)" || return 1
+    ! grep -qw failed <<<"$runs" || fail "a run of $1 has failed: $runs"
+    grep -qw success <<<"$runs"
+}
+
+# The DAGs are known, and the scheduler brings a run of one to its end in the containers.
+airflow_runs_a_dag() {
+    local dag=vault_checks
+    wait_for 240 "the three DAGs in Airflow" airflow_knows_the_dags
+    expect frequent_flyer_mart docker exec airflow-webserver airflow dags list
+    typed docker exec airflow-webserver airflow dags list-runs frequent_flyer_mart 2>&1 | tail -n 3 | sed 's/^/    /'
+    docker exec airflow-webserver airflow dags unpause --yes "$dag" &>/dev/null || true
+    typed docker exec airflow-webserver airflow dags trigger "$dag" &>/dev/null || fail "the DAG $dag cannot be triggered"
+    wait_for 600 "a run of $dag to succeed" a_run_has_succeeded "$dag"
+    say "Airflow: a run of $dag has succeeded"
+    curl --silent --fail --output /dev/null --header 'Content-Type: application/json' \
+        --data "{\"username\": \"${AIRFLOW_ADMIN_USER:-admin}\", \"password\": \"${AIRFLOW_ADMIN_PASSWORD:-admin}\"}" \
+        "http://$HOST:$AIRFLOW_PORT/auth/token" || fail "nobody can log in to Airflow"
+}
+
+airflow_knows_the_dags() {
+    local dags
+    dags="$(docker exec airflow-webserver airflow dags list --output plain 2>/dev/null)" || return 1
+    [[ "$dags" == *frequent_flyer_mart* && "$dags" == *airport_passenger_flow_mart* && "$dags" == *vault_checks* ]]
+}
+
 # Ends a container's first process as a crash would: from outside of it, and without asking the engine, whose `docker kill`
 # also tells it not to start the container again.
 crash() {
@@ -313,6 +383,28 @@ survives_death_of() {
         fail "booking simulate has failed; see $ENGINE_DIR/simulate.log"
     }
     catch_up "$FAULT_WAIT"
+}
+
+# The simulation's end comes while the primary is away: it ends all the same, and does not fill the log meanwhile.
+simulation_ends_without_the_primary() {
+    local life lines started
+    docker compose run --rm --quiet-pull booking simulate --rate "$RATE" --duration 8s >"$ENGINE_DIR/simulate.log" 2>&1 &
+    life="$!"
+    started="$SECONDS"
+    sleep 5
+    typed docker compose stop --timeout 30 primary &>/dev/null
+    wait_for 60 "booking simulate to end while the primary is away" has_ended "$life"
+    # Whether the run counts as a success is for the program to say; that it ends is what is asked here.
+    wait "$life" || true
+    lines="$(wc -l <"$ENGINE_DIR/simulate.log")"
+    say "booking simulate has ended after $((SECONDS - started)) s with $lines lines"
+    ((lines < 300)) || fail "booking simulate has written $lines lines; see $ENGINE_DIR/simulate.log"
+    bring_up
+    catch_up "$FAULT_WAIT"
+}
+
+has_ended() {
+    ! kill -0 "$1" 2>/dev/null
 }
 
 # All at once, by `docker kill`, as an operator would; it is for `up` to start them again.
@@ -381,7 +473,7 @@ measured "set up this machine" scripts/setup.sh compose
 measured "start an engine" use_engine
 measured "find Docker Compose" use_compose
 refuse_a_composition_in_use
-measured "provide the base images" provide_images postgres kafka rust prometheus
+measured "provide the base images" provide_images postgres kafka rust prometheus superset airflow
 measured "build our images" build_images
 measured "bring everything up" bring_up
 measured "psql on primary, replica and warehouse" databases_answer
@@ -399,9 +491,21 @@ measured "after the simulation: until everything is equal" catch_up 240
 measured "limits are set" limits_are_set
 measured "bring up Prometheus" bring_up_more prometheus
 measured "Prometheus watches reader and loader" prometheus_watches
+if [[ "$STANDINS" == no ]]; then
+    measured "bring up Grafana" bring_up_more grafana
+    measured "Grafana has its dashboard" grafana_has_its_dashboard
+else
+    say "not brought up: grafana, for which no stand-in can be made; docker compose config has read its service"
+fi
+measured "bring up Superset" bring_up_more superset
+measured "Superset shows its dashboards" superset_shows_dashboards
+measured "bring up Airflow" bring_up_more airflow-webserver airflow-scheduler airflow-dag-processor airflow-triggerer
+measured "Airflow runs a DAG" airflow_runs_a_dag
+measured "end what is in profiles" end_profiles
 for container in "${CONTAINERS[@]}"; do
     measured "kill -9 of $container, until everything is equal" survives_death_of "$container"
 done
+measured "the primary is away as the simulation ends" simulation_ends_without_the_primary
 measured "docker kill of all, up, until everything is equal" survives_kill_of_all
 measured "down and up keep the data" down_keeps_the_data
 measured "down --volumes leaves nothing" down_leaves_nothing
