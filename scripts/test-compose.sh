@@ -159,7 +159,7 @@ anonymous_volumes() {
 build_images() {
     local dangling
     dangling="$(docker images --quiet --filter dangling=true | wc -l)"
-    docker compose --profile booking build --quiet >"$ENGINE_DIR/build.log" 2>&1 || {
+    docker compose --profile booking --profile bi build --quiet >"$ENGINE_DIR/build.log" 2>&1 || {
         tail -n 40 "$ENGINE_DIR/build.log" >&2
         fail "docker compose build has failed"
     }
@@ -207,6 +207,9 @@ topics_are_listed() {
     for table in "${TABLES[@]}"; do
         grep -qx "airline.public.$table" <<<"$topics" || fail "the topic of $table is missing"
     done
+    # Reading follows the address that the broker gives to clients, which listing does not.
+    expect 'Processed a total of 1 messages' docker exec kafka kafka-console-consumer --bootstrap-server localhost:9092 \
+        --topic airline.public.airports --from-beginning --max-messages 1 --timeout-ms 60000
 }
 
 # The address that the broker gives to clients on this machine has to be the published one. The client is a container in this
