@@ -288,15 +288,6 @@ prometheus_watches() {
     expect '"name":"' curl --silent --show-error --fail "http://$HOST:$PROMETHEUS_PORT/api/v1/rules"
 }
 
-# The services in profiles end, and the pipeline goes on: so the kills that follow have the machine for themselves.
-end_profiles() {
-    docker compose --profile full rm --stop --force superset superset-init airflow-webserver airflow-scheduler airflow-dag-processor \
-        airflow-triggerer airflow-init airflow-db prometheus grafana >"$ENGINE_DIR/rm.log" 2>&1 || {
-        tail -n 20 "$ENGINE_DIR/rm.log" >&2
-        fail "the services in profiles cannot be ended"
-    }
-}
-
 grafana_has_its_dashboard() {
     expect '"database":"ok"' curl --silent --show-error --fail "http://$HOST:$GRAFANA_PORT/api/health"
     expect '"type":"dash-db"' curl --silent --show-error --fail --user "${GRAFANA_ADMIN_USER:-admin}:${GRAFANA_ADMIN_PASSWORD:-admin}" \
@@ -492,6 +483,12 @@ measured "docker logs" logs_are_there
 measured "simulate an airline for $DURATION" simulate
 measured "after the simulation: until everything is equal" catch_up 240
 measured "limits are set" limits_are_set
+for container in "${CONTAINERS[@]}"; do
+    measured "kill -9 of $container, until everything is equal" survives_death_of "$container"
+done
+measured "the primary is away as the simulation ends" simulation_ends_without_the_primary
+measured "docker kill of all, up, until everything is equal" survives_kill_of_all
+measured "down and up keep the data" down_keeps_the_data
 measured "bring up Prometheus" bring_up_more prometheus
 measured "Prometheus watches reader and loader" prometheus_watches
 if [[ "$STANDINS" == no ]]; then
@@ -504,12 +501,5 @@ measured "bring up Superset" bring_up_more superset
 measured "Superset shows its dashboards" superset_shows_dashboards
 measured "bring up Airflow" bring_up_more airflow-webserver airflow-scheduler airflow-dag-processor airflow-triggerer
 measured "Airflow runs a DAG" airflow_runs_a_dag
-measured "end what is in profiles" end_profiles
-for container in "${CONTAINERS[@]}"; do
-    measured "kill -9 of $container, until everything is equal" survives_death_of "$container"
-done
-measured "the primary is away as the simulation ends" simulation_ends_without_the_primary
-measured "docker kill of all, up, until everything is equal" survives_kill_of_all
-measured "down and up keep the data" down_keeps_the_data
 measured "down --volumes leaves nothing" down_leaves_nothing
 DONE=yes
