@@ -7,6 +7,7 @@ mod checks;
 mod current;
 mod measures;
 mod queries;
+mod refreshing;
 mod rights;
 mod star;
 mod star_changes;

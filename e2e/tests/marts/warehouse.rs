@@ -14,7 +14,7 @@ use e2e::rig::sql_files;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// The passwords of the warehouse's roles, on a server that lives as long as the tests.
-const PASSWORD: &str = "password";
+pub(super) const PASSWORD: &str = "password";
 
 /// The functions that write rows into the vault, for a session of the superuser.
 pub(super) const PUT: &str = include_str!("put.sql");
@@ -76,7 +76,8 @@ impl Warehouse {
         Ok(warehouse)
     }
 
-    fn address(&self) -> &devstack::PostgresAddress {
+    /// The server it is on.
+    pub(super) fn address(&self) -> &devstack::PostgresAddress {
         self.server.address()
     }
 
@@ -107,6 +108,11 @@ impl Warehouse {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// Its database.
+    pub(super) fn database(&self) -> &str {
+        &self.database
     }
 
     /// A session of the superuser.

@@ -60,6 +60,7 @@ impl<'a> Warehouse<'a> {
             "owner_password",
             "loader_password",
             "mart_password",
+            "refresher_password",
             "presentation_password",
             "checker_password",
         ]
