@@ -2,14 +2,14 @@
 -- Grain: one airport of connection with the airport before and the one after.
 -- Columns: via_airport, from_airport, to_airport; passengers: tickets that connect so; average_wait_min: minutes from
 -- planned arrival to planned departure.
--- A connection: two segments of one ticket, the second from where the first ends, leaving within a day after it is
+-- A connection: two segments of one ticket, the second from where the first ends, leaving within 24 hours after it is
 -- planned to land, neither cancelled.
 SELECT
     inbound_flight.arrival_airport     AS via_airport,
     inbound_flight.departure_airport   AS from_airport,
     outbound_flight.arrival_airport    AS to_airport,
     count(*)                           AS passengers,
-    round(avg(extract(epoch FROM outbound_flight.scheduled_departure - inbound_flight.scheduled_arrival) / 60), 1)
+    round(extract(epoch FROM avg(outbound_flight.scheduled_departure - inbound_flight.scheduled_arrival)) / 60, 1)
         AS average_wait_min
 FROM dwh_marts.fact_bookings AS inbound
 JOIN dwh_marts.dim_flight AS inbound_flight ON inbound_flight.flight_key = inbound.flight_key
@@ -18,7 +18,7 @@ JOIN dwh_marts.dim_flight AS outbound_flight
     ON outbound_flight.flight_key = outbound.flight_key
     AND outbound_flight.departure_airport = inbound_flight.arrival_airport
     AND outbound_flight.scheduled_departure > inbound_flight.scheduled_arrival
-    AND outbound_flight.scheduled_departure <= inbound_flight.scheduled_arrival + interval '1 day'
+    AND outbound_flight.scheduled_departure <= inbound_flight.scheduled_arrival + interval '24 hours'
 WHERE NOT inbound_flight.is_cancelled
     AND NOT outbound_flight.is_cancelled
 GROUP BY
