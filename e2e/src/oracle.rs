@@ -254,7 +254,21 @@ const STATUSES: [(&str, &str); 8] = [
 
 type Histories = BTreeMap<Key, Vec<Row>>;
 
-/// Compares everything: current rows three ways, every satellite's versions, the vault's checks.
+/// Refreshes the star schema; answers what that did. While another session refreshes, waits for it.
+pub async fn refresh_star(warehouse: &Client) -> anyhow::Result<String> {
+    let refresh = "BEGIN ISOLATION LEVEL REPEATABLE READ;
+                   SELECT outcome FROM dwh_marts.refresh_star();
+                   COMMIT";
+    loop {
+        let outcome = one(warehouse, refresh).await?;
+        if outcome != "busy" {
+            return Ok(outcome);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Compares everything: current rows three ways, every satellite's versions, the vault's checks, the star among them.
 pub async fn verify(log: &Log, source: &Client, warehouse: &Client) -> anyhow::Result<()> {
     verify_current(log, source, warehouse).await?;
     for satellite in &SATELLITES {
@@ -269,6 +283,7 @@ pub async fn verify(log: &Log, source: &Client, warehouse: &Client) -> anyhow::R
     }
     let quarantined = one(warehouse, "SELECT count(*) FROM dwh_control.quarantine").await?;
     anyhow::ensure!(quarantined == "0", "{quarantined} events were quarantined");
+    refresh_star(warehouse).await?;
     verify_checks(warehouse).await
 }
 

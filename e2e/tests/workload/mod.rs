@@ -54,15 +54,35 @@ async fn random_work(rig: &Rig, options: Options, prepare: &str) {
     let mut reader = rig.start_reader().unwrap();
     let mut loader = rig.start_loader().unwrap();
     rig.wait_until_streaming(&reader).unwrap();
+    let warehouse = oracle::connect(&rig.warehouse(rig.name())).await.unwrap();
+    let refreshing = keep_refreshing(rig).await;
     workload.run(&rig.source(), Options { seed: options.seed + 1, ..options }).await.unwrap();
     rig.settle().await.unwrap();
-    let warehouse = oracle::connect(&rig.warehouse(rig.name())).await.unwrap();
+    refreshing.abort();
     verify(rig, &workload, &source, &warehouse).await;
+    let incremental = "SELECT refreshes > 3 AND outcome <> 'full' FROM dwh_marts.mart_refreshes";
+    assert_eq!(
+        oracle::one(&warehouse, incremental).await.unwrap(),
+        "t",
+        "the star was built once only"
+    );
 
     reader.terminate();
     assert_eq!(reader.wait_exit(Duration::from_secs(30)).unwrap(), 0);
     replay_adds_nothing(rig, &mut loader, &warehouse).await;
     rebuild_is_identical(rig, &warehouse).await;
+}
+
+/// Refreshes the star schema all the time, so that it is made of many small refreshes when it is compared with the vault.
+async fn keep_refreshing(rig: &Rig) -> tokio::task::JoinHandle<()> {
+    let refresher = oracle::connect(&rig.warehouse(rig.name())).await.unwrap();
+    oracle::refresh_star(&refresher).await.unwrap();
+    tokio::spawn(async move {
+        loop {
+            oracle::refresh_star(&refresher).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
 }
 
 async fn verify(
