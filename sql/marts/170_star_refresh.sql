@@ -197,7 +197,7 @@ AS $$
 DECLARE
     -- Any number that nobody else uses.
     star_lock CONSTANT bigint := 8099000000017;
-    records_max CONSTANT bigint := 100000;
+    records_max bigint;
     due record;
 BEGIN
     IF current_setting('transaction_isolation') NOT IN ('repeatable read', 'serializable') THEN
@@ -213,6 +213,11 @@ BEGIN
         RETURN;
     END IF;
 
+    -- A record costs as much as comparing some twenty rows of the star, of which a bit less than half are segments.
+    SELECT greatest(5000, (reltuples / 8)::bigint)
+    INTO records_max
+    FROM pg_class
+    WHERE oid = 'dwh_marts.fact_bookings'::regclass;
     SELECT * INTO due FROM dwh_star.pending(records_max);
     IF forced THEN
         due.everything := 'it was asked for';

@@ -287,7 +287,7 @@ async fn the_star_is_compared_whole_when_offsets_no_longer_tell_what_came() -> a
             "DELETE FROM dwh_control.offsets WHERE topic = 'airline.public.airports'",
         ),
         (
-            "more than 100000 records wait",
+            "more than 5000 records wait",
             "UPDATE dwh_control.offsets SET next_offset = 200000 WHERE topic = 'airline.public.airports'",
         ),
     ];
