@@ -1,6 +1,7 @@
--- Who may read the marts; run by the owner of the views.
--- Invariant: mart_reader selects from the views of dwh_marts and has no right on any table behind them: a view reads
--- the vault with the rights of its owner. The default privileges give it the owner's later views too.
+-- Who may read the marts; run by the owner of the marts.
+-- Invariant: mart_reader selects from the views and tables of dwh_marts and has no right on anything behind them: a view
+-- reads the vault with the rights of its owner. The default privileges give it the owner's later views and tables too,
+-- those of the star schema among them.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
