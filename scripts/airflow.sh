@@ -29,6 +29,7 @@ LOGIN="${AIRFLOW_ADMIN_USER:-admin}"
 LOGIN_PASSWORD="${AIRFLOW_ADMIN_PASSWORD:-admin}"
 METADATA_DB="${AIRFLOW_METADATA_DB:-airflow}"
 METADATA_PASSWORD="${AIRFLOW_METADATA_PASSWORD:-airflow_password}"
+LOGS="$RUN_DIR/airflow-*.log"
 
 python_3_11() {
     local candidate
@@ -169,11 +170,17 @@ spawn() {
 }
 
 # The logs of tasks are read as files: the two servers that would show them to other machines are not started.
+# Tasks tell the API server how they fare: a scheduler that starts them before it answers would lose their first try.
 start_components() {
     "$1" api-server "$HOST:$PORT" api-server
-    "$1" scheduler "" scheduler --skip-serve-logs
     "$1" dag-processor "" dag-processor
     "$1" triggerer "" triggerer --skip-serve-logs
+    wait_until api_answers "the API server to answer"
+    "$1" scheduler "" scheduler --skip-serve-logs
+}
+
+api_answers() {
+    curl --silent --fail --max-time 20 --output /dev/null "http://$HOST:$PORT/api/v2/monitor/health"
 }
 
 # The same as spawn, as a child of this script.
@@ -204,10 +211,11 @@ is_ready() {
     [[ "$dags" == *frequent_flyer_mart* && "$dags" == *airport_passenger_flow_mart* && "$dags" == *vault_checks* ]]
 }
 
-wait_until_ready() {
-    local ends=$((SECONDS + 180))
-    until is_ready; do
-        ((SECONDS < ends)) || fail "Airflow is not ready after 180 s; see $RUN_DIR/airflow-*.log"
+# Waits until a condition holds: its name, what to say when it does not. A busy machine takes minutes for what takes seconds.
+wait_until() {
+    local ends=$((SECONDS + 600))
+    until "$1"; do
+        ((SECONDS < ends)) || fail "waited 600 s for $2; see $LOGS"
         sleep 1
     done
 }
@@ -223,20 +231,21 @@ prepare() {
 start() {
     prepare
     step "Airflow: start" start_components spawn
-    step "Airflow: wait until it is ready" wait_until_ready
+    step "Airflow: wait until it is ready" wait_until is_ready "a login and the DAGs"
     say "Airflow: http://localhost:$PORT, login $LOGIN, password $LOGIN_PASSWORD"
 }
 
 run() {
     prepare
     CHILDREN=()
+    LOGS="$AIRFLOW_HOME/*.log"
     trap end_children EXIT
     trap 'exit 0' INT TERM
     start_components child
-    step "Airflow: wait until it is ready" wait_until_ready
+    step "Airflow: wait until it is ready" wait_until is_ready "a login and the DAGs"
     say "Airflow: http://localhost:$PORT"
     wait -n "${CHILDREN[@]}" || true
-    fail "a component has ended; see $AIRFLOW_HOME/*.log"
+    fail "a component has ended; see $LOGS"
 }
 
 case "${1:-}" in

@@ -25,8 +25,8 @@ from support.servers import ROOT, WAREHOUSE, Copy
 from support.source import Source, days
 
 PORT = int(os.environ.get("VAULTSTREAM_TEST_AIRFLOW_PORT") or "18090")
-START_SECONDS = 400
-RUN_SECONDS = 300
+START_SECONDS = 900
+RUN_SECONDS = 600
 
 
 class Live:
