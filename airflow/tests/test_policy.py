@@ -96,7 +96,7 @@ def test_the_callback_of_a_deadline_can_be_imported_and_says_what_is_late(
         callback = getattr(importlib.import_module(module), name)
         assert inspect.iscoroutinefunction(callback)
         with caplog.at_level(logging.ERROR):
-            asyncio.run(callback(**deadline.callback.kwargs, context={"dag_run": {"run_id": "of-this-test"}}))
+            asyncio.run(callback(**deadline.callback.kwargs, context={"dag_run": {"dag_run_id": "of-this-test"}}))
         assert dag_id in caplog.text
         assert "of-this-test" in caplog.text
 

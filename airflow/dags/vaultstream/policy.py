@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,16 @@ DEFAULT_ARGS: dict[str, Any] = {
 log = logging.getLogger(__name__)
 
 
-async def log_missed_deadline(dag_name: str, limit_minutes: int, **context: Any) -> None:
-    """Says in the triggerer's log that a run is late. It is the place to add a pager to."""
-    run = (context.get("context") or {}).get("dag_run") or {}
-    run_id = run.get("run_id") if isinstance(run, dict) else getattr(run, "run_id", None)
+async def log_missed_deadline(dag_name: str, limit_seconds: int, context: Mapping[str, Any]) -> None:
+    """Says in the triggerer's log that a run is late. It is the place to add a pager to.
+
+    The context holds the run as the REST interface shows it.
+    """
     log.error(
-        "deadline missed: run %s of DAG %s has not ended within %d minutes",
-        run_id or "(unknown)",
+        "deadline missed: run %s of DAG %s has not ended within %d s",
+        context["dag_run"]["dag_run_id"],
         dag_name,
-        limit_minutes,
+        limit_seconds,
     )
 
 
@@ -66,6 +68,6 @@ def deadline(dag_id: str, limit: timedelta) -> DeadlineAlert:
         interval=limit,
         callback=AsyncCallback(
             log_missed_deadline,
-            kwargs={"dag_name": dag_id, "limit_minutes": int(limit.total_seconds() // 60)},
+            kwargs={"dag_name": dag_id, "limit_seconds": int(limit.total_seconds())},
         ),
     )

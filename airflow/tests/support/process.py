@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ def start(name: str, dag_id: str, first: date, count: int = 1) -> subprocess.Pop
     own = home / name
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()
-    shutil.copy(home / "airflow.db", own / "airflow.db")
+    # A copy of the file would lack what still stands in the write-ahead log beside it.
+    with closing(sqlite3.connect(home / "airflow.db")) as ours, closing(sqlite3.connect(own / "airflow.db")) as theirs:
+        ours.backup(theirs)
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(own),
