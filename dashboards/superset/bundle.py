@@ -205,7 +205,8 @@ def query_context(params: dict[str, Any]) -> dict[str, Any]:
 
 def with_query_contexts(files: Files) -> Files:
     return {
-        path: file | {"query_context": json.dumps(query_context(file["params"]), ensure_ascii=False)}
+        path: file
+        | {"query_context": json.dumps(query_context(file["params"]), ensure_ascii=False)}
         if path.startswith("charts/")
         else file
         for path, file in files.items()

@@ -13,9 +13,10 @@ import os
 import sys
 from typing import Any
 
-import bundle as bundle_files
 import yaml
 from flask import Flask
+
+import bundle as bundle_files
 
 ANALYST = "Analyst"
 
@@ -27,6 +28,8 @@ ANALYST_PERMISSIONS: tuple[tuple[str, str], ...] = (
     ("can_read", "Dataset"),
     ("can_get_drill_info", "Dataset"),
     ("can_read", "CurrentUserRestApi"),
+    # The token against forged requests: a script of the analyst's needs it as the browser does.
+    ("can_read", "SecurityRestApi"),
     ("can_read", "DashboardFilterStateRestApi"),
     ("can_write", "DashboardFilterStateRestApi"),
     ("can_read", "DashboardPermalinkRestApi"),
@@ -200,7 +203,11 @@ def differences(wanted: Any, found: Any, path: str) -> list[str]:
             for line in differences(one, other, f"{path}[{number}]")
         ]
     # An empty value and a missing one are the same to Superset.
-    return [] if wanted == found or (not wanted and not found) else [f"{path} is {found!r}, not {wanted!r}"]
+    return (
+        []
+        if wanted == found or (not wanted and not found)
+        else [f"{path} is {found!r}, not {wanted!r}"]
+    )
 
 
 def comparable(folder: str, file: dict[str, Any]) -> dict[str, Any]:
@@ -290,7 +297,9 @@ def deploy(app: Flask, only_verify: bool) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Bring Superset to what the files say, and verify it.")
+    parser = argparse.ArgumentParser(
+        description="Bring Superset to what the files say, and verify it."
+    )
     parser.add_argument("--verify", action="store_true", help="change nothing, only compare")
     arguments = parser.parse_args()
     from superset.app import create_app
