@@ -25,8 +25,9 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-import bundle  # noqa: E402
 from psycopg2.extensions import connection  # noqa: E402
+
+import bundle  # noqa: E402
 from settings import Settings, from_environment  # noqa: E402
 from superset_api import Superset  # noqa: E402
 
