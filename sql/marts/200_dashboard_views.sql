@@ -1,7 +1,8 @@
 -- What the dashboards read: views over the star schema and over what the loader remembers.
 -- Invariant: a dashboard reads views whose name begins with v_dashboard_ and nothing else, so the star can change behind
 -- them. They own no facts. Where a view of the thirty days (v_active_airports_30d, v_passenger_metrics_30d) or of shares
--- (v_airport_traffic_share, v_passenger_groups_revenue) gives the same measure, the two are equal.
+-- (v_airport_traffic_share, v_passenger_groups_revenue) gives the same measure, the two are equal. A booking of which no
+-- segment is left is in the former and not here: the star has items only.
 --   * times are UTC without a time zone, so that no client converts them: a chart shows the same day as the marts;
 --   * is_last_30d marks the last thirty calendar days in UTC, today included, nothing after now();
 --   * no document number and no name of a passenger is shown.

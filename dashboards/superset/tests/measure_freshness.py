@@ -131,8 +131,7 @@ def measure(count: int, program: str | None, rate: int) -> list[float]:
     settings = from_environment()
     superset = Superset(settings.superset_url, *settings.analyst)
     uuid = bundle.read_files()[f"charts/{CHART}.yaml"]["uuid"]
-    chart = next(entry["id"] for entry in superset.all_of("chart") if entry["uuid"] == uuid)
-    context = superset.query_context(chart)
+    context = superset.query_context(superset.chart_id(uuid))
     chance = random.Random()
     session = settings.write_source()
     try:

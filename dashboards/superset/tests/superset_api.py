@@ -19,6 +19,7 @@ class Superset:
     def __init__(self, url: str, user: str | None = None, password: str = "") -> None:
         self.url = url
         self.session = requests.Session()
+        self.chart_ids: dict[str, int] = {}
         if user is None:
             return
         answer = self.session.post(
@@ -71,6 +72,12 @@ class Superset:
 
     def chart_data(self, query_context: dict[str, Any]) -> requests.Response:
         return self.request("POST", "/api/v1/chart/data", json=query_context)
+
+    def chart_id(self, uuid: str) -> int:
+        """The number that Superset gave the chart; an import keeps it."""
+        if uuid not in self.chart_ids:
+            self.chart_ids = {entry["uuid"]: int(entry["id"]) for entry in self.all_of("chart")}
+        return self.chart_ids[uuid]
 
     def query_context(self, chart_id: int) -> dict[str, Any]:
         """The query that the bundle gave the chart."""
