@@ -9,5 +9,6 @@ step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
 step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 step "alerts and rules" scripts/test-monitoring.sh
+step "pictures" scripts/pictures.sh check
 step "composition" scripts/check-compose.sh
 step "pictures" scripts/pictures.sh check
