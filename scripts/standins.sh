@@ -1,13 +1,14 @@
 # shellcheck shell=bash
 # The images that the compose file names: pulled from their registry, or made here as stand-ins (deploy/standins/README.md).
-# Sourced after lib.sh and engine.sh, never run. Invariant: a stand-in gets an official image's name only in an engine that
+# Sourced after lib.sh, pipeline.sh and engine.sh, never run. Invariant: a stand-in gets an official image's name only in an engine that
 # was started by these scripts.
 
 STANDINS_DIR="$ENGINE_DIR/standins"
 # The binaries that the stand-in of the Rust image hands over.
-BINARIES="${VAULTSTREAM_BINARIES:-$TARGET_DIR/release}"
+BINARIES="${VAULTSTREAM_BINARIES:-$BIN}"
 
 # Whether stand-ins are used: yes or no, once provide_images has found out.
+# shellcheck disable=SC2034 # for the script that sources this
 STANDINS=
 
 # Whether the images can be pulled. Asked once, with the smallest of those that are needed.
@@ -86,6 +87,7 @@ standin_kafka() {
 
 standin_rust() {
     local program
+    [[ -n "${VAULTSTREAM_BINARIES:-}" ]] || step "build the programs" build_pipeline
     for program in cdc-reader vault-loader booking; do
         [[ -x "$BINARIES/$program" ]] ||
             fail "$BINARIES/$program is missing: build it, or say where it is with VAULTSTREAM_BINARIES"
