@@ -239,11 +239,6 @@ roles_can_be_applied_again() {
     expect 'applying /vaultstream/sql/010_roles.sql' docker exec postgres_dwh /docker-entrypoint-initdb.d/10_init.sh
 }
 
-# The way in which a role that an update brings gets into an older volume.
-roles_can_be_applied_again() {
-    expect 'applying /vaultstream/sql/010_roles.sql' docker exec postgres_dwh /docker-entrypoint-initdb.d/10_init.sh
-}
-
 logs_are_there() {
     local container
     for container in dmp_service debezium postgres_primary; do
@@ -488,7 +483,6 @@ measured "hubs are in the vault" vault_has_hubs
 measured "airport_traffic is equal on primary and replica" traffic_is_equal
 measured "the connector runs" connector_runs
 measured "docker logs" logs_are_there
-measured "the warehouse's roles can be applied again" roles_can_be_applied_again
 measured "the warehouse's roles can be applied again" roles_can_be_applied_again
 measured "simulate an airline for $DURATION" simulate
 measured "after the simulation: until everything is equal" catch_up 240
