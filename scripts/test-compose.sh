@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings up docker-compose.yml with a real Docker engine, does what the documents tell a user to do, kills every container, and
 # takes it down again.
-# In: the environment (.env.example lists it all); VAULTSTREAM_STANDINS (auto, yes, no: whether images are made here, see
+# In: "pipeline" to leave out what is in profiles, or nothing; the environment (.env.example lists it all); VAULTSTREAM_STANDINS (auto, yes, no: whether images are made here, see
 # deploy/standins/README.md); VAULTSTREAM_BINARIES (a folder with programs that are built already, for the stand-ins only).
 # Out: each step with its time, exit 0 when every one held. Nothing of the composition is left, and an engine that was started
 # for this is ended; its images stay below .cache/compose for the next run (`make clean` removes them).
@@ -12,6 +12,8 @@ source scripts/pipeline.sh
 source scripts/engine.sh
 source scripts/standins.sh
 
+SCOPE="${1:-all}"
+[[ "$SCOPE" == all || "$SCOPE" == pipeline ]] || fail "unknown scope $SCOPE: give nothing or pipeline"
 STARTED="$SECONDS"
 HOST=localhost
 REPLICA_PORT="${VAULTSTREAM_REPLICA_PORT:-5433}"
@@ -144,7 +146,7 @@ nameless_images_but() {
     docker images --quiet --no-trunc --filter dangling=true | sort -u | grep -vxF -f <(printf '%s\n' none "$@") || true
 }
 
-# An image of ours that an earlier run has built loses its name to the new one. Beyond that no image may be without a name: it
+# Builds what the profiles in the arguments need. An image of ours that an earlier run has built loses its name to the new one. Beyond that no image may be without a name: it
 # would be one that was built twice.
 build_images() {
     local known left
@@ -152,7 +154,7 @@ build_images() {
         docker images --quiet --no-trunc --filter dangling=true
         docker images --quiet --no-trunc 'vaultstream/*'
     )
-    docker compose --profile booking --profile bi build --quiet >"$ENGINE_DIR/build.log" 2>&1 || {
+    docker compose "$@" build --quiet >"$ENGINE_DIR/build.log" 2>&1 || {
         tail -n 40 "$ENGINE_DIR/build.log" >&2
         fail "docker compose build has failed"
     }
@@ -470,8 +472,14 @@ measured "set up this machine" scripts/setup.sh compose
 measured "start an engine" use_engine
 measured "find Docker Compose" use_compose
 refuse_a_composition_in_use
-measured "provide the base images" provide_images postgres kafka rust prometheus superset airflow
-measured "build our images" build_images
+base_images=(postgres kafka rust)
+build_profiles=(--profile booking)
+if [[ "$SCOPE" == all ]]; then
+    base_images+=(prometheus superset airflow)
+    build_profiles+=(--profile bi)
+fi
+measured "provide the base images" provide_images "${base_images[@]}"
+measured "build our images" build_images "${build_profiles[@]}"
 measured "bring everything up" bring_up
 measured "psql on primary, replica and warehouse" databases_answer
 measured "an airport reaches the replica" airport_reaches_the_replica
@@ -493,17 +501,19 @@ done
 measured "the primary is away as the simulation ends" simulation_ends_without_the_primary
 measured "docker kill of all, up, until everything is equal" survives_kill_of_all
 measured "down and up keep the data" down_keeps_the_data
-measured "bring up Prometheus" bring_up_more prometheus
-measured "Prometheus watches reader and loader" prometheus_watches
-if [[ "$STANDINS" == no ]]; then
-    measured "bring up Grafana" bring_up_more grafana
-    measured "Grafana has its dashboard" grafana_has_its_dashboard
-else
-    say "not brought up: grafana, for which no stand-in can be made; docker compose config has read its service"
+if [[ "$SCOPE" == all ]]; then
+    measured "bring up Prometheus" bring_up_more prometheus
+    measured "Prometheus watches reader and loader" prometheus_watches
+    if [[ "$STANDINS" == no ]]; then
+        measured "bring up Grafana" bring_up_more grafana
+        measured "Grafana has its dashboard" grafana_has_its_dashboard
+    else
+        say "not brought up: grafana, for which no stand-in can be made; docker compose config has read its service"
+    fi
+    measured "bring up Superset" bring_up_more superset
+    measured "Superset shows its dashboards" superset_shows_dashboards
+    measured "bring up Airflow" bring_up_more airflow-webserver airflow-scheduler airflow-dag-processor airflow-triggerer
+    measured "Airflow runs its DAGs" airflow_runs_its_dags
 fi
-measured "bring up Superset" bring_up_more superset
-measured "Superset shows its dashboards" superset_shows_dashboards
-measured "bring up Airflow" bring_up_more airflow-webserver airflow-scheduler airflow-dag-processor airflow-triggerer
-measured "Airflow runs its DAGs" airflow_runs_its_dags
 measured "down --volumes leaves nothing" down_leaves_nothing
 DONE=yes
