@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Brings up docker-compose.yml with a real Docker engine, does what the documents tell a user to do, kills every container, and
 # takes it down again.
-# In: "pipeline" to leave out what is in profiles, or nothing; the environment (.env.example lists it all); VAULTSTREAM_STANDINS (auto, yes, no: whether images are made here, see
-# deploy/standins/README.md); VAULTSTREAM_BINARIES (a folder with programs that are built already, for the stand-ins only).
+# In: "pipeline" to leave out what is in profiles, or nothing; the environment (.env.example lists it all);
+# VAULTSTREAM_STANDINS (auto, yes, no: whether images are made here, see deploy/standins/README.md); VAULTSTREAM_BINARIES (a
+# folder with programs that are built already, for the stand-ins only).
 # Out: each step with its time, exit 0 when every one held. Nothing of the composition is left, and an engine that was started
 # for this is ended; its images stay below .cache/compose for the next run (`make clean` removes them).
 # Invariant: a composition that somebody uses is not touched: the test refuses to start where its containers or volumes are.
@@ -146,7 +147,8 @@ nameless_images_but() {
     docker images --quiet --no-trunc --filter dangling=true | sort -u | grep -vxF -f <(printf '%s\n' none "$@") || true
 }
 
-# Builds what the profiles in the arguments need. An image of ours that an earlier run has built loses its name to the new one. Beyond that no image may be without a name: it
+# Builds what the profiles in the arguments need. An image of ours that an earlier run has built loses its name to the new one.
+# Beyond that no image may be without a name: it
 # would be one that was built twice.
 build_images() {
     local known left
