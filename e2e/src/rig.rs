@@ -136,8 +136,18 @@ impl Rig {
             Some(role) => server.connection_string(database, role, PASSWORD),
             None => server.superuser(database),
         };
-        let variables = ["owner", "loader", "mart", "refresher", "reader", "app", "readonly"]
-            .map(|name| format!("--set={name}_password={PASSWORD}"));
+        let variables = [
+            "owner",
+            "loader",
+            "mart",
+            "refresher",
+            "presentation",
+            "checker",
+            "reader",
+            "app",
+            "readonly",
+        ]
+        .map(|name| format!("--set={name}_password={PASSWORD}"));
         let output = Command::new(devstack::client_binary("psql")?)
             .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
             .args(variables)

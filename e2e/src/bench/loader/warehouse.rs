@@ -56,9 +56,15 @@ impl<'a> Warehouse<'a> {
     ) -> anyhow::Result<Self> {
         let database = format!("dwh_{prefix}");
         server.address().create_database(&database)?;
-        let variables =
-            ["owner_password", "loader_password", "mart_password", "refresher_password"]
-                .map(|name| (name, PASSWORD));
+        let variables = [
+            "owner_password",
+            "loader_password",
+            "mart_password",
+            "refresher_password",
+            "presentation_password",
+            "checker_password",
+        ]
+        .map(|name| (name, PASSWORD));
         airline::apply(server.address(), &database, "sql/warehouse", &variables)?;
         let model = dir.join(format!("{prefix}-vault.toml"));
         std::fs::write(&model, model_of(prefix)?)
