@@ -335,6 +335,7 @@ CREATE OR REPLACE FUNCTION dwh_star.differences(OUT table_name text, OUT detail 
 RETURNS SETOF record
 LANGUAGE plpgsql
 STABLE
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET work_mem = '64MB'

@@ -84,6 +84,32 @@ async fn mart_refresher_refreshes_and_reads_how_that_went() -> anyhow::Result<()
 }
 
 #[tokio::test]
+async fn vault_checker_compares_the_star_and_reads_none_of_it() -> anyhow::Result<()> {
+    let warehouse = Warehouse::create("marts_checker", Content::History)?;
+    let owner = warehouse.connect_as("vault_owner").await?;
+    refresh(&owner).await?;
+    owner.batch_execute("UPDATE dwh_marts.fact_bookings SET amount = amount + 1").await?;
+    let checker = warehouse.connect_as("vault_checker").await?;
+    let check = devstack::workspace_root().join("sql/checks/120_star_equals_vault.sql");
+    let found = rows(&checker, &std::fs::read_to_string(check)?).await?;
+    assert!(
+        found.iter().any(|row| row.starts_with("star equals vault|fact_bookings|")),
+        "{found:?}"
+    );
+    assert_refused(
+        &checker,
+        &[
+            "SELECT * FROM dwh_marts.fact_bookings",
+            "SELECT * FROM dwh_star.tickets",
+            "SELECT * FROM dwh_star.pending()",
+            "SELECT * FROM dwh_star.refresh(false)",
+        ],
+    )
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_table_view_and_column_has_a_comment() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("marts_comments", Content::Empty)?;
     let client = warehouse.connect().await?;
