@@ -100,7 +100,7 @@ async fn an_empty_vault_has_empty_marts_and_divides_by_nothing() -> anyhow::Resu
          ORDER BY viewname",
     )
     .await?;
-    assert_eq!(views.len(), 24, "{views:?}");
+    assert_eq!(views.len(), 32, "{views:?}");
     for view in &views {
         let count = rows(&client, &format!("SELECT count(*) FROM dwh_marts.{view}")).await?;
         let expected = match view.as_str() {
