@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Response, sync_playwright
+from playwright.sync_api import Page, Request, Response, sync_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -43,15 +43,34 @@ DRAWN = (
 )
 
 
+# Chromium gives up what it is loading when a network appears or goes on the machine, such as that of a container.
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+
+
 @dataclass
 class Answers:
-    """Every answer for a chart's data that the page received."""
+    """Every answer for a chart's data that the page received, and every refusal of anything else."""
 
     statuses: list[tuple[int, str]] = field(default_factory=list)
     rows: dict[int, list[int]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    network_changes: int = 0
+
+    def watch(self, page: Page) -> None:
+        page.on("response", self.note)
+        page.on("requestfailed", self.note_failure)
+        page.on("pageerror", lambda error: self.failures.append(str(error)))
+
+    def note_failure(self, request: Request) -> None:
+        if NETWORK_CHANGED in (request.failure or ""):
+            self.network_changes += 1
 
     def note(self, response: Response) -> None:
         if "/api/v1/chart/data" not in response.url:
+            if response.status >= 400:
+                path = response.url.split("?")[0]
+                self.refused.append(f"{response.status} {response.request.method} {path}")
             return
         self.statuses.append((response.status, response.url))
         found = re.search(r"slice_id%22%3A(\d+)", response.url)
@@ -104,11 +123,18 @@ def undrawn(page: Page) -> list[str]:
     ]
 
 
-def open_dashboard(page: Page, url: str, slug: str, charts: int, patience_s: float) -> None:
+def open_dashboard(
+    page: Page, answers: Answers, url: str, slug: str, charts: int, patience_s: float
+) -> None:
     """Opens it and scrolls until all its charts are drawn: those out of sight are not asked for."""
     page.goto(f"{url}/superset/dashboard/{slug}/", wait_until="domcontentloaded")
     ends = time.monotonic() + patience_s
+    changes = answers.network_changes
     while True:
+        if answers.network_changes != changes:
+            changes = answers.network_changes
+            page.wait_for_timeout(1_000)
+            page.goto(f"{url}/superset/dashboard/{slug}/", wait_until="domcontentloaded")
         count = len(page.query_selector_all(".dashboard-component-chart-holder"))
         waiting = undrawn(page)
         if count == charts and not waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -195,16 +196,16 @@ def test_a_filter_narrows_what_a_chart_shows(analyst: Superset) -> None:
 
 def test_a_second_look_within_a_second_is_answered_from_the_cache(analyst: Superset) -> None:
     context = analyst.query_context(chart_id(analyst, "airports_flights_30d"))
-    cached = []
-    for _ in range(10):
+    # An entry lasts until the next whole second: on a busy machine not every second look comes in time.
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
         analyst.chart_data(context)
-        cached.append(analyst.chart_data(context).json()["result"][0]["is_cached"])
-    assert any(cached)
+        if analyst.chart_data(context).json()["result"][0]["is_cached"]:
+            return
+    pytest.fail("no second look was answered from the cache")
 
 
 def test_a_look_after_a_second_is_not(analyst: Superset) -> None:
-    import time
-
     context = analyst.query_context(chart_id(analyst, "airports_flights_30d"))
     analyst.chart_data(context)
     time.sleep(2.1)
