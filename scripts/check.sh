@@ -11,4 +11,3 @@ step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --
 step "alerts and rules" scripts/test-monitoring.sh
 step "pictures" scripts/pictures.sh check
 step "composition" scripts/check-compose.sh
-step "pictures" scripts/pictures.sh check
