@@ -100,8 +100,10 @@ secrets() {
 }
 
 configure() {
-    export AIRFLOW_HOME="${AIRFLOW_HOME:-$PWD/$RUN_DIR/airflow}"
+    # Airflow wants a whole path.
+    export AIRFLOW_HOME="${AIRFLOW_HOME:-$RUN_DIR/airflow}"
     mkdir -p "$AIRFLOW_HOME"
+    AIRFLOW_HOME="$(cd "$AIRFLOW_HOME" && pwd)"
     secrets
     export PATH="$VENV/bin:$PATH"
     # The triggerer imports the callbacks of the DAGs by name.

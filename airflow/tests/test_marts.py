@@ -53,3 +53,5 @@ def test_a_run_by_hand_builds_the_day_that_is_asked_for(
     dag = dags["airport_passenger_flow_mart"]
     assert run(dag, conf={"day": day.isoformat()}).state == "success"
     assert published(warehouse, "airport_passenger_flow") == source.airport_passenger_flow(day)
+    assert run(dag, yesterday).state == "success"
+    assert published(warehouse, "airport_passenger_flow", yesterday), "the next run is about its own day again"

@@ -34,6 +34,8 @@ def run(dag: Any, day: date | None = None, conf: dict[str, Any] | None = None) -
     # dag.test() of Airflow 3.3.2 looks a deadline up by an identifier that it has not given it, and fails at the end of the run.
     # Deadlines are tested with a real scheduler.
     deadline, dag.deadline = dag.deadline, None
+    # A worker parses the DAG anew for each task; here one object serves every run, and a run's conf would stay in it.
+    params = [(param, param.value) for param in parameters(dag)]
     if day is None:
         logical_date = datetime.now(timezone.utc)
     else:
@@ -42,12 +44,19 @@ def run(dag: Any, day: date | None = None, conf: dict[str, Any] | None = None) -
         done = dag.test(logical_date=logical_date, run_conf=conf)
     finally:
         dag.deadline = deadline
+        for param, value in params:
+            param.value = value
     tasks = done.get_task_instances()
     return Run(
         str(done.state),
         {task.task_id: str(task.state) for task in tasks},
         {task.task_id: task.try_number for task in tasks},
     )
+
+
+def parameters(dag: Any) -> list[Any]:
+    """The parameters of a DAG and of its tasks, as objects."""
+    return [owner.params.get_param(name) for owner in (dag, *dag.tasks) for name in owner.params]
 
 
 def published(warehouse: Any, table: str, day: date | None = None) -> set[tuple]:
