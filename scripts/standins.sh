@@ -61,7 +61,7 @@ standin_debian() {
     if ! docker image inspect "$image" &>/dev/null; then
         root="$ENGINE_DIR/debootstrap"
         rm -rf "$root"
-        debootstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian >"$ENGINE_DIR/build-debian.log" 2>&1 ||
+        debootstrap --variant=minbase bookworm "$root" >"$ENGINE_DIR/build-debian.log" 2>&1 ||
             fail "debootstrap has failed; see $ENGINE_DIR/build-debian.log"
         rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
         tar -C "$root" --one-file-system -c . | docker import --change 'CMD ["bash"]' - "$image" >/dev/null
