@@ -78,7 +78,7 @@ def sync_users() -> None:
         ),
         (
             os.environ.get("SUPERSET_ANALYST_USER", "analyst"),
-            os.environ.get("SUPERSET_ANALYST_PASSWORD", "analyst_password"),
+            os.environ.get("SUPERSET_ANALYST_PASSWORD", "analyst"),
         ),
     )
     for name, password in users:

@@ -47,7 +47,7 @@ def from_environment() -> Settings:
         ),
         analyst=(
             variable("SUPERSET_ANALYST_USER", "analyst"),
-            variable("SUPERSET_ANALYST_PASSWORD", "analyst_password"),
+            variable("SUPERSET_ANALYST_PASSWORD", "analyst"),
         ),
         warehouse={
             "host": variable("VAULTSTREAM_WAREHOUSE_HOST", LOOPBACK),
