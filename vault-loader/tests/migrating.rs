@@ -239,6 +239,8 @@ fn own_warehouse() -> Postgres {
                 "loader_password=l",
                 "-v",
                 "mart_password=m",
+                "-v",
+                "refresher_password=r",
                 "-f",
             ])
             .arg(&script)
