@@ -1,8 +1,9 @@
 //! Keeps the incrementally refreshed tables of the marts in step with the vault.
 //!
-//! In come a warehouse and an interval; out go calls of `dwh_marts.refresh_star()`, one after the other, each in a transaction of
-//! its own that sees one snapshot of the vault. The function finds by itself what changed since the call before, so a call that
-//! is missed, repeated or cut off does no harm. This runs as a process of its own: trouble of a mart never stops the loader.
+//! In come a warehouse and an interval; out go calls of `dwh_marts.refresh_star()`, one after the other, each in a
+//! transaction of its own that sees one snapshot of the vault. The function finds by itself what changed since the
+//! call before, so a call that is missed, repeated or cut off does no harm. This runs as a process of its own:
+//! trouble of a mart never stops the loader.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 /// A refresh that takes longer is worth a line in the log: analysts see its delay.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The function belongs to the owner of the vault and runs with the owner's rights; the role that calls it needs no other.
+/// The function belongs to the owner of the vault and runs with the owner's rights; the role that calls it needs no
+/// other.
 const REFRESH: &str = "SELECT outcome, records, rows_changed FROM dwh_marts.refresh_star()";
 
 /// What one call did.

@@ -1,4 +1,5 @@
-//! Fills an airline database that is empty, or holds some airports and aircraft models of somebody's own, with a realistic data set.
+//! Fills an airline database that is empty, or holds some airports and aircraft models of somebody's own, with a
+//! realistic data set.
 //!
 //! Options and a connection string come in; rows of all eight tables go out by COPY, in one transaction. The same seed,
 //! scale and day always give the same rows, and the server's constraints hold at every commit because there is one.
@@ -194,8 +195,8 @@ async fn clear(tx: &Transaction<'_>, existing: Existing) -> Result<(), SeedError
     }
 }
 
-/// Refuses what the data set would collide with. Airports and aircraft models that somebody put in by hand may stay, with
-/// their seats: nothing of the data set refers to them.
+/// Refuses a table that holds rows with which the data set would collide. Airports and aircraft models that somebody
+/// put in by hand may stay, with their seats: nothing of the data set refers to them.
 async fn refuse_rows(tx: &Transaction<'_>, table: Table) -> Result<(), SeedError> {
     let name = table.name();
     let (column, codes): (_, Vec<&str>) = match table {

@@ -39,8 +39,8 @@ use crate::database::{ConnectError, Database};
 pub use self::mix::{Kind, MIX};
 pub use self::tally::{Counts, Tally};
 
-/// How long the transactions under way may take when the run is over. Any of them takes milliseconds; ten seconds are what a
-/// checkpoint on a slow disk may hold one up for.
+/// How long the transactions under way may take when the run is over. A transaction takes milliseconds; a checkpoint on
+/// a slow disk can hold it up for seconds.
 const LAST_TRANSACTION_WAIT: Duration = Duration::from_secs(10);
 
 /// How a simulation runs.
@@ -137,7 +137,8 @@ impl Shared {
 }
 
 /// Runs until the duration or the number of transactions is reached, `stop` is cancelled, or a transaction fails for
-/// good. Transactions under way are finished first, if the server answers within ten seconds. `tally` can be read all the while.
+/// good. Transactions under way are finished first, if the server answers within ten seconds. `tally` can be read all
+/// the while.
 pub async fn simulate(
     database: &Database,
     options: &SimulateOptions,
