@@ -24,6 +24,7 @@ FLAGS = [
     "--force-color-profile=srgb",
 ]
 WIDTH = 1600
+SIGN_IN_ATTEMPTS = 4
 
 # What Superset shows instead of a chart that failed, and beside the whole page when something went wrong.
 ERROR_SELECTORS = (
@@ -93,13 +94,23 @@ def signed_in(url: str, user: str, password: str, chromium: str) -> Iterator[Pag
         )
         page = context.new_page()
         page.set_default_timeout(120_000)
+        sign_in(page, url, user, password)
+        yield page
+        context.close()
+
+
+def sign_in(page: Page, url: str, user: str, password: str) -> None:
+    """Signs in. The login page also reports its use to the server, not signed in yet. When that answer arrives after the
+    login's, its cookie replaces the session, and the login page is back: a person signs in again, and so does this."""
+    for _ in range(SIGN_IN_ATTEMPTS):
         page.goto(f"{url}/login/", wait_until="domcontentloaded")
         page.fill("#username", user)
         page.fill("#password", password)
-        page.press("#password", "Enter")
-        page.wait_for_url(lambda address: "/login" not in address)
-        yield page
-        context.close()
+        with page.expect_navigation(wait_until="domcontentloaded"):
+            page.press("#password", "Enter")
+        if "/login" not in page.url:
+            return
+    raise AssertionError(f"{user} is not signed in after {SIGN_IN_ATTEMPTS} attempts: {page.url}")
 
 
 def errors(page: Page) -> list[str]:
