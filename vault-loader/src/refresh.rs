@@ -105,21 +105,27 @@ async fn session(
         () = stop.cancelled() => return Ok(()),
         connected = connect(warehouse) => connected?,
     };
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            _ = ticks.tick() => {}
-        }
+    while !stop.is_cancelled() {
         let started = Instant::now();
         let done = refresh(&mut client).await?;
+        let took = started.elapsed();
         if backoff.attempts() > 0 {
             tracing::info!("the marts are refreshed again");
             backoff.reset();
         }
-        say(&done, started.elapsed());
+        say(&done, took);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause_after(took, interval)) => {}
+        }
     }
+    Ok(())
+}
+
+/// Refreshes start every `interval`, and are at work half of the time at most: while the loader has a
+/// backlog every refresh is long, and what the warehouse does for the marts it does not do for the loader.
+fn pause_after(took: Duration, interval: Duration) -> Duration {
+    interval.saturating_sub(took).max(took)
 }
 
 fn say(done: &Refreshed, took: Duration) {
@@ -155,4 +161,17 @@ async fn refresh(client: &mut Client) -> Result<Refreshed, RefreshError> {
     };
     transaction.commit().await?;
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refreshes_start_every_interval_and_take_half_of_the_time_at_most() {
+        let interval = Duration::from_millis(500);
+        let pauses = [0, 100, 250, 400, 500, 3_000]
+            .map(|took| pause_after(Duration::from_millis(took), interval).as_millis());
+        assert_eq!(pauses, [500, 400, 250, 400, 500, 3_000]);
+    }
 }
