@@ -11,33 +11,6 @@
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
--- Rows arrive in the order of their load date, and nothing is ever updated: a block range index of a few pages finds the
--- last hour. Without it events by minute would be a scan of the whole vault.
-SELECT format(
-    'CREATE INDEX IF NOT EXISTS %1$s_load_date_idx ON dwh_detailed.%1$I USING brin (load_date) WITH (pages_per_range = 32)',
-    satellite
-)
-FROM unnest(ARRAY[
-    'sat_airports',
-    'sat_airports_status',
-    'sat_aircrafts',
-    'sat_aircrafts_status',
-    'sat_seats',
-    'sat_seats_status',
-    'sat_flight_schedules',
-    'sat_flight_operations',
-    'sat_flights_status',
-    'sat_bookings',
-    'sat_bookings_status',
-    'sat_ticket_passengers',
-    'sat_tickets_status',
-    'sat_ticket_flights',
-    'sat_ticket_flights_status',
-    'sat_boarding_passes',
-    'sat_boarding_passes_status'
-]) AS satellite
-\gexec
-
 BEGIN;
 
 CREATE OR REPLACE VIEW dwh_marts.v_dashboard_airport_movements AS
@@ -294,8 +267,7 @@ COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.quarantined_events IS 'e
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_quarantined_at IS 'when the last of them came, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_reason IS 'why it could not be loaded; never shows a value';
 
--- An event is a record of Kafka: one offset of one partition, however many satellites it wrote to. What a later snapshot
--- reads again and what changes nothing writes no version of attributes, and is not counted twice.
+-- The loader counts in the transaction that loads. A tombstone is no event, and what is in quarantine was not loaded.
 CREATE OR REPLACE VIEW dwh_marts.v_dashboard_events_by_minute AS
 WITH minutes AS (
     SELECT generate_series(
@@ -304,98 +276,17 @@ WITH minutes AS (
         interval '1 minute'
     ) AS minute
 ),
-versions AS (
-    SELECT 'airports' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_airports
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'airports' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_airports_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'aircrafts' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_aircrafts
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'aircrafts' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_aircrafts_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'seats' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_seats
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'seats' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_seats_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'flights' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_flight_schedules
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'flights' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_flight_operations
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'flights' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_flights_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'bookings' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_bookings
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'bookings' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_bookings_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'tickets' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_ticket_passengers
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'tickets' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_tickets_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'ticket_flights' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_ticket_flights
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'ticket_flights' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_ticket_flights_status
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'boarding_passes' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_boarding_passes
-    WHERE load_date >= now() - interval '61 minutes'
-    UNION ALL
-    SELECT 'boarding_passes' AS source_table, kafka_partition, kafka_offset, load_date, applied_date
-    FROM dwh_detailed.sat_boarding_passes_status
-    WHERE load_date >= now() - interval '61 minutes'
-),
-events AS (
-    SELECT
-        source_table,
-        kafka_partition,
-        kafka_offset,
-        min(load_date)    AS published_at,
-        min(applied_date) AS source_committed
-    FROM versions
-    GROUP BY
-        source_table,
-        kafka_partition,
-        kafka_offset
-),
 by_minute AS (
     SELECT
-        source_table,
-        date_trunc('minute', published_at AT TIME ZONE 'UTC')                      AS minute,
-        count(*)                                                                   AS events,
-        max(greatest(extract(epoch FROM published_at - source_committed), 0))      AS publish_lag_max_s
-    FROM events
+        substring(topic FROM '[^.]+$')                AS source_table,
+        minute AT TIME ZONE 'UTC'                     AS minute,
+        sum(events)::bigint                           AS events,
+        max(publish_lag_max_us)::numeric / 1000000    AS publish_lag_max_s
+    FROM dwh_control.event_minutes
+    WHERE minute >= now() - interval '61 minutes'
     GROUP BY
-        source_table,
-        date_trunc('minute', published_at AT TIME ZONE 'UTC')
+        substring(topic FROM '[^.]+$'),
+        minute
 ),
 source_tables AS (
     SELECT source_table
@@ -413,7 +304,7 @@ LEFT JOIN by_minute
     AND by_minute.source_table = source_tables.source_table;
 
 COMMENT ON VIEW dwh_marts.v_dashboard_events_by_minute IS
-    'events that changed the vault, by minute of publishing, over the last hour; grain: a minute and a table of the source';
+    'events loaded, by minute of publishing, over the last hour; grain: a minute and a table of the source';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.minute IS 'minute in which the events were published, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.source_table IS 'table of the source';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.events IS 'events; zero in a quiet minute';

@@ -21,6 +21,12 @@ const STATUS: &str = "
     WHERE s.record_source <> 'SYSTEM'
     ORDER BY h.airport_code, s.load_date";
 
+/// Events by minute of publishing; the rig publishes each 500 microseconds after its commit.
+const EVENTS: &str = "
+    SELECT sum(events), max(publish_lag_max_us)
+    FROM dwh_control.event_minutes
+    WHERE minute = date_trunc('minute', minute)";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_reaches_hub_satellite_and_status() {
     let mut world = World::new("ops").await;
@@ -52,6 +58,8 @@ async fn every_operation_reaches_hub_satellite_and_status() {
             &["(LED,0,1)", "(SVO,0,1)"],
         )
         .await;
+    // The tombstone behind the delete is no event.
+    world.assert_rows(EVENTS, &["(7,500)"]).await;
     // Seen while idle, without another batch: an event is loaded by itself.
     world.publish(create("airports", 70, airport("OMS", "Omsk"))).await;
     world.loaded().await;
@@ -59,6 +67,7 @@ async fn every_operation_reaches_hub_satellite_and_status() {
     let lines: Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(lines[0]["next_offset"], json!(9));
     assert_eq!(lines[0]["lag_events"], json!(0));
+    world.assert_rows(EVENTS, &["(8,500)"]).await;
     world.end(&mut loader);
 }
 
@@ -465,6 +474,7 @@ async fn a_truncate_closes_every_open_key_before_it_and_none_after() {
         ["(AAA,r,f)", "(AAA,t,t)", "(BBB,c,f)", "(BBB,t,t)", "(BBB,c,f)", "(CCC,c,f)", "(CCC,d,t)"];
     world.assert_rows(STATUS, &expected).await;
     world.assert_rows("SELECT source_lsn FROM dwh_control.truncations", &["(40)"]).await;
+    world.assert_rows(EVENTS, &["(6,500)"]).await;
     world.end(&mut loader);
 }
 

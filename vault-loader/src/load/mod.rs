@@ -7,6 +7,7 @@ mod cache;
 mod encode;
 mod error;
 mod loader;
+mod minutes;
 mod offsets;
 mod statements;
 mod transaction;

@@ -7,6 +7,7 @@ use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::{Client, Statement};
 
 use super::error::LoadError;
+use super::minutes::ADD_MINUTES;
 use crate::model::{ColumnType, VAULT_SCHEMA, ident};
 use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
 
@@ -73,6 +74,7 @@ pub(super) struct Session {
 pub(super) struct Statements {
     pub(super) lock: Statement,
     pub(super) move_offsets: Statement,
+    pub(super) add_minutes: Statement,
     pub(super) truncations: Statement,
     pub(super) quarantine: Statement,
     pub(super) hubs: Vec<Staged>,
@@ -108,6 +110,7 @@ impl Session {
         let statements = Statements {
             lock: client.prepare(LOCK).await?,
             move_offsets: client.prepare(MOVE_OFFSETS).await?,
+            add_minutes: client.prepare(ADD_MINUTES).await?,
             truncations: client.prepare(TRUNCATIONS).await?,
             quarantine: client.prepare(QUARANTINE).await?,
             hubs,

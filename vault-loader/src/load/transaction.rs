@@ -12,6 +12,7 @@ use tokio_postgres::Transaction;
 
 use super::cache::{Caches, KnownRow};
 use super::error::LoadError;
+use super::minutes::Minutes;
 use super::statements::{Session, Statements};
 use super::versions::Truncation;
 use super::writer::Writer;
@@ -123,9 +124,11 @@ impl<'a> Attempt<'a> {
         let statements = &session.statements;
         let transaction = session.client.transaction().await?;
         let topics = self.topics(&moves);
-        let (_, (), truncations) = tokio::try_join!(
+        let minutes = self.minutes();
+        let (_, (), (), truncations) = tokio::try_join!(
             async { Ok(transaction.query(&statements.lock, &[&topics]).await?) },
             move_offsets(&transaction, statements, self.plan, &moves),
+            minutes.write(&transaction, statements, self.plan),
             async { Ok(transaction.query(&statements.truncations, &[&topics]).await?) },
         )?;
         let truncations = truncations_by_table(self.plan, &truncations);
@@ -183,6 +186,18 @@ impl<'a> Attempt<'a> {
             }
         }
         moves.into_values().collect()
+    }
+
+    fn minutes(&self) -> Minutes {
+        let mut minutes = Minutes::default();
+        for record in self.range.clone() {
+            if let Ok(Change::Row(change)) = &self.decoded.changes[record]
+                && !self.rejected.contains_key(&record)
+            {
+                minutes.add(self.batch.records[record].from, &change.position);
+            }
+        }
+        minutes
     }
 
     fn topics(&self, moves: &[Move]) -> Vec<&'a str> {

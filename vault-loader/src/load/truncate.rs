@@ -4,6 +4,7 @@
 //! down, so that it also closes keys whose older events arrive later; one that is written down already did its work.
 
 use super::error::LoadError;
+use super::minutes::Minutes;
 use super::statements::{SATELLITE_COLUMNS, Session};
 use super::transaction::{Move, instant, move_offsets};
 use super::versions::status_hash;
@@ -24,6 +25,9 @@ pub(super) async fn apply(
     let transaction = session.client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", &[topic]).await?;
     move_offsets(&transaction, &session.statements, plan, std::slice::from_ref(step)).await?;
+    let mut minutes = Minutes::default();
+    minutes.add(step.from, position);
+    minutes.write(&transaction, &session.statements, plan).await?;
     let new = transaction
         .execute(
             "INSERT INTO dwh_control.truncations (topic, source_lsn, load_date, applied_date)

@@ -196,6 +196,13 @@ async fn complete(
         if loaded == 0 {
             continue;
         }
+        if reload {
+            // What comes again is counted again.
+            transaction
+                .execute("DELETE FROM dwh_control.event_minutes WHERE topic = $1", &[topic])
+                .await
+                .map_err(failed("the events by minute"))?;
+        }
         let fed = fed.join(", ");
         if reload {
             steps.push(format!("set {topic} back to its beginning, for {fed}"));
@@ -300,7 +307,7 @@ async fn grant(
     let mut sql = format!(
         "GRANT USAGE ON SCHEMA {CONTROL_SCHEMA}, {VAULT_SCHEMA} TO {role};
          GRANT SELECT ON ALL TABLES IN SCHEMA {CONTROL_SCHEMA} TO {role};
-         GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets TO {role};
+         GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets, {CONTROL_SCHEMA}.event_minutes TO {role};
          GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations TO {role};\n"
     );
     for table in ddl::tables(plan) {

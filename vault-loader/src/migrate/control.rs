@@ -8,8 +8,10 @@ use tokio_postgres::Transaction;
 pub(super) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
-const MIGRATIONS: [(i32, &str, &str); 1] =
-    [(1, "control", include_str!("../../migrations/0001_control.sql"))];
+const MIGRATIONS: [(i32, &str, &str); 2] = [
+    (1, "control", include_str!("../../migrations/0001_control.sql")),
+    (2, "event minutes", include_str!("../../migrations/0002_event_minutes.sql")),
+];
 
 /// Applies what is missing.
 pub(super) async fn apply(

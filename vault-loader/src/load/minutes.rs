@@ -1,0 +1,140 @@
+//! Events by the minute in which they were published, kept beside the offsets.
+//!
+//! In go the positions of a stretch's events, out comes one upsert for all of them, in the transaction that moves the
+//! offsets: whoever looks at the warehouse sees how much comes and how late, and nothing has to read the vault for it.
+//! The table has a fixed number of rows for each partition (see `0002_event_minutes.sql`).
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Transaction;
+
+use super::error::LoadError;
+use super::statements::Statements;
+use super::transaction::instant;
+use crate::batch::Partition;
+use crate::decode::Position;
+use crate::vault::plan::Plan;
+
+const MINUTE_US: i64 = 60_000_000;
+const MINUTES_A_DAY: i64 = 1_440;
+
+/// Adds minutes up: a later minute takes the place of the same minute of an earlier day.
+pub(super) const ADD_MINUTES: &str = "
+    INSERT INTO dwh_control.event_minutes AS known
+        (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
+    SELECT topic, partition, minute_of_day, minute, events, publish_lag_max_us
+    FROM unnest($1::text[], $2::integer[], $3::integer[], $4::timestamptz[], $5::bigint[], $6::bigint[])
+        AS new (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
+    ON CONFLICT ON CONSTRAINT event_minutes_pkey DO UPDATE
+    SET minute = excluded.minute,
+        events = excluded.events + CASE WHEN known.minute = excluded.minute THEN known.events ELSE 0 END,
+        publish_lag_max_us = GREATEST(
+            excluded.publish_lag_max_us,
+            CASE WHEN known.minute = excluded.minute THEN known.publish_lag_max_us END
+        )
+    WHERE known.minute <= excluded.minute";
+
+/// Events of a partition by minute of the day.
+#[derive(Debug, Default)]
+pub(super) struct Minutes(BTreeMap<(Partition, i64), Minute>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Minute {
+    start_us: i64,
+    events: i64,
+    lag_max_us: i64,
+}
+
+impl Minutes {
+    /// Counts an event.
+    pub(super) fn add(&mut self, from: Partition, position: &Position) {
+        let number = position.published_us.div_euclid(MINUTE_US);
+        let fresh = Minute {
+            start_us: number * MINUTE_US,
+            events: 1,
+            // The clocks of source and reader may differ.
+            lag_max_us: position.published_us.saturating_sub(position.applied_us).max(0),
+        };
+        let slot = (from, number.rem_euclid(MINUTES_A_DAY));
+        let known = self.0.entry(slot).or_insert(Minute { events: 0, ..fresh });
+        if known.start_us == fresh.start_us {
+            known.events += 1;
+            known.lag_max_us = known.lag_max_us.max(fresh.lag_max_us);
+        } else if known.start_us < fresh.start_us {
+            *known = fresh;
+        }
+    }
+
+    /// Writes what was counted.
+    pub(super) async fn write(
+        &self,
+        transaction: &Transaction<'_>,
+        statements: &Statements,
+        plan: &Plan,
+    ) -> Result<(), LoadError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let topics: Vec<&str> =
+            self.0.keys().map(|(from, _)| plan.tables[from.table].topic.as_str()).collect();
+        let partitions: Vec<i32> = self.0.keys().map(|(from, _)| from.partition).collect();
+        let slots: Vec<i32> =
+            self.0.keys().map(|&(_, slot)| i32::try_from(slot).unwrap_or(0)).collect();
+        let starts: Vec<_> = self.0.values().map(|minute| instant(minute.start_us)).collect();
+        let events: Vec<i64> = self.0.values().map(|minute| minute.events).collect();
+        let lags: Vec<i64> = self.0.values().map(|minute| minute.lag_max_us).collect();
+        transaction
+            .execute(
+                &statements.add_minutes,
+                &[&topics, &partitions, &slots, &starts, &events, &lags],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FROM: Partition = Partition { table: 0, partition: 3 };
+
+    fn event(published_us: i64, lag_us: i64) -> Position {
+        Position {
+            published_us,
+            applied_us: published_us - lag_us,
+            streamed_lsn: None,
+            record_lsn: None,
+            tx_id: None,
+            partition: 3,
+            offset: 0,
+        }
+    }
+
+    fn counted(events: &[Position]) -> Vec<(i64, Minute)> {
+        let mut minutes = Minutes::default();
+        for position in events {
+            minutes.add(FROM, position);
+        }
+        minutes.0.into_iter().map(|((_, slot), minute)| (slot, minute)).collect()
+    }
+
+    #[test]
+    fn events_of_a_minute_are_one_row_with_the_longest_lag() {
+        let base = 5 * MINUTE_US;
+        let events = [event(base, 7), event(base + MINUTE_US - 1, 9), event(base + MINUTE_US, -3)];
+        let minute = |start_us, events, lag_max_us| Minute { start_us, events, lag_max_us };
+        assert_eq!(
+            counted(&events),
+            [(5, minute(base, 2, 9)), (6, minute(base + MINUTE_US, 1, 0))]
+        );
+    }
+
+    #[test]
+    fn the_same_minute_of_a_later_day_takes_the_place() {
+        let day = MINUTES_A_DAY * MINUTE_US;
+        let later = Minute { start_us: day, events: 1, lag_max_us: 4 };
+        assert_eq!(counted(&[event(0, 1), event(0, 1), event(day, 4)]), [(0, later)]);
+        assert_eq!(counted(&[event(day, 4), event(0, 1), event(0, 1)]), [(0, later)]);
+    }
+}
