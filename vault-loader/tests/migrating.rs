@@ -161,7 +161,8 @@ async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_an
     world.end(&mut loader);
     assert_eq!(fingerprint(&world.client).await, fingerprint(&fresh).await);
     // What was loaded twice is counted once.
-    let events = "SELECT topic, sum(events) FROM dwh_control.event_minutes GROUP BY topic ORDER BY 1";
+    let events =
+        "SELECT topic, sum(events) FROM dwh_control.event_minutes GROUP BY topic ORDER BY 1";
     assert_eq!(world.rows(events).await, rows(&fresh, events).await);
     assert_eq!(world.rows(events).await.len(), 2);
     let passengers =
