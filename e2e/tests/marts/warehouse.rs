@@ -66,8 +66,9 @@ impl Warehouse {
         warehouse.apply_roles()?;
         let vault = tempfile::NamedTempFile::new().context("cannot make a file for the DDL")?;
         std::fs::write(vault.path(), vault_ddl()?).context("cannot write the DDL")?;
-        let control = devstack::workspace_root().join("vault-loader/migrations/0001_control.sql");
-        warehouse.psql("vault_owner", PASSWORD, &[control, vault.path().to_owned()])?;
+        let mut files = sql_files("../vault-loader/migrations")?;
+        files.push(vault.path().to_owned());
+        warehouse.psql("vault_owner", PASSWORD, &files)?;
         warehouse.apply_marts()?;
         if content == Content::History {
             let history = warehouse.dated(&format!("{PUT}{}", include_str!("history.sql")));
