@@ -61,6 +61,8 @@ pub(crate) async fn run() -> Exported {
     fail_a_batch(&rig, &source).await;
     wait_for(&listen[1], "vault_loader_retries_total{").await;
     rig.settle().await.unwrap();
+    // After an assignment of partitions the lag is shown again once Kafka has said where they end.
+    wait_for(&listen[1], "vault_loader_lag_events{").await;
 
     let samples = listen.iter().flat_map(|address| scrape(address).unwrap()).collect();
     Exported { samples }
