@@ -1,14 +1,12 @@
 //! What the reader, the loader and the topics agree on.
 //!
-//! Positions, values as they stand on the wire, Debezium's envelope in both directions, and the few things that both programs do
-//! the same way: connecting to PostgreSQL, logging, backing off, shutting down. A type enters only if both sides need it.
+//! Positions, Debezium's contract on the topics in both directions, and the few things that both programs do the same way:
+//! connecting to PostgreSQL, logging, backing off, shutting down. A type enters only if both sides need it.
 
 pub mod position;
 pub mod secret;
 
-pub mod value;
-
-pub mod envelope;
+pub mod debezium;
 
 pub mod backoff;
 pub mod postgres;

@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use shared::value::text::{write_json_fragment, write_json_string};
-use shared::value::{ValueError, decimal, double, temporal};
+use shared::debezium::types::text::{write_json_fragment, write_json_string};
+use shared::debezium::types::{ValueError, decimal, double, temporal};
 
 /// The form that a column's values have on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

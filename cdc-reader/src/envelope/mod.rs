@@ -12,5 +12,5 @@ mod plan;
 mod table;
 
 pub use kind::{Kind, KindError, kind_of};
-pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan, topic_name};
+pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan};
 pub use table::{ColumnInfo, TableInfo};

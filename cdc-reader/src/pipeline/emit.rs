@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use shared::envelope::{Op, SourceInfo};
+use shared::debezium::envelope::{Op, SourceInfo};
 
 use super::PipelineError;
 use crate::connector::Settings;

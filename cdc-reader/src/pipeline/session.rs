@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use shared::debezium::topic::topic_name;
 use shared::position::Lsn;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,7 @@ use super::stream::Streaming;
 use super::{PipelineError, supervise};
 use crate::catalog;
 use crate::connector::{Connector, SnapshotMode};
-use crate::envelope::{PlanOptions, topic_name};
+use crate::envelope::PlanOptions;
 use crate::observe::Observer;
 use crate::offsets::{OFFSET_PARTITIONS, OffsetStore, StoredOffset};
 use crate::publish::{

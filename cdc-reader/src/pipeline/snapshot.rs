@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shared::envelope::{SnapshotMark, SourceInfo};
+use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 
 use super::PipelineError;
 use super::emit::{Capture, Emitter, Scope, Stamp};

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use shared::envelope::{SnapshotMark, SourceInfo};
+use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 use shared::position::Lsn;
 
 use super::PipelineError;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
-use shared::envelope::{self, Op};
+use shared::debezium::envelope::{self, Op};
 
 use super::row::{Image, RowProblem, decode_row};
 use super::value::{Value, header_value};

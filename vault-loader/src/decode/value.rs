@@ -9,8 +9,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use shared::envelope::UNAVAILABLE_VALUE;
-use shared::value::{decimal, temporal};
+use shared::debezium::envelope::UNAVAILABLE_VALUE;
+use shared::debezium::types::{decimal, temporal};
 
 use crate::model::ColumnType;
 
@@ -310,7 +310,7 @@ fn huge_to_double(value: u64) -> f64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use shared::value::double;
+    use shared::debezium::types::double;
 
     fn read(kind: &str, json: &'static str) -> Result<Value<'static>, String> {
         let kind = ColumnType::parse(kind).unwrap();

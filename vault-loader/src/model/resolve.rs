@@ -102,10 +102,25 @@ impl Resolver {
             let scope = tables::Scope { hubs: &hubs, links: &links };
             resolved.extend(tables::resolve(self, table, scope));
         }
+        let model = Model { source, hubs, links, tables: resolved };
+        self.topics(&model);
         if file.tables.is_empty() {
             self.complain("table", "the model names no table", "describe at least one");
         }
-        Some(Model { source, hubs, links, tables: resolved })
+        Some(model)
+    }
+
+    /// Topics hold fewer characters than table names, so two tables can have one topic. Their events cannot be told apart.
+    fn topics(&mut self, model: &Model) {
+        for (index, table) in model.tables.iter().enumerate() {
+            let topic = model.topic(table);
+            let same = |other: &&Table| other.name != table.name && model.topic(other) == topic;
+            if let Some(other) = model.tables[..index].iter().find(same) {
+                let problem = format!("has the topic {topic}, which table {} has too", other.name);
+                let remedy = "capture one of the two, or rename it at the source";
+                self.complain(format!("table {}", table.name), problem, remedy);
+            }
+        }
     }
 
     fn source(&mut self, source: &file::Source) -> Source {
@@ -255,6 +270,18 @@ mod tests {
         assert_eq!((model.hubs.len(), model.links.len(), model.tables.len()), (6, 5, 8));
         assert_eq!(model.topic(&model.tables[0]), "airline.public.airports");
         assert_eq!(model.parent_name(&model.tables[7]), "link_ticket_flights");
+    }
+
+    #[test]
+    fn a_table_with_any_name_has_the_topic_that_the_reader_writes_to() {
+        let odd = AIRLINE.replacen("name = \"seats\"", "name = \"Odd Seats\"", 1);
+        let model = parse(&odd).unwrap();
+        assert_eq!(model.topic(&model.tables[2]), "airline.public.Odd_Seats");
+        check(
+            "name = \"seats\"",
+            "name = \"ticket flights\"",
+            "has the topic airline.public.ticket_flights, which table",
+        );
     }
 
     #[test]

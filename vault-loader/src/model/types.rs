@@ -3,6 +3,8 @@
 //! Built by [`super::parse`] only, read by everything behind it. Every index is in range, every list is in the order in
 //! which the model's author wrote it, and that order is part of the hash keys.
 
+use shared::debezium::topic::topic_name;
+
 use super::ColumnType;
 
 /// A named, typed column of a source table, hub key or dependent child key.
@@ -163,7 +165,7 @@ impl Model {
     /// Kafka topic of a table; also the `record_source` of everything it feeds.
     #[must_use]
     pub fn topic(&self, table: &Table) -> String {
-        format!("{}.{}.{}", self.source.name, self.source.schema, table.name)
+        topic_name(&self.source.name, &self.source.schema, &table.name)
     }
 
     /// Name of the hub or link that a table's satellites hang on.

@@ -4,8 +4,8 @@
 //! not change from event to event is kept as ready bytes; an event costs a few copies and integer prints.
 
 use super::Op;
+use crate::debezium::types::text::write_json_string;
 use crate::position::Lsn;
-use crate::value::text::write_json_string;
 
 /// Where in a snapshot a row stands; [`SnapshotMark::Streaming`] when it comes from the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
