@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use shared::position::Lsn;
 
-use crate::envelope::{ColumnInfo, TableInfo};
+use crate::envelope::{ColumnInfo, TableInfo, TypeClass, kind_of};
 use crate::pgoutput::{Identity, Relation};
 use crate::replication::{Client, ReplicationError, Row, quote_identifier, quote_literal};
 
@@ -365,12 +365,70 @@ fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, R
             name: text(row, 6)?.to_owned(),
             type_oid: parsed(row, 7)?,
             type_modifier: parsed(row, 8)?,
+            type_class: TypeClass::BuiltIn,
+            is_domain: false,
             not_null: text(row, 9)? == "t",
             default: None,
         });
     }
     close_key(&mut tables, &mut key);
     Ok(tables)
+}
+
+/// Says of each column whose type's oid alone says nothing what the type is: domains, enumerations, arrays, types of extensions.
+///
+/// # Errors
+/// When the query fails.
+pub fn resolve_types<'t>(
+    client: &mut Client,
+    tables: impl IntoIterator<Item = &'t mut TableInfo>,
+) -> Result<(), ReplicationError> {
+    let unknown =
+        |column: &&mut ColumnInfo| kind_of(column.type_oid, column.type_modifier).is_err();
+    let mut columns: Vec<&mut ColumnInfo> =
+        tables.into_iter().flat_map(|table| &mut table.columns).filter(unknown).collect();
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let mut oids: Vec<String> = columns.iter().map(|column| column.type_oid.to_string()).collect();
+    oids.sort_unstable();
+    oids.dedup();
+    // The modifier of a domain is of the type beneath it, and the outermost one that is set counts.
+    let rows = client.query(&format!(
+        "WITH RECURSIVE beneath AS (
+             SELECT t.oid AS asked, -1 AS modifier, t.*
+             FROM pg_catalog.pg_type t
+             WHERE t.oid IN ({})
+             UNION ALL
+             SELECT b.asked, CASE WHEN b.modifier >= 0 THEN b.modifier ELSE b.typtypmod END, t.*
+             FROM beneath b
+             JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype
+             WHERE b.typtype = 'd'
+         )
+         SELECT asked, oid, modifier, CASE WHEN typtype = 'e' THEN 'e' WHEN typcategory = 'A' THEN 'a' ELSE '' END, typname
+         FROM beneath
+         WHERE typtype <> 'd'",
+        oids.join(", ")
+    ))?;
+    for row in &rows {
+        let (asked, oid, modifier): (u32, u32, i32) =
+            (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+        let class = match text(row, 3)? {
+            "e" => TypeClass::Enum,
+            "a" => TypeClass::Array,
+            _ if kind_of(oid, modifier).is_ok() => TypeClass::BuiltIn,
+            _ => TypeClass::Named(text(row, 4)?.to_owned()),
+        };
+        for column in columns.iter_mut().filter(|column| column.type_oid == asked) {
+            column.type_class = class.clone();
+            if asked != oid {
+                column.is_domain = true;
+                column.type_modifier = modifier;
+            }
+            column.type_oid = oid;
+        }
+    }
+    Ok(())
 }
 
 /// Fills in the columns' defaults.
@@ -433,6 +491,8 @@ pub fn merge(relation: &Relation<'_>, catalog: Option<&CatalogTable>) -> TableIn
             name: column.name.to_owned(),
             type_oid: column.type_oid,
             type_modifier: column.type_modifier,
+            type_class: TypeClass::BuiltIn,
+            is_domain: false,
             not_null: known(column.name).is_some_and(|k| k.not_null),
             default: known(column.name).and_then(|k| k.default.clone()),
         })
@@ -510,6 +570,8 @@ mod tests {
                 name: (*name).to_owned(),
                 type_oid: 23,
                 type_modifier: -1,
+                type_class: TypeClass::BuiltIn,
+                is_domain: false,
                 not_null: true,
                 default: None,
             })

@@ -2,6 +2,7 @@
 //!
 //! The hot path keeps plain numbers and hands over a [`Sample`] now and then; here they become metrics.
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Instant;
@@ -56,6 +57,8 @@ pub struct Observer {
     metrics: Metrics,
     state: ConnectState,
     snapshot_start: Mutex<Option<Instant>>,
+    /// Table and column.
+    left_out: Mutex<HashSet<(String, String)>>,
 }
 
 fn signed(value: u64) -> i64 {
@@ -67,7 +70,23 @@ impl Observer {
     #[must_use]
     pub fn new(metrics: Metrics, state: ConnectState) -> Self {
         metrics.queue.set_capacity(QUEUE_MESSAGES_MAX, QUEUE_BYTES_MAX);
-        Self { metrics, state, snapshot_start: Mutex::new(None) }
+        let left_out = Mutex::new(HashSet::new());
+        Self { metrics, state, snapshot_start: Mutex::new(None), left_out }
+    }
+
+    /// Columns of a table that are left out of its events; each is warned of once.
+    pub fn columns_left_out<'c>(&self, table: &str, columns: impl Iterator<Item = &'c str>) {
+        let mut known = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        for column in columns {
+            if known.insert((table.to_owned(), column.to_owned())) {
+                tracing::warn!(
+                    table,
+                    column,
+                    "the column is left out of events: its type has no form in an event, as in Debezium without include.unknown.datatypes"
+                );
+            }
+        }
+        self.metrics.columns_left_out.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
     }
 
     /// Topics that are written to.

@@ -1,13 +1,18 @@
 //! A column's default as Debezium reads it: by its text, which is wrong for some expressions, and consumers get what they are used to.
 //!
 //! In comes a default's expression as `pg_get_expr` prints it, out comes the JSON that stands for it, or nothing. What Debezium cannot
-//! read counts as no default. Two of its ways look like mistakes and are kept, because the bytes are its own: a literal ends at its
-//! first quotation mark, doubled or not (`'it''s'` is `it`), and of `'a' || 'b'` the first literal is taken.
+//! read counts as no default. Three of its ways look like mistakes and are kept, because the bytes are its own: a literal ends at its
+//! first quotation mark, doubled or not (`'it''s'` is `it`); of `'a' || 'b'` the first literal is taken; a literal of several lines is
+//! none.
+
+use shared::debezium::types::temporal;
 
 use super::kind::Kind;
 
-/// OIDs of `bytea`, `"char"`, `name` and `oid`: Debezium reads no default of theirs.
-const TYPES_WITHOUT_DEFAULT: [u32; 4] = [17, 18, 19, 26];
+/// Built-in types whose defaults Debezium does not read: `bytea`, `"char"`, `name`, `oid`, `cidr`, `inet`, `macaddr`, `macaddr8`, `money`,
+/// `timetz`, `tsvector`, ranges.
+const TYPES_WITHOUT_DEFAULT: [u32; 17] =
+    [17, 18, 19, 26, 650, 869, 829, 774, 790, 1266, 3614, 3904, 3906, 3908, 3910, 3912, 3926];
 
 /// Functions that are written without parentheses. `CURRENT_USER` and its like are not among Debezium's.
 const FUNCTIONS_WITHOUT_PARENTHESES: [&str; 5] =
@@ -25,9 +30,9 @@ pub(super) fn literal(expression: &str, kind: Kind) -> Option<Vec<u8>> {
         return None;
     }
     if is_function_call(expression) {
-        return Some(of_function(kind).to_vec());
+        return Some(of_function(kind));
     }
-    let text = first_literal(expression).unwrap_or(expression);
+    let text = if expression.contains('\'') { first_literal(expression)? } else { expression };
     let text = match (kind, text) {
         (Kind::Bool, "true") => "t",
         (Kind::Bool, "false") => "f",
@@ -47,19 +52,28 @@ fn is_function_call(expression: &str) -> bool {
 }
 
 /// What stands for a value that a function makes.
-fn of_function(kind: Kind) -> &'static [u8] {
+fn of_function(kind: Kind) -> Vec<u8> {
     match kind {
-        Kind::Uuid => b"\"00000000-0000-0000-0000-000000000000\"",
-        Kind::Json => b"\"{}\"",
-        Kind::ZonedTimestamp => b"\"1970-01-01T00:00:00.000000Z\"",
-        other => other.fallback(),
+        Kind::Uuid => b"\"00000000-0000-0000-0000-000000000000\"".to_vec(),
+        Kind::Json => b"\"{}\"".to_vec(),
+        Kind::ZonedTimestamp { digits } => {
+            let mut json = vec![b'"'];
+            temporal::write_zoned(&mut json, 0, digits);
+            json.push(b'"');
+            json
+        }
+        other => other.fallback().to_vec(),
     }
 }
 
-/// What stands between the first two quotation marks.
+/// What stands between the first two quotation marks that are on one line.
 fn first_literal(expression: &str) -> Option<&str> {
-    let (_, after) = expression.split_once('\'')?;
-    after.split_once('\'').map(|(text, _)| text)
+    // The line terminators of Java's regular expressions.
+    let ends_line = |c: char| matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+    let mut parts = expression.split('\'');
+    parts.next();
+    let closed = expression.matches('\'').count().saturating_sub(1);
+    parts.take(closed).find(|text| !text.contains(ends_line))
 }
 
 #[cfg(test)]
@@ -80,7 +94,10 @@ mod tests {
         check("'-7'::integer", Kind::Integer, Some("-7"));
         check("true", Kind::Bool, Some("true"));
         check("NULL::character varying", Kind::Text, None);
-        check("now()", Kind::ZonedTimestamp, Some("\"1970-01-01T00:00:00.000000Z\""));
+        check("'x\ny'::text", Kind::Text, None);
+        check("E'x\\\\y'::text", Kind::Text, Some(r#""x\\\\y""#));
+        check("now()", Kind::ZonedTimestamp { digits: 6 }, Some("\"1970-01-01T00:00:00.000000Z\""));
+        check("now()", Kind::ZonedTimestamp { digits: 0 }, Some("\"1970-01-01T00:00:00Z\""));
         check("(now() + '1 day'::interval)", Kind::TimestampMicros, Some("0"));
         check("nextval('s'::regclass)", Kind::Integer, Some("0"));
         check("CURRENT_DATE", Kind::Date, Some("0"));

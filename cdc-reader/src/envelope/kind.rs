@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use shared::debezium::types::text::{write_json_fragment, write_json_string};
-use shared::debezium::types::{ValueError, decimal, double, temporal};
+use shared::debezium::types::{ValueError, bits, decimal, double, interval, temporal};
+
+use super::table::{ColumnInfo, TypeClass};
 
 /// The form that a column's values have on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,20 @@ pub enum Kind {
     /// `io.debezium.time.MicroTimestamp`: microseconds.
     TimestampMicros,
     /// `io.debezium.time.ZonedTimestamp`: ISO 8601 in UTC.
-    ZonedTimestamp,
+    ZonedTimestamp {
+        /// Digits of the fraction of a second.
+        digits: usize,
+    },
+    /// `io.debezium.time.ZonedTime`: ISO 8601 in UTC.
+    ZonedTime,
+    /// `io.debezium.time.MicroDuration`: microseconds.
+    Duration,
+    /// `0` and `1` to false and true: a bit string of one bit.
+    Bit,
+    /// `io.debezium.data.Bits`: bytes in base64, the lowest first.
+    Bits,
+    /// An amount of money as a decimal of two digits after the point.
+    Money,
     /// `io.debezium.data.Json`: a string that holds JSON.
     Json,
     /// `io.debezium.data.Uuid`.
@@ -45,10 +60,35 @@ pub enum Kind {
     Bytes,
 }
 
-/// A type that has no form on the wire yet.
+/// A type that Debezium writes and this build does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("type with oid {0} is not supported")]
 pub struct KindError(pub u32);
+
+/// Types of extensions that Debezium writes in a form of their own.
+const NAMED_WITH_A_FORM: [&str; 7] =
+    ["hstore", "geometry", "geography", "vector", "halfvec", "sparsevec", "isbn"];
+
+/// Built-in types without a kind that Debezium writes: point, lseg, path, box, polygon, line, circle.
+const GEOMETRIC: [u32; 7] = [600, 601, 602, 603, 604, 628, 718];
+
+/// The kind of a column; none when Debezium leaves columns of that type out.
+///
+/// # Errors
+/// When Debezium writes the type in a form that is not built yet.
+pub(super) fn kind_of_column(column: &ColumnInfo) -> Result<Option<Kind>, KindError> {
+    match &column.type_class {
+        TypeClass::BuiltIn => kind_of(column.type_oid, column.type_modifier).map(Some),
+        TypeClass::Enum => Ok(Some(Kind::Text)),
+        TypeClass::Array => Err(KindError(column.type_oid)),
+        TypeClass::Named(name) => match name.as_str() {
+            "citext" | "ltree" => Ok(Some(Kind::Text)),
+            name if NAMED_WITH_A_FORM.contains(&name) => Err(KindError(column.type_oid)),
+            _ if GEOMETRIC.contains(&column.type_oid) => Err(KindError(column.type_oid)),
+            _ => Ok(None),
+        },
+    }
+}
 
 /// Type modifiers of varlena types count their own four-byte header.
 const VARHDRSZ: i32 = 4;
@@ -61,14 +101,16 @@ fn fraction_digits(modifier: i32) -> i32 {
 /// The kind of a built-in type; oids are fixed in `src/include/catalog/pg_type.dat`.
 ///
 /// # Errors
-/// When the type has no form on the wire yet.
+/// When the type has none.
 pub fn kind_of(type_oid: u32, modifier: i32) -> Result<Kind, KindError> {
     Ok(match type_oid {
         16 => Kind::Bool,
         20 | 21 | 23 | 26 => Kind::Integer,
         700 => Kind::Float,
         701 => Kind::Double,
-        18 | 19 | 25 | 1042 | 1043 => Kind::Text,
+        // Strings, cidr, inet, macaddr, macaddr8, xml, tsvector, and the ranges of integers, numerics, dates and timestamps.
+        18 | 19 | 25 | 1042 | 1043 | 650 | 869 | 829 | 774 | 142 | 3614 | 3904 | 3906 | 3908
+        | 3910 | 3912 | 3926 => Kind::Text,
         1700 if modifier < VARHDRSZ => Kind::VariableDecimal,
         // Precision in the upper half, scale in the lower eleven bits (numeric_typmod_scale).
         1700 => match usize::try_from((modifier - VARHDRSZ) & 0x7FF) {
@@ -80,7 +122,15 @@ pub fn kind_of(type_oid: u32, modifier: i32) -> Result<Kind, KindError> {
         1083 => Kind::TimeMicros,
         1114 if fraction_digits(modifier) <= 3 => Kind::TimestampMillis,
         1114 => Kind::TimestampMicros,
-        1184 => Kind::ZonedTimestamp,
+        1184 => {
+            Kind::ZonedTimestamp { digits: usize::try_from(fraction_digits(modifier)).unwrap_or(6) }
+        }
+        1266 => Kind::ZonedTime,
+        1186 => Kind::Duration,
+        // The modifier of bit strings is their length.
+        1560 | 1562 if modifier == 1 => Kind::Bit,
+        1560 | 1562 => Kind::Bits,
+        790 => Kind::Money,
         114 | 3802 => Kind::Json,
         2950 => Kind::Uuid,
         17 => Kind::Bytes,
@@ -121,14 +171,31 @@ impl Kind {
             Self::TimeMicros => write_integer(out, temporal::parse_time(text)?),
             Self::TimestampMillis => write_integer(out, timestamp_micros(text)?.div_euclid(1000)),
             Self::TimestampMicros => write_integer(out, timestamp_micros(text)?),
-            Self::ZonedTimestamp => {
+            Self::ZonedTimestamp { digits } => {
                 out.push(b'"');
                 match text {
                     b"infinity" | b"-infinity" => out.extend_from_slice(text),
-                    _ => temporal::write_zoned(out, temporal::parse_timestamptz(text)?),
+                    _ => temporal::write_zoned(out, temporal::parse_timestamptz(text)?, digits),
                 }
                 out.push(b'"');
             }
+            Self::ZonedTime => {
+                out.push(b'"');
+                temporal::write_zoned_time(out, temporal::parse_timetz(text)?);
+                out.push(b'"');
+            }
+            Self::Duration => write_integer(out, interval::parse_micros(utf8(text)?)?),
+            Self::Bit => out.extend_from_slice(match text {
+                b"1" => b"true",
+                b"0" | b"" => b"false",
+                _ => return Err(ValueError("bit")),
+            }),
+            Self::Bits => {
+                out.push(b'"');
+                bits::write_base64(out, text)?;
+                out.push(b'"');
+            }
+            Self::Money => write_money(out, utf8(text)?)?,
             Self::Bytes => write_bytes(out, text)?,
         }
         Ok(())
@@ -163,18 +230,20 @@ impl Kind {
     #[must_use]
     pub fn fallback(self) -> &'static [u8] {
         match self {
-            Self::Bool => b"false",
+            Self::Bool | Self::Bit => b"false",
             Self::Integer
+            | Self::Duration
             | Self::Date
             | Self::TimeMillis
             | Self::TimeMicros
             | Self::TimestampMillis
             | Self::TimestampMicros => b"0",
             Self::Float | Self::Double => b"0.0",
-            Self::Text | Self::Bytes | Self::Uuid | Self::Json => b"\"\"",
-            Self::Decimal { .. } => b"\"AA==\"",
+            Self::Text | Self::Bytes | Self::Bits | Self::Uuid | Self::Json => b"\"\"",
+            Self::Decimal { .. } | Self::Money => b"\"AA==\"",
+            Self::ZonedTime => b"\"00:00:00Z\"",
             Self::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
-            Self::ZonedTimestamp => b"\"1970-01-01T00:00:00Z\"",
+            Self::ZonedTimestamp { .. } => b"\"1970-01-01T00:00:00Z\"",
         }
     }
 
@@ -231,6 +300,17 @@ fn write_variable_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), ValueErro
     out.extend_from_slice(b",\"value\":\"");
     decimal::write_base64(out, text, scale)?;
     out.extend_from_slice(b"\"}");
+    Ok(())
+}
+
+/// `$1,234.50`, `-$0.05`: sign and digits are read, whatever the server's `lc_monetary` puts between and around them.
+fn write_money(out: &mut Vec<u8>, text: &str) -> Result<(), ValueError> {
+    let negative = text.starts_with('-') || text.starts_with('(');
+    let mut plain = String::from(if negative { "-" } else { "" });
+    plain.extend(text.chars().filter(|c| c.is_ascii_digit() || *c == '.'));
+    out.push(b'"');
+    decimal::write_base64(out, &plain, 2)?;
+    out.push(b'"');
     Ok(())
 }
 
@@ -302,8 +382,12 @@ mod tests {
         check(Kind::Date, "2026-01-02", "20455");
         check(Kind::TimeMillis, "10:11:12.345", "36672345");
         check(Kind::TimestampMicros, "2026-01-02 03:04:05.123456", "1767323045123456");
-        check(Kind::ZonedTimestamp, "2026-01-02 00:04:05.1+00", "\"2026-01-02T00:04:05.100000Z\"");
-        check(Kind::ZonedTimestamp, "-infinity", "\"-infinity\"");
+        check(
+            Kind::ZonedTimestamp { digits: 6 },
+            "2026-01-02 00:04:05.1+00",
+            "\"2026-01-02T00:04:05.100000Z\"",
+        );
+        check(Kind::ZonedTimestamp { digits: 6 }, "-infinity", "\"-infinity\"");
         check(Kind::TimestampMicros, "infinity", "9223372036825200000");
         check(Kind::TimestampMillis, "-infinity", "-9223372036832400");
         check(Kind::Json, r#"{"a": [1, 2]}"#, r#""{\"a\": [1, 2]}""#);

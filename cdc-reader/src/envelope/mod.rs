@@ -13,4 +13,4 @@ mod table;
 
 pub use kind::{Kind, KindError, kind_of};
 pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan};
-pub use table::{ColumnInfo, TableInfo};
+pub use table::{ColumnInfo, TableInfo, TypeClass};

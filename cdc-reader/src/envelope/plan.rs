@@ -6,7 +6,7 @@ use shared::debezium::types::ValueError;
 use shared::debezium::types::text::write_json_string;
 
 use super::default;
-use super::kind::{Kind, KindError, kind_of};
+use super::kind::{Kind, KindError, kind_of_column};
 use super::table::{ColumnInfo, TableInfo};
 use crate::pgoutput::Column;
 
@@ -28,7 +28,7 @@ pub struct PlanOptions {
 /// A table that cannot be captured as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A column's type has no form on the wire yet.
+    /// A column's type has a form on the wire that is not built yet.
     #[error(
         "column {column} of table {table}: {source}; leave the table out with table.exclude.list"
     )]
@@ -39,6 +39,17 @@ pub enum PlanError {
         column: String,
         /// Its type.
         source: KindError,
+    },
+    /// A column of the key would be left out.
+    #[error(
+        "column {column} of table {table} is part of the key, and Debezium leaves its type out; leave the table out with \
+         table.exclude.list"
+    )]
+    KeyLeftOut {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
     },
 }
 
@@ -108,6 +119,7 @@ struct ColumnPlan {
 struct KeyPart {
     column: usize,
     field: Vec<u8>,
+    kind: Kind,
 }
 
 /// One of the two ways in which a kind writes a value.
@@ -118,7 +130,8 @@ type WriteValue = fn(Kind, &mut Vec<u8>, &[u8]) -> Result<(), ValueError>;
 pub struct TablePlan {
     table: TableInfo,
     topic: String,
-    columns: Vec<ColumnPlan>,
+    /// None for a column that is left out.
+    columns: Vec<Option<ColumnPlan>>,
     key: Vec<KeyPart>,
     source: SourceWriter,
     placeholder: String,
@@ -131,18 +144,21 @@ impl TablePlan {
     /// When a column's type has no form on the wire.
     pub fn new(table: TableInfo, options: &PlanOptions) -> Result<Self, PlanError> {
         let mut columns = Vec::with_capacity(table.columns.len());
+        let mut position = 0;
         for (index, column) in table.columns.iter().enumerate() {
-            columns.push(ColumnPlan::new(&table, index, column, options)?);
+            let plan = ColumnPlan::new(&table, Place { index, position }, column, options)?;
+            position += usize::from(plan.is_some());
+            columns.push(plan);
         }
-        let key = table
-            .key
-            .iter()
-            .enumerate()
-            .map(|(position, &column)| KeyPart {
-                column,
-                field: field(position, &table.columns[column].name),
-            })
-            .collect();
+        let mut key = Vec::with_capacity(table.key.len());
+        for (position, &column) in table.key.iter().enumerate() {
+            let name = &table.columns[column].name;
+            let Some(plan) = &columns[column] else {
+                let (table, column) = (table.display(), name.clone());
+                return Err(PlanError::KeyLeftOut { table, column });
+            };
+            key.push(KeyPart { column, field: field(position, name), kind: plan.kind });
+        }
         let source = SourceWriter::new(
             &options.version,
             &options.topic_prefix,
@@ -174,6 +190,12 @@ impl TablePlan {
     #[must_use]
     pub fn table(&self) -> &TableInfo {
         &self.table
+    }
+
+    /// Names of the columns that are left out, as Debezium does: their types have no form on the wire.
+    pub fn left_out(&self) -> impl Iterator<Item = &str> {
+        let columns = self.table.columns.iter().zip(&self.columns);
+        columns.filter(|(_, plan)| plan.is_none()).map(|(column, _)| column.name.as_str())
     }
 
     /// Whether rows have a key.
@@ -256,7 +278,7 @@ impl TablePlan {
                 value => value,
             };
             match value {
-                Some(Column::Text(text)) => write(self.columns[part.column].kind, out, text)
+                Some(Column::Text(text)) => write(part.kind, out, text)
                     .map_err(|source| self.value_error(part.column, source))?,
                 // Of a unique index that stands in for a primary key.
                 Some(Column::Null) if !self.table.columns[part.column].not_null => {
@@ -315,10 +337,12 @@ impl TablePlan {
         R: Iterator<Item = Column<'a>> + Clone,
     {
         let mut count = 0;
+        let mut is_empty = true;
         for (index, column) in row.enumerate() {
             count = index + 1;
-            let Some(plan) = self.columns.get(index) else { continue };
             let old_value = old.as_mut().and_then(Iterator::next);
+            let Some(Some(plan)) = self.columns.get(index) else { continue };
+            is_empty = false;
             out.extend_from_slice(&plan.field);
             match (column, old_value) {
                 (Column::Text(text), _) | (Column::UnchangedToast, Some(Column::Text(text))) => {
@@ -347,7 +371,7 @@ impl TablePlan {
                 actual: count,
             });
         }
-        out.extend_from_slice(if count == 0 { b"{}" } else { b"}" });
+        out.extend_from_slice(if is_empty { b"{}" } else { b"}" });
         Ok(())
     }
 
@@ -380,31 +404,41 @@ pub struct Change<R> {
     pub after: Option<R>,
 }
 
+/// Where a column stands: in its table, and among those that are written.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    index: usize,
+    position: usize,
+}
+
 impl ColumnPlan {
     fn new(
         table: &TableInfo,
-        index: usize,
+        place: Place,
         column: &ColumnInfo,
         options: &PlanOptions,
-    ) -> Result<Self, PlanError> {
-        let kind = kind_of(column.type_oid, column.type_modifier).map_err(|source| {
-            PlanError::Type { table: table.display(), column: column.name.clone(), source }
+    ) -> Result<Option<Self>, PlanError> {
+        let kind = kind_of_column(column).map_err(|source| PlanError::Type {
+            table: table.display(),
+            column: column.name.clone(),
+            source,
         })?;
+        let Some(kind) = kind else { return Ok(None) };
         let default = column
             .default
             .as_deref()
-            .filter(|_| default::is_read(column.type_oid, kind))
+            .filter(|_| !column.is_domain && default::is_read(column.type_oid, kind))
             .and_then(|expression| default::literal(expression, kind));
         let null = match &default {
             Some(default) if options.replace_null_with_default => default.clone(),
             _ => b"null".to_vec(),
         };
-        let unknown = if column.not_null || table.key.contains(&index) {
+        let unknown = if column.not_null || table.key.contains(&place.index) {
             default.unwrap_or_else(|| kind.fallback().to_vec())
         } else {
             null.clone()
         };
-        Ok(Self { field: field(index, &column.name), kind, unknown, null })
+        Ok(Some(Self { field: field(place.position, &column.name), kind, unknown, null }))
     }
 }
 
@@ -420,6 +454,7 @@ mod tests {
     use shared::debezium::envelope::SnapshotMark;
     use shared::position::Lsn;
 
+    use super::super::table::TypeClass;
     use super::*;
 
     fn column(name: &str, type_oid: u32, modifier: i32) -> ColumnInfo {
@@ -427,6 +462,8 @@ mod tests {
             name: name.to_owned(),
             type_oid,
             type_modifier: modifier,
+            type_class: TypeClass::BuiltIn,
+            is_domain: false,
             not_null: false,
             default: None,
         }
@@ -446,14 +483,17 @@ mod tests {
             columns: vec![id, code, column("note", 25, -1), tz],
             key: vec![0],
         };
-        let options = PlanOptions {
+        TablePlan::new(table, &plan_options(replace_null_with_default)).unwrap()
+    }
+
+    fn plan_options(replace_null_with_default: bool) -> PlanOptions {
+        PlanOptions {
             topic_prefix: "obs".to_owned(),
             database: "obs".to_owned(),
             version: "3.6.0.Final".to_owned(),
             unavailable_value_placeholder: "__debezium_unavailable_value".to_owned(),
             replace_null_with_default,
-        };
-        TablePlan::new(table, &options).unwrap()
+        }
     }
 
     const INFO: SourceInfo = SourceInfo {
@@ -539,6 +579,30 @@ mod tests {
         ] {
             assert!(matches!(write(new, old), Err(RowError::Key { .. })), "{new:?} {old:?}");
         }
+    }
+
+    #[test]
+    fn a_column_that_debezium_leaves_out_leaves_no_trace() {
+        let mut pair = column("pair", 99_999, -1);
+        pair.type_class = TypeClass::Named("pair".to_owned());
+        let mut mood = column("mood", 99_998, -1);
+        mood.type_class = TypeClass::Enum;
+        let table = TableInfo {
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+            columns: vec![pair, mood, column("id", 23, -1)],
+            key: vec![2],
+        };
+        let options = plan_options(false);
+        let plan = TablePlan::new(table.clone(), &options).unwrap();
+        assert_eq!(plan.left_out().collect::<Vec<_>>(), ["pair"]);
+        let row = [Column::Text(b"(1,2)"), Column::Text(b"ok"), Column::Text(b"7")];
+        check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":"ok","id":7},"source":"#);
+        let in_key = TablePlan::new(TableInfo { key: vec![0], ..table.clone() }, &options);
+        assert!(matches!(in_key, Err(PlanError::KeyLeftOut { .. })));
+        let mut array = table;
+        array.columns[0].type_class = TypeClass::Array;
+        assert!(matches!(TablePlan::new(array, &options), Err(PlanError::Type { .. })));
     }
 
     #[test]

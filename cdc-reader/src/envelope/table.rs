@@ -21,15 +21,32 @@ impl TableInfo {
     }
 }
 
+/// What a type is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeClass {
+    /// Its oid says everything: a type of `pg_type.dat` that has a form on the wire.
+    BuiltIn,
+    /// An enumeration.
+    Enum,
+    /// An array.
+    Array,
+    /// Another one, by its name: of an extension, a composite type, a type of the system.
+    Named(String),
+}
+
 /// A column as it is captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnInfo {
     /// Name.
     pub name: String,
-    /// Type.
+    /// Type; of a domain, the type beneath it once the catalog has been asked.
     pub type_oid: u32,
     /// Type modifier, -1 for none.
     pub type_modifier: i32,
+    /// What the type is.
+    pub type_class: TypeClass,
+    /// Whether the column's own type is a domain.
+    pub is_domain: bool,
     /// NOT NULL.
     pub not_null: bool,
     /// The default's expression as `pg_get_expr` prints it.

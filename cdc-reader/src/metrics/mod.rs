@@ -21,8 +21,8 @@ use prometheus_client::registry::Registry;
 use debezium::{Context, EventFamilies, now_ms};
 pub use debezium::{EventMetrics, QueueMetrics, SnapshotMetrics, StreamingMetrics};
 use names::{
-    CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, PUBLISH_LATENCY_SECONDS, RECEIVED_LSN_BYTES,
-    RECONNECTS_TOTAL, SLOT_LAG_BYTES,
+    COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, PUBLISH_LATENCY_SECONDS,
+    RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_LAG_BYTES,
 };
 
 /// The media type of [`Metrics::encode`].
@@ -72,6 +72,8 @@ pub struct Metrics {
     pub publish_latency_seconds: Histogram,
     /// See [`LEDGER_TRANSACTIONS`].
     pub ledger_transactions: Gauge,
+    /// See [`COLUMNS_LEFT_OUT`].
+    pub columns_left_out: Gauge,
     reconnects: Family<OfPeer, Counter>,
 }
 
@@ -120,6 +122,11 @@ impl Metrics {
                 &mut registry,
                 LEDGER_TRANSACTIONS,
                 "Transactions that are read and not wholly acknowledged by Kafka",
+            ),
+            columns_left_out: gauge(
+                &mut registry,
+                COLUMNS_LEFT_OUT,
+                "Columns of captured tables whose type has no form in an event",
             ),
             reconnects: counters(
                 &mut registry,

@@ -62,6 +62,7 @@ pub(super) fn captured_tables(
     tables.retain(|table| settings.tables.captures(&table.info.schema, &table.info.name));
     tables.sort_by_key(|table| settings.tables.place(&table.info.schema, &table.info.name));
     catalog::read_defaults(sql, &mut tables)?;
+    catalog::resolve_types(sql, tables.iter_mut().map(|table| &mut table.info))?;
     Ok(tables)
 }
 

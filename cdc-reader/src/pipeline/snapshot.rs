@@ -59,6 +59,7 @@ impl Snapshot {
             ))?;
             rows_estimate += number(estimate).unwrap_or(0);
             let plan = TablePlan::new(table.info.clone(), &context.plan_options())?;
+            context.observer.columns_left_out(&plan.table().display(), plan.left_out());
             tables.push(Capture { topic: Arc::from(plan.topic()), plan });
         }
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);

@@ -482,7 +482,8 @@ impl State {
             }
             Err(error) => return Err(error.into()),
         };
-        let table = catalog::merge(relation, known.as_ref());
+        let mut table = catalog::merge(relation, known.as_ref());
+        catalog::resolve_types(&mut session.sql, [&mut table])?;
         let plan = TablePlan::new(table, &session.context.plan_options())?;
         tracing::debug!(table = plan.table().display(), topic = plan.topic(), "table announced");
         let known = |table: &catalog::CatalogTable| {
@@ -492,7 +493,9 @@ impl State {
             session::create_topic(session.context, plan.topic())?;
         }
         let topic = Arc::from(plan.topic());
-        session.context.observer.topics(&[plan.topic().to_owned()]);
+        let observer = &session.context.observer;
+        observer.topics(&[plan.topic().to_owned()]);
+        observer.columns_left_out(&plan.table().display(), plan.left_out());
         let capture = Box::new(Capture { plan, topic });
         self.relations.insert(relation.oid, Announced::Captured(capture));
         Ok(())

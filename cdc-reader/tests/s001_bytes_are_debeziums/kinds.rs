@@ -20,7 +20,18 @@ const KINDS: &[Kind] = &[
         "float4",
         "real",
         "0.5",
-        &["0.1", "3.4028235e38", "'NaN'", "'-Infinity'", "16777216", "-0.0", "1e-10", "123456.79"],
+        &[
+            "0.1",
+            "3.4028235e38",
+            "'NaN'",
+            "'-Infinity'",
+            "16777216",
+            "-0.0",
+            "1e-10",
+            "123456.79",
+            "1.4e-45",
+            "-3e-45",
+        ],
     ),
     Kind(
         "float8",
@@ -36,7 +47,7 @@ const KINDS: &[Kind] = &[
             "0.001",
             "9999999",
             "10000000",
-            "0.00012345",
+            "5e-324",
         ],
     ),
     Kind("decimal", "numeric(12,4)", "1.5", &["99999999.9999", "-0.0001", "0", "-128"]),
@@ -103,6 +114,18 @@ const KINDS: &[Kind] = &[
         ],
     ),
     Kind(
+        "stamptz0",
+        "timestamptz(0)",
+        "now()",
+        &["'2026-01-02 03:04:05+00'", "'1969-12-31 23:59:59+00'", "'infinity'"],
+    ),
+    Kind(
+        "stamptz3",
+        "timestamptz(3)",
+        "'2020-01-01 01:02:03.004+03'",
+        &["'2026-01-02 03:04:05.1+00'", "'1969-12-31 23:59:59.999+00'", "'2026-01-02 00:00:00+00'"],
+    ),
+    Kind(
         "json",
         "json",
         "'{\"a\": 1}'",
@@ -115,8 +138,76 @@ const KINDS: &[Kind] = &[
         "'11111111-2222-3333-4444-555555555555'",
         &["'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"],
     ),
+    Kind("inet", "inet", "'10.0.0.1'", &["'192.168.0.1/24'", "'::1'", "'10.1.2.3'"]),
+    Kind("cidr", "cidr", "'10.0.0.0/8'", &["'192.168.100.128/25'", "'2001:4f8:3:ba::/64'"]),
+    Kind("macaddr", "macaddr", "'08:00:2b:01:02:03'", &["'08-00-2b-01-02-03'"]),
+    Kind("macaddr8", "macaddr8", "'08:00:2b:01:02:03:04:05'", &["'08:00:2b:01:02:03:04:05'"]),
+    Kind("int4range", "int4range", "'[1,5)'", &["'(1,5]'", "'empty'", "'[,7)'"]),
+    Kind("int8range", "int8range", "'[1,5)'", &["'[9000000000,)'", "'empty'"]),
+    Kind("numrange", "numrange", "'[1.5,2.5]'", &["'(-1.50,)'", "'empty'"]),
+    Kind(
+        "daterange",
+        "daterange",
+        "'[2026-01-02,2026-02-03]'",
+        &["'[2026-01-02,infinity)'", "'(,)'"],
+    ),
+    Kind(
+        "tsrange",
+        "tsrange",
+        "'[2026-01-02,2026-02-03]'",
+        &["'[2026-01-02 03:04:05.6,)'", "'empty'"],
+    ),
+    Kind(
+        "tstzrange",
+        "tstzrange",
+        "'[2026-01-02 00:00+03,)'",
+        &["'(2026-01-02 03:04:05.6+00,2027-01-02 03:04:05+01]'"],
+    ),
+    Kind("xml", "xml", "'<a/>'", &["'<a b=\"c\">é</a>'", "'text'"]),
+    Kind("tsvector", "tsvector", "'a b'", &["'fat:2A cat:3'", "''"]),
+    Kind(
+        "timetz",
+        "timetz",
+        "'01:02:03.000004+03'",
+        &["'00:00:00+00'", "'23:59:59.999999-08'", "'10:11:12.5+05:30'"],
+    ),
+    Kind(
+        "interval",
+        "interval",
+        "'1 day'",
+        &[
+            "'1 year 2 months 3 days 04:05:06.789'",
+            "'-1 month 00:00:00.000001'",
+            "'0'",
+            "'-123:45:06'",
+        ],
+    ),
+    Kind("bit1", "bit(1)", "'1'", &["'0'", "'1'"]),
+    Kind("bit10", "bit(10)", "'1010101010'", &["'0000000000'", "'1000000001'", "'0000000101'"]),
+    Kind("varbit", "varbit", "'101'", &["'1'", "'000'", "'1111000011110000'"]),
+    Kind("varbit8", "varbit(8)", "'101'", &["'1'", "'00000001'"]),
+    Kind("mood", "mood", "'ok'", &["'sad'", "'it''s ok'"]),
+    Kind("price", "price", "1.5", &["2.25", "-0.5"]),
+    Kind("word", "word", "'w'", &["'a'", "''"]),
+    Kind("nested", "nested", "2.5", &["2.25", "-0.5"]),
+    Kind("pair", "pair", "'(1,x)'", &["'(2,y)'"]),
+    Kind("multi", "int4multirange", "'{[1,2)}'", &["'{[3,4)}'"]),
+    Kind("xid", "xid", "'1'", &["'7'"]),
+    Kind("pg_lsn", "pg_lsn", "'0/1'", &["'0/16B3748'"]),
+    Kind("tsquery", "tsquery", "'a'", &["'a & b'"]),
+    Kind("jsonpath", "jsonpath", "'$.a'", &["'$.b'"]),
+    Kind("money", "money", "'$1.50'", &["'-$1,234,567.89'", "'0'", "'$0.05'"]),
     Kind("bytea", "bytea", "'\\x00ff'", &["''", "'\\xdeadbeef'", "'\\x000102fdfeff'"]),
 ];
+
+/// Types that the database does not come with.
+const TYPES: &str = "
+CREATE TYPE mood AS ENUM ('ok', 'sad', 'it''s ok');
+CREATE DOMAIN price AS numeric(8, 3) CHECK (value > -1);
+CREATE DOMAIN word AS varchar(10);
+CREATE DOMAIN nested AS price;
+CREATE TYPE pair AS (a integer, b text);
+";
 
 /// Rows of the snapshot; as many come with the changes.
 const ROWS: usize = 10;
@@ -131,7 +222,7 @@ pub(super) fn create() -> String {
              {name}_e {sql_type} NOT NULL DEFAULT {default}"
         );
     }
-    format!("CREATE TABLE kinds (\n{columns}\n);\n{}", rows(0))
+    format!("{TYPES}CREATE TABLE kinds (\n{columns}\n);\n{}", rows(0))
 }
 
 /// Every way in which rows of that table change.

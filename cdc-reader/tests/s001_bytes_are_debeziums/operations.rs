@@ -34,7 +34,10 @@ CREATE TABLE defaults (
     code        char(3) DEFAULT 'x',
     exact       numeric(8, 3) DEFAULT -0.5,
     coalesced   integer DEFAULT COALESCE(NULL, 5),
-    cast_text   text DEFAULT 5::text
+    cast_text   text DEFAULT 5::text,
+    escaped     text DEFAULT E'x\ny',
+    slashed     text DEFAULT 'x\y',
+    to_seconds  timestamptz(0) NOT NULL DEFAULT now()
 );
 INSERT INTO defaults (sum) VALUES (1), (NULL);
 CREATE TABLE full_identity (id integer PRIMARY KEY, a text, b integer DEFAULT 5, c text NOT NULL);

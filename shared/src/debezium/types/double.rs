@@ -2,25 +2,34 @@
 //!
 //! Java's `Double.toString`: plain digits from 10^-3 up to below 10^7, else computerised scientific notation with at least one
 //! digit after the point (`1.0E10`). The digits are the shortest that read back to the same number, which is what Java prints
-//! since release 19 (JDK-4511638) but for the smallest subnormals, where it prints a second digit; earlier releases sometimes print
-//! one digit more.
+//! since release 19 (JDK-4511638); earlier releases sometimes print one digit more. Java prints two digits at least, and chooses the
+//! second one: of the smallest subnormals, which one digit tells apart, the nearest number with two digits is printed (`4.9E-324`).
 
 /// Appends a double as a JSON value; not-a-number and the infinities are strings, as Jackson writes them.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
-    if value.is_finite() {
-        write_finite(out, ryu::Buffer::new().format_finite(value));
-    } else {
+    if !value.is_finite() {
         out.extend_from_slice(not_finite(value.is_nan(), value.is_sign_negative()));
+    } else if value.is_subnormal() && has_one_digit(ryu::Buffer::new().format_finite(value)) {
+        write_finite(out, &format!("{value:.1e}"));
+    } else {
+        write_finite(out, ryu::Buffer::new().format_finite(value));
     }
 }
 
 /// Appends a float as a JSON value, with the digits of a float.
 pub fn write_f32(out: &mut Vec<u8>, value: f32) {
-    if value.is_finite() {
-        write_finite(out, ryu::Buffer::new().format_finite(value));
-    } else {
+    if !value.is_finite() {
         out.extend_from_slice(not_finite(value.is_nan(), value.is_sign_negative()));
+    } else if value.is_subnormal() && has_one_digit(ryu::Buffer::new().format_finite(value)) {
+        write_finite(out, &format!("{value:.1e}"));
+    } else {
+        write_finite(out, ryu::Buffer::new().format_finite(value));
     }
+}
+
+/// Whether ryu printed `5e-324` and not `1.5e-323`.
+fn has_one_digit(shortest: &str) -> bool {
+    shortest.split('e').next().is_some_and(|digits| !digits.contains('.'))
 }
 
 fn not_finite(nan: bool, negative: bool) -> &'static [u8] {
@@ -119,6 +128,11 @@ mod tests {
             (1.0e10, "1.0E10"),
             (f64::MAX, "1.7976931348623157E308"),
             (129.770_004_272_460_94, "129.77000427246094"),
+            (5e-324, "4.9E-324"),
+            (-1e-323, "-9.9E-324"),
+            (1.5e-323, "1.5E-323"),
+            (2e-323, "2.0E-323"),
+            (f64::MIN_POSITIVE, "2.2250738585072014E-308"),
             (f64::NAN, "\"NaN\""),
             (f64::INFINITY, "\"Infinity\""),
             (f64::NEG_INFINITY, "\"-Infinity\""),
@@ -128,6 +142,9 @@ mod tests {
         let mut out = Vec::new();
         write_f32(&mut out, 0.1);
         assert_eq!(out, b"0.1");
+        out.clear();
+        write_f32(&mut out, 1e-45);
+        assert_eq!(out, b"1.4E-45");
     }
 
     proptest! {

@@ -2,8 +2,10 @@
 //!
 //! Each direction stands beside its inverse and is tested against it. Errors never repeat the value: rows are not for logs.
 
+pub mod bits;
 pub mod decimal;
 pub mod double;
+pub mod interval;
 pub mod temporal;
 pub mod text;
 

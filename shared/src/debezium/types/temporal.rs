@@ -132,24 +132,68 @@ pub fn parse_timestamptz(text: &[u8]) -> Result<i64, ValueError> {
         .ok_or(ValueError("timestamp with time zone"))
 }
 
+/// Microseconds since midnight in UTC of PostgreSQL's `timetz` text (`10:11:12.5+03`); 24:00:00 in UTC stays the end of the day.
+///
+/// # Errors
+/// When the text is no time of day with an offset.
+pub fn parse_timetz(text: &[u8]) -> Result<i64, ValueError> {
+    let parsed = text.iter().position(|&b| b == b'+' || b == b'-').and_then(|sign_at| {
+        let offset = offset_micros(&text[sign_at..])?;
+        Some((parse_clock(&text[..sign_at])?, offset))
+    });
+    match parsed {
+        Some((MICROS_PER_DAY, 0)) => Ok(MICROS_PER_DAY),
+        Some((micros, offset)) => Ok((micros - offset).rem_euclid(MICROS_PER_DAY)),
+        None => Err(ValueError("time with time zone")),
+    }
+}
+
 /// Splits `…+HH[:MM[:SS]]` into the local part and the offset in microseconds.
 fn split_offset(text: &[u8]) -> Option<(&[u8], i64)> {
     // The date's own hyphens stand before the clock.
     let clock_at = text.iter().position(|&b| b == b' ' || b == b'T')?;
     let sign_at = clock_at + text[clock_at..].iter().position(|&b| b == b'+' || b == b'-')?;
+    Some((&text[..sign_at], offset_micros(&text[sign_at..])?))
+}
+
+/// Microseconds of `+HH[:MM[:SS]]`.
+fn offset_micros(text: &[u8]) -> Option<i64> {
+    let (sign, rest) = text.split_first()?;
     let mut seconds = 0;
-    for (index, part) in text[sign_at + 1..].split(|&b| b == b':').enumerate() {
+    for (index, part) in rest.split(|&b| b == b':').enumerate() {
         let unit = *[3600, 60, 1].get(index)?;
         seconds += (part.len() == 2).then(|| digits(part)).flatten()? * unit;
     }
     let offset = seconds * MICROS_PER_SECOND;
-    Some((&text[..sign_at], if text[sign_at] == b'-' { -offset } else { offset }))
+    Some(if *sign == b'-' { -offset } else { offset })
 }
 
-/// Appends `YYYY-MM-DDTHH:MM:SS.ffffffZ`, Debezium's `io.debezium.time.ZonedTimestamp`, without quotes.
+/// Appends `HH:MM:SS[.f…]Z`, Debezium's `io.debezium.time.ZonedTime`, without quotes and without zeros at the fraction's end.
+pub fn write_zoned_time(out: &mut Vec<u8>, micros: i64) {
+    let seconds = micros / MICROS_PER_SECOND;
+    for (index, value) in [seconds / 3600, seconds / 60 % 60, seconds % 60].into_iter().enumerate()
+    {
+        if index > 0 {
+            out.push(b':');
+        }
+        push_padded(out, value, 2);
+    }
+    let fraction = micros % MICROS_PER_SECOND;
+    if fraction > 0 {
+        out.push(b'.');
+        push_padded(out, fraction, 6);
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+    out.push(b'Z');
+}
+
+/// Appends `YYYY-MM-DDTHH:MM:SS.ffffffZ`, Debezium's `io.debezium.time.ZonedTimestamp`, without quotes. The fraction has as many
+/// digits as the column's type, six at most; without any its point is left out.
 ///
 /// Years beyond 9999 have a plus sign, years before 1 BC a minus sign, as `java.time` writes them.
-pub fn write_zoned(out: &mut Vec<u8>, micros: i64) {
+pub fn write_zoned(out: &mut Vec<u8>, micros: i64, fraction_digits: usize) {
     let (year, month, day) = civil_from_days(micros.div_euclid(MICROS_PER_DAY));
     let clock = micros.rem_euclid(MICROS_PER_DAY);
     let seconds = clock / MICROS_PER_SECOND;
@@ -175,7 +219,22 @@ pub fn write_zoned(out: &mut Vec<u8>, micros: i64) {
         out.push(separator);
         push_padded(out, value, width);
     }
+    let left_out = match fraction_digits {
+        0 => 7,
+        digits => 6usize.saturating_sub(digits),
+    };
+    out.truncate(out.len() - left_out);
     out.push(b'Z');
+}
+
+/// Microseconds since midnight of a `ZonedTime` in UTC, the form in which Debezium writes it.
+///
+/// # Errors
+/// When the text is none.
+pub fn parse_zoned_time(text: &str) -> Result<i64, ValueError> {
+    text.strip_suffix('Z')
+        .and_then(|clock| parse_clock(clock.as_bytes()))
+        .ok_or(ValueError("ISO time with time zone"))
 }
 
 fn push_padded(out: &mut Vec<u8>, value: i64, width: usize) {
@@ -230,8 +289,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn zoned(micros: i64) -> String {
+        zoned_with(micros, 6)
+    }
+
+    fn zoned_with(micros: i64, fraction_digits: usize) -> String {
         let mut out = Vec::new();
-        write_zoned(&mut out, micros);
+        write_zoned(&mut out, micros, fraction_digits);
         String::from_utf8(out).unwrap()
     }
 
@@ -243,6 +306,9 @@ mod tests {
         let tz = parse_timestamptz(b"2026-01-02 03:04:05.1+03").unwrap();
         assert_eq!(zoned(tz), "2026-01-02T00:04:05.100000Z");
         assert_eq!(zoned(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(zoned_with(1_500_000, 3), "1970-01-01T00:00:01.500Z");
+        assert_eq!(zoned_with(1_000_000, 0), "1970-01-01T00:00:01Z");
+        assert_eq!(parse_zoned("1970-01-01T00:00:01Z"), Ok(1_000_000));
         assert_eq!(zoned(-1), "1969-12-31T23:59:59.999999Z");
     }
 
@@ -262,6 +328,26 @@ mod tests {
         assert_eq!(parse_timestamptz(b"2026-01-01 23:29:40-00:30:20"), Ok(utc));
         assert_eq!(parse_zoned("2026-01-02T05:30+05:30"), Ok(utc));
         assert_eq!(parse_zoned("2026-01-02T00:00:00.000000001Z"), Ok(utc));
+    }
+
+    #[test]
+    fn times_with_an_offset_are_utc() {
+        for (text, expected) in [
+            ("10:11:12.5+03", "07:11:12.5Z"),
+            ("00:30:00+05:30", "19:00:00Z"),
+            ("23:59:59.999999-00:00:01", "00:00:00.999999Z"),
+            ("24:00:00+00", "24:00:00Z"),
+            ("24:00:00+01", "23:00:00Z"),
+        ] {
+            let mut out = Vec::new();
+            write_zoned_time(&mut out, parse_timetz(text.as_bytes()).unwrap());
+            let written = String::from_utf8(out).unwrap();
+            assert_eq!(written, expected, "{text}");
+            assert_eq!(parse_zoned_time(&written), parse_timetz(text.as_bytes()), "{text}");
+        }
+        for text in ["", "10:11:12", "+03", "10:11:12+3", "25:00:00+00"] {
+            assert!(parse_timetz(text.as_bytes()).is_err(), "{text:?}");
+        }
     }
 
     #[test]
