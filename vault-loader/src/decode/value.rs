@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use shared::debezium::envelope::UNAVAILABLE_VALUE;
-use shared::debezium::types::{decimal, temporal};
+use shared::debezium::types::{bits, decimal, temporal};
 
 use crate::model::ColumnType;
 
@@ -39,7 +39,7 @@ pub enum Value<'a> {
     Json(Cow<'a, str>),
     /// days since 1970-01-01
     Date(i32),
-    /// microseconds since midnight
+    /// microseconds since midnight, with a time zone in UTC
     Time(i64),
     /// microseconds since the epoch, with or without time zone; the greatest and the least number are `infinity` and
     /// `-infinity`, as on PostgreSQL's wire
@@ -70,7 +70,7 @@ impl ValueSeed {
         let in_range = match self.0 {
             ColumnType::SmallInt => i16::try_from(value).is_ok(),
             ColumnType::Integer => i32::try_from(value).is_ok(),
-            ColumnType::BigInt => true,
+            ColumnType::BigInt | ColumnType::Interval => true,
             ColumnType::Date => {
                 return i32::try_from(value).map(Value::Date).map_err(|_| self.mismatch());
             }
@@ -119,6 +119,12 @@ impl ValueSeed {
             ColumnType::TimestampTz if text == "-infinity" => Ok(Value::Timestamp(-INFINITE - 1)),
             ColumnType::TimestampTz => {
                 temporal::parse_zoned(&text).map(Value::Timestamp).map_err(wrong)
+            }
+            ColumnType::TimeTz => temporal::parse_zoned_time(&text).map(Value::Time).map_err(wrong),
+            ColumnType::Bits { length } => {
+                let length = usize::try_from(length).map_err(|_| self.mismatch())?;
+                let bits = bits::text_from_base64(&text, length).map_err(wrong)?;
+                Ok(Value::Text(Cow::Owned(bits)))
             }
             ColumnType::Uuid => parse_uuid(&text).map(Value::Uuid).ok_or_else(|| self.mismatch()),
             ColumnType::Bytea => {
@@ -335,6 +341,12 @@ mod tests {
         check("timestamp", "1767323045123456", Value::Timestamp(1_767_323_045_123_456));
         check("timestamp(3)", "1767323045123", Value::Timestamp(1_767_323_045_123_000));
         check("timestamptz", "\"1970-01-01T00:00:01.500000Z\"", Value::Timestamp(1_500_000));
+        check("timestamptz(0)", "\"1970-01-01T00:00:01Z\"", Value::Timestamp(1_000_000));
+        check("timetz", "\"07:11:12.5Z\"", Value::Time(25_872_500_000));
+        check("interval", "-1", Value::Int(-1));
+        check("bit(5)", "\"BQ==\"", Value::Text("00101".into()));
+        check("money", "\"/qI=\"", Value::Numeric("-3.50".to_owned()));
+        check("inet", "\"10.0.0.1/8\"", Value::Text("10.0.0.1/8".into()));
         check("timestamptz", "\"infinity\"", Value::Timestamp(i64::MAX));
         check("timestamptz", "\"-infinity\"", Value::Timestamp(i64::MIN));
         check("timestamp", "9223372036825200000", Value::Timestamp(i64::MAX));

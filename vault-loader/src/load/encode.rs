@@ -108,6 +108,11 @@ impl CopyBuffer {
                 self.bytes.put_slice(text.as_bytes());
             }
             Value::Date(days) => self.int4(days.saturating_sub(EPOCH_DAYS)),
+            Value::Time(micros) if kind == ColumnType::TimeTz => {
+                self.bytes.put_i32(12);
+                self.bytes.put_i64(*micros);
+                self.bytes.put_i32(0); // seconds west of Greenwich
+            }
             Value::Time(micros) => self.int8(*micros),
             Value::Timestamp(micros) => self.timestamp(*micros),
             Value::Uuid(bytes) => self.bytes(bytes),

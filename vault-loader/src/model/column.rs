@@ -27,7 +27,7 @@ pub enum ColumnType {
     Double,
     /// `boolean`
     Boolean,
-    /// `text` and `varchar(n)`
+    /// `text`, `varchar(n)`, and what travels as text: network addresses, ranges, `xml`, `tsvector`
     Text,
     /// `char(n)`: blanks at the end are padding, not data
     Char,
@@ -37,6 +37,15 @@ pub enum ColumnType {
     Time {
         /// fractional digits; up to 3 travel as milliseconds
         precision: u32,
+    },
+    /// `time with time zone`; travels in UTC
+    TimeTz,
+    /// `interval`; travels as microseconds, a month counted as 30.4375 days
+    Interval,
+    /// `bit(n)` of more than one bit
+    Bits {
+        /// how many
+        length: u32,
     },
     /// `timestamp(p)` without time zone
     Timestamp {
@@ -70,7 +79,14 @@ impl ColumnType {
             "real" | "float4" => simple(Self::Real),
             "double precision" | "float8" => simple(Self::Double),
             "boolean" | "bool" => simple(Self::Boolean),
-            "text" => simple(Self::Text),
+            "text" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xml" | "tsvector"
+            | "int4range" | "int8range" | "numrange" | "daterange" | "tsrange" | "tstzrange" => {
+                simple(Self::Text)
+            }
+            "money" => simple(MONEY),
+            "bit" => parse_bits(&arguments),
+            "interval" => fraction(&arguments).map(|_| Self::Interval),
+            "timetz" | "time with time zone" => fraction(&arguments).map(|_| Self::TimeTz),
             "varchar" | "character varying" => (arguments.len() <= 1).then_some(Self::Text),
             "char" | "character" | "bpchar" => (arguments.len() <= 1).then_some(Self::Char),
             "date" => simple(Self::Date),
@@ -97,13 +113,15 @@ impl ColumnType {
         match self {
             Self::SmallInt => "smallint".to_owned(),
             Self::Integer => "integer".to_owned(),
-            Self::BigInt => "bigint".to_owned(),
+            // Months are days in it: it must not be taken for the interval that it was.
+            Self::BigInt | Self::Interval => "bigint".to_owned(),
             Self::Numeric { precision, scale } => format!("numeric({precision},{scale})"),
             Self::NumericUnbounded => "numeric".to_owned(),
             Self::Real => "real".to_owned(),
             Self::Double => "double precision".to_owned(),
             Self::Boolean => "boolean".to_owned(),
-            Self::Text | Self::Char => "text".to_owned(),
+            Self::Text | Self::Char | Self::Bits { .. } => "text".to_owned(),
+            Self::TimeTz => "time with time zone".to_owned(),
             Self::Date => "date".to_owned(),
             Self::Time { .. } => "time without time zone".to_owned(),
             Self::Timestamp { .. } => "timestamp without time zone".to_owned(),
@@ -144,8 +162,17 @@ fn family(kind: ColumnType) -> u8 {
         ColumnType::Uuid => 10,
         ColumnType::Bytea => 11,
         ColumnType::Json => 12,
+        ColumnType::TimeTz => 13,
+        ColumnType::Interval => 14,
+        ColumnType::Bits { .. } => 15,
     }
 }
+
+/// Money travels with two digits after the point; eight bytes hold 17 before it.
+const MONEY: ColumnType = ColumnType::Numeric { precision: 19, scale: 2 };
+
+/// The longest `bit(n)`: `MaxAttrSize` in bits (`src/include/access/htup_details.h`).
+const BITS_MAX: u32 = 83_886_080;
 
 /// `numeric(10, 2)` becomes `("numeric", [10, 2])`; `timestamp(3) with time zone` keeps its tail in the name.
 fn split_arguments(text: &str) -> Option<(String, Vec<i64>)> {
@@ -172,6 +199,17 @@ fn parse_numeric(arguments: &[i64]) -> Option<ColumnType> {
         [] => Some(ColumnType::NumericUnbounded),
         [precision] => bounded(*precision, 0),
         [precision, scale] => bounded(*precision, *scale),
+        _ => None,
+    }
+}
+
+/// One bit travels as a boolean.
+fn parse_bits(arguments: &[i64]) -> Option<ColumnType> {
+    match arguments {
+        [] | [1] => Some(ColumnType::Boolean),
+        [length] => Some(ColumnType::Bits {
+            length: u32::try_from(*length).ok().filter(|bits| (1..=BITS_MAX).contains(bits))?,
+        }),
         _ => None,
     }
 }
@@ -203,13 +241,26 @@ mod tests {
         check("timestamp(3) with time zone", Some("timestamp with time zone"));
         check("timestamptz", Some("timestamp with time zone"));
         check("double precision", Some("double precision"));
+        check("money", Some("numeric(19,2)"));
+        check("bit(1)", Some("boolean"));
+        check("bit(10)", Some("text"));
+        check("interval", Some("bigint"));
+        check("time(3) with time zone", Some("time with time zone"));
+        check("tstzrange", Some("text"));
     }
 
     #[test]
     fn unknown_or_malformed_types_are_refused() {
-        for text in
-            ["geometry", "integer[]", "numeric(2,3)", "numeric(a)", "text(3)", "time(7)", ""]
-        {
+        for text in [
+            "geometry",
+            "integer[]",
+            "numeric(2,3)",
+            "numeric(a)",
+            "text(3)",
+            "time(7)",
+            "bit(0)",
+            "",
+        ] {
             check(text, None);
         }
     }
