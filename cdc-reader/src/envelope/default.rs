@@ -8,6 +8,7 @@
 use shared::debezium::types::temporal;
 
 use super::kind::Kind;
+use super::table::{ColumnInfo, TypeClass};
 
 /// Built-in types whose defaults Debezium does not read: `bytea`, `"char"`, `name`, `oid`, `cidr`, `inet`, `macaddr`, `macaddr8`, `money`,
 /// `timetz`, `tsvector`, ranges.
@@ -18,10 +19,15 @@ const TYPES_WITHOUT_DEFAULT: [u32; 17] =
 const FUNCTIONS_WITHOUT_PARENTHESES: [&str; 5] =
     ["CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"];
 
-/// Whether a default of such a column is read at all.
-pub(super) fn is_read(type_oid: u32, kind: Kind) -> bool {
+/// Whether a default of such a column is read at all: of a built-in type or an enumeration, and of no domain.
+pub(super) fn is_read(column: &ColumnInfo, kind: Kind) -> bool {
+    let is_known = match column.type_class {
+        TypeClass::BuiltIn => !TYPES_WITHOUT_DEFAULT.contains(&column.type_oid),
+        TypeClass::Enum => true,
+        TypeClass::Array | TypeClass::Named(_) => false,
+    };
     // A struct cannot be a default in Kafka Connect.
-    !TYPES_WITHOUT_DEFAULT.contains(&type_oid) && kind != Kind::VariableDecimal
+    is_known && !column.is_domain && kind != Kind::VariableDecimal
 }
 
 /// The JSON of a default expression; none when it is NULL or cannot be read.

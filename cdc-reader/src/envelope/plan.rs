@@ -427,7 +427,7 @@ impl ColumnPlan {
         let default = column
             .default
             .as_deref()
-            .filter(|_| !column.is_domain && default::is_read(column.type_oid, kind))
+            .filter(|_| default::is_read(column, kind))
             .and_then(|expression| default::literal(expression, kind));
         let null = match &default {
             Some(default) if options.replace_null_with_default => default.clone(),

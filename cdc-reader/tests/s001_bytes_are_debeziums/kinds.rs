@@ -190,6 +190,8 @@ const KINDS: &[Kind] = &[
     Kind("price", "price", "1.5", &["2.25", "-0.5"]),
     Kind("word", "word", "'w'", &["'a'", "''"]),
     Kind("nested", "nested", "2.5", &["2.25", "-0.5"]),
+    Kind("citext", "citext", "'Ab'", &["'aB'", "''"]),
+    Kind("ltree", "ltree", "'a.b'", &["'top.science'"]),
     Kind("pair", "pair", "'(1,x)'", &["'(2,y)'"]),
     Kind("multi", "int4multirange", "'{[1,2)}'", &["'{[3,4)}'"]),
     Kind("xid", "xid", "'1'", &["'7'"]),
@@ -202,6 +204,8 @@ const KINDS: &[Kind] = &[
 
 /// Types that the database does not come with.
 const TYPES: &str = "
+CREATE EXTENSION citext;
+CREATE EXTENSION ltree;
 CREATE TYPE mood AS ENUM ('ok', 'sad', 'it''s ok');
 CREATE DOMAIN price AS numeric(8, 3) CHECK (value > -1);
 CREATE DOMAIN word AS varchar(10);
