@@ -644,3 +644,47 @@ async fn infinite_times_and_spellings_of_json_arrive_as_they_are() {
     assert_eq!(world.count("dwh_control.quarantine").await, 0);
     world.end(&mut loader);
 }
+
+/// What Debezium writes for them is proven beside Debezium, in the reader's tests.
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_travel_in_another_form_arrive_as_values() {
+    let mut world = World::unmigrated("types").await;
+    let model = world
+        .model
+        .replace("airport_name = \"text\"", "airport_name = \"time(3) with time zone\"")
+        .replace("city = \"text\"", "city = \"bit(10)\"")
+        .replace("timezone = \"text\"", "timezone = \"interval\"")
+        .replacen("longitude = \"double precision\"", "longitude = \"money\"", 1)
+        .replacen("latitude = \"double precision\"", "latitude = \"inet\"", 1);
+    std::fs::write(world.dir.path().join("vault.toml"), model).unwrap();
+    let migrated = world.command(&["migrate"]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let row = |time: &str, bits: &str| {
+        json!({
+            "airport_code": "AAA", "airport_name": time, "city": bits, "longitude": "/qI=", "latitude": "10.0.0.1/8",
+            "timezone": 14_706_789_000i64
+        })
+    };
+    world
+        .publish_all([
+            create("airports", 10, row("07:11:12.5Z", "AQI=")),
+            update("airports", 20, row("24:00:00Z", "")),
+        ])
+        .await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT airport_name, city, timezone, longitude, latitude
+             FROM dwh_detailed.sat_airports
+             WHERE city IS NOT NULL
+             ORDER BY load_date",
+            &[
+                "(07:11:12.5+00,1000000001,14706789000,-3.50,10.0.0.1/8)",
+                "(24:00:00+00,0000000000,14706789000,-3.50,10.0.0.1/8)",
+            ],
+        )
+        .await;
+    assert_eq!(world.count("dwh_control.quarantine").await, 0);
+    world.end(&mut loader);
+}
