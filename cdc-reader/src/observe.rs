@@ -108,6 +108,11 @@ impl Observer {
         self.state.set_kafka_cluster_id(id);
     }
 
+    /// Bytes that may wait for Kafka in the producer that is used from now on.
+    pub fn queue_bytes_max(&self, bytes: u64) {
+        self.metrics.queue.set_capacity(QUEUE_MESSAGES_MAX, bytes);
+    }
+
     /// Source and Kafka have answered.
     pub fn running(&self) {
         self.state.set(ConnectorState::Running);

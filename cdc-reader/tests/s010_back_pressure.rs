@@ -26,6 +26,9 @@ fn a_load_that_kafka_does_not_take_stays_at_the_source() {
     let bootstrap = kafka.bootstrap();
     let reader = Launch::new(&connector, &bootstrap).start();
     reader.wait_for_line("streaming");
+    let shown = reader.metric("debezium_metrics_MaxQueueSizeInBytes");
+    // Once for the stream, once for the snapshot.
+    assert!((shown - 2.0 * 1_048_576.0).abs() < 1.0, "the override is shown: {shown}");
     let sender = || source.value("SELECT pid FROM pg_stat_replication");
     let before = sender();
     assert!(!before.is_empty());

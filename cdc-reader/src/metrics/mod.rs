@@ -255,6 +255,6 @@ mod tests {
         helps.sort_unstable();
         helps.dedup();
         assert_eq!(helps.len(), count);
-        assert_eq!(count, 30);
+        assert_eq!(count, 31);
     }
 }

@@ -92,11 +92,13 @@ impl Context {
         } else {
             Vec::new()
         };
-        Publisher::new(&PublisherOptions {
+        let publisher = Publisher::new(&PublisherOptions {
             bootstrap_servers: self.bootstrap_servers.clone(),
             overrides: settings.producer_overrides.clone(),
             context_headers,
-        })
+        })?;
+        self.observer.queue_bytes_max(publisher.queue_bytes_max());
+        Ok(publisher)
     }
 
     /// The stop that somebody asked for, as an error that unwinds the session.

@@ -161,6 +161,12 @@ impl Publisher {
         }
     }
 
+    /// Bytes that may wait for Kafka: `producer.override.buffer.memory`, or [`QUEUE_BYTES_MAX`].
+    #[must_use]
+    pub fn queue_bytes_max(&self) -> u64 {
+        self.queue_bytes_max
+    }
+
     /// How many events have been sent.
     #[must_use]
     pub fn events_sent(&self) -> u64 {
