@@ -1,8 +1,8 @@
 //! The order of messages: what may follow what, and which position a transaction has. Pure.
 //!
 //! Protocol version 1 delivers whole transactions, one after the other, in the order of their commit records. This module holds that
-//! against what arrives. A position is the pair (commit end LSN, ordinal of the event in its transaction); the LSN of a row is no
-//! position, because the rows of one multi-insert share it and those of concurrent transactions interleave.
+//! against what arrives. A position is the end LSN of a commit. The LSN of a row is no position, because the rows of one multi-insert
+//! share it and those of concurrent transactions interleave.
 
 use shared::position::Lsn;
 

@@ -1,4 +1,4 @@
-//! Ordinary SQL connections to PostgreSQL, the same way everywhere.
+//! Options of a connection to PostgreSQL, and the ordinary SQL connection. The reader takes the options only: it has a client of its own.
 //!
 //! In come host, role and TLS mode, out comes a client whose session settings are fixed: what a value looks like as text must not
 //! depend on a server's or a role's configuration, because snapshot rows, streamed rows and comparisons have to print the same.

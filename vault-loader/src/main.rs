@@ -62,7 +62,7 @@ enum Command {
         /// Role that gets what `run` needs
         #[arg(long, default_value = "vault_loader")]
         grant_to: String,
-        /// Load topics anew from their beginning that the model now also takes elsewhere; nothing is doubled
+        /// Load a topic again from its beginning when the model sends its table to a new place; rows that are there are not doubled
         #[arg(long)]
         reload: bool,
     },

@@ -283,7 +283,7 @@ pub const PROPERTIES: &[Property] = &[
     Property::only("key.converter.schemas.enable", BOOL, &["false"], NO_SCHEMAS).defaulting("true"),
     Property::idle("key.converter.schemas.cache.size", COUNT0, NO_SCHEMAS),
     Property::only("key.converter.decimal.format", Values::OneOf(&["BASE64", "NUMERIC"]), &["BASE64"], ON_THE_WIRE),
-    Property::idle("key.converter.replace.null.with.default", BOOL, "a key's columns are never NULL"),
+    Property::idle("key.converter.replace.null.with.default", BOOL, "a NULL in a key stays NULL"),
     Property::only("value.converter", ANY, &[JSON], NO_CONVERTER),
     Property::idle("value.converter.plugin.version", ANY, "there is one converter"),
     Property::only("value.converter.schemas.enable", BOOL, &["false"], NO_SCHEMAS).defaulting("true"),

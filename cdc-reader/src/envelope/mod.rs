@@ -2,7 +2,8 @@
 //!
 //! A [`TablePlan`] is made once for each version of a table. Everything that does not change from row to row is ready as bytes: field
 //! names with their separators, what stands for NULL, the parts of the source block. A row then costs one walk over its columns.
-//! Text that PostgreSQL printed becomes JSON directly; nothing is allocated for a row.
+//! Text that PostgreSQL printed becomes JSON directly, in a buffer that is used again. A row allocates nothing; of the values only `bytea`,
+//! bit strings, money and very long numerics do.
 //!
 //! Which JSON a column becomes is its [`Kind`]; a new type or option is a new kind, nothing else changes.
 

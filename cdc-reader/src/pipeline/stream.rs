@@ -1,7 +1,6 @@
 //! The hot path: frames to records, acknowledgements to confirmations, on one thread.
 //!
-//! For each frame: decode in place, encode into the emitter's arena, hand to librdkafka. Nothing is allocated for a row. Every few
-//! hundred frames, and whenever nothing comes, the same thread looks after the rest: which position is durable, what the server has to
+//! For each frame: decode in place, encode into the emitter's arena, hand to librdkafka. Every few hundred frames, and whenever nothing comes, the same thread looks after the rest: which position is durable, what the server has to
 //! be told, whether Kafka has failed, whether it is time to stop. When the producer's queue is full the socket is not read, and the
 //! server is still answered.
 //!
@@ -303,7 +302,8 @@ impl<'c> Streaming<'c> {
         }
     }
 
-    /// Answers the server's request with what is durable by now; a moment later when that would be what it was told last.
+    /// Answers the server's request with the position that is durable by now. When the server has been told that position already, the
+    /// answer waits until [`REPLY_INTERVAL`] has passed since the last one.
     fn reply(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
         self.confirm()?;
         let news = self.state.confirmed > self.state.confirmed_told;

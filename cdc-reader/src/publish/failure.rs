@@ -98,8 +98,8 @@ impl Failures {
         }
     }
 
-    /// The failure that ends the session, if there is one at `now`. A record that came back for another one's sake decides nothing
-    /// while the other one's report may still come.
+    /// The failure that ends the session, if there is one at `now`. librdkafka gives back records that stood behind a failed one. Such a
+    /// record's report does not end the session as long as the report of the failed record may still come.
     pub(super) fn decisive(&self, now: Instant) -> Option<PublishError> {
         self.decisive.clone().or_else(|| {
             let since = self.dragged_along?;

@@ -71,7 +71,7 @@ pub enum ReplicationError {
     TlsRefused(String),
     /// The server asks for a way to authenticate that is not supported.
     #[error(
-        "PostgreSQL asks for {0} authentication; supported are scram-sha-256, md5, password and trust"
+        "PostgreSQL asks for an authentication method that is not supported: {0}; supported are scram-sha-256, md5, password and trust"
     )]
     Authentication(&'static str),
     /// The server reports an error.

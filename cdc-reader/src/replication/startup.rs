@@ -153,7 +153,7 @@ fn authenticate(
             }
             (b'R', Some(10)) => {
                 if !body[4..].split(|&b| b == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
-                    return Err(ReplicationError::Authentication("another SASL mechanism's"));
+                    return Err(ReplicationError::Authentication("SASL without SCRAM-SHA-256"));
                 }
                 // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers its purpose.
                 let exchange = ScramSha256::new(password(options)?, ChannelBinding::unsupported());
@@ -173,7 +173,9 @@ fn authenticate(
                 return Err(ReplicationError::Authentication("Kerberos or GSSAPI"));
             }
             (b'R', Some(_)) => {
-                return Err(ReplicationError::Authentication("an unknown method of"));
+                return Err(ReplicationError::Authentication(
+                    "a method that this build does not know",
+                ));
             }
             _ => return Err(ReplicationError::Protocol("no authentication request")),
         }

@@ -80,7 +80,7 @@ pub enum Event<'a> {
         /// Whether the server wants an answer at once.
         reply_requested: bool,
     },
-    /// Nothing came for a moment.
+    /// Nothing came for a moment, or only a notice.
     Idle,
     /// The server ends the stream in order, as it does at its shutdown.
     End,

@@ -1,7 +1,7 @@
 //! A connection that is ready to load: session settings, staging tables, prepared statements.
 //!
-//! In go connection options and the plan, out comes a [`Session`]. Whatever a session needs is made here once; a session
-//! that saw any error is thrown away whole.
+//! In go connection options and the plan, out comes a [`Session`]. Whatever a session needs is made here once. After an
+//! error that is an event's own fault its transaction is rolled back; after any other error the session is thrown away whole.
 
 use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::{Client, Statement};

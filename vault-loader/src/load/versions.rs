@@ -357,12 +357,13 @@ fn close_late(
     });
 }
 
-/// Whether a status repeats the one before and still is a version.
+/// Whether a status that is equal to the one before is written all the same.
 ///
-/// - An insert over a key that is open proves an end that was not seen yet: a truncate still on its way in another partition.
-/// - A read by a later snapshot may stand behind such an end.
+/// - An insert of a key that is open shows that the key was closed before it. The truncate that closed it is still on its way in
+///   another partition.
+/// - A read by a later snapshot may come after such a truncate.
 ///
-/// Either way the version's position keeps that truncate from closing the row.
+/// The truncate closes only versions before its own position. The position of the version written here keeps the row open.
 fn reopens(body: &Body, previous: Option<&State>, candidate: &Candidate, hashdiff: Hash) -> bool {
     let (Body::Status { is_deleted: false, .. }, Some(state)) = (body, previous) else {
         return false;

@@ -9,7 +9,7 @@ use crate::model::{Link, LinkBinding, Model, Table};
 pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     let mut found = Vec::new();
     if old.source.name != new.source.name || old.source.schema != new.source.schema {
-        found.push("source: name or schema changed, so every record source would".to_owned());
+        found.push("source: its name or schema changed; the record source of every row would change with it".to_owned());
     }
     if old.source.system_id != new.source.system_id {
         found.push("source.system_id changed, but stored rows keep the old number".to_owned());
@@ -19,7 +19,7 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
             None => found.push(format!("{}: removed from the model", hub.name)),
             Some(other) if other.scope != hub.scope || other.key != hub.key => {
                 found.push(format!(
-                    "{}: its key or scope changed, so its hash keys would",
+                    "{}: its key or its scope changed; every hash key of it would change with it",
                     hub.name
                 ));
             }
@@ -32,7 +32,7 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
             Some(other) if link_shape(old, link) != link_shape(new, other) => {
                 let name = &link.name;
                 found.push(format!(
-                    "{name}: its hubs or dependent key changed, so its hash keys would"
+                    "{name}: its hubs or its dependent key changed; every hash key of it would change with it"
                 ));
             }
             Some(_) => {}
