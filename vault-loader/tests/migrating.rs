@@ -282,7 +282,7 @@ async fn destructive_changes_are_refused_and_leave_no_trace() {
             "total_amount = \"numeric(12,2)\"",
             "total_amount is numeric(10,2)",
         ),
-        ("scope = \"source\"", "scope = \"shared\"", "hub_flights: its key or scope changed"),
+        ("scope = \"source\"", "scope = \"shared\"", "hub_flights: its key or its scope changed"),
         ("name = \"sat_bookings\"", "name = \"sat_book\"", "satellite sat_bookings was removed"),
         ("system_id = 1", "system_id = 2", "source.system_id changed"),
     ] {

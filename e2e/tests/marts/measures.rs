@@ -123,3 +123,41 @@ async fn an_empty_vault_has_empty_marts_and_divides_by_nothing() -> anyhow::Resu
     assert_eq!(rows(&client, active).await?, ["0|0"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn events_by_minute_add_up_the_partitions_of_the_last_hour() -> anyhow::Result<()> {
+    let warehouse = Warehouse::create("marts_minutes", Content::Empty)?;
+    let client = warehouse.connect().await?;
+    client
+        .batch_execute(
+            "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
+             VALUES ('airline.public.bookings', 0, 7), ('airline.public.seats', 0, 0);
+             INSERT INTO dwh_control.event_minutes (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
+             SELECT
+                 'airline.public.bookings',
+                 partition,
+                 extract(hour FROM minute)::integer * 60 + extract(minute FROM minute)::integer,
+                 minute AT TIME ZONE 'UTC',
+                 events,
+                 lag_us
+             FROM (
+                 VALUES
+                     (0, interval '5 minutes', 3, 1500000),
+                     (1, interval '5 minutes', 4, 250000),
+                     (0, interval '90 minutes', 100, 9000000)
+             ) AS loaded (partition, ago, events, lag_us)
+             CROSS JOIN LATERAL (SELECT date_trunc('minute', now() AT TIME ZONE 'UTC') - ago AS minute) AS at",
+        )
+        .await?;
+    let reader = warehouse.connect_as("mart_reader").await?;
+    let shown = "SELECT source_table, events, publish_lag_max_s
+                 FROM dwh_marts.v_dashboard_events_by_minute
+                 WHERE events > 0";
+    assert_eq!(rows(&reader, shown).await?, ["bookings|7|1.500"]);
+    let minutes = "SELECT source_table, count(*), sum(events)
+                   FROM dwh_marts.v_dashboard_events_by_minute
+                   GROUP BY source_table
+                   ORDER BY source_table";
+    assert_eq!(rows(&reader, minutes).await?, ["bookings|61|7", "seats|61|0"]);
+    Ok(())
+}
