@@ -31,5 +31,8 @@ step "seed the source" seed
 step "prepare the warehouse" prepare_warehouse
 step "start the pipeline" start_pipeline
 step "snapshot into the vault" wait_until_caught_up 300
+# How late a change is loaded is not known before one was streamed.
+step "a few changes" booking simulate --rate 20 --duration 5s
+step "catch up" wait_until_caught_up 60
 step "scheduled tables" scripts/test-airflow.sh
 step "dashboards" scripts/test-dashboards.sh
