@@ -371,14 +371,11 @@ is_well() {
 
 # A container dies while bookings are made; the engine starts it again, and everything catches up.
 survives_death_of() {
-    local container="$1" restarts life
-    restarts="$(docker inspect --format '{{.RestartCount}}' "$container")"
+    local container="$1" life
     docker compose run --rm --quiet-pull booking simulate --rate "$RATE" --duration "$FAULT_DURATION" >"$ENGINE_DIR/simulate.log" 2>&1 &
     life="$!"
     sleep 4
-    crash "$container"
-    say "$container is dead"
-    wait_for "$FAULT_WAIT" "$container to be healthy again" is_well "$container" $((restarts + 1))
+    comes_back "$container"
     wait "$life" || {
         tail -n 5 "$ENGINE_DIR/simulate.log" >&2
         fail "booking simulate has failed; see $ENGINE_DIR/simulate.log"
@@ -386,11 +383,12 @@ survives_death_of() {
     catch_up "$FAULT_WAIT"
 }
 
-# A container beside the pipeline dies; the engine starts it again, and it says that it is well.
+# A container dies; the engine starts it again, and it says that it is well.
 comes_back() {
     local container="$1" restarts
     restarts="$(docker inspect --format '{{.RestartCount}}' "$container")"
     crash "$container"
+    say "$container is dead"
     wait_for "$FAULT_WAIT" "$container to be healthy again" is_well "$container" $((restarts + 1))
 }
 

@@ -35,7 +35,8 @@ impl Backoff {
         self.attempt
     }
 
-    /// Whether this failure is worth a log line: the 1st, 2nd, 4th, 8th … in a row, so that an outage of a day fills a page of the log and not the disk.
+    /// Whether this failure is worth a log line: the 1st, 2nd, 4th, 8th … in a row are, so that an outage of a day fills a page
+    /// of the log and not the disk.
     #[must_use]
     pub fn worth_saying(&self) -> bool {
         self.attempt.is_power_of_two()

@@ -10,8 +10,8 @@ use shared::debezium::types::temporal;
 use super::kind::Kind;
 use super::table::{ColumnInfo, TypeClass};
 
-/// Built-in types whose defaults Debezium does not read: `bytea`, `"char"`, `name`, `oid`, `cidr`, `inet`, `macaddr`, `macaddr8`, `money`,
-/// `timetz`, `tsvector`, ranges.
+/// Built-in types whose defaults Debezium does not read: `bytea`, `"char"`, `name`, `oid`, `cidr`, `inet`, `macaddr`,
+/// `macaddr8`, `money`, `timetz`, `tsvector`, ranges.
 const TYPES_WITHOUT_DEFAULT: [u32; 17] =
     [17, 18, 19, 26, 650, 869, 829, 774, 790, 1266, 3614, 3904, 3906, 3908, 3910, 3912, 3926];
 

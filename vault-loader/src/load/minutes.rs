@@ -36,7 +36,7 @@ pub(super) const ADD_MINUTES: &str = "
 
 /// Events of a partition by minute of the day.
 #[derive(Debug, Default)]
-pub(super) struct Minutes(BTreeMap<(Partition, i64), Minute>);
+pub(super) struct Minutes(BTreeMap<(Partition, i32), Minute>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Minute {
@@ -55,8 +55,9 @@ impl Minutes {
             // The clocks of source and reader may differ.
             lag_max_us: position.published_us.saturating_sub(position.applied_us).max(0),
         };
-        let slot = (from, number.rem_euclid(MINUTES_A_DAY));
-        let known = self.0.entry(slot).or_insert(Minute { events: 0, ..fresh });
+        let slot = i32::try_from(number.rem_euclid(MINUTES_A_DAY))
+            .expect("a day has fewer minutes than an i32 holds");
+        let known = self.0.entry((from, slot)).or_insert(Minute { events: 0, ..fresh });
         if known.start_us == fresh.start_us {
             known.events += 1;
             known.lag_max_us = known.lag_max_us.max(fresh.lag_max_us);
@@ -78,8 +79,7 @@ impl Minutes {
         let topics: Vec<&str> =
             self.0.keys().map(|(from, _)| plan.tables[from.table].topic.as_str()).collect();
         let partitions: Vec<i32> = self.0.keys().map(|(from, _)| from.partition).collect();
-        let slots: Vec<i32> =
-            self.0.keys().map(|&(_, slot)| i32::try_from(slot).unwrap_or(0)).collect();
+        let slots: Vec<i32> = self.0.keys().map(|&(_, slot)| slot).collect();
         let starts: Vec<_> = self.0.values().map(|minute| instant(minute.start_us)).collect();
         let events: Vec<i64> = self.0.values().map(|minute| minute.events).collect();
         let lags: Vec<i64> = self.0.values().map(|minute| minute.lag_max_us).collect();
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    fn counted(events: &[Position]) -> Vec<(i64, Minute)> {
+    fn counted(events: &[Position]) -> Vec<(i32, Minute)> {
         let mut minutes = Minutes::default();
         for position in events {
             minutes.add(FROM, position);

@@ -7,23 +7,30 @@
 
 /// Appends a double as a JSON value; not-a-number and the infinities are strings, as Jackson writes them.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {
-    if !value.is_finite() {
-        out.extend_from_slice(not_finite(value.is_nan(), value.is_sign_negative()));
-    } else if value.is_subnormal() && has_one_digit(ryu::Buffer::new().format_finite(value)) {
-        write_finite(out, &format!("{value:.1e}"));
-    } else {
-        write_finite(out, ryu::Buffer::new().format_finite(value));
-    }
+    write(out, value, value.is_subnormal());
 }
 
 /// Appends a float as a JSON value, with the digits of a float.
 pub fn write_f32(out: &mut Vec<u8>, value: f32) {
-    if !value.is_finite() {
-        out.extend_from_slice(not_finite(value.is_nan(), value.is_sign_negative()));
-    } else if value.is_subnormal() && has_one_digit(ryu::Buffer::new().format_finite(value)) {
+    write(out, value, value.is_subnormal());
+}
+
+fn write<F: ryu::Float + Into<f64> + std::fmt::LowerExp>(
+    out: &mut Vec<u8>,
+    value: F,
+    is_subnormal: bool,
+) {
+    let wide: f64 = value.into();
+    if !wide.is_finite() {
+        out.extend_from_slice(not_finite(wide.is_nan(), wide.is_sign_negative()));
+        return;
+    }
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format_finite(value);
+    if is_subnormal && has_one_digit(shortest) {
         write_finite(out, &format!("{value:.1e}"));
     } else {
-        write_finite(out, ryu::Buffer::new().format_finite(value));
+        write_finite(out, shortest);
     }
 }
 
