@@ -1,8 +1,6 @@
 //! How a column's text becomes JSON: one kind for each form on the wire.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use shared::debezium::types::text::{write_json_fragment, write_json_string};
+use shared::debezium::types::text::{push_base64, write_json_string};
 use shared::debezium::types::{ValueError, bits, decimal, double, interval, temporal};
 
 use super::table::{ColumnInfo, TypeClass};
@@ -349,10 +347,6 @@ fn write_bytes(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
     push_base64(out, &bytes);
     out.push(b'"');
     Ok(())
-}
-
-fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    write_json_fragment(out, STANDARD.encode(bytes).as_bytes());
 }
 
 #[cfg(test)]

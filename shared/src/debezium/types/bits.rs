@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::ValueError;
+use super::text::push_base64;
 
 const BAD: ValueError = ValueError("bit string");
 
@@ -23,7 +24,7 @@ pub fn write_base64(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
         }
     }
     let significant = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-    out.extend_from_slice(STANDARD.encode(&bytes[..significant]).as_bytes());
+    push_base64(out, &bytes[..significant]);
     Ok(())
 }
 

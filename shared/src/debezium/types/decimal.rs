@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::ValueError;
+use super::text::push_base64;
 
 const BAD: ValueError = ValueError("decimal number");
 
@@ -194,13 +195,6 @@ fn minimal(bytes: &[u8]) -> &[u8] {
         rest = &rest[1..];
     }
     rest
-}
-
-fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    let start = out.len();
-    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
 }
 
 #[cfg(test)]

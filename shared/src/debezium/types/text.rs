@@ -1,5 +1,8 @@
 //! Strings in JSON, escaped as Jackson (the writer inside Kafka Connect's converter) escapes them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 const HEX: [u8; 16] = *b"0123456789ABCDEF";
 
 /// Appends `text` as a JSON string with its quotes.
@@ -14,7 +17,7 @@ pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends the escaped bytes of a UTF-8 string without quotes.
-pub fn write_json_fragment(out: &mut Vec<u8>, bytes: &[u8]) {
+fn write_json_fragment(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut clean_from = 0;
     for (index, &byte) in bytes.iter().enumerate() {
         if (0x20..0xF0).contains(&byte) && byte != b'"' && byte != b'\\' {
@@ -54,6 +57,14 @@ fn write_surrogates(out: &mut Vec<u8>, character: &[u8]) {
             out.push(HEX[usize::from(unit >> shift & 0x0F)]);
         }
     }
+}
+
+/// Appends bytes in base64, as Kafka Connect's JSON converter writes them, without quotes.
+pub fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
 }
 
 #[cfg(test)]
