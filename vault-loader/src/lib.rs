@@ -1,9 +1,9 @@
 //! Loads Debezium's change events from Kafka into a Data Vault on PostgreSQL, each event exactly once.
 //!
-//! Records come out of `consume` as a `batch`. `load` lets `decode` make typed changes of it and `vault` rows of these, and
-//! commits the rows with the batch's offsets in one transaction; `pipeline` ties all of it together. `model` says what the
-//! vault looks like, `migrate` makes the warehouse look like it. The vault is a function of the topics: nothing in it comes
-//! from this program's clock. Below, a module imports only modules that stand above it.
+//! Records come out of `consume` as a `batch`. `decode` makes typed changes of a batch, `vault` makes rows of the changes,
+//! and `load` commits the rows with the batch's offsets in one transaction. `pipeline` ties all of it together. `model`
+//! says what the vault looks like, `migrate` makes the warehouse look like it. The vault is a function of the topics:
+//! nothing in it comes from this program's clock. Below, a module imports only modules that stand above it.
 
 pub mod config;
 pub mod health;

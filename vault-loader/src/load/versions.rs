@@ -359,11 +359,12 @@ fn close_late(
 
 /// Whether a status that is equal to the one before is written all the same.
 ///
-/// - An insert of a key that is open shows that the key was closed before it. The truncate that closed it is still on its way in
-///   another partition.
+/// - An insert of a key that is open shows that the key was closed before it. The truncate that closed the key is still on
+///   its way in another partition.
 /// - A read by a later snapshot may come after such a truncate.
 ///
-/// The truncate closes only versions before its own position. The position of the version written here keeps the row open.
+/// The truncate closes only versions before its own position. The position of the version that is written here keeps the
+/// row open.
 fn reopens(body: &Body, previous: Option<&State>, candidate: &Candidate, hashdiff: Hash) -> bool {
     let (Body::Status { is_deleted: false, .. }, Some(state)) = (body, previous) else {
         return false;
