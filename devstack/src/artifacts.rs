@@ -220,11 +220,9 @@ pub fn fetch_all(all: bool) -> anyhow::Result<()> {
 }
 
 fn verify(file: &Path, sha256: &str) -> anyhow::Result<()> {
-    let mut source = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut source, &mut hasher)
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    let found = hex::encode(hasher.finalize());
+    // A download is some ten megabytes, so it is read whole.
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let found = hex::encode(Sha256::digest(&bytes));
     anyhow::ensure!(
         found == sha256,
         "{} has SHA-256 {found}, but {sha256} is expected; it is not used",

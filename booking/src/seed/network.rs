@@ -4,7 +4,7 @@
 //! flights of one number share the route, and a flight's state is what an observer at the reference moment would see.
 
 use chrono::{DateTime, Duration, Utc};
-use rand::Rng;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::math::{count_at_least, whole};

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::journeys::Booking;

@@ -4,7 +4,7 @@
 //! back when [`Airline::transact`] returns, unless the connection was lost.
 
 use chrono::{DateTime, Duration, Utc};
-use rand::Rng;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio_postgres::{Error, Row};
 

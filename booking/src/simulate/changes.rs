@@ -4,7 +4,7 @@
 //! segments in the same transaction. What has been flown is never given back.
 
 use chrono::Duration;
-use rand::Rng;
+use rand::RngExt;
 use tokio_postgres::Error;
 
 use super::airline::{Airline, Done};

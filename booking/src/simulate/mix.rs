@@ -3,7 +3,7 @@
 //! A generator comes in; a kind of transaction goes out. The weights add up to a thousand, so each is a share in
 //! thousandths.
 
-use rand::Rng;
+use rand::RngExt;
 
 /// A kind of transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ const WEIGHT_SUM: u32 = 1_000;
 
 impl Kind {
     /// A kind, as often as the mix has it.
-    pub fn draw(rng: &mut impl Rng) -> Self {
+    pub fn draw(rng: &mut impl RngExt) -> Self {
         let mut rest = rng.random_range(0..WEIGHT_SUM);
         for (kind, weight) in MIX {
             if rest < weight {

@@ -4,7 +4,7 @@
 //! boarding passes are given out, so numbers and seats on it are unique without a retry.
 
 use chrono::{Duration, DurationRound};
-use rand::Rng;
+use rand::RngExt;
 use tokio_postgres::Error;
 
 use super::airline::{Airline, Done};

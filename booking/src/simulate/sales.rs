@@ -4,7 +4,7 @@
 //! seats are counted, so no class is oversold, and the total is the sum of the segments from the first moment.
 
 use chrono::Duration;
-use rand::Rng;
+use rand::RngExt;
 use tokio_postgres::Error;
 
 use super::airline::{Airline, Done, OpenFlight};

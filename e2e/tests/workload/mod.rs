@@ -13,7 +13,7 @@ use devstack::{Kafka, KafkaOptions, PostgresAddress, shared};
 use e2e::oracle;
 use e2e::rig::{Rig, RigOptions};
 use e2e::workload::{Options, Workload, loosen};
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const KILLS: u32 = 20;
