@@ -16,16 +16,13 @@ use rustix::process::Signal;
 
 pub use options::KafkaOptions;
 
-use crate::ports::{self, PORT_ATTEMPTS};
-use crate::process::{Identity, Process, ProcessOptions};
-use crate::wait::try_wait_for;
+use crate::ports::{self, WantedPort};
+use crate::process::{Identity, ProcessOptions};
+use crate::server::Server;
 use crate::{artifacts, fs};
 
 /// How long a broker may take to answer; recovery after a crash included.
 const START_DEADLINE: Duration = Duration::from_secs(120);
-
-/// How long a broker may take to stop by itself.
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The one cluster id we use: clusters never meet.
 const CLUSTER_ID: &str = "ZGV2c3RhY2stY2x1c3Rlcg";
@@ -37,7 +34,7 @@ pub struct Kafka {
     libs: PathBuf,
     dir: PathBuf,
     port: u16,
-    process: Option<Process>,
+    server: Server,
     temporary: bool,
 }
 
@@ -49,26 +46,19 @@ impl Kafka {
             Some(dir) => (fs::make_dir(dir)?, false),
             None => (fs::temp_dir("vaultstream-kafka-")?, true),
         };
-        let mut kafka = Self { port: options.port, options, libs, dir, process: None, temporary };
-        if kafka.port != 0 {
-            ports::require_free(kafka.port, "kafka", kafka.options.port_variable.as_deref())?;
+        let wanted = WantedPort {
+            port: options.port,
+            service: "kafka".to_owned(),
+            variable: options.port_variable.clone(),
+        };
+        let server = Server::new("kafka", dir.join("kafka.log"));
+        let mut kafka = Self { port: 0, options, libs, dir, server, temporary };
+        let start = |kafka: &mut Self, port| {
+            kafka.port = port;
             kafka.configure()?;
-            kafka.start_again()?;
-            return Ok(kafka);
-        }
-        for attempt in 1.. {
-            kafka.port = ports::free_port()?;
-            kafka.configure()?;
-            match kafka.start_again() {
-                Err(err) if attempt < PORT_ATTEMPTS && ports::were_taken(&kafka.log()) => {
-                    tracing::debug!(port = kafka.port, error = %err, "somebody took a port first");
-                }
-                outcome => {
-                    outcome?;
-                    break;
-                }
-            }
-        }
+            kafka.start_again()
+        };
+        wanted.start(&mut kafka, start, |kafka| ports::were_taken(kafka.server.log()))?;
         Ok(kafka)
     }
 
@@ -111,61 +101,23 @@ impl Kafka {
 
     /// Starts a stopped or killed broker on the same port and data.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.process.is_none(), "kafka is running already");
-        let mut process = Process::start(
-            &ProcessOptions::new(java(), self.log())
-                .args(java_options(self.options.heap_megabytes, self.options.quick_start))
-                .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"])
-                .args([self.class_path()])
-                .args(["kafka.Kafka".into(), self.properties()]),
-        )?;
-        let what = format!("kafka to answer on port {}", self.port);
-        let ready = try_wait_for(START_DEADLINE, &what, || match process.exit_code() {
-            Ok(None) => self.answers().map(|()| Some(true)),
-            _ => Ok(Some(false)),
-        });
-        match ready {
-            Ok(true) => {
-                self.process = Some(process);
-                Ok(())
-            }
-            Ok(false) => anyhow::bail!(
-                "kafka ended as it started; its log ends:\n{}",
-                fs::tail(&self.log(), 15)
-            ),
-            Err(err) => {
-                process.kill9();
-                Err(err.context(format!("its log ends:\n{}", fs::tail(&self.log(), 15))))
-            }
-        }
-    }
-
-    /// Asks the broker for its metadata, as every client does first.
-    fn answers(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(ports::answers(self.port), "nobody listens");
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.bootstrap())
-            .set("client.id", "devstack")
-            .create()
-            .context("cannot make a kafka client")?;
-        let metadata = consumer.fetch_metadata(None, Duration::from_secs(5))?;
-        anyhow::ensure!(!metadata.brokers().is_empty(), "it knows no broker yet");
-        Ok(())
+        let start = ProcessOptions::new(java(), self.server.log())
+            .args(java_options(self.options.heap_megabytes, self.options.quick_start))
+            .args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp"])
+            .args([self.class_path()])
+            .args(["kafka.Kafka".into(), self.properties()]);
+        let port = self.port;
+        self.server.start(&start, port, START_DEADLINE, || answers(port))
     }
 
     /// Stops the broker in order and waits until it has ended. Stopping a stopped broker does nothing.
     pub fn stop(&mut self) -> anyhow::Result<()> {
-        match self.process.take() {
-            Some(mut process) => process.end(Signal::TERM, STOP_DEADLINE).map(drop),
-            None => Ok(()),
-        }
+        self.server.stop(Signal::TERM)
     }
 
     /// Kills the broker, as `kill -9` does, and waits until it is gone.
     pub fn kill9(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill9();
-        }
+        self.server.kill9();
     }
 
     /// Stops the broker in order and starts it on the same port and data.
@@ -176,22 +128,19 @@ impl Kafka {
 
     /// Lets the broker live on after us.
     pub(crate) fn detach(mut self) -> anyhow::Result<()> {
-        let process = self.process.take().context("a stopped broker cannot be detached")?;
+        self.server.detach()?;
         self.temporary = false;
-        process.detach().map(drop)
+        Ok(())
     }
 
     /// Which process the broker is.
     pub fn identity(&self) -> anyhow::Result<Identity> {
-        self.process
-            .as_ref()
-            .map(|process| process.identity().clone())
-            .context("the broker is stopped")
+        self.server.identity()
     }
 
     /// `host:port`, for `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        bootstrap(self.port)
     }
 
     /// The TCP port.
@@ -201,7 +150,7 @@ impl Kafka {
 
     /// The broker's log.
     pub fn log(&self) -> PathBuf {
-        self.dir.join("kafka.log")
+        self.server.log().to_owned()
     }
 }
 
@@ -215,6 +164,23 @@ impl Drop for Kafka {
             tracing::warn!(error = %err, "cannot stop kafka");
         }
     }
+}
+
+fn bootstrap(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+/// Asks the broker for its metadata, as every client does first.
+fn answers(port: u16) -> anyhow::Result<()> {
+    anyhow::ensure!(ports::answers(port), "nobody listens");
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap(port))
+        .set("client.id", "devstack")
+        .create()
+        .context("cannot make a kafka client")?;
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(5))?;
+    anyhow::ensure!(!metadata.brokers().is_empty(), "it knows no broker yet");
+    Ok(())
 }
 
 /// The Java to run: `JAVA_HOME`'s, else the one in the path.

@@ -18,6 +18,7 @@ mod ports;
 mod postgres;
 mod process;
 pub mod profile;
+mod server;
 pub mod shared;
 mod sql;
 mod state;

@@ -17,7 +17,7 @@ const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
 /// How often a server is started on other free ports when somebody took one of them first.
-pub(crate) const PORT_ATTEMPTS: usize = 5;
+const PORT_ATTEMPTS: usize = 5;
 
 /// A port somebody else holds, with what wanted it and the way out.
 #[derive(Debug)]
@@ -69,6 +69,44 @@ pub fn require_free(port: u16, service: &str, variable: Option<&str>) -> Result<
         return Ok(());
     }
     Err(PortInUse { port, service: service.to_owned(), variable: variable.map(str::to_owned) })
+}
+
+/// The port that a server is wanted on.
+#[derive(Debug)]
+pub(crate) struct WantedPort {
+    /// Its number; 0 is any free one.
+    pub(crate) port: u16,
+    /// What wants it.
+    pub(crate) service: String,
+    /// The environment variable that chooses another one, if there is one.
+    pub(crate) variable: Option<String>,
+}
+
+impl WantedPort {
+    /// Has `start` start `server` on the wanted port, or on a free one. When somebody took the free port first, which
+    /// `lost` says of a server that did not start, `start` is called again with another one.
+    pub(crate) fn start<S>(
+        &self,
+        server: &mut S,
+        start: impl Fn(&mut S, u16) -> anyhow::Result<()>,
+        lost: impl Fn(&S) -> bool,
+    ) -> anyhow::Result<()> {
+        if self.port != 0 {
+            require_free(self.port, &self.service, self.variable.as_deref())?;
+            return start(server, self.port);
+        }
+        let mut attempt = 1;
+        loop {
+            let port = free_port()?;
+            match start(server, port) {
+                Err(err) if attempt < PORT_ATTEMPTS && lost(server) => {
+                    tracing::debug!(service = self.service, port, error = %err, "somebody took a port first");
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
 }
 
 /// A port that is free, and that no other process of ours chooses as long as this one lives.
@@ -131,6 +169,23 @@ mod tests {
                  free it or set VAULTSTREAM_PRIMARY_PORT to another port"
             )
         );
+    }
+
+    #[test]
+    fn a_server_that_lost_its_port_is_started_on_another_one() {
+        let wanted = WantedPort { port: 0, service: "a server".to_owned(), variable: None };
+        let mut tried: Vec<u16> = Vec::new();
+        let start = |tried: &mut Vec<u16>, port| {
+            tried.push(port);
+            anyhow::ensure!(tried.len() == 3, "the port is taken");
+            Ok(())
+        };
+        wanted.start(&mut tried, start, |_| true).unwrap();
+        assert!(tried.len() == 3 && tried[0] != tried[1] && tried[1] != tried[2], "{tried:?}");
+
+        tried.clear();
+        let err = wanted.start(&mut tried, start, |_| false).unwrap_err();
+        assert_eq!((tried.len(), err.to_string().as_str()), (1, "the port is taken"));
     }
 
     #[test]

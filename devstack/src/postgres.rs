@@ -11,23 +11,18 @@ mod replica;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use rustix::process::Signal;
 
 pub use address::PostgresAddress;
 pub use options::{PasswordAuth, PostgresOptions, Tls};
 
 use crate::account::Account;
-use crate::fs;
-use crate::ports::{self, PORT_ATTEMPTS};
+use crate::ports::{self, WantedPort};
 use crate::process::{Identity, Process, ProcessOptions};
-use crate::wait::try_wait_for;
+use crate::server::{STOP_DEADLINE, Server};
 
 /// How long a server may take to answer, crash recovery included.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long a server may take to stop by itself.
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How to stop a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +42,7 @@ pub struct Postgres {
     account: Option<Account>,
     address: PostgresAddress,
     data: PathBuf,
-    process: Option<Process>,
+    server: Server,
     temporary: Vec<PathBuf>,
 }
 
@@ -65,29 +60,20 @@ impl Postgres {
 
     /// Starts on the wanted port, or on a free one.
     fn first_start(&mut self) -> anyhow::Result<()> {
-        if self.options.port != 0 {
-            ports::require_free(
-                self.options.port,
-                &self.options.name,
-                self.options.port_variable.as_deref(),
-            )?;
-            return self.start_again();
-        }
-        for attempt in 1.. {
-            self.address.port = ports::free_port()?;
-            match self.start_again() {
-                Err(err) if attempt < PORT_ATTEMPTS && ports::answers(self.address.port) => {
-                    tracing::debug!(port = self.address.port, error = %err, "somebody took the port first");
-                }
-                outcome => return outcome,
-            }
-        }
-        Ok(())
+        let wanted = WantedPort {
+            port: self.options.port,
+            service: self.options.name.clone(),
+            variable: self.options.port_variable.clone(),
+        };
+        let start = |server: &mut Self, port| {
+            server.address.port = port;
+            server.start_again()
+        };
+        wanted.start(self, start, |server| ports::answers(server.address.port))
     }
 
     /// Starts a stopped or crashed server on the same port and data.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.process.is_none(), "{} is running already", self.options.name);
         let words = vec![
             self.address.bin_dir.join("postgres").into_os_string(),
             "-D".into(),
@@ -106,37 +92,16 @@ impl Postgres {
         for name in options::clean_environment() {
             start = start.without_env(name);
         }
-        let mut process = Process::start(&start)?;
-        let what = format!("{} to answer on port {}", self.options.name, self.address.port);
-        let ready = try_wait_for(START_DEADLINE, &what, || {
-            // An ended server ends the wait: the answer is then an error, outside.
-            match process.exit_code() {
-                Ok(None) => self.execute("postgres", "SELECT 1").map(|()| Some(true)),
-                _ => Ok(Some(false)),
-            }
-        });
-        match ready {
-            Ok(true) => {
-                self.process = Some(process);
-                Ok(())
-            }
-            Ok(false) => anyhow::bail!(
-                "{} ended as it started; its log ends:\n{}",
-                self.options.name,
-                fs::tail(&self.address.log, 15)
-            ),
-            Err(err) => {
-                process.end(Signal::QUIT, Duration::from_secs(10))?;
-                Err(err.context(format!("its log ends:\n{}", fs::tail(&self.address.log, 15))))
-            }
-        }
+        let address = &self.address;
+        self.server
+            .start(&start, address.port, START_DEADLINE, || address.execute("postgres", "SELECT 1"))
     }
 
     /// Stops the server and waits until it has ended. Stopping a stopped server does nothing.
     ///
     /// A server that does not end in the given way within half a minute is killed, and that is an error: something keeps it.
     pub fn stop(&mut self, mode: StopMode) -> anyhow::Result<()> {
-        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let Some(mut process) = self.server.take() else { return Ok(()) };
         let signal = match mode {
             StopMode::Fast => Signal::INT,
             StopMode::Immediate => Signal::QUIT,
@@ -148,9 +113,9 @@ impl Postgres {
         }
         kill_with_children(&mut process)?;
         anyhow::bail!(
-            "{} did not end within {STOP_DEADLINE:?} of a {mode:?} shutdown; its log ends:\n{}",
+            "{} did not end within {STOP_DEADLINE:?} of a {mode:?} shutdown; {}",
             self.options.name,
-            fs::tail(&self.address.log, 15)
+            self.server.last_words()
         )
     }
 
@@ -162,17 +127,14 @@ impl Postgres {
 
     /// Lets the server live on after us.
     pub(crate) fn detach(mut self) -> anyhow::Result<()> {
-        let process = self.process.take().context("a stopped server cannot be detached")?;
+        self.server.detach()?;
         self.temporary.clear();
-        process.detach().map(drop)
+        Ok(())
     }
 
     /// Which process the server is.
     pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
-        self.process
-            .as_ref()
-            .map(|process| process.identity().clone())
-            .context("the server is stopped")
+        self.server.identity()
     }
 
     /// Runs an SQL script as the superuser.

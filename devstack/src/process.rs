@@ -108,6 +108,11 @@ impl ProcessOptions {
         self.on_our_death = signal;
         self
     }
+
+    /// The signal that ends the process when we die without a word.
+    pub(crate) fn signal_on_our_death(&self) -> Signal {
+        self.on_our_death
+    }
 }
 
 /// A running process; dropping it kills it.

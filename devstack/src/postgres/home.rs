@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use super::{Postgres, PostgresAddress, PostgresOptions, Tls, options};
 use crate::account::Account;
+use crate::server::Server;
 use crate::{artifacts, fs, tls};
 
 impl Postgres {
@@ -61,7 +62,8 @@ impl Postgres {
             log: wanted.join("postgres.log"),
             ca: None,
         };
-        Ok(Self { options, account, address, data: home.join("data"), process: None, temporary })
+        let server = Server::new(&options.name, address.log.clone());
+        Ok(Self { options, account, address, data: home.join("data"), server, temporary })
     }
 
     pub(super) fn init(&mut self) -> anyhow::Result<()> {
