@@ -1,13 +1,15 @@
 //! One HTTP request to a server of this machine, and its answer.
 //!
-//! In: method, `http://host:port/path`, a JSON body. Out: status code and body.
-//! Invariant: speaks HTTP/1.0, so an answer ends with its connection and never comes in chunks.
+//! In: method, `http://host:port/path`, a JSON body. Out: status code, head and body.
+//! Invariant: any status is an answer, not an error; no proxy and no redirect stands between the caller and the server
+//! that it names, and no connection is kept.
 
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use anyhow::Context;
+use ureq::http::Response;
+use ureq::{Agent, Body};
 
 /// How long a server may think about one request: Kafka Connect gives up after 90 s.
 const TIMEOUT: Duration = Duration::from_secs(100);
@@ -17,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(100);
 pub struct Answer {
     /// The status code.
     pub status: u16,
-    /// The head: status line and header lines.
+    /// The header lines.
     pub head: String,
     /// The body.
     pub body: String,
@@ -29,6 +31,15 @@ impl Answer {
         serde_json::from_str(&self.body)
             .with_context(|| format!("no JSON in an answer with status {}", self.status))
     }
+
+    fn read(response: Response<Body>) -> anyhow::Result<Self> {
+        let (head, mut body) = response.into_parts();
+        let mut lines = String::new();
+        for (name, value) in &head.headers {
+            let _ = writeln!(lines, "{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        }
+        Ok(Self { status: head.status.as_u16(), head: lines, body: body.read_to_string()? })
+    }
 }
 
 /// Gets `url`.
@@ -38,57 +49,59 @@ pub fn get(url: &str) -> anyhow::Result<Answer> {
 
 /// Sends a request, with a JSON body if there is one.
 pub fn request(method: &str, url: &str, body: Option<&str>) -> anyhow::Result<Answer> {
-    let rest = url
-        .strip_prefix("http://")
-        .with_context(|| format!("{url} does not begin with http://"))?;
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let path = if path.is_empty() { "/" } else { path };
-    let address = authority
-        .to_socket_addrs()?
-        .next()
-        .with_context(|| format!("{authority} has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
-        .with_context(|| format!("cannot connect to {authority}"))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    let mut message = format!("{method} {path} HTTP/1.0\r\nHost: {authority}\r\nAccept: */*\r\n");
-    if let Some(body) = body {
-        message += &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
-    }
-    message += "\r\n";
-    message += body.unwrap_or_default();
-    stream
-        .write_all(message.as_bytes())
-        .with_context(|| format!("cannot send a request to {authority}"))?;
-    let mut answer = Vec::new();
-    stream
-        .read_to_end(&mut answer)
-        .with_context(|| format!("cannot read the answer of {authority}"))?;
-    parse(&String::from_utf8_lossy(&answer))
-        .with_context(|| format!("{authority} does not answer in HTTP"))
-}
-
-fn parse(text: &str) -> Option<Answer> {
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/")?.split_whitespace().nth(1)?.parse().ok()?;
-    Some(Answer { status, head: head.to_owned(), body: body.to_owned() })
+    let agent: Agent = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_global(Some(TIMEOUT))
+        .build()
+        .into();
+    let request =
+        ureq::http::Request::builder().method(method).uri(url).header("connection", "close");
+    let answered = match body {
+        None => agent.run(request.body(())?),
+        Some(body) => agent.run(request.header("content-type", "application/json").body(body)?),
+    };
+    let response = answered.with_context(|| format!("no answer to {method} {url}"))?;
+    Answer::read(response).with_context(|| format!("cannot read the answer to {method} {url}"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
+    /// Answers one connection with these bytes; gives the address.
+    fn answer_once(bytes: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/path", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).unwrap();
+            stream.write_all(bytes).unwrap();
+        });
+        url
+    }
+
     #[test]
-    fn status_and_body_come_out_of_an_answer() {
-        let answer = parse(
-            "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\n\r\n{\"error_code\":404}",
-        )
-        .unwrap();
+    fn an_error_of_the_server_is_an_answer_with_status_head_and_body() {
+        let url = answer_once(
+            b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 18\r\n\r\n{\"error_code\":404}",
+        );
+        let answer = get(&url).unwrap();
         assert_eq!(answer.status, 404);
         assert_eq!(answer.json().unwrap()["error_code"], 404);
+        assert!(answer.head.contains("content-type: application/json\n"), "{}", answer.head);
     }
 
     #[test]
     fn what_is_not_http_is_no_answer() {
-        assert_eq!(parse("E\0\0\0\u{8}fatal\r\n\r\n"), None);
+        let url = answer_once(b"E\0\0\0\x08fatal\r\n\r\n");
+        let err = get(&url).unwrap_err();
+        assert!(err.to_string().contains(&format!("no answer to GET {url}")), "{err}");
     }
 }

@@ -1,6 +1,6 @@
 //! What a running loader says about itself.
 
-use devstack::wait_for_async;
+use devstack::{http, wait_for_async};
 
 use crate::support::{AIRLINE, PATIENCE, World, airport, create};
 
@@ -35,10 +35,10 @@ async fn health_and_metrics_tell_what_the_loader_does() {
         "vault_loader_fenced_total 0".to_owned(),
     ];
     wait_for_async(PATIENCE, "the metrics", async || {
-        let page = get(port, "/metrics").await.map_err(|err| err.to_string())?;
+        let page = http::get(&format!("http://{listen}/metrics"))?.body;
         match expected.iter().find(|line| !page.contains(line.as_str())) {
             None => Ok(true),
-            Some(line) => Err(format!("{line} is not in {page}")),
+            Some(line) => Err(anyhow::anyhow!("{line} is not in {page}")),
         }
     })
     .await;
@@ -104,14 +104,4 @@ fn a_refused_configuration_does_not_show_its_secrets() {
             assert!(said.contains(expected) && !said.contains("hunter2"), "{command}: {said}");
         }
     }
-}
-
-async fn get(port: u16, path: &str) -> std::io::Result<String> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await?;
-    Ok(text)
 }
