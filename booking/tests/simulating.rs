@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use booking::simulate::{Counts, Kind, MIX, SimulateError, SimulateOptions, Tally, simulate};
-use devstack::{Postgres, PostgresOptions, StopMode};
+use devstack::{Postgres, PostgresOptions, StopMode, wait_for_async};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Airline, noon};
@@ -235,7 +235,7 @@ fn ended_in_order(program: std::process::Child) -> String {
 #[tokio::test]
 async fn a_run_whose_server_is_away_at_its_end_stops_with_few_words() {
     let mut server = Postgres::start(PostgresOptions::new(15).name("away at the end")).unwrap();
-    let airline = Airline::create_on(server.address().clone());
+    let airline = Airline::create_on(server.address());
     airline.seed(0.02, 1).await;
     let program = simulate_four_seconds(&airline);
     wait_until_sql(&airline.client().await, UNDER_WAY).await;
@@ -258,26 +258,18 @@ async fn a_run_whose_server_does_not_answer_at_its_end_gives_the_transaction_up(
     assert!(log.contains("is given up"), "{log}");
 }
 
-/// Waits for a condition, half a minute at most.
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for a condition.
 async fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    wait_for_async(PATIENCE, what, async || condition()).await;
 }
 
-/// Waits until a query says true, half a minute at most.
+/// Waits until a query says true.
 async fn wait_until_sql(client: &tokio_postgres::Client, query: &str) {
-    let waiting = async {
-        while !client.query_one(query, &[]).await.unwrap().get::<_, bool>(0) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting)
-        .await
-        .unwrap_or_else(|_| panic!("waited in vain for {query}"));
+    wait_for_async(PATIENCE, query, async || {
+        client.query_one(query, &[]).await.map(|row| row.get::<_, bool>(0))
+    })
+    .await;
 }

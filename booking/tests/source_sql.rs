@@ -3,22 +3,18 @@
 use std::process::Command;
 
 use booking::seed::{Existing, SeedOptions, seed};
+use booking::tables::Table;
+use devstack::sql::connect;
 use devstack::{Postgres, PostgresOptions, client_binary};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::support::{Airline, PASSWORDS, connect, full_text, options, source_folder};
+use crate::support::{Airline, PASSWORDS, full_text, options, source_folder};
 
-const TABLES: [&str; 8] = [
-    "airports",
-    "aircrafts",
-    "seats",
-    "flights",
-    "bookings",
-    "tickets",
-    "ticket_flights",
-    "boarding_passes",
-];
+/// The names of the eight tables.
+fn tables() -> [&'static str; 8] {
+    Table::ALL.map(Table::name)
+}
 
 /// Files of sql/source in the order of their names.
 fn files() -> Vec<String> {
@@ -33,11 +29,7 @@ fn files() -> Vec<String> {
 /// A server of its own, for roles belong to a whole server, with everything applied to one database.
 fn server_with_roles(version: u16) -> (Postgres, Airline) {
     let server = Postgres::start(PostgresOptions::new(version).fsync(false)).unwrap();
-    let airline = Airline { server: server.address().clone(), name: "airline_tickets".to_owned() };
-    airline.server.create_database(&airline.name).unwrap();
-    for file in files() {
-        airline.apply(&file);
-    }
+    let airline = Airline::create_with(server.address(), "airline_tickets", &files());
     (server, airline)
 }
 
@@ -76,7 +68,7 @@ async fn assert_powerless(client: &Client) {
     ] {
         assert_refused(client, statement).await;
     }
-    for table in TABLES {
+    for table in tables() {
         assert_refused(client, &format!("TRUNCATE public.{table} CASCADE")).await;
     }
 }
@@ -86,7 +78,7 @@ async fn rights_are_the_least_that_work(version: u16) {
     let [reader, app, readonly] = PASSWORDS;
 
     let client = as_role(&airline, "cdc_reader", reader).await;
-    for table in TABLES {
+    for table in tables() {
         assert_allowed(&client, &format!("SELECT FROM public.{table}")).await;
         assert_refused(&client, &format!("DELETE FROM public.{table}")).await;
     }
@@ -98,7 +90,7 @@ async fn rights_are_the_least_that_work(version: u16) {
     assert_powerless(&client).await;
 
     let client = as_role(&airline, "booking_app", app).await;
-    for table in TABLES {
+    for table in tables() {
         for statement in ["SELECT FROM", "DELETE FROM"] {
             assert_allowed(&client, &format!("{statement} public.{table}")).await;
         }
@@ -114,7 +106,7 @@ async fn rights_are_the_least_that_work(version: u16) {
     assert_powerless(&client).await;
 
     let client = as_role(&airline, "airline_readonly", readonly).await;
-    for table in TABLES {
+    for table in tables() {
         assert_allowed(&client, &format!("SELECT FROM public.{table}")).await;
         assert_refused(&client, &format!("DELETE FROM public.{table}")).await;
     }
@@ -195,7 +187,7 @@ async fn the_publication_holds_the_eight_tables_and_every_change() {
         .unwrap();
     assert!(row.get::<_, bool>(0));
     let mut published: Vec<String> = row.get(1);
-    let mut expected = TABLES.map(str::to_owned).to_vec();
+    let mut expected = tables().map(str::to_owned).to_vec();
     published.sort();
     expected.sort();
     assert_eq!(published, expected);

@@ -3,15 +3,14 @@
 //! A server comes in; a prepared database or an answer goes out. Only the tests of the rights create the roles, on
 //! servers of their own, because roles belong to the whole server.
 
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use booking::database::Database;
 use booking::seed::{Existing, SeedOptions, SeedSummary, seed};
 use chrono::{DateTime, NaiveDate, Utc};
-use devstack::{PostgresAddress, client_binary, workspace_root};
-use tokio_postgres::{Client, NoTls};
+use devstack::{PostgresAddress, unique, workspace_root};
+use tokio_postgres::Client;
 
 /// The day on which every data set of the tests is made.
 pub(crate) const TODAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
@@ -25,26 +24,36 @@ pub(crate) fn noon() -> DateTime<Utc> {
 }
 
 /// A database of this test alone.
-pub(crate) struct Airline {
-    pub(crate) server: PostgresAddress,
-    pub(crate) name: String,
+pub(crate) struct Airline(devstack::Database);
+
+impl Deref for Airline {
+    type Target = devstack::Database;
+
+    fn deref(&self) -> &devstack::Database {
+        &self.0
+    }
 }
 
 impl Airline {
     /// A new database with schema and views on the shared server.
     pub(crate) fn create() -> Self {
-        Self::create_on(devstack::shared::stack().postgres15.clone())
+        Self::create_on(&devstack::shared::stack().postgres15)
     }
 
     /// The same on a server of the test's own.
-    pub(crate) fn create_on(server: PostgresAddress) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("booking_{}_{number}", std::process::id());
-        let airline = Self { server, name };
-        airline.server.create_database(&airline.name).unwrap();
-        for file in ["010_schema.sql", "020_views.sql"] {
-            airline.apply(file);
+    pub(crate) fn create_on(server: &PostgresAddress) -> Self {
+        Self::create_with(server, &unique("booking"), &["010_schema.sql", "020_views.sql"])
+    }
+
+    /// A new database of this name, to which these files of sql/source are applied.
+    pub(crate) fn create_with(
+        server: &PostgresAddress,
+        name: &str,
+        files: &[impl AsRef<str>],
+    ) -> Self {
+        let airline = Self(devstack::Database::create(server, name).unwrap());
+        for file in files {
+            airline.apply(file.as_ref());
         }
         airline
     }
@@ -53,18 +62,15 @@ impl Airline {
     #[track_caller]
     pub(crate) fn apply(&self, file: &str) {
         let [reader, app, readonly] = PASSWORDS;
-        let output = Command::new(client_binary("psql").unwrap())
-            .arg(self.server.superuser(&self.name))
-            .args(["--no-psqlrc", "--quiet"])
-            .args(["--set", &format!("reader_password={reader}")])
-            .args(["--set", &format!("app_password={app}")])
-            .args(["--set", &format!("readonly_password={readonly}")])
-            .arg("--file")
-            .arg(source_folder().join(file))
-            .output()
+        let complaints = self
+            .psql()
+            .unwrap()
+            .variable("reader_password", reader)
+            .variable("app_password", app)
+            .variable("readonly_password", readonly)
+            .run_files([source_folder().join(file)])
             .unwrap();
-        let complaints = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && complaints.is_empty(), "{file}: {complaints}");
+        assert!(complaints.is_empty(), "{file}: {complaints}");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -77,7 +83,7 @@ impl Airline {
 
     /// A connection as the superuser.
     pub(crate) async fn client(&self) -> Client {
-        connect(&self.server.superuser(&self.name)).await.unwrap()
+        self.connect().await.unwrap()
     }
 
     /// Seeds the database; the day is always the same.
@@ -113,15 +119,6 @@ impl Airline {
         for (rule, query) in RULES {
             let broken = self.number(&format!("SELECT count(*) FROM ({query}) AS broken")).await;
             assert_eq!(broken, 0, "{rule}");
-        }
-    }
-}
-
-impl Drop for Airline {
-    fn drop(&mut self) {
-        // A database that stays behind hurts nobody, so a failure here must not hide the test's own.
-        if let Err(err) = self.server.drop_database(&self.name) {
-            eprintln!("cannot drop database {}: {err:#}", self.name);
         }
     }
 }
@@ -197,13 +194,6 @@ const RULES: [(&str, &str); 7] = [
 
 pub(crate) fn options(scale: f64, seed_no: u64) -> SeedOptions {
     SeedOptions { scale, seed: seed_no, today: TODAY, existing: Existing::Refuse }
-}
-
-/// A connection whose driver runs beside it.
-pub(crate) async fn connect(connection_string: &str) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = tokio_postgres::connect(connection_string, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 pub(crate) fn source_folder() -> PathBuf {

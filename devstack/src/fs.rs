@@ -58,14 +58,6 @@ pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Reads the end of a log file, for error messages.
-pub(crate) fn tail(path: &Path, lines: usize) -> String {
-    let Ok(bytes) = std::fs::read(path) else { return String::new() };
-    let text = String::from_utf8_lossy(&bytes);
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
-}
-
 /// Writes `text` to a new file that only we can read.
 pub(crate) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     use std::io::Write;

@@ -1,35 +1,47 @@
-//! Real servers for the demo, the tests and the benches, on this machine only.
+//! Real servers for the demo, the tests and the benches, on this machine only, and what tests need to talk to them.
 //!
 //! In: options, a run directory, binaries of this machine or artifacts of Maven Central kept in a cache. Out: running PostgreSQL,
 //! Kafka and Kafka Connect, their addresses, and helpers to wait for conditions and to run our own binaries.
 //! Invariant: a server ends with the process that started it, however that process ends, unless it was detached into a state
 //! file; and nothing is ever signalled that was not started from here.
 //!
-//! The functions block. They may be called from async tests: none of them needs, or disturbs, the caller's runtime.
+//! This is also the one support crate of the tests, because who starts a server knows best how to reach it, and because
+//! the benches and the whole pipelines of `e2e`, which are no tests, need the same: databases of one's own
+//! ([`Database`]), SQL ([`sql`], [`Psql`]), topics ([`topics`]), requests ([`http`]), logs ([`log`]), waiting
+//! ([`wait_for`]). What one crate's tests alone need stays in that crate. No shipped program depends on this crate.
+//!
+//! The functions block unless they are `async`. They may be called from async tests: none of them needs, or disturbs,
+//! the caller's runtime.
 
 mod account;
 mod artifacts;
 mod binaries;
 mod connect;
+mod database;
 mod fs;
 pub mod http;
 mod kafka;
+pub mod log;
 mod ports;
 mod postgres;
 mod process;
 pub mod profile;
+mod psql;
 mod server;
 pub mod shared;
-mod sql;
+pub mod sql;
 mod state;
 mod tls;
+pub mod topics;
 mod wait;
 
 pub use artifacts::{DEBEZIUM_VERSION, KAFKA_VERSION, fetch_all};
 pub use binaries::{binary, client_binary, workspace_root};
 pub use connect::{Connect, ConnectOptions, ConnectRest};
+pub use database::{Database, unique};
 pub use kafka::{Kafka, KafkaOptions};
 pub use ports::{PortInUse, free_port, require_free};
 pub use postgres::{PasswordAuth, Postgres, PostgresAddress, PostgresOptions, StopMode, Tls};
 pub use process::{Identity, Process, ProcessOptions};
+pub use psql::{Psql, sql_files};
 pub use wait::{Condition, try_wait_for, try_wait_for_async, wait_for, wait_for_async};

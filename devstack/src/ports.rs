@@ -60,7 +60,7 @@ pub(crate) fn answers(port: u16) -> bool {
 
 /// Whether the last words of a server written in Java are about a port that it could not have.
 pub(crate) fn were_taken(log: &Path) -> bool {
-    crate::fs::tail(log, 60).contains("Address already in use")
+    crate::log::tail(log, 60).contains("Address already in use")
 }
 
 /// An error that names the service and the variable when `port` is taken.

@@ -19,6 +19,7 @@ use rustix::process::Signal;
 
 pub use identity::Identity;
 
+use crate::log;
 use crate::wait::try_wait_for;
 
 /// The shell around each process: `$1` is the signal for our death, `$2` the log, the rest the command.
@@ -175,6 +176,21 @@ impl Process {
     /// The file that holds what the process printed.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// Everything that it has printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its log's lines of this message.
+    pub fn lines_with(&self, message: &str) -> Vec<serde_json::Value> {
+        log::lines_with(&self.printed(), message)
+    }
+
+    /// The last lines that it has printed, for a message.
+    pub fn last_lines(&self, count: usize) -> String {
+        log::tail(&self.log, count)
     }
 
     /// Whether it runs.

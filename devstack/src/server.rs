@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::Signal;
 
-use crate::fs;
+use crate::log;
 use crate::process::{Identity, Process, ProcessOptions};
 use crate::wait::try_wait_for;
 
@@ -111,6 +111,6 @@ impl Server {
 
     /// The end of the server's log, for a message.
     pub(crate) fn last_words(&self) -> String {
-        format!("its log ends:\n{}", fs::tail(&self.log, LOG_LINES))
+        format!("its log ends:\n{}", log::tail(&self.log, LOG_LINES))
     }
 }

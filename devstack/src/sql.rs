@@ -1,14 +1,34 @@
-//! A few words of SQL to a server, as its superuser: is it ready, make a database.
+//! SQL to a server: connections, and a few words as its superuser.
 //!
-//! In: connection parameters and a script. Out: done, or the server's error.
-//! Invariant: works from inside an async test too, for it runs on a thread with a runtime of its own.
+//! In: connection parameters and a script. Out: a connection, or done, or the server's error.
+//! Invariant: what blocks works from inside an async test too, for it runs on a thread with a runtime of its own.
 
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio_postgres::{Client, NoTls};
 
-/// How long one attempt to connect may take.
+/// How long one attempt of [`execute`] to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connects without TLS. The connection's driver runs as a task of the caller's runtime and ends with the client.
+///
+/// # Errors
+/// What the server or the network said.
+pub async fn connect(connection_string: &str) -> Result<Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(connection_string, NoTls).await?;
+    // Its error, if any, is also that of the statement under way.
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The server's own words, which `tokio_postgres::Error` hides behind "db error".
+pub fn readable(err: tokio_postgres::Error) -> anyhow::Error {
+    match err.as_db_error() {
+        Some(server) => anyhow::anyhow!("{}: {}", server.severity(), server.message()),
+        None => anyhow::Error::new(err),
+    }
+}
 
 /// Runs `script` over a connection of its own.
 pub(crate) fn execute(connection_string: &str, script: &str) -> anyhow::Result<()> {
@@ -29,19 +49,11 @@ fn on_own_runtime(connection_string: &str, script: &str) -> anyhow::Result<()> {
         let mut config: tokio_postgres::Config =
             connection_string.parse().context("a malformed connection string")?;
         config.connect_timeout(CONNECT_TIMEOUT);
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(readable)?;
+        let (client, connection) = config.connect(NoTls).await.map_err(readable)?;
         let driver = tokio::spawn(connection);
         let outcome = client.batch_execute(script).await.map_err(readable);
         drop(client);
         driver.await.context("the connection's task panicked")?.ok();
         outcome
     })
-}
-
-/// The server's own words, which `tokio_postgres::Error` hides behind "db error".
-fn readable(err: tokio_postgres::Error) -> anyhow::Error {
-    match err.as_db_error() {
-        Some(server) => anyhow::anyhow!("{}: {}", server.severity(), server.message()),
-        None => anyhow::Error::new(err),
-    }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use devstack::{PasswordAuth, Postgres, PostgresOptions, StopMode, Tls, require_free, wait_for};
-use tokio_postgres::NoTls;
+use devstack::{
+    PasswordAuth, Postgres, PostgresOptions, StopMode, Tls, require_free, sql, wait_for,
+};
 
 fn quick(version: u16) -> PostgresOptions {
     PostgresOptions::new(version).fsync(false)
@@ -11,13 +12,8 @@ fn quick(version: u16) -> PostgresOptions {
 
 /// The one text value that `query` yields.
 async fn text(server: &Postgres, query: &str) -> String {
-    let (client, connection) =
-        tokio_postgres::connect(&server.address().superuser("postgres"), NoTls).await.unwrap();
-    let driver = tokio::spawn(connection);
-    let value = client.query_one(query, &[]).await.unwrap().get(0);
-    drop(client);
-    driver.await.unwrap().unwrap();
-    value
+    let client = sql::connect(&server.address().superuser("postgres")).await.unwrap();
+    client.query_one(query, &[]).await.unwrap().get(0)
 }
 
 async fn check_version(version: u16) {
@@ -79,7 +75,7 @@ async fn a_replica_follows_its_primary_and_refuses_writes() {
 async fn a_wrong_password_is_refused() {
     let server = Postgres::start(quick(15)).unwrap();
     let wrong = server.connection_string("postgres", "admin", "not it");
-    let err = tokio_postgres::connect(&wrong, NoTls).await.err().unwrap();
+    let err = sql::connect(&wrong).await.err().unwrap();
     assert_eq!(err.code(), Some(&tokio_postgres::error::SqlState::INVALID_PASSWORD), "{err}");
 }
 
@@ -105,7 +101,7 @@ async fn without_tls_nobody_enters_a_server_that_demands_it() {
     let options = quick(15).tls(Tls::Generate).auth(PasswordAuth::ScramOverTlsOnly);
     let server = Postgres::start(options).unwrap();
     let plain = server.address().superuser("postgres") + " sslmode=disable";
-    let err = tokio_postgres::connect(&plain, NoTls).await.err().unwrap();
+    let err = sql::connect(&plain).await.err().unwrap();
     let server_said = err.as_db_error().unwrap().message();
     assert!(server_said.contains("no encryption"), "{server_said}");
 }

@@ -47,11 +47,8 @@ impl Source {
 
     /// Runs a script on a thread.
     pub(crate) fn run_beside(&self, script: String) -> JoinHandle<()> {
-        let (server, name) = (self.server.clone(), self.name.clone());
-        std::thread::spawn(move || {
-            let source = std::mem::ManuallyDrop::new(Self { server, name });
-            source.run(&script);
-        })
+        let psql = self.psql().unwrap();
+        std::thread::spawn(move || drop(psql.run(&script).unwrap()))
     }
 
     /// The version of each row, by id.

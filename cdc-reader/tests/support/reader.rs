@@ -1,6 +1,5 @@
 //! The reader's process: started with a connector file, watched through its log and its REST interface.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use devstack::{Process, ProcessOptions, http, wait_for};
@@ -72,30 +71,25 @@ impl Launch {
             options = options.env(name, value);
         }
         let process = Process::start(&options).unwrap();
-        Reader { process, log, _dir: dir }
+        Reader { process, _dir: dir }
     }
 }
 
 /// A started reader; dropped, it is killed.
 pub(crate) struct Reader {
     pub(crate) process: Process,
-    log: PathBuf,
     _dir: TempDir,
 }
 
 impl Reader {
     /// Everything it has said.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        self.process.printed()
     }
 
     /// Its log's lines of this message.
     pub(crate) fn said(&self, message: &str) -> Vec<Value> {
-        self.log()
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .filter(|line| line["message"] == message)
-            .collect()
+        self.process.lines_with(message)
     }
 
     /// Waits for a log line with this message, and gives it.
@@ -163,8 +157,6 @@ impl Reader {
 
     /// The end of its log.
     pub(crate) fn tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
+        self.process.last_lines(12)
     }
 }

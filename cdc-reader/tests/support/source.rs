@@ -1,23 +1,28 @@
 //! A database of one test alone, gone with its slots at the end.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::ops::Deref;
+use std::process::{Child, ChildStdout};
 
-use devstack::{PostgresAddress, client_binary, wait_for, workspace_root};
+use devstack::{Database, PostgresAddress, wait_for, workspace_root};
 
 use super::PATIENCE;
 
 /// A database and its server.
-pub(crate) struct Source {
-    pub(crate) server: PostgresAddress,
-    pub(crate) name: String,
+pub(crate) struct Source(Database);
+
+impl Deref for Source {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        &self.0
+    }
 }
 
 impl Source {
     /// An empty database.
     pub(crate) fn create(server: &PostgresAddress, name: &str) -> Self {
-        server.create_database(name).unwrap();
-        Self { server: server.clone(), name: name.to_owned() }
+        Self(Database::create(server, name).unwrap())
     }
 
     /// A database with the airline's eight tables.
@@ -31,41 +36,18 @@ impl Source {
     /// Runs a script as `psql` does: each statement is a transaction unless the script says otherwise.
     #[track_caller]
     pub(crate) fn run(&self, script: &str) {
-        self.psql(script);
+        self.value(script);
     }
 
     /// The text of the one value that a query yields.
     #[track_caller]
     pub(crate) fn value(&self, query: &str) -> String {
-        self.psql(query).trim_end_matches('\n').to_owned()
-    }
-
-    #[track_caller]
-    fn psql(&self, script: &str) -> String {
-        let mut psql = self.start_psql();
-        // Written whole before anything is read: no script here answers more than a pipe holds.
-        psql.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-        let output = psql.wait_with_output().unwrap();
-        let complaints = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{complaints}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn start_psql(&self) -> Child {
-        Command::new(client_binary("psql").unwrap())
-            .arg(self.server.superuser_on_socket(&self.name))
-            .args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"])
-            .args(["--set", "ON_ERROR_STOP=1"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.psql().unwrap().run(query).unwrap()
     }
 
     /// A session that stays open.
     pub(crate) fn session(&self) -> Session {
-        let mut psql = self.start_psql();
+        let mut psql = self.psql().unwrap().start().unwrap();
         let said = BufReader::new(psql.stdout.take().unwrap());
         let mut session = Session { psql, said };
         session.run("SELECT 1;");
@@ -121,12 +103,5 @@ impl Drop for Session {
         // The end of its input ends psql, and its session.
         drop(self.psql.stdin.take());
         let _ = self.psql.wait();
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        // A server of the test's own may be down, and goes anyway.
-        let _ = self.server.drop_database(&self.name);
     }
 }
