@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use devstack::{Postgres, PostgresOptions, StopMode, wait_for_async};
+use devstack::{Postgres, StopMode, wait_for_async};
 use serde_json::json;
 
-use crate::support::{Event, PATIENCE, World, airport, booking, create, flight, rows, update};
+use crate::support::{
+    Event, OwnServer, PATIENCE, World, airport, booking, borrowed, create, flight, rows, update,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_events_go_to_quarantine_and_loading_goes_on() {
@@ -147,19 +149,16 @@ async fn a_column_that_the_model_does_not_name_stops_behind_what_came_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_added_later_is_null_in_older_events() {
-    let world = World::unmigrated("later").await;
-    let mut world = world;
-    let model = world
-        .model
-        .replace("timezone = \"text\"\n", "timezone = \"text\"\nelevation = \"integer\"\n")
-        .replace("\"latitude\", \"timezone\"]", "\"latitude\", \"timezone\", \"elevation\"]")
-        .replace(
-            "status = \"sat_airports_status\"",
-            "status = \"sat_airports_status\"\nadded_later = [\"elevation\"]",
-        );
-    std::fs::write(world.dir.path().join("vault.toml"), model).unwrap();
-    let migrated = world.command(&["migrate"]);
-    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    let mut world = World::with_model("later", |model| {
+        model
+            .replace("timezone = \"text\"\n", "timezone = \"text\"\nelevation = \"integer\"\n")
+            .replace("\"latitude\", \"timezone\"]", "\"latitude\", \"timezone\", \"elevation\"]")
+            .replace(
+                "status = \"sat_airports_status\"",
+                "status = \"sat_airports_status\"\nadded_later = [\"elevation\"]",
+            )
+    })
+    .await;
     let mut wider = airport("AAA", "Omsk");
     wider["elevation"] = json!(null);
     let mut known = airport("AAA", "Omsk");
@@ -217,11 +216,9 @@ async fn two_loaders_share_partitions_and_hubs() {
 }
 
 /// How many partitions a loader took over last.
-fn held_partitions(log: &str) -> u32 {
-    let taken = log.lines().rfind(|line| line.contains("partitions taken over"));
-    let line: Option<serde_json::Value> = taken.and_then(|line| serde_json::from_str(line).ok());
-    let count = line.and_then(|line| line["partition_count"].as_u64());
-    count.map_or(0, |count| u32::try_from(count).unwrap())
+fn held_partitions(log: &str) -> u64 {
+    let taken = devstack::log::lines_with(log, "partitions taken over");
+    taken.last().map_or(0, |line| line["partition_count"].as_u64().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,44 +288,29 @@ async fn offsets_that_kafka_no_longer_has_are_refused_unless_accepted() {
 }
 
 async fn delete_before(world: &World, table: &str, offset: i64) {
-    use rdkafka::admin::{AdminClient, AdminOptions};
-    use rdkafka::client::DefaultClientContext;
-    let admin: AdminClient<DefaultClientContext> = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", &world.stack.kafka_bootstrap)
-        .create()
-        .unwrap();
     let mut records = rdkafka::TopicPartitionList::new();
     let offset = rdkafka::Offset::Offset(offset);
     records.add_partition_offset(&world.topic(table), 0, offset).unwrap();
-    admin.delete_records(&records, &AdminOptions::new()).await.unwrap();
+    let options = rdkafka::admin::AdminOptions::new();
+    world.admin().delete_records(&records, &options).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warehouse_that_restarts_is_waited_for_and_quarantines_nothing() {
     let mut world = World::new("restart").await;
-    let mut own = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
-    own.address().create_database("dwh").unwrap();
-    let address = own.address().clone();
-    let port = address.port.to_string();
-    let variables = [
-        ("VAULT_LOADER__DATABASE__PORT", port.as_str()),
-        ("VAULT_LOADER__DATABASE__NAME", "dwh"),
-        ("VAULT_LOADER__DATABASE__USER", address.user.as_str()),
-        ("VAULT_LOADER__DATABASE__PASSWORD", address.password.as_str()),
-    ];
-    assert!(world.command_with(&["migrate"], &variables).status.success());
+    let mut own = OwnServer::start();
+    let variables = own.variables();
+    let variables = borrowed(&variables);
+    world.migrate(&variables);
     let mut loader = world.loader_with("loader", &variables);
     for number in 0..200 {
         let row = airport(&format!("{number:03}"), "Omsk");
         world.publish(create("airports", 10 + number, row)).await;
         if number == 50 || number == 120 {
-            own.restart(StopMode::Immediate).unwrap();
+            own.server.restart(StopMode::Immediate).unwrap();
         }
     }
-    let options = address.superuser("dwh");
-    let (client, connection) =
-        tokio_postgres::connect(&options, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = own.client().await;
     world.loaded_into(&client).await;
     let counts =
         "SELECT (SELECT count(*) FROM dwh_detailed.sat_airports WHERE record_source <> 'SYSTEM'),
@@ -418,34 +400,15 @@ fn signal(name: &str, pids: &[String]) {
     assert!(std::process::Command::new("kill").arg(name).args(pids).status().unwrap().success());
 }
 
-/// A migrated warehouse of one test, and the variables that lead a loader to it.
-fn own_warehouse(world: &World) -> (Postgres, Vec<(&'static str, String)>) {
-    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
-    server.address().create_database("dwh").unwrap();
-    let address = server.address().clone();
-    let variables = vec![
-        ("VAULT_LOADER__DATABASE__PORT", address.port.to_string()),
-        ("VAULT_LOADER__DATABASE__NAME", "dwh".to_owned()),
-        ("VAULT_LOADER__DATABASE__USER", address.user),
-        ("VAULT_LOADER__DATABASE__PASSWORD", address.password),
-        ("VAULT_LOADER__LISTEN", format!("127.0.0.1:{}", devstack::free_port().unwrap())),
-        ("VAULT_LOADER__LIMITS__SHUTDOWN_WAIT_MS", "2000".to_owned()),
-    ];
-    let output = world.command_with(&["migrate"], &borrowed(&variables));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    (server, variables)
-}
-
-fn borrowed<'a>(variables: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    variables.iter().map(|(name, value)| (*name, value.as_str())).collect()
-}
-
-async fn connected(server: &Postgres) -> tokio_postgres::Client {
-    let options = server.address().superuser("dwh");
-    let (client, connection) =
-        tokio_postgres::connect(&options, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
+/// A migrated warehouse of one test, and the variables that lead a loader to it that does not wait long at its end.
+fn own_warehouse(world: &World) -> (OwnServer, Vec<(&'static str, String)>) {
+    let own = OwnServer::start();
+    let mut variables = own.variables();
+    let listen = format!("127.0.0.1:{}", devstack::free_port().unwrap());
+    variables.push(("VAULT_LOADER__LISTEN", listen));
+    variables.push(("VAULT_LOADER__LIMITS__SHUTDOWN_WAIT_MS", "2000".to_owned()));
+    world.migrate(&borrowed(&variables));
+    (own, variables)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -467,13 +430,13 @@ async fn a_warehouse_that_accepts_and_says_nothing_does_not_hold_the_start_up() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warehouse_that_freezes_is_reported_and_holds_neither_the_end_nor_data_back() {
     let mut world = World::new("frozen").await;
-    let (server, variables) = own_warehouse(&world);
+    let (own, variables) = own_warehouse(&world);
     let variables = borrowed(&variables);
-    let client = connected(&server).await;
+    let client = own.client().await;
     let mut loader = world.loader_with("loader", &variables);
     world.publish(create("airports", 10, airport("000", "Omsk"))).await;
     world.loaded_into(&client).await;
-    let frozen = Frozen::new(&server);
+    let frozen = Frozen::new(&own.server);
     for number in 1..100 {
         let row = airport(&format!("{number:03}"), "Omsk");
         world.publish(create("airports", 10 + number, row)).await;
@@ -500,13 +463,13 @@ async fn a_warehouse_that_freezes_is_reported_and_holds_neither_the_end_nor_data
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loader_that_takes_partitions_over_from_a_frozen_warehouse_can_be_ended() {
     let mut world = World::new("takeover").await;
-    let (server, variables) = own_warehouse(&world);
+    let (own, variables) = own_warehouse(&world);
     let variables = borrowed(&variables);
-    let client = connected(&server).await;
+    let client = own.client().await;
     let mut loader = world.loader_with("loader", &variables);
     world.publish(create("airports", 10, airport("000", "Omsk"))).await;
     world.loaded_into(&client).await;
-    let frozen = Frozen::new(&server);
+    let frozen = Frozen::new(&own.server);
     // A new topic is a new assignment, whose offsets only the warehouse knows.
     world.create_topic("seats", 1).await;
     wait_for_async(PATIENCE, "the partitions to be given back", async || {

@@ -35,8 +35,8 @@ impl Table {
 
     fn loader(&self) -> Loader {
         let warehouse = &self.world.stack.warehouse;
-        let mut options =
-            ConnectOptions::new(&warehouse.host, warehouse.port, &self.world.database);
+        let name = &self.world.database.name;
+        let mut options = ConnectOptions::new(&warehouse.host, warehouse.port, name);
         options.user.clone_from(&warehouse.user);
         options.password = Secret::new(&warehouse.password);
         let limits = Limits { cache_entries_max: 1_000, quarantine_events_max: 0 };
@@ -101,7 +101,7 @@ async fn partitions_that_were_paused_are_read_again_after_a_rebalance() {
     let mut world = World::new("paused").await;
     world.create_topic("airports", 2).await;
     // Whoever loads the topic shares this lock, so the loaders wait for as long as we hold it.
-    let holder = crate::support::connect(world.stack, &world.database).await;
+    let holder = world.database.connect().await.unwrap();
     let lock = "SELECT pg_advisory_lock(hashtextextended($1, 7))";
     holder.execute(lock, &[&world.topic("airports")]).await.unwrap();
     let variables = [("VAULT_LOADER__BATCH__ROWS_MAX", "1")];

@@ -5,9 +5,12 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod faults;
+mod forms;
 mod handover;
 mod loading;
 mod migrating;
 mod replaying;
 mod serving;
 mod support;
+mod truncating;
+mod unchanged_values;

@@ -1,13 +1,12 @@
 //! `migrate` on a real warehouse: idempotent, growing, refusing, granting.
 
-use std::process::Command;
-
-use devstack::{Postgres, PostgresOptions, wait_for_async};
+use devstack::sql::connect;
+use devstack::{Psql, wait_for_async};
 use serde_json::json;
 
 use crate::support::{
-    AIRLINE, PATIENCE, World, airport, booking, connect, create, delete, fingerprint, rows, ticket,
-    truncate, update,
+    AIRLINE, OwnServer, PATIENCE, World, airport, booking, borrowed, create, delete, fingerprint,
+    rows, ticket, truncate, update,
 };
 
 fn text(bytes: &[u8]) -> String {
@@ -59,7 +58,7 @@ async fn a_new_column_and_a_new_table_are_added() {
         .replace("range = \"integer\"\n", "range = \"integer\"\nseats = \"smallint\"\n")
         .replace("columns = [\"model\", \"range\"]", "columns = [\"model\", \"range\", \"seats\"]");
     assert_ne!(grown, world.model);
-    std::fs::write(world.dir.path().join("vault.toml"), grown).unwrap();
+    world.write_model(&grown);
     let run = world.command(&["run"]);
     assert_eq!(run.status.code(), Some(1));
     assert!(text(&run.stderr).contains("made from another model"), "{}", text(&run.stderr));
@@ -95,13 +94,8 @@ async fn publish_tickets(world: &mut World) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_anew() {
-    let mut world = World::unmigrated("reload").await;
-    let grown = world.model.replace(
-        "columns = [\"passenger_name\", \"contact_data\"]",
-        "columns = [\"passenger_id\", \"passenger_name\", \"contact_data\"]",
-    );
+/// A model in which nothing is made of a ticket's passenger but the ticket's own columns.
+fn without_passengers(grown: &str) -> String {
     let hub = grown.split("[[hub]]").find(|part| part.contains("\"hub_passengers\"")).unwrap();
     let (hub, _) = hub.split_once("# ----").unwrap();
     let link = grown.split("[[link]]").find(|part| part.contains("\"link_ticket_passengers\""));
@@ -111,16 +105,24 @@ async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_an
         !line.starts_with("  { role = \"passenger\"")
             && !line.starts_with("  { link = \"link_ticket_passengers\"")
     };
-    first = first.lines().filter(binding).map(|line| format!("{line}\n")).collect();
-    let path = world.dir.path().join("vault.toml");
-    std::fs::write(&path, &first).unwrap();
-    let migrated = world.command(&["migrate"]);
-    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    first.lines().filter(binding).map(|line| format!("{line}\n")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_anew() {
+    let mut world = World::unmigrated("reload").await;
+    let grown = world.model.replace(
+        "columns = [\"passenger_name\", \"contact_data\"]",
+        "columns = [\"passenger_id\", \"passenger_name\", \"contact_data\"]",
+    );
+    let first = without_passengers(&grown);
+    world.write_model(&first);
+    world.migrate(&[]);
     publish_tickets(&mut world).await;
     let mut old = world.loader("old");
     world.loaded().await;
 
-    std::fs::write(&path, &grown).unwrap();
+    world.write_model(&grown);
     let before = fingerprint(&world.client).await;
     let refused = world.command(&["migrate"]);
     assert_eq!(refused.status.code(), Some(1));
@@ -147,23 +149,16 @@ async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_an
     world.end(&mut new);
     assert_eq!(world.count("dwh_control.quarantine").await, 0);
 
-    let name = format!("{}_fresh", world.database);
-    world.stack.warehouse.create_database(&name).unwrap();
-    let variables = [
-        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
-        ("VAULT_LOADER__GROUP_ID", name.as_str()),
-        ("VAULT_LOADER__BATCH__ROWS_MAX", "7"),
-    ];
-    assert!(world.command_with(&["migrate"], &variables).status.success());
-    let fresh = connect(world.stack, &name).await;
+    let fresh = world.elsewhere("fresh").await;
+    let variables = fresh.variables(&[("VAULT_LOADER__BATCH__ROWS_MAX", "7")]);
     let mut loader = world.loader_with("fresh", &variables);
-    world.loaded_into(&fresh).await;
+    world.loaded_into(&fresh.client).await;
     world.end(&mut loader);
-    assert_eq!(fingerprint(&world.client).await, fingerprint(&fresh).await);
+    assert_eq!(fingerprint(&world.client).await, fingerprint(&fresh.client).await);
     // What was loaded twice is counted once.
     let events =
         "SELECT topic, sum(events) FROM dwh_control.event_minutes GROUP BY topic ORDER BY 1";
-    assert_eq!(world.rows(events).await, rows(&fresh, events).await);
+    assert_eq!(world.rows(events).await, rows(&fresh.client, events).await);
     assert_eq!(world.rows(events).await.len(), 2);
     let passengers =
         "SELECT count(*) FROM dwh_detailed.hub_passengers WHERE record_source <> 'SYSTEM'";
@@ -174,17 +169,8 @@ async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_an
 async fn each_role_can_do_its_work_and_is_refused_the_rest() {
     let world = World::unmigrated("roles").await;
     let own = own_warehouse();
-    let port = own.port().to_string();
-    let as_role = |user: &'static str, password: &'static str| {
-        [
-            ("VAULT_LOADER__DATABASE__PORT", port.clone()),
-            ("VAULT_LOADER__DATABASE__NAME", "dwh".to_owned()),
-            ("VAULT_LOADER__DATABASE__USER", user.to_owned()),
-            ("VAULT_LOADER__DATABASE__PASSWORD", password.to_owned()),
-        ]
-    };
-    let owner = as_role("vault_owner", "o");
-    let owner: Vec<_> = owner.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let owner = own.variables_as("vault_owner", "o");
+    let owner = borrowed(&owner);
     let migrated = world.command_with(&["migrate"], &owner);
     assert!(migrated.status.success(), "{}", text(&migrated.stderr));
     assert!(!text(&migrated.stdout).contains("does not exist"), "{}", text(&migrated.stdout));
@@ -197,18 +183,20 @@ async fn each_role_can_do_its_work_and_is_refused_the_rest() {
         ])
         .await;
     world.send("airports", 0, None, Some(b"no json")).await;
-    let loader = as_role("vault_loader", "l");
-    let loader: Vec<_> = loader.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut running = world.loader_with("loader", &loader);
-    let admin = client(&own.address().superuser("dwh")).await;
+    let loader = own.variables_as("vault_loader", "l");
+    let mut running = world.loader_with("loader", &borrowed(&loader));
+    let admin = own.client().await;
     world.loaded_into(&admin).await;
     world.end(&mut running);
     let counts = "SELECT (SELECT count(*) FROM dwh_detailed.sat_airports_status WHERE record_source <> 'SYSTEM'),
                          (SELECT count(*) FROM dwh_control.quarantine)";
     assert_eq!(rows(&admin, counts).await, ["(3,1)"]);
 
-    let loader = client(&own.connection_string("dwh", "vault_loader", "l")).await;
-    let reader = client(&own.connection_string("dwh", "mart_reader", "m")).await;
+    let as_role = async |user: &str, password: &str| {
+        connect(&own.server.connection_string("dwh", user, password)).await.unwrap()
+    };
+    let loader = as_role("vault_loader", "l").await;
+    let reader = as_role("mart_reader", "m").await;
     refused(
         &loader,
         &[
@@ -229,30 +217,18 @@ async fn each_role_can_do_its_work_and_is_refused_the_rest() {
 }
 
 /// A server of our own, for roles belong to all databases of a server, with the roles made twice.
-fn own_warehouse() -> Postgres {
-    let own = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
-    own.address().create_database("dwh").unwrap();
+fn own_warehouse() -> OwnServer {
+    let own = OwnServer::start();
     let script = devstack::workspace_root().join("sql/warehouse/010_roles.sql");
     for _ in 0..2 {
-        let applied = Command::new(devstack::client_binary("psql").unwrap())
-            .args([
-                "-X",
-                "-q",
-                "-v",
-                "owner_password=o",
-                "-v",
-                "loader_password=l",
-                "-v",
-                "mart_password=m",
-                "-v",
-                "refresher_password=r",
-                "-f",
-            ])
-            .arg(&script)
-            .arg(own.address().superuser("dwh"))
-            .output()
+        Psql::new(&own.server.address().superuser("dwh"))
+            .unwrap()
+            .variable("owner_password", "o")
+            .variable("loader_password", "l")
+            .variable("mart_password", "m")
+            .variable("refresher_password", "r")
+            .run_files([&script])
             .unwrap();
-        assert!(applied.status.success(), "{}", text(&applied.stderr));
     }
     own
 }
@@ -263,13 +239,6 @@ async fn refused(client: &tokio_postgres::Client, statements: &[&str]) {
         let err = client.batch_execute(statement).await.expect_err(statement);
         assert_eq!(err.code().map(|code| code.code()), Some("42501"), "{statement}");
     }
-}
-
-async fn client(options: &str) -> tokio_postgres::Client {
-    let (client, connection) =
-        tokio_postgres::connect(options, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -288,7 +257,7 @@ async fn destructive_changes_are_refused_and_leave_no_trace() {
     ] {
         let changed = world.model.replacen(from, to, 1);
         assert_ne!(changed, world.model, "{from}");
-        std::fs::write(world.dir.path().join("vault.toml"), changed).unwrap();
+        world.write_model(&changed);
         let output = world.command(&["migrate"]);
         assert_eq!(output.status.code(), Some(1), "{from}");
         let message = text(&output.stderr);
@@ -305,7 +274,7 @@ async fn destructive_changes_are_refused_and_leave_no_trace() {
 async fn what_the_user_got_wrong_exits_2_and_is_named() {
     let world = World::unmigrated("usage").await;
     let broken = AIRLINE.replacen("\"model\", \"range\"", "\"model\", \"reach\"", 1);
-    std::fs::write(world.dir.path().join("vault.toml"), broken).unwrap();
+    world.write_model(&broken);
     for command in [&["migrate"][..], &["run"], &["model", "check"]] {
         let output = world.command(command);
         assert_eq!(output.status.code(), Some(2), "{command:?}");
@@ -347,16 +316,11 @@ async fn who_is_refused_at_the_start_hears_it_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_called_by_reserved_words_are_made_and_loaded() {
-    let mut world = World::unmigrated("words").await;
     // A hub's key, a link's dependent key, and an attribute that updates can leave out.
-    let model = world
-        .model
-        .replace("book_ref", "desc")
-        .replace("seat_no", "end")
-        .replace("contact_data", "user");
-    std::fs::write(world.dir.path().join("vault.toml"), model).unwrap();
-    let migrated = world.command(&["migrate"]);
-    assert!(migrated.status.success(), "{}", text(&migrated.stderr));
+    let mut world = World::with_model("words", |model| {
+        model.replace("book_ref", "desc").replace("seat_no", "end").replace("contact_data", "user")
+    })
+    .await;
     let again = world.command(&["migrate"]);
     assert!(text(&again.stdout).contains("nothing to do"), "{}", text(&again.stdout));
     let renamed = |mut row: serde_json::Value| {

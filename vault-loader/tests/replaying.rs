@@ -3,8 +3,7 @@
 use serde_json::json;
 
 use crate::support::{
-    World, airport, booking, connect, create, delete, fingerprint, flight, read, ticket, truncate,
-    update,
+    World, airport, booking, create, delete, fingerprint, flight, read, ticket, truncate, update,
 };
 
 /// A little of everything, several versions a key.
@@ -65,20 +64,15 @@ async fn a_rebuild_with_other_batches_is_the_same_to_the_last_byte() {
     world.loaded().await;
     world.end(&mut loader);
     let first = fingerprint(&world.client).await;
-    let name = format!("{}_again", world.database);
-    world.stack.warehouse.create_database(&name).unwrap();
-    let variables = [
-        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
-        ("VAULT_LOADER__GROUP_ID", name.as_str()),
+    let again = world.elsewhere("again").await;
+    let variables = again.variables(&[
         ("VAULT_LOADER__BATCH__ROWS_MAX", "3"),
         ("VAULT_LOADER__LIMITS__CACHE_ENTRIES_MAX", "1"),
-    ];
-    assert!(world.command_with(&["migrate"], &variables).status.success());
-    let client = connect(world.stack, &name).await;
+    ]);
     let mut loader = world.loader_with("second", &variables);
-    world.loaded_into(&client).await;
+    world.loaded_into(&again.client).await;
     world.end(&mut loader);
-    assert_eq!(fingerprint(&client).await, first);
+    assert_eq!(fingerprint(&again.client).await, first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,14 +108,8 @@ async fn the_order_in_which_topics_are_loaded_does_not_show() {
     world.loaded().await;
     world.end(&mut loader);
     let first = fingerprint(&world.client).await;
-    let name = format!("{}_flights_first", world.database);
-    world.stack.warehouse.create_database(&name).unwrap();
-    let variables = [
-        ("VAULT_LOADER__DATABASE__NAME", name.as_str()),
-        ("VAULT_LOADER__GROUP_ID", name.as_str()),
-    ];
-    assert!(world.command_with(&["migrate"], &variables).status.success());
-    let client = connect(world.stack, &name).await;
+    let elsewhere = world.elsewhere("flights_first").await;
+    let (client, variables) = (&elsewhere.client, elsewhere.variables(&[]));
     // Airports and bookings wait as if they were loaded: hubs are first named by flights and tickets, with later dates.
     let held = [world.topic("airports"), world.topic("bookings")];
     for topic in &held {
@@ -132,9 +120,9 @@ async fn the_order_in_which_topics_are_loaded_does_not_show() {
             .unwrap();
     }
     let mut loader = world.loader_with("flights", &variables);
-    world.loaded_into(&client).await;
+    world.loaded_into(client).await;
     world.end(&mut loader);
-    assert_ne!(fingerprint(&client).await, first);
+    assert_ne!(fingerprint(client).await, first);
     client
         .execute(
             "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = ANY ($1)",
@@ -143,7 +131,7 @@ async fn the_order_in_which_topics_are_loaded_does_not_show() {
         .await
         .unwrap();
     let mut loader = world.loader_with("rest", &variables);
-    world.loaded_into(&client).await;
+    world.loaded_into(client).await;
     world.end(&mut loader);
-    assert_eq!(fingerprint(&client).await, first);
+    assert_eq!(fingerprint(client).await, first);
 }

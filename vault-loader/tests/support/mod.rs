@@ -2,26 +2,35 @@
 //!
 //! In goes a name, out come helpers that publish events and wait until the warehouse says they are loaded.
 
+mod events;
+pub(crate) mod queries;
+mod warehouses;
+
 use std::collections::HashMap;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use base64::Engine;
 use devstack::shared::{Stack, stack};
-use devstack::{Process, ProcessOptions, wait_for_async};
+use devstack::{Database, Process, ProcessOptions, unique, wait_for_async};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
+
+pub(crate) use events::{
+    Event, airport, booking, create, delete, flight, read, ticket, truncate, update,
+};
+pub(crate) use queries::{fingerprint, rows};
+pub(crate) use warehouses::{OwnServer, borrowed};
 
 /// How long anything may take on a busy machine of two cores.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The shipped model, whose tables all tests use.
-pub(crate) const AIRLINE: &str = include_str!("../../connectors/airline/vault.toml");
+pub(crate) const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
 
 /// Publish time of the first event of every test.
 const BEGINNING_US: i64 = 1_790_000_000_000_000;
@@ -29,7 +38,7 @@ const BEGINNING_US: i64 = 1_790_000_000_000_000;
 pub(crate) struct World {
     pub(crate) stack: &'static Stack,
     pub(crate) source: String,
-    pub(crate) database: String,
+    pub(crate) database: Database,
     pub(crate) model: String,
     pub(crate) dir: tempfile::TempDir,
     pub(crate) client: Client,
@@ -38,117 +47,75 @@ pub(crate) struct World {
     clock: i64,
 }
 
-/// A row change to be published.
-pub(crate) struct Event {
-    pub(crate) table: &'static str,
-    pub(crate) op: &'static str,
-    pub(crate) lsn: i64,
-    pub(crate) row: Value,
-    pub(crate) partition: i32,
-    /// the key that the row had before, as a header tells it
-    pub(crate) old_key: Option<Value>,
-}
-
-pub(crate) fn create(table: &'static str, lsn: i64, row: Value) -> Event {
-    Event { table, op: "c", lsn, row, partition: 0, old_key: None }
-}
-
-pub(crate) fn update(table: &'static str, lsn: i64, row: Value) -> Event {
-    Event { op: "u", ..create(table, lsn, row) }
-}
-
-pub(crate) fn read(table: &'static str, row: Value) -> Event {
-    Event { op: "r", ..create(table, 1, row) }
-}
-
-pub(crate) fn delete(table: &'static str, lsn: i64, row: Value) -> Event {
-    Event { op: "d", ..create(table, lsn, row) }
-}
-
-pub(crate) fn truncate(table: &'static str, lsn: i64) -> Event {
-    Event { op: "t", ..create(table, lsn, Value::Null) }
-}
-
-pub(crate) fn airport(code: &str, city: &str) -> Value {
-    json!({"airport_code": code, "airport_name": format!("{city} airport"), "city": city,
-           "longitude": 37.5, "latitude": -1.0E-7, "timezone": "Europe/Moscow"})
-}
-
-pub(crate) fn ticket(number: &str, passenger: &str, contact: &Value) -> Value {
-    json!({"ticket_no": number, "book_ref": "00000F", "passenger_id": passenger,
-           "passenger_name": "A NAME", "contact_data": contact})
-}
-
-/// `amount` is the unscaled number: 1250 is 12.50.
-pub(crate) fn booking(reference: &str, amount: i64) -> Value {
-    let bytes = amount.to_be_bytes();
-    let amount = base64::engine::general_purpose::STANDARD.encode(bytes);
-    json!({"book_ref": reference, "book_date": "2026-01-02T03:04:05.000001Z", "total_amount": amount})
-}
-
-pub(crate) fn flight(id: i64, aircraft: &str, status: &str) -> Value {
-    json!({"flight_id": id, "flight_no": "PG0001", "scheduled_departure": "2026-01-02T00:00:00Z",
-           "scheduled_arrival": "2026-01-02T02:00:00Z", "departure_airport": "SVO", "arrival_airport": "LED",
-           "status": status, "aircraft_code": aircraft, "actual_departure": null, "actual_arrival": null})
-}
-
-/// Connects as the superuser.
-pub(crate) async fn connect(stack: &Stack, database: &str) -> Client {
-    let options = stack.warehouse.superuser(database);
-    let (client, connection) = tokio_postgres::connect(&options, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 impl World {
     /// A database with the migrated airline vault, and nothing in it.
     pub(crate) async fn new(name: &str) -> Self {
+        Self::with_model(name, str::to_owned).await
+    }
+
+    /// The same with a model that is changed first.
+    pub(crate) async fn with_model(name: &str, change: impl FnOnce(&str) -> String) -> Self {
         let world = Self::unmigrated(name).await;
-        let output = world.command(&["migrate"]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        world.write_model(&change(&world.model));
+        world.migrate(&[]);
         world
     }
 
+    /// An empty database.
     pub(crate) async fn unmigrated(name: &str) -> Self {
         let stack = stack();
-        let unique: u32 = std::process::id();
-        let source = format!("vl-{name}-{unique}");
-        let database = format!("vl_{name}_{unique}");
-        stack.warehouse.create_database(&database).unwrap();
-        let client = connect(stack, &database).await;
+        let database = unique(&format!("vl_{name}"));
+        // Another name than the database's, so that neither can be taken for the other.
+        let source = database.replace('_', "-");
+        let database = Database::create(&stack.warehouse, &database).unwrap();
+        let client = database.connect().await.unwrap();
         let producer = ClientConfig::new()
             .set("bootstrap.servers", &stack.kafka_bootstrap)
             .set("enable.idempotence", "true")
             .create()
             .unwrap();
         let model = AIRLINE.replacen("name = \"airline\"", &format!("name = \"{source}\""), 1);
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("vault.toml"), &model).unwrap();
-        Self {
+        let world = Self {
             stack,
             source,
             database,
             model,
-            dir,
+            dir: tempfile::tempdir().unwrap(),
             client,
             producer,
             published: HashMap::new(),
             clock: 0,
-        }
+        };
+        world.write_model(&world.model);
+        world
+    }
+
+    /// Puts a model where the loader's commands read it.
+    pub(crate) fn write_model(&self, model: &str) {
+        std::fs::write(self.dir.path().join("vault.toml"), model).unwrap();
+    }
+
+    /// Migrates the warehouse to which these variables lead.
+    #[track_caller]
+    pub(crate) fn migrate(&self, variables: &[(&str, &str)]) {
+        let output = self.command_with(&["migrate"], variables);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     pub(crate) fn topic(&self, table: &str) -> String {
         format!("{}.public.{table}", self.source)
     }
 
+    /// Kafka's administration.
+    pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
+        let bootstrap = &self.stack.kafka_bootstrap;
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap()
+    }
+
     pub(crate) async fn create_topic(&self, table: &str, partitions: i32) {
-        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-            .set("bootstrap.servers", &self.stack.kafka_bootstrap)
-            .create()
-            .unwrap();
         let name = self.topic(table);
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-        let created = admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
+        let created = self.admin().create_topics(&[topic], &AdminOptions::new()).await.unwrap();
         assert!(created[0].is_ok(), "{created:?}");
     }
 
@@ -160,7 +127,7 @@ impl World {
             ("VAULT_LOADER__BOOTSTRAP_SERVERS", self.stack.kafka_bootstrap.clone()),
             ("VAULT_LOADER__DATABASE__HOST", warehouse.host.clone()),
             ("VAULT_LOADER__DATABASE__PORT", warehouse.port.to_string()),
-            ("VAULT_LOADER__DATABASE__NAME", self.database.clone()),
+            ("VAULT_LOADER__DATABASE__NAME", self.database.name.clone()),
             ("VAULT_LOADER__DATABASE__USER", warehouse.user.clone()),
             ("VAULT_LOADER__DATABASE__PASSWORD", warehouse.password.clone()),
             ("VAULT_LOADER__LISTEN", "127.0.0.1:0".to_owned()),
@@ -359,28 +326,4 @@ impl World {
         let code = loader.wait_exit(PATIENCE).unwrap();
         assert_eq!(code, 0, "{}", self.logs());
     }
-}
-
-pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
-    let wrapped = format!("SELECT t::text FROM ({sql}) AS t");
-    client.query(&wrapped, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
-}
-
-/// One line for each vault table: its row count and a checksum over all its rows in order.
-pub(crate) async fn fingerprint(client: &Client) -> Vec<String> {
-    let tables = rows(
-        client,
-        "SELECT tablename FROM pg_tables WHERE schemaname = 'dwh_detailed' ORDER BY tablename",
-    )
-    .await;
-    let mut lines = Vec::new();
-    for table in tables {
-        let table = table.trim_matches(['(', ')']);
-        let sql = format!(
-            "SELECT '{table}', count(*), md5(string_agg(v::text, E'\\n' ORDER BY v::text COLLATE \"C\"))
-             FROM dwh_detailed.{table} AS v"
-        );
-        lines.extend(rows(client, &sql).await);
-    }
-    lines
 }

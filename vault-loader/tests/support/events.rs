@@ -1,0 +1,58 @@
+//! Row changes of the airline's tables, as Debezium captures them.
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+/// A row change to be published.
+pub(crate) struct Event {
+    pub(crate) table: &'static str,
+    pub(crate) op: &'static str,
+    pub(crate) lsn: i64,
+    pub(crate) row: Value,
+    pub(crate) partition: i32,
+    /// the key that the row had before, as a header tells it
+    pub(crate) old_key: Option<Value>,
+}
+
+pub(crate) fn create(table: &'static str, lsn: i64, row: Value) -> Event {
+    Event { table, op: "c", lsn, row, partition: 0, old_key: None }
+}
+
+pub(crate) fn update(table: &'static str, lsn: i64, row: Value) -> Event {
+    Event { op: "u", ..create(table, lsn, row) }
+}
+
+pub(crate) fn read(table: &'static str, row: Value) -> Event {
+    Event { op: "r", ..create(table, 1, row) }
+}
+
+pub(crate) fn delete(table: &'static str, lsn: i64, row: Value) -> Event {
+    Event { op: "d", ..create(table, lsn, row) }
+}
+
+pub(crate) fn truncate(table: &'static str, lsn: i64) -> Event {
+    Event { op: "t", ..create(table, lsn, Value::Null) }
+}
+
+pub(crate) fn airport(code: &str, city: &str) -> Value {
+    json!({"airport_code": code, "airport_name": format!("{city} airport"), "city": city,
+           "longitude": 37.5, "latitude": -1.0E-7, "timezone": "Europe/Moscow"})
+}
+
+pub(crate) fn ticket(number: &str, passenger: &str, contact: &Value) -> Value {
+    json!({"ticket_no": number, "book_ref": "00000F", "passenger_id": passenger,
+           "passenger_name": "A NAME", "contact_data": contact})
+}
+
+/// `amount` is the unscaled number: 1250 is 12.50.
+pub(crate) fn booking(reference: &str, amount: i64) -> Value {
+    let bytes = amount.to_be_bytes();
+    let amount = base64::engine::general_purpose::STANDARD.encode(bytes);
+    json!({"book_ref": reference, "book_date": "2026-01-02T03:04:05.000001Z", "total_amount": amount})
+}
+
+pub(crate) fn flight(id: i64, aircraft: &str, status: &str) -> Value {
+    json!({"flight_id": id, "flight_no": "PG0001", "scheduled_departure": "2026-01-02T00:00:00Z",
+           "scheduled_arrival": "2026-01-02T02:00:00Z", "departure_airport": "SVO", "arrival_airport": "LED",
+           "status": status, "aircraft_code": aircraft, "actual_departure": null, "actual_arrival": null})
+}

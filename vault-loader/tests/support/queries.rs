@@ -1,0 +1,50 @@
+//! Questions to the vault whose answers several tests look at.
+
+use tokio_postgres::Client;
+
+/// Versions of the airports' cities.
+pub(crate) const CITIES: &str = "
+    SELECT h.airport_code, s.city, s.source_lsn
+    FROM dwh_detailed.sat_airports AS s
+    JOIN dwh_detailed.hub_airports AS h USING (hash_key)
+    WHERE s.record_source <> 'SYSTEM'
+    ORDER BY h.airport_code, s.load_date";
+
+/// When airports came and went.
+pub(crate) const STATUS: &str = "
+    SELECT h.airport_code, s.op, s.is_deleted
+    FROM dwh_detailed.sat_airports_status AS s
+    JOIN dwh_detailed.hub_airports AS h USING (hash_key)
+    WHERE s.record_source <> 'SYSTEM'
+    ORDER BY h.airport_code, s.load_date";
+
+/// Events by minute of publishing; the tests publish each 500 microseconds after its commit.
+pub(crate) const EVENTS: &str = "
+    SELECT sum(events), max(publish_lag_max_us)
+    FROM dwh_control.event_minutes
+    WHERE minute = date_trunc('minute', minute)";
+
+/// All rows of a query, each as PostgreSQL prints a row.
+pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
+    let wrapped = format!("SELECT t::text FROM ({sql}) AS t");
+    client.query(&wrapped, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// One line for each vault table: its row count and a checksum over all its rows in order.
+pub(crate) async fn fingerprint(client: &Client) -> Vec<String> {
+    let tables = rows(
+        client,
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'dwh_detailed' ORDER BY tablename",
+    )
+    .await;
+    let mut lines = Vec::new();
+    for table in tables {
+        let table = table.trim_matches(['(', ')']);
+        let sql = format!(
+            "SELECT '{table}', count(*), md5(string_agg(v::text, E'\\n' ORDER BY v::text COLLATE \"C\"))
+             FROM dwh_detailed.{table} AS v"
+        );
+        lines.extend(rows(client, &sql).await);
+    }
+    lines
+}
