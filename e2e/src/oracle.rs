@@ -7,47 +7,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use devstack::sql_files;
+use tokio_postgres::Client;
 
-use crate::workload::{Key, Log, TABLES};
-
-/// A row as text.
-pub type Row = Vec<Option<String>>;
-
-/// Connects with the settings that decide what values look like.
-pub async fn connect(parameters: &str) -> anyhow::Result<Client> {
-    let (client, connection) = tokio_postgres::connect(parameters, NoTls)
-        .await
-        .with_context(|| "cannot connect".to_owned())?;
-    tokio::spawn(connection);
-    client
-        .batch_execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET extra_float_digits = 1")
-        .await?;
-    Ok(client)
-}
-
-/// The rows of a query.
-pub async fn rows(client: &Client, sql: &str) -> anyhow::Result<Vec<Row>> {
-    let messages = client.simple_query(sql).await.with_context(|| sql.to_owned())?;
-    Ok(messages
-        .into_iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-            }
-            _ => None,
-        })
-        .collect())
-}
-
-/// The only value of a query.
-pub async fn one(client: &Client, sql: &str) -> anyhow::Result<String> {
-    let rows = rows(client, sql).await?;
-    rows.into_iter()
-        .next()
-        .and_then(|row| row.into_iter().next().flatten())
-        .with_context(|| format!("no value: {sql}"))
-}
+use crate::airline::TABLES;
+use crate::sql::{Row, one, rows};
+use crate::workload::{Key, Log};
 
 /// Where a satellite's history stands and what it is a projection of.
 struct Satellite {
@@ -324,7 +289,7 @@ async fn verify_current(log: &Log, source: &Client, warehouse: &Client) -> anyho
 
 /// Each check of `sql/checks` finds nothing.
 pub async fn verify_checks(warehouse: &Client) -> anyhow::Result<()> {
-    for file in crate::rig::sql_files("checks")? {
+    for file in sql_files("sql/checks")? {
         let violations = rows(warehouse, &std::fs::read_to_string(&file)?).await?;
         anyhow::ensure!(violations.is_empty(), "{}: {violations:?}", file.display());
     }

@@ -7,14 +7,16 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use devstack::{PostgresAddress, Process, ProcessOptions, try_wait_for};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use devstack::topics::Topics;
+use devstack::{PostgresAddress, Process, ProcessOptions, Psql, sql_files, try_wait_for};
+use rdkafka::Message as _;
+
+use crate::airline::{SOURCE_ROLES, TABLES, WAREHOUSE_ROLES, topic};
+use crate::sql;
 
 /// The password of every role, on servers that live as long as the tests.
 const PASSWORD: &str = "rig_password";
@@ -24,18 +26,6 @@ const ANY_PORT: &str = "127.0.0.1:0";
 
 /// How long the pipeline may take to catch up: a loaded machine with two cores takes its time, a lost event takes for ever.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(240);
-
-/// The captured tables.
-pub const TABLES: [&str; 8] = [
-    "airports",
-    "aircrafts",
-    "seats",
-    "flights",
-    "bookings",
-    "tickets",
-    "ticket_flights",
-    "boarding_passes",
-];
 
 /// What a rig is made of.
 #[derive(Debug, Clone)]
@@ -76,9 +66,9 @@ impl Rig {
         // Roles are the server's: two rigs must not set them up at once.
         let lock = File::create(devstack::shared::run_dir().join("roles.lock"))?;
         lock.lock()?;
-        for file in sql_files("source")? {
-            rig.psql(&rig.options.source, &rig.options.name, None, &file)?;
-        }
+        Psql::new(&rig.source())?
+            .passwords(&SOURCE_ROLES, PASSWORD)
+            .run_files(sql_files("sql/source")?)?;
         drop(lock);
         rig.create_warehouse(&rig.options.name)?;
         Ok(rig)
@@ -90,17 +80,16 @@ impl Rig {
         server.create_database(database)?;
         let lock = File::create(devstack::shared::run_dir().join("roles.lock"))?;
         lock.lock()?;
-        for file in sql_files("warehouse")? {
-            self.psql(server, database, None, &file)?;
-        }
+        Psql::new(&server.superuser(database))?
+            .passwords(&WAREHOUSE_ROLES, PASSWORD)
+            .run_files(sql_files("sql/warehouse")?)?;
         drop(lock);
         let migrated = self
             .loader_options(database, "vault_owner", "migrate")?
             .start_and_wait(Duration::from_secs(60))?;
         anyhow::ensure!(migrated == 0, "vault-loader migrate ended with {migrated}");
-        for file in sql_files("marts")? {
-            self.psql(server, database, Some("vault_owner"), &file)?;
-        }
+        let owner = server.connection_string(database, "vault_owner", PASSWORD);
+        Psql::new(&owner)?.run_files(sql_files("sql/marts")?)?;
         Ok(())
     }
 
@@ -122,45 +111,6 @@ impl Rig {
         let ours = model.replace("name = \"airline\"", &format!("name = \"{name}\""));
         anyhow::ensure!(ours != model, "the model's source has another name than airline");
         fs::write(&self.model, ours)?;
-        Ok(())
-    }
-
-    fn psql(
-        &self,
-        server: &PostgresAddress,
-        database: &str,
-        role: Option<&str>,
-        file: &Path,
-    ) -> anyhow::Result<()> {
-        let target = match role {
-            Some(role) => server.connection_string(database, role, PASSWORD),
-            None => server.superuser(database),
-        };
-        let variables = [
-            "owner",
-            "loader",
-            "mart",
-            "refresher",
-            "presentation",
-            "checker",
-            "reader",
-            "app",
-            "readonly",
-        ]
-        .map(|name| format!("--set={name}_password={PASSWORD}"));
-        let output = Command::new(devstack::client_binary("psql")?)
-            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
-            .args(variables)
-            .args(["--dbname", &target, "--file"])
-            .arg(file)
-            .output()
-            .context("cannot run psql")?;
-        anyhow::ensure!(
-            output.status.success(),
-            "{} failed: {}",
-            file.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
         Ok(())
     }
 
@@ -192,8 +142,7 @@ impl Rig {
     /// Waits until the reader streams: its snapshot is complete, and from here on every state has to arrive.
     pub fn wait_until_streaming(&self, reader: &Process) -> anyhow::Result<()> {
         try_wait_for(SETTLE_DEADLINE, "the reader to stream", || {
-            let log = fs::read_to_string(reader.log()).unwrap_or_default();
-            log.contains("\"message\":\"streaming\"")
+            !reader.lines_with("streaming").is_empty()
         })
     }
 
@@ -260,14 +209,14 @@ impl Rig {
 
     /// Waits until everything committed at the source by now is in Kafka; needs a running reader.
     async fn settle_reader(&self) -> anyhow::Result<()> {
-        let source = crate::oracle::connect(&self.source()).await?;
-        let end: String = crate::oracle::one(&source, "SELECT pg_current_wal_insert_lsn()").await?;
+        let source = sql::connect(&self.source()).await?;
+        let end: String = sql::one(&source, "SELECT pg_current_wal_insert_lsn()").await?;
         let name = &self.options.name;
         let confirmed = format!(
             "SELECT coalesce((SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{name}'), false)"
         );
         devstack::try_wait_for_async(SETTLE_DEADLINE, "the slot to be confirmed", async || {
-            let answer = crate::oracle::one(&source, &confirmed).await?;
+            let answer = sql::one(&source, &confirmed).await?;
             anyhow::Ok((answer == "t").then_some(()))
         })
         .await
@@ -275,10 +224,10 @@ impl Rig {
 
     /// Waits until everything in Kafka is in that warehouse database; needs a running loader.
     pub async fn settle_loader(&self, database: &str) -> anyhow::Result<()> {
-        let warehouse = crate::oracle::connect(&self.warehouse(database)).await?;
+        let warehouse = sql::connect(&self.warehouse(database)).await?;
         devstack::try_wait_for_async(SETTLE_DEADLINE, "the warehouse to catch up", async || {
             let wanted = self.high_watermarks()?;
-            let rows = crate::oracle::rows(
+            let rows = sql::rows(
                 &warehouse,
                 "SELECT topic, partition, next_offset FROM dwh_control.offsets",
             )
@@ -307,53 +256,35 @@ impl Rig {
     pub fn dump_topics(&self) -> anyhow::Result<PathBuf> {
         let path = self.options.dir.join("topics.txt");
         let mut file = std::io::BufWriter::new(File::create(&path)?);
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &self.options.bootstrap)
-            .set("group.id", "rig-dump")
-            .set("enable.auto.commit", "false")
-            .create()?;
-        let ends = self.high_watermarks()?;
-        let mut left: i64 = 0;
-        let mut list = TopicPartitionList::new();
-        for ((topic, partition), end) in &ends {
-            list.add_partition_offset(topic, *partition, Offset::Beginning)?;
-            left += end;
-        }
-        consumer.assign(&list)?;
-        while left > 0 {
-            let Some(record) = consumer.poll(Duration::from_secs(10)) else { break };
-            let record = record?;
-            let text =
-                |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"-")).into_owned();
-            writeln!(
-                file,
-                "{} {} {} {} {}",
-                record.topic(),
-                record.partition(),
-                record.offset(),
-                text(record.key()),
-                text(record.payload())
-            )?;
-            left -= 1;
+        let topics = Topics::at(&self.options.bootstrap)?;
+        let text =
+            |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"-")).into_owned();
+        for topic in self.topics() {
+            topics.read(&topic, |record| {
+                let (partition, offset) = (record.partition(), record.offset());
+                let (key, value) = (text(record.key()), text(record.payload()));
+                writeln!(file, "{topic} {partition} {offset} {key} {value}")?;
+                Ok(())
+            })?;
         }
         Ok(path)
     }
 
     /// End offsets of every partition of the captured tables' topics.
     pub fn high_watermarks(&self) -> anyhow::Result<BTreeMap<(String, i32), i64>> {
-        let consumer: BaseConsumer =
-            ClientConfig::new().set("bootstrap.servers", &self.options.bootstrap).create()?;
-        let timeout = Duration::from_secs(10);
+        let topics = Topics::at(&self.options.bootstrap)?;
         let mut found = BTreeMap::new();
-        for table in TABLES {
-            let topic = format!("{}.public.{table}", self.options.name);
-            let metadata = consumer.fetch_metadata(Some(&topic), timeout)?;
-            for partition in metadata.topics().iter().flat_map(|topic| topic.partitions()) {
-                let (_, high) = consumer.fetch_watermarks(&topic, partition.id(), timeout)?;
-                found.insert((topic.clone(), partition.id()), high);
+        for topic in self.topics() {
+            for (partition, end) in topics.ends(&topic)? {
+                found.insert((topic.clone(), partition), end);
             }
         }
         Ok(found)
+    }
+
+    /// The captured tables' topics.
+    fn topics(&self) -> impl Iterator<Item = String> {
+        TABLES.iter().map(|table| topic(&self.options.name, table.name))
     }
 }
 
@@ -365,15 +296,4 @@ impl Loader {
         let mut process = Process::start(&self.0)?;
         try_wait_for(deadline, "vault-loader to end", || process.exit_code())
     }
-}
-
-/// The files of a folder below `sql/` in the order of their names.
-pub fn sql_files(folder: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let dir = devstack::workspace_root().join("sql").join(folder);
-    let entries = fs::read_dir(&dir).with_context(|| format!("cannot list {}", dir.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
-    files.sort();
-    anyhow::ensure!(!files.is_empty(), "{} holds no SQL", dir.display());
-    Ok(files)
 }

@@ -16,7 +16,8 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Mutex, RwLock};
 use tokio_postgres::Client;
 
-use crate::oracle::{self, Row};
+use crate::airline::{TABLES, Table};
+use crate::sql::{self, Row};
 
 /// A row's key as text.
 pub type Key = Vec<String>;
@@ -26,63 +27,6 @@ pub type Log = BTreeMap<(&'static str, Key), Vec<Option<Row>>>;
 
 /// Keys that each worker has in each table: few, so that they are deleted and come back often.
 const KEYS_EACH: u32 = 10;
-
-/// One of the tables.
-pub struct Table {
-    /// Name.
-    pub name: &'static str,
-    /// Columns in order.
-    pub columns: &'static [&'static str],
-    /// How many of them, from the front, are the key.
-    pub key_columns: usize,
-}
-
-/// The tables, key columns first.
-pub const TABLES: [Table; 8] = [
-    Table {
-        name: "airports",
-        columns: &["airport_code", "airport_name", "city", "longitude", "latitude", "timezone"],
-        key_columns: 1,
-    },
-    Table { name: "aircrafts", columns: &["aircraft_code", "model", "range"], key_columns: 1 },
-    Table {
-        name: "seats",
-        columns: &["aircraft_code", "seat_no", "fare_conditions"],
-        key_columns: 2,
-    },
-    Table {
-        name: "flights",
-        columns: &[
-            "flight_id",
-            "flight_no",
-            "scheduled_departure",
-            "scheduled_arrival",
-            "departure_airport",
-            "arrival_airport",
-            "status",
-            "aircraft_code",
-            "actual_departure",
-            "actual_arrival",
-        ],
-        key_columns: 1,
-    },
-    Table { name: "bookings", columns: &["book_ref", "book_date", "total_amount"], key_columns: 1 },
-    Table {
-        name: "tickets",
-        columns: &["ticket_no", "book_ref", "passenger_id", "passenger_name", "contact_data"],
-        key_columns: 1,
-    },
-    Table {
-        name: "ticket_flights",
-        columns: &["ticket_no", "flight_id", "fare_conditions", "amount"],
-        key_columns: 2,
-    },
-    Table {
-        name: "boarding_passes",
-        columns: &["ticket_no", "flight_id", "boarding_no", "seat_no"],
-        key_columns: 2,
-    },
-];
 
 /// Removes what random rows cannot respect. Primary keys, checks and NOT NULL stay.
 pub async fn loosen(client: &Client) -> anyhow::Result<()> {
@@ -136,7 +80,7 @@ impl Workload {
             let worker = Worker {
                 number,
                 rng: ChaCha8Rng::seed_from_u64(options.seed * 1000 + u64::from(number)),
-                client: oracle::connect(source).await?,
+                client: sql::connect(source).await?,
                 log: Arc::clone(&self.log),
                 rows: BTreeMap::new(),
                 pending: Vec::new(),
@@ -338,9 +282,9 @@ impl Worker {
     }
 
     /// Runs a statement that returns the row it made.
-    async fn note(&mut self, table: &'static Table, sql: &str) -> anyhow::Result<()> {
-        let rows = oracle::rows(&self.client, sql).await?;
-        anyhow::ensure!(rows.len() == 1, "{sql} made {} rows", rows.len());
+    async fn note(&mut self, table: &'static Table, statement: &str) -> anyhow::Result<()> {
+        let rows = sql::rows(&self.client, statement).await?;
+        anyhow::ensure!(rows.len() == 1, "{statement} made {} rows", rows.len());
         for row in rows {
             let key: Key = row[..table.key_columns]
                 .iter()

@@ -4,15 +4,16 @@
 //! files for it, running readers.
 //! Invariant: what is measured is what is delivered: the same SQL, the same connector but for the properties that a caller names.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::Context;
 use devstack::{
-    Kafka, Postgres, PostgresAddress, Process, ProcessOptions, binary, client_binary, free_port,
+    Kafka, Postgres, PostgresAddress, Process, ProcessOptions, Psql, binary, free_port, sql_files,
     workspace_root,
 };
 use serde_json::{Value, json};
+
+use crate::airline::SOURCE_ROLES;
 
 /// The source's database.
 pub(super) const DATABASE: &str = "airline_tickets";
@@ -25,62 +26,23 @@ pub(super) const APP: &str = "booking_app";
 /// Everybody's password, on servers that only this machine reaches and that end with the bench.
 pub(super) const PASSWORD: &str = "benchpassword";
 
-/// The captured tables.
-pub(super) const TABLES: [&str; 8] = [
-    "airports",
-    "aircrafts",
-    "seats",
-    "flights",
-    "bookings",
-    "tickets",
-    "ticket_flights",
-    "boarding_passes",
-];
-
 /// Makes the airline's database, empty.
 pub(super) fn create(server: &Postgres) -> anyhow::Result<()> {
     server.address().create_database(DATABASE)?;
-    let variables =
-        ["reader_password", "app_password", "readonly_password"].map(|name| (name, PASSWORD));
-    apply(server.address(), DATABASE, "sql/source", &variables)
+    apply(server.address(), DATABASE, "sql/source", &SOURCE_ROLES)
 }
 
-/// Applies the files of a folder of the workspace, in the order of their names, as the superuser.
+/// Applies the files of a folder of the workspace, in the order of their names, as the superuser. Each of `roles` gets
+/// everybody's password.
 pub(super) fn apply(
     address: &PostgresAddress,
     database: &str,
     folder: &str,
-    variables: &[(&str, &str)],
+    roles: &[&str],
 ) -> anyhow::Result<()> {
-    let folder = workspace_root().join(folder);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .collect();
-    files.sort();
-    let psql = client_binary("psql")?;
-    for file in files {
-        let mut command = Command::new(&psql);
-        command.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"]);
-        for (name, value) in variables {
-            command.arg("--set").arg(format!("{name}={value}"));
-        }
-        command.arg("--file").arg(&file).arg("--dbname").arg(address.superuser(database));
-        let output = command.output().context("cannot run psql")?;
-        anyhow::ensure!(
-            output.status.success(),
-            "cannot apply {}: {}",
-            file.display(),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+    let psql = Psql::new(&address.superuser(database))?.passwords(roles, PASSWORD);
+    psql.run_files(sql_files(folder)?).with_context(|| format!("cannot apply {folder}"))?;
     Ok(())
-}
-
-/// The topic of a table.
-pub(super) fn topic(prefix: &str, table: &str) -> String {
-    format!("{prefix}.public.{table}")
 }
 
 /// The connector file that is delivered, with other values for some of its properties, and with its variables resolved for
@@ -138,13 +100,7 @@ pub(super) fn require_alive(process: &mut Process, name: &str) -> anyhow::Result
 
 /// The last lines of a log, for a message.
 pub(super) fn log_end(log: &Path) -> String {
-    const LINES: usize = 5;
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    format!(
-        "the log of the program ends:\n{}",
-        lines[lines.len().saturating_sub(LINES)..].join("\n")
-    )
+    format!("the log of the program ends:\n{}", devstack::log::tail(log, 5))
 }
 
 /// Asks a process to end and requires that it does so in order.

@@ -4,9 +4,10 @@
 //! Invariant: an error shows the server's own words.
 
 use anyhow::Context;
+use devstack::sql::{self, readable};
 use tokio::runtime::Runtime;
+use tokio_postgres::Client;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
-use tokio_postgres::{Client, NoTls};
 
 /// A connection; closed when dropped.
 pub(super) struct Sql {
@@ -21,13 +22,8 @@ impl Sql {
             .enable_all()
             .build()
             .context("cannot start a runtime for SQL")?;
-        let client = runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(connection_string, NoTls).await?;
-            // Ends with the client; its error, if any, is that of the statement under way.
-            tokio::spawn(connection);
-            Ok::<_, tokio_postgres::Error>(client)
-        });
-        Ok(Self { runtime, client: client.map_err(readable)? })
+        let client = runtime.block_on(sql::connect(connection_string)).map_err(readable)?;
+        Ok(Self { runtime, client })
     }
 
     /// Runs a script.
@@ -56,12 +52,5 @@ impl Sql {
                 self.runtime.block_on(self.client.execute(&prepared, &values)).map_err(readable)?;
         }
         Ok(row_count)
-    }
-}
-
-fn readable(error: tokio_postgres::Error) -> anyhow::Error {
-    match error.as_db_error() {
-        Some(server) => anyhow::anyhow!("{}: {}", server.severity(), server.message()),
-        None => anyhow::Error::new(error),
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use e2e::rig::sql_files;
+use devstack::sql_files;
 use tokio_postgres::Client;
 
 use super::warehouse::{Content, Warehouse, rows};
@@ -159,7 +159,7 @@ async fn vault_tables(client: &Client) -> anyhow::Result<Vec<String>> {
 }
 
 fn checks() -> anyhow::Result<BTreeMap<String, String>> {
-    sql_files("checks")?
+    sql_files("sql/checks")?
         .into_iter()
         .map(|file| {
             let name =

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use chrono::NaiveDate;
-use e2e::rig::sql_files;
+use devstack::sql_files;
 
 use super::warehouse::{Content, PUT, Warehouse, refresh, rows};
 
@@ -132,7 +132,7 @@ async fn every_query_answers_what_was_worked_out_by_hand() -> anyhow::Result<()>
     let warehouse = known("queries_answers").await?;
     let reader = warehouse.connect_as("mart_reader").await?;
     let answers: BTreeMap<&str, &[&str]> = ANSWERS.into_iter().collect();
-    let files = sql_files("marts/queries")?;
+    let files = sql_files("sql/marts/queries")?;
     assert_eq!(files.len(), answers.len());
     for file in files {
         let name = file.file_stem().and_then(|name| name.to_str()).context("a name")?;

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, Weak};
 
 use anyhow::Context;
 use chrono::{Days, NaiveDate, Utc};
-use devstack::{Postgres, PostgresOptions};
-use e2e::rig::sql_files;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use devstack::sql::connect;
+use devstack::{Postgres, PostgresOptions, Psql, sql_files};
+use e2e::airline::WAREHOUSE_ROLES;
+use tokio_postgres::Client;
 
 /// The passwords of the warehouse's roles, on a server that lives as long as the tests.
 pub(super) const PASSWORD: &str = "password";
@@ -66,7 +67,7 @@ impl Warehouse {
         warehouse.apply_roles()?;
         let vault = tempfile::NamedTempFile::new().context("cannot make a file for the DDL")?;
         std::fs::write(vault.path(), vault_ddl()?).context("cannot write the DDL")?;
-        let mut files = sql_files("../vault-loader/migrations")?;
+        let mut files = sql_files("vault-loader/migrations")?;
         files.push(vault.path().to_owned());
         warehouse.psql("vault_owner", PASSWORD, &files)?;
         warehouse.apply_marts()?;
@@ -84,30 +85,19 @@ impl Warehouse {
 
     fn apply_roles(&self) -> anyhow::Result<()> {
         let address = self.address();
-        self.psql(&address.user, &address.password, &sql_files("warehouse")?)
+        self.psql(&address.user, &address.password, &sql_files("sql/warehouse")?)
     }
 
     /// Applies the files of `sql/marts` in order, as their owner.
     pub(super) fn apply_marts(&self) -> anyhow::Result<()> {
-        self.psql("vault_owner", PASSWORD, &sql_files("marts")?)
+        self.psql("vault_owner", PASSWORD, &sql_files("sql/marts")?)
     }
 
     fn psql(&self, user: &str, password: &str, files: &[PathBuf]) -> anyhow::Result<()> {
-        let output = Command::new(devstack::client_binary("psql")?)
-            .args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1"])
-            .args(
-                ["owner", "loader", "mart", "refresher", "presentation", "checker"]
-                    .map(|name| format!("--set={name}_password={PASSWORD}")),
-            )
-            .args(["--dbname", &self.address().connection_string(&self.database, user, password)])
-            .args(files.iter().map(|file| format!("--file={}", file.display())))
-            .output()
-            .context("cannot run psql")?;
-        anyhow::ensure!(
-            output.status.success(),
-            "psql failed as {user}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        Psql::new(&self.address().connection_string(&self.database, user, password))?
+            .passwords(&WAREHOUSE_ROLES, PASSWORD)
+            .run_files(files)
+            .with_context(|| format!("as {user}"))?;
         Ok(())
     }
 
@@ -118,12 +108,12 @@ impl Warehouse {
 
     /// A session of the superuser.
     pub(super) async fn connect(&self) -> anyhow::Result<Client> {
-        connect(&self.address().superuser(&self.database)).await
+        Ok(connect(&self.address().superuser(&self.database)).await?)
     }
 
     /// A session of one of the warehouse's roles.
     pub(super) async fn connect_as(&self, role: &str) -> anyhow::Result<Client> {
-        connect(&self.address().connection_string(&self.database, role, PASSWORD)).await
+        Ok(connect(&self.address().connection_string(&self.database, role, PASSWORD)).await?)
     }
 
     /// A script with the days that it names set around today.
@@ -143,24 +133,14 @@ impl Warehouse {
     }
 }
 
-async fn connect(parameters: &str) -> anyhow::Result<Client> {
-    let (client, connection) =
-        tokio_postgres::connect(parameters, NoTls).await.context("cannot connect")?;
-    tokio::spawn(connection);
-    Ok(client)
-}
-
 /// The rows of a query, columns joined by `|`, NULL as `NULL`.
 pub(super) async fn rows(client: &Client, query: &str) -> anyhow::Result<Vec<String>> {
-    let messages = client.simple_query(query).await.with_context(|| query.to_owned())?;
-    let rows = messages.into_iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => {
-            let values = (0..row.len()).map(|column| row.get(column).unwrap_or("NULL"));
-            Some(values.collect::<Vec<_>>().join("|"))
-        }
-        _ => None,
-    });
-    Ok(rows.collect())
+    let rows = e2e::sql::rows(client, query).await?;
+    let shown = |row: Vec<Option<String>>| {
+        let values = row.iter().map(|value| value.as_deref().unwrap_or("NULL"));
+        values.collect::<Vec<_>>().join("|")
+    };
+    Ok(rows.into_iter().map(shown).collect())
 }
 
 /// Refreshes the star schema as it has to be called; answers outcome, records and rows changed.

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use devstack::{free_port, http, shared, wait_for_async};
-use e2e::oracle;
+use devstack::{free_port, http, shared, topics, wait_for_async};
+use e2e::airline::topic;
 use e2e::rig::{Rig, RigOptions};
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use e2e::sql;
 
 use super::promql::Selector;
 
@@ -50,13 +49,15 @@ pub(crate) async fn run() -> Exported {
     })
     .unwrap();
     let listen = [(); 2].map(|()| format!("127.0.0.1:{}", free_port().unwrap()));
-    let source = oracle::connect(&rig.source()).await.unwrap();
+    let source = sql::connect(&rig.source()).await.unwrap();
     add_airport(&source, "AAA").await;
     let _reader = rig.start_reader_at(&listen[0]).unwrap();
     let _loader = rig.start_loader_at(&listen[1]).unwrap();
     rig.settle().await.unwrap();
 
-    publish_garbage(&rig, &stack.kafka_bootstrap);
+    // An event that nobody can load.
+    let airports = topic(rig.name(), "airports");
+    topics::publish(&stack.kafka_bootstrap, &airports, None, "no event").unwrap();
     wait_for(&listen[1], "vault_loader_quarantined_total{").await;
     fail_a_batch(&rig, &source).await;
     wait_for(&listen[1], "vault_loader_retries_total{").await;
@@ -75,21 +76,11 @@ async fn add_airport(source: &tokio_postgres::Client, code: &str) {
         .unwrap();
 }
 
-/// An event that nobody can load.
-fn publish_garbage(rig: &Rig, bootstrap: &str) {
-    let producer: BaseProducer =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
-    let topic = format!("{}.public.airports", rig.name());
-    let record: BaseRecord<'_, (), str> = BaseRecord::to(&topic).partition(0).payload("no event");
-    producer.send(record).map_err(|(err, _)| err).unwrap();
-    producer.flush(PATIENCE).unwrap();
-}
-
 /// Ends the loader's session while a batch waits for a lock that we hold, so that the batch has to be tried again.
 async fn fail_a_batch(rig: &Rig, source: &tokio_postgres::Client) {
     let warehouse = rig.warehouse(rig.name());
-    let holder = oracle::connect(&warehouse).await.unwrap();
-    let killer = oracle::connect(&warehouse).await.unwrap();
+    let holder = sql::connect(&warehouse).await.unwrap();
+    let killer = sql::connect(&warehouse).await.unwrap();
     holder
         .batch_execute("BEGIN; LOCK TABLE dwh_control.offsets IN ACCESS EXCLUSIVE MODE")
         .await
@@ -99,7 +90,7 @@ async fn fail_a_batch(rig: &Rig, source: &tokio_postgres::Client) {
                 FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name = 'vault-loader' AND wait_event_type = 'Lock'";
     wait_for_async(PATIENCE, "a batch to wait for the lock", async || {
-        oracle::one(&killer, kill).await.map(|answer| answer == "t")
+        sql::one(&killer, kill).await.map(|answer| answer == "t")
     })
     .await;
     holder.batch_execute("ROLLBACK").await.unwrap();

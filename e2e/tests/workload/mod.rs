@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use devstack::{Kafka, KafkaOptions, PostgresAddress, shared};
-use e2e::oracle;
 use e2e::rig::{Rig, RigOptions};
 use e2e::workload::{Options, Workload, loosen};
+use e2e::{oracle, sql};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,7 +45,7 @@ fn rig(name: &str, source: &PostgresAddress, bootstrap: &str, partitions: u32) -
 /// Work before the snapshot, work after it, and everything compared.
 async fn random_work(rig: &Rig, options: Options, prepare: &str) {
     let workload = Workload::default();
-    let source = oracle::connect(&rig.source()).await.unwrap();
+    let source = sql::connect(&rig.source()).await.unwrap();
     loosen(&source).await.unwrap();
     source.batch_execute(prepare).await.unwrap();
     workload.run(&rig.source(), Options { transactions: 20, ..options }).await.unwrap();
@@ -54,7 +54,7 @@ async fn random_work(rig: &Rig, options: Options, prepare: &str) {
     let mut reader = rig.start_reader().unwrap();
     let mut loader = rig.start_loader().unwrap();
     rig.wait_until_streaming(&reader).unwrap();
-    let warehouse = oracle::connect(&rig.warehouse(rig.name())).await.unwrap();
+    let warehouse = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
     let refreshing = keep_refreshing(rig).await;
     workload.run(&rig.source(), Options { seed: options.seed + 1, ..options }).await.unwrap();
     rig.settle().await.unwrap();
@@ -62,7 +62,7 @@ async fn random_work(rig: &Rig, options: Options, prepare: &str) {
     verify(rig, &workload, &source, &warehouse).await;
     let incremental = "SELECT refreshes > 3 AND outcome <> 'full' FROM dwh_marts.mart_refreshes";
     assert_eq!(
-        oracle::one(&warehouse, incremental).await.unwrap(),
+        sql::one(&warehouse, incremental).await.unwrap(),
         "t",
         "the star was built once only"
     );
@@ -75,7 +75,7 @@ async fn random_work(rig: &Rig, options: Options, prepare: &str) {
 
 /// Refreshes the star schema all the time, so that it is made of many small refreshes when it is compared with the vault.
 async fn keep_refreshing(rig: &Rig) -> tokio::task::JoinHandle<()> {
-    let refresher = oracle::connect(&rig.warehouse(rig.name())).await.unwrap();
+    let refresher = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
     oracle::refresh_star(&refresher).await.unwrap();
     tokio::spawn(async move {
         loop {
@@ -120,7 +120,7 @@ async fn rebuild_is_identical(rig: &Rig, warehouse: &tokio_postgres::Client) {
     rig.create_warehouse(&second).unwrap();
     let _loader = rig.start_loader_on(&second).unwrap();
     rig.settle_loader(&second).await.unwrap();
-    let rebuilt = oracle::connect(&rig.warehouse(&second)).await.unwrap();
+    let rebuilt = sql::connect(&rig.warehouse(&second)).await.unwrap();
     assert_eq!(
         oracle::checksum(warehouse).await.unwrap(),
         oracle::checksum(&rebuilt).await.unwrap(),
@@ -162,7 +162,7 @@ async fn kills_and_a_broker_restart_lose_and_repeat_nothing() {
     let rig = rig("kills", &stack.postgres15, &kafka.bootstrap(), 1);
     let seed = seed();
     let workload = Workload::default();
-    let source = oracle::connect(&rig.source()).await.unwrap();
+    let source = sql::connect(&rig.source()).await.unwrap();
     loosen(&source).await.unwrap();
     let options = Options { seed, ..WORK };
     workload.run(&rig.source(), Options { transactions: 20, ..options }).await.unwrap();
@@ -206,6 +206,6 @@ async fn kills_and_a_broker_restart_lose_and_repeat_nothing() {
     workload.run(&rig.source(), calm).await.unwrap();
     rig.settle().await.unwrap();
     println!("{KILLS} kills and a broker restart in {:?}", started.elapsed());
-    let warehouse = oracle::connect(&rig.warehouse(rig.name())).await.unwrap();
+    let warehouse = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
     verify(&rig, &workload, &source, &warehouse).await;
 }

@@ -9,7 +9,8 @@ use std::process::Command;
 use anyhow::Context;
 use devstack::{Kafka, Postgres, binary};
 
-use crate::bench::airline::{self, APP, DATABASE, PASSWORD, TABLES};
+use crate::airline::{TABLES, topic};
+use crate::bench::airline::{self, APP, DATABASE, PASSWORD};
 use crate::bench::interrupt::{self, Patience, wait};
 use crate::bench::sql::Sql;
 use crate::bench::topics::Topics;
@@ -63,7 +64,7 @@ impl Source<'_> {
     /// Rows of all captured tables.
     pub(super) fn rows(&self) -> anyhow::Result<u64> {
         let counts: Vec<String> =
-            TABLES.iter().map(|table| format!("(SELECT count(*) FROM {table})")).collect();
+            TABLES.iter().map(|table| format!("(SELECT count(*) FROM {})", table.name)).collect();
         let rows: i64 = self.sql()?.value(&format!("SELECT {}", counts.join(" + ")))?;
         Ok(u64::try_from(rows)?)
     }
@@ -121,5 +122,5 @@ impl Source<'_> {
 
 /// The topics of all captured tables.
 pub(super) fn topics_of(prefix: &str) -> Vec<String> {
-    TABLES.iter().map(|table| airline::topic(prefix, table)).collect()
+    TABLES.iter().map(|table| topic(prefix, table.name)).collect()
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::Context;
 use devstack::{Kafka, Postgres, Process, ProcessOptions, binary, free_port, workspace_root};
 
+use crate::airline::WAREHOUSE_ROLES;
 use crate::bench::airline::{self, PASSWORD};
 use crate::bench::interrupt::{Patience, wait};
 use crate::bench::servers;
@@ -56,16 +57,7 @@ impl<'a> Warehouse<'a> {
     ) -> anyhow::Result<Self> {
         let database = format!("dwh_{prefix}");
         server.address().create_database(&database)?;
-        let variables = [
-            "owner_password",
-            "loader_password",
-            "mart_password",
-            "refresher_password",
-            "presentation_password",
-            "checker_password",
-        ]
-        .map(|name| (name, PASSWORD));
-        airline::apply(server.address(), &database, "sql/warehouse", &variables)?;
+        airline::apply(server.address(), &database, "sql/warehouse", &WAREHOUSE_ROLES)?;
         let model = dir.join(format!("{prefix}-vault.toml"));
         std::fs::write(&model, model_of(prefix)?)
             .with_context(|| format!("cannot write {}", model.display()))?;

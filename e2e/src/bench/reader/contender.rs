@@ -13,6 +13,7 @@ use devstack::{Connect, ConnectOptions, Kafka, Postgres, Process, ProcessOptions
 use serde::Serialize;
 
 use super::work::{Slot, Work};
+use crate::airline::topic as topic_of;
 use crate::bench::airline::{self, DATABASE, PASSWORD, PUBLICATION, READER};
 use crate::bench::interrupt::{Patience, wait};
 use crate::bench::topics::Topics;
@@ -217,7 +218,7 @@ impl Arena<'_> {
         slot: &Slot<'_>,
         mut alive: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<Instant> {
-        let topic = airline::topic(&slot.name, "ticket_flights");
+        let topic = topic_of(&slot.name, "ticket_flights");
         let what = format!("{} events in topic {topic}", self.work.events());
         let mut first = None;
         wait(self.patience, &what, || {
@@ -238,7 +239,7 @@ impl Arena<'_> {
 
     /// Nothing has arrived twice.
     fn require_exact(&self, slot: &Slot<'_>) -> anyhow::Result<()> {
-        let topic = airline::topic(&slot.name, "ticket_flights");
+        let topic = topic_of(&slot.name, "ticket_flights");
         let events = self.topics.events(&topic)?;
         anyhow::ensure!(
             events == self.work.events(),
