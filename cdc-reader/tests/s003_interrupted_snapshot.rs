@@ -6,7 +6,7 @@ use devstack::{shared, wait_for};
 
 use crate::support::load::rows;
 use crate::support::{
-    Connector, Launch, PATIENCE, Source, compacted, record_count, records, unique,
+    Connector, Launch, PATIENCE, Record, Source, compacted, record_count, records, unique,
 };
 
 /// Deletes and their tombstones: of 5000 rows and of 100 keys that moved.
@@ -55,12 +55,7 @@ fn rows_deleted_while_a_killed_snapshot_lay_are_not_left_behind() {
         let last = found.last().unwrap();
         (last.key.as_deref() == Some("{\"id\":0}")).then_some(found)
     });
-    let keys: BTreeSet<u64> =
-        compacted(&found).values().map(|row| row["id"].as_u64().unwrap()).collect();
-    let ids = source.value("SELECT id FROM load ORDER BY id");
-    let expected: BTreeSet<u64> = ids.lines().map(|id| id.parse().unwrap()).collect();
-    assert_eq!(keys.len(), expected.len());
-    assert!(keys == expected, "the topic's rows are the table's");
+    assert_rows_are_the_tables(&source, &found);
     let version = |id: u64| compacted(&found)[&format!("{{\"id\":{id}}}")]["version"].clone();
     assert_eq!(version(6050), 2);
 
@@ -76,6 +71,17 @@ fn rows_deleted_while_a_killed_snapshot_lay_are_not_left_behind() {
         "the truncate stands before the rows that are left"
     );
     reader.stop();
+}
+
+/// Panics unless what compaction would leave of a topic are the table's rows.
+#[track_caller]
+fn assert_rows_are_the_tables(source: &Source, found: &[Record]) {
+    let keys: BTreeSet<u64> =
+        compacted(found).values().map(|row| row["id"].as_u64().unwrap()).collect();
+    let ids = source.value("SELECT id FROM load ORDER BY id");
+    let expected: BTreeSet<u64> = ids.lines().map(|id| id.parse().unwrap()).collect();
+    assert_eq!(keys.len(), expected.len());
+    assert!(keys == expected, "the topic's rows are the table's");
 }
 
 #[test]
