@@ -11,8 +11,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use shared::probe::{self, ProbeError};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{Health, HealthCell};
@@ -75,7 +75,7 @@ pub struct Answer {
 pub struct NoAnswer {
     address: SocketAddr,
     #[source]
-    source: std::io::Error,
+    source: ProbeError,
 }
 
 /// Asks the loader that listens on this address, over loopback when it listens everywhere.
@@ -89,20 +89,8 @@ pub async fn ask_health(listen: SocketAddr) -> Result<Answer, NoAnswer> {
         }
         address => address,
     };
-    let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream
-            .write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        Ok(text)
-    };
-    let asked: Result<String, std::io::Error> = match tokio::time::timeout(ASK_TIMEOUT, ask).await {
-        Ok(asked) => asked,
-        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
-    };
-    let text = asked.map_err(|source| NoAnswer { address, source })?;
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-    Ok(Answer { healthy: text.starts_with("HTTP/1.1 200 "), body })
+    match probe::get(format!("http://{address}/health"), ASK_TIMEOUT).await {
+        Ok(answer) => Ok(Answer { healthy: answer.code == 200, body: answer.body }),
+        Err(source) => Err(NoAnswer { address, source }),
+    }
 }

@@ -7,8 +7,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use shared::probe::{self, ProbeError};
 
 use super::routes::Answer;
 use super::state::{ConnectState, ConnectorState};
@@ -20,9 +19,6 @@ const UNHEALTHY: &str =
 
 /// How long a check may take: the answer needs no work, so a longer wait would only hide that the program hangs.
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Bytes of an answer that are read; ours has some hundred.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) async fn answer(State(state): State<ConnectState>) -> Answer {
     let status = state.status();
@@ -82,30 +78,16 @@ pub enum HealthError {
 /// See [`HealthError`].
 pub async fn check(listen: &str) -> Result<(), HealthError> {
     let address = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-    let answer = match tokio::time::timeout(TIMEOUT, ask(&address)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(source)) => return Err(HealthError::Unreachable { address, source }),
-        Err(_elapsed) => return Err(HealthError::TimedOut { address }),
-    };
-    let code = answer
-        .strip_prefix("HTTP/1.")
-        .and_then(|rest| rest.split_ascii_whitespace().nth(1))
-        .and_then(|code| code.parse::<u16>().ok());
-    match code {
-        None => Err(HealthError::Strange { address }),
-        Some(200) => Ok(()),
-        Some(code) => {
-            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-            Err(HealthError::Unhealthy { address, code, body })
+    let answer = match probe::get(format!("http://{address}/health"), TIMEOUT).await {
+        Ok(answer) => answer,
+        Err(ProbeError::Unreachable(source)) => {
+            return Err(HealthError::Unreachable { address, source });
         }
+        Err(ProbeError::TimedOut) => return Err(HealthError::TimedOut { address }),
+        Err(ProbeError::NotHttp(_)) => return Err(HealthError::Strange { address }),
+    };
+    match answer.code {
+        200 => Ok(()),
+        code => Err(HealthError::Unhealthy { address, code, body: answer.body }),
     }
-}
-
-/// One request of HTTP/1.0, whose answer ends with the connection.
-async fn ask(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET /health HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
