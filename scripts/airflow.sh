@@ -208,7 +208,8 @@ token() {
 is_ready() {
     local answer dags
     answer="$(token)" || return 1
-    dags="$(curl --silent --fail --max-time 20 --header "Authorization: Bearer $(sed 's/.*"access_token" *: *"\([^"]*\)".*/\1/' <<<"$answer")" \
+    [[ "$answer" =~ \"access_token\"\ *:\ *\"([^\"]*)\" ]] || return 1
+    dags="$(curl --silent --fail --max-time 20 --header "Authorization: Bearer ${BASH_REMATCH[1]}" \
         "http://$HOST:$PORT/api/v2/dags?limit=10")" || return 1
     [[ "$dags" == *frequent_flyer_mart* && "$dags" == *airport_passenger_flow_mart* && "$dags" == *vault_checks* ]]
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What all scripts share: strictness, the project's root, its environment, how to speak.
 # Sourced, never run. Invariant: after it the working directory is the project's root.
+# shellcheck disable=SC2034 # some variables are for the scripts that source this file
 
 set -euo pipefail
 
@@ -43,10 +44,21 @@ step() {
     say "$name: done in $((SECONDS - started)) s"
 }
 
+# Prints the file that was written last of those of its arguments that exist; an empty line when none does.
+newest_file() {
+    local file newest=
+    for file in "$@"; do
+        if [[ -e "$file" && (-z "$newest" || "$file" -nt "$newest") ]]; then
+            newest="$file"
+        fi
+    done
+    echo "$newest"
+}
+
 # The devstack that was built last, of whatever profile; built now if there is none.
 devstack() {
     local newest
-    newest="$(ls -t "$TARGET_DIR"/{release,demo,debug}/devstack 2>/dev/null | head -n 1 || true)"
+    newest="$(newest_file "$TARGET_DIR"/{release,demo,debug}/devstack)"
     if [[ -z "$newest" ]]; then
         cargo build --quiet --package devstack
         newest="$TARGET_DIR/debug/devstack"

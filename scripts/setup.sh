@@ -49,7 +49,9 @@ install_packages() {
 }
 
 has_package() {
-    [[ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p' | grep -v '(none)')" ]]
+    local candidate
+    candidate="$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p')"
+    [[ -n "$candidate" && "$candidate" != '(none)' ]]
 }
 
 java_is_new_enough() {

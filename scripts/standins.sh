@@ -2,13 +2,13 @@
 # The images that the compose file names: pulled from their registry, or made here as stand-ins (deploy/standins/README.md).
 # Sourced after lib.sh, pipeline.sh and engine.sh, never run. Invariant: a stand-in gets an official image's name only in an engine that
 # was started by these scripts.
+# shellcheck disable=SC2034 # STANDINS is for the script that sources this file
 
 STANDINS_DIR="$ENGINE_DIR/standins"
 # The binaries that the stand-in of the Rust image hands over.
 BINARIES="${VAULTSTREAM_BINARIES:-$BIN}"
 
 # Whether stand-ins are used: yes or no, once provide_images has found out.
-# shellcheck disable=SC2034 # for the script that sources this
 STANDINS=
 
 # Whether the images can be pulled. Asked once, with the smallest of those that are needed.

@@ -199,9 +199,10 @@ simulate() {
 }
 
 topics_are_listed() {
-    local topics table
+    local topics lines table
     topics="$(typed docker exec kafka kafka-topics --list --bootstrap-server localhost:9092)"
-    sed 's/^/    /' <<<"$topics"
+    mapfile -t lines <<<"$topics"
+    printf '    %s\n' "${lines[@]}"
     for table in "${TABLES[@]}"; do
         grep -qx "airline.public.$table" <<<"$topics" || fail "the topic of $table is missing"
     done

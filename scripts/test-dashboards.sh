@@ -10,7 +10,7 @@
 source "$(dirname "$0")/lib.sh"
 
 RUN="$PWD/.venv/superset/bin/python"
-BOOKING="${VAULTSTREAM_BOOKING:-$(ls -t "$TARGET_DIR"/{release,debug}/booking 2>/dev/null | head -n 1 || true)}"
+BOOKING="${VAULTSTREAM_BOOKING:-$(newest_file "$TARGET_DIR"/{release,debug}/booking)}"
 FRESHNESS=no
 ARGUMENTS=()
 for argument in "$@"; do
