@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu machine, and says what it does.
-# In: how much: "demo", "test" (which also needs cargo-nextest), "compose" (which also needs a Docker engine) or "monitoring"
-# (prometheus and promtool only). Out: exit 0 when everything is there.
+# In: how much: "demo", "test" (which also needs cargo-nextest and shellcheck), "compose" (which also needs a Docker engine) or
+# "monitoring" (prometheus and promtool only). Out: exit 0 when everything is there.
 # Invariant: does nothing, quickly, when nothing is missing; never touches a PostgreSQL cluster.
 
 source "$(dirname "$0")/lib.sh"
@@ -202,6 +202,7 @@ fi
 mapfile -t packages < <(
     missing_packages
     [[ "$LEVEL" != compose ]] || missing_engine_packages
+    [[ "$LEVEL" != test ]] || command -v shellcheck >/dev/null || echo shellcheck
 )
 if ((${#packages[@]} > 0)); then
     install_packages "${packages[@]}"
