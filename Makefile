@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full down status test test-bi test-compose test-monitoring check pictures bench-reader bench-loader clean
+.PHONY: help setup demo demo-full down status test test-bi test-compose test-monitoring check advisories pictures bench-reader bench-loader clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,8 +35,11 @@ test-compose: ## Bring the composition up with a real Docker engine and kill eac
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
 
-check: ## Check format, lints, documentation, alerts and rules
+check: ## Check format, lints, crates, shell scripts, documentation, alerts and rules
 	@scripts/check.sh
+
+advisories: ## Ask RustSec's database for known weaknesses in the crates (it is fetched from github.com)
+	@scripts/advisories.sh
 
 pictures: ## Draw the pictures of the documentation anew
 	@scripts/pictures.sh

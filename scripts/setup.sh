@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu machine, and says what it does.
-# In: how much: "demo", "test" (which also needs cargo-nextest and shellcheck), "compose" (which also needs a Docker engine) or
-# "monitoring" (prometheus and promtool only). Out: exit 0 when everything is there.
+# In: how much: "demo", "test" (which also needs cargo-nextest, and what `make check` reads the sources with), "compose" (which also needs
+# a Docker engine) or "monitoring" (prometheus and promtool only). Out: exit 0 when everything is there.
 # Invariant: does nothing, quickly, when nothing is missing; never touches a PostgreSQL cluster.
 
 source "$(dirname "$0")/lib.sh"
@@ -13,6 +13,8 @@ case "$LEVEL" in
 esac
 
 NEXTEST_VERSION=0.9.151
+DENY_VERSION=0.20.2
+MACHETE_VERSION=0.9.2
 
 as_root() {
     if ((EUID == 0)); then
@@ -169,11 +171,14 @@ install_rust() {
     fi
 }
 
-install_nextest() {
-    cargo nextest --version &>/dev/null && return
-    say "setup: building cargo-nextest $NEXTEST_VERSION"
-    # Without optimisation it builds in a third of the time, and it only starts tests.
-    cargo install --quiet --locked --debug "cargo-nextest@$NEXTEST_VERSION" --no-default-features --features default-no-update
+# A command of cargo's, built from crates.io: its name, its version, and further arguments of cargo install.
+# Without optimisation it builds in a third of the time; it only starts tests or reads sources.
+install_cargo_command() {
+    local name="$1" version="$2"
+    shift 2
+    cargo "$name" --version &>/dev/null && return
+    say "setup: building cargo-$name $version"
+    cargo install --quiet --locked --debug "cargo-$name@$version" "$@"
 }
 
 # Debian's package starts a server on port 9090 when it is installed. We want the two programs only, so we unpack it.
@@ -212,5 +217,7 @@ install_postgres
 install_rust
 if [[ "$LEVEL" == test ]]; then
     install_client
-    install_nextest
+    install_cargo_command nextest "$NEXTEST_VERSION" --no-default-features --features default-no-update
+    install_cargo_command deny "$DENY_VERSION" --no-default-features
+    install_cargo_command machete "$MACHETE_VERSION"
 fi
