@@ -118,12 +118,13 @@ pub fn client_config(mode: SslMode, files: &TlsFiles) -> Result<ClientConfig, Tl
     let verifier: Arc<dyn ServerCertVerifier> = match (mode, &files.root_cert) {
         (SslMode::VerifyFull, Some(path)) => webpki(path, &provider)?,
         (SslMode::VerifyCa | SslMode::Require, Some(path)) => {
-            Arc::new(AnyName { inner: webpki(path, &provider)? })
+            let chain = Some(webpki(path, &provider)?);
+            Arc::new(AnyName { chain, provider: Arc::clone(&provider) })
         }
         (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
             return Err(TlsError::NoRoot(mode.as_str()));
         }
-        _ => Arc::new(AnyCertificate { provider: Arc::clone(&provider) }),
+        _ => Arc::new(AnyName { chain: None, provider: Arc::clone(&provider) }),
     };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -162,22 +163,32 @@ fn webpki(
         .map_err(|error| TlsError::Root(error.to_string()))
 }
 
-/// `require`: the channel is encrypted, the server is whoever answers.
+/// The modes that do not ask for the server's name: `verify-ca` checks the chain alone, `require` and what is weaker checks nothing.
+/// The handshake's signature is checked in each of them.
 #[derive(Debug)]
-struct AnyCertificate {
+struct AnyName {
+    /// What checks the chain; `None` when any certificate will do.
+    chain: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for AnyCertificate {
+impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // webpki checks the chain before the name: a wrong name alone means that the chain was good.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
     }
 
     fn verify_tls12_signature(
@@ -200,59 +211,6 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// `verify-ca`: the chain is checked, the name is not.
-#[derive(Debug)]
-struct AnyName {
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.inner.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        ) {
-            // webpki checks the chain before the name: a wrong name alone means that the chain was good.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
     }
 }
 
