@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use num_bigint::{BigInt, BigUint, Sign};
 
 use super::ValueError;
 use super::text::push_base64;
@@ -26,7 +27,7 @@ const I128_DIGITS: usize = 38;
 /// # Errors
 /// When `text` is no finite decimal number, or has more digits after the point than `scale`.
 pub fn write_base64(out: &mut Vec<u8>, text: &str, scale: usize) -> Result<(), ValueError> {
-    let (negative, digits) = unscaled_digits(text, scale)?;
+    let (negative, mut digits) = unscaled_digits(text, scale)?;
     if digits.len() <= I128_DIGITS {
         let mut magnitude: i128 = 0;
         for digit in &digits {
@@ -35,11 +36,10 @@ pub fn write_base64(out: &mut Vec<u8>, text: &str, scale: usize) -> Result<(), V
         let bytes = (if negative { -magnitude } else { magnitude }).to_be_bytes();
         push_base64(out, minimal(&bytes));
     } else {
-        let mut bytes = big_endian(&digits);
-        if negative {
-            negate(&mut bytes);
-        }
-        push_base64(out, minimal(&bytes));
+        digits.iter_mut().for_each(|digit| *digit -= b'0');
+        let magnitude = BigUint::from_radix_be(&digits, 10).ok_or(BAD)?;
+        let sign = if negative { Sign::Minus } else { Sign::Plus };
+        push_base64(out, &BigInt::from_biguint(sign, magnitude).to_signed_bytes_be());
     }
     Ok(())
 }
@@ -63,13 +63,7 @@ pub fn text_from_base64(base64: &str, scale: usize) -> Result<String, ValueError
         wide[16 - bytes.len()..].copy_from_slice(&bytes);
         i128::from_be_bytes(wide).unsigned_abs().to_string().into_bytes()
     } else {
-        let mut magnitude = bytes;
-        if negative {
-            // One more byte, so that the most negative number of this width has a positive twin.
-            magnitude.insert(0, 0xFF);
-            negate(&mut magnitude);
-        }
-        decimal_digits(magnitude)
+        BigInt::from_signed_bytes_be(&bytes).magnitude().to_string().into_bytes()
     };
     if digits.len() <= scale {
         let mut padded = vec![b'0'; scale + 1 - digits.len()];
@@ -115,75 +109,7 @@ fn unscaled_digits(text: &str, scale: usize) -> Result<(bool, Vec<u8>), ValueErr
     Ok((negative, digits))
 }
 
-/// Binary magnitude of decimal digits, most significant byte first, with room for the sign.
-fn big_endian(digits: &[u8]) -> Vec<u8> {
-    // Little-endian limbs, nine digits at a time: quadratic, and only for numbers beyond 38 digits.
-    let mut limbs: Vec<u32> = Vec::new();
-    for chunk in digits.chunks(9) {
-        let mut carry = chunk.iter().fold(0u64, |value, d| value * 10 + u64::from(d - b'0'));
-        let factor = 10u64.pow(u32::try_from(chunk.len()).unwrap_or(9));
-        for limb in &mut limbs {
-            let value = u64::from(*limb) * factor + carry;
-            *limb = low_half(value);
-            carry = value >> 32;
-        }
-        if carry > 0 {
-            limbs.push(low_half(carry));
-        }
-    }
-    let mut bytes = vec![0];
-    bytes.extend(limbs.iter().rev().flat_map(|limb| limb.to_be_bytes()));
-    bytes
-}
-
-/// Decimal digits of a big-endian magnitude.
-fn decimal_digits(bytes: Vec<u8>) -> Vec<u8> {
-    const BILLION: u64 = 1_000_000_000;
-    let mut padded = vec![0; (4 - bytes.len() % 4) % 4];
-    padded.extend(bytes);
-    let mut limbs: Vec<u32> = padded
-        .chunks_exact(4)
-        .map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]))
-        .skip_while(|&limb| limb == 0)
-        .collect();
-    let mut groups = Vec::new();
-    while !limbs.is_empty() {
-        let mut remainder = 0u64;
-        for limb in &mut limbs {
-            let value = remainder << 32 | u64::from(*limb);
-            *limb = low_half(value / BILLION);
-            remainder = value % BILLION;
-        }
-        groups.push(remainder);
-        let zeros = limbs.iter().take_while(|&&limb| limb == 0).count();
-        limbs.drain(..zeros);
-    }
-    let mut digits = Vec::new();
-    for (index, group) in groups.iter().rev().enumerate() {
-        let text = if index == 0 { group.to_string() } else { format!("{group:09}") };
-        digits.extend_from_slice(text.as_bytes());
-    }
-    if digits.is_empty() {
-        digits.push(b'0');
-    }
-    digits
-}
-
-fn low_half(value: u64) -> u32 {
-    u32::try_from(value & 0xFFFF_FFFF).unwrap_or(u32::MAX)
-}
-
-/// Two's complement in place.
-fn negate(bytes: &mut [u8]) {
-    let mut carry = true;
-    for byte in bytes.iter_mut().rev() {
-        let (sum, over) = (!*byte).overflowing_add(u8::from(carry));
-        *byte = sum;
-        carry = over;
-    }
-}
-
-/// Without the leading bytes that only repeat the sign.
+/// The bytes of a number in two's complement, without the leading bytes that only repeat the sign.
 fn minimal(bytes: &[u8]) -> &[u8] {
     let mut rest = bytes;
     while let [first, second, ..] = rest {
