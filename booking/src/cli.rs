@@ -1,7 +1,7 @@
 //! The commands: what each option means, and what is shown while they run.
 //!
-//! Arguments come in; a progress line a second and a result table go out. The first SIGINT or SIGTERM ends a simulation
-//! after the transactions under way; the second one ends the process.
+//! In: arguments. Out: a progress line each second, and a table of results. The first SIGINT or SIGTERM ends a
+//! simulation after the transactions under way. The second signal ends the process.
 
 use std::io::IsTerminal as _;
 use std::num::NonZeroU16;
@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The airline whose database is captured: fill it, and let it live.
+/// The airline whose database is captured: fill its database, and simulate its life
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -57,7 +57,7 @@ struct SeedArgs {
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
 
-    /// Decides every draw: the same seed, scale and day give the same rows
+    /// Start of the random numbers: the same seed, scale and day give the same rows
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
@@ -65,8 +65,8 @@ struct SeedArgs {
     #[arg(long, value_name = "YYYY-MM-DD")]
     today: Option<NaiveDate>,
 
-    /// Remove all rows of the eight tables first, as their owner; without it only an empty database is taken, or one with
-    /// airports and aircraft models of your own
+    /// First remove all rows of the eight tables, as their owner; without this option the database must be empty, or
+    /// hold only airports and aircraft models of your own
     #[arg(long)]
     truncate: bool,
 
@@ -76,11 +76,11 @@ struct SeedArgs {
 
 #[derive(Debug, Args)]
 struct SimulateArgs {
-    /// Transactions a second over all connections; 0 means as fast as the server goes
+    /// Transactions per second over all connections; 0 means as many as the server can take
     #[arg(long, default_value_t = 50.0)]
     rate: f64,
 
-    /// How long to run, as 30s, 5m or 1h; without it until SIGINT or SIGTERM
+    /// How long to run, for example 30s, 5m or 1h [default: until SIGINT or SIGTERM]
     #[arg(long, value_parser = parse_duration)]
     duration: Option<Duration>,
 
@@ -88,15 +88,15 @@ struct SimulateArgs {
     #[arg(long)]
     transactions: Option<u64>,
 
-    /// Decides every draw [default: another one each time, so that runs can follow each other]
+    /// Start of the random numbers [default: a different one for each run, so that one run can follow another]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Connections on which transactions run side by side
+    /// Connections that run transactions at the same time
     #[arg(long, default_value = "4")]
     connections: NonZeroU16,
 
-    /// Seconds of the airline's life in one second; at most a day is gained on real time
+    /// Seconds of the airline's time in one second; the airline's time runs at most a day ahead of real time
     #[arg(long, default_value_t = 300.0)]
     time_factor: f64,
 
@@ -169,7 +169,7 @@ impl SimulateArgs {
         let outcome = simulate(&database, &options, tally, stop).await;
         reporter.abort();
         signals.abort();
-        // The reporter leaves its line on the terminal; a finished one is of no use.
+        // Waits until the reporter has ended, so that its progress line does not mix with the results.
         reporter.await.ok();
         print_counts(&outcome?, started.elapsed());
         Ok(())
@@ -185,7 +185,7 @@ fn seed_bar() -> ProgressBar {
     ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr()).with_style(style)
 }
 
-/// Cancels at the first signal; the second one ends the process, for somebody is in a hurry.
+/// Cancels at the first signal. The second signal ends the process at once.
 fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()> + Send> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -204,7 +204,7 @@ fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output 
     })
 }
 
-/// A line a second: in place on a terminal, one after the other elsewhere.
+/// Shows a line each second: always the same line on a terminal, a new line elsewhere.
 async fn report(tally: Arc<Tally>) {
     let line = if std::io::stderr().is_terminal() {
         ProgressBar::new_spinner()
@@ -253,7 +253,7 @@ fn print_counts(counts: &Counts, elapsed: Duration) {
     );
 }
 
-/// A whole number and a unit: 500ms, 30s, 5m or 1h; seconds when there is none.
+/// Reads a whole number and a unit: 500ms, 30s, 5m or 1h. Without a unit the number is in seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let count: u64 =

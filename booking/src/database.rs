@@ -1,7 +1,7 @@
 //! Where the airline's database is, and connections to it.
 //!
-//! A connection string comes in; connected clients go out, each with its driver running in a task that ends with the
-//! client. The connection string never appears in an error or a log, because it may hold a password.
+//! In: a connection string. Out: connected clients, each with its driver running in a task that ends with the client.
+//! The connection string never appears in an error or a log, because it may hold a password.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,7 +1,8 @@
-//! The airline whose database is captured: a data set to start from and a life to watch.
+//! The airline whose database is captured: a data set to start from, and a simulation of its life.
 //!
-//! A connection string and options come in; rows in the eight tables of schema `public` go out. Everything is drawn by
-//! seeded generators, and every transaction leaves the tables as an airline would: see [`simulate`] for the invariants.
+//! In: a connection string and options. Out: rows in the eight tables of schema `public`. Seeded generators draw
+//! everything. Every transaction leaves the tables in a state that an airline could have: see [`simulate`] for the
+//! invariants.
 
 pub mod database;
 mod reference;

@@ -1,7 +1,7 @@
 //! The command line: options in, exit code out.
 //!
-//! Exit codes: 0 done (also when stopped by a signal), 1 failed, 2 wrong usage. Progress goes to standard error, results
-//! to standard output.
+//! Exit codes: 0 done, or stopped by a signal; 1 failed; 2 wrong usage. Progress goes to standard error, results to
+//! standard output.
 
 mod cli;
 

@@ -1,6 +1,6 @@
 //! The eight tables by name, in the order in which rows can be put into them.
 //!
-//! Nothing comes in; names and column lists go out. A table stands after every table it refers to.
+//! Out: names and column lists. A table stands after every table it refers to.
 
 /// The eight tables in the order in which they are filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Databases with the airline's schema, and questions to them.
 //!
-//! A server comes in; a prepared database or an answer goes out. Only the tests of the rights create the roles, on
-//! servers of their own, because roles belong to the whole server.
+//! In: a server. Out: a prepared database or an answer. Only the tests of the rights create the roles, on servers of
+//! their own, because roles belong to the whole server.
 
 use std::ops::Deref;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
-//! The airports of the network: Russian airports with their place on the map.
+//! The airports of the network: Russian airports with their coordinates.
 //!
-//! Nothing comes in; a constant table and the great-circle distance go out. The first three are the hubs, and the rest
-//! stand by falling weight, so that a small network serves the busiest places.
+//! Out: a constant table and the great-circle distance. The first three are the hubs. The others follow by decreasing
+//! weight, so that a small network serves the busiest places.
 
 /// How many airports at the start of the table are hubs.
 pub(crate) const HUB_COUNT: usize = 3;

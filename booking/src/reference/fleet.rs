@@ -1,7 +1,6 @@
 //! The fleet: aircraft models, their ranges and their cabins.
 //!
-//! Nothing comes in; the models and every seat of each go out. A seat number is a row and a letter and occurs once in
-//! its model.
+//! Out: the models and every seat of each. A seat number is a row and a letter and occurs once in its model.
 
 use std::fmt;
 
@@ -12,7 +11,7 @@ pub enum Fare {
     Economy,
     /// More room, on the largest model only.
     Comfort,
-    /// The dearest class.
+    /// The most expensive class.
     Business,
 }
 

@@ -1,7 +1,7 @@
 //! What every generated airline shares: its airports, its fleet and the names people have.
 //!
-//! Nothing comes in; tables of facts and pure functions over them go out. Nothing here draws a random number, so the
-//! same index always means the same airport, model or person.
+//! Out: tables of facts and pure functions over them. Nothing here draws a random number, so the same index always
+//! means the same airport, model or person.
 
 pub(crate) mod airports;
 pub(crate) mod fleet;

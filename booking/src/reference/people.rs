@@ -1,8 +1,8 @@
 //! Passengers: names put together from common given names and surnames, documents and contacts.
 //!
-//! A number comes in, a person goes out: the same number is always the same person, so a frequent flyer is a number
-//! that is drawn often. Telephone numbers use a code that is given to nobody, and addresses the domains that are kept
-//! for examples.
+//! In: a number. Out: a person. The same number always gives the same person, so a frequent flyer is a number that is
+//! drawn often. Telephone numbers have an area code that is not in use, and addresses have the domains that are
+//! reserved for examples.
 
 const MEN: &[&str] = &[
     "ALEKSANDR",
@@ -192,14 +192,14 @@ impl Person {
         format!("{} {}", &digits[..4], &digits[4..])
     }
 
-    /// Given name and surname, upper-case as on a ticket.
+    /// Given name and surname in upper case, as on a ticket.
     pub(crate) fn name(self) -> String {
         let (given, surname, feminine) = self.parts();
         let ending = if feminine { "A" } else { "" };
         format!("{given} {surname}{ending}")
     }
 
-    /// The contact column as JSON text, or nothing for one in forty.
+    /// The contact column as JSON text. One person in forty has none.
     pub(crate) fn contact(self) -> Option<String> {
         let draw = self.scatter(3);
         if draw.is_multiple_of(40) {

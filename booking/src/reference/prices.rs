@@ -1,7 +1,7 @@
-//! What a segment costs: by time in the air, class and how dear the day is.
+//! What a segment costs, by time in the air, class and demand of the day.
 //!
-//! Whole numbers come in and go out; money is in kopecks, as `numeric(10,2)` holds it, and always a positive multiple
-//! of a hundred roubles.
+//! In and out: whole numbers. Money is in kopecks, as `numeric(10,2)` holds it, and always a positive multiple of a
+//! hundred roubles.
 
 use super::fleet::Fare;
 

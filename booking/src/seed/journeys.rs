@@ -1,7 +1,7 @@
-//! Bookings: who flies together, which way, when it was bought and for how much.
+//! Bookings: who flies together, on which flights, when they bought and for how much.
 //!
-//! The timetable and a generator come in; bookings in the order in which they were made go out, and the timetable's
-//! unsold seats go down. All passengers of a booking share its segments, no class of a flight is oversold, and every
+//! In: the timetable and a generator. Out: bookings in the order in which they were made; their seats are no longer
+//! unsold in the timetable. All passengers of a booking share its segments, no class of a flight is oversold, and every
 //! booking is older than its first departure and than the reference moment.
 
 use chrono::{DateTime, Duration, Utc};
@@ -17,7 +17,7 @@ use crate::reference::fleet::Fare;
 use crate::reference::people::Person;
 use crate::reference::prices::price_kopecks;
 
-/// Draws for one booking before the timetable is called full: far more than a sensible timetable needs.
+/// Draws for one booking before the timetable counts as full: far more than a normal timetable needs.
 const DRAWS_MAX: u32 = 2_000;
 
 /// Flights of a leg looked at for free seats, from the first that fits in time.
@@ -29,7 +29,7 @@ const LEAD_DAYS_MEAN: f64 = 12.0;
 /// One ticket in this many is a frequent flyer's.
 const FREQUENT_ONE_IN: u32 = 8;
 
-/// Tickets to a frequent flyer of the pool: about ten flights' worth each once the one-in-eight is drawn.
+/// Tickets for each frequent flyer, so that each has about ten flights when one ticket in eight is a frequent flyer's.
 const TICKETS_PER_FREQUENT_FLYER: u64 = 80;
 
 /// One flight of a booking, at its price a passenger.
@@ -107,7 +107,7 @@ impl<'network> Office<'network> {
         Err(SeedError::TimetableFull)
     }
 
-    /// Flights with room for the party, and the moment of buying; nothing when this draw leads nowhere.
+    /// Flights with room for the party, and the moment of buying; nothing when the draw finds no such flights.
     fn itinerary(&self, party: u32, wanted: Fare, rng: &mut ChaCha8Rng) -> Option<Itinerary> {
         // The reference moment splits the window; demand falls towards its far end.
         let span = whole_minutes(PAST_DAYS + FUTURE_DAYS);
@@ -190,7 +190,7 @@ impl<'network> Office<'network> {
         for _ in 0..party {
             let mut person = None;
             if rng.random_range(0..FREQUENT_ONE_IN) == 0 {
-                // The lower half is drawn three times as often: some fly more than others.
+                // The lower half is drawn three times as often, because some people fly more than others.
                 let among = if rng.random_bool(0.5) {
                     self.frequent_flyers.div_ceil(2)
                 } else {

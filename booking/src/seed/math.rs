@@ -1,6 +1,6 @@
 //! Whole numbers from drawn fractions.
 //!
-//! A floating-point number comes in, an integer goes out; values out of range stop at the type's ends.
+//! In: a floating-point number. Out: an integer. A value out of range becomes the type's smallest or largest number.
 
 /// The whole part.
 #[expect(

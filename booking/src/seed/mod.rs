@@ -1,8 +1,8 @@
-//! Fills an airline database that is empty, or holds some airports and aircraft models of somebody's own, with a
-//! realistic data set.
+//! Fills an airline database with a realistic data set. The database is empty before, or holds airports and aircraft
+//! models that somebody has entered.
 //!
-//! Options and a connection string come in; rows of all eight tables go out by COPY, in one transaction. The same seed,
-//! scale and day always give the same rows, and the server's constraints hold at every commit because there is one.
+//! In: options and a connection string. Out: rows of all eight tables by COPY, in one transaction. The same seed, scale
+//! and day always give the same rows. There is one commit, and the server's constraints hold at it.
 
 mod journeys;
 mod math;
@@ -34,12 +34,12 @@ pub const SCALE_MAX: f64 = 500.0;
 /// Bytes of COPY text sent at once: large enough that a message's overhead vanishes, small enough to stay in cache.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// What to generate, and over what.
+/// What to generate, and what to do with rows that exist.
 #[derive(Debug, Clone)]
 pub struct SeedOptions {
-    /// Size; 1 is about ten thousand bookings.
+    /// Size of the data set: 1 is about ten thousand bookings.
     pub scale: f64,
-    /// Decides every draw.
+    /// Start of the random numbers.
     pub seed: u64,
     /// The day on whose first moment, UTC, the data set is a snapshot: flights before it have flown.
     pub today: NaiveDate,
@@ -63,7 +63,8 @@ pub struct SeedProgress {
     pub table: Table,
     /// Rows sent so far, over all tables.
     pub row_count: u64,
-    /// Rows to send at most; a little above what it will be, for not everybody has a boarding pass.
+    /// The most rows that can be sent. It is a little more than the real number, because not everybody has a boarding
+    /// pass.
     pub row_count_max: u64,
 }
 
@@ -81,7 +82,7 @@ impl SeedSummary {
     }
 }
 
-/// Why seeding failed. Nothing was written then.
+/// Why seeding failed. A failed seeding writes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum SeedError {
     /// The scale is no usable number.
@@ -96,7 +97,7 @@ pub enum SeedError {
          to remove the rows of all eight tables"
     )]
     NotEmpty(&'static str),
-    /// An airport or aircraft model is there that the data set brings itself.
+    /// An airport or aircraft model exists already that the data set would insert.
     #[error(
         "table {table} holds {code} already, which the data set brings itself: delete that row, or pass --truncate with the \
          connection string of the tables' owner to remove the rows of all eight tables"
@@ -107,7 +108,7 @@ pub enum SeedError {
         /// The code of the row.
         code: String,
     },
-    /// The generator found no room; a defect of the generator, for flights are planned from the demand.
+    /// The generator found no room. That is a defect of the generator, because it plans the flights from the demand.
     #[error("the timetable has no room for the demand: choose another --seed or a larger --scale")]
     TimetableFull,
     /// The server refused.
@@ -175,7 +176,8 @@ fn generate(options: &SeedOptions) -> Result<Dataset, SeedError> {
     Ok(Dataset::new(network, bookings, options.seed))
 }
 
-/// Locks the tables against other writers, so that what was found stays so, and empties them if that is wished.
+/// Locks the tables against other writers, so that they stay as they were found, and empties them if that was asked
+/// for.
 async fn clear(tx: &Transaction<'_>, existing: Existing) -> Result<(), SeedError> {
     let tables = Table::ALL.map(|table| format!("public.{}", table.name())).join(", ");
     match existing {
@@ -196,7 +198,7 @@ async fn clear(tx: &Transaction<'_>, existing: Existing) -> Result<(), SeedError
 }
 
 /// Refuses a table that holds rows with which the data set would collide. Airports and aircraft models that somebody
-/// put in by hand may stay, with their seats: nothing of the data set refers to them.
+/// entered by hand may stay, with their seats, because nothing in the data set refers to them.
 async fn refuse_rows(tx: &Transaction<'_>, table: Table) -> Result<(), SeedError> {
     let name = table.name();
     let (column, codes): (_, Vec<&str>) = match table {
@@ -254,8 +256,8 @@ async fn copy(
     Ok(written)
 }
 
-/// Gives the planner statistics at once, for simulation starts before autovacuum comes. Only the owner of a table may;
-/// for others autovacuum has to do.
+/// Gives the planner statistics at once, because the simulation starts before autovacuum does. Only the owner of a
+/// table may do so. For other roles autovacuum makes the statistics.
 async fn analyze(client: &Client) -> Result<(), SeedError> {
     let step = "analyze the tables";
     for table in Table::ALL {

@@ -1,6 +1,7 @@
-//! The network and its timetable: which airports are joined, and every flight of ninety days with what became of it.
+//! The network and its timetable: which airports have flights between them, and every flight of ninety days with its
+//! outcome.
 //!
-//! A size, a reference moment and a generator come in; legs and flights go out, flights in the order of departure. All
+//! In: a size, a reference moment and a generator. Out: legs and flights, flights in the order of departure. All
 //! flights of one number share the route, and a flight's state is what an observer at the reference moment would see.
 
 use chrono::{DateTime, Duration, Utc};
@@ -20,13 +21,14 @@ pub(crate) const FUTURE_DAYS: i64 = 30;
 /// Days of flights in all.
 const WINDOW_DAYS: i64 = PAST_DAYS + FUTURE_DAYS;
 
-/// Flights of a pair of airports at least, there and back counted once: fewer make no timetable.
+/// The fewest flights of a pair of airports, where a flight there and back counts once. Fewer flights make no
+/// timetable.
 const ROTATIONS_MIN: f64 = 8.0;
 
-/// Pairs of airports at least: with fewer nobody can fly on from the hub.
+/// The fewest pairs of airports: with fewer nobody can fly on from the hub.
 const PAIRS_MIN: usize = 4;
 
-/// Pairs of airports at most: the first hub then flies to nearly every airport there is.
+/// The most pairs of airports: with as many the first hub has flights to nearly every airport.
 const PAIRS_MAX: usize = 130;
 
 /// One flight in this many is cancelled.
@@ -38,7 +40,7 @@ const LATE_ONE_IN: u32 = 20;
 /// A hub and a town joined by flights both ways: legs `2 * index` (away from the hub) and `2 * index + 1` (back).
 pub(crate) struct Pair {
     pub(crate) hub: usize,
-    /// Relative demand; also how often it is flown.
+    /// Relative demand, which also decides how many flights there are.
     pub(crate) rotations: f64,
 }
 
@@ -52,7 +54,7 @@ pub(crate) struct Leg {
     pub(crate) flights: Vec<usize>,
 }
 
-/// What an observer at the reference moment sees of a flight.
+/// The state of a flight at the reference moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Scheduled,

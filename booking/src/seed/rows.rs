@@ -1,7 +1,7 @@
 //! The data set as `COPY … FROM STDIN` text, a table at a time.
 //!
-//! The timetable and the bookings come in; an iterator of lines goes out, so that a table is never whole in memory.
-//! No value holds a tab, a newline or a backslash, so none needs escaping.
+//! In: the timetable and the bookings. Out: an iterator of lines, so that a table is never whole in memory. No value
+//! holds a tab, a newline or a backslash, so none needs escaping.
 
 use chrono::{DateTime, Utc};
 use rand::seq::SliceRandom;

@@ -1,7 +1,7 @@
-//! One worker's view of the airline: its connection, its generator and the clock; and one transaction at a time.
+//! One worker's view of the airline: its connection, its generator and the clock. It runs one transaction at a time.
 //!
-//! A kind of transaction comes in; what became of it goes out. Whatever the kind, the transaction is committed or rolled
-//! back when [`Airline::transact`] returns, unless the connection was lost.
+//! In: a kind of transaction. Out: its outcome. The transaction is committed or rolled back when [`Airline::transact`]
+//! returns, unless the connection was lost.
 
 use chrono::{DateTime, Duration, Utc};
 use rand::RngExt;
@@ -23,7 +23,7 @@ pub(super) enum Done {
     Nothing,
 }
 
-/// What became of a transaction.
+/// The outcome of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It changed so many rows.
@@ -39,7 +39,7 @@ pub(crate) struct Airline {
     pub(super) session: Session,
     pub(super) rng: ChaCha8Rng,
     pub(super) clock: AirlineClock,
-    /// Flights this worker cancelled and whose passengers may want their money back; the newest few.
+    /// The last few flights that this worker cancelled. Their passengers may want their money back.
     pub(super) cancelled: Vec<i32>,
 }
 
@@ -101,7 +101,7 @@ impl Airline {
                 Ok(Outcome::NothingToDo)
             }
             Err(err) => {
-                // The first error is the one that matters; a lost connection cannot be rolled back.
+                // The first error is reported. A lost connection cannot be rolled back.
                 if let Err(second) = self.session.rollback().await {
                     tracing::debug!(error = %second, "cannot roll back");
                 }
@@ -202,8 +202,8 @@ impl Airline {
         Ok(None)
     }
 
-    /// Locks a booking, so that its segments and its total change together. Whoever locks both a booking and flights
-    /// locks the booking first.
+    /// Locks a booking, so that its segments and its total change together. A transaction that locks both a booking and
+    /// flights locks the booking first.
     pub(super) async fn lock_booking(&mut self, book_ref: &str) -> Result<bool, Error> {
         let row = self
             .session
@@ -239,7 +239,7 @@ impl Airline {
         Ok(rows.iter().map(OpenFlight::of).collect())
     }
 
-    /// Seats of a class that are not sold on a flight. Only true while the flight is locked.
+    /// Seats of a class that are not sold on a flight. The number holds only while the flight is locked.
     pub(super) async fn free_seats(&mut self, flight_id: i32, fare: &str) -> Result<i64, Error> {
         let row = self
             .session
@@ -261,7 +261,7 @@ impl Airline {
         Ok(row.map_or(0, |row| row.get(0)))
     }
 
-    /// Brings a locked booking's total up to its segments.
+    /// Sets a locked booking's total to the sum of its segments.
     pub(super) async fn settle_total(&mut self, book_ref: &str) -> Result<(), Error> {
         self.session
             .change(

@@ -1,7 +1,7 @@
 //! After the sale: prices, contacts, refunds and moves to other flights.
 //!
-//! A booking comes in; it, or what is left of it, goes out. The booking is locked first, and its total follows its
-//! segments in the same transaction. What has been flown is never given back.
+//! In: a booking. Out: the changed booking, unless nothing of it is left. The booking is locked first, and its total
+//! follows its segments in the same transaction. A segment that was flown is never given back.
 
 use chrono::Duration;
 use rand::RngExt;
@@ -11,7 +11,8 @@ use super::airline::{Airline, Done};
 use crate::reference::people::Person;
 
 impl Airline {
-    /// All passengers of a booking pay another price for one of its flights; sometimes the new price is the old one.
+    /// All passengers of a booking pay another price for one of its flights. Sometimes the new price equals the old
+    /// one.
     pub(super) async fn change_price(&mut self) -> Result<Done, Error> {
         let Some(book_ref) = self.some_booking().await? else { return Ok(Done::Nothing) };
         if !self.lock_booking(&book_ref).await? {
@@ -126,7 +127,7 @@ impl Airline {
         Ok(Done::Commit)
     }
 
-    /// Deletes boarding passes and segments on flights that have not left; tells how many segments.
+    /// Deletes boarding passes and segments on flights that have not left. Returns the number of segments.
     async fn give_back(&mut self, ticket_nos: &[String]) -> Result<u64, Error> {
         let flights = self
             .session
@@ -172,7 +173,8 @@ impl Airline {
         Ok(())
     }
 
-    /// Deletes tickets without segments, and the booking if it has no ticket left; else brings its total up to date.
+    /// Deletes tickets without segments, and the booking if it has no ticket left. Otherwise updates the booking's
+    /// total.
     async fn close_empty(&mut self, book_ref: &str, ticket_nos: &[String]) -> Result<(), Error> {
         self.session
             .change(
@@ -243,7 +245,8 @@ impl Airline {
         old_id: i32,
         new_id: i32,
     ) -> Result<Done, Error> {
-        // Who already has a segment on the later flight stays: a ticket is on a flight once.
+        // A passenger who already has a segment on the later flight stays, because a ticket has one segment on a flight
+        // at most.
         let segments = self
             .session
             .rows(

@@ -1,13 +1,13 @@
 //! The airline's clock: real time made faster, so that flights leave and land while somebody watches.
 //!
-//! An origin and a factor come in; the airline's present goes out. It never goes back, and never runs further ahead of
-//! real time than [`LEAD_MAX`], so the data stays around today however long a simulation runs.
+//! In: an origin and a factor. Out: the airline's time. It never goes back, and never runs further ahead of real time
+//! than [`LEAD_MAX`], so the data stays near today however long a simulation runs.
 
 use chrono::{DateTime, Duration, DurationRound, Utc};
 use tokio::time::Instant;
 
-/// How far the airline may be ahead of real time. A day: with less a flight is hardly seen from check-in to landing,
-/// with more the marts' "last 30 days" would fill with the future.
+/// How far the airline may be ahead of real time: a day. With less time nobody would see a flight from check-in to
+/// landing. With more the marts' "last 30 days" would contain the future.
 pub(crate) const LEAD_MAX: Duration = Duration::days(1);
 
 /// The clock of one run.
@@ -15,18 +15,18 @@ pub(crate) const LEAD_MAX: Duration = Duration::days(1);
 pub(crate) struct AirlineClock {
     started: Instant,
     origin: DateTime<Utc>,
-    /// The airline's time at the moment of starting, less real time.
+    /// The airline's time at the start minus real time.
     lead: Duration,
     factor: f64,
 }
 
 impl AirlineClock {
-    /// A clock that shows `origin` now. `real_now` is what real time is at this moment.
+    /// A clock that shows `origin` now. `real_now` is the real time of this moment.
     pub(crate) fn start(origin: DateTime<Utc>, real_now: DateTime<Utc>, factor: f64) -> Self {
         Self { started: Instant::now(), origin, lead: origin - real_now, factor }
     }
 
-    /// The airline's present, in whole seconds.
+    /// The airline's time, in whole seconds.
     pub(crate) fn now(&self) -> DateTime<Utc> {
         let shown = self.origin + self.gained(self.started.elapsed());
         shown.duration_trunc(Duration::seconds(1)).unwrap_or(shown)
@@ -40,7 +40,7 @@ impl AirlineClock {
         if self.factor <= 1.0 {
             return fast;
         }
-        // Ahead by the limit already: the clock goes on at real speed.
+        // The clock is ahead by the limit already, so it goes on at real speed.
         let real = of_std(elapsed);
         let slowed = real + (LEAD_MAX - self.lead).max(Duration::zero());
         fast.min(slowed)

@@ -1,7 +1,6 @@
 //! What happens at an airline, and how often.
 //!
-//! A generator comes in; a kind of transaction goes out. The weights add up to a thousand, so each is a share in
-//! thousandths.
+//! In: a generator. Out: a kind of transaction. The weights add up to a thousand, so each is a share in thousandths.
 
 use rand::RngExt;
 
@@ -66,7 +65,7 @@ pub const MIX: [(Kind, u32); 16] = [
 const WEIGHT_SUM: u32 = 1_000;
 
 impl Kind {
-    /// A kind, as often as the mix has it.
+    /// Draws a kind, as often as the mix has it.
     pub fn draw(rng: &mut impl RngExt) -> Self {
         let mut rest = rng.random_range(0..WEIGHT_SUM);
         for (kind, weight) in MIX {

@@ -1,14 +1,14 @@
 //! The life of an airline, in real transactions at a chosen rate.
 //!
-//! Options and a connection string come in; transactions go out over several connections, and a tally of them. The
-//! invariants that every transaction keeps, beside the database's own constraints:
+//! In: options and a connection string. Out: transactions over several connections, and counts of them. Every
+//! transaction keeps these invariants beside the database's own constraints:
 //!
 //! * a booking's `total_amount` is the sum of its segments' `amount`;
 //! * no class of a flight is sold beyond its seats, and a flight that left has an `actual_departure`;
 //! * rows that somebody else put in by hand are left alone, unless they are sold like any other flight.
 //!
-//! A transaction that meets a conflict is drawn anew at once. A lost connection is opened again with growing pauses; a
-//! transaction whose commit was cut off may or may not have happened, and counts as neither.
+//! A transaction that meets a conflict is drawn again at once. A lost connection is opened again with growing pauses. A
+//! transaction whose commit was interrupted may have been committed or not, and is not counted.
 
 mod airline;
 mod changes;
@@ -39,8 +39,8 @@ use crate::database::{ConnectError, Database};
 pub use self::mix::{Kind, MIX};
 pub use self::tally::{Counts, Tally};
 
-/// How long the transactions under way may take when the run is over. A transaction takes milliseconds; a checkpoint on
-/// a slow disk can hold it up for seconds.
+/// How long the transactions under way may take when the run is over. A transaction takes milliseconds, but a
+/// checkpoint on a slow disk can delay it by seconds.
 const LAST_TRANSACTION_WAIT: Duration = Duration::from_secs(10);
 
 /// How a simulation runs.
@@ -48,17 +48,17 @@ const LAST_TRANSACTION_WAIT: Duration = Duration::from_secs(10);
 pub struct SimulateOptions {
     /// Transactions a second over all connections; zero means as fast as the server goes.
     pub rate: f64,
-    /// When to stop; nothing means on cancellation only.
+    /// When to stop. `None` means on cancellation only.
     pub duration: Option<Duration>,
-    /// Stop after so many transactions; nothing means no limit.
+    /// Stop after this many transactions. `None` means no limit.
     pub transaction_max: Option<u64>,
-    /// Decides every draw. With one connection and a stopped clock a run can be repeated exactly.
+    /// Start of the random numbers. With one connection and a stopped clock a run can be repeated exactly.
     pub seed: u64,
     /// Connections; transactions run side by side on them.
     pub connections: NonZeroU16,
     /// Seconds of the airline's life in a second.
     pub time_factor: f64,
-    /// The airline's present at the start; nothing means now, or the latest take-off or landing if that is later.
+    /// The airline's time at the start. `None` means now, or the latest take-off or landing if that is later.
     pub now: Option<DateTime<Utc>>,
 }
 
@@ -79,7 +79,7 @@ pub enum SimulateError {
     /// There is no airline to simulate.
     #[error("the database holds no flights: run `booking seed` first")]
     NoFlights,
-    /// The server refused what no new attempt can change.
+    /// The server refused a statement, and a new attempt would fail too.
     #[error("cannot {step}")]
     Database {
         /// What was being done.
@@ -104,7 +104,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Takes one transaction out of the budget.
+    /// Takes one transaction from those that may still run.
     fn take_transaction(&self) -> bool {
         let take = |left: u64| left.checked_sub(1);
         self.transactions_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
@@ -157,7 +157,7 @@ pub async fn simulate(
         tally: Arc::clone(&tally),
         transactions_left: AtomicU64::new(options.transaction_max.unwrap_or(u64::MAX)),
         deadline: options.duration.map(|duration| Instant::now() + duration),
-        // A child: one worker's failure stops the others and not the caller's other tasks.
+        // A child token: one worker's failure stops the other workers, and not the caller's other tasks.
         stop: stop.child_token(),
     });
     let mut workers = JoinSet::new();
@@ -177,7 +177,7 @@ pub async fn simulate(
     outcome.map(|()| tally.counts())
 }
 
-/// The clock begins now, or where an earlier simulation left off if that was ahead.
+/// The clock begins now, or at the end of an earlier simulation if that is later.
 async fn start_clock(
     database: &Database,
     options: &SimulateOptions,

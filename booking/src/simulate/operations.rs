@@ -1,6 +1,6 @@
-//! Running the flights: check-in, departures, landings and everything that goes otherwise than planned.
+//! Running the flights: check-in, departures, landings, and every change of plan.
 //!
-//! The clock and the departure board come in; changed flights and boarding passes go out. A flight is locked while its
+//! In: the clock and the departure board. Out: changed flights and boarding passes. A flight is locked while its
 //! boarding passes are given out, so numbers and seats on it are unique without a retry.
 
 use chrono::{Duration, DurationRound};
@@ -25,7 +25,7 @@ impl Airline {
         Ok(if issued == 0 { Done::Nothing } else { Done::Commit })
     }
 
-    /// Gives boarding passes to at most so many passengers of a locked flight, each in the cabin of the fare.
+    /// Gives boarding passes to passengers of a locked flight, each in the cabin of the fare, up to a number.
     async fn board(&mut self, flight_id: i32, passenger_max: i64) -> Result<u64, Error> {
         self.session
             .change(
@@ -87,7 +87,8 @@ impl Airline {
             .await
     }
 
-    /// The flight that is due longest leaves. Nine passengers in ten who wait are boarded; the others do not come.
+    /// The flight that has been due longest leaves. Nine in ten of the waiting passengers board, and the others do not
+    /// come.
     pub(super) async fn depart(&mut self) -> Result<Done, Error> {
         let now = self.clock.now();
         let due = self
@@ -131,7 +132,7 @@ impl Airline {
         Ok(Done::Commit)
     }
 
-    /// The flight that is due longest lands: it was in the air about as long as planned.
+    /// The flight that has been due longest lands. It was in the air about as long as planned.
     pub(super) async fn arrive(&mut self) -> Result<Done, Error> {
         let now = self.clock.now();
         let saved_min: i32 = self.rng.random_range(-8..5);
@@ -203,7 +204,7 @@ impl Airline {
         Ok(if changed == 0 { Done::Nothing } else { Done::Commit })
     }
 
-    /// Another model flies: one with a seat for everybody, and before anybody has a seat.
+    /// Another model flies. It has a seat for everybody, and nobody has a seat yet.
     pub(super) async fn swap_aircraft(&mut self) -> Result<Done, Error> {
         let Some(flight) = self.open_flight(Duration::hours(2), Duration::days(10)).await? else {
             return Ok(Done::Nothing);

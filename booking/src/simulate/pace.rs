@@ -1,7 +1,7 @@
 //! The rate: when each transaction may begin, over all connections together.
 //!
-//! A rate comes in; permission to begin goes out. Time lost by a slow server is made up for only within
-//! [`CATCH_UP_MAX`], so a pause is not followed by a flood.
+//! In: a rate. Out: permission to begin. Time that a slow server has cost is made up for only within [`CATCH_UP_MAX`],
+//! so that no burst of transactions follows a pause.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl Pacer {
         Self { interval, next: Mutex::new(Instant::now()) }
     }
 
-    /// Waits for the next turn. Dropping the future gives up a turn and nothing else.
+    /// Waits for the next turn. Dropping the future loses one turn and nothing else.
     pub(crate) async fn turn(&self) {
         if !self.interval.is_zero() {
             sleep_until(self.reserve(Instant::now())).await;

@@ -1,7 +1,7 @@
-//! Selling: bookings, with and without second thoughts.
+//! Selling: bookings, also those that are undone in part or as a whole.
 //!
-//! The departure board comes in; a booking with its tickets and segments goes out. Flights are locked while their free
-//! seats are counted, so no class is oversold, and the total is the sum of the segments from the first moment.
+//! In: the departure board. Out: a booking with its tickets and segments. Flights are locked while their free seats
+//! are counted, so no class is oversold, and the total is the sum of the segments from the first moment.
 
 use chrono::Duration;
 use rand::RngExt;
@@ -15,7 +15,7 @@ use crate::reference::prices::price_kopecks;
 /// The number below which the seed's people are; new ones are drawn above it.
 const NEWCOMERS_FROM: u64 = 1 << 32;
 
-/// Numbers of new people: with the documents' ten digits two of them hardly ever meet.
+/// How many numbers there are for new people. Documents have ten digits, so the same number is hardly ever drawn twice.
 const NEWCOMERS_TO: u64 = 9_000_000_000;
 
 /// A booking in the making.
@@ -41,7 +41,8 @@ impl Airline {
         Ok(self.sell().await?.map_or(Done::Nothing, |_| Done::GiveUp))
     }
 
-    /// A booking, then an upgrade of all its segments behind a savepoint: one in four is paid for.
+    /// Makes a booking, then an upgrade of all its segments after a savepoint. One upgrade in four is paid for, and the
+    /// others are rolled back.
     pub(super) async fn book_with_savepoint(&mut self) -> Result<Done, Error> {
         let Some(sale) = self.sell().await? else { return Ok(Done::Nothing) };
         self.session.control("SAVEPOINT upgrade").await?;
@@ -204,7 +205,7 @@ impl Airline {
         Ok(Sale { book_ref, ticket_nos })
     }
 
-    /// New people, and now and then somebody who has flown before.
+    /// New people, and sometimes a person who has flown before.
     async fn passengers(&mut self, party: u8) -> Result<Passengers, Error> {
         let mut passengers = Passengers::default();
         if self.rng.random_range(0..4) == 0

@@ -1,6 +1,6 @@
 //! A connection that prepares each statement once and counts the rows it changes.
 //!
-//! Statements and values come in; rows go out. Rows count only when their transaction commits.
+//! In: statements and values. Out: rows. Rows count only when their transaction commits.
 
 use std::collections::HashMap;
 

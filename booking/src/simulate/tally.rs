@@ -1,6 +1,7 @@
 //! What a simulation has done so far.
 //!
-//! Workers count in; anybody may read at any time. Each counter is exact; two read together may be a transaction apart.
+//! In: counts of the workers. Out: the counters, at any time. Each counter is exact. Two counters that are read
+//! together may differ by a transaction.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
 //! A worker: one connection on which transactions follow each other.
 //!
-//! Turns of the pacer come in; transactions and counts go out. A worker ends between two transactions, never inside one,
-//! and only a refusal that no new attempt can change ends it with an error.
+//! In: turns of the pacer. Out: transactions and counts. A worker ends between two transactions and never inside one.
+//! It ends with an error only when the server refuses something and a new attempt would fail too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use super::session::Session;
 use super::{Shared, SimulateError};
 use crate::database::{ConnectError, Database};
 
-/// Attempts for one transaction that keeps meeting conflicts. Keys are drawn from millions, so even a run that draws the
-/// same keys as an earlier one is soon past them; this many misses in a row mean that something else is wrong.
+/// Attempts for one transaction that keeps meeting conflicts. Keys are drawn from millions, so even a run that draws
+/// the keys of an earlier run soon finds new ones. This many conflicts in a row mean that something else is wrong.
 const ATTEMPTS_MAX: u32 = 100;
 
 /// The first pause before a connection is opened again; it doubles up to [`RECONNECT_PAUSE_MAX`].
@@ -28,7 +28,7 @@ const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause: a server that comes back is noticed within it.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// What a failed transaction calls for.
+/// What to do after a failed transaction.
 #[derive(Debug, PartialEq, Eq)]
 enum Remedy {
     DrawAnew,
@@ -58,7 +58,7 @@ impl Worker {
     pub(super) async fn run(mut self) -> Result<(), SimulateError> {
         let shared = Arc::clone(&self.shared);
         loop {
-            // Stopping first: a pacer without a limit is always ready.
+            // Looks for a stop first, because a pacer without a limit is always ready.
             let due = tokio::select! {
                 biased;
                 () = shared.over() => false,
@@ -74,7 +74,8 @@ impl Worker {
         }
     }
 
-    /// One transaction, drawn anew after conflicts; nothing when the run ended before it was done.
+    /// Runs one transaction, drawn again after conflicts. Returns nothing when the run ended before the transaction was
+    /// done.
     async fn one_transaction(mut self) -> Result<Option<Self>, SimulateError> {
         let mut kind = self.airline.draw();
         let mut attempt = 1;
@@ -82,7 +83,7 @@ impl Worker {
             let done = tokio::select! {
                 biased;
                 done = self.airline.transact(kind) => done,
-                // A server that accepts a statement and never answers must not hold the end of the run up.
+                // A server that accepts a statement and never answers must not delay the end of the run.
                 () = self.shared.patience_is_over() => {
                     tracing::warn!(
                         database = %self.shared.database,
@@ -100,7 +101,8 @@ impl Worker {
                     self.shared.tally.rolled_back();
                     break;
                 }
-                // What is wanted next is something to do; a flight to sell can always be added.
+                // The kind found nothing to do, so another kind is tried: a booking, or a new flight that can be
+                // booked.
                 Ok(Outcome::NothingToDo) => kind = instead(kind)?,
                 Err(err) => match remedy(&err, self.airline.is_closed()) {
                     Remedy::DrawAnew if attempt < ATTEMPTS_MAX => {
@@ -141,7 +143,7 @@ impl Worker {
                     return Some(self);
                 }
                 Err(err) => {
-                    // Said once for each doubling, and then once for each longest pause.
+                    // This is logged once for each doubling, and then once for each longest pause.
                     tracing::warn!(error = %err, "still no connection");
                     pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
                 }
@@ -164,7 +166,7 @@ fn remedy(err: &Error, connection_closed: bool) -> Remedy {
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::LOCK_NOT_AVAILABLE,
-        // A drawn key that exists, or a row whose parent another connection removed meanwhile.
+        // The drawn key exists already, or another connection has removed the parent of a row meanwhile.
         SqlState::UNIQUE_VIOLATION,
         SqlState::FOREIGN_KEY_VIOLATION,
     ];
