@@ -6,7 +6,8 @@ use rand::RngExt;
 
 /// Exponential waits with full jitter between half and all of the step, capped.
 ///
-/// Jitter keeps many clients of one server that came back from arriving in step; the cap bounds how late a recovery is noticed.
+/// The jitter spreads the attempts of many clients when their server comes back. The cap limits how late a client
+/// notices that the server is back.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     first: Duration,
@@ -35,14 +36,14 @@ impl Backoff {
         self.attempt
     }
 
-    /// Whether this failure is worth a log line: the 1st, 2nd, 4th, 8th … in a row are, so that an outage of a day fills a page
-    /// of the log and not the disk.
+    /// Whether to log this failure. The 1st, 2nd, 4th, 8th … failure in a row is logged, so that an outage of a day
+    /// fills a page of the log and not the disk.
     #[must_use]
     pub fn worth_saying(&self) -> bool {
         self.attempt.is_power_of_two()
     }
 
-    /// Starts anew after a success.
+    /// Starts again with the first wait, after a success.
     pub fn reset(&mut self) {
         self.attempt = 0;
     }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// A byte position in the write-ahead log (log sequence number).
 ///
-/// Text form is PostgreSQL's `X/X` (two hexadecimal halves), the form on the wire and in Debezium's events is the plain integer.
-/// Manual: <https://www.postgresql.org/docs/current/datatype-pg-lsn.html>.
+/// As text it has PostgreSQL's form `X/X` (two hexadecimal halves). On the wire and in Debezium's events it is a plain
+/// integer. Manual: <https://www.postgresql.org/docs/current/datatype-pg-lsn.html>.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 

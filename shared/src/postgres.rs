@@ -1,7 +1,9 @@
-//! Options of a connection to PostgreSQL, and the ordinary SQL connection. The reader takes the options only: it has a client of its own.
+//! Options of a connection to PostgreSQL, and the ordinary SQL connection. The reader uses the options only, because it
+//! has a client of its own.
 //!
-//! In come host, role and TLS mode, out comes a client whose session settings are fixed: what a value looks like as text must not
-//! depend on a server's or a role's configuration, because snapshot rows, streamed rows and comparisons have to print the same.
+//! In: host, role and TLS mode. Out: a client whose session settings are fixed. The text of a value must not depend on
+//! a server's or a role's configuration, because snapshot rows, streamed rows and comparisons have to print values
+//! alike.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +15,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::secret::Secret;
 use crate::tls::{SslMode, TlsError, TlsFiles, client_config};
 
-/// Session settings of every connection, as `(name, value)`; the replication connection sends the same in its startup packet.
+/// Session settings of every connection, as `(name, value)`; the replication connection sends the same in its startup
+/// packet.
 pub const SESSION_SETTINGS: [(&str, &str); 6] = [
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO, YMD"),
@@ -23,14 +26,16 @@ pub const SESSION_SETTINGS: [(&str, &str); 6] = [
     ("bytea_output", "hex"),
 ];
 
-/// How long one address may take to accept a connection: longer than a lost SYN's retry, shorter than anyone waits.
+/// How long one address may take to accept a connection: longer than the retry of a lost SYN, and shorter than a person
+/// waits.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long one attempt may take in all, with TLS and authentication: room for a second address of the same name. A server that is
-/// frozen accepts, because its kernel does, and never says a word.
+/// How long one attempt may take in all, with TLS and authentication. The time is enough for a second address of the
+/// same name. A frozen server accepts the connection, because its kernel does so, and then never answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long the other side's kernel may leave what was sent without an acknowledgement: it is gone, not slow.
+/// How long the other side's kernel may take to acknowledge what was sent. After this time the other side counts as
+/// gone.
 const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where to connect and as whom.
@@ -76,14 +81,14 @@ impl ConnectOptions {
         self.host.starts_with('/')
     }
 
-    /// The address for messages: never with a password.
+    /// The address for messages, without the password.
     #[must_use]
     pub fn display(&self) -> String {
         format!("{}:{}/{} as {}", self.host, self.port, self.database, self.user)
     }
 }
 
-/// What keeps a connection from being made.
+/// Why a connection cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// TLS cannot be set up as asked.
@@ -104,7 +109,7 @@ pub enum ConnectError {
         #[source]
         source: tokio_postgres::Error,
     },
-    /// Somebody accepts connections there, and does not answer.
+    /// A server accepts connections there, and does not answer.
     #[error("PostgreSQL at {address} does not answer within {wait_s} s")]
     Silent {
         /// Where.
@@ -148,7 +153,8 @@ pub async fn connect_within(
     }
 }
 
-/// The socket's timeout is all that the driver knows of: whoever accepts may then stay silent for ever.
+/// Connects without a limit of its own: the driver limits only the connecting of the socket, so a server that has
+/// accepted may stay silent for ever.
 async fn connect_however_long(options: &ConnectOptions) -> Result<Client, ConnectError> {
     let config = wire_config(options);
     let failed = |source| ConnectError::Connect { address: options.display(), source };
@@ -169,7 +175,7 @@ where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    // The client sees the same error on its next call, which is where it is handled.
+    // The client gets the same error at its next call and handles it there.
     if let Err(error) = connection.await {
         tracing::debug!(%error, "connection to PostgreSQL ended");
     }

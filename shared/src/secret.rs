@@ -1,4 +1,4 @@
-//! Values that must not be seen: passwords.
+//! Values that nobody must see: passwords.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes charge of a value.
+    /// Wraps a value.
     #[must_use]
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The exit code after a second signal: work in flight was given up.
+/// The exit code after a second signal, when work in flight was given up.
 pub const EXIT_FORCED: i32 = 130;
 
-/// One wish to end can arrive twice: `timeout` and a terminal signal the process and then its group. What comes this soon after the
-/// first signal is the same wish.
+/// One request to end can arrive as two signals: `timeout` and a terminal signal the process and then its group. A
+/// signal that comes this soon after the first one belongs to the same request.
 const SAME_WISH: Duration = Duration::from_millis(500);
 
 /// A token that is cancelled by the first SIGTERM or SIGINT; a second signal ends the process with [`EXIT_FORCED`].

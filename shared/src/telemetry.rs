@@ -33,7 +33,7 @@ impl std::str::FromStr for LogFormat {
 
 /// Installs the subscriber for the whole process; the filter is `RUST_LOG`'s, else `info`.
 ///
-/// Calling it twice leaves the first in place.
+/// A second call changes nothing.
 pub fn init(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();

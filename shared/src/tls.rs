@@ -1,6 +1,6 @@
 //! TLS for connections to PostgreSQL, with libpq's `sslmode` words.
 //!
-//! In comes a mode and the files that the user named, out goes a rustls configuration. The modes mean what libpq documents:
+//! In: a mode and the files that the user named. Out: a rustls configuration. The modes mean what libpq documents:
 //! <https://www.postgresql.org/docs/current/libpq-ssl.html>.
 
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ pub enum TlsError {
     /// rustls refuses what the files hold.
     #[error("TLS configuration is refused")]
     Rustls(#[from] rustls::Error),
-    /// The authority's certificates cannot be used.
+    /// The certificates of the authority cannot be used.
     #[error("the certificate authority's file cannot be used: {0}")]
     Root(String),
 }
@@ -163,8 +163,8 @@ fn webpki(
         .map_err(|error| TlsError::Root(error.to_string()))
 }
 
-/// The modes that do not ask for the server's name: `verify-ca` checks the chain alone, `require` and what is weaker checks nothing.
-/// The handshake's signature is checked in each of them.
+/// The modes that do not ask for the server's name: `verify-ca` checks the chain alone, `require` and what is weaker
+/// checks nothing. The handshake's signature is checked in each of them.
 #[derive(Debug)]
 struct AnyName {
     /// What checks the chain; `None` when any certificate will do.

@@ -1,7 +1,8 @@
 //! Debezium's change event envelope, JSON, as Debezium 3.6 writes it.
 //!
-//! [`mod@write`] appends the parts of a value that do not depend on a table's columns; a table's compiled plan in the reader puts the row
-//! between them. [`read`] takes an envelope apart without copying, with or without the schema part.
+//! [`mod@write`] appends the parts of a value that do not depend on a table's columns. The reader's compiled plan of
+//! the table writes the row between them. [`read`] takes an envelope apart without copying, with or without the schema
+//! part.
 
 mod read;
 mod write;

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::Op;
 use crate::position::Lsn;
 
-/// What makes bytes no change event. Never repeats the bytes: they hold rows.
+/// Why bytes are not a change event. The error never repeats the bytes, because they hold rows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// Not JSON, or JSON of another shape; with the place, counted from 1.
@@ -19,22 +19,22 @@ pub enum EnvelopeError {
         /// Column of it.
         column: usize,
     },
-    /// A field without which nothing can be done.
+    /// A field that every event needs is missing.
     #[error("envelope has no {0:?}")]
     Missing(&'static str),
-    /// A letter that no operation has.
+    /// The letter in `op` stands for no operation.
     #[error("envelope has an unknown op")]
     UnknownOp,
 }
 
-/// One change event; rows stay as the JSON they are.
+/// One change event. Its rows stay JSON text.
 #[derive(Debug)]
 pub struct Event<'a> {
     /// The operation.
     pub op: Op,
-    /// The row before; under the default replica identity only its key columns mean anything.
+    /// The row before the change. Under the default replica identity only its key columns hold values.
     pub before: Option<&'a RawValue>,
-    /// The row after.
+    /// The row after the change.
     pub after: Option<&'a RawValue>,
     /// Where the change comes from.
     pub source: Source<'a>,
@@ -53,7 +53,7 @@ pub struct Source<'a> {
     pub table: Cow<'a, str>,
     /// Whether a snapshot read the row.
     pub snapshot: bool,
-    /// Commit time at the source (of a snapshot: the reading's), microseconds since the epoch.
+    /// Commit time at the source, or the time at which a snapshot read the row, in microseconds since the epoch.
     pub ts_us: i64,
     /// Transaction id, absent in incremental snapshots.
     pub tx_id: Option<i64>,
@@ -88,7 +88,8 @@ struct WireSource<'a> {
     schema: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     table: Option<Cow<'a, str>>,
-    // A string since Debezium 1.x, a boolean in some old versions, null while streaming in some converters.
+    // Debezium writes a string since 1.x, some old versions wrote a boolean, and some converters write null for a
+    // streamed event.
     #[serde(borrow, default)]
     snapshot: Option<&'a RawValue>,
     #[serde(rename = "ts_ms", default)]

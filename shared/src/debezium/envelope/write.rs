@@ -1,13 +1,14 @@
 //! Writing the parts of an envelope that do not depend on a table's columns.
 //!
-//! Field order and number forms are those of Debezium 3.6: `before, after, source, transaction, op, ts_ms, ts_us, ts_ns`. What does
-//! not change from event to event is kept as ready bytes; an event costs a few copies and integer prints.
+//! The order of fields and the forms of numbers are those of Debezium 3.6: `before, after, source, transaction, op,
+//! ts_ms, ts_us, ts_ns`. The constant parts of a table's events are ready as bytes, so an event costs a few copies and
+//! a few integers to print.
 
 use super::Op;
 use crate::debezium::types::text::write_json_string;
 use crate::position::Lsn;
 
-/// Where in a snapshot a row stands; [`SnapshotMark::Streaming`] when it comes from the stream.
+/// The place of a row in a snapshot, or [`SnapshotMark::Streaming`] when the row comes from the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotMark {
     /// From the replication stream.
@@ -27,7 +28,7 @@ pub enum SnapshotMark {
 /// What the source block says about one event.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceInfo {
-    /// Commit time, of a snapshot the reading's; microseconds since the epoch.
+    /// Commit time, or the time at which a snapshot read the row, in microseconds since the epoch.
     pub ts_us: i64,
     /// Where in a snapshot.
     pub snapshot: SnapshotMark,
@@ -35,7 +36,7 @@ pub struct SourceInfo {
     pub tx_id: u32,
     /// Position of the row's WAL record.
     pub lsn: Lsn,
-    /// End of the last commit seen before this event; none after a start until a commit was seen.
+    /// End of the last commit before this event. `None` after a start, until a commit has been seen.
     pub last_commit: Option<Lsn>,
 }
 
@@ -68,7 +69,7 @@ impl SourceWriter {
         Self { head, database: db, table: tail, streaming: b"\"false\"" }
     }
 
-    /// Marks streamed events with `null`: what a converter that does not replace a NULL by the schema's default makes of the mark.
+    /// Marks streamed events with `null`, as a converter does that does not replace a NULL by the schema's default.
     #[must_use]
     pub fn without_default_mark(mut self) -> Self {
         self.streaming = b"null";
@@ -116,7 +117,8 @@ impl SourceWriter {
     }
 }
 
-/// Appends what follows the source block: no transaction metadata, the operation, and the event's own time in three units.
+/// Appends the members that follow the source block: an empty `transaction`, the operation, and the event's own time in
+/// three units.
 ///
 /// `now_ns` is in nanoseconds since the epoch.
 pub fn write_tail(out: &mut Vec<u8>, op: Op, now_ns: i64) {

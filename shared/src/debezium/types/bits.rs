@@ -1,6 +1,7 @@
 //! Bit strings as `io.debezium.data.Bits`: bytes from the lowest bit on, without zero bytes at the upper end.
 //!
-//! The length of the string is not in the bytes: a consumer knows it from the column's type (`bit(n)`), or not at all (`varbit`).
+//! The bytes do not hold the length of the string. A consumer knows the length from the column's type (`bit(n)`), and
+//! does not know it for `varbit`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
-//! `numeric` between PostgreSQL's text and Kafka Connect's Decimal: the unscaled integer, big-endian two's complement, as few bytes
-//! as hold it, in base64 (`org.apache.kafka.connect.data.Decimal`).
+//! `numeric` between PostgreSQL's text and Kafka Connect's Decimal (`org.apache.kafka.connect.data.Decimal`): the
+//! unscaled integer in two's complement, big-endian, in the fewest bytes that hold it, as base64.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +16,10 @@ pub const SCALE_MAX: usize = 16_383;
 /// The digits PostgreSQL can print: 131072 before the point, the rest after it.
 const DIGITS_MAX: usize = 131_072 + SCALE_MAX;
 
-/// As many digits always fit these bytes, twelve of them in five; and one for the sign.
+/// This many bytes always hold that many digits: five bytes hold twelve digits, and one more byte holds the sign.
 const BYTES_MAX: usize = DIGITS_MAX / 12 * 5 + 6;
 
-/// As many decimal digits always fit an `i128`.
+/// An `i128` always holds this many decimal digits.
 const I128_DIGITS: usize = 38;
 
 /// Appends the base64 of the unscaled value of `text` at `scale`, without quotes.
@@ -49,7 +49,7 @@ pub fn write_base64(out: &mut Vec<u8>, text: &str, scale: usize) -> Result<(), V
 /// # Errors
 /// When `base64` is no base64, is empty, or it or `scale` is longer than any number PostgreSQL can hold.
 pub fn text_from_base64(base64: &str, scale: usize) -> Result<String, ValueError> {
-    // Before anything is made of it: what is written here is sized by an event.
+    // Checked first, because an event decides how much memory is allocated here.
     if scale > SCALE_MAX || base64.len() > BYTES_MAX.div_ceil(3) * 4 {
         return Err(BAD);
     }

@@ -1,9 +1,10 @@
 //! Floating-point numbers as Java prints them.
 //!
-//! Java's `Double.toString`: plain digits from 10^-3 up to below 10^7, else computerised scientific notation with at least one
-//! digit after the point (`1.0E10`). The digits are the shortest that read back to the same number, which is what Java prints
-//! since release 19 (JDK-4511638); earlier releases sometimes print one digit more. Java prints two digits at least, and chooses the
-//! second one: of the smallest subnormals, which one digit tells apart, the nearest number with two digits is printed (`4.9E-324`).
+//! Java's `Double.toString`: plain digits from 10^-3 up to below 10^7, else computerised scientific notation with at
+//! least one digit after the point (`1.0E10`). The digits are the shortest that read back to the same number. Java
+//! prints them since release 19 (JDK-4511638), and earlier releases sometimes print one digit more. Java prints at
+//! least two digits. One digit would tell the smallest subnormals apart. For these Java prints the nearest number with
+//! two digits (`4.9E-324`).
 
 /// Appends a double as a JSON value; not-a-number and the infinities are strings, as Jackson writes them.
 pub fn write_f64(out: &mut Vec<u8>, value: f64) {

@@ -1,6 +1,6 @@
-//! Intervals as `io.debezium.time.MicroDuration`: microseconds, a month counted as a twelfth of 365.25 days.
+//! Intervals as `io.debezium.time.MicroDuration`: microseconds, where a month is a twelfth of 365.25 days.
 //!
-//! The form is Debezium's default. It does not hold everything: a month and 30.4375 days are the same number.
+//! This form is Debezium's default. It loses information: a month and 30.4375 days are the same number.
 
 use super::ValueError;
 
@@ -17,7 +17,8 @@ struct Parts {
     seconds: f64,
 }
 
-/// Microseconds of `1 year 2 mons -3 days +04:05:06.789`, by the steps that Debezium takes, in doubles and cut at the end.
+/// Microseconds of `1 year 2 mons -3 days +04:05:06.789`, by the steps that Debezium takes, in doubles and cut at the
+/// end.
 ///
 /// # Errors
 /// When the text is no finite interval.
@@ -53,7 +54,7 @@ fn parts(text: &str) -> Option<Parts> {
     (!is_empty).then_some(parts)
 }
 
-/// `[+-]HH:MM:SS[.ffffff]`; the sign is for all of it, and there may be more than two digits of hours.
+/// `[+-]HH:MM:SS[.ffffff]`; the sign applies to the whole text, and the hours may have more than two digits.
 fn clock(word: &str, parts: &mut Parts) -> Option<()> {
     let (sign, rest) = match word.as_bytes() {
         [b'-', ..] => (-1.0, &word[1..]),

@@ -1,6 +1,7 @@
 //! Values between PostgreSQL's text, Debezium's JSON and plain numbers. Pure: bytes in, bytes or numbers out.
 //!
-//! Each direction stands beside its inverse and is tested against it. Errors never repeat the value: rows are not for logs.
+//! Each direction stands beside its inverse and is tested against it. An error never repeats the value, because rows
+//! must not appear in logs.
 
 pub mod bits;
 pub mod decimal;
@@ -9,7 +10,7 @@ pub mod interval;
 pub mod temporal;
 pub mod text;
 
-/// A text that is not a value of the type it should be; holds the type's name only.
+/// A text that is not a value of its type. The error holds the type's name only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a valid {0}")]
 pub struct ValueError(pub &'static str);

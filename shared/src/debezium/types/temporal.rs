@@ -1,6 +1,8 @@
-//! Dates and times between PostgreSQL's text (`DateStyle=ISO`, `TimeZone=UTC`), Debezium's numbers and strings, and microseconds.
+//! Dates and times between PostgreSQL's text (`DateStyle=ISO`, `TimeZone=UTC`), Debezium's numbers and strings, and
+//! microseconds.
 //!
-//! Days and microseconds count from 1970-01-01 in the proleptic Gregorian calendar, which PostgreSQL, Java and Debezium share.
+//! Days and microseconds count from 1970-01-01 in the proleptic Gregorian calendar, which PostgreSQL, Java and Debezium
+//! share.
 
 use super::ValueError;
 
@@ -132,8 +134,8 @@ pub fn parse_timestamptz(text: &[u8]) -> Result<i64, ValueError> {
         .ok_or(ValueError("timestamp with time zone"))
 }
 
-/// Microseconds since midnight in UTC of PostgreSQL's `timetz` text (`10:11:12.5+03`). 24:00:00 in UTC stays the end of the
-/// day.
+/// Microseconds since midnight in UTC of PostgreSQL's `timetz` text (`10:11:12.5+03`). 24:00:00 in UTC stays the end of
+/// the day.
 ///
 /// # Errors
 /// When the text is no time of day with an offset.
@@ -169,7 +171,8 @@ fn offset_micros(text: &[u8]) -> Option<i64> {
     Some(if *sign == b'-' { -offset } else { offset })
 }
 
-/// Appends `HH:MM:SS[.f…]Z`, Debezium's `io.debezium.time.ZonedTime`, without quotes. The fraction has no zeros at its end.
+/// Appends `HH:MM:SS[.f…]Z`, Debezium's `io.debezium.time.ZonedTime`, without quotes. The fraction has no zeros at its
+/// end.
 pub fn write_zoned_time(out: &mut Vec<u8>, micros: i64) {
     let seconds = micros / MICROS_PER_SECOND;
     for (index, value) in [seconds / 3600, seconds / 60 % 60, seconds % 60].into_iter().enumerate()
@@ -190,8 +193,8 @@ pub fn write_zoned_time(out: &mut Vec<u8>, micros: i64) {
     out.push(b'Z');
 }
 
-/// Appends `YYYY-MM-DDTHH:MM:SS.ffffffZ`, Debezium's `io.debezium.time.ZonedTimestamp`, without quotes. The fraction has as
-/// many digits as the column's type says, six at most. A fraction of no digits has no point.
+/// Appends `YYYY-MM-DDTHH:MM:SS.ffffffZ`, Debezium's `io.debezium.time.ZonedTimestamp`, without quotes. The fraction
+/// has as many digits as the column's type says, six at most. A fraction of no digits has no point.
 ///
 /// Years beyond 9999 have a plus sign, years before 1 BC a minus sign, as `java.time` writes them.
 pub fn write_zoned(out: &mut Vec<u8>, micros: i64, fraction_digits: usize) {

@@ -7,9 +7,9 @@ const HEX: [u8; 16] = *b"0123456789ABCDEF";
 
 /// Appends `text` as a JSON string with its quotes.
 ///
-/// The quotation mark, the backslash and the control characters are escaped, and a character beyond U+FFFF is its two surrogates,
-/// each escaped; everything else is written as it is, the slash and other characters beyond ASCII included. Control characters
-/// without a short form are `\u00XX`. Hexadecimal digits are upper case.
+/// The quotation mark, the backslash and the control characters are escaped, and a character beyond U+FFFF is its two
+/// surrogates, each escaped; everything else is written as it is, the slash and other characters beyond ASCII included.
+/// Control characters without a short form are `\u00XX`. Hexadecimal digits are upper case.
 pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     write_json_fragment(out, text.as_bytes());
