@@ -1,14 +1,16 @@
-//! The user that PostgreSQL runs as: it refuses to be root.
+//! The user that PostgreSQL runs as, because PostgreSQL refuses to run as root.
 //!
-//! In: who we are. Out: how to start a program as a user PostgreSQL accepts, and whom its files must belong to.
-//! Invariant: as an ordinary user nothing changes hands; as root, `postgres` is used, else `nobody`.
+//! In: the user of this process. Out: how to start a program as a user that PostgreSQL accepts, and who must own its
+//! files.
+//! Invariant: an ordinary user's files keep their owner. Root uses `postgres`, or `nobody` where there is no
+//! `postgres`.
 
 use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::Context;
 
-/// A user to run as, when we are root.
+/// A user to run as, when this process runs as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account {
     uid: u32,

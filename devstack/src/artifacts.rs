@@ -1,9 +1,9 @@
-//! What Maven Central has and this machine may not: PostgreSQL binaries, Kafka's jars, Debezium's plugin.
+//! Artifacts of Maven Central that this machine may lack: PostgreSQL binaries, Kafka's jars, Debezium's plugin.
 //!
 //! In: artifact coordinates with the SHA-256 we expect. Out: unpacked directories in the cache
 //! (`VAULTSTREAM_CACHE`, else `$XDG_CACHE_HOME/vaultstream`, else `~/.cache/vaultstream`).
-//! Invariant: nothing is used whose hash is not the pinned one, and a directory is in the cache only when it is complete: it is
-//! filled under another name, under a lock, and renamed.
+//! Invariant: nothing is used whose hash is not the pinned one, and a directory is in the cache only when it is
+//! complete: it is filled under another name, under a lock, and renamed.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -26,7 +26,7 @@ const DEBEZIUM_SHA256: &str = "f810048b2880fe559d47aea75091ccc2ad0249fbce93d3c1e
 /// Version of the Maven plugin that copies artifacts.
 const MAVEN_PLUGIN_VERSION: &str = "3.8.1";
 
-/// How often a download is tried: a repository that answers a million builds refuses one now and then.
+/// How often a download is tried, because a busy repository sometimes refuses a request.
 const MAVEN_ATTEMPTS: u32 = 4;
 
 /// The pause after the first failure; it grows with each.
@@ -89,7 +89,7 @@ fn cache() -> anyhow::Result<PathBuf> {
     crate::fs::make_dir(&dir)
 }
 
-/// The directory `name` of the cache; `fill` fills it once, whoever asks first.
+/// The directory `name` of the cache. The first caller fills it with `fill`.
 fn cached(name: &str, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
     let cache = cache()?;
     let dir = cache.join(name);
@@ -142,7 +142,7 @@ fn fetch_postgres(dir: &Path, release: &str, sha256: &str) -> anyhow::Result<()>
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "txz"))
         .with_context(|| format!("{} holds no .txz", jar.display()))?;
-    // Made for anybody: as root, another user runs these binaries.
+    // Every user may read them, because under root another user runs these binaries.
     run(Command::new("tar").arg("--no-same-owner").arg("-xJf").arg(&archive).arg("-C").arg(dir))?;
     std::fs::remove_dir_all(&download).context("cannot remove a download that was unpacked")
 }
@@ -242,7 +242,7 @@ fn maven_copy(artifact: &str, dir: &Path) -> anyhow::Result<()> {
     )
 }
 
-/// Runs Maven, one at a time: its local repository does not bear two that fill it at once.
+/// Runs Maven, one process at a time, because two processes that fill its local repository at once can damage it.
 fn maven(args: &[&str], pom: Option<&Path>) -> anyhow::Result<()> {
     let lock = File::create(cache()?.join("maven.lock"))
         .context("cannot make a lock file in the cache")?;
@@ -250,7 +250,7 @@ fn maven(args: &[&str], pom: Option<&Path>) -> anyhow::Result<()> {
     let mut attempt = 1;
     loop {
         let mut command = Command::new("mvn");
-        // -U: a failed download is asked for again, not remembered.
+        // -U: Maven asks for a failed download again instead of remembering the failure.
         command.args(["--quiet", "--batch-mode", "-U"]);
         if let Some(pom) = pom {
             command.arg("--file").arg(pom);
@@ -281,7 +281,7 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
     }
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
-    // The first lines tell what is wrong; Maven goes on with advice about itself.
+    // The first lines say what is wrong. The other lines are advice about Maven itself.
     let first: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
     anyhow::bail!("{program} failed: {}", first.join("\n"))
 }

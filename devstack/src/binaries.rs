@@ -1,7 +1,8 @@
-//! Where programs are: our own binaries, and PostgreSQL's client tools.
+//! Finds programs: the binaries of this workspace, and PostgreSQL's client tools.
 //!
 //! In: a name. Out: a path to an executable.
-//! Invariant: our own binary is the one of the same profile as the running test; a missing one is an error with its remedy.
+//! Invariant: a binary of this workspace has the same profile as the running test, and a missing binary is an error
+//! that names its remedy.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Kafka Connect with Debezium's PostgreSQL connector: what our reader is compared with.
+//! Kafka Connect with Debezium's PostgreSQL connector, with which the reader is compared.
 //!
 //! In: [`ConnectOptions`]. Out: a distributed worker whose REST interface answers on 127.0.0.1.
 //! Invariant: nobody but this machine reaches it, and its heap is bounded.
@@ -116,7 +116,7 @@ impl Connect {
 
 impl Drop for Connect {
     fn drop(&mut self) {
-        // What a worker knows is in Kafka: no need for an orderly end.
+        // All state of a worker is in Kafka, so the worker need not end in order.
         self.kill9();
         if self.temporary {
             let _ = std::fs::remove_dir_all(&self.dir);

@@ -15,7 +15,7 @@ use crate::wait::try_wait_for;
 /// Unix socket paths end at 107 bytes; what PostgreSQL appends to its directory needs about 20 of them.
 const LONGEST_SOCKET_DIR: usize = 85;
 
-/// Where directories stand that stand in for others.
+/// The directory that holds the stand-ins for other directories.
 const SUBSTITUTES: &str = "/var/tmp/vaultstream";
 
 /// How long the removal of a directory is tried.
@@ -72,8 +72,8 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A directory that stands in for `dir`, for a user who cannot reach `dir`: below `/var/tmp`, always the same for the same `dir`,
-/// ours alone to change, and named by the link `outside` in `dir`.
+/// A directory that stands in for `dir`, for a user who cannot reach `dir`: below `/var/tmp`, always the same for the
+/// same `dir`, ours alone to change, and named by the link `outside` in `dir`.
 pub(crate) fn substitute(dir: &Path) -> anyhow::Result<PathBuf> {
     own_dir(Path::new(SUBSTITUTES))?;
     let place = make_dir(&substitute_path(dir))?;
@@ -100,7 +100,8 @@ pub(crate) fn own_substitute(dir: &Path) -> Option<PathBuf> {
     Some(substitute_path(dir)).filter(|place| ours && place.is_dir())
 }
 
-/// Removes a directory with all that is in it. Tries for a moment: what was killed may still be closing its files.
+/// Removes a directory with all that is in it. Tries for a moment, because a process that was killed may still be
+/// closing its files.
 pub(crate) fn remove(dir: &Path) -> anyhow::Result<()> {
     try_wait_for(REMOVAL_DEADLINE, &format!("{} to be removed", dir.display()), || {
         match std::fs::remove_dir_all(dir) {

@@ -1,8 +1,8 @@
 //! One HTTP request to a server of this machine, and its answer.
 //!
 //! In: method, `http://host:port/path`, a JSON body. Out: status code, head and body.
-//! Invariant: any status is an answer, not an error; no proxy and no redirect stands between the caller and the server
-//! that it names, and no connection is kept.
+//! Invariant: every status is an answer and no error. No proxy and no redirect comes between the caller and the server,
+//! and no connection is kept open.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use anyhow::Context;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-/// How long a server may think about one request: Kafka Connect gives up after 90 s.
+/// How long a server may take for one request. Kafka Connect gives up after 90 s.
 const TIMEOUT: Duration = Duration::from_secs(100);
 
 /// An answer.

@@ -24,7 +24,7 @@ use crate::{artifacts, fs};
 /// How long a broker may take to answer; recovery after a crash included.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
-/// The one cluster id we use: clusters never meet.
+/// The cluster id of all clusters, which are never connected with each other.
 const CLUSTER_ID: &str = "ZGV2c3RhY2stY2x1c3Rlcg";
 
 /// A running broker; dropping it stops it.
@@ -157,7 +157,7 @@ impl Kafka {
 impl Drop for Kafka {
     fn drop(&mut self) {
         if self.temporary {
-            // Nobody will read this data: no need for an orderly end.
+            // Nobody will read this data, so the broker need not end in order.
             self.kill9();
             let _ = std::fs::remove_dir_all(&self.dir);
         } else if let Err(err) = self.stop() {

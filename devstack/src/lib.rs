@@ -1,9 +1,10 @@
 //! Real servers for the demo, the tests and the benches, on this machine only, and what tests need to talk to them.
 //!
-//! In: options, a run directory, binaries of this machine or artifacts of Maven Central kept in a cache. Out: running PostgreSQL,
-//! Kafka and Kafka Connect, their addresses, and helpers to wait for conditions and to run our own binaries.
-//! Invariant: a server ends with the process that started it, however that process ends, unless it was detached into a state
-//! file; and nothing is ever signalled that was not started from here.
+//! In: options, a run directory, binaries of this machine or artifacts of Maven Central kept in a cache. Out: running
+//! PostgreSQL, Kafka and Kafka Connect, their addresses, and helpers to wait for conditions and to run our own
+//! binaries.
+//! Invariant: a server ends with the process that started it, however that process ends, unless it was detached into a
+//! state file; and nothing is ever signalled that was not started from here.
 //!
 //! This is also the one support crate of the tests, because who starts a server knows best how to reach it, and because
 //! the benches and the whole pipelines of `e2e`, which are no tests, need the same: databases of one's own

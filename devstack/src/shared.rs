@@ -1,9 +1,11 @@
 //! The servers that all tests of a run share.
 //!
-//! In: `VAULTSTREAM_TEST_STACK`, the run directory (default `.run/test` of the workspace). Out: the addresses of its servers.
-//! Invariant: the first test that asks brings them up, under a lock; they stay until `devstack down`. A test makes its own
-//! databases, slots and topic prefixes, and stops none of these servers: who wants to break one starts one of its own. When one of
-//! them ends all the same, a test that asks fails and names it; it does not end the others under the tests that use them.
+//! In: `VAULTSTREAM_TEST_STACK`, the run directory (default `.run/test` of the workspace). Out: the addresses of its
+//! servers.
+//! Invariant: the first test that asks brings them up, under a lock; they stay until `devstack down`. A test makes its
+//! own databases, slots and topic prefixes, and stops none of these servers. A test that has to stop a server starts
+//! one of its own. When a shared server ends all the same, the next test that asks for the servers fails and names it.
+//! It leaves the other servers running, because other tests may use them.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -85,7 +87,7 @@ pub fn run_dir() -> PathBuf {
 /// The shared servers, brought up if they are not.
 ///
 /// # Panics
-/// When they cannot be brought up: a test without servers has failed.
+/// When they cannot be brought up, because a test without its servers has to fail.
 pub fn stack() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     STACK.get_or_init(|| match try_stack() {

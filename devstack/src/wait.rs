@@ -1,7 +1,8 @@
-//! Waiting for a condition with a deadline, the only way in which tests wait.
+//! Waits for a condition with a deadline. Tests wait in this way only.
 //!
-//! In: a deadline, the name of what is awaited, a condition that is asked again and again. Out: the value it became true with.
-//! Invariant: running out of time always names what was awaited and the last reason it was not there.
+//! In: a deadline, the name of what is awaited, a condition that is asked again and again. Out: the value it became
+//! true with.
+//! Invariant: after the deadline, the error always names what was awaited and the last reason why it was not there.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The first pause between two questions; it grows from here.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
-/// The longest pause: short enough that a test is not slowed by its own waiting.
+/// The longest pause, short enough that waiting does not slow a test down.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer to "is it there yet?".

@@ -20,7 +20,8 @@ pub struct ConnectOptions {
 }
 
 impl ConnectOptions {
-    /// A worker on a free port, in a temporary directory, that writes JSON with schemas off unless a connector says otherwise.
+    /// A worker on a free port, in a temporary directory, that writes JSON with schemas off unless a connector says
+    /// otherwise.
     pub fn new(bootstrap: &str) -> Self {
         Self {
             bootstrap: bootstrap.to_owned(),
@@ -62,7 +63,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Its topics are `<prefix>-configs`, `<prefix>-offsets` and `<prefix>-status`, its group is `<prefix>` (default: `connect`).
+    /// Its topics are `<prefix>-configs`, `<prefix>-offsets` and `<prefix>-status`, its group is `<prefix>` (default:
+    /// `connect`).
     #[must_use]
     pub fn topic_prefix(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.topic_prefix);

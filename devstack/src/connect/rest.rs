@@ -1,4 +1,4 @@
-//! The REST interface of Kafka Connect: connectors made, asked about, deleted.
+//! The REST interface of Kafka Connect: makes, asks about and deletes connectors.
 //!
 //! In: the address of a worker. Out: answers, and connectors that run.
 //! Invariant: making a connector returns only when it and its tasks run, or with the reason why they do not.
@@ -68,7 +68,7 @@ impl ConnectRest {
         })
     }
 
-    /// Asks for a change. A worker that rebalances refuses any with a conflict, for a moment.
+    /// Asks for a change. A worker that rebalances refuses every change with a conflict, for a moment.
     fn change(&self, method: &str, path: &str, body: Option<&str>) -> anyhow::Result<()> {
         let what = format!("kafka connect to take {method} {path}");
         let answer = try_wait_for(CONNECTOR_DEADLINE, &what, || {

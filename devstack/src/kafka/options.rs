@@ -18,7 +18,8 @@ pub struct KafkaOptions {
 }
 
 impl Default for KafkaOptions {
-    /// A broker on a free port, in a temporary directory, with one partition a topic, 512 MB of heap, tuned to start quickly.
+    /// A broker on a free port, in a temporary directory, with one partition a topic, 512 MB of heap, tuned to start
+    /// quickly.
     fn default() -> Self {
         Self {
             port: 0,
@@ -46,7 +47,8 @@ impl KafkaOptions {
         self
     }
 
-    /// The directory for data, configuration and log, kept when the broker stops (default: a temporary one, removed then).
+    /// The directory for data, configuration and log, kept when the broker stops (default: a temporary one, removed
+    /// then).
     #[must_use]
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
         self.dir = Some(dir.as_ref().to_owned());

@@ -69,7 +69,7 @@ impl PostgresAddress {
 
     /// Runs an SQL script as the superuser; several statements are one transaction unless they say otherwise.
     pub fn execute(&self, database: &str, script: &str) -> anyhow::Result<()> {
-        // By the socket: that way in is open whatever TCP clients are asked for.
+        // The Unix socket is used, because it works whatever TCP clients have to prove.
         sql::execute(&self.superuser_on_socket(database), script)
     }
 
@@ -86,7 +86,7 @@ impl PostgresAddress {
         self.create_database(name)
     }
 
-    /// Removes a database with everything that stands in its way: its replication slots and its sessions.
+    /// Removes a database together with its replication slots and sessions, which would prevent the removal.
     pub fn drop_database(&self, name: &str) -> anyhow::Result<()> {
         let literal = name.replace('\'', "''");
         self.execute(

@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::{artifacts, fs, tls};
 
 impl Postgres {
-    /// Finds binaries and places, touches nothing of a data directory.
+    /// Finds binaries and directories. It changes nothing in a data directory.
     pub(super) fn prepare(options: PostgresOptions) -> anyhow::Result<Self> {
         let account = Account::for_postgres()?;
         let bin_dir = artifacts::postgres_bin(options.version)?;
@@ -134,7 +134,7 @@ impl Postgres {
             }
             settings
                 .push_str("ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\n");
-            // The client's copy: the data directory is closed to others.
+            // A copy for clients, because others cannot read the data directory.
             let ca = self.address.socket_dir.join("ca.crt");
             std::fs::copy(&files.ca, &ca).context("cannot copy the authority's certificate")?;
             self.address.ca = Some(ca);

@@ -48,8 +48,8 @@ pub struct PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// A server of a major version, 14 to 18: on a free port, in a temporary directory, superuser `admin` / `adminpassword`,
-    /// `wal_level = logical`, durable.
+    /// A server of a major version, 14 to 18: on a free port, in a temporary directory, superuser `admin` /
+    /// `adminpassword`, `wal_level = logical`, durable.
     pub fn new(version: u16) -> Self {
         Self {
             name: format!("postgresql {version}"),
@@ -102,7 +102,8 @@ impl PostgresOptions {
         self
     }
 
-    /// Whether commits survive a crash of the machine. A crash of the server they survive anyway: `synchronous_commit` stays on.
+    /// Whether commits survive a crash of the machine. A crash of the server they survive anyway: `synchronous_commit`
+    /// stays on.
     #[must_use]
     pub fn fsync(mut self, fsync: bool) -> Self {
         self.fsync = fsync;

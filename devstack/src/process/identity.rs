@@ -1,7 +1,7 @@
-//! Which process is meant, beyond its number.
+//! Identifies a process by more than its number.
 //!
 //! In: a process id. Out: an identity that a state file can keep, and signals to exactly that process.
-//! Invariant: a process that was given the number of another one is never taken for it.
+//! Invariant: a process that got the number of another process is never taken for that one.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::wait::try_wait_for;
 
-/// Which process this is: the number alone may have been given to another one.
+/// Identifies a process, because its number alone may have been given to another process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Process id.

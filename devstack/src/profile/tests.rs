@@ -1,4 +1,4 @@
-//! Claims about servers of which some have ended, and about data that an earlier run has left.
+//! Tests with servers of which some have ended, and with data that an earlier run has left.
 
 use super::*;
 use crate::account::Account;
