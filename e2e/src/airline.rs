@@ -1,7 +1,7 @@
 //! The airline as the files below `sql/` make it: the one list of its tables and of its roles, for the workload, the
 //! oracle, the rig and the benches.
 //!
-//! Nothing comes in; names, columns and keys go out. A table's key stands first among its columns.
+//! Out: names, columns and keys. A table's key stands first among its columns.
 
 /// The source's roles whose passwords `sql/source` asks for.
 pub const SOURCE_ROLES: [&str; 3] = ["reader", "app", "readonly"];

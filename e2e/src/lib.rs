@@ -1,4 +1,5 @@
-//! Support of the end-to-end tests and benchmarks: a whole pipeline on real servers, and a workload that knows what it did.
+//! Support of the end-to-end tests and benchmarks: a whole pipeline on real servers, and a workload that records what
+//! it did.
 //!
 //! A module imports only from those that stand before it.
 

@@ -1,8 +1,8 @@
-//! What the warehouse must hold, told from what the source went through.
+//! Computes what the warehouse must hold from what happened at the source.
 //!
 //! In: the workload's log, both databases. Out: nothing, or the first difference with its table and key.
-//! Invariant: every comparison is of texts that PostgreSQL itself printed under the same session settings; the rules for what makes a
-//! version are written here once more, from their definition, and not taken from the loader.
+//! Invariant: every comparison is of texts that PostgreSQL itself printed under the same session settings; the rules
+//! for what makes a version are written here once more, from their definition, and not taken from the loader.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
 //! One pipeline from a source database to a warehouse database, made of the built binaries.
 //!
-//! In: a name, the servers. Out: databases with schema, roles, vault and marts as an installation makes them, and handles to start,
-//! kill and await reader and loader.
-//! Invariant: nothing is shared with another rig but servers and the servers' roles; logs stay below the stack's directory.
+//! In: a name, the servers. Out: databases with schema, roles, vault and marts as an installation makes them, and
+//! handles to start, kill and await reader and loader.
+//! Invariant: nothing is shared with another rig but servers and the servers' roles; logs stay below the stack's
+//! directory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,7 +25,8 @@ const PASSWORD: &str = "rig_password";
 /// Where the programs of a rig are asked for their status, unless a test wants to ask them.
 const ANY_PORT: &str = "127.0.0.1:0";
 
-/// How long the pipeline may take to catch up: a loaded machine with two cores takes its time, a lost event takes for ever.
+/// How long the pipeline may take to catch up: a loaded machine with two cores takes its time, a lost event takes for
+/// ever.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(240);
 
 /// What a rig is made of.
@@ -252,7 +254,8 @@ impl Rig {
         .await
     }
 
-    /// Writes every record of the captured tables' topics below the rig's directory, one a line: what a failure is told from.
+    /// Writes every record of the captured tables' topics below the rig's directory, one a line: what a failure is told
+    /// from.
     pub fn dump_topics(&self) -> anyhow::Result<PathBuf> {
         let path = self.options.dir.join("topics.txt");
         let mut file = std::io::BufWriter::new(File::create(&path)?);

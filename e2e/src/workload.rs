@@ -1,9 +1,10 @@
 //! A random workload on the airline's eight tables that writes down what it did.
 //!
-//! In: a seed, a source database without foreign and secondary unique keys (a random key change would hardly ever pass them). Out: for
-//! every key the states that it went through, in order, as the source itself printed them.
-//! Invariant: a state is written down if and only if its transaction committed and no savepoint took it back; workers own disjoint keys,
-//! so each key's order is one worker's order. Truncates happen while no worker has a transaction open.
+//! In: a seed, a source database without foreign and secondary unique keys (a random key change would hardly ever pass
+//! them). Out: for every key the states that it went through, in order, as the source itself printed them.
+//! Invariant: a state is written down if and only if its transaction committed and no savepoint took it back; workers
+//! own disjoint keys, so each key's order is one worker's order. Truncates happen while no worker has a transaction
+//! open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Any bytes at all as a message of pgoutput.
 //!
-//! In: what the fuzzer makes. Out: nothing. Invariant: the decoder never panics, and what it accepts is written back by the encoder to
-//! the same bytes, so nothing is read that is not there and nothing that is there is lost.
+//! In: what the fuzzer makes. Out: nothing. Invariant: the decoder never panics, and what it accepts is written back by
+//! the encoder to the same bytes, so nothing is read that is not there and nothing that is there is lost.
 //!
 //! Run from the workspace's root, with a nightly toolchain and `cargo-fuzz`:
 //! `cargo +nightly fuzz run pgoutput_decode -- -max_total_time=60`.

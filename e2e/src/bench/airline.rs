@@ -1,8 +1,9 @@
 //! The airline's database, as an installation makes it, and the reader that captures it.
 //!
-//! In: a server, `sql/source/` and `connectors/airline/connector.json`. Out: a database with its publication and roles, connector
-//! files for it, running readers.
-//! Invariant: what is measured is what is delivered: the same SQL, the same connector but for the properties that a caller names.
+//! In: a server, `sql/source/` and `connectors/airline/connector.json`. Out: a database with its publication and roles,
+//! connector files for it, running readers.
+//! Invariant: what is measured is what is delivered: the same SQL, the same connector but for the properties that a
+//! caller names.
 
 use std::path::Path;
 
@@ -45,8 +46,8 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// The connector file that is delivered, with other values for some of its properties, and with its variables resolved for
-/// `address` over TCP.
+/// The connector file that is delivered, with other values for some of its properties, and with its variables resolved
+/// for `address` over TCP.
 pub(super) fn connector(
     address: &PostgresAddress,
     name: &str,

@@ -1,6 +1,7 @@
 //! Ctrl-C, and the waits that it ends.
 //!
-//! In: SIGINT and SIGTERM, conditions to wait for. Out: an error that unwinds the bench, so that everything it owns is dropped.
+//! In: SIGINT and SIGTERM, conditions to wait for. Out: an error that unwinds the bench, so that everything it owns is
+//! dropped.
 //! Invariant: a wait ends by its condition, by a signal or by its deadline, and says which.
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
-//! Where figures were measured: without it they mean nothing.
+//! The machine on which figures were measured.
 //!
 //! In: nothing. Out: processor, memory, kernel and load of this machine, and the versions of programs.
-//! Invariant: what cannot be found out is said to be unknown, never guessed.
+//! Invariant: what cannot be found out is reported as unknown.
 
 use std::path::Path;
 use std::process::Command;

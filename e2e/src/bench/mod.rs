@@ -1,8 +1,10 @@
-//! Benchmarks: our programs beside what people would use instead, on real servers that the bench starts and ends itself.
+//! Benchmarks: the reader and the loader beside programs that do the same work, on real servers that the bench starts
+//! and ends itself.
 //!
-//! In: options of the command line. Out: an aligned table, and the same with all circumstances as JSON below `bench-results/`.
-//! Invariant: a figure is printed only for work that was checked to be complete; everything started here ends with the bench,
-//! also after Ctrl-C and after a panic.
+//! In: options of the command line. Out: an aligned table, and the same with all circumstances as JSON below
+//! `bench-results/`.
+//! Invariant: a figure is printed only for work that was checked to be complete; everything started here ends with the
+//! bench, also after Ctrl-C and after a panic.
 
 mod airline;
 mod interrupt;

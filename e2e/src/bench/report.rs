@@ -41,7 +41,8 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The index of the middle one by `key`; of two middle ones the faster, so that it is always a run that really took place.
+/// The index of the middle one by `key`; of two middle ones the faster, so that it is always a run that really took
+/// place.
 pub(super) fn median_index<T>(runs: &[T], key: impl Fn(&T) -> f64) -> usize {
     let mut order: Vec<usize> = (0..runs.len()).collect();
     order.sort_by(|&a, &b| key(&runs[a]).total_cmp(&key(&runs[b])));

@@ -1,4 +1,4 @@
-//! The servers of a bench, as they would be run in earnest: durable, with memory to work with.
+//! The servers of a bench, set up as for production: durable, and with enough memory.
 //!
 //! In: a run directory. Out: PostgreSQL servers and a broker on free ports, and what they have used.
 //! Invariant: the settings are told in the report; all servers and their directories go when they are dropped.
@@ -22,7 +22,8 @@ const POSTGRES_VERSION: u16 = 15;
 /// The broker's largest heap.
 const KAFKA_HEAP_MIB: u32 = 1024;
 
-/// What differs from PostgreSQL's defaults: no checkpoint and no vacuum falls into one contender's run and not into another's.
+/// What differs from PostgreSQL's defaults: no checkpoint and no vacuum falls into one contender's run and not into
+/// another's.
 const SETTINGS: [(&str, &str); 4] = [
     ("shared_buffers", "1GB"),
     ("max_wal_size", "16GB"),

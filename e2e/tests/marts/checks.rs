@@ -18,7 +18,8 @@ const KEYS: [&str; 2] = ["hub_", "link_"];
 /// The satellites, of every kind.
 const SATELLITES: [&str; 1] = ["sat_"];
 
-/// Breaks the rule of one check in `{table}`; a row of the system is never the one that is touched unless it is the point.
+/// Breaks the rule of one check in `{table}`; a row of the system is never the one that is touched unless it is the
+/// point.
 struct Breakage {
     check: &'static str,
     tables: &'static [&'static str],

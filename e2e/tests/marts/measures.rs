@@ -1,7 +1,7 @@
 //! The four analytical views and the airport traffic, measured on the history and on an empty vault.
 //!
-//! In: the history, an empty vault. Out: exact rows. Days are counted back from the day of the history, and none lies at an
-//! edge of the window, so a midnight during the test changes nothing.
+//! In: the history, an empty vault. Out: exact rows. Days are counted back from the day of the history, and none lies
+//! at an edge of the window, so a midnight during the test changes nothing.
 //! Invariant: what is cancelled, deleted or outside the window does not count; nothing divides by zero.
 
 use super::warehouse::{Content, Warehouse, rows};

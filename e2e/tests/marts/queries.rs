@@ -1,4 +1,5 @@
-//! The analytical queries of `sql/marts/queries`, and the small dimensions, on a data set whose answers were worked out by hand.
+//! The analytical queries of `sql/marts/queries`, and the small dimensions, on a data set whose answers were worked out
+//! by hand.
 //!
 //! In: the history and `queries.sql`, as of the twentieth of May 2024. Out: the exact answer of every query.
 //! Invariant: a query that has no answer here fails the test; each runs with the rights of mart_reader.

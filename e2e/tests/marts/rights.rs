@@ -1,8 +1,8 @@
 //! Who may read what, and that everything explains itself.
 //!
 //! In: the roles of `sql/warehouse`, the marts. Out: rights granted and refused by the server.
-//! Invariant: mart_reader reads every mart, later ones included, and nothing that they are made of; mart_refresher has the refresh done
-//! for it and cannot do it itself.
+//! Invariant: mart_reader reads every mart, later ones included, and nothing that they are made of; mart_refresher has
+//! the refresh done for it and cannot do it itself.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;

@@ -2,8 +2,8 @@
 //!
 //! In: the history, then changes put into the vault as the loader would. Out: rows of the star, and what a refresh says
 //! it did.
-//! Invariant: a refresh changes what the vault changed and nothing else. Afterwards the star equals its views, and the views
-//! equal what the current tables say.
+//! Invariant: a refresh changes what the vault changed and nothing else. Afterwards the star equals its views, and the
+//! views equal what the current tables say.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -11,8 +11,8 @@ use tokio_postgres::error::SqlState;
 use super::star_changes::{CHANGES, FIRST_MOMENT};
 use super::warehouse::{Content, PUT, Warehouse, refresh, rows};
 
-/// The star computed another way: from the `current_` views, which the other tests hold against the history. Each query is a
-/// table of the star, first as it is and then as it has to be.
+/// The star computed another way: from the `current_` views, which the other tests hold against the history. Each query
+/// is a table of the star, first as it is and then as it has to be.
 const INDEPENDENT: [(&str, &str, &str); 5] = [
     (
         "dim_flight",

@@ -3,8 +3,8 @@
 //! In: nothing. Out: each change as the rows that the loader would write, and what a refresh has to make of it.
 //! Invariant: the number of changed rows of the star is counted by hand, with the reason beside it.
 
-/// A change as the loader writes it: what happens, the topics whose offsets move and to where, the rows, and how many rows
-/// of the star change.
+/// A change as the loader writes it: what happens, the topics whose offsets move and to where, the rows, and how many
+/// rows of the star change.
 pub(super) struct Change {
     pub(super) name: &'static str,
     pub(super) topics: &'static [&'static str],
@@ -98,8 +98,8 @@ pub(super) const CHANGES: [Change; 18] = [
         topics: &["tickets"],
         script: r#"SELECT pg_temp.put('link_booking_tickets', 'ticket 4 in B', 109, '{"ticket_hash_key": "ticket 4", "booking_hash_key": "booking B"}');
                  SELECT pg_temp.put('sat_booking_tickets_effectivity', 'ticket 4', 109, '{"link_hash_key": "ticket 4 in B"}');"#,
-        // ticket, two segments, customer; both flights left before the new booking was made: their steps with the sale go,
-        // the steps before the sale last longer
+        // ticket, two segments, customer; both flights left before the new booking was made: their steps with the sale
+        // go, the steps before the sale last longer
         rows_changed: 8,
     },
     Change {
@@ -129,8 +129,8 @@ pub(super) const CHANGES: [Change; 18] = [
         script: r#"SELECT pg_temp.put('link_aircraft_seats', 'seat SU9 2A', 113, '{"aircraft_hash_key": "aircraft SU9", "seat_no": "2A"}');
                  SELECT pg_temp.born('sat_seats_status', 'seat SU9 2A', 113);
                  SELECT pg_temp.put('sat_seats', 'seat SU9 2A', 113, '{"fare_conditions": "Economy"}');"#,
-        // the cabin; operations of flights 1 and 3; two steps of Economy each of flights 1 and 3; both flights are now on
-        // sale in Economy from the day on which the vault knew them, and flight 1 in Business with them
+        // the cabin; operations of flights 1 and 3; two steps of Economy each of flights 1 and 3; both flights are now
+        // on sale in Economy from the day on which the vault knew them, and flight 1 in Business with them
         rows_changed: 10,
     },
     Change {

@@ -1,7 +1,8 @@
 //! A warehouse database as an installation makes it: roles, vault, marts, each by its own file and role.
 //!
 //! In: a name and whether the history is wanted. Out: a database, and the rows of queries as text.
-//! Invariant: nothing is created by anyone but the role that creates it in earnest; only the history is put in by the superuser.
+//! Invariant: nothing is created by anyone but the role that creates it in earnest; only the history is put in by the
+//! superuser.
 
 use std::path::PathBuf;
 use std::process::Command;

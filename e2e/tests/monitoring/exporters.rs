@@ -1,7 +1,7 @@
 //! What a running reader and a running loader export.
 //!
-//! In: the shared servers. Out: every sample that the two print, after a snapshot, a change, a quarantined event and a failed batch:
-//! a counter with labels is shown from its first increment on.
+//! In: the shared servers. Out: every sample that the two print, after a snapshot, a change, a quarantined event and a
+//! failed batch: a counter with labels is shown from its first increment on.
 
 use std::time::Duration;
 

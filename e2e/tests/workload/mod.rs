@@ -1,6 +1,7 @@
 //! Random work at the source, whatever happens on the way: the vault holds exactly what happened.
 //!
-//! In: real servers, the built binaries, a seed. Out: current rows and every key's versions equal to the workload's own log.
+//! In: real servers, the built binaries, a seed. Out: current rows and every key's versions equal to the workload's own
+//! log.
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
@@ -73,7 +74,8 @@ async fn random_work(rig: &Rig, options: Options, prepare: &str) {
     rebuild_is_identical(rig, &warehouse).await;
 }
 
-/// Refreshes the star schema all the time, so that it is made of many small refreshes when it is compared with the vault.
+/// Refreshes the star schema all the time, so that it is made of many small refreshes when it is compared with the
+/// vault.
 async fn keep_refreshing(rig: &Rig) -> tokio::task::JoinHandle<()> {
     let refresher = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
     oracle::refresh_star(&refresher).await.unwrap();
@@ -144,8 +146,8 @@ async fn every_state_of_every_key_arrives_from_postgresql_18() {
     random_work(&rig, Options { seed: seed(), ..WORK }, "").await;
 }
 
-/// Order is per key only: with several partitions a table's truncate may overtake or be overtaken, so there is none here; and a value that
-/// the server does not send with a moved key must come with the old row.
+/// Order is per key only: with several partitions a table's truncate may overtake or be overtaken, so there is none
+/// here; and a value that the server does not send with a moved key must come with the old row.
 #[tokio::test]
 async fn partitions_do_not_change_what_arrives() {
     let stack = shared::stack();

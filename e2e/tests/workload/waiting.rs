@@ -9,7 +9,8 @@ use super::{rebuild_is_identical, replay_adds_nothing, rig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `COPY` logs both rows at once and then waits at the first one's index entry, while a third session deletes the second.
+/// `COPY` logs both rows at once and then waits at the first one's index entry, while a third session deletes the
+/// second.
 #[tokio::test]
 async fn a_row_that_waited_for_the_delete_of_its_key_is_there() {
     let stack = shared::stack();

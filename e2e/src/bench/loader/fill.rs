@@ -1,7 +1,8 @@
 //! The topics that are loaded: a seeded airline, captured by `cdc-reader`; then a change of every segment.
 //!
 //! In: a source server, a broker, a topic prefix. Out: topics whose numbers of events are known exactly.
-//! Invariant: the events are real ones, written by the reader that is delivered; nothing writes while something is measured.
+//! Invariant: the events are real ones, written by the reader that is delivered; nothing writes while something is
+//! measured.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,6 +1,7 @@
 //! A warehouse's database, and the loader that fills it.
 //!
-//! In: a server, the delivered roles and model, a topic prefix. Out: phases: a loader started, awaited, ended, and what it took.
+//! In: a server, the delivered roles and model, a topic prefix. Out: phases: a loader started, awaited, ended, and what
+//! it took.
 //! Invariant: a phase counts only if every event is loaded and none is in quarantine.
 
 use std::path::{Path, PathBuf};

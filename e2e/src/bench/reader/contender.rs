@@ -1,8 +1,9 @@
-//! Who reads the WAL.
+//! The programs that read the WAL.
 //!
 //! In: the servers, the work, a slot of its own. Out: what reading it to the end took.
-//! Invariant: the clock starts before the program does (for Debezium: before its connector is made, in a worker that runs), and
-//! stops when the last event is where the contender puts it: written to its output, or acknowledged by the broker.
+//! Invariant: the clock starts before the program does (for Debezium: before its connector is made, in a worker that
+//! runs), and stops when the last event is where the contender puts it: written to its output, or acknowledged by the
+//! broker.
 
 use std::path::Path;
 use std::time::Instant;
@@ -26,7 +27,8 @@ const PRODUCER: [(&str, &str); 3] = [
     ("producer.override.batch.size", "1048576"),
 ];
 
-/// Debezium as far as it goes: larger batches and queues than its defaults, and no idle half second between two batches.
+/// Debezium as far as it goes: larger batches and queues than its defaults, and no idle half second between two
+/// batches.
 const DEBEZIUM_TUNING: [(&str, &str); 3] =
     [("max.batch.size", "20480"), ("max.queue.size", "81920"), ("poll.interval.ms", "10")];
 

@@ -1,8 +1,8 @@
 //! `bench-reader`: one WAL, read to its end by each contender in turn.
 //!
 //! In: options. Out: a table and a JSON report: seconds, events a second, CPU, memory.
-//! Invariant: everybody reads the same bytes from a slot of the same position, alone; a contender that loses or repeats an event
-//! fails the bench.
+//! Invariant: every contender reads the same bytes alone, from a slot with the same position. A contender that loses or
+//! repeats an event makes the bench fail.
 
 mod contender;
 mod work;
