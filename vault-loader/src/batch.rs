@@ -6,14 +6,59 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::decode::{Change, DecodeError, Origin, Value, decode, decode_old_key};
+use crate::decode::{Change, DecodeError, Origin, Values, decode, decode_old_key};
+use crate::model::{Id, IdVec, TableId, ids};
 use crate::vault::plan::Plan;
+
+ids! {
+    /// A record of one batch.
+    RecordId;
+}
+
+/// Records of a batch that stand one behind the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRange {
+    first: usize,
+    end: usize,
+}
+
+impl RecordRange {
+    /// The records from one to the one before another.
+    #[must_use]
+    pub fn new(first: RecordId, end: RecordId) -> Self {
+        Self { first: first.to_index(), end: end.to_index() }
+    }
+
+    /// The first record; one that the batch does not have when the range is empty.
+    #[must_use]
+    pub fn first(self) -> RecordId {
+        RecordId::from_index(self.first)
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn count(self) -> usize {
+        self.end - self.first
+    }
+
+    /// The records in order.
+    pub fn iter(self) -> impl Iterator<Item = RecordId> {
+        (self.first..self.end).map(RecordId::from_index)
+    }
+
+    /// The first half and the rest.
+    #[must_use]
+    pub fn halves(self) -> [Self; 2] {
+        let middle = self.first + self.count() / 2;
+        [Self { end: middle, ..self }, Self { first: middle, ..self }]
+    }
+}
 
 /// A partition of a table's topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition {
-    /// index of the table in the model
-    pub table: usize,
+    /// the table
+    pub table: TableId,
     /// partition of its topic
     pub partition: i32,
 }
@@ -50,7 +95,7 @@ pub struct Batch {
     /// which assignment of partitions the records belong to
     pub generation: u64,
     /// the records in arrival order
-    pub records: Vec<Record>,
+    pub records: IdVec<RecordId, Record>,
     /// for each partition, the offset that the warehouse must hold before this batch
     pub starts: HashMap<Partition, i64>,
     bytes: Vec<u8>,
@@ -85,17 +130,17 @@ impl Batch {
 
     /// A record's key.
     #[must_use]
-    pub fn key(&self, record: usize) -> Option<&[u8]> {
+    pub fn key(&self, record: RecordId) -> Option<&[u8]> {
         self.records[record].key.clone().map(|range| &self.bytes[range])
     }
 
     /// A record's value.
     #[must_use]
-    pub fn value(&self, record: usize) -> Option<&[u8]> {
+    pub fn value(&self, record: RecordId) -> Option<&[u8]> {
         self.records[record].value.clone().map(|range| &self.bytes[range])
     }
 
-    fn old_key(&self, record: usize) -> Option<&[u8]> {
+    fn old_key(&self, record: RecordId) -> Option<&[u8]> {
         self.records[record].old_key.clone().map(|range| &self.bytes[range])
     }
 
@@ -103,7 +148,7 @@ impl Batch {
     #[must_use]
     pub fn decode(&self, plan: &Plan) -> Decoded<'_> {
         let mut decoded = Decoded::default();
-        for (index, record) in self.records.iter().enumerate() {
+        for (id, record) in self.records.with_ids() {
             let origin = Origin {
                 table: record.from.table,
                 partition: record.from.partition,
@@ -111,18 +156,20 @@ impl Batch {
             };
             let table = &plan.model.tables[origin.table];
             let nothing = record.key.is_none() && record.value.is_none();
-            match decode(self.value(index), table, origin, &mut decoded.values) {
+            match decode(self.value(id), table, origin, &mut decoded.values) {
                 // A tombstone names a key; without one it is no event that anybody writes.
                 Ok(_) if nothing => {
                     decoded.changes.push(Err("the record has neither key nor value".to_owned()));
                 }
                 Ok(mut change) => {
-                    if let (Change::Row(row), Some(old)) = (&mut change, self.old_key(index)) {
+                    if let (Change::Row(row), Some(old)) = (&mut change, self.old_key(id)) {
                         row.moved_from = decode_old_key(old, table, row, &mut decoded.values);
                     }
                     decoded.changes.push(Ok(change));
                 }
-                Err(DecodeError::Quarantine(reason)) => decoded.changes.push(Err(reason)),
+                Err(DecodeError::Quarantine(reason)) => {
+                    decoded.changes.push(Err(reason));
+                }
                 Err(drift) => {
                     decoded.drift = Some(drift);
                     break;
@@ -137,9 +184,9 @@ impl Batch {
 #[derive(Debug, Default)]
 pub struct Decoded<'a> {
     /// values of all rows
-    pub values: Vec<Value<'a>>,
+    pub values: Values<'a>,
     /// one for each record, or the reason for its quarantine
-    pub changes: Vec<Result<Change, String>>,
+    pub changes: IdVec<RecordId, Result<Change, String>>,
     /// why decoding ended before the batch did: what stands before it is still to be loaded
     pub drift: Option<DecodeError>,
 }
@@ -147,20 +194,21 @@ pub struct Decoded<'a> {
 impl Decoded<'_> {
     /// Cuts the changes where a whole table was emptied: a truncate is ordered against everything around it.
     #[must_use]
-    pub fn segments(&self) -> Vec<Range<usize>> {
+    pub fn segments(&self) -> Vec<RecordRange> {
         let mut segments = Vec::new();
         let mut start = 0;
+        let mut push = |first, end| segments.push(RecordRange { first, end });
         for (index, change) in self.changes.iter().enumerate() {
             if matches!(change, Ok(Change::Truncate { .. })) {
                 if start < index {
-                    segments.push(start..index);
+                    push(start, index);
                 }
-                segments.push(index..index + 1);
+                push(index, index + 1);
                 start = index + 1;
             }
         }
         if start < self.changes.len() {
-            segments.push(start..self.changes.len());
+            push(start, self.changes.len());
         }
         segments
     }

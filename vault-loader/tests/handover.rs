@@ -9,7 +9,7 @@ use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use vault_loader::batch::{Batch, Content, Partition};
 use vault_loader::load::{Job, Limits, Loader};
-use vault_loader::model;
+use vault_loader::model::{self, TableId};
 use vault_loader::vault::plan::Plan;
 
 use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, truncate, update};
@@ -18,14 +18,14 @@ use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, trun
 struct Table {
     world: World,
     plan: Arc<Plan>,
-    table: usize,
+    table: TableId,
 }
 
 impl Table {
     async fn new(name: &str) -> Self {
         let world = World::new(name).await;
         let plan = Arc::new(Plan::new(model::parse(&world.model).unwrap()));
-        let table = plan.model.tables.iter().position(|table| table.name == "airports").unwrap();
+        let table = plan.model.tables.find_id(|table| table.name == "airports").unwrap();
         let topic = world.topic("airports");
         let sql = "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
                    VALUES ($1, 0, 0), ($1, 1, 0)";

@@ -25,6 +25,7 @@ use crate::batch::Partition;
 use crate::health::{Health, HealthCell};
 use crate::load::{LoadError, read_offsets};
 use crate::metrics::Metrics;
+use crate::model::TableId;
 use crate::vault::plan::Plan;
 
 /// How long one question for a partition's ends may take.
@@ -107,8 +108,8 @@ impl ConsumerContext for Context {
 }
 
 impl Assignment {
-    pub(super) fn table_of(&self, topic: &str) -> Option<usize> {
-        self.plan.tables.iter().position(|table| table.topic == topic)
+    pub(super) fn table_of(&self, topic: &str) -> Option<TableId> {
+        self.plan.tables.find_id(|table| table.topic == topic)
     }
 
     pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Current> {

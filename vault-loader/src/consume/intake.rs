@@ -26,6 +26,7 @@ use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition};
 use crate::config;
 use crate::health::HealthCell;
 use crate::metrics::Metrics;
+use crate::model::TableId;
 use crate::vault::plan::Plan;
 
 /// How long an idle poll sleeps: the latency of commands and of the end.
@@ -70,7 +71,7 @@ pub struct Intake {
     limits: config::Batch,
     batches: Sender<Result<Batch, ConsumeError>>,
     commands: Receiver<Command>,
-    topics: HashMap<String, usize>,
+    topics: HashMap<String, TableId>,
     next: HashMap<Partition, i64>,
     batch: Batch,
     first_at: Option<Instant>,
@@ -102,8 +103,8 @@ impl Intake {
             options.client.create_with_context(Context(Arc::clone(&assignment)))?;
         let names = assignment.plan.tables.iter().map(|table| table.topic.as_str());
         consumer.subscribe(&names.collect::<Vec<_>>())?;
-        let topics = assignment.plan.tables.iter().enumerate();
-        let topics = topics.map(|(index, table)| (table.topic.clone(), index)).collect();
+        let topics = assignment.plan.tables.with_ids();
+        let topics = topics.map(|(id, table)| (table.topic.clone(), id)).collect();
         Ok(Self {
             consumer,
             assignment,
@@ -320,7 +321,7 @@ fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
 fn push(
     batch: &mut Batch,
     next: &mut HashMap<Partition, i64>,
-    topics: &HashMap<String, usize>,
+    topics: &HashMap<String, TableId>,
     assignment: &Assignment,
     record: Incoming<'_>,
 ) {

@@ -11,7 +11,24 @@ use shared::debezium::envelope::{self, Op};
 
 use super::row::{Image, RowProblem, decode_row};
 use super::value::{Value, header_value};
-use crate::model::Table;
+use crate::model::{ColumnId, Id, IdVec, Table, TableId, ids};
+
+ids! {
+    /// A value of one batch. The values of a row stand one behind the other, in the model's order of columns.
+    ValueId;
+}
+
+impl std::ops::Add<ColumnId> for ValueId {
+    type Output = Self;
+
+    /// From a row's first value to the value of one of its columns.
+    fn add(self, column: ColumnId) -> Self {
+        Self::from_index(self.to_index() + column.to_index())
+    }
+}
+
+/// The values of all rows of a batch.
+pub type Values<'a> = IdVec<ValueId, Value<'a>>;
 
 /// Where an event stands: in the source's log, in time, and in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,16 +78,16 @@ impl RowOp {
 /// A change of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowChange {
-    /// index of the table in the model
-    pub table: usize,
+    /// the table
+    pub table: TableId,
     /// what happened
     pub op: RowOp,
     /// where it stands
     pub position: Position,
-    /// index of the row's first value; the others follow in the model's order of columns
-    pub values: usize,
-    /// of a row that came from another key and left values out: index of the first value of an image of that key
-    pub moved_from: Option<usize>,
+    /// the row's first value; the others follow in the model's order of columns
+    pub values: ValueId,
+    /// of a row that came from another key and left values out: the first value of an image of that key
+    pub moved_from: Option<ValueId>,
 }
 
 /// What a record says.
@@ -82,8 +99,8 @@ pub enum Change {
     Row(RowChange),
     /// the whole table was emptied
     Truncate {
-        /// index of the table in the model
-        table: usize,
+        /// the table
+        table: TableId,
         /// where it stands; always streamed
         position: Position,
     },
@@ -124,8 +141,8 @@ const INSTANTS: std::ops::RangeInclusive<i64> =
 /// Where a record comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin {
-    /// index of the table in the model
-    pub table: usize,
+    /// the table
+    pub table: TableId,
     /// partition of the topic
     pub partition: i32,
     /// offset in the partition
@@ -137,7 +154,7 @@ pub fn decode<'a>(
     value: Option<&'a [u8]>,
     table: &Table,
     origin: Origin,
-    values: &mut Vec<Value<'a>>,
+    values: &mut Values<'a>,
 ) -> Result<Change, DecodeError> {
     let Some(bytes) = value else { return Ok(Change::Tombstone) };
     let event = envelope::parse(bytes).map_err(|err| quarantine(err.to_string()))?;
@@ -173,11 +190,12 @@ pub fn decode<'a>(
         RowOp::Create | RowOp::Update | RowOp::Read => (event.after, Image::Whole),
     };
     let raw = raw.ok_or_else(|| quarantine("the event carries no row"))?;
-    let start = values.len();
-    decode_row(raw.get(), table, image, values).map_err(|problem| in_table(table, problem))?;
-    let null_key = table.key.iter().find(|&&index| values[start + index] == Value::Null);
-    if let Some(&index) = null_key {
-        let name = &table.columns[index].name;
+    let start = values.next_id();
+    decode_row(raw.get(), table, image, values.items_mut())
+        .map_err(|problem| in_table(table, problem))?;
+    let null_key = table.key.iter().find(|&&column| values[start + column] == Value::Null);
+    if let Some(&column) = null_key {
+        let name = &table.columns[column].name;
         return Err(quarantine(format!("key column {name} is NULL")));
     }
     Ok(Change::Row(RowChange {
@@ -196,19 +214,19 @@ pub fn decode_old_key<'a>(
     old_key: &'a [u8],
     table: &Table,
     change: &RowChange,
-    values: &mut Vec<Value<'a>>,
-) -> Option<usize> {
-    let row = change.values..change.values + table.columns.len();
-    if change.op != RowOp::Create || !values[row].contains(&Value::Unchanged) {
+    values: &mut Values<'a>,
+) -> Option<ValueId> {
+    let left_out = |column| values[change.values + column] == Value::Unchanged;
+    if change.op != RowOp::Create || !table.columns.ids().any(left_out) {
         return None;
     }
     let members: HashMap<Cow<'a, str>, &'a RawValue> = serde_json::from_slice(old_key).ok()?;
-    let start = values.len();
-    values.resize(start + table.columns.len(), Value::Absent);
-    for &index in &table.key {
-        let column = &table.columns[index];
+    let start = values.next_id();
+    values.items_mut().extend(table.columns.iter().map(|_| Value::Absent));
+    for &id in &table.key {
+        let column = &table.columns[id];
         let json = members.get(column.name.as_str())?.get();
-        values[start + index] = header_value(column.kind, json)?;
+        values[start + id] = header_value(column.kind, json)?;
     }
     Some(start)
 }

@@ -7,5 +7,8 @@ mod change;
 mod row;
 mod value;
 
-pub use change::{Change, DecodeError, Origin, Position, RowChange, RowOp, decode, decode_old_key};
+pub use change::{
+    Change, DecodeError, Origin, Position, RowChange, RowOp, ValueId, Values, decode,
+    decode_old_key,
+};
 pub use value::Value;

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::value::{Value, ValueSeed};
-use crate::model::Table;
+use crate::model::{ColumnId, Id, Table};
 
 /// Which columns of an image carry data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +47,20 @@ pub(super) fn decode_row<'a>(
     }
     read.map_err(|err| RowProblem::Malformed(err.to_string()))?;
     if image == Image::Whole {
-        for &index in &table.added_later {
-            if values[start + index] == Value::Absent {
-                values[start + index] = Value::Null;
+        for column in &table.added_later {
+            let value = &mut values[start + column.to_index()];
+            if *value == Value::Absent {
+                *value = Value::Null;
             }
         }
     }
-    let missing = |index: &usize| values[start + index] == Value::Absent;
-    let needed: Option<usize> = match image {
-        Image::Whole => (0..table.columns.len()).find(missing),
+    let missing = |column: &ColumnId| values[start + column.to_index()] == Value::Absent;
+    let needed: Option<ColumnId> = match image {
+        Image::Whole => table.columns.ids().find(missing),
         Image::Key => table.key.iter().copied().find(missing),
     };
     match needed {
-        Some(index) => Err(RowProblem::MissingColumn(table.columns[index].name.clone())),
+        Some(column) => Err(RowProblem::MissingColumn(table.columns[column].name.clone())),
         None => Ok(()),
     }
 }
@@ -90,17 +91,17 @@ impl<'de> Visitor<'de> for RowSeed<'_, 'de> {
         let mut next = 0;
         while let Some(found) = map.next_key_seed(NameSeed { table: self.table, next })? {
             match found {
-                Name::Column(index) => {
-                    next = index + 1;
-                    if self.image == Image::Key && !self.table.key.contains(&index) {
+                Name::Column(id) => {
+                    next = id.to_index() + 1;
+                    if self.image == Image::Key && !self.table.key.contains(&id) {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     }
-                    let column = &self.table.columns[index];
+                    let column = &self.table.columns[id];
                     let value = map.next_value_seed(ValueSeed(column.kind)).map_err(|err| {
                         A::Error::custom(format_args!("column {}: {err}", column.name))
                     })?;
-                    self.values[index] = value;
+                    self.values[id.to_index()] = value;
                 }
                 Name::Unknown(name) => {
                     *self.unknown = Some(name);
@@ -113,7 +114,7 @@ impl<'de> Visitor<'de> for RowSeed<'_, 'de> {
 }
 
 enum Name {
-    Column(usize),
+    Column(ColumnId),
     Unknown(String),
 }
 
@@ -141,9 +142,9 @@ impl Visitor<'_> for NameSeed<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Name, E> {
         let columns = &self.table.columns;
         if columns.get(self.next).is_some_and(|column| column.name == name) {
-            return Ok(Name::Column(self.next));
+            return Ok(Name::Column(ColumnId::from_index(self.next)));
         }
-        let found = columns.iter().position(|column| column.name == name);
+        let found = columns.find_id(|column| column.name == name);
         Ok(found.map_or_else(|| Name::Unknown(name.to_owned()), Name::Column))
     }
 }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::model::{HubId, IdVec, LinkId, SatelliteId, TableId};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
 use crate::vault::plan::Plan;
@@ -55,18 +56,18 @@ impl<V: Copy> Cache<V> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct KnownRow {
     pub(super) load_date_us: i64,
-    /// index of the table whose topic is the record source
-    pub(super) table: usize,
+    /// the table whose topic is the record source
+    pub(super) table: TableId,
 }
 
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Caches {
-    pub(super) hubs: Vec<Cache<KnownRow>>,
-    pub(super) links: Vec<Cache<KnownRow>>,
-    pub(super) states: Vec<Cache<State>>,
-    /// by table: truncates that were known when its status was last looked at
-    truncation_counts: Vec<usize>,
+    pub(super) hubs: IdVec<HubId, Cache<KnownRow>>,
+    pub(super) links: IdVec<LinkId, Cache<KnownRow>>,
+    pub(super) states: IdVec<SatelliteId, Cache<State>>,
+    /// truncates that were known when its status was last looked at
+    truncation_counts: IdVec<TableId, usize>,
 }
 
 impl Caches {
@@ -74,15 +75,15 @@ impl Caches {
         let parts = plan.model.hubs.len() + plan.model.links.len() + plan.satellites.len();
         let each = (entries_max / parts.max(1)).max(2);
         Self {
-            hubs: plan.model.hubs.iter().map(|_| Cache::new(each)).collect(),
-            links: plan.model.links.iter().map(|_| Cache::new(each)).collect(),
-            states: plan.satellites.iter().map(|_| Cache::new(each)).collect(),
-            truncation_counts: vec![0; plan.tables.len()],
+            hubs: plan.model.hubs.map(|_| Cache::new(each)),
+            links: plan.model.links.map(|_| Cache::new(each)),
+            states: plan.satellites.map(|_| Cache::new(each)),
+            truncation_counts: plan.tables.map(|_| 0),
         }
     }
 
     /// Forgets a table's status when another number of truncates is known than before.
-    pub(super) fn note_truncations(&mut self, plan: &Plan, table: usize, count: usize) {
+    pub(super) fn note_truncations(&mut self, plan: &Plan, table: TableId, count: usize) {
         if self.truncation_counts[table] != count {
             self.truncation_counts[table] = count;
             self.states[plan.status_of(table)].clear();

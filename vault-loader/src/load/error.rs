@@ -6,6 +6,8 @@
 use shared::postgres::ConnectError;
 use tokio_postgres::error::SqlState;
 
+use crate::batch::RecordId;
+
 /// Why a batch was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -40,8 +42,8 @@ pub enum LoadError {
     /// A known event cannot be loaded.
     #[error("{reason}")]
     Event {
-        /// index of the record in the batch
-        record: usize,
+        /// the record in its batch
+        record: RecordId,
         /// why
         reason: String,
     },

@@ -4,7 +4,6 @@
 //! world in the middle repeats the stretch that failed and nothing before it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
 use shared::postgres::ConnectOptions;
@@ -15,8 +14,9 @@ use super::error::LoadError;
 use super::statements::Session;
 use super::transaction::{Attempt, Committed, Move, Rejection};
 use super::truncate;
-use crate::batch::{Batch, Decoded, Partition};
+use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
 use crate::decode::{Change, Position};
+use crate::model::TableId;
 use crate::vault::plan::Plan;
 
 /// Key of the advisory lock that a loader shares for each attempt, and that a migration which changes something has alone: no batch is
@@ -49,8 +49,8 @@ pub struct Loader {
 pub struct Job<'b> {
     batch: &'b Batch,
     decoded: Decoded<'b>,
-    pending: VecDeque<Range<usize>>,
-    rejected: BTreeMap<usize, Rejection>,
+    pending: VecDeque<RecordRange>,
+    rejected: BTreeMap<RecordId, Rejection>,
     positions: HashMap<Partition, i64>,
 }
 
@@ -60,7 +60,7 @@ pub struct Loaded {
     /// partitions and their next offsets
     pub moves: Vec<(Partition, i64)>,
     /// records in the stretch, by table
-    pub events: Vec<(usize, u64)>,
+    pub events: Vec<(TableId, u64)>,
     /// rows written, by vault table
     pub rows: Vec<(String, u64)>,
     /// candidates that were recognised as loaded before
@@ -81,12 +81,12 @@ impl<'b> Job<'b> {
         Self { batch, decoded, pending, rejected: BTreeMap::new(), positions }
     }
 
-    fn reject(&mut self, record: usize, reason: String, sqlstate: Option<String>) {
+    fn reject(&mut self, record: RecordId, reason: String, sqlstate: Option<String>) {
         self.rejected.insert(record, Rejection { reason, sqlstate });
     }
 
     /// The reason why an event of this batch goes to quarantine.
-    fn reason(&self, record: usize) -> String {
+    fn reason(&self, record: RecordId) -> String {
         match (self.rejected.get(&record), &self.decoded.changes[record]) {
             (Some(rejection), _) => rejection.reason.clone(),
             (None, Err(reason)) => reason.clone(),
@@ -121,13 +121,13 @@ impl Loader {
     /// After an error that [`LoadError::is_retry`], call it again with the same job; after any other the job is over.
     pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, LoadError> {
         loop {
-            let Some(range) = job.pending.front().cloned() else {
+            let Some(range) = job.pending.front().copied() else {
                 return match &job.decoded.drift {
                     Some(drift) => Err(LoadError::Stop(drift.to_string())),
                     None => Ok(None),
                 };
             };
-            match self.attempt(job, range.clone()).await {
+            match self.attempt(job, range).await {
                 Ok(loaded) => {
                     job.pending.pop_front();
                     job.positions.extend(loaded.moves.iter().copied());
@@ -146,7 +146,7 @@ impl Loader {
     }
 
     /// One attempt, while no migration can change the model.
-    async fn attempt(&mut self, job: &Job<'_>, range: Range<usize>) -> Result<Loaded, LoadError> {
+    async fn attempt(&mut self, job: &Job<'_>, range: RecordRange) -> Result<Loaded, LoadError> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(&self.options, &self.plan).await?,
@@ -169,7 +169,7 @@ impl Loader {
         &mut self,
         session: &mut Session,
         job: &Job<'_>,
-        range: Range<usize>,
+        range: RecordRange,
     ) -> Result<Loaded, LoadError> {
         if self.generation != Some(job.batch.generation) {
             // Between two assignments another loader may have had these partitions.
@@ -177,12 +177,12 @@ impl Loader {
             self.generation = Some(job.batch.generation);
         }
         let max = self.limits.quarantine_events_max;
-        check_quarantine(&session.client, &self.plan, job, &range, max).await?;
-        let events = count_events(job.batch, &range);
-        if let Ok(Change::Truncate { table, position }) = &job.decoded.changes[range.start]
-            && !job.rejected.contains_key(&range.start)
+        check_quarantine(&session.client, &self.plan, job, range, max).await?;
+        let events = count_events(job.batch, range);
+        if let Ok(Change::Truncate { table, position }) = &job.decoded.changes[range.first()]
+            && !job.rejected.contains_key(&range.first())
         {
-            let step = truncate_move(job, range.start, *position);
+            let step = truncate_move(job, range.first(), *position);
             let closed = truncate::apply(session, &self.plan, &step, position).await?;
             let status = self.plan.status_of(*table);
             self.caches.states[status].clear();
@@ -254,12 +254,13 @@ async fn check_quarantine(
     client: &Client,
     plan: &Plan,
     job: &Job<'_>,
-    range: &Range<usize>,
+    range: RecordRange,
     max: u64,
 ) -> Result<(), LoadError> {
-    let bad =
-        |record: &usize| job.rejected.contains_key(record) || job.decoded.changes[*record].is_err();
-    let events: Vec<usize> = range.clone().filter(bad).collect();
+    let bad = |record: &RecordId| {
+        job.rejected.contains_key(record) || job.decoded.changes[*record].is_err()
+    };
+    let events: Vec<RecordId> = range.iter().filter(bad).collect();
     let Some(&first) = events.first() else { return Ok(()) };
     let records = || events.iter().map(|&record| &job.batch.records[record]);
     let of_events: Vec<&str> =
@@ -293,10 +294,11 @@ async fn check_quarantine(
 }
 
 /// Halves a stretch that the warehouse refuses, down to the event that is at fault.
-fn isolate(job: &mut Job<'_>, range: Range<usize>, err: LoadError) -> Result<(), LoadError> {
-    if range.len() == 1 {
-        if job.rejected.contains_key(&range.start) || job.decoded.changes[range.start].is_err() {
-            let place = &job.batch.records[range.start];
+fn isolate(job: &mut Job<'_>, range: RecordRange, err: LoadError) -> Result<(), LoadError> {
+    let first = range.first();
+    if range.count() == 1 {
+        if job.rejected.contains_key(&first) || job.decoded.changes[first].is_err() {
+            let place = &job.batch.records[first];
             return Err(LoadError::Stop(format!(
                 "not even the quarantine takes the event at partition {}, offset {}: {err}",
                 place.from.partition, place.offset
@@ -307,25 +309,25 @@ fn isolate(job: &mut Job<'_>, range: Range<usize>, err: LoadError) -> Result<(),
             LoadError::Data { sqlstate, .. } => Some(sqlstate),
             _ => None,
         };
-        job.reject(range.start, reason, sqlstate);
+        job.reject(first, reason, sqlstate);
         return Ok(());
     }
-    let middle = range.start + range.len() / 2;
+    let [before, behind] = range.halves();
     job.pending.pop_front();
-    job.pending.push_front(middle..range.end);
-    job.pending.push_front(range.start..middle);
+    job.pending.push_front(behind);
+    job.pending.push_front(before);
     Ok(())
 }
 
-fn count_events(batch: &Batch, range: &Range<usize>) -> Vec<(usize, u64)> {
-    let mut counts: BTreeMap<usize, u64> = BTreeMap::new();
-    for record in &batch.records[range.clone()] {
-        *counts.entry(record.from.table).or_default() += 1;
+fn count_events(batch: &Batch, range: RecordRange) -> Vec<(TableId, u64)> {
+    let mut counts: BTreeMap<TableId, u64> = BTreeMap::new();
+    for record in range.iter() {
+        *counts.entry(batch.records[record].from.table).or_default() += 1;
     }
     counts.into_iter().collect()
 }
 
-fn truncate_move(job: &Job<'_>, record: usize, position: Position) -> Move {
+fn truncate_move(job: &Job<'_>, record: RecordId, position: Position) -> Move {
     let from = job.batch.records[record].from;
     Move {
         from,
@@ -339,25 +341,27 @@ fn truncate_move(job: &Job<'_>, record: usize, position: Position) -> Move {
 mod tests {
     use super::*;
     use crate::batch::Content;
-    use crate::model;
+    use crate::model::{self, Id};
 
     #[test]
     fn an_event_that_even_quarantine_cannot_take_stops_the_loader() {
         let text = include_str!("../../../connectors/airline/vault.toml");
         let plan = Plan::new(model::parse(text).unwrap());
         let mut batch = Batch::new(1);
-        let from = Partition { table: 0, partition: 0 };
+        let from = Partition { table: TableId::from_index(0), partition: 0 };
         // The first is a tombstone, which decodes; the second does not.
         batch.push(from, 0, Content { key: Some(b"k"), ..Content::default() });
         batch.push(from, 1, Content { value: Some(b"no json"), ..Content::default() });
         let mut job = Job::new(&plan, &batch);
         let refusal =
             || LoadError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
-        isolate(&mut job, 0..2, refusal()).unwrap();
-        assert_eq!(job.pending, [0..1, 1..2]);
-        isolate(&mut job, 0..1, refusal()).unwrap();
-        assert!(job.rejected.contains_key(&0));
-        for range in [0..1, 1..2] {
+        let record = RecordId::from_index;
+        let [first, second] = [0, 1].map(|n| RecordRange::new(record(n), record(n + 1)));
+        isolate(&mut job, RecordRange::new(record(0), record(2)), refusal()).unwrap();
+        assert_eq!(job.pending, [first, second]);
+        isolate(&mut job, first, refusal()).unwrap();
+        assert!(job.rejected.contains_key(&record(0)));
+        for range in [first, second] {
             let outcome = isolate(&mut job, range, refusal());
             assert!(matches!(outcome, Err(LoadError::Stop(_))), "{outcome:?}");
         }

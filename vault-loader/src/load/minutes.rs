@@ -96,8 +96,11 @@ impl Minutes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Id, TableId};
 
-    const FROM: Partition = Partition { table: 0, partition: 3 };
+    fn from() -> Partition {
+        Partition { table: TableId::from_index(0), partition: 3 }
+    }
 
     fn event(published_us: i64, lag_us: i64) -> Position {
         Position {
@@ -114,7 +117,7 @@ mod tests {
     fn counted(events: &[Position]) -> Vec<(i32, Minute)> {
         let mut minutes = Minutes::default();
         for position in events {
-            minutes.add(FROM, position);
+            minutes.add(from(), position);
         }
         minutes.0.into_iter().map(|((_, slot), minute)| (slot, minute)).collect()
     }

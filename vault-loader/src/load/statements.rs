@@ -8,7 +8,9 @@ use tokio_postgres::{Client, Statement};
 
 use super::error::LoadError;
 use super::minutes::ADD_MINUTES;
-use crate::model::{ColumnType, VAULT_SCHEMA, ident};
+use crate::model::{
+    ColumnId, ColumnType, HubId, Id, IdVec, LinkId, SatelliteId, VAULT_SCHEMA, ident,
+};
 use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
 
 /// Settings of a loading session.
@@ -61,7 +63,7 @@ pub(super) struct StoredPayload {
     pub(super) statement: Statement,
     /// the same, of the last version before a log position
     pub(super) before: Statement,
-    pub(super) columns: Vec<usize>,
+    pub(super) columns: Vec<ColumnId>,
 }
 
 /// A connection and its statements.
@@ -77,33 +79,34 @@ pub(super) struct Statements {
     pub(super) add_minutes: Statement,
     pub(super) truncations: Statement,
     pub(super) quarantine: Statement,
-    pub(super) hubs: Vec<Staged>,
-    pub(super) links: Vec<Staged>,
-    pub(super) satellites: Vec<SatelliteStatements>,
+    pub(super) hubs: IdVec<HubId, Staged>,
+    pub(super) links: IdVec<LinkId, Staged>,
+    pub(super) satellites: IdVec<SatelliteId, SatelliteStatements>,
 }
 
 impl Session {
     pub(super) async fn open(options: &ConnectOptions, plan: &Plan) -> Result<Self, LoadError> {
         let client = connect(options).await?;
         client.batch_execute(SETTINGS).await?;
-        let mut hubs = Vec::new();
-        for (index, hub) in plan.model.hubs.iter().enumerate() {
+        let mut hubs = IdVec::new();
+        for (id, hub) in plan.model.hubs.with_ids() {
             let keys: Vec<_> = hub.key.iter().map(|column| ident(&column.name)).collect();
             let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
-            hubs.push(staged(&client, &format!("stage_hub_{index}"), &hub.name, &keys).await?);
+            let stage = format!("stage_hub_{}", id.to_index());
+            hubs.push(staged(&client, &stage, &hub.name, &keys).await?);
         }
-        let mut links = Vec::new();
-        for (index, link) in plan.model.links.iter().enumerate() {
+        let mut links = IdVec::new();
+        for (id, link) in plan.model.links.with_ids() {
             let roles: Vec<String> =
                 link.roles.iter().map(crate::model::LinkRole::column).collect();
             let dependent: Vec<_> =
                 link.dependent_key.iter().map(|column| ident(&column.name)).collect();
             let dependent = dependent.iter().map(AsRef::as_ref);
             let columns: Vec<&str> = roles.iter().map(String::as_str).chain(dependent).collect();
-            links
-                .push(staged(&client, &format!("stage_link_{index}"), &link.name, &columns).await?);
+            let stage = format!("stage_link_{}", id.to_index());
+            links.push(staged(&client, &stage, &link.name, &columns).await?);
         }
-        let mut satellites = Vec::new();
+        let mut satellites = IdVec::new();
         for satellite in &plan.satellites {
             satellites.push(satellite_statements(&client, plan, satellite).await?);
         }
@@ -224,15 +227,15 @@ async fn satellite_statements(
     };
     let mut stored = None;
     if let SatelliteKind::Descriptive { columns, .. } = &satellite.kind {
-        let toasted: Vec<(usize, String)> = columns
+        let toasted: Vec<(ColumnId, String)> = columns
             .iter()
             .zip(&payload)
-            .filter_map(|(&index, (name, kind))| match kind {
+            .filter_map(|(&column, (name, kind))| match kind {
                 PayloadType::Column(ColumnType::Bytea) => {
-                    Some((index, format!("s.{}", ident(name))))
+                    Some((column, format!("s.{}", ident(name))))
                 }
                 PayloadType::Column(kind) if kind.may_be_toasted() => {
-                    Some((index, format!("s.{}::text", ident(name))))
+                    Some((column, format!("s.{}::text", ident(name))))
                 }
                 _ => None,
             })
@@ -253,7 +256,7 @@ async fn satellite_statements(
                 list.join(", ")
             );
             let before = client.prepare(&before).await?;
-            let columns = toasted.iter().map(|(index, _)| *index).collect();
+            let columns = toasted.iter().map(|(column, _)| *column).collect();
             stored = Some(StoredPayload { statement, before, columns });
         }
     }

@@ -5,7 +5,6 @@
 //! the fold, then hubs and links in key order, satellites last.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Transaction;
@@ -16,8 +15,9 @@ use super::minutes::Minutes;
 use super::statements::{Session, Statements};
 use super::versions::Truncation;
 use super::writer::Writer;
-use crate::batch::{Batch, Decoded, Partition};
+use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
 use crate::decode::{Change, Position};
+use crate::model::{HubId, LinkId, SatelliteId, TableId};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
 use crate::vault::plan::Plan;
@@ -35,8 +35,8 @@ pub(super) struct Attempt<'a> {
     pub(super) plan: &'a Plan,
     pub(super) batch: &'a Batch,
     pub(super) decoded: &'a Decoded<'a>,
-    pub(super) range: Range<usize>,
-    pub(super) rejected: &'a BTreeMap<usize, Rejection>,
+    pub(super) range: RecordRange,
+    pub(super) rejected: &'a BTreeMap<RecordId, Rejection>,
     pub(super) positions: &'a HashMap<Partition, i64>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Attempt<'a> {
 pub(super) struct Committed {
     pub(super) moves: Vec<(Partition, i64)>,
     pub(super) rows: Vec<(String, u64)>,
-    pub(super) quarantined: Vec<usize>,
+    pub(super) quarantined: Vec<RecordId>,
     pub(super) repeat_count: u64,
     pub(super) last_applied_us: Option<i64>,
     pub(super) learned: Learned,
@@ -54,9 +54,9 @@ pub(super) struct Committed {
 /// What may be remembered once the commit is through.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    pub(super) hubs: Vec<(usize, Hash, KnownRow)>,
-    pub(super) links: Vec<(usize, Hash, KnownRow)>,
-    pub(super) states: Vec<(usize, Hash, State)>,
+    pub(super) hubs: Vec<(HubId, Hash, KnownRow)>,
+    pub(super) links: Vec<(LinkId, Hash, KnownRow)>,
+    pub(super) states: Vec<(SatelliteId, Hash, State)>,
 }
 
 impl Committed {
@@ -151,7 +151,7 @@ impl<'a> Attempt<'a> {
 
     fn project(&self) -> Result<Projection, LoadError> {
         let mut projector = Projector::new(self.plan, &self.decoded.values);
-        for record in self.range.clone() {
+        for record in self.range.iter() {
             if self.rejected.contains_key(&record) {
                 continue;
             }
@@ -167,7 +167,7 @@ impl<'a> Attempt<'a> {
     /// Where each partition of the stretch moves, in one order for all loaders.
     fn moves(&self) -> Vec<Move> {
         let mut moves: BTreeMap<Partition, Move> = BTreeMap::new();
-        for record in self.range.clone() {
+        for record in self.range.iter() {
             let from = self.batch.records[record].from;
             let entry = moves.entry(from).or_insert_with(|| Move {
                 from,
@@ -190,7 +190,7 @@ impl<'a> Attempt<'a> {
 
     fn minutes(&self) -> Minutes {
         let mut minutes = Minutes::default();
-        for record in self.range.clone() {
+        for record in self.range.iter() {
             if let Ok(Change::Row(change)) = &self.decoded.changes[record]
                 && !self.rejected.contains_key(&record)
             {
@@ -212,11 +212,11 @@ impl<'a> Attempt<'a> {
 fn truncations_by_table(
     plan: &Plan,
     rows: &[tokio_postgres::Row],
-) -> HashMap<usize, Vec<Truncation>> {
-    let mut found: HashMap<usize, Vec<Truncation>> = HashMap::new();
+) -> HashMap<TableId, Vec<Truncation>> {
+    let mut found: HashMap<TableId, Vec<Truncation>> = HashMap::new();
     for row in rows {
         let topic: &str = row.get(0);
-        if let Some(table) = plan.tables.iter().position(|table| table.topic == topic) {
+        if let Some(table) = plan.tables.find_id(|table| table.topic == topic) {
             found.entry(table).or_default().push(Truncation {
                 lsn: row.get(1),
                 load_date_us: row.get::<_, DateTime<Utc>>(2).timestamp_micros(),

@@ -6,7 +6,9 @@
 
 use std::collections::HashMap;
 
-use crate::decode::{Position, RowOp, Value};
+use crate::batch::RecordId;
+use crate::decode::{Position, RowOp, Value, ValueId, Values};
+use crate::model::ColumnId;
 use crate::vault::fold::{self, Insert, Insertion, State, Verdict};
 use crate::vault::hash::{Hash, Hasher};
 use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
@@ -16,7 +18,7 @@ use crate::vault::projection::Candidate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Body {
     /// attributes of the row whose first value this is
-    Row { values: usize },
+    Row { values: ValueId },
     /// the row exists or not, and which operation said so
     Status { letter: &'static str, is_deleted: bool },
     /// the link row that holds
@@ -40,8 +42,8 @@ pub(super) struct Truncation {
     pub(super) applied_us: i64,
 }
 
-/// Values of a stored version, by index of the source table's column.
-pub(super) type StoredRow = Vec<(usize, Value<'static>)>;
+/// Values of a stored version, by the source table's column.
+pub(super) type StoredRow = Vec<(ColumnId, Value<'static>)>;
 
 /// Values stored with a key's last version.
 pub(super) type Stored = HashMap<Hash, StoredRow>;
@@ -61,17 +63,17 @@ pub(super) type Inserts = HashMap<InsertKey, Insertion>;
 /// An event that cannot be folded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unfoldable {
-    pub(super) record: usize,
+    pub(super) record: RecordId,
     pub(super) reason: String,
 }
 
 /// Folds the satellites of one attempt; remembers the values it filled in.
 pub(super) struct Folding<'a> {
     plan: &'a Plan,
-    values: &'a [Value<'a>],
-    filled: HashMap<usize, Value<'a>>,
+    values: &'a Values<'a>,
+    filled: HashMap<ValueId, Value<'a>>,
     /// what the status said about inserts, by record; those above everything that their key had are left out
-    judged: HashMap<usize, Insert>,
+    judged: HashMap<RecordId, Insert>,
     hasher: Hasher,
     pub(super) repeat_count: u64,
 }
@@ -90,7 +92,7 @@ pub(super) struct Known<'k> {
 }
 
 impl<'a> Folding<'a> {
-    pub(super) fn new(plan: &'a Plan, values: &'a [Value<'a>]) -> Self {
+    pub(super) fn new(plan: &'a Plan, values: &'a Values<'a>) -> Self {
         Self {
             plan,
             values,
@@ -101,9 +103,9 @@ impl<'a> Folding<'a> {
         }
     }
 
-    /// The value at an index, filled in where the event left it out.
-    pub(super) fn value(&self, index: usize) -> &Value<'a> {
-        self.filled.get(&index).unwrap_or(&self.values[index])
+    /// A value, filled in where the event left it out.
+    pub(super) fn value(&self, value: ValueId) -> &Value<'a> {
+        self.filled.get(&value).unwrap_or(&self.values[value])
     }
 
     /// Candidates whose event left a value out.
@@ -118,7 +120,7 @@ impl<'a> Folding<'a> {
         let left_out = |candidate: &&Candidate| {
             columns
                 .iter()
-                .any(|column| self.values[candidate.change.values + column] == Value::Unchanged)
+                .any(|&column| self.values[candidate.change.values + column] == Value::Unchanged)
         };
         candidates.iter().filter(left_out).copied().collect()
     }
@@ -200,8 +202,8 @@ impl<'a> Folding<'a> {
     ) -> Result<(), Unfoldable> {
         let SatelliteKind::Descriptive { columns, .. } = &satellite.kind else { return Ok(()) };
         for &column in columns {
-            let index = candidate.change.values + column;
-            if self.values[index] != Value::Unchanged {
+            let left_out = candidate.change.values + column;
+            if self.values[left_out] != Value::Unchanged {
                 continue;
             }
             let carried = match (departure(candidate), candidate.change.op) {
@@ -217,14 +219,14 @@ impl<'a> Folding<'a> {
                 let reason = format!("unchanged TOAST value of column {name} {why}");
                 Unfoldable { record: candidate.record, reason }
             })?;
-            self.filled.insert(index, value);
+            self.filled.insert(left_out, value);
         }
         Ok(())
     }
 
     fn carried(
         &self,
-        column: usize,
+        column: ColumnId,
         candidate: &Candidate,
         known: &Known<'_>,
     ) -> Result<Value<'a>, &'static str> {
@@ -239,7 +241,7 @@ impl<'a> Folding<'a> {
     /// Only what the same partition brought is sure to be complete: another partition's last word may still be on its way.
     fn moved(
         &self,
-        column: usize,
+        column: ColumnId,
         candidate: &Candidate,
         departure: Departure,
         known: &Known<'_>,
@@ -270,8 +272,8 @@ impl<'a> Folding<'a> {
                 let columns = &self.plan.model.tables[satellite.table].columns;
                 self.hasher.diff();
                 for &column in hash_order {
-                    let index = start + column;
-                    let value = self.filled.get(&index).unwrap_or(&self.values[index]);
+                    let exact = start + column;
+                    let value = self.filled.get(&exact).unwrap_or(&self.values[exact]);
                     self.hasher.add_column(&columns[column].name, value);
                 }
                 (self.hasher.finish(), Body::Row { values: start })
@@ -296,10 +298,10 @@ impl<'a> Folding<'a> {
 pub(super) struct Written {
     lsn: Option<i64>,
     partition: i32,
-    values: usize,
+    values: ValueId,
 }
 
-fn stored_value<'v>(row: &StoredRow, column: usize) -> Option<Value<'v>> {
+fn stored_value<'v>(row: &StoredRow, column: ColumnId) -> Option<Value<'v>> {
     row.iter().find(|(stored, _)| *stored == column).map(|(_, value)| value.clone())
 }
 

@@ -20,7 +20,7 @@ use super::versions::{
     Version, departure, insert_key,
 };
 use crate::decode::{Change, Value};
-use crate::model::ColumnType;
+use crate::model::{ColumnId, ColumnType, SatelliteId, TableId};
 use crate::vault::fold::{Insertion, State};
 use crate::vault::hash::Hash;
 use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
@@ -41,14 +41,14 @@ impl<'a> Writer<'_, 'a> {
         committed: &mut Committed,
     ) -> Result<(), LoadError> {
         let plan = self.attempt.plan;
-        for (index, rows) in projection.hubs.iter().enumerate() {
-            let hub = &plan.model.hubs[index];
+        for (id, rows) in projection.hubs.with_ids() {
+            let hub = &plan.model.hubs[id];
             let mut news: Vec<_> = rows
                 .iter()
                 .map(|(key, row)| {
                     (key, row, KnownRow { load_date_us: row.load_date_us, table: row.table })
                 })
-                .filter(|(key, _, row)| is_news(plan, caches.hubs[index].get(key), *row))
+                .filter(|(key, _, row)| is_news(plan, caches.hubs[id].get(key), *row))
                 .collect();
             if news.is_empty() {
                 continue;
@@ -59,14 +59,14 @@ impl<'a> Writer<'_, 'a> {
                 buffer.begin_row(4 + hub.key.len());
                 self.key_columns(&mut buffer, key, *known);
                 let columns = &plan.model.tables[row.table].hubs[row.binding].columns;
-                for (column, key) in columns.iter().zip(&hub.key) {
+                for (&column, key) in columns.iter().zip(&hub.key) {
                     buffer.value(key.kind, &self.attempt.decoded.values[row.values + column]);
                 }
             }
-            let staged = &self.statements.hubs[index];
+            let staged = &self.statements.hubs[id];
             let count = self.merge(&staged.copy, &staged.merge, buffer).await?;
             committed.rows.push((hub.name.clone(), count));
-            let learned = news.iter().map(|(key, _, known)| (index, **key, *known));
+            let learned = news.iter().map(|(key, _, known)| (id, **key, *known));
             committed.learned.hubs.extend(learned);
         }
         Ok(())
@@ -79,14 +79,14 @@ impl<'a> Writer<'_, 'a> {
         committed: &mut Committed,
     ) -> Result<(), LoadError> {
         let plan = self.attempt.plan;
-        for (index, rows) in projection.links.iter().enumerate() {
-            let link = &plan.model.links[index];
+        for (id, rows) in projection.links.with_ids() {
+            let link = &plan.model.links[id];
             let mut news: Vec<_> = rows
                 .iter()
                 .map(|(key, row)| {
                     (key, row, KnownRow { load_date_us: row.load_date_us, table: row.table })
                 })
-                .filter(|(key, _, row)| is_news(plan, caches.links[index].get(key), *row))
+                .filter(|(key, _, row)| is_news(plan, caches.links[id].get(key), *row))
                 .collect();
             if news.is_empty() {
                 continue;
@@ -96,18 +96,18 @@ impl<'a> Writer<'_, 'a> {
             for (key, row, known) in &news {
                 buffer.begin_row(4 + link.roles.len() + link.dependent_key.len());
                 self.key_columns(&mut buffer, key, *known);
-                for role in &projection.role_keys[row.roles..row.roles + link.roles.len()] {
-                    buffer.bytes(role);
+                for (key, _) in projection.role_keys(row).zip(&link.roles) {
+                    buffer.bytes(key);
                 }
                 let columns = &plan.model.tables[row.table].links[row.binding].dependent_key;
-                for (column, key) in columns.iter().zip(&link.dependent_key) {
+                for (&column, key) in columns.iter().zip(&link.dependent_key) {
                     buffer.value(key.kind, &self.attempt.decoded.values[row.values + column]);
                 }
             }
-            let staged = &self.statements.links[index];
+            let staged = &self.statements.links[id];
             let count = self.merge(&staged.copy, &staged.merge, buffer).await?;
             committed.rows.push((link.name.clone(), count));
-            let learned = news.iter().map(|(key, _, known)| (index, **key, *known));
+            let learned = news.iter().map(|(key, _, known)| (id, **key, *known));
             committed.learned.links.extend(learned);
         }
         Ok(())
@@ -142,34 +142,33 @@ impl<'a> Writer<'_, 'a> {
         &mut self,
         projection: &Projection,
         caches: &mut Caches,
-        truncations: &HashMap<usize, Vec<Truncation>>,
+        truncations: &HashMap<TableId, Vec<Truncation>>,
         committed: &mut Committed,
     ) -> Result<(), LoadError> {
         let plan = self.attempt.plan;
         let mut folding = Folding::new(plan, &self.attempt.decoded.values);
-        let mut used: Vec<usize> = (0..plan.satellites.len())
-            .filter(|&index| !projection.satellites[index].is_empty())
-            .collect();
+        let mut used: Vec<SatelliteId> =
+            plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
         // The status judges inserts for the other satellites.
-        used.sort_by_key(|&index| plan.satellites[index].kind != SatelliteKind::Status);
-        let reads = used.iter().map(|&index| {
-            let unknown = unknown_keys(&projection.satellites[index], caches, index);
-            self.read_states(&self.statements.satellites[index], unknown)
+        used.sort_by_key(|&id| plan.satellites[id].kind != SatelliteKind::Status);
+        let reads = used.iter().map(|&id| {
+            let unknown = unknown_keys(&projection.satellites[id], caches, id);
+            self.read_states(&self.statements.satellites[id], unknown)
         });
         let reads: Vec<_> = reads.collect();
         let read = try_join_all(reads).await?;
-        for (&index, read) in used.iter().zip(read) {
-            let satellite = &plan.satellites[index];
-            let candidates = &projection.satellites[index];
+        for (&id, read) in used.iter().zip(read) {
+            let satellite = &plan.satellites[id];
+            let candidates = &projection.satellites[id];
             let mut known = Known {
-                states: cached_states(candidates, caches, index),
+                states: cached_states(candidates, caches, id),
                 truncations: truncations.get(&satellite.table).map_or(&[], Vec::as_slice),
                 ..Known::default()
             };
             known.states.extend(read);
-            known.inserts = self.read_inserts(index, candidates, &known.states).await?;
+            known.inserts = self.read_inserts(id, candidates, &known.states).await?;
             let incomplete = folding.incomplete(satellite, candidates);
-            if let Some(payload) = &self.statements.satellites[index].stored
+            if let Some(payload) = &self.statements.satellites[id].stored
                 && !incomplete.is_empty()
             {
                 known.stored = self.read_stored(payload, satellite, &incomplete).await?;
@@ -178,12 +177,12 @@ impl<'a> Writer<'_, 'a> {
             let mut versions = folding
                 .fold(satellite, candidates, &mut known)
                 .map_err(|err| LoadError::Event { record: err.record, reason: err.reason })?;
-            let states = known.states.into_iter().map(|(key, state)| (index, key, state));
+            let states = known.states.into_iter().map(|(key, state)| (id, key, state));
             committed.learned.states.extend(states);
             if !versions.is_empty() {
                 versions.sort_unstable_by_key(|version| (version.key, version.state.load_date_us));
                 let buffer = self.encode(satellite, &versions, &folding);
-                let copy = &self.statements.satellites[index].copy;
+                let copy = &self.statements.satellites[id].copy;
                 let count = self.copy(copy, buffer).await?;
                 committed.rows.push((satellite.name.clone(), count));
             }
@@ -220,7 +219,7 @@ impl<'a> Writer<'_, 'a> {
     /// Inserts that a status satellite may hold. Only an insert at or below its key's bound can be one of them.
     async fn read_inserts(
         &self,
-        satellite: usize,
+        satellite: SatelliteId,
         candidates: &[Candidate],
         states: &HashMap<Hash, State>,
     ) -> Result<Inserts, LoadError> {
@@ -294,7 +293,7 @@ impl<'a> Writer<'_, 'a> {
         satellite: &SatellitePlan,
     ) -> StoredRow {
         let columns = &self.attempt.plan.model.tables[satellite.table].columns;
-        let value = |(place, &column): (usize, &usize)| {
+        let value = |(place, &column): (usize, &ColumnId)| {
             (column, stored_value(row, first + place, columns[column].kind))
         };
         payload.columns.iter().enumerate().map(value).collect()
@@ -309,7 +308,7 @@ impl<'a> Writer<'_, 'a> {
         let plan = self.attempt.plan;
         let topic = plan.tables[satellite.table].topic.as_bytes();
         let columns = &plan.model.tables[satellite.table].columns;
-        let payload: &[usize] = match &satellite.kind {
+        let payload: &[ColumnId] = match &satellite.kind {
             SatelliteKind::Descriptive { columns, .. } => columns,
             SatelliteKind::Status | SatelliteKind::Effectivity { .. } => &[],
         };
@@ -349,7 +348,7 @@ impl<'a> Writer<'_, 'a> {
 
     pub(super) async fn quarantine(&self, committed: &mut Committed) -> Result<(), LoadError> {
         let attempt = self.attempt;
-        for record in attempt.range.clone() {
+        for record in attempt.range.iter() {
             let rejection = match (&attempt.decoded.changes[record], attempt.rejected.get(&record))
             {
                 (_, Some(rejection)) => rejection.clone(),
@@ -390,7 +389,11 @@ fn is_news(plan: &Plan, known: Option<KnownRow>, row: KnownRow) -> bool {
     known.is_none_or(|known| order(row) <= order(known))
 }
 
-fn unknown_keys(candidates: &[Candidate], caches: &mut Caches, satellite: usize) -> Vec<Hash> {
+fn unknown_keys(
+    candidates: &[Candidate],
+    caches: &mut Caches,
+    satellite: SatelliteId,
+) -> Vec<Hash> {
     let cache = &mut caches.states[satellite];
     let keys: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
     keys.into_iter().filter(|key| cache.get(key).is_none()).collect()
@@ -399,7 +402,7 @@ fn unknown_keys(candidates: &[Candidate], caches: &mut Caches, satellite: usize)
 fn cached_states(
     candidates: &[Candidate],
     caches: &mut Caches,
-    satellite: usize,
+    satellite: SatelliteId,
 ) -> HashMap<Hash, State> {
     let cache = &mut caches.states[satellite];
     candidates

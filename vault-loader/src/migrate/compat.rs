@@ -3,7 +3,7 @@
 //! In go the model that the vault was made from and the new one, out comes every change that would destroy stored rows or
 //! make their hash keys mean something else. Growing is allowed: new tables, new columns at a satellite's end.
 
-use crate::model::{Link, LinkBinding, Model, Table};
+use crate::model::{ColumnId, Link, LinkBinding, Model, Table, TableId};
 
 /// Lists what is not allowed, each as one line that names the place.
 pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
@@ -48,10 +48,10 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
 }
 
 /// Source tables of both models that now feed hubs, links or satellites which they did not feed before: what was loaded of
-/// them already is not there. Each with its index in the new model and the names of what it feeds now.
-pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(usize, Vec<String>)> {
+/// them already is not there. Each as the new model knows it, with the names of what it feeds now.
+pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(TableId, Vec<String>)> {
     let mut found = Vec::new();
-    for (index, table) in new.tables.iter().enumerate() {
+    for (id, table) in new.tables.with_ids() {
         let Some(before) = old.tables.iter().find(|before| before.name == table.name) else {
             continue;
         };
@@ -60,7 +60,7 @@ pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(usize, Vec<String>)> {
         let fed: Vec<String> =
             fed.into_iter().filter(|target| !fed_before.contains(target)).collect();
         if !fed.is_empty() {
-            found.push((index, fed));
+            found.push((id, fed));
         }
     }
     found
@@ -86,8 +86,8 @@ fn link_shape<'a>(
     (roles.collect(), &link.dependent_key)
 }
 
-fn names(table: &Table, columns: &[usize]) -> Vec<String> {
-    columns.iter().map(|&index| table.columns[index].name.clone()).collect()
+fn names(table: &Table, columns: &[ColumnId]) -> Vec<String> {
+    columns.iter().map(|&column| table.columns[column].name.clone()).collect()
 }
 
 /// Which of a table's hub bindings stands for each role of a link.
@@ -155,7 +155,7 @@ fn compare_tables(old: &Model, a: &Table, new: &Model, b: &Table, found: &mut Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model;
+    use crate::model::{self, Id};
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut Model), expected: &str) {
@@ -175,7 +175,7 @@ mod tests {
     fn a_known_column_cannot_come_to_a_stored_satellite() {
         let late = |model: &mut Model| {
             let tickets = table(model, "tickets");
-            let column = tickets.columns.iter().position(|column| column.name == "passenger_id");
+            let column = tickets.columns.find_id(|column| column.name == "passenger_id");
             tickets.satellites[0].columns.push(column.unwrap());
         };
         check(late, "column passenger_id came to satellite sat_ticket_passengers");
@@ -186,16 +186,16 @@ mod tests {
         let new = model::parse(include_str!("../../../connectors/airline/vault.toml")).unwrap();
         assert!(newly_fed(&new, &new).is_empty());
         let mut old = new.clone();
-        let tickets = old.tables.iter().position(|table| table.name == "tickets").unwrap();
-        let link = &new.links[old.tables[tickets].links.remove(1).link].name;
-        let role = old.tables[tickets].hubs.pop().unwrap().role;
+        let tickets = old.tables.find_id(|table| table.name == "tickets").unwrap();
+        let link = &new.links[old.tables[tickets].links.items_mut().remove(1).link].name;
+        let role = old.tables[tickets].hubs.items_mut().pop().unwrap().role;
         old.tables[tickets].satellites.clear();
         let found = newly_fed(&old, &new);
         let fed = ["hub_passengers as passenger", link, "sat_ticket_passengers"];
         assert_eq!(role, "passenger");
         assert_eq!(found, [(tickets, fed.map(str::to_owned).to_vec())]);
         // A table that is new altogether has everything before it.
-        old.tables.remove(tickets);
+        old.tables.items_mut().remove(tickets.to_index());
         assert!(newly_fed(&old, &new).is_empty());
     }
 
@@ -203,16 +203,18 @@ mod tests {
     fn what_hash_keys_are_made_of_must_not_change() {
         let dependent = |model: &mut Model| {
             let seats = table(model, "seats");
-            let other = (0..seats.columns.len())
-                .find(|column| !seats.links[0].dependent_key.contains(column));
-            seats.links[0].dependent_key[0] = other.unwrap();
+            let seat = seats.links.first_mut().unwrap();
+            let other = seats.columns.ids().find(|column| !seat.dependent_key.contains(column));
+            seat.dependent_key[0] = other.unwrap();
         };
         check(dependent, "table seats: its link link_aircraft_seats changed");
-        let roles = |model: &mut Model| table(model, "flights").links[0].bindings.swap(1, 2);
+        let roles = |model: &mut Model| {
+            table(model, "flights").links.first_mut().unwrap().bindings.swap(1, 2);
+        };
         check(roles, "table flights: its link link_flight_routes changed");
         let hub = |model: &mut Model| {
-            let airports = &mut table(model, "airports").hubs[0];
-            airports.hub = usize::from(airports.hub == 0);
+            let other = model.hubs.ids().nth(1).unwrap();
+            table(model, "airports").hubs.first_mut().unwrap().hub = other;
         };
         check(hub, "table airports: its binding of hub");
     }

@@ -1,17 +1,22 @@
 //! The vault model: which hubs, links and satellites every source table feeds.
 //!
-//! In goes the text of a model file (TOML), out comes a [`Model`] whose references are indexes that cannot dangle.
+//! In goes the text of a model file (TOML), out comes a [`Model`] whose references are ids that cannot dangle.
 //! Whatever this module accepts can be created, loaded and hashed; every other stage relies on that and checks nothing again.
 
 mod column;
 mod file;
 mod ident;
+mod ids;
 mod resolve;
 mod tables;
 mod types;
 
 pub use column::ColumnType;
 pub use ident::ident;
+pub(crate) use ids::ids;
+pub use ids::{
+    ColumnId, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, SatelliteId, TableId,
+};
 pub use resolve::{ModelError, Problem, parse};
 pub use types::{
     Column, Hub, HubBinding, Link, LinkBinding, LinkRole, Model, Parent, Satellite, Scope, Source,

@@ -1,4 +1,4 @@
-//! From names to indexes: the checks that make a model valid.
+//! From names to ids: the checks that make a model valid.
 //!
 //! In goes the file's text, out comes a [`Model`] or every problem found, each naming table and field and saying what to
 //! do. Entities are resolved in the order hubs, links, tables, so that each step leans on checked ground only.
@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::file::{self, File};
 use super::ident::SYSTEM_COLUMNS;
+use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::types::{Column, Hub, Link, LinkRole, Model, Scope, Source};
 use super::{ColumnType, FORMAT_VERSION, TECHNICAL_COLUMNS, Table, tables};
 
@@ -57,7 +58,7 @@ pub fn parse(text: &str) -> Result<Model, ModelError> {
     }
 }
 
-/// Collects problems while names turn into indexes.
+/// Collects problems while names turn into ids.
 #[derive(Default)]
 pub(super) struct Resolver {
     pub(super) problems: Vec<Problem>,
@@ -86,21 +87,24 @@ impl Resolver {
             return None;
         }
         let source = self.source(&file.source);
-        let hubs: Vec<Hub> = file.hubs.iter().map(|hub| self.hub(hub)).collect();
-        let hub_index: HashMap<&str, usize> =
-            hubs.iter().enumerate().map(|(index, hub)| (hub.name.as_str(), index)).collect();
-        let links: Vec<Link> = file.links.iter().map(|link| self.link(link, &hub_index)).collect();
+        let hubs: IdVec<HubId, Hub> = file.hubs.iter().map(|hub| self.hub(hub)).collect();
+        let hub_ids: HashMap<&str, HubId> =
+            hubs.with_ids().map(|(id, hub)| (hub.name.as_str(), id)).collect();
+        let links: IdVec<LinkId, Link> =
+            file.links.iter().map(|link| self.link(link, &hub_ids)).collect();
         if !self.problems.is_empty() {
             return None; // tables would only repeat what is wrong with their hubs and links
         }
-        let mut resolved: Vec<Table> = Vec::with_capacity(file.tables.len());
+        let mut resolved: IdVec<TableId, Table> = IdVec::new();
         for table in &file.tables {
             if resolved.iter().any(|other| other.name == table.name) {
                 let place = format!("table {}", table.name);
                 self.complain(place, "described twice", "keep one description");
             }
             let scope = tables::Scope { hubs: &hubs, links: &links };
-            resolved.extend(tables::resolve(self, table, scope));
+            if let Some(table) = tables::resolve(self, table, scope) {
+                resolved.push(table);
+            }
         }
         let model = Model { source, hubs, links, tables: resolved };
         self.topics(&model);
@@ -115,7 +119,7 @@ impl Resolver {
         for (index, table) in model.tables.iter().enumerate() {
             let topic = model.topic(table);
             let same = |other: &&Table| other.name != table.name && model.topic(other) == topic;
-            if let Some(other) = model.tables[..index].iter().find(same) {
+            if let Some(other) = model.tables.iter().take(index).find(same) {
                 let problem = format!("has the topic {topic}, which table {} has too", other.name);
                 let remedy = "capture one of the two, or rename it at the source";
                 self.complain(format!("table {}", table.name), problem, remedy);
@@ -159,7 +163,7 @@ impl Resolver {
         }
     }
 
-    fn link(&mut self, link: &file::Link, hub_index: &HashMap<&str, usize>) -> Link {
+    fn link(&mut self, link: &file::Link, hub_ids: &HashMap<&str, HubId>) -> Link {
         self.entity_name(&link.name, "link_");
         let mut roles: Vec<LinkRole> = Vec::with_capacity(link.hubs.len());
         for role in &link.hubs {
@@ -169,7 +173,7 @@ impl Resolver {
             if twice || TECHNICAL_COLUMNS.contains(&format!("{}_hash_key", role.role).as_str()) {
                 self.complain(&place, "the role's name is taken", "choose another role name");
             }
-            match hub_index.get(role.hub.as_str()) {
+            match hub_ids.get(role.hub.as_str()) {
                 Some(&hub) => roles.push(LinkRole { role: role.role.clone(), hub }),
                 None => {
                     let problem = format!("there is no hub {}", role.hub);
@@ -268,15 +272,15 @@ mod tests {
     fn the_airline_model_is_valid() {
         let model = parse(AIRLINE).unwrap();
         assert_eq!((model.hubs.len(), model.links.len(), model.tables.len()), (6, 5, 8));
-        assert_eq!(model.topic(&model.tables[0]), "airline.public.airports");
-        assert_eq!(model.parent_name(&model.tables[7]), "link_ticket_flights");
+        assert_eq!(model.topic(&(*model.tables)[0]), "airline.public.airports");
+        assert_eq!(model.parent_name(&(*model.tables)[7]), "link_ticket_flights");
     }
 
     #[test]
     fn a_table_with_any_name_has_the_topic_that_the_reader_writes_to() {
         let odd = AIRLINE.replacen("name = \"seats\"", "name = \"Odd Seats\"", 1);
         let model = parse(&odd).unwrap();
-        assert_eq!(model.topic(&model.tables[2]), "airline.public.Odd_Seats");
+        assert_eq!(model.topic(&(*model.tables)[2]), "airline.public.Odd_Seats");
         check(
             "name = \"seats\"",
             "name = \"ticket flights\"",

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::file;
+use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId};
 use super::resolve::Resolver;
 use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
 use super::{ColumnType, TECHNICAL_COLUMNS};
@@ -13,8 +14,8 @@ use super::{ColumnType, TECHNICAL_COLUMNS};
 /// What a table may refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
-    pub(super) hubs: &'a [Hub],
-    pub(super) links: &'a [Link],
+    pub(super) hubs: &'a IdVec<HubId, Hub>,
+    pub(super) links: &'a IdVec<LinkId, Link>,
 }
 
 /// Checks one table; problems go to the resolver.
@@ -23,7 +24,7 @@ pub(super) fn resolve(
     table: &file::Table,
     scope: Scope<'_>,
 ) -> Option<Table> {
-    let mut builder = Builder { resolver, table, scope, columns: Vec::new() };
+    let mut builder = Builder { resolver, table, scope, columns: IdVec::new() };
     builder.resolve()
 }
 
@@ -31,20 +32,20 @@ struct Builder<'a> {
     resolver: &'a mut Resolver,
     table: &'a file::Table,
     scope: Scope<'a>,
-    columns: Vec<Column>,
+    columns: IdVec<ColumnId, Column>,
 }
 
 impl Builder<'_> {
     fn resolve(&mut self) -> Option<Table> {
         let before = self.resolver.problems.len();
         self.read_columns();
-        let key = self.indexes("key", &self.table.key);
+        let key = self.column_ids("key", &self.table.key);
         if key.is_empty() {
             self.complain("key", "names no column", "name the primary key's columns");
         }
-        let added_later = self.indexes("added_later", &self.table.added_later);
-        if let Some(&index) = added_later.iter().find(|index| key.contains(index)) {
-            let problem = format!("column {} is part of the primary key", self.columns[index].name);
+        let added_later = self.column_ids("added_later", &self.table.added_later);
+        if let Some(&late) = added_later.iter().find(|column| key.contains(column)) {
+            let problem = format!("column {} is part of the primary key", self.columns[late].name);
             self.complain("added_later", problem, "remove it: a key was always there");
         }
         let hubs = self.hub_bindings();
@@ -94,29 +95,29 @@ impl Builder<'_> {
         }
     }
 
-    fn indexes(&mut self, field: &str, names: &[String]) -> Vec<usize> {
+    fn column_ids(&mut self, field: &str, names: &[String]) -> Vec<ColumnId> {
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            match self.columns.iter().position(|column| column.name == *name) {
+            match self.columns.find_id(|column| column.name == *name) {
                 None => {
                     let remedy = "correct the name, or add the column with its type";
                     self.complain(field, format!("the table has no column {name}"), remedy);
                 }
-                Some(index) if found.contains(&index) => {
+                Some(column) if found.contains(&column) => {
                     self.complain(field, format!("column {name} is named twice"), "remove one");
                 }
-                Some(index) => found.push(index),
+                Some(column) => found.push(column),
             }
         }
         found
     }
 
-    fn hub_bindings(&mut self) -> Vec<HubBinding> {
-        let mut bindings: Vec<HubBinding> = Vec::with_capacity(self.table.hubs.len());
+    fn hub_bindings(&mut self) -> IdVec<HubBindingId, HubBinding> {
+        let mut bindings: IdVec<HubBindingId, HubBinding> = IdVec::new();
         for written in &self.table.hubs {
             let role = written.role.clone().unwrap_or_else(|| written.hub.clone());
             let field = format!("hub {role}");
-            let Some(hub) = self.scope.hubs.iter().position(|hub| hub.name == written.hub) else {
+            let Some(hub) = self.scope.hubs.find_id(|hub| hub.name == written.hub) else {
                 let problem = format!("there is no hub {}", written.hub);
                 self.complain(&field, problem, "describe the hub, or name another");
                 continue;
@@ -124,7 +125,7 @@ impl Builder<'_> {
             if bindings.iter().any(|other| other.role == role) {
                 self.complain(&field, "the role is bound twice", "give each use its own role");
             }
-            let columns = self.indexes(&field, &written.columns);
+            let columns = self.column_ids(&field, &written.columns);
             let key = &self.scope.hubs[hub].key;
             self.check_types(&field, &columns, key);
             bindings.push(HubBinding { role, hub, columns });
@@ -133,14 +134,14 @@ impl Builder<'_> {
     }
 
     /// The table's columns must hash like the key's, or one key would get two hashes.
-    fn check_types(&mut self, field: &str, columns: &[usize], key: &[Column]) {
+    fn check_types(&mut self, field: &str, columns: &[ColumnId], key: &[Column]) {
         if columns.len() != key.len() {
             let problem = format!("{} columns for a key of {}", columns.len(), key.len());
             self.complain(field, problem, "name one column for each column of the key");
             return;
         }
-        for (&index, key) in columns.iter().zip(key) {
-            let column = self.columns[index].clone();
+        for (&column, key) in columns.iter().zip(key) {
+            let column = self.columns[column].clone();
             if !column.kind.hashes_like(key.kind)
                 || column.kind.vault_type() != key.kind.vault_type()
             {
@@ -156,12 +157,15 @@ impl Builder<'_> {
         }
     }
 
-    fn link_bindings(&mut self, hubs: &[HubBinding], key: &[usize]) -> Vec<LinkBinding> {
-        let mut bindings: Vec<LinkBinding> = Vec::with_capacity(self.table.links.len());
+    fn link_bindings(
+        &mut self,
+        hubs: &IdVec<HubBindingId, HubBinding>,
+        key: &[ColumnId],
+    ) -> IdVec<LinkBindingId, LinkBinding> {
+        let mut bindings: IdVec<LinkBindingId, LinkBinding> = IdVec::new();
         for written in &self.table.links {
             let field = format!("link {}", written.link);
-            let Some(link) = self.scope.links.iter().position(|link| link.name == written.link)
-            else {
+            let Some(link) = self.scope.links.find_id(|link| link.name == written.link) else {
                 self.complain(&field, "there is no such link", "describe it, or name another");
                 continue;
             };
@@ -169,7 +173,7 @@ impl Builder<'_> {
                 self.complain(&field, "named twice", "remove one");
             }
             let roles = self.link_roles(&field, &self.scope.links[link], hubs);
-            let dependent_key = self.indexes(&field, &written.dependent_key);
+            let dependent_key = self.column_ids(&field, &written.dependent_key);
             self.check_types(&field, &dependent_key, &self.scope.links[link].dependent_key);
             let columns = link_columns(hubs, &roles, &dependent_key);
             let determined = columns.iter().all(|column| key.contains(column));
@@ -192,19 +196,24 @@ impl Builder<'_> {
         bindings
     }
 
-    fn link_roles(&mut self, field: &str, link: &Link, hubs: &[HubBinding]) -> Vec<usize> {
+    fn link_roles(
+        &mut self,
+        field: &str,
+        link: &Link,
+        hubs: &IdVec<HubBindingId, HubBinding>,
+    ) -> Vec<HubBindingId> {
         let mut roles = Vec::with_capacity(link.roles.len());
         for role in &link.roles {
-            match hubs.iter().position(|binding| binding.role == role.role) {
+            match hubs.find_id(|binding| binding.role == role.role) {
                 None => {
                     let problem = format!("the table binds no hub as {}", role.role);
                     self.complain(field, problem, "add it to the table's hubs with that role");
                 }
-                Some(index) if hubs[index].hub != role.hub => {
+                Some(bound) if hubs[bound].hub != role.hub => {
                     let problem = format!("role {} is bound to another hub", role.role);
                     self.complain(field, problem, "bind the hub that the link names");
                 }
-                Some(index) => roles.push(index),
+                Some(bound) => roles.push(bound),
             }
         }
         roles
@@ -212,25 +221,25 @@ impl Builder<'_> {
 
     fn parent(
         &mut self,
-        hubs: &[HubBinding],
-        links: &[LinkBinding],
-        key: &[usize],
+        hubs: &IdVec<HubBindingId, HubBinding>,
+        links: &IdVec<LinkBindingId, LinkBinding>,
+        key: &[ColumnId],
     ) -> Option<Parent> {
         let name = self.table.parent.clone();
-        let same_as_key = |columns: &[usize]| {
+        let same_as_key = |columns: &[ColumnId]| {
             let columns: HashSet<_> = columns.iter().collect();
             columns == key.iter().collect()
         };
         let named = |binding: &HubBinding| self.scope.hubs[binding.hub].name == name;
         if hubs.iter().any(named) {
-            let found = hubs.iter().position(|b| named(b) && same_as_key(&b.columns));
+            let found = hubs.find_id(|bound| named(bound) && same_as_key(&bound.columns));
             if found.is_none() {
                 let remedy = "choose the hub or link whose columns are the primary key's";
                 self.complain("parent", format!("the key does not determine {name}"), remedy);
             }
             return found.map(Parent::Hub);
         }
-        let Some(link) = links.iter().position(|b| self.scope.links[b.link].name == name) else {
+        let Some(link) = links.find_id(|bound| self.scope.links[bound.link].name == name) else {
             let remedy = "name one of the table's hubs or links";
             self.complain("parent", format!("the table feeds no {name}"), remedy);
             return None;
@@ -244,23 +253,23 @@ impl Builder<'_> {
         Some(Parent::Link(link))
     }
 
-    fn satellites(&mut self, key: &[usize]) -> Vec<Satellite> {
-        let mut taken: HashSet<usize> = HashSet::new();
+    fn satellites(&mut self, key: &[ColumnId]) -> Vec<Satellite> {
+        let mut taken: HashSet<ColumnId> = HashSet::new();
         let mut satellites = Vec::with_capacity(self.table.satellites.len());
         for written in &self.table.satellites {
             self.resolver.entity_name(&written.name, "sat_");
-            let columns = self.indexes(&written.name, &written.columns);
+            let columns = self.column_ids(&written.name, &written.columns);
             if columns.is_empty() {
                 self.complain(&written.name, "holds no column", "name its columns, or remove it");
             }
-            for &index in &columns {
-                let column = self.columns[index].name.clone();
-                if key.contains(&index) {
-                    let problem = format!("column {column} is part of the primary key");
+            for &column in &columns {
+                let name = self.columns[column].name.clone();
+                if key.contains(&column) {
+                    let problem = format!("column {name} is part of the primary key");
                     self.complain(&written.name, problem, "leave it out: the parent holds it");
                 }
-                if !taken.insert(index) {
-                    let problem = format!("column {column} is in another satellite too");
+                if !taken.insert(column) {
+                    let problem = format!("column {name} is in another satellite too");
                     self.complain(&written.name, problem, "leave it in one");
                 }
             }
@@ -274,10 +283,15 @@ impl Builder<'_> {
     }
 
     /// A hub that no link and no parent uses would lose the relationship that the column states.
-    fn unused_bindings(&mut self, hubs: &[HubBinding], links: &[LinkBinding], parent: Parent) {
-        for (index, binding) in hubs.iter().enumerate() {
-            let linked = links.iter().any(|link| link.bindings.contains(&index));
-            if !linked && !matches!(parent, Parent::Hub(used) if used == index) {
+    fn unused_bindings(
+        &mut self,
+        hubs: &IdVec<HubBindingId, HubBinding>,
+        links: &[LinkBinding],
+        parent: Parent,
+    ) {
+        for (id, binding) in hubs.with_ids() {
+            let linked = links.iter().any(|link| link.bindings.contains(&id));
+            if !linked && !matches!(parent, Parent::Hub(used) if used == id) {
                 let problem = "no link of the table uses it, so the relationship would be lost";
                 self.complain(
                     &format!("hub {}", binding.role),
@@ -294,16 +308,16 @@ impl Builder<'_> {
         links: &[LinkBinding],
         satellites: &[Satellite],
     ) {
-        let accounted: HashSet<usize> = hubs
+        let accounted: HashSet<ColumnId> = hubs
             .iter()
             .flat_map(|binding| &binding.columns)
             .chain(links.iter().flat_map(|link| &link.dependent_key))
             .chain(satellites.iter().flat_map(|satellite| &satellite.columns))
             .copied()
             .collect();
-        for index in 0..self.columns.len() {
-            if !accounted.contains(&index) {
-                let field = format!("column {}", self.columns[index].name);
+        for column in self.columns.ids() {
+            if !accounted.contains(&column) {
+                let field = format!("column {}", self.columns[column].name);
                 let remedy = "add it to a satellite, or bind it to a hub";
                 self.complain(&field, "nothing in the vault would hold it", remedy);
             }
@@ -312,7 +326,11 @@ impl Builder<'_> {
 }
 
 /// All columns of the table that a link is made of.
-fn link_columns(hubs: &[HubBinding], roles: &[usize], dependent_key: &[usize]) -> Vec<usize> {
+fn link_columns(
+    hubs: &IdVec<HubBindingId, HubBinding>,
+    roles: &[HubBindingId],
+    dependent_key: &[ColumnId],
+) -> Vec<ColumnId> {
     roles
         .iter()
         .flat_map(|&binding| hubs[binding].columns.iter())

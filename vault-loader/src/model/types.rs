@@ -1,11 +1,12 @@
-//! The validated model: plain data with indexes instead of names.
+//! The validated model: plain data with ids instead of names.
 //!
-//! Built by [`super::parse`] only, read by everything behind it. Every index is in range, every list is in the order in
+//! Built by [`super::parse`] only, read by everything behind it. Every id is in range, every list is in the order in
 //! which the model's author wrote it, and that order is part of the hash keys.
 
 use shared::debezium::topic::topic_name;
 
 use super::ColumnType;
+use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId, TableId};
 
 /// A named, typed column of a source table, hub key or dependent child key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +57,8 @@ pub struct Hub {
 pub struct LinkRole {
     /// what the hub is in this link; names the column `<role>_hash_key`
     pub role: String,
-    /// index of the hub
-    pub hub: usize,
+    /// the hub
+    pub hub: HubId,
 }
 
 impl LinkRole {
@@ -86,21 +87,21 @@ pub struct Link {
 pub struct HubBinding {
     /// what the hub is for this table
     pub role: String,
-    /// index of the hub
-    pub hub: usize,
-    /// indexes of the table's columns that hold the hub's key, in the hub's order
-    pub columns: Vec<usize>,
+    /// the hub
+    pub hub: HubId,
+    /// the table's columns that hold the hub's key, in the hub's order
+    pub columns: Vec<ColumnId>,
 }
 
 /// A link that a source table states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkBinding {
-    /// index of the link
-    pub link: usize,
-    /// for each role of the link, the index of the table's hub binding
-    pub bindings: Vec<usize>,
-    /// indexes of the table's columns that hold the dependent child key
-    pub dependent_key: Vec<usize>,
+    /// the link
+    pub link: LinkId,
+    /// for each role of the link, the table's hub binding that stands there
+    pub bindings: Vec<HubBindingId>,
+    /// the table's columns that hold the dependent child key
+    pub dependent_key: Vec<ColumnId>,
     /// satellite that says which link row holds from when; none when the row's key determines the link
     pub effectivity: Option<String>,
 }
@@ -108,10 +109,10 @@ pub struct LinkBinding {
 /// What a table's histories hang on: the hub or link that the row's primary key determines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parent {
-    /// index of the table's hub binding
-    Hub(usize),
-    /// index of the table's link binding
-    Link(usize),
+    /// the hub of this hub binding of the table
+    Hub(HubBindingId),
+    /// the link of this link binding of the table
+    Link(LinkBindingId),
 }
 
 /// Attributes with a history.
@@ -121,8 +122,8 @@ pub struct Satellite {
     pub name: String,
     /// what it holds
     pub comment: String,
-    /// indexes of the table's columns
-    pub columns: Vec<usize>,
+    /// the table's columns that it holds
+    pub columns: Vec<ColumnId>,
 }
 
 /// A source table and all that it feeds.
@@ -131,15 +132,15 @@ pub struct Table {
     /// name in the source
     pub name: String,
     /// every column of the source table
-    pub columns: Vec<Column>,
-    /// indexes of the primary key's columns
-    pub key: Vec<usize>,
-    /// indexes of columns that older events lack: there they are NULL
-    pub added_later: Vec<usize>,
+    pub columns: IdVec<ColumnId, Column>,
+    /// the primary key's columns
+    pub key: Vec<ColumnId>,
+    /// columns that older events lack: there they are NULL
+    pub added_later: Vec<ColumnId>,
     /// the hubs that a row names
-    pub hubs: Vec<HubBinding>,
+    pub hubs: IdVec<HubBindingId, HubBinding>,
     /// the links that a row states
-    pub links: Vec<LinkBinding>,
+    pub links: IdVec<LinkBindingId, LinkBinding>,
     /// what the satellites hang on
     pub parent: Parent,
     /// status satellite: whether the row exists
@@ -154,11 +155,11 @@ pub struct Model {
     /// the captured system
     pub source: Source,
     /// hubs in file order
-    pub hubs: Vec<Hub>,
+    pub hubs: IdVec<HubId, Hub>,
     /// links in file order
-    pub links: Vec<Link>,
+    pub links: IdVec<LinkId, Link>,
     /// tables in file order
-    pub tables: Vec<Table>,
+    pub tables: IdVec<TableId, Table>,
 }
 
 impl Model {

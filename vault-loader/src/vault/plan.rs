@@ -1,26 +1,29 @@
 //! The model compiled for loading: every satellite-like table in one flat list, names and orders worked out once.
 //!
-//! In goes a [`Model`], out comes a [`Plan`]; both share indexes of hubs, links and tables. Nothing is looked up by name
+//! In goes a [`Model`], out comes a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by name
 //! while rows flow.
 
-use crate::model::{ColumnType, Model, Parent, Scope, VAULT_SCHEMA};
+use crate::model::{
+    ColumnId, ColumnType, HubBindingId, HubId, IdVec, LinkBindingId, Model, Parent, SatelliteId,
+    Scope, TableId, VAULT_SCHEMA,
+};
 
 /// What a satellite-like table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SatelliteKind {
     /// attributes of the source row
     Descriptive {
-        /// indexes of the source table's columns, in the vault table's order
-        columns: Vec<usize>,
+        /// the source table's columns, in the vault table's order
+        columns: Vec<ColumnId>,
         /// the same, by column name: the order of the hashdiff
-        hash_order: Vec<usize>,
+        hash_order: Vec<ColumnId>,
     },
     /// whether the source row exists
     Status,
     /// which row of a link holds
     Effectivity {
-        /// index of the source table's link binding
-        link: usize,
+        /// the source table's binding of that link
+        link: LinkBindingId,
     },
 }
 
@@ -31,8 +34,8 @@ pub struct SatellitePlan {
     pub name: String,
     /// name with its schema
     pub qualified: String,
-    /// index of the source table
-    pub table: usize,
+    /// the source table
+    pub table: TableId,
     /// what it holds
     pub kind: SatelliteKind,
 }
@@ -42,10 +45,10 @@ pub struct SatellitePlan {
 pub struct TablePlan {
     /// topic, which is also the record source
     pub topic: String,
-    /// indexes of its satellites in [`Plan::satellites`]
-    pub satellites: Vec<usize>,
+    /// its satellites
+    pub satellites: Vec<SatelliteId>,
     /// hub bindings that the parent's hash key needs: all that a delete can and must compute
-    pub parent_bindings: Vec<usize>,
+    pub parent_bindings: Vec<HubBindingId>,
 }
 
 /// A compiled model.
@@ -54,26 +57,26 @@ pub struct Plan {
     /// what was compiled
     pub model: Model,
     /// descriptive, status and effectivity satellites of all tables
-    pub satellites: Vec<SatellitePlan>,
-    /// by the model's index of tables
-    pub tables: Vec<TablePlan>,
+    pub satellites: IdVec<SatelliteId, SatellitePlan>,
+    /// one for each table of the model
+    pub tables: IdVec<TableId, TablePlan>,
 }
 
 impl Plan {
     /// Compiles a model.
     #[must_use]
     pub fn new(model: Model) -> Self {
-        let mut satellites = Vec::new();
-        let mut tables = Vec::new();
-        for (index, table) in model.tables.iter().enumerate() {
-            let first = satellites.len();
+        let mut satellites = IdVec::new();
+        let mut tables = IdVec::new();
+        for (id, table) in model.tables.with_ids() {
+            let mut of_table = Vec::new();
             let mut push = |name: &str, kind: SatelliteKind| {
-                satellites.push(SatellitePlan {
+                of_table.push(satellites.push(SatellitePlan {
                     name: name.to_owned(),
                     qualified: format!("{VAULT_SCHEMA}.{name}"),
-                    table: index,
+                    table: id,
                     kind,
-                });
+                }));
             };
             for satellite in &table.satellites {
                 let columns = satellite.columns.clone();
@@ -82,7 +85,7 @@ impl Plan {
                 push(&satellite.name, SatelliteKind::Descriptive { columns, hash_order });
             }
             push(&table.status, SatelliteKind::Status);
-            for (link, binding) in table.links.iter().enumerate() {
+            for (link, binding) in table.links.with_ids() {
                 if let Some(name) = &binding.effectivity {
                     push(name, SatelliteKind::Effectivity { link });
                 }
@@ -93,7 +96,7 @@ impl Plan {
             };
             tables.push(TablePlan {
                 topic: model.topic(table),
-                satellites: (first..satellites.len()).collect(),
+                satellites: of_table,
                 parent_bindings,
             });
         }
@@ -102,22 +105,22 @@ impl Plan {
 
     /// Name of the source when a hub's keys are its own.
     #[must_use]
-    pub fn hub_scope(&self, hub: usize) -> Option<&str> {
+    pub fn hub_scope(&self, hub: HubId) -> Option<&str> {
         match self.model.hubs[hub].scope {
             Scope::Shared => None,
             Scope::Source => Some(&self.model.source.name),
         }
     }
 
-    /// Index of the satellite that holds a table's status.
+    /// The satellite that holds a table's status.
     ///
     /// # Panics
     /// Never: every table has one.
     #[must_use]
-    pub fn status_of(&self, table: usize) -> usize {
+    pub fn status_of(&self, table: TableId) -> SatelliteId {
         let mut satellites = self.tables[table].satellites.iter().copied();
         satellites
-            .find(|&index| self.satellites[index].kind == SatelliteKind::Status)
+            .find(|&id| self.satellites[id].kind == SatelliteKind::Status)
             .expect("every table has a status satellite")
     }
 
@@ -127,7 +130,7 @@ impl Plan {
         match &satellite.kind {
             SatelliteKind::Descriptive { columns, .. } => columns
                 .iter()
-                .map(|&index| &self.model.tables[satellite.table].columns[index])
+                .map(|&column| &self.model.tables[satellite.table].columns[column])
                 .map(|column| (column.name.clone(), PayloadType::Column(column.kind)))
                 .collect(),
             SatelliteKind::Status => vec![

@@ -9,20 +9,29 @@ use std::collections::HashMap;
 
 use super::hash::{Hash, Hasher, UNKNOWN};
 use super::plan::{Plan, SatelliteKind};
-use crate::decode::{RowChange, RowOp, Value};
-use crate::model::{HubBinding, Parent};
+use crate::batch::RecordId;
+use crate::decode::{RowChange, RowOp, Value, ValueId, Values};
+use crate::model::{
+    ColumnId, HubBinding, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, Parent,
+    SatelliteId, TableId, ids,
+};
+
+ids! {
+    /// A hub's hash key in a link row: the first of the row, in the link's order of roles.
+    RoleKeyId;
+}
 
 /// A hub's row to be written unless an earlier one is there.
 #[derive(Debug, Clone, Copy)]
 pub struct HubRow {
     /// load date, microseconds since the epoch
     pub load_date_us: i64,
-    /// index of the source table
-    pub table: usize,
-    /// index of the table's hub binding
-    pub binding: usize,
-    /// index of the source row's first value
-    pub values: usize,
+    /// the source table
+    pub table: TableId,
+    /// the table's hub binding
+    pub binding: HubBindingId,
+    /// the source row's first value
+    pub values: ValueId,
 }
 
 /// A link's row to be written unless an earlier one is there.
@@ -30,14 +39,14 @@ pub struct HubRow {
 pub struct LinkRow {
     /// load date, microseconds since the epoch
     pub load_date_us: i64,
-    /// index of the source table
-    pub table: usize,
-    /// index of the table's link binding
-    pub binding: usize,
-    /// index of the source row's first value
-    pub values: usize,
-    /// index of the first role's hash key in [`Projection::role_keys`]
-    pub roles: usize,
+    /// the source table
+    pub table: TableId,
+    /// the table's link binding
+    pub binding: LinkBindingId,
+    /// the source row's first value
+    pub values: ValueId,
+    /// the first role's hash key
+    pub roles: RoleKeyId,
 }
 
 /// What may become a version of a satellite's key.
@@ -47,8 +56,8 @@ pub struct Candidate {
     pub key: Hash,
     /// the change
     pub change: RowChange,
-    /// index of the record in its batch
-    pub record: usize,
+    /// the record in its batch
+    pub record: RecordId,
     /// hash key of the link row that holds now; only in effectivity satellites
     pub link: Hash,
     /// hash key of the parent that the row had before, when its event left values out that stand there
@@ -59,13 +68,20 @@ pub struct Candidate {
 #[derive(Debug, Default)]
 pub struct Projection {
     /// by hub
-    pub hubs: Vec<HashMap<Hash, HubRow>>,
+    pub hubs: IdVec<HubId, HashMap<Hash, HubRow>>,
     /// by link
-    pub links: Vec<HashMap<Hash, LinkRow>>,
+    pub links: IdVec<LinkId, HashMap<Hash, LinkRow>>,
     /// hash keys of link roles
-    pub role_keys: Vec<Hash>,
+    role_keys: IdVec<RoleKeyId, Hash>,
     /// by satellite of the plan, in arrival order
-    pub satellites: Vec<Vec<Candidate>>,
+    pub satellites: IdVec<SatelliteId, Vec<Candidate>>,
+}
+
+impl Projection {
+    /// The hubs' hash keys of a link row, in the link's order of roles.
+    pub fn role_keys(&self, row: &LinkRow) -> impl Iterator<Item = &Hash> {
+        self.role_keys.iter().skip(row.roles.to_index())
+    }
 }
 
 /// An out-of-line value that was not sent cannot be a key.
@@ -77,25 +93,25 @@ pub struct UnchangedKey(pub String);
 #[derive(Debug)]
 pub struct Projector<'a> {
     plan: &'a Plan,
-    values: &'a [Value<'a>],
+    values: &'a Values<'a>,
     hasher: Hasher,
-    hub_keys: Vec<Hash>,
-    link_keys: Vec<Hash>,
+    hub_keys: IdVec<HubBindingId, Hash>,
+    link_keys: IdVec<LinkBindingId, Hash>,
     projection: Projection,
 }
 
 impl<'a> Projector<'a> {
     /// A projector over the values that the changes point into.
     #[must_use]
-    pub fn new(plan: &'a Plan, values: &'a [Value<'a>]) -> Self {
+    pub fn new(plan: &'a Plan, values: &'a Values<'a>) -> Self {
         let projection = Projection {
-            hubs: plan.model.hubs.iter().map(|_| HashMap::new()).collect(),
-            links: plan.model.links.iter().map(|_| HashMap::new()).collect(),
-            role_keys: Vec::new(),
-            satellites: plan.satellites.iter().map(|_| Vec::new()).collect(),
+            hubs: plan.model.hubs.map(|_| HashMap::new()),
+            links: plan.model.links.map(|_| HashMap::new()),
+            role_keys: IdVec::new(),
+            satellites: plan.satellites.map(|_| Vec::new()),
         };
         let hasher = Hasher::default();
-        Self { plan, values, hasher, hub_keys: Vec::new(), link_keys: Vec::new(), projection }
+        Self { plan, values, hasher, hub_keys: IdVec::new(), link_keys: IdVec::new(), projection }
     }
 
     /// What was projected.
@@ -105,7 +121,7 @@ impl<'a> Projector<'a> {
     }
 
     /// Adds one change.
-    pub fn add(&mut self, change: &RowChange, record: usize) -> Result<(), UnchangedKey> {
+    pub fn add(&mut self, change: &RowChange, record: RecordId) -> Result<(), UnchangedKey> {
         let whole = change.op != RowOp::Delete;
         let moved_from = match change.moved_from {
             None => None,
@@ -120,20 +136,20 @@ impl<'a> Projector<'a> {
             self.add_links(change);
         }
         let key = self.parent_key(change.table);
-        for &index in &self.plan.tables[change.table].satellites {
-            let link = match self.plan.satellites[index].kind {
+        for &satellite in &self.plan.tables[change.table].satellites {
+            let link = match self.plan.satellites[satellite].kind {
                 SatelliteKind::Status => UNKNOWN,
                 SatelliteKind::Descriptive { .. } if whole => UNKNOWN,
                 SatelliteKind::Effectivity { link } if whole => self.link_keys[link],
                 SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => continue,
             };
             let candidate = Candidate { key, change: *change, record, link, moved_from };
-            self.projection.satellites[index].push(candidate);
+            self.projection.satellites[satellite].push(candidate);
         }
         Ok(())
     }
 
-    fn parent_key(&self, table: usize) -> Hash {
+    fn parent_key(&self, table: TableId) -> Hash {
         match self.plan.model.tables[table].parent {
             Parent::Hub(binding) => self.hub_keys[binding],
             Parent::Link(binding) => self.link_keys[binding],
@@ -144,18 +160,16 @@ impl<'a> Projector<'a> {
     fn compute_keys(&mut self, change: &RowChange, whole: bool) -> Result<(), UnchangedKey> {
         let table = &self.plan.model.tables[change.table];
         let parents = &self.plan.tables[change.table].parent_bindings;
-        self.hub_keys.clear();
-        self.hub_keys.resize(table.hubs.len(), UNKNOWN);
-        for (index, binding) in table.hubs.iter().enumerate() {
-            if whole || parents.contains(&index) {
-                self.hub_keys[index] = self.hub_key(change, binding)?;
+        self.hub_keys.reset(&table.hubs, UNKNOWN);
+        for (id, binding) in table.hubs.with_ids() {
+            if whole || parents.contains(&id) {
+                self.hub_keys[id] = self.hub_key(change, binding)?;
             }
         }
-        self.link_keys.clear();
-        self.link_keys.resize(table.links.len(), UNKNOWN);
-        for index in 0..table.links.len() {
-            if whole || matches!(table.parent, Parent::Link(parent) if parent == index) {
-                self.link_keys[index] = self.link_key(change, index)?;
+        self.link_keys.reset(&table.links, UNKNOWN);
+        for id in table.links.ids() {
+            if whole || matches!(table.parent, Parent::Link(parent) if parent == id) {
+                self.link_keys[id] = self.link_key(change, id)?;
             }
         }
         Ok(())
@@ -172,8 +186,8 @@ impl<'a> Projector<'a> {
         Ok(if known { self.hasher.finish() } else { UNKNOWN })
     }
 
-    fn link_key(&mut self, change: &RowChange, index: usize) -> Result<Hash, UnchangedKey> {
-        let binding = &self.plan.model.tables[change.table].links[index];
+    fn link_key(&mut self, change: &RowChange, id: LinkBindingId) -> Result<Hash, UnchangedKey> {
+        let binding = &self.plan.model.tables[change.table].links[id];
         self.hasher.link();
         for &role in &binding.bindings {
             self.hasher.add_hash(&self.hub_keys[role]);
@@ -185,7 +199,11 @@ impl<'a> Projector<'a> {
         Ok(self.hasher.finish())
     }
 
-    fn key_value(&self, change: &RowChange, column: usize) -> Result<&'a Value<'a>, UnchangedKey> {
+    fn key_value(
+        &self,
+        change: &RowChange,
+        column: ColumnId,
+    ) -> Result<&'a Value<'a>, UnchangedKey> {
         match &self.values[change.values + column] {
             Value::Unchanged => {
                 let table = &self.plan.model.tables[change.table];
@@ -197,15 +215,15 @@ impl<'a> Projector<'a> {
 
     fn add_hubs(&mut self, change: &RowChange) {
         let table = &self.plan.model.tables[change.table];
-        for (index, binding) in table.hubs.iter().enumerate() {
-            let key = self.hub_keys[index];
+        for (id, binding) in table.hubs.with_ids() {
+            let key = self.hub_keys[id];
             if key == UNKNOWN {
                 continue; // the warehouse has that row from the start
             }
             let row = HubRow {
                 load_date_us: change.position.published_us,
                 table: change.table,
-                binding: index,
+                binding: id,
                 values: change.values,
             };
             let (plan, values) = (self.plan, self.values);
@@ -219,22 +237,22 @@ impl<'a> Projector<'a> {
 
     fn add_links(&mut self, change: &RowChange) {
         let table = &self.plan.model.tables[change.table];
-        for (index, binding) in table.links.iter().enumerate() {
+        for (id, binding) in table.links.with_ids() {
             let row = LinkRow {
                 load_date_us: change.position.published_us,
                 table: change.table,
-                binding: index,
+                binding: id,
                 values: change.values,
-                roles: self.projection.role_keys.len(),
+                roles: self.projection.role_keys.next_id(),
             };
             let order = |row: &LinkRow| (row.load_date_us, &self.plan.tables[row.table].topic);
             let rows = &mut self.projection.links[binding.link];
-            match rows.get(&self.link_keys[index]) {
+            match rows.get(&self.link_keys[id]) {
                 Some(known) if order(known) <= order(&row) => {}
                 _ => {
-                    rows.insert(self.link_keys[index], row);
+                    rows.insert(self.link_keys[id], row);
                     let roles = binding.bindings.iter().map(|&role| self.hub_keys[role]);
-                    self.projection.role_keys.extend(roles);
+                    self.projection.role_keys.items_mut().extend(roles);
                 }
             }
         }
@@ -242,7 +260,7 @@ impl<'a> Projector<'a> {
 }
 
 /// Which of two rows of one hub key stays: the warehouse's merge decides by the same order, so batches do not show.
-fn hub_order(plan: &Plan, values: &[Value<'_>], a: &HubRow, b: &HubRow) -> Ordering {
+fn hub_order(plan: &Plan, values: &Values<'_>, a: &HubRow, b: &HubRow) -> Ordering {
     let topic = |row: &HubRow| &plan.tables[row.table].topic;
     (a.load_date_us, topic(a)).cmp(&(b.load_date_us, topic(b))).then_with(|| {
         let columns = |row: &HubRow| &plan.model.tables[row.table].hubs[row.binding].columns;
