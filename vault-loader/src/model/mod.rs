@@ -7,6 +7,7 @@ mod column;
 mod file;
 mod ident;
 mod ids;
+mod problems;
 mod resolve;
 mod tables;
 mod types;
@@ -17,7 +18,8 @@ pub(crate) use ids::ids;
 pub use ids::{
     ColumnId, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, SatelliteId, TableId,
 };
-pub use resolve::{ModelError, Problem, parse};
+pub use problems::{ModelError, Problem};
+pub use resolve::parse;
 pub use types::{
     Column, Hub, HubBinding, Link, LinkBinding, LinkRole, Model, Parent, Satellite, Scope, Source,
     Table,

@@ -4,86 +4,36 @@
 //! do. Entities are resolved in the order hubs, links, tables, so that each step leans on checked ground only.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use super::file::{self, File};
-use super::ident::SYSTEM_COLUMNS;
 use super::ids::{HubId, IdVec, LinkId, TableId};
+use super::problems::{ModelError, Problems};
 use super::types::{Column, Hub, Link, LinkRole, Model, Scope, Source};
-use super::{ColumnType, FORMAT_VERSION, TECHNICAL_COLUMNS, Table, tables};
-
-/// PostgreSQL cuts longer names silently.
-const NAME_BYTES_MAX: usize = 63;
-
-/// One thing that is wrong with a model file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// table and field, as the author named them
-    pub place: String,
-    /// what is wrong
-    pub problem: String,
-    /// what to do about it
-    pub remedy: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.place, self.problem, self.remedy)
-    }
-}
-
-/// Why a model file is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// The text is not a model file at all.
-    #[error("the model file cannot be read: {}", .0.message())]
-    Syntax(#[source] Box<toml::de::Error>),
-    /// The file is well formed and says something impossible.
-    #[error("{}", join(.0))]
-    Invalid(Vec<Problem>),
-}
-
-fn join(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
+use super::{FORMAT_VERSION, TECHNICAL_COLUMNS, Table, tables};
 
 /// Reads and checks a model file.
 pub fn parse(text: &str) -> Result<Model, ModelError> {
     let file: File = toml::from_str(text).map_err(|err| ModelError::Syntax(Box::new(err)))?;
     let mut resolver = Resolver::default();
     let model = resolver.resolve(&file);
-    match model {
-        Some(model) if resolver.problems.is_empty() => Ok(model),
-        _ => Err(ModelError::Invalid(resolver.problems)),
+    match (model, resolver.problems) {
+        (Some(model), problems) if problems.count() == 0 => Ok(model),
+        (_, problems) => Err(ModelError::Invalid(problems.into_list())),
     }
 }
 
-/// Collects problems while names turn into ids.
+/// Turns names into ids, and collects problems on the way.
 #[derive(Default)]
-pub(super) struct Resolver {
-    pub(super) problems: Vec<Problem>,
-    names: HashSet<String>,
+struct Resolver {
+    problems: Problems,
 }
 
 impl Resolver {
-    pub(super) fn complain(
-        &mut self,
-        place: impl Into<String>,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) {
-        self.problems.push(Problem {
-            place: place.into(),
-            problem: problem.into(),
-            remedy: remedy.into(),
-        });
-    }
-
     fn resolve(&mut self, file: &File) -> Option<Model> {
         if file.format_version != FORMAT_VERSION {
             let found = file.format_version;
             let problem = format!("format {found} is unknown to this build");
-            self.complain("format_version", problem, format!("write {FORMAT_VERSION}"));
+            self.problems.complain("format_version", problem, format!("write {FORMAT_VERSION}"));
             return None;
         }
         let source = self.source(&file.source);
@@ -92,24 +42,24 @@ impl Resolver {
             hubs.with_ids().map(|(id, hub)| (hub.name.as_str(), id)).collect();
         let links: IdVec<LinkId, Link> =
             file.links.iter().map(|link| self.link(link, &hub_ids)).collect();
-        if !self.problems.is_empty() {
+        if self.problems.count() > 0 {
             return None; // tables would only repeat what is wrong with their hubs and links
         }
         let mut resolved: IdVec<TableId, Table> = IdVec::new();
         for table in &file.tables {
             if resolved.iter().any(|other| other.name == table.name) {
                 let place = format!("table {}", table.name);
-                self.complain(place, "described twice", "keep one description");
+                self.problems.complain(place, "described twice", "keep one description");
             }
             let scope = tables::Scope { hubs: &hubs, links: &links };
-            if let Some(table) = tables::resolve(self, table, scope) {
+            if let Some(table) = tables::resolve(&mut self.problems, table, scope) {
                 resolved.push(table);
             }
         }
         let model = Model { source, hubs, links, tables: resolved };
         self.topics(&model);
         if file.tables.is_empty() {
-            self.complain("table", "the model names no table", "describe at least one");
+            self.problems.complain("table", "the model names no table", "describe at least one");
         }
         Some(model)
     }
@@ -122,7 +72,7 @@ impl Resolver {
             if let Some(other) = model.tables.iter().take(index).find(same) {
                 let problem = format!("has the topic {topic}, which table {} has too", other.name);
                 let remedy = "capture one of the two, or rename it at the source";
-                self.complain(format!("table {}", table.name), problem, remedy);
+                self.problems.complain(format!("table {}", table.name), problem, remedy);
             }
         }
     }
@@ -132,12 +82,12 @@ impl Resolver {
             let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if value.is_empty() || !value.chars().all(legal) {
                 let remedy = "use letters, digits, '.', '_' and '-': it is part of a topic's name";
-                self.complain(field, "not a legal name", remedy);
+                self.problems.complain(field, "not a legal name", remedy);
             }
         }
         if source.system_id <= 0 {
             let remedy = "choose a number above 0, which is the warehouse itself";
-            self.complain("source.system_id", "not a source's number", remedy);
+            self.problems.complain("source.system_id", "not a source's number", remedy);
         }
         Source {
             name: source.name.clone(),
@@ -148,9 +98,9 @@ impl Resolver {
     }
 
     fn hub(&mut self, hub: &file::Hub) -> Hub {
-        self.entity_name(&hub.name, "hub_");
+        self.problems.entity_name(&hub.name, "hub_");
         if hub.key.is_empty() {
-            self.complain(&hub.name, "has no key column", "name at least one in key");
+            self.problems.complain(&hub.name, "has no key column", "name at least one in key");
         }
         Hub {
             name: hub.name.clone(),
@@ -164,20 +114,24 @@ impl Resolver {
     }
 
     fn link(&mut self, link: &file::Link, hub_ids: &HashMap<&str, HubId>) -> Link {
-        self.entity_name(&link.name, "link_");
+        self.problems.entity_name(&link.name, "link_");
         let mut roles: Vec<LinkRole> = Vec::with_capacity(link.hubs.len());
         for role in &link.hubs {
             let place = format!("{} role {}", link.name, role.role);
-            self.identifier(&place, &format!("{}_hash_key", role.role));
+            self.problems.identifier(&place, &format!("{}_hash_key", role.role));
             let twice = roles.iter().any(|other| other.role == role.role);
             if twice || TECHNICAL_COLUMNS.contains(&format!("{}_hash_key", role.role).as_str()) {
-                self.complain(&place, "the role's name is taken", "choose another role name");
+                self.problems.complain(
+                    &place,
+                    "the role's name is taken",
+                    "choose another role name",
+                );
             }
             match hub_ids.get(role.hub.as_str()) {
                 Some(&hub) => roles.push(LinkRole { role: role.role.clone(), hub }),
                 None => {
                     let problem = format!("there is no hub {}", role.hub);
-                    self.complain(place, problem, "describe the hub, or name another");
+                    self.problems.complain(place, problem, "describe the hub, or name another");
                 }
             }
         }
@@ -185,11 +139,11 @@ impl Resolver {
         for column in &dependent_key {
             if roles.iter().any(|role| role.column() == column.name) {
                 let place = format!("{} dependent key {}", link.name, column.name);
-                self.complain(place, "a role's column has that name", "rename the role");
+                self.problems.complain(place, "a role's column has that name", "rename the role");
             }
         }
         if link.hubs.len() + dependent_key.len() < 2 {
-            self.complain(
+            self.problems.complain(
                 &link.name,
                 "relates less than two things",
                 "add a hub or a dependent key",
@@ -203,55 +157,18 @@ impl Resolver {
         let mut resolved = Vec::with_capacity(columns.len());
         for column in columns {
             let place = format!("{entity} column {}", column.name);
-            self.identifier(&place, &column.name);
+            self.problems.identifier(&place, &column.name);
             if TECHNICAL_COLUMNS.contains(&column.name.as_str()) {
-                self.complain(&place, "a technical column has that name", "rename it");
+                self.problems.complain(&place, "a technical column has that name", "rename it");
             }
             if !seen.insert(column.name.as_str()) {
-                self.complain(&place, "named twice", "remove one");
+                self.problems.complain(&place, "named twice", "remove one");
             }
-            if let Some(kind) = self.column_type(&place, &column.kind) {
+            if let Some(kind) = self.problems.column_type(&place, &column.kind) {
                 resolved.push(Column { name: column.name.clone(), kind });
             }
         }
         resolved
-    }
-
-    pub(super) fn column_type(&mut self, place: &str, text: &str) -> Option<ColumnType> {
-        let kind = ColumnType::parse(text);
-        if kind.is_none() {
-            let problem = format!("type {text} is not supported");
-            self.complain(place, problem, "write it as PostgreSQL prints it in \\d");
-        }
-        kind
-    }
-
-    /// Checks the name of a vault table: prefix, length, and that nobody else has it.
-    pub(super) fn entity_name(&mut self, name: &str, prefix: &str) {
-        self.identifier(name, name);
-        if !name.starts_with(prefix) {
-            self.complain(name, format!("does not begin with {prefix}"), "rename it");
-        }
-        if !self.names.insert(name.to_owned()) {
-            self.complain(name, "two vault tables have that name", "rename one");
-        }
-    }
-
-    pub(super) fn identifier(&mut self, place: &str, name: &str) {
-        let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        let begins = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
-        if !begins || !name.chars().all(legal) {
-            let remedy = "use lower-case letters, digits and '_', and begin with a letter";
-            self.complain(place, format!("{name:?} is not a legal name"), remedy);
-        }
-        if SYSTEM_COLUMNS.contains(&name) {
-            let problem = format!("{name} is a column that every table has by itself");
-            self.complain(place, problem, "choose another name");
-        }
-        if name.len() > NAME_BYTES_MAX {
-            let problem = format!("{name} is longer than {NAME_BYTES_MAX} bytes");
-            self.complain(place, problem, "shorten it: PostgreSQL would cut it");
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::file;
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId};
-use super::resolve::Resolver;
+use super::problems::Problems;
 use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
 use super::{ColumnType, TECHNICAL_COLUMNS};
 
@@ -18,18 +18,18 @@ pub(super) struct Scope<'a> {
     pub(super) links: &'a IdVec<LinkId, Link>,
 }
 
-/// Checks one table; problems go to the resolver.
+/// Checks one table; problems go to the list.
 pub(super) fn resolve(
-    resolver: &mut Resolver,
+    problems: &mut Problems,
     table: &file::Table,
     scope: Scope<'_>,
 ) -> Option<Table> {
-    let mut builder = Builder { resolver, table, scope, columns: IdVec::new() };
+    let mut builder = Builder { problems, table, scope, columns: IdVec::new() };
     builder.resolve()
 }
 
 struct Builder<'a> {
-    resolver: &'a mut Resolver,
+    problems: &'a mut Problems,
     table: &'a file::Table,
     scope: Scope<'a>,
     columns: IdVec<ColumnId, Column>,
@@ -37,7 +37,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn resolve(&mut self) -> Option<Table> {
-        let before = self.resolver.problems.len();
+        let before = self.problems.count();
         self.read_columns();
         let key = self.column_ids("key", &self.table.key);
         if key.is_empty() {
@@ -50,11 +50,11 @@ impl Builder<'_> {
         }
         let hubs = self.hub_bindings();
         let links = self.link_bindings(&hubs, &key);
-        if self.resolver.problems.len() > before {
+        if self.problems.count() > before {
             return None; // what follows would complain about the consequences
         }
         let parent = self.parent(&hubs, &links, &key)?;
-        self.resolver.entity_name(&self.table.status, "sat_");
+        self.problems.entity_name(&self.table.status, "sat_");
         let satellites = self.satellites(&key);
         self.unused_bindings(&hubs, &links, parent);
         self.forgotten_columns(&hubs, &links, &satellites);
@@ -73,22 +73,22 @@ impl Builder<'_> {
 
     fn complain(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
         let place = format!("table {} {field}", self.table.name);
-        self.resolver.complain(place, problem, remedy);
+        self.problems.complain(place, problem, remedy);
     }
 
     fn read_columns(&mut self) {
         for (name, kind) in &self.table.columns {
             let place = format!("table {} column {name}", self.table.name);
-            self.resolver.identifier(&place, name);
+            self.problems.identifier(&place, name);
             if TECHNICAL_COLUMNS.contains(&name.as_str()) {
                 let remedy = "the vault cannot store it under this name";
-                self.resolver.complain(&place, "a technical column has that name", remedy);
+                self.problems.complain(&place, "a technical column has that name", remedy);
             }
             match kind.as_str() {
-                None => self.resolver.complain(&place, "has no type", "write name = \"type\""),
+                None => self.problems.complain(&place, "has no type", "write name = \"type\""),
                 Some(text) => {
                     // A column without a type is kept, so that its uses are not reported as well.
-                    let kind = self.resolver.column_type(&place, text).unwrap_or(ColumnType::Text);
+                    let kind = self.problems.column_type(&place, text).unwrap_or(ColumnType::Text);
                     self.columns.push(Column { name: name.clone(), kind });
                 }
             }
@@ -187,7 +187,7 @@ impl Builder<'_> {
                     let problem = "the row's key determines it, so it never changes";
                     self.complain(&field, problem, "remove effectivity");
                 }
-                (Some(name), false) => self.resolver.entity_name(name, "sat_"),
+                (Some(name), false) => self.problems.entity_name(name, "sat_"),
                 (None, true) => {}
             }
             let effectivity = written.effectivity.clone();
@@ -257,7 +257,7 @@ impl Builder<'_> {
         let mut taken: HashSet<ColumnId> = HashSet::new();
         let mut satellites = Vec::with_capacity(self.table.satellites.len());
         for written in &self.table.satellites {
-            self.resolver.entity_name(&written.name, "sat_");
+            self.problems.entity_name(&written.name, "sat_");
             let columns = self.column_ids(&written.name, &written.columns);
             if columns.is_empty() {
                 self.complain(&written.name, "holds no column", "name its columns, or remove it");
