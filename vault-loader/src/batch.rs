@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::decode::{Change, DecodeError, Origin, Values, decode, decode_old_key};
-use crate::model::{Id, IdVec, TableId, ids};
-use crate::vault::plan::Plan;
+use crate::model::{Id, IdVec, Plan, TableId, ids};
 
 ids! {
     /// A record of one batch.

@@ -12,9 +12,8 @@ use vault_loader::health::HealthCell;
 use vault_loader::http::{Served, serve};
 use vault_loader::metrics::Metrics;
 use vault_loader::migrate::{self, MigrateError};
-use vault_loader::model::{self, ModelError};
+use vault_loader::model::{self, ModelError, Plan};
 use vault_loader::pipeline::{self, RunOptions};
-use vault_loader::vault::plan::Plan;
 use vault_loader::{migrate::ddl, refresh, status};
 
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";

@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::batch::Partition;
 use crate::load::Loaded;
-use crate::vault::plan::Plan;
+use crate::model::Plan;
 
 /// Events loaded, by topic; without `_total`, which the exposition adds to counters.
 pub const EVENTS: &str = "vault_loader_events";

@@ -21,7 +21,7 @@ use crate::health::{Health, HealthCell};
 use crate::load::{Job, Limits, LoadError, Loaded, Loader};
 use crate::metrics::Metrics;
 use crate::migrate;
-use crate::vault::plan::Plan;
+use crate::model::Plan;
 
 /// Batches between intake and loader.
 const CHANNEL_BATCHES: usize = 1;

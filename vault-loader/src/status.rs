@@ -12,7 +12,7 @@ use shared::postgres::connect;
 use crate::config::Config;
 use crate::consume::{ConsumeError, consumer_config};
 use crate::load::{LoadError, StoredOffset, read_progress};
-use crate::vault::plan::Plan;
+use crate::model::Plan;
 
 /// How long one question to Kafka may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,8 +9,7 @@ use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use vault_loader::batch::{Batch, Content, Partition};
 use vault_loader::load::{Job, Limits, Loader};
-use vault_loader::model::{self, TableId};
-use vault_loader::vault::plan::Plan;
+use vault_loader::model::{self, Plan, TableId};
 
 use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, truncate, update};
 

@@ -25,8 +25,7 @@ use crate::batch::Partition;
 use crate::health::{Health, HealthCell};
 use crate::load::{LoadError, read_offsets};
 use crate::metrics::Metrics;
-use crate::model::TableId;
-use crate::vault::plan::Plan;
+use crate::model::{Plan, TableId};
 
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);

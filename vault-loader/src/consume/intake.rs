@@ -26,8 +26,7 @@ use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition};
 use crate::config;
 use crate::health::HealthCell;
 use crate::metrics::Metrics;
-use crate::model::TableId;
-use crate::vault::plan::Plan;
+use crate::model::{Plan, TableId};
 
 /// How long an idle poll sleeps: the latency of commands and of the end.
 const IDLE_POLL: Duration = Duration::from_millis(50);

@@ -7,10 +7,9 @@
 
 use std::collections::HashMap;
 
-use crate::model::{HubId, IdVec, LinkId, SatelliteId, TableId};
+use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
-use crate::vault::plan::Plan;
 
 /// Two generations of a map: when the young one is full it becomes the old one, and what was old is forgotten. What is in
 /// use moves up again, so this is close to "least recently used" at the price of two lookups.

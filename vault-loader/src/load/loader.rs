@@ -16,8 +16,7 @@ use super::transaction::{Attempt, Committed, Move, Rejection};
 use super::truncate;
 use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
 use crate::decode::{Change, Position};
-use crate::model::TableId;
-use crate::vault::plan::Plan;
+use crate::model::{Plan, TableId};
 
 /// Key of the advisory lock that a loader shares for each attempt, and that a migration which changes something has alone: no batch is
 /// written by one model while another takes its place. Any number that nobody else uses.

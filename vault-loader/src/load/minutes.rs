@@ -13,7 +13,7 @@ use super::statements::Statements;
 use super::transaction::instant;
 use crate::batch::Partition;
 use crate::decode::Position;
-use crate::vault::plan::Plan;
+use crate::model::Plan;
 
 const MINUTE_US: i64 = 60_000_000;
 const MINUTES_A_DAY: i64 = 1_440;

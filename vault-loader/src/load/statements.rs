@@ -9,9 +9,9 @@ use tokio_postgres::{Client, Statement};
 use super::error::LoadError;
 use super::minutes::ADD_MINUTES;
 use crate::model::{
-    ColumnId, ColumnType, HubId, Id, IdVec, LinkId, SatelliteId, VAULT_SCHEMA, ident,
+    ColumnId, ColumnType, HubId, Id, IdVec, LinkId, PayloadType, Plan, SatelliteId, SatelliteKind,
+    SatellitePlan, VAULT_SCHEMA, ident,
 };
-use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
 
 /// Settings of a loading session.
 ///

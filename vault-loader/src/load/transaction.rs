@@ -17,10 +17,9 @@ use super::versions::Truncation;
 use super::writer::Writer;
 use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
 use crate::decode::{Change, Position};
-use crate::model::{HubId, LinkId, SatelliteId, TableId};
+use crate::model::{HubId, LinkId, Plan, SatelliteId, TableId};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
-use crate::vault::plan::Plan;
 use crate::vault::projection::{Projection, Projector};
 
 /// Why an event goes to quarantine.

@@ -9,7 +9,7 @@ use super::statements::{SATELLITE_COLUMNS, Session};
 use super::transaction::{Move, instant, move_offsets};
 use super::versions::status_hash;
 use crate::decode::Position;
-use crate::vault::plan::Plan;
+use crate::model::Plan;
 
 /// Applies one truncate; answers how many keys it closed.
 pub(super) async fn apply(

@@ -8,10 +8,9 @@ use std::collections::HashMap;
 
 use crate::batch::RecordId;
 use crate::decode::{Position, RowOp, Value, ValueId, Values};
-use crate::model::ColumnId;
+use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
 use crate::vault::fold::{self, Insert, Insertion, State, Verdict};
 use crate::vault::hash::{Hash, Hasher};
-use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
 use crate::vault::projection::Candidate;
 
 /// What a version holds.

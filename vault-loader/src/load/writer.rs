@@ -20,10 +20,11 @@ use super::versions::{
     Version, departure, insert_key,
 };
 use crate::decode::{Change, Value};
-use crate::model::{ColumnId, ColumnType, SatelliteId, TableId};
+use crate::model::{
+    ColumnId, ColumnType, Plan, SatelliteId, SatelliteKind, SatellitePlan, TableId,
+};
 use crate::vault::fold::{Insertion, State};
 use crate::vault::hash::Hash;
-use crate::vault::plan::{Plan, SatelliteKind, SatellitePlan};
 use crate::vault::projection::{Candidate, Projection};
 
 /// Writes rows inside an attempt's transaction.

@@ -11,9 +11,8 @@ use super::compat;
 use super::control::{self, CONTROL_SCHEMA};
 use super::ddl::{self, TableSpec};
 use crate::load::LOADING_LOCK;
-use crate::model::{self, FORMAT_VERSION, Model, ModelError, VAULT_SCHEMA};
+use crate::model::{self, FORMAT_VERSION, Model, ModelError, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
-use crate::vault::plan::Plan;
 
 /// Key of the advisory lock that keeps two runs apart; any number that nobody else uses.
 const LOCK: i64 = 0x7661_756c_7401;

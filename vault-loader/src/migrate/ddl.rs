@@ -5,8 +5,10 @@
 
 use std::fmt::Write;
 
-use crate::model::{Column, ColumnType, Link, Model, VAULT_SCHEMA, ident};
-use crate::vault::plan::{PayloadType, Plan, SatelliteKind, SatellitePlan};
+use crate::model::{
+    Column, ColumnType, Link, Model, PayloadType, Plan, SatelliteKind, SatellitePlan, VAULT_SCHEMA,
+    ident,
+};
 
 /// Load date of ghost and zero rows: before anything that can be loaded.
 pub const BEGINNING: &str = "1900-01-01 00:00:00+00";

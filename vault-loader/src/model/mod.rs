@@ -1,12 +1,14 @@
 //! The vault model: which hubs, links and satellites every source table feeds.
 //!
-//! In goes the text of a model file (TOML), out comes a [`Model`] whose references are ids that cannot dangle.
+//! In goes the text of a model file (TOML), out comes a [`Model`] whose references are ids that cannot dangle, and a [`Plan`],
+//! the same compiled for loading.
 //! Whatever this module accepts can be created, loaded and hashed; every other stage relies on that and checks nothing again.
 
 mod column;
 mod file;
 mod ident;
 mod ids;
+mod plan;
 mod problems;
 mod resolve;
 mod tables;
@@ -18,6 +20,7 @@ pub(crate) use ids::ids;
 pub use ids::{
     ColumnId, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, SatelliteId, TableId,
 };
+pub use plan::{PayloadType, Plan, SatelliteKind, SatellitePlan, TablePlan};
 pub use problems::{ModelError, Problem};
 pub use resolve::parse;
 pub use types::{

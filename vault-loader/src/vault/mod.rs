@@ -6,5 +6,4 @@
 pub mod fold;
 pub mod hash;
 mod json;
-pub mod plan;
 pub mod projection;

@@ -8,12 +8,11 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::hash::{Hash, Hasher, UNKNOWN};
-use super::plan::{Plan, SatelliteKind};
 use crate::batch::RecordId;
 use crate::decode::{RowChange, RowOp, Value, ValueId, Values};
 use crate::model::{
-    ColumnId, HubBinding, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, Parent,
-    SatelliteId, TableId, ids,
+    ColumnId, HubBinding, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, Parent, Plan,
+    SatelliteId, SatelliteKind, TableId, ids,
 };
 
 ids! {

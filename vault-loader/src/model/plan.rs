@@ -3,10 +3,9 @@
 //! In goes a [`Model`], out comes a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by name
 //! while rows flow.
 
-use crate::model::{
-    ColumnId, ColumnType, HubBindingId, HubId, IdVec, LinkBindingId, Model, Parent, SatelliteId,
-    Scope, TableId, VAULT_SCHEMA,
-};
+use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
+use super::types::{Model, Parent, Scope};
+use super::{ColumnType, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
