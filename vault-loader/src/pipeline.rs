@@ -17,11 +17,13 @@ use crate::config::Config;
 use crate::consume::{
     Command, ConsumeError, Intake, IntakeOptions, consumer_config, probe_brokers,
 };
+use crate::control;
 use crate::health::{Health, HealthCell};
-use crate::load::{Job, Limits, LoadError, Loaded, Loader};
+use crate::load::{Job, Limits, Loaded, Loader};
 use crate::metrics::Metrics;
-use crate::migrate;
 use crate::model::Plan;
+use crate::vault::hash::HASH_VERSION;
+use crate::warehouse::WarehouseError;
 
 /// Batches between intake and loader.
 const CHANNEL_BATCHES: usize = 1;
@@ -43,7 +45,7 @@ pub enum RunError {
     Consume(#[from] ConsumeError),
     /// Loading cannot go on.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(#[from] WarehouseError),
     /// The warehouse is not as this model wants it.
     #[error("{0}")]
     NotMigrated(String),
@@ -168,7 +170,7 @@ async fn check_warehouse(
         let err = match connect_within(warehouse, left).await {
             Ok(client) => {
                 let checked = tokio::time::timeout(left, check_model(&client, model_text)).await;
-                let silent = LoadError::Silent { wait_s: left.as_secs() };
+                let silent = WarehouseError::Silent { wait_s: left.as_secs() };
                 return checked.unwrap_or(Err(RunError::Load(silent)));
             }
             Err(err) => err,
@@ -190,7 +192,7 @@ async fn check_warehouse(
 }
 
 async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<i64, RunError> {
-    match migrate::registered(client, text).await {
+    match control::registered(client, text, HASH_VERSION).await {
         Ok(Some(registered)) => Ok(registered),
         Ok(None) => Err(RunError::NotMigrated(
             "the warehouse was made from another model: run `vault-loader migrate` with this one first"
@@ -199,7 +201,7 @@ async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<i64,
         Err(err) if err.as_db_error().is_some() => Err(RunError::NotMigrated(
             "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
         )),
-        Err(err) => Err(RunError::Load(LoadError::Retry(err))),
+        Err(err) => Err(RunError::Load(WarehouseError::Retry(err))),
     }
 }
 
@@ -284,7 +286,7 @@ impl LoadStage {
                     self.health.set(Health::Healthy);
                     return Ok(());
                 }
-                Err(LoadError::Fenced) => {
+                Err(WarehouseError::Fenced) => {
                     tracing::warn!(
                         generation = batch.generation,
                         "fenced: another loader moved the offsets, reading them anew"
@@ -296,7 +298,7 @@ impl LoadStage {
                     return Ok(());
                 }
                 Err(err) if err.is_retry() => {
-                    if matches!(err, LoadError::Conflict { .. }) {
+                    if matches!(err, WarehouseError::Conflict { .. }) {
                         conflict_count += 1;
                         if conflict_count >= CONFLICTS_MAX {
                             return Err(err.into());
@@ -312,15 +314,15 @@ impl LoadStage {
     }
 
     /// One attempt, watched: a warehouse that is slow is left alone, one that says nothing is reported, and nobody waits for ever.
-    async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, LoadError> {
+    async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
         let outcome = tokio::select! {
             biased; // an outcome beats the doubts
             outcome = self.loader.advance(job) => outcome,
             () = watch(&self.warehouse, &self.health) => {
-                Err(LoadError::Silent { wait_s: ATTEMPT_MAX.as_secs() })
+                Err(WarehouseError::Silent { wait_s: ATTEMPT_MAX.as_secs() })
             }
         };
-        if matches!(outcome, Err(LoadError::Silent { .. })) {
+        if matches!(outcome, Err(WarehouseError::Silent { .. })) {
             // What was sent may still be committed: whoever repeats it is fenced by the offsets, and reads them anew.
             self.loader.forget();
         }
@@ -328,7 +330,7 @@ impl LoadStage {
     }
 
     /// Waits before the next attempt; `false` when the loader is to end instead.
-    async fn wait(&self, err: &LoadError, backoff: &mut Backoff) -> bool {
+    async fn wait(&self, err: &WarehouseError, backoff: &mut Backoff) -> bool {
         let delay = backoff.next_delay();
         self.metrics.retried("load");
         self.health.set(Health::Failing(err.to_string()));

@@ -11,8 +11,9 @@ use shared::postgres::connect;
 
 use crate::config::Config;
 use crate::consume::{ConsumeError, consumer_config};
-use crate::load::{LoadError, StoredOffset, read_progress};
+use crate::control::{StoredOffset, read_progress};
 use crate::model::Plan;
+use crate::warehouse::WarehouseError;
 
 /// How long one question to Kafka may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,14 +43,14 @@ pub enum StatusError {
     Kafka(#[from] ConsumeError),
     /// The warehouse does not say.
     #[error(transparent)]
-    Warehouse(#[from] LoadError),
+    Warehouse(#[from] WarehouseError),
 }
 
 /// Asks both ends about every topic of the model.
 pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError> {
     let topics: Vec<String> = plan.tables.iter().map(|table| table.topic.clone()).collect();
-    let client = connect(&config.connect_options()).await.map_err(LoadError::from)?;
-    let stored = read_progress(&client, &topics).await.map_err(LoadError::from)?;
+    let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
+    let stored = read_progress(&client, &topics).await.map_err(WarehouseError::from)?;
     let mut kafka = consumer_config(config, &plan.model.source.name);
     kafka.remove("group.instance.id");
     kafka.set("statistics.interval.ms", "0");

@@ -72,12 +72,15 @@ async fn a_value_that_the_warehouse_refuses_is_found_by_bisecting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_of_the_server_is_the_event_s_fault() {
-    use vault_loader::load::LoadError;
+    use vault_loader::warehouse::WarehouseError;
     let world = World::unmigrated("limits").await;
     let refused = world.client.query_one("SELECT repeat('x', 1100000000)", &[]).await.unwrap_err();
     assert_eq!(refused.code().map(|code| code.code()), Some("54000"));
-    let err = LoadError::from(refused);
-    assert!(matches!(&err, LoadError::Data { sqlstate, .. } if sqlstate == "54000"), "{err:?}");
+    let err = WarehouseError::from(refused);
+    assert!(
+        matches!(&err, WarehouseError::Data { sqlstate, .. } if sqlstate == "54000"),
+        "{err:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

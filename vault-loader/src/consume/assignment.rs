@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::ConsumeError;
 use crate::batch::Partition;
+use crate::control::{read_offsets, skip_gap};
 use crate::health::{Health, HealthCell};
-use crate::load::{LoadError, read_offsets};
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId};
+use crate::warehouse::WarehouseError;
 
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -242,7 +243,7 @@ impl Assignment {
         loop {
             let read = async {
                 let client = connect(&self.warehouse).await?;
-                read_offsets(&client, partitions).await
+                Ok(read_offsets(&client, partitions).await?)
             };
             let error = match self.asked(read).await? {
                 Ok(offsets) => {
@@ -271,13 +272,13 @@ impl Assignment {
     /// What the warehouse says, unless it takes too long or the loader is to end.
     async fn asked<T>(
         &self,
-        question: impl Future<Output = Result<T, LoadError>>,
-    ) -> Result<Result<T, LoadError>, ConsumeError> {
+        question: impl Future<Output = Result<T, WarehouseError>>,
+    ) -> Result<Result<T, WarehouseError>, ConsumeError> {
         tokio::select! {
             biased; // an end beats an answer
             () = self.ending.cancelled() => Err(ConsumeError::Cancelled),
             answer = tokio::time::timeout(OFFSETS_TIMEOUT, question) => Ok(answer.unwrap_or_else(|_| {
-                Err(LoadError::Silent { wait_s: OFFSETS_TIMEOUT.as_secs() })
+                Err(WarehouseError::Silent { wait_s: OFFSETS_TIMEOUT.as_secs() })
             })),
         }
     }
@@ -291,17 +292,7 @@ impl Assignment {
     ) -> Result<(), ConsumeError> {
         let update = async {
             let client = connect(&self.warehouse).await?;
-            let moved = client
-                .execute(
-                    "UPDATE dwh_control.offsets
-                     SET next_offset = $4
-                     WHERE topic = $1
-                       AND partition = $2
-                       AND next_offset = $3",
-                    &[&topic, &partition, &stored, &low],
-                )
-                .await?;
-            if moved == 1 { Ok(()) } else { Err(LoadError::Fenced) }
+            skip_gap(&client, topic, partition, stored, low).await
         };
         self.asked(update).await?.map_err(ConsumeError::Offsets)
     }

@@ -5,7 +5,7 @@
 use rdkafka::error::KafkaError;
 
 use crate::config::refused_property;
-use crate::load::LoadError;
+use crate::warehouse::WarehouseError;
 
 /// Why reading cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +44,7 @@ pub enum ConsumeError {
     },
     /// The warehouse refuses to tell the offsets.
     #[error("cannot read the offsets")]
-    Offsets(#[source] LoadError),
+    Offsets(#[source] WarehouseError),
     /// Kafka refuses for good: a wrong property, no permission, another member with our name.
     #[error("Kafka refuses for good")]
     Refused(#[source] KafkaError),

@@ -1,44 +1,13 @@
-//! What can go wrong in the warehouse, and what follows from it.
+//! Why a stretch of a batch was not committed.
 //!
-//! In goes the server's answer, out comes a [`LoadError`]: the world's fault is retried, an event's fault is isolated, a
-//! broken invariant stops the loader. What is unknown is never guessed to be harmless.
-
-use shared::postgres::ConnectError;
-use tokio_postgres::error::SqlState;
+//! The fault of one event is kept apart from all that the warehouse says: only the loader knows the events of its batch.
 
 use crate::batch::RecordId;
+use crate::warehouse::WarehouseError;
 
-/// Why a batch was not committed.
+/// Why a stretch was not committed.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// No connection to the warehouse.
-    #[error("cannot reach the warehouse")]
-    Connect(#[from] ConnectError),
-    /// The warehouse or the way to it failed; the same batch can succeed later.
-    #[error("the warehouse failed for now")]
-    Retry(#[source] tokio_postgres::Error),
-    /// The warehouse holds the connection and says nothing; the same batch can succeed on another one.
-    #[error("the warehouse did not answer within {wait_s} s")]
-    Silent {
-        /// how long it had
-        wait_s: u64,
-    },
-    /// Another loader wrote the same version first; its rows become visible on the next attempt.
-    #[error("another loader wrote to {table} at the same time")]
-    Conflict {
-        /// the satellite
-        table: String,
-    },
-    /// The warehouse refuses a value: some event of the batch is at fault.
-    #[error("the warehouse refuses a value ({sqlstate}{})", at(.table.as_deref(), .column.as_deref()))]
-    Data {
-        /// its SQLSTATE
-        sqlstate: String,
-        /// table, when it says
-        table: Option<String>,
-        /// column, when it says
-        column: Option<String>,
-    },
+pub(super) enum StretchError {
     /// A known event cannot be loaded.
     #[error("{reason}")]
     Event {
@@ -47,58 +16,13 @@ pub enum LoadError {
         /// why
         reason: String,
     },
-    /// The offsets in the warehouse are not where this batch begins: somebody else loaded it.
-    #[error("fenced: the offsets of this batch were moved by another loader")]
-    Fenced,
-    /// Going on could lose or double data.
-    #[error("{0}")]
-    Stop(String),
+    /// The warehouse failed or refused.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
 }
 
-fn at(table: Option<&str>, column: Option<&str>) -> String {
-    match (table, column) {
-        (Some(table), Some(column)) => format!(", {table}.{column}"),
-        (Some(table), None) => format!(", {table}"),
-        _ => String::new(),
-    }
-}
-
-impl LoadError {
-    /// Whether the same batch may succeed on another attempt.
-    #[must_use]
-    pub fn is_retry(&self) -> bool {
-        matches!(
-            self,
-            Self::Connect(_) | Self::Retry(_) | Self::Silent { .. } | Self::Conflict { .. }
-        )
-    }
-}
-
-impl From<tokio_postgres::Error> for LoadError {
+impl From<tokio_postgres::Error> for StretchError {
     fn from(err: tokio_postgres::Error) -> Self {
-        let Some(server) = err.as_db_error() else {
-            return Self::Retry(err); // the connection, not an answer
-        };
-        let code = server.code();
-        let class = &code.code()[..2];
-        let is_satellite = server.table().is_some_and(|table| table.starts_with("sat_"));
-        if *code == SqlState::UNIQUE_VIOLATION && is_satellite {
-            return Self::Conflict { table: server.table().unwrap_or_default().to_owned() };
-        }
-        match class {
-            // Data, integrity, and limits that a value exceeds (a key too long for its index).
-            "22" | "23" | "54" => Self::Data {
-                sqlstate: code.code().to_owned(),
-                table: server.table().map(str::to_owned),
-                column: server.column().map(str::to_owned),
-            },
-            // Connection, transaction rolled back, resources, operator intervention, system; a standby that will be promoted.
-            "08" | "25" | "40" | "53" | "55" | "57" | "58" => Self::Retry(err),
-            _ => Self::Stop(format!(
-                "the warehouse refuses a statement with {} ({}): check that `vault-loader migrate` ran and that the role has its rights",
-                code.code(),
-                server.message()
-            )),
-        }
+        Self::Warehouse(err.into())
     }
 }

@@ -7,20 +7,18 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use shared::postgres::ConnectOptions;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::cache::Caches;
-use super::error::LoadError;
+use super::error::StretchError;
 use super::statements::Session;
-use super::transaction::{Attempt, Committed, Move, Rejection};
+use super::transaction::{Attempt, Committed, Rejection, last_event};
 use super::truncate;
 use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
+use crate::control::{self, OffsetMove, RecordPlaces};
 use crate::decode::{Change, Position};
 use crate::model::{Plan, TableId};
-
-/// Key of the advisory lock that a loader shares for each attempt, and that a migration which changes something has alone: no batch is
-/// written by one model while another takes its place. Any number that nobody else uses.
-pub(crate) const LOADING_LOCK: i64 = 0x7661_756c_7402;
+use crate::warehouse::WarehouseError;
 
 /// Bounds of a loader.
 #[derive(Debug, Clone, Copy)]
@@ -117,12 +115,12 @@ impl Loader {
 
     /// Commits the job's next stretch; `None` when the batch is done.
     ///
-    /// After an error that [`LoadError::is_retry`], call it again with the same job; after any other the job is over.
-    pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, LoadError> {
+    /// After an error that [`WarehouseError::is_retry`], call it again with the same job; after any other the job is over.
+    pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
         loop {
             let Some(range) = job.pending.front().copied() else {
                 return match &job.decoded.drift {
-                    Some(drift) => Err(LoadError::Stop(drift.to_string())),
+                    Some(drift) => Err(WarehouseError::Stop(drift.to_string())),
                     None => Ok(None),
                 };
             };
@@ -132,11 +130,11 @@ impl Loader {
                     job.positions.extend(loaded.moves.iter().copied());
                     return Ok(Some(loaded));
                 }
-                Err(LoadError::Event { record, reason }) => job.reject(record, reason, None),
-                Err(LoadError::Data { sqlstate, table, column }) => {
-                    isolate(job, range, LoadError::Data { sqlstate, table, column })?;
+                Err(StretchError::Event { record, reason }) => job.reject(record, reason, None),
+                Err(StretchError::Warehouse(err @ WarehouseError::Data { .. })) => {
+                    isolate(job, range, err)?;
                 }
-                Err(err) => {
+                Err(StretchError::Warehouse(err)) => {
                     self.forget();
                     return Err(err);
                 }
@@ -145,7 +143,7 @@ impl Loader {
     }
 
     /// One attempt, while no migration can change the model.
-    async fn attempt(&mut self, job: &Job<'_>, range: RecordRange) -> Result<Loaded, LoadError> {
+    async fn attempt(&mut self, job: &Job<'_>, range: RecordRange) -> Result<Loaded, StretchError> {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => Session::open(&self.options, &self.plan).await?,
@@ -155,10 +153,10 @@ impl Loader {
             self.session = Some(session);
             return outcome;
         };
-        hold_model(&session.client, model).await?;
+        control::hold_model(&session.client, model).await?;
         let outcome = self.commit(&mut session, job, range).await;
         // Without the connection the lock is gone too; the outcome stands.
-        if release_model(&session.client).await.is_ok() {
+        if control::release_model(&session.client).await.is_ok() {
             self.session = Some(session);
         }
         outcome
@@ -169,7 +167,7 @@ impl Loader {
         session: &mut Session,
         job: &Job<'_>,
         range: RecordRange,
-    ) -> Result<Loaded, LoadError> {
+    ) -> Result<Loaded, StretchError> {
         if self.generation != Some(job.batch.generation) {
             // Between two assignments another loader may have had these partitions.
             self.caches.clear();
@@ -222,29 +220,6 @@ impl Loader {
     }
 }
 
-/// Keeps migrations out until [`release_model`], and stops when one was faster: the old model does not fill what is new.
-async fn hold_model(client: &Client, model: i64) -> Result<(), LoadError> {
-    // Two statements: the second sees what was committed while the first waited.
-    let sql = format!(
-        "SELECT pg_advisory_lock_shared({LOADING_LOCK}); SELECT max(id) FROM dwh_control.models"
-    );
-    let answers = client.simple_query(&sql).await?;
-    let last = answers.iter().rev().find_map(|answer| match answer {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    if last == Some(model.to_string().as_str()) {
-        return Ok(());
-    }
-    Err(LoadError::Stop(
-        "the warehouse was migrated to another model: start the loader with that one".to_owned(),
-    ))
-}
-
-async fn release_model(client: &Client) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute(&format!("SELECT pg_advisory_unlock_shared({LOADING_LOCK})")).await
-}
-
 /// A fault of the loader or the model would send every event to quarantine: better to stop.
 ///
 /// What counts is what the quarantine holds, not what this process sent there: a loader that is started again and again must not drain
@@ -255,37 +230,26 @@ async fn check_quarantine(
     job: &Job<'_>,
     range: RecordRange,
     max: u64,
-) -> Result<(), LoadError> {
+) -> Result<(), WarehouseError> {
     let bad = |record: &RecordId| {
         job.rejected.contains_key(record) || job.decoded.changes[*record].is_err()
     };
     let events: Vec<RecordId> = range.iter().filter(bad).collect();
     let Some(&first) = events.first() else { return Ok(()) };
-    let records = || events.iter().map(|&record| &job.batch.records[record]);
-    let of_events: Vec<&str> =
-        records().map(|record| plan.tables[record.from.table].topic.as_str()).collect();
-    let partitions: Vec<i32> = records().map(|record| record.from.partition).collect();
-    let offsets: Vec<i64> = records().map(|record| record.offset).collect();
+    let mut added = RecordPlaces::default();
+    for &record in &events {
+        let record = &job.batch.records[record];
+        added.topics.push(&plan.tables[record.from.table].topic);
+        added.partitions.push(record.from.partition);
+        added.offsets.push(record.offset);
+    }
     let topics: Vec<&str> = plan.tables.iter().map(|table| table.topic.as_str()).collect();
-    let limit = i64::try_from(max).unwrap_or(i64::MAX);
-    let row = client
-        .query_one(
-            "SELECT (SELECT count(*)
-                     FROM (SELECT FROM dwh_control.quarantine WHERE topic = ANY ($1) LIMIT $5) AS held)
-                    + (SELECT count(*)
-                       FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS bad (topic, partition, kafka_offset)
-                       WHERE NOT EXISTS (SELECT
-                                         FROM dwh_control.quarantine AS held
-                                         WHERE held.topic = bad.topic
-                                           AND held.partition = bad.partition
-                                           AND held.kafka_offset = bad.kafka_offset))",
-            &[&topics, &of_events, &partitions, &offsets, &limit],
-        )
-        .await?;
-    if u64::try_from(row.get::<_, i64>(0)).unwrap_or(u64::MAX) <= max {
+    let held_max = i64::try_from(max).unwrap_or(i64::MAX);
+    let count = control::count_quarantined(client, &topics, &added, held_max).await?;
+    if u64::try_from(count).unwrap_or(u64::MAX) <= max {
         return Ok(());
     }
-    Err(LoadError::Stop(format!(
+    Err(WarehouseError::Stop(format!(
         "dwh_control.quarantine would hold more than {max} events, the next because: {}; \
          mend the cause, then take out of dwh_control.quarantine what has been seen to, or raise quarantine_events_max",
         job.reason(first)
@@ -293,19 +257,23 @@ async fn check_quarantine(
 }
 
 /// Halves a stretch that the warehouse refuses, down to the event that is at fault.
-fn isolate(job: &mut Job<'_>, range: RecordRange, err: LoadError) -> Result<(), LoadError> {
+fn isolate(
+    job: &mut Job<'_>,
+    range: RecordRange,
+    err: WarehouseError,
+) -> Result<(), WarehouseError> {
     let first = range.first();
     if range.count() == 1 {
         if job.rejected.contains_key(&first) || job.decoded.changes[first].is_err() {
             let place = &job.batch.records[first];
-            return Err(LoadError::Stop(format!(
+            return Err(WarehouseError::Stop(format!(
                 "not even the quarantine takes the event at partition {}, offset {}: {err}",
                 place.from.partition, place.offset
             )));
         }
         let reason = err.to_string();
         let sqlstate = match err {
-            LoadError::Data { sqlstate, .. } => Some(sqlstate),
+            WarehouseError::Data { sqlstate, .. } => Some(sqlstate),
             _ => None,
         };
         job.reject(first, reason, sqlstate);
@@ -326,13 +294,13 @@ fn count_events(batch: &Batch, range: RecordRange) -> Vec<(TableId, u64)> {
     counts.into_iter().collect()
 }
 
-fn truncate_move(job: &Job<'_>, record: RecordId, position: Position) -> Move {
+fn truncate_move(job: &Job<'_>, record: RecordId, position: Position) -> OffsetMove {
     let from = job.batch.records[record].from;
-    Move {
+    OffsetMove {
         from,
         expected: job.positions[&from],
         next: job.batch.records[record].offset + 1,
-        last: Some(position),
+        last: Some(last_event(&position)),
     }
 }
 
@@ -353,7 +321,7 @@ mod tests {
         batch.push(from, 1, Content { value: Some(b"no json"), ..Content::default() });
         let mut job = Job::new(&plan, &batch);
         let refusal =
-            || LoadError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
+            || WarehouseError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
         let record = RecordId::from_index;
         let [first, second] = [0, 1].map(|n| RecordRange::new(record(n), record(n + 1)));
         isolate(&mut job, RecordRange::new(record(0), record(2)), refusal()).unwrap();
@@ -362,7 +330,7 @@ mod tests {
         assert!(job.rejected.contains_key(&record(0)));
         for range in [first, second] {
             let outcome = isolate(&mut job, range, refusal());
-            assert!(matches!(outcome, Err(LoadError::Stop(_))), "{outcome:?}");
+            assert!(matches!(outcome, Err(WarehouseError::Stop(_))), "{outcome:?}");
         }
     }
 }

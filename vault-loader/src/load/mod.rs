@@ -7,15 +7,10 @@ mod cache;
 mod encode;
 mod error;
 mod loader;
-mod minutes;
-mod offsets;
 mod statements;
 mod transaction;
 mod truncate;
 mod versions;
 mod writer;
 
-pub use error::LoadError;
-pub(crate) use loader::LOADING_LOCK;
 pub use loader::{Job, Limits, Loaded, Loader};
-pub use offsets::{StoredOffset, read_offsets, read_progress};

@@ -6,12 +6,12 @@
 use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::{Client, Statement};
 
-use super::error::LoadError;
-use super::minutes::ADD_MINUTES;
+use crate::control::ControlStatements;
 use crate::model::{
     ColumnId, ColumnType, HubId, Id, IdVec, LinkId, PayloadType, Plan, SatelliteId, SatelliteKind,
     SatellitePlan, VAULT_SCHEMA, ident,
 };
+use crate::warehouse::WarehouseError;
 
 /// Settings of a loading session.
 ///
@@ -74,18 +74,17 @@ pub(super) struct Session {
 
 /// Everything that is prepared.
 pub(super) struct Statements {
-    pub(super) lock: Statement,
-    pub(super) move_offsets: Statement,
-    pub(super) add_minutes: Statement,
-    pub(super) truncations: Statement,
-    pub(super) quarantine: Statement,
+    pub(super) control: ControlStatements,
     pub(super) hubs: IdVec<HubId, Staged>,
     pub(super) links: IdVec<LinkId, Staged>,
     pub(super) satellites: IdVec<SatelliteId, SatelliteStatements>,
 }
 
 impl Session {
-    pub(super) async fn open(options: &ConnectOptions, plan: &Plan) -> Result<Self, LoadError> {
+    pub(super) async fn open(
+        options: &ConnectOptions,
+        plan: &Plan,
+    ) -> Result<Self, WarehouseError> {
         let client = connect(options).await?;
         client.batch_execute(SETTINGS).await?;
         let mut hubs = IdVec::new();
@@ -111,11 +110,7 @@ impl Session {
             satellites.push(satellite_statements(&client, plan, satellite).await?);
         }
         let statements = Statements {
-            lock: client.prepare(LOCK).await?,
-            move_offsets: client.prepare(MOVE_OFFSETS).await?,
-            add_minutes: client.prepare(ADD_MINUTES).await?,
-            truncations: client.prepare(TRUNCATIONS).await?,
-            quarantine: client.prepare(QUARANTINE).await?,
+            control: ControlStatements::prepare(&client).await?,
             hubs,
             links,
             satellites,
@@ -124,43 +119,12 @@ impl Session {
     }
 }
 
-/// Loads share a table, a truncate of it has it alone; the caller sorts the topics, so that nobody waits in a circle.
-const LOCK: &str = "
-    SELECT pg_advisory_xact_lock_shared(hashtextextended(topic, 7))
-    FROM unnest($1::text[]) AS topics (topic)";
-
-const MOVE_OFFSETS: &str = "
-    UPDATE dwh_control.offsets AS o
-    SET next_offset = n.next_offset,
-        source_lsn = COALESCE(n.source_lsn, o.source_lsn),
-        source_committed = COALESCE(n.source_committed, o.source_committed),
-        last_published = COALESCE(n.last_published, o.last_published),
-        loaded_at = clock_timestamp()
-    FROM unnest(
-        $1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
-    ) AS n (topic, partition, expected, next_offset, source_lsn, source_committed, last_published)
-    WHERE o.topic = n.topic
-      AND o.partition = n.partition
-      AND o.next_offset = n.expected";
-
-const TRUNCATIONS: &str = "
-    SELECT topic, source_lsn, load_date, applied_date
-    FROM dwh_control.truncations
-    WHERE topic = ANY ($1)
-    ORDER BY source_lsn";
-
-const QUARANTINE: &str = "
-    INSERT INTO dwh_control.quarantine
-        (topic, partition, kafka_offset, source_lsn, source_tx_id, key, value, reason, sqlstate)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    ON CONFLICT ON CONSTRAINT quarantine_topic_partition_kafka_offset_key DO NOTHING";
-
 async fn staged(
     client: &Client,
     stage: &str,
     table: &str,
     columns: &[&str],
-) -> Result<Staged, LoadError> {
+) -> Result<Staged, WarehouseError> {
     let create = format!(
         "CREATE TEMPORARY TABLE {stage} (LIKE {VAULT_SCHEMA}.{table}) ON COMMIT DELETE ROWS"
     );
@@ -205,7 +169,7 @@ async fn satellite_statements(
     client: &Client,
     plan: &Plan,
     satellite: &SatellitePlan,
-) -> Result<SatelliteStatements, LoadError> {
+) -> Result<SatelliteStatements, WarehouseError> {
     let table = &satellite.qualified;
     let record_lsn = match satellite.kind {
         SatelliteKind::Status => "s.record_lsn",

@@ -6,18 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chrono::{DateTime, Utc};
-use tokio_postgres::Transaction;
-
 use super::cache::{Caches, KnownRow};
-use super::error::LoadError;
-use super::minutes::Minutes;
-use super::statements::{Session, Statements};
-use super::versions::Truncation;
+use super::error::StretchError;
+use super::statements::Session;
 use super::writer::Writer;
 use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
+use crate::control::{self, EventTimes, LastEvent, Minutes, OffsetMove};
 use crate::decode::{Change, Position};
-use crate::model::{HubId, LinkId, Plan, SatelliteId, TableId};
+use crate::model::{HubId, LinkId, Plan, SatelliteId};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Projection, Projector};
@@ -72,43 +68,14 @@ impl Committed {
     }
 }
 
-/// How far one partition moves, and the last event behind that.
-pub(super) struct Move {
-    pub(super) from: Partition,
-    pub(super) expected: i64,
-    pub(super) next: i64,
-    pub(super) last: Option<Position>,
+/// The two times that an event names.
+pub(super) fn event_times(position: &Position) -> EventTimes {
+    EventTimes { published_us: position.published_us, applied_us: position.applied_us }
 }
 
-pub(super) fn instant(micros: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(micros)
-}
-
-/// Moves offsets by compare-and-set; anything but all of them is fenced.
-pub(super) async fn move_offsets(
-    transaction: &Transaction<'_>,
-    statements: &Statements,
-    plan: &Plan,
-    moves: &[Move],
-) -> Result<(), LoadError> {
-    let topics: Vec<&str> =
-        moves.iter().map(|m| plan.tables[m.from.table].topic.as_str()).collect();
-    let partitions: Vec<i32> = moves.iter().map(|m| m.from.partition).collect();
-    let expected: Vec<i64> = moves.iter().map(|m| m.expected).collect();
-    let next: Vec<i64> = moves.iter().map(|m| m.next).collect();
-    let lsns: Vec<Option<i64>> =
-        moves.iter().map(|m| m.last.and_then(|last| last.streamed_lsn)).collect();
-    let committed: Vec<_> =
-        moves.iter().map(|m| m.last.and_then(|last| instant(last.applied_us))).collect();
-    let published: Vec<_> =
-        moves.iter().map(|m| m.last.and_then(|last| instant(last.published_us))).collect();
-    let moved = transaction
-        .execute(
-            &statements.move_offsets,
-            &[&topics, &partitions, &expected, &next, &lsns, &committed, &published],
-        )
-        .await?;
-    if usize::try_from(moved) == Ok(moves.len()) { Ok(()) } else { Err(LoadError::Fenced) }
+/// What the offsets' table keeps of the last event.
+pub(super) fn last_event(position: &Position) -> LastEvent {
+    LastEvent { streamed_lsn: position.streamed_lsn, times: event_times(position) }
 }
 
 impl<'a> Attempt<'a> {
@@ -117,26 +84,33 @@ impl<'a> Attempt<'a> {
         &self,
         session: &mut Session,
         caches: &mut Caches,
-    ) -> Result<Committed, LoadError> {
+    ) -> Result<Committed, StretchError> {
         let projection = self.project()?;
         let moves = self.moves();
         let statements = &session.statements;
+        let prepared = &statements.control;
         let transaction = session.client.transaction().await?;
         let topics = self.topics(&moves);
         let minutes = self.minutes();
-        let (_, (), (), truncations) = tokio::try_join!(
-            async { Ok(transaction.query(&statements.lock, &[&topics]).await?) },
-            move_offsets(&transaction, statements, self.plan, &moves),
-            minutes.write(&transaction, statements, self.plan),
-            async { Ok(transaction.query(&statements.truncations, &[&topics]).await?) },
+        // Sent at once, carried out in this order.
+        let ((), (), (), truncations) = tokio::try_join!(
+            async { Ok(control::share_topics(&transaction, prepared, &topics).await?) },
+            control::move_offsets(&transaction, prepared, self.plan, &moves),
+            async { Ok(minutes.write(&transaction, prepared, self.plan).await?) },
+            async {
+                Ok(control::read_truncations(&transaction, prepared, self.plan, &topics).await?)
+            },
         )?;
-        let truncations = truncations_by_table(self.plan, &truncations);
         for table in moves.iter().map(|m| m.from.table) {
             caches.note_truncations(self.plan, table, truncations.get(&table).map_or(0, Vec::len));
         }
         let mut committed = Committed {
             moves: moves.iter().map(|m| (m.from, m.next)).collect(),
-            last_applied_us: moves.iter().filter_map(|m| m.last).map(|last| last.applied_us).max(),
+            last_applied_us: moves
+                .iter()
+                .filter_map(|m| m.last)
+                .map(|last| last.times.applied_us)
+                .max(),
             ..Committed::default()
         };
         let mut writer = Writer { attempt: self, transaction: &transaction, statements };
@@ -148,7 +122,7 @@ impl<'a> Attempt<'a> {
         Ok(committed)
     }
 
-    fn project(&self) -> Result<Projection, LoadError> {
+    fn project(&self) -> Result<Projection, StretchError> {
         let mut projector = Projector::new(self.plan, &self.decoded.values);
         for record in self.range.iter() {
             if self.rejected.contains_key(&record) {
@@ -157,18 +131,18 @@ impl<'a> Attempt<'a> {
             if let Ok(Change::Row(change)) = &self.decoded.changes[record] {
                 projector
                     .add(change, record)
-                    .map_err(|err| LoadError::Event { record, reason: err.to_string() })?;
+                    .map_err(|err| StretchError::Event { record, reason: err.to_string() })?;
             }
         }
         Ok(projector.finish())
     }
 
     /// Where each partition of the stretch moves, in one order for all loaders.
-    fn moves(&self) -> Vec<Move> {
-        let mut moves: BTreeMap<Partition, Move> = BTreeMap::new();
+    fn moves(&self) -> Vec<OffsetMove> {
+        let mut moves: BTreeMap<Partition, OffsetMove> = BTreeMap::new();
         for record in self.range.iter() {
             let from = self.batch.records[record].from;
-            let entry = moves.entry(from).or_insert_with(|| Move {
+            let entry = moves.entry(from).or_insert_with(|| OffsetMove {
                 from,
                 expected: self.positions[&from],
                 next: 0,
@@ -179,7 +153,7 @@ impl<'a> Attempt<'a> {
                 && !self.rejected.contains_key(&record)
             {
                 let streamed = entry.last.and_then(|last| last.streamed_lsn);
-                let mut last = change.position;
+                let mut last = last_event(&change.position);
                 last.streamed_lsn = last.streamed_lsn.or(streamed);
                 entry.last = Some(last);
             }
@@ -193,35 +167,17 @@ impl<'a> Attempt<'a> {
             if let Ok(Change::Row(change)) = &self.decoded.changes[record]
                 && !self.rejected.contains_key(&record)
             {
-                minutes.add(self.batch.records[record].from, &change.position);
+                minutes.add(self.batch.records[record].from, event_times(&change.position));
             }
         }
         minutes
     }
 
-    fn topics(&self, moves: &[Move]) -> Vec<&'a str> {
+    fn topics(&self, moves: &[OffsetMove]) -> Vec<&'a str> {
         let mut topics: Vec<&str> =
             moves.iter().map(|m| self.plan.tables[m.from.table].topic.as_str()).collect();
         topics.sort_unstable();
         topics.dedup();
         topics
     }
-}
-
-fn truncations_by_table(
-    plan: &Plan,
-    rows: &[tokio_postgres::Row],
-) -> HashMap<TableId, Vec<Truncation>> {
-    let mut found: HashMap<TableId, Vec<Truncation>> = HashMap::new();
-    for row in rows {
-        let topic: &str = row.get(0);
-        if let Some(table) = plan.tables.find_id(|table| table.topic == topic) {
-            found.entry(table).or_default().push(Truncation {
-                lsn: row.get(1),
-                load_date_us: row.get::<_, DateTime<Utc>>(2).timestamp_micros(),
-                applied_us: row.get::<_, DateTime<Utc>>(3).timestamp_micros(),
-            });
-        }
-    }
-    found
 }

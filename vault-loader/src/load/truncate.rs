@@ -3,41 +3,35 @@
 //! In goes the event's position, out comes one status row for each key that was open before it. The truncate is written
 //! down, so that it also closes keys whose older events arrive later; one that is written down already did its work.
 
-use super::error::LoadError;
-use super::minutes::Minutes;
 use super::statements::{SATELLITE_COLUMNS, Session};
-use super::transaction::{Move, instant, move_offsets};
+use super::transaction::event_times;
 use super::versions::status_hash;
+use crate::control::{self, Minutes, OffsetMove, instant};
 use crate::decode::Position;
 use crate::model::Plan;
+use crate::warehouse::WarehouseError;
 
 /// Applies one truncate; answers how many keys it closed.
 pub(super) async fn apply(
     session: &mut Session,
     plan: &Plan,
-    step: &Move,
+    step: &OffsetMove,
     position: &Position,
-) -> Result<u64, LoadError> {
+) -> Result<u64, WarehouseError> {
     let topic = &plan.tables[step.from.table].topic;
     let lsn = position.streamed_lsn.unwrap_or_default();
     let published = instant(position.published_us);
     let applied = instant(position.applied_us);
     let transaction = session.client.transaction().await?;
-    transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 7))", &[topic]).await?;
-    move_offsets(&transaction, &session.statements, plan, std::slice::from_ref(step)).await?;
+    let prepared = &session.statements.control;
+    control::lock_topic(&transaction, topic).await?;
+    control::move_offsets(&transaction, prepared, plan, std::slice::from_ref(step)).await?;
     let mut minutes = Minutes::default();
-    minutes.add(step.from, position);
-    minutes.write(&transaction, &session.statements, plan).await?;
-    let new = transaction
-        .execute(
-            "INSERT INTO dwh_control.truncations (topic, source_lsn, load_date, applied_date)
-             VALUES ($1, $2, $3, $4)
-             ON CONFLICT ON CONSTRAINT truncations_pkey DO NOTHING",
-            &[topic, &lsn, &published, &applied],
-        )
-        .await?;
+    let times = event_times(position);
+    minutes.add(step.from, times);
+    minutes.write(&transaction, prepared, plan).await?;
     let mut closed = 0;
-    if new > 0 {
+    if control::note_truncation(&transaction, topic, lsn, times).await? {
         let status = &plan.satellites[plan.status_of(step.from.table)];
         // The one statement that needs the whole table.
         transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;

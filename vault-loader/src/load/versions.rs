@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use crate::batch::RecordId;
+use crate::control::Truncation;
 use crate::decode::{Position, RowOp, Value, ValueId, Values};
 use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
 use crate::vault::fold::{self, Insert, Insertion, State, Verdict};
@@ -31,14 +32,6 @@ pub(super) struct Version {
     pub(super) state: State,
     pub(super) applied_us: i64,
     pub(super) body: Body,
-}
-
-/// A truncate of the satellite's source table that was seen before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Truncation {
-    pub(super) lsn: i64,
-    pub(super) load_date_us: i64,
-    pub(super) applied_us: i64,
 }
 
 /// Values of a stored version, by the source table's column.

@@ -12,13 +12,14 @@ use tokio_postgres::{Statement, Transaction};
 
 use super::cache::{Caches, KnownRow};
 use super::encode::CopyBuffer;
-use super::error::LoadError;
+use super::error::StretchError;
 use super::statements::{SatelliteStatements, Statements, StoredPayload};
 use super::transaction::{Attempt, Committed, Rejection};
 use super::versions::{
-    Body, Departed, Departure, Folding, InsertKey, Inserts, Known, Stored, StoredRow, Truncation,
-    Version, departure, insert_key,
+    Body, Departed, Departure, Folding, InsertKey, Inserts, Known, Stored, StoredRow, Version,
+    departure, insert_key,
 };
+use crate::control::{QuarantinedEvent, Truncation, put_into_quarantine};
 use crate::decode::{Change, Value};
 use crate::model::{
     ColumnId, ColumnType, Plan, SatelliteId, SatelliteKind, SatellitePlan, TableId,
@@ -26,6 +27,7 @@ use crate::model::{
 use crate::vault::fold::{Insertion, State};
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
+use crate::warehouse::WarehouseError;
 
 /// Writes rows inside an attempt's transaction.
 pub(super) struct Writer<'w, 'a> {
@@ -40,7 +42,7 @@ impl<'a> Writer<'_, 'a> {
         projection: &Projection,
         caches: &mut Caches,
         committed: &mut Committed,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), StretchError> {
         let plan = self.attempt.plan;
         for (id, rows) in projection.hubs.with_ids() {
             let hub = &plan.model.hubs[id];
@@ -78,7 +80,7 @@ impl<'a> Writer<'_, 'a> {
         projection: &Projection,
         caches: &mut Caches,
         committed: &mut Committed,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), StretchError> {
         let plan = self.attempt.plan;
         for (id, rows) in projection.links.with_ids() {
             let link = &plan.model.links[id];
@@ -127,12 +129,12 @@ impl<'a> Writer<'_, 'a> {
         copy: &Statement,
         merge: &Statement,
         buffer: CopyBuffer,
-    ) -> Result<u64, LoadError> {
+    ) -> Result<u64, StretchError> {
         self.copy(copy, buffer).await?;
         Ok(self.transaction.execute(merge, &[]).await?)
     }
 
-    async fn copy(&self, statement: &Statement, buffer: CopyBuffer) -> Result<u64, LoadError> {
+    async fn copy(&self, statement: &Statement, buffer: CopyBuffer) -> Result<u64, StretchError> {
         let sink = self.transaction.copy_in(statement).await?;
         tokio::pin!(sink);
         sink.send(buffer.finish()).await?;
@@ -145,7 +147,7 @@ impl<'a> Writer<'_, 'a> {
         caches: &mut Caches,
         truncations: &HashMap<TableId, Vec<Truncation>>,
         committed: &mut Committed,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), StretchError> {
         let plan = self.attempt.plan;
         let mut folding = Folding::new(plan, &self.attempt.decoded.values);
         let mut used: Vec<SatelliteId> =
@@ -177,7 +179,7 @@ impl<'a> Writer<'_, 'a> {
             }
             let mut versions = folding
                 .fold(satellite, candidates, &mut known)
-                .map_err(|err| LoadError::Event { record: err.record, reason: err.reason })?;
+                .map_err(|err| StretchError::Event { record: err.record, reason: err.reason })?;
             let states = known.states.into_iter().map(|(key, state)| (id, key, state));
             committed.learned.states.extend(states);
             if !versions.is_empty() {
@@ -196,7 +198,7 @@ impl<'a> Writer<'_, 'a> {
         &self,
         statements: &SatelliteStatements,
         keys: Vec<Hash>,
-    ) -> Result<Vec<(Hash, State)>, LoadError> {
+    ) -> Result<Vec<(Hash, State)>, StretchError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -223,7 +225,7 @@ impl<'a> Writer<'_, 'a> {
         satellite: SatelliteId,
         candidates: &[Candidate],
         states: &HashMap<Hash, State>,
-    ) -> Result<Inserts, LoadError> {
+    ) -> Result<Inserts, StretchError> {
         let Some(statement) = &self.statements.satellites[satellite].inserts else {
             return Ok(Inserts::new());
         };
@@ -253,7 +255,7 @@ impl<'a> Writer<'_, 'a> {
         payload: &StoredPayload,
         satellite: &SatellitePlan,
         incomplete: &[Candidate],
-    ) -> Result<Stored, LoadError> {
+    ) -> Result<Stored, StretchError> {
         let stay = incomplete.iter().filter(|candidate| departure(candidate).is_none());
         let keys: Vec<&[u8]> = stay.map(|candidate| candidate.key.as_slice()).collect();
         if keys.is_empty() {
@@ -270,7 +272,7 @@ impl<'a> Writer<'_, 'a> {
         payload: &StoredPayload,
         satellite: &SatellitePlan,
         incomplete: &[Candidate],
-    ) -> Result<Departed, LoadError> {
+    ) -> Result<Departed, StretchError> {
         let departures: Vec<Departure> = incomplete.iter().filter_map(departure).collect();
         if departures.is_empty() {
             return Ok(Departed::new());
@@ -347,7 +349,7 @@ impl<'a> Writer<'_, 'a> {
         buffer
     }
 
-    pub(super) async fn quarantine(&self, committed: &mut Committed) -> Result<(), LoadError> {
+    pub(super) async fn quarantine(&self, committed: &mut Committed) -> Result<(), StretchError> {
         let attempt = self.attempt;
         for record in attempt.range.iter() {
             let rejection = match (&attempt.decoded.changes[record], attempt.rejected.get(&record))
@@ -361,22 +363,18 @@ impl<'a> Writer<'_, 'a> {
                 _ => None,
             };
             let from = attempt.batch.records[record].from;
-            self.transaction
-                .execute(
-                    &self.statements.quarantine,
-                    &[
-                        &attempt.plan.tables[from.table].topic,
-                        &from.partition,
-                        &attempt.batch.records[record].offset,
-                        &position.and_then(|position| position.streamed_lsn),
-                        &position.and_then(|position| position.tx_id),
-                        &attempt.batch.key(record),
-                        &attempt.batch.value(record),
-                        &rejection.reason,
-                        &rejection.sqlstate,
-                    ],
-                )
-                .await?;
+            let event = QuarantinedEvent {
+                topic: &attempt.plan.tables[from.table].topic,
+                partition: from.partition,
+                offset: attempt.batch.records[record].offset,
+                lsn: position.and_then(|position| position.streamed_lsn),
+                tx_id: position.and_then(|position| position.tx_id),
+                key: attempt.batch.key(record),
+                value: attempt.batch.value(record),
+                reason: &rejection.reason,
+                sqlstate: rejection.sqlstate.as_deref(),
+            };
+            put_into_quarantine(self.transaction, &self.statements.control, &event).await?;
             committed.quarantined.push(record);
         }
         Ok(())
@@ -412,9 +410,9 @@ fn cached_states(
         .collect()
 }
 
-fn hash_of(bytes: &[u8]) -> Result<Hash, LoadError> {
+fn hash_of(bytes: &[u8]) -> Result<Hash, WarehouseError> {
     bytes.try_into().map_err(|_| {
-        LoadError::Stop(
+        WarehouseError::Stop(
             "the vault holds a hash that is not 32 bytes long: was it edited?".to_owned(),
         )
     })

@@ -3,19 +3,14 @@
 //! In go a connection and the model file's text, out comes an [`Outcome`]. Two runs at once queue up at an advisory lock;
 //! a run that is refused leaves nothing behind.
 
-use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, Transaction};
 
 use super::catalog::{self, Existing};
 use super::compat;
-use super::control::{self, CONTROL_SCHEMA};
 use super::ddl::{self, TableSpec};
-use crate::load::LOADING_LOCK;
-use crate::model::{self, FORMAT_VERSION, Model, ModelError, Plan, VAULT_SCHEMA};
+use crate::control::{self, CONTROL_SCHEMA, StoredModel};
+use crate::model::{self, Model, ModelError, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
-
-/// Key of the advisory lock that keeps two runs apart; any number that nobody else uses.
-const LOCK: i64 = 0x7661_756c_7401;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,25 +56,6 @@ fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Migr
     |source| MigrateError::Sql { step, source }
 }
 
-/// The hash by which a model file is known.
-fn model_hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text.as_bytes()).to_vec()
-}
-
-/// Number of the model that the warehouse was last migrated to; none when that is another one, or made by a build that hashes otherwise.
-pub async fn registered(client: &Client, text: &str) -> Result<Option<i64>, tokio_postgres::Error> {
-    let row = client
-        .query_opt(
-            "SELECT id, model_hash = $1 AND hash_version = $2
-             FROM dwh_control.models
-             ORDER BY id DESC
-             LIMIT 1",
-            &[&model_hash(text), &i32::from(HASH_VERSION)],
-        )
-        .await?;
-    Ok(row.filter(|row| row.get(1)).map(|row| row.get(0)))
-}
-
 /// Brings the warehouse in line with the model; `grantee` gets what `run` needs. With `reload`, topics whose tables feed something new are
 /// set back to their beginning; without, they are a reason to refuse.
 pub async fn migrate(
@@ -90,19 +66,15 @@ pub async fn migrate(
 ) -> Result<Outcome, MigrateError> {
     let plan = Plan::new(model::parse(text)?);
     let transaction = client.transaction().await.map_err(failed("a transaction"))?;
-    transaction
-        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
-        .await
-        .map_err(failed("the migration lock"))?;
+    control::lock_migrations(&transaction).await.map_err(failed("the migration lock"))?;
     let mut steps = create_schemas(&transaction).await?;
-    steps.extend(control::apply(&transaction).await.map_err(failed("a control migration"))?);
-    if !is_last(&transaction, text).await.map_err(failed("reading the last model"))? {
-        transaction
-            .execute("SELECT pg_advisory_xact_lock($1)", &[&LOADING_LOCK])
-            .await
-            .map_err(failed("to keep loaders out"))?;
+    let applied = control::apply_migrations(&transaction).await;
+    steps.extend(applied.map_err(failed("a control migration"))?);
+    let last = control::last_model(&transaction).await.map_err(failed("reading the last model"))?;
+    if last.as_ref().is_none_or(|last| last.hash != control::model_hash(text)) {
+        control::keep_loaders_out(&transaction).await.map_err(failed("to keep loaders out"))?;
     }
-    if let Some(old) = check_last_model(&transaction, &plan).await? {
+    if let Some(old) = check_last_model(last.as_ref(), &plan)? {
         steps.extend(complete(&transaction, &old, &plan, reload).await?);
     }
     let existing = catalog::read(&transaction).await.map_err(failed("reading its catalog"))?;
@@ -139,39 +111,23 @@ async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, Mi
 }
 
 /// The catalog shows columns, not what hash keys are made of: the model that was applied last does.
-async fn check_last_model(
-    transaction: &Transaction<'_>,
+fn check_last_model(
+    last: Option<&StoredModel>,
     plan: &Plan,
 ) -> Result<Option<Model>, MigrateError> {
-    let last = transaction
-        .query_opt(
-            "SELECT model, hash_version
-             FROM dwh_control.models
-             ORDER BY id DESC
-             LIMIT 1",
-            &[],
-        )
-        .await
-        .map_err(failed("reading the last model"))?;
-    let Some(row) = last else { return Ok(None) };
-    let version: i32 = row.get(1);
+    let Some(last) = last else { return Ok(None) };
+    let version = last.hash_version;
     let mut found = Vec::new();
     if version != i32::from(HASH_VERSION) {
         found.push(format!("hash keys are of version {version}, this build makes {HASH_VERSION}"));
     }
-    let old = model::parse(row.get(0)).ok();
+    let old = model::parse(&last.text).ok();
     match &old {
         Some(old) => found.extend(compat::destructive(old, &plan.model)),
         None => found
             .push("the model stored in dwh_control.models cannot be read by this build".to_owned()),
     }
     if found.is_empty() { Ok(old) } else { Err(MigrateError::Destructive(found)) }
-}
-
-async fn is_last(transaction: &Transaction<'_>, text: &str) -> Result<bool, tokio_postgres::Error> {
-    let sql = "SELECT model_hash FROM dwh_control.models ORDER BY id DESC LIMIT 1";
-    let last = transaction.query_opt(sql, &[]).await?;
-    Ok(last.is_some_and(|row| row.get::<_, Vec<u8>>(0) == model_hash(text)))
 }
 
 /// Sets topics back whose tables feed something new, so that what was loaded of them gets there too: a replay adds what a satellite lacks
@@ -186,24 +142,18 @@ async fn complete(
     let mut refused = Vec::new();
     for (table, fed) in compat::newly_fed(old, &plan.model) {
         let topic = &plan.tables[table].topic;
-        let sql = if reload {
-            "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = $1 AND next_offset > 0"
+        let loaded = if reload {
+            control::set_back(transaction, topic).await
         } else {
-            "SELECT FROM dwh_control.offsets WHERE topic = $1 AND next_offset > 0"
+            control::is_loaded(transaction, topic).await
         };
-        let loaded = transaction.execute(sql, &[topic]).await.map_err(failed("the offsets"))?;
-        if loaded == 0 {
+        if !loaded.map_err(failed("the offsets"))? {
             continue;
-        }
-        if reload {
-            // What comes again is counted again.
-            transaction
-                .execute("DELETE FROM dwh_control.event_minutes WHERE topic = $1", &[topic])
-                .await
-                .map_err(failed("the events by minute"))?;
         }
         let fed = fed.join(", ");
         if reload {
+            let forgotten = control::forget_minutes(transaction, topic).await;
+            forgotten.map_err(failed("the events by minute"))?;
             steps.push(format!("set {topic} back to its beginning, for {fed}"));
         } else {
             refused.push(format!("{topic} is loaded already, and would be missing in {fed}"));
@@ -265,27 +215,9 @@ async fn store_model(
     transaction: &Transaction<'_>,
     text: &str,
 ) -> Result<Option<String>, tokio_postgres::Error> {
-    let hash = model_hash(text);
-    let stored = transaction
-        .execute(
-            "INSERT INTO dwh_control.models (format_version, hash_version, model_hash, model)
-             SELECT $1, $2, $3, $4
-             WHERE $3 IS DISTINCT FROM (
-                 SELECT model_hash
-                 FROM dwh_control.models
-                 ORDER BY id DESC
-                 LIMIT 1
-             )",
-            &[
-                &i32::try_from(FORMAT_VERSION).unwrap_or(i32::MAX),
-                &i32::from(HASH_VERSION),
-                &hash,
-                &text,
-            ],
-        )
-        .await?;
-    let hash = hex::encode(&hash[..6]);
-    Ok((stored > 0).then(|| format!("stored the model ({hash}…)")))
+    let stored = control::store_model(transaction, text, HASH_VERSION).await?;
+    let hash = hex::encode(&control::model_hash(text)[..6]);
+    Ok(stored.then(|| format!("stored the model ({hash}…)")))
 }
 
 /// Grants exactly what loading needs. Granting again is no change, so it is no step.
@@ -303,12 +235,8 @@ async fn grant(
         return Ok(vec![format!("role {grantee} does not exist, so nothing was granted to it")]);
     }
     let role = format!("\"{}\"", grantee.replace('"', "\"\""));
-    let mut sql = format!(
-        "GRANT USAGE ON SCHEMA {CONTROL_SCHEMA}, {VAULT_SCHEMA} TO {role};
-         GRANT SELECT ON ALL TABLES IN SCHEMA {CONTROL_SCHEMA} TO {role};
-         GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets, {CONTROL_SCHEMA}.event_minutes TO {role};
-         GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations TO {role};\n"
-    );
+    let mut sql = control::grants(&role);
+    sql.push_str(&format!("GRANT USAGE ON SCHEMA {VAULT_SCHEMA} TO {role};\n"));
     for table in ddl::tables(plan) {
         let update = if table.updated { ", UPDATE" } else { "" };
         sql.push_str(&format!(

@@ -6,7 +6,6 @@
 mod apply;
 mod catalog;
 mod compat;
-mod control;
 pub mod ddl;
 
-pub use apply::{MigrateError, Outcome, migrate, registered};
+pub use apply::{MigrateError, Outcome, migrate};

@@ -5,7 +5,7 @@
 use tokio_postgres::Transaction;
 
 /// Schema of offsets, quarantine and models.
-pub(super) const CONTROL_SCHEMA: &str = "dwh_control";
+pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
 const MIGRATIONS: [(i32, &str, &str); 2] = [
@@ -14,7 +14,7 @@ const MIGRATIONS: [(i32, &str, &str); 2] = [
 ];
 
 /// Applies what is missing.
-pub(super) async fn apply(
+pub(crate) async fn apply_migrations(
     transaction: &Transaction<'_>,
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let mut done = Vec::new();
@@ -58,4 +58,14 @@ pub(super) async fn apply(
         }
     }
     Ok(done)
+}
+
+/// The statements that give a role what loading needs of this schema.
+pub(crate) fn grants(role: &str) -> String {
+    format!(
+        "GRANT USAGE ON SCHEMA {CONTROL_SCHEMA} TO {role};
+         GRANT SELECT ON ALL TABLES IN SCHEMA {CONTROL_SCHEMA} TO {role};
+         GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets, {CONTROL_SCHEMA}.event_minutes TO {role};
+         GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations TO {role};\n"
+    )
 }

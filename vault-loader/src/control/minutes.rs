@@ -1,42 +1,23 @@
 //! Events by the minute in which they were published, kept beside the offsets.
 //!
-//! In go the positions of a stretch's events, out comes one upsert for all of them, in the transaction that moves the
+//! In go the times of a stretch's events, out comes one upsert for all of them, in the transaction that moves the
 //! offsets: whoever looks at the warehouse sees how much comes and how late, and nothing has to read the vault for it.
 //! The table has a fixed number of rows for each partition (see `0002_event_minutes.sql`).
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Transaction;
+use tokio_postgres::{Error, Transaction};
 
-use super::error::LoadError;
-use super::statements::Statements;
-use super::transaction::instant;
+use super::{ControlStatements, EventTimes, instant};
 use crate::batch::Partition;
-use crate::decode::Position;
 use crate::model::Plan;
 
 const MINUTE_US: i64 = 60_000_000;
 const MINUTES_A_DAY: i64 = 1_440;
 
-/// Adds minutes up: a later minute takes the place of the same minute of an earlier day.
-pub(super) const ADD_MINUTES: &str = "
-    INSERT INTO dwh_control.event_minutes AS known
-        (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
-    SELECT topic, partition, minute_of_day, minute, events, publish_lag_max_us
-    FROM unnest($1::text[], $2::integer[], $3::integer[], $4::timestamptz[], $5::bigint[], $6::bigint[])
-        AS new (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
-    ON CONFLICT ON CONSTRAINT event_minutes_pkey DO UPDATE
-    SET minute = excluded.minute,
-        events = excluded.events + CASE WHEN known.minute = excluded.minute THEN known.events ELSE 0 END,
-        publish_lag_max_us = GREATEST(
-            excluded.publish_lag_max_us,
-            CASE WHEN known.minute = excluded.minute THEN known.publish_lag_max_us END
-        )
-    WHERE known.minute <= excluded.minute";
-
 /// Events of a partition by minute of the day.
 #[derive(Debug, Default)]
-pub(super) struct Minutes(BTreeMap<(Partition, i32), Minute>);
+pub(crate) struct Minutes(BTreeMap<(Partition, i32), Minute>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Minute {
@@ -47,13 +28,13 @@ struct Minute {
 
 impl Minutes {
     /// Counts an event.
-    pub(super) fn add(&mut self, from: Partition, position: &Position) {
-        let number = position.published_us.div_euclid(MINUTE_US);
+    pub(crate) fn add(&mut self, from: Partition, times: EventTimes) {
+        let number = times.published_us.div_euclid(MINUTE_US);
         let fresh = Minute {
             start_us: number * MINUTE_US,
             events: 1,
             // The clocks of source and reader may differ.
-            lag_max_us: position.published_us.saturating_sub(position.applied_us).max(0),
+            lag_max_us: times.published_us.saturating_sub(times.applied_us).max(0),
         };
         let slot = i32::try_from(number.rem_euclid(MINUTES_A_DAY))
             .expect("a day has fewer minutes than an i32 holds");
@@ -67,12 +48,12 @@ impl Minutes {
     }
 
     /// Writes what was counted.
-    pub(super) async fn write(
+    pub(crate) async fn write(
         &self,
         transaction: &Transaction<'_>,
-        statements: &Statements,
+        statements: &ControlStatements,
         plan: &Plan,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), Error> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -93,6 +74,15 @@ impl Minutes {
     }
 }
 
+/// Forgets the minutes of a topic: what is loaded again is counted again.
+pub(crate) async fn forget_minutes(
+    transaction: &Transaction<'_>,
+    topic: &str,
+) -> Result<(), Error> {
+    let sql = "DELETE FROM dwh_control.event_minutes WHERE topic = $1";
+    transaction.execute(sql, &[&topic]).await.map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,22 +92,14 @@ mod tests {
         Partition { table: TableId::from_index(0), partition: 3 }
     }
 
-    fn event(published_us: i64, lag_us: i64) -> Position {
-        Position {
-            published_us,
-            applied_us: published_us - lag_us,
-            streamed_lsn: None,
-            record_lsn: None,
-            tx_id: None,
-            partition: 3,
-            offset: 0,
-        }
+    fn event(published_us: i64, lag_us: i64) -> EventTimes {
+        EventTimes { published_us, applied_us: published_us - lag_us }
     }
 
-    fn counted(events: &[Position]) -> Vec<(i32, Minute)> {
+    fn counted(events: &[EventTimes]) -> Vec<(i32, Minute)> {
         let mut minutes = Minutes::default();
-        for position in events {
-            minutes.add(from(), position);
+        for &times in events {
+            minutes.add(from(), times);
         }
         minutes.0.into_iter().map(|((_, slot), minute)| (slot, minute)).collect()
     }

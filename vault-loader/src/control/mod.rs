@@ -1,0 +1,37 @@
+//! Everything that is asked of the control schema `dwh_control`: where the loader stands, what it could not load, which model holds.
+//!
+//! In go partitions, records' places and model texts, out come statements on the control tables and what they answer. Whoever reads
+//! Kafka, loads or migrates asks here, so that no other module names a control table. The offsets are the one truth about what is
+//! loaded: they move by compare-and-set, in the transaction that writes the rows, or not at all.
+
+mod locks;
+mod minutes;
+mod models;
+mod offsets;
+mod quarantine;
+mod schema;
+mod statements;
+mod truncations;
+
+pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
+pub(crate) use minutes::{Minutes, forget_minutes};
+pub(crate) use models::{
+    StoredModel, hold_model, last_model, model_hash, registered, release_model, store_model,
+};
+pub(crate) use offsets::{
+    EventTimes, LastEvent, OffsetMove, is_loaded, move_offsets, read_offsets, read_progress, set_back,
+    skip_gap,
+};
+pub(crate) use quarantine::{QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine};
+pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
+pub(crate) use statements::ControlStatements;
+pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
+
+pub use offsets::StoredOffset;
+
+use chrono::{DateTime, Utc};
+
+/// A time as the driver takes it; none when the driver's type cannot hold it.
+pub(crate) fn instant(micros: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros)
+}

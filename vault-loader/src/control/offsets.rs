@@ -1,0 +1,170 @@
+//! The offsets in the warehouse: the one truth about what is loaded.
+//!
+//! In go partitions, out come the offsets from which to read. A partition that is seen for the first time gets a row with
+//! offset 0, so that moving it is the same compare-and-set as ever.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Client, Error, Transaction};
+
+use super::{ControlStatements, instant};
+use crate::batch::Partition;
+use crate::model::Plan;
+use crate::warehouse::WarehouseError;
+
+/// The two times that an event names, microseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EventTimes {
+    /// when the event was published
+    pub(crate) published_us: i64,
+    /// when the source committed the change
+    pub(crate) applied_us: i64,
+}
+
+/// The last event of a partition that a commit loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LastEvent {
+    /// its position in the source's log; of a snapshot read that of the streamed event before it, if any
+    pub(crate) streamed_lsn: Option<i64>,
+    /// its times
+    pub(crate) times: EventTimes,
+}
+
+/// How far one partition moves, and the last event behind that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OffsetMove {
+    /// the partition
+    pub(crate) from: Partition,
+    /// the offset that the warehouse must hold
+    pub(crate) expected: i64,
+    /// the offset that takes its place
+    pub(crate) next: i64,
+    /// none when no event of the partition is loaded, only quarantined or skipped
+    pub(crate) last: Option<LastEvent>,
+}
+
+/// Reads the next offset of every given partition, in the order asked; inserts what is missing.
+pub(crate) async fn read_offsets(
+    client: &Client,
+    partitions: &[(String, i32)],
+) -> Result<Vec<i64>, Error> {
+    let topics: Vec<&str> = partitions.iter().map(|(topic, _)| topic.as_str()).collect();
+    let numbers: Vec<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
+    client
+        .execute(
+            "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
+             SELECT topic, partition, 0
+             FROM unnest($1::text[], $2::integer[]) AS asked (topic, partition)
+             ORDER BY topic, partition
+             ON CONFLICT ON CONSTRAINT offsets_pkey DO NOTHING",
+            &[&topics, &numbers],
+        )
+        .await?;
+    let rows = client
+        .query(
+            "SELECT o.next_offset
+             FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS asked (topic, partition, place)
+             JOIN dwh_control.offsets AS o USING (topic, partition)
+             ORDER BY asked.place",
+            &[&topics, &numbers],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// What the warehouse says about a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOffset {
+    /// Kafka topic
+    pub topic: String,
+    /// partition of it
+    pub partition: i32,
+    /// first offset that is not loaded
+    pub next_offset: i64,
+    /// commit time at the source of the last event loaded
+    pub source_committed: Option<DateTime<Utc>>,
+}
+
+/// Reads all partitions of the given topics.
+pub(crate) async fn read_progress(
+    client: &Client,
+    topics: &[String],
+) -> Result<Vec<StoredOffset>, Error> {
+    let rows = client
+        .query(
+            "SELECT topic, partition, next_offset, source_committed
+             FROM dwh_control.offsets
+             WHERE topic = ANY ($1)
+             ORDER BY topic, partition",
+            &[&topics],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| StoredOffset {
+            topic: row.get(0),
+            partition: row.get(1),
+            next_offset: row.get(2),
+            source_committed: row.get(3),
+        })
+        .collect())
+}
+
+/// Moves offsets by compare-and-set; anything but all of them is fenced.
+pub(crate) async fn move_offsets(
+    transaction: &Transaction<'_>,
+    statements: &ControlStatements,
+    plan: &Plan,
+    moves: &[OffsetMove],
+) -> Result<(), WarehouseError> {
+    let topics: Vec<&str> =
+        moves.iter().map(|m| plan.tables[m.from.table].topic.as_str()).collect();
+    let partitions: Vec<i32> = moves.iter().map(|m| m.from.partition).collect();
+    let expected: Vec<i64> = moves.iter().map(|m| m.expected).collect();
+    let next: Vec<i64> = moves.iter().map(|m| m.next).collect();
+    let lsns: Vec<Option<i64>> =
+        moves.iter().map(|m| m.last.and_then(|last| last.streamed_lsn)).collect();
+    let committed: Vec<_> =
+        moves.iter().map(|m| m.last.and_then(|last| instant(last.times.applied_us))).collect();
+    let published: Vec<_> =
+        moves.iter().map(|m| m.last.and_then(|last| instant(last.times.published_us))).collect();
+    let moved = transaction
+        .execute(
+            &statements.move_offsets,
+            &[&topics, &partitions, &expected, &next, &lsns, &committed, &published],
+        )
+        .await?;
+    if usize::try_from(moved) == Ok(moves.len()) { Ok(()) } else { Err(WarehouseError::Fenced) }
+}
+
+/// Moves a partition over events that Kafka no longer has.
+pub(crate) async fn skip_gap(
+    client: &Client,
+    topic: &str,
+    partition: i32,
+    stored: i64,
+    next: i64,
+) -> Result<(), WarehouseError> {
+    let moved = client
+        .execute(
+            "UPDATE dwh_control.offsets
+             SET next_offset = $4
+             WHERE topic = $1
+               AND partition = $2
+               AND next_offset = $3",
+            &[&topic, &partition, &stored, &next],
+        )
+        .await?;
+    if moved == 1 { Ok(()) } else { Err(WarehouseError::Fenced) }
+}
+
+/// Whether any event of a topic is loaded.
+pub(crate) async fn is_loaded(transaction: &Transaction<'_>, topic: &str) -> Result<bool, Error> {
+    let sql = "SELECT FROM dwh_control.offsets WHERE topic = $1 AND next_offset > 0";
+    Ok(transaction.execute(sql, &[&topic]).await? > 0)
+}
+
+/// Sets a topic back to its beginning; answers whether any event of it was loaded.
+pub(crate) async fn set_back(transaction: &Transaction<'_>, topic: &str) -> Result<bool, Error> {
+    let sql = "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = $1 AND next_offset > 0";
+    Ok(transaction.execute(sql, &[&topic]).await? > 0)
+}

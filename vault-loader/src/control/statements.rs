@@ -1,0 +1,77 @@
+//! The control schema's statements that every attempt to load repeats, prepared once for each session.
+//!
+//! Each is carried out by the function of the same subject in the modules beside this one.
+
+use tokio_postgres::{Client, Error, Statement};
+
+/// Loads share a table, a truncate of it has it alone; the caller sorts the topics, so that nobody waits in a circle.
+const SHARE_TOPICS: &str = "
+    SELECT pg_advisory_xact_lock_shared(hashtextextended(topic, 7))
+    FROM unnest($1::text[]) AS topics (topic)";
+
+/// Moves the offsets that stand where they are expected.
+const MOVE_OFFSETS: &str = "
+    UPDATE dwh_control.offsets AS o
+    SET next_offset = n.next_offset,
+        source_lsn = COALESCE(n.source_lsn, o.source_lsn),
+        source_committed = COALESCE(n.source_committed, o.source_committed),
+        last_published = COALESCE(n.last_published, o.last_published),
+        loaded_at = clock_timestamp()
+    FROM unnest(
+        $1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
+    ) AS n (topic, partition, expected, next_offset, source_lsn, source_committed, last_published)
+    WHERE o.topic = n.topic
+      AND o.partition = n.partition
+      AND o.next_offset = n.expected";
+
+/// Adds minutes up: a later minute takes the place of the same minute of an earlier day.
+const ADD_MINUTES: &str = "
+    INSERT INTO dwh_control.event_minutes AS known
+        (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
+    SELECT topic, partition, minute_of_day, minute, events, publish_lag_max_us
+    FROM unnest($1::text[], $2::integer[], $3::integer[], $4::timestamptz[], $5::bigint[], $6::bigint[])
+        AS new (topic, partition, minute_of_day, minute, events, publish_lag_max_us)
+    ON CONFLICT ON CONSTRAINT event_minutes_pkey DO UPDATE
+    SET minute = excluded.minute,
+        events = excluded.events + CASE WHEN known.minute = excluded.minute THEN known.events ELSE 0 END,
+        publish_lag_max_us = GREATEST(
+            excluded.publish_lag_max_us,
+            CASE WHEN known.minute = excluded.minute THEN known.publish_lag_max_us END
+        )
+    WHERE known.minute <= excluded.minute";
+
+/// Truncates of these topics, in the order of their log positions.
+const TRUNCATIONS: &str = "
+    SELECT topic, source_lsn, load_date, applied_date
+    FROM dwh_control.truncations
+    WHERE topic = ANY ($1)
+    ORDER BY source_lsn";
+
+/// Puts an event into quarantine; one that is there already stays as it is.
+const QUARANTINE: &str = "
+    INSERT INTO dwh_control.quarantine
+        (topic, partition, kafka_offset, source_lsn, source_tx_id, key, value, reason, sqlstate)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT ON CONSTRAINT quarantine_topic_partition_kafka_offset_key DO NOTHING";
+
+/// Prepared statements.
+pub(crate) struct ControlStatements {
+    pub(super) share_topics: Statement,
+    pub(super) move_offsets: Statement,
+    pub(super) add_minutes: Statement,
+    pub(super) truncations: Statement,
+    pub(super) quarantine: Statement,
+}
+
+impl ControlStatements {
+    /// Prepares all of them.
+    pub(crate) async fn prepare(client: &Client) -> Result<Self, Error> {
+        Ok(Self {
+            share_topics: client.prepare(SHARE_TOPICS).await?,
+            move_offsets: client.prepare(MOVE_OFFSETS).await?,
+            add_minutes: client.prepare(ADD_MINUTES).await?,
+            truncations: client.prepare(TRUNCATIONS).await?,
+            quarantine: client.prepare(QUARANTINE).await?,
+        })
+    }
+}

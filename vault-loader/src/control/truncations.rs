@@ -1,0 +1,56 @@
+//! Truncates that were loaded: they also close keys whose older events arrive later.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Error, Transaction};
+
+use super::{ControlStatements, EventTimes, instant};
+use crate::model::{Plan, TableId};
+
+/// A truncate of a source table that was loaded before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Truncation {
+    pub(crate) lsn: i64,
+    pub(crate) load_date_us: i64,
+    pub(crate) applied_us: i64,
+}
+
+/// Reads the truncates of the tables behind these topics, each table's in the order of their log positions.
+pub(crate) async fn read_truncations(
+    transaction: &Transaction<'_>,
+    statements: &ControlStatements,
+    plan: &Plan,
+    topics: &[&str],
+) -> Result<HashMap<TableId, Vec<Truncation>>, Error> {
+    let mut found: HashMap<TableId, Vec<Truncation>> = HashMap::new();
+    for row in transaction.query(&statements.truncations, &[&topics]).await? {
+        let topic: &str = row.get(0);
+        if let Some(table) = plan.tables.find_id(|table| table.topic == topic) {
+            found.entry(table).or_default().push(Truncation {
+                lsn: row.get(1),
+                load_date_us: row.get::<_, DateTime<Utc>>(2).timestamp_micros(),
+                applied_us: row.get::<_, DateTime<Utc>>(3).timestamp_micros(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Writes a truncate down; `false` when it is there already and has done its work.
+pub(crate) async fn note_truncation(
+    transaction: &Transaction<'_>,
+    topic: &str,
+    lsn: i64,
+    times: EventTimes,
+) -> Result<bool, Error> {
+    let new = transaction
+        .execute(
+            "INSERT INTO dwh_control.truncations (topic, source_lsn, load_date, applied_date)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT ON CONSTRAINT truncations_pkey DO NOTHING",
+            &[&topic, &lsn, &instant(times.published_us), &instant(times.applied_us)],
+        )
+        .await?;
+    Ok(new > 0)
+}
