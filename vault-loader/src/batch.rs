@@ -1,13 +1,12 @@
 //! A batch: records as they came, their bytes in one block, and the offsets they move.
 //!
-//! `consume` fills it, `load` reads it. Records stand in arrival order, which is the topic's order per partition; where each
+//! `consume` fills it, `decode` reads it. Records stand in arrival order, which is the topic's order per partition; where each
 //! partition starts is kept, because the offsets in the warehouse move from there by compare-and-set or not at all.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::decode::{Change, DecodeError, Origin, Values, decode, decode_old_key};
-use crate::model::{Id, IdVec, Plan, TableId, ids};
+use crate::model::{Id, IdVec, TableId, ids};
 
 ids! {
     /// A record of one batch.
@@ -38,6 +37,18 @@ impl RecordRange {
     #[must_use]
     pub fn count(self) -> usize {
         self.end - self.first
+    }
+
+    /// One record.
+    #[must_use]
+    pub fn single(record: RecordId) -> Self {
+        Self { first: record.to_index(), end: record.to_index() + 1 }
+    }
+
+    /// The record behind the last one.
+    #[must_use]
+    pub fn end(self) -> RecordId {
+        RecordId::from_index(self.end)
     }
 
     /// The records in order.
@@ -139,76 +150,9 @@ impl Batch {
         self.records[record].value.clone().map(|range| &self.bytes[range])
     }
 
-    fn old_key(&self, record: RecordId) -> Option<&[u8]> {
+    /// The header [`OLD_KEY_HEADER`] of a record.
+    #[must_use]
+    pub fn old_key(&self, record: RecordId) -> Option<&[u8]> {
         self.records[record].old_key.clone().map(|range| &self.bytes[range])
-    }
-
-    /// Decodes every record, up to the first one that no model of today can read.
-    #[must_use]
-    pub fn decode(&self, plan: &Plan) -> Decoded<'_> {
-        let mut decoded = Decoded::default();
-        for (id, record) in self.records.with_ids() {
-            let origin = Origin {
-                table: record.from.table,
-                partition: record.from.partition,
-                offset: record.offset,
-            };
-            let table = &plan.model.tables[origin.table];
-            let nothing = record.key.is_none() && record.value.is_none();
-            match decode(self.value(id), table, origin, &mut decoded.values) {
-                // A tombstone names a key; without one it is no event that anybody writes.
-                Ok(_) if nothing => {
-                    decoded.changes.push(Err("the record has neither key nor value".to_owned()));
-                }
-                Ok(mut change) => {
-                    if let (Change::Row(row), Some(old)) = (&mut change, self.old_key(id)) {
-                        row.moved_from = decode_old_key(old, table, row, &mut decoded.values);
-                    }
-                    decoded.changes.push(Ok(change));
-                }
-                Err(DecodeError::Quarantine(reason)) => {
-                    decoded.changes.push(Err(reason));
-                }
-                Err(drift) => {
-                    decoded.drift = Some(drift);
-                    break;
-                }
-            }
-        }
-        decoded
-    }
-}
-
-/// A batch's records as changes.
-#[derive(Debug, Default)]
-pub struct Decoded<'a> {
-    /// values of all rows
-    pub values: Values<'a>,
-    /// one for each record, or the reason for its quarantine
-    pub changes: IdVec<RecordId, Result<Change, String>>,
-    /// why decoding ended before the batch did: what stands before it is still to be loaded
-    pub drift: Option<DecodeError>,
-}
-
-impl Decoded<'_> {
-    /// Cuts the changes where a whole table was emptied: a truncate is ordered against everything around it.
-    #[must_use]
-    pub fn segments(&self) -> Vec<RecordRange> {
-        let mut segments = Vec::new();
-        let mut start = 0;
-        let mut push = |first, end| segments.push(RecordRange { first, end });
-        for (index, change) in self.changes.iter().enumerate() {
-            if matches!(change, Ok(Change::Truncate { .. })) {
-                if start < index {
-                    push(start, index);
-                }
-                push(index, index + 1);
-                start = index + 1;
-            }
-        }
-        if start < self.changes.len() {
-            push(start, self.changes.len());
-        }
-        segments
     }
 }

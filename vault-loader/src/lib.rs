@@ -1,31 +1,33 @@
 //! Loads Debezium's change events from Kafka into a Data Vault on PostgreSQL, each event exactly once.
 //!
-//! Records come out of `consume` as a `batch`. `decode` makes typed changes of a batch, `vault` makes rows of the changes,
-//! and `load` commits the rows with the batch's offsets in one transaction. `pipeline` ties all of it together. `model`
-//! says what the vault looks like, `migrate` makes the warehouse look like it; both loading and migrating keep their books
-//! in `control`. The vault is a function of the topics:
-//! nothing in it comes from this program's clock. Below, a module imports only modules that stand above it.
+//! `consume` fills a `batch` with records. `decode` makes typed changes of the batch, `vault` makes rows of the changes, and `load`
+//! commits the rows with the batch's offsets in one transaction. `pipeline` ties these stages together. `model` says what the vault
+//! looks like, `migrate` makes the warehouse look like it, and both loading and migrating keep their books in `control`. The vault is
+//! a function of the topics: nothing in it comes from this program's clock.
+//!
+//! The modules stand below in the order in which an event passes them, after the modules that several stages need. A module imports
+//! only modules that stand above it.
 
+// What several stages need.
 pub mod config;
 pub mod health;
 pub mod model;
 pub mod warehouse;
 
-pub mod decode;
-pub mod vault;
-
+// An event's way from Kafka to the warehouse.
 pub mod batch;
 pub mod control;
-pub mod load;
-
 pub mod metrics;
 
 pub mod consume;
+pub mod decode;
+pub mod vault;
 
-pub mod migrate;
-
+pub mod load;
 pub mod pipeline;
 
+// What else the program does.
 pub mod http;
+pub mod migrate;
 pub mod refresh;
 pub mod status;

@@ -15,7 +15,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::batch::Partition;
-use crate::load::Loaded;
 use crate::model::Plan;
 
 /// Events loaded, by topic; without `_total`, which the exposition adds to counters.
@@ -123,29 +122,32 @@ impl Metrics {
         text
     }
 
-    /// Counts a commit.
-    pub fn loaded(&self, plan: &Plan, loaded: &Loaded) {
+    /// Counts a commit and the candidate versions in it that were loaded before.
+    pub fn committed(&self, repeat_count: u64) {
         self.batches.inc();
-        self.repeats.inc_by(loaded.repeat_count);
-        for (table, count) in &loaded.rows {
-            self.rows.get_or_create(&vec![("table", table.clone())]).inc_by(*count);
-        }
-        for (from, _, _) in &loaded.quarantined {
-            let topic = plan.tables[from.table].topic.clone();
-            self.quarantined.get_or_create(&vec![("topic", topic)]).inc();
-        }
-        for (table, count) in &loaded.events {
-            let topic = plan.tables[*table].topic.clone();
-            self.events.get_or_create(&vec![("topic", topic)]).inc_by(*count);
-        }
-        if let Some(applied) = loaded.last_applied_us {
-            let now = chrono::Utc::now().timestamp_micros();
-            let lag = u64::try_from(now.saturating_sub(applied)).unwrap_or_default();
-            self.source_lag_seconds.set(Duration::from_micros(lag).as_secs_f64());
-        }
-        for (from, next) in &loaded.moves {
-            self.moved(plan, *from, *next);
-        }
+        self.repeats.inc_by(repeat_count);
+    }
+
+    /// Counts rows written to a vault table.
+    pub fn rows_written(&self, table: &str, count: u64) {
+        self.rows.get_or_create(&vec![("table", table.to_owned())]).inc_by(count);
+    }
+
+    /// Counts an event of a topic that went to quarantine.
+    pub fn quarantined(&self, topic: &str) {
+        self.quarantined.get_or_create(&vec![("topic", topic.to_owned())]).inc();
+    }
+
+    /// Counts events of a topic that were loaded.
+    pub fn events_loaded(&self, topic: &str, count: u64) {
+        self.events.get_or_create(&vec![("topic", topic.to_owned())]).inc_by(count);
+    }
+
+    /// Notes that the last event loaded was committed at the source at this time, microseconds since the epoch.
+    pub fn last_applied(&self, applied_us: i64) {
+        let now = chrono::Utc::now().timestamp_micros();
+        let lag = u64::try_from(now.saturating_sub(applied_us)).unwrap_or_default();
+        self.source_lag_seconds.set(Duration::from_micros(lag).as_secs_f64());
     }
 
     /// Notes where a partition stands in the warehouse.

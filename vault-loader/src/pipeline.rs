@@ -349,7 +349,7 @@ impl LoadStage {
     }
 
     fn report(&self, loaded: &Loaded) {
-        self.metrics.loaded(&self.plan, loaded);
+        self.count(loaded);
         for (from, offset, reason) in &loaded.quarantined {
             let topic = &self.plan.tables[from.table].topic;
             tracing::error!(
@@ -362,5 +362,24 @@ impl LoadStage {
         }
         // A closed channel means the intake has ended, which the next receive reports.
         let _ = self.commands.send(Command::Commit(loaded.moves.clone()));
+    }
+
+    fn count(&self, loaded: &Loaded) {
+        self.metrics.committed(loaded.repeat_count);
+        for (table, count) in &loaded.rows {
+            self.metrics.rows_written(table, *count);
+        }
+        for (from, _, _) in &loaded.quarantined {
+            self.metrics.quarantined(&self.plan.tables[from.table].topic);
+        }
+        for (table, count) in &loaded.events {
+            self.metrics.events_loaded(&self.plan.tables[*table].topic, *count);
+        }
+        if let Some(applied_us) = loaded.last_applied_us {
+            self.metrics.last_applied(applied_us);
+        }
+        for (from, next) in &loaded.moves {
+            self.metrics.moved(&self.plan, *from, *next);
+        }
     }
 }

@@ -19,10 +19,12 @@ pub(crate) use models::{
     StoredModel, hold_model, last_model, model_hash, registered, release_model, store_model,
 };
 pub(crate) use offsets::{
-    EventTimes, LastEvent, OffsetMove, is_loaded, move_offsets, read_offsets, read_progress, set_back,
-    skip_gap,
+    EventTimes, LastEvent, OffsetMove, is_loaded, move_offsets, read_offsets, read_progress,
+    set_back, skip_gap,
 };
-pub(crate) use quarantine::{QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine};
+pub(crate) use quarantine::{
+    QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
+};
 pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{Truncation, note_truncation, read_truncations};

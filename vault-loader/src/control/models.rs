@@ -41,7 +41,9 @@ pub(crate) async fn registered(
 }
 
 /// The last model; none in a warehouse that was never migrated.
-pub(crate) async fn last_model(transaction: &Transaction<'_>) -> Result<Option<StoredModel>, Error> {
+pub(crate) async fn last_model(
+    transaction: &Transaction<'_>,
+) -> Result<Option<StoredModel>, Error> {
     let row = transaction
         .query_opt(
             "SELECT model, hash_version, model_hash
@@ -51,11 +53,7 @@ pub(crate) async fn last_model(transaction: &Transaction<'_>) -> Result<Option<S
             &[],
         )
         .await?;
-    Ok(row.map(|row| StoredModel {
-        text: row.get(0),
-        hash_version: row.get(1),
-        hash: row.get(2),
-    }))
+    Ok(row.map(|row| StoredModel { text: row.get(0), hash_version: row.get(1), hash: row.get(2) }))
 }
 
 /// Stores a model unless it is the last one already; answers whether it did.

@@ -11,6 +11,7 @@ use shared::debezium::envelope::{self, Op};
 
 use super::row::{Image, RowProblem, decode_row};
 use super::value::{Value, header_value};
+use crate::batch::Partition;
 use crate::model::{ColumnId, Id, IdVec, Table, TableId, ids};
 
 ids! {
@@ -138,22 +139,12 @@ pub enum DecodeError {
 const INSTANTS: std::ops::RangeInclusive<i64> =
     -210_866_803_200_000_000..=8_210_000_000_000_000_000;
 
-/// Where a record comes from.
-#[derive(Debug, Clone, Copy)]
-pub struct Origin {
-    /// the table
-    pub table: TableId,
-    /// partition of the topic
-    pub partition: i32,
-    /// offset in the partition
-    pub offset: i64,
-}
-
 /// Decodes one record; a row's values are appended to `values`, also when the row turns out unusable.
-pub fn decode<'a>(
+pub(super) fn decode<'a>(
     value: Option<&'a [u8]>,
     table: &Table,
-    origin: Origin,
+    from: Partition,
+    offset: i64,
     values: &mut Values<'a>,
 ) -> Result<Change, DecodeError> {
     let Some(bytes) = value else { return Ok(Change::Tombstone) };
@@ -165,8 +156,8 @@ pub fn decode<'a>(
         streamed_lsn: if event.op == Op::Read { None } else { lsn },
         record_lsn: lsn,
         tx_id: event.source.tx_id,
-        partition: origin.partition,
-        offset: origin.offset,
+        partition: from.partition,
+        offset,
     };
     for (field, micros) in [("ts_us", position.published_us), ("source.ts_us", position.applied_us)]
     {
@@ -182,7 +173,7 @@ pub fn decode<'a>(
         Op::Update => RowOp::Update,
         Op::Read => RowOp::Read,
         Op::Delete => RowOp::Delete,
-        Op::Truncate => return Ok(Change::Truncate { table: origin.table, position }),
+        Op::Truncate => return Ok(Change::Truncate { table: from.table, position }),
         Op::Message => return Err(quarantine("a logical message in a table's topic")),
     };
     let (raw, image) = match op {
@@ -198,19 +189,13 @@ pub fn decode<'a>(
         let name = &table.columns[column].name;
         return Err(quarantine(format!("key column {name} is NULL")));
     }
-    Ok(Change::Row(RowChange {
-        table: origin.table,
-        op,
-        position,
-        values: start,
-        moved_from: None,
-    }))
+    Ok(Change::Row(RowChange { table: from.table, op, position, values: start, moved_from: None }))
 }
 
 /// Decodes the key that a row had before, when the row needs it: its event left a value out, which only that key's history holds.
 ///
 /// A key that cannot be read is as good as none: the event is then refused where the value is needed.
-pub fn decode_old_key<'a>(
+pub(super) fn decode_old_key<'a>(
     old_key: &'a [u8],
     table: &Table,
     change: &RowChange,

@@ -1,14 +1,13 @@
-//! From message bytes to typed changes of one table's rows. Pure.
+//! From message bytes to typed changes of tables' rows. Pure.
 //!
-//! In go the key and value bytes of one Kafka record and the model's table, out comes a [`Change`] whose values borrow from
-//! those bytes. Absent, NULL and unchanged values stay three different things, and errors never repeat a value.
+//! In goes a batch of Kafka records and the plan, out comes [`Decoded`]: a [`Change`] for each record, whose values borrow from
+//! the record's bytes. Absent, NULL and unchanged values stay three different things, and errors never repeat a value.
 
 mod change;
+mod records;
 mod row;
 mod value;
 
-pub use change::{
-    Change, DecodeError, Origin, Position, RowChange, RowOp, ValueId, Values, decode,
-    decode_old_key,
-};
+pub use change::{Change, DecodeError, Position, RowChange, RowOp, ValueId, Values};
+pub use records::Decoded;
 pub use value::Value;

@@ -14,9 +14,9 @@ use super::error::StretchError;
 use super::statements::Session;
 use super::transaction::{Attempt, Committed, Rejection, last_event};
 use super::truncate;
-use crate::batch::{Batch, Decoded, Partition, RecordId, RecordRange};
+use crate::batch::{Batch, Partition, RecordId, RecordRange};
 use crate::control::{self, OffsetMove, RecordPlaces};
-use crate::decode::{Change, Position};
+use crate::decode::{Change, Decoded, Position};
 use crate::model::{Plan, TableId};
 use crate::warehouse::WarehouseError;
 
@@ -72,7 +72,7 @@ impl<'b> Job<'b> {
     /// Decodes a batch and plans its stretches.
     #[must_use]
     pub fn new(plan: &Plan, batch: &'b Batch) -> Self {
-        let decoded = batch.decode(plan);
+        let decoded = Decoded::new(batch, plan);
         let pending = decoded.segments().into();
         let positions = batch.starts.clone();
         Self { batch, decoded, pending, rejected: BTreeMap::new(), positions }
