@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
+use crate::vault::projection::Mention;
 
 /// Two generations of a map: when the young one is full it becomes the old one, and what was old is forgotten. What is in
 /// use moves up again, so this is close to "least recently used" at the price of two lookups.
@@ -51,19 +52,13 @@ impl<V: Copy> Cache<V> {
     }
 }
 
-/// A hub or link row that is known to be in the warehouse, or one that sorts before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct KnownRow {
-    pub(super) load_date_us: i64,
-    /// the table whose topic is the record source
-    pub(super) table: TableId,
-}
-
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Caches {
-    pub(super) hubs: IdVec<HubId, Cache<KnownRow>>,
-    pub(super) links: IdVec<LinkId, Cache<KnownRow>>,
+    /// mentions of keys that are in the warehouse, or that sort behind what is there
+    pub(super) hubs: IdVec<HubId, Cache<Mention>>,
+    /// the same of links
+    pub(super) links: IdVec<LinkId, Cache<Mention>>,
     pub(super) states: IdVec<SatelliteId, Cache<State>>,
     /// truncates that were known when its status was last looked at
     truncation_counts: IdVec<TableId, usize>,

@@ -6,11 +6,21 @@
 mod cache;
 mod encode;
 mod error;
-mod loader;
+mod outcome;
 mod statements;
-mod transaction;
-mod truncate;
+mod stretch;
 mod versions;
+
+mod job;
+mod satellites;
+mod stored;
 mod writer;
 
-pub use loader::{Job, Limits, Loaded, Loader};
+mod transaction;
+mod truncate;
+
+mod loader;
+
+pub use job::Job;
+pub use loader::{Limits, Loader};
+pub use outcome::Loaded;

@@ -3,81 +3,107 @@
 //! In goes the event's position, out comes one status row for each key that was open before it. The truncate is written
 //! down, so that it also closes keys whose older events arrive later; one that is written down already did its work.
 
+use tokio_postgres::Transaction;
+
+use super::outcome::Loaded;
 use super::statements::{SATELLITE_COLUMNS, Session};
-use super::transaction::event_times;
+use super::stretch::{Stretch, event_times, last_event};
 use super::versions::status_hash;
 use crate::control::{self, Minutes, OffsetMove, instant};
 use crate::decode::Position;
-use crate::model::Plan;
+use crate::model::{Plan, SatellitePlan};
 use crate::warehouse::WarehouseError;
 
-/// Applies one truncate; answers how many keys it closed.
-pub(super) async fn apply(
-    session: &mut Session,
-    plan: &Plan,
-    step: &OffsetMove,
+/// Commits a stretch that is one truncate.
+pub(super) async fn commit(
+    stretch: Stretch<'_>,
     position: &Position,
-) -> Result<u64, WarehouseError> {
-    let topic = &plan.tables[step.from.table].topic;
-    let lsn = position.streamed_lsn.unwrap_or_default();
-    let published = instant(position.published_us);
-    let applied = instant(position.applied_us);
-    let transaction = session.client.transaction().await?;
-    let prepared = &session.statements.control;
-    control::lock_topic(&transaction, topic).await?;
-    control::move_offsets(&transaction, prepared, plan, std::slice::from_ref(step)).await?;
-    let mut minutes = Minutes::default();
+    session: &mut Session,
+) -> Result<Loaded, WarehouseError> {
+    let plan = stretch.plan;
+    let record = &stretch.batch.records[stretch.records.first()];
+    let from = record.from;
+    let step = OffsetMove {
+        from,
+        expected: stretch.offsets[&from],
+        next: record.offset + 1,
+        last: Some(last_event(position)),
+    };
+    let topic = &plan.tables[from.table].topic;
+    let status = &plan.satellites[plan.status_of(from.table)];
     let times = event_times(position);
-    minutes.add(step.from, times);
+    let prepared = &session.statements.control;
+    let transaction = session.client.transaction().await?;
+    control::lock_topic(&transaction, topic).await?;
+    control::move_offsets(&transaction, prepared, plan, std::slice::from_ref(&step)).await?;
+    let mut minutes = Minutes::default();
+    minutes.add(from, times);
     minutes.write(&transaction, prepared, plan).await?;
+    let lsn = position.streamed_lsn.unwrap_or_default();
     let mut closed = 0;
     if control::note_truncation(&transaction, topic, lsn, times).await? {
-        let status = &plan.satellites[plan.status_of(step.from.table)];
-        // The one statement that needs the whole table.
-        transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
-        // A key's own partition keeps its place, so that a replay of that partition is recognised.
-        let sql = format!(
-            "INSERT INTO {table} ({SATELLITE_COLUMNS}, op, is_deleted, record_lsn)
-             SELECT last.hash_key,
-                    GREATEST($2, last.load_date + interval '1 microsecond'),
-                    $1,
-                    $3,
-                    $4,
-                    $5,
-                    last.kafka_partition,
-                    CASE
-                        WHEN last.kafka_partition = $6 THEN GREATEST(last.kafka_offset, $7)
-                        ELSE last.kafka_offset
-                    END,
-                    $8,
-                    't',
-                    true,
-                    $5
-             FROM (
-                 SELECT DISTINCT ON (hash_key) *
-                 FROM {table}
-                 ORDER BY hash_key, load_date DESC
-             ) AS last
-             WHERE NOT last.is_deleted
-               AND GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE",
-            table = status.qualified,
-        );
-        closed = transaction
-            .execute(
-                &sql,
-                &[
-                    topic,
-                    &published,
-                    &plan.model.source.system_id,
-                    &applied,
-                    &lsn,
-                    &position.partition,
-                    &position.offset,
-                    &status_hash(true).as_slice(),
-                ],
-            )
-            .await?;
+        closed = close_keys(&transaction, plan, status, position).await?;
     }
     transaction.commit().await?;
+    Ok(Loaded {
+        moves: vec![(from, step.next)],
+        events: stretch.count_events(),
+        rows: vec![(status.name.clone(), closed)],
+        last_applied_us: Some(position.applied_us),
+        ..Loaded::default()
+    })
+}
+
+/// Closes the keys that were open before the truncate; answers how many.
+async fn close_keys(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    status: &SatellitePlan,
+    position: &Position,
+) -> Result<u64, WarehouseError> {
+    // The one statement that needs the whole table.
+    transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
+    // A key's own partition keeps its place, so that a replay of that partition is recognised.
+    let sql = format!(
+        "INSERT INTO {table} ({SATELLITE_COLUMNS}, op, is_deleted, record_lsn)
+         SELECT last.hash_key,
+                GREATEST($2, last.load_date + interval '1 microsecond'),
+                $1,
+                $3,
+                $4,
+                $5,
+                last.kafka_partition,
+                CASE
+                    WHEN last.kafka_partition = $6 THEN GREATEST(last.kafka_offset, $7)
+                    ELSE last.kafka_offset
+                END,
+                $8,
+                't',
+                true,
+                $5
+         FROM (
+             SELECT DISTINCT ON (hash_key) *
+             FROM {table}
+             ORDER BY hash_key, load_date DESC
+         ) AS last
+         WHERE NOT last.is_deleted
+           AND GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE",
+        table = status.qualified,
+    );
+    let closed = transaction
+        .execute(
+            &sql,
+            &[
+                &plan.tables[status.table].topic,
+                &instant(position.published_us),
+                &plan.model.source.system_id,
+                &instant(position.applied_us),
+                &position.streamed_lsn.unwrap_or_default(),
+                &position.partition,
+                &position.offset,
+                &status_hash(true).as_slice(),
+            ],
+        )
+        .await?;
     Ok(closed)
 }

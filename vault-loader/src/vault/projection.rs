@@ -20,13 +20,46 @@ ids! {
     RoleKeyId;
 }
 
+/// Where and when a hub's or link's key was named. The first mention of a key is the one that its row keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mention {
+    /// load date, microseconds since the epoch
+    pub load_date_us: i64,
+    /// the source table, whose topic is the record source
+    pub table: TableId,
+}
+
+impl Mention {
+    /// By what mentions are ordered.
+    #[must_use]
+    pub fn order(self, plan: &Plan) -> (i64, &str) {
+        (self.load_date_us, &plan.tables[self.table].topic)
+    }
+}
+
+/// A row that a mention makes.
+pub trait Mentioned {
+    /// The mention.
+    fn mention(&self) -> Mention;
+}
+
+impl Mentioned for HubRow {
+    fn mention(&self) -> Mention {
+        self.mention
+    }
+}
+
+impl Mentioned for LinkRow {
+    fn mention(&self) -> Mention {
+        self.mention
+    }
+}
+
 /// A hub's row to be written unless an earlier one is there.
 #[derive(Debug, Clone, Copy)]
 pub struct HubRow {
-    /// load date, microseconds since the epoch
-    pub load_date_us: i64,
-    /// the source table
-    pub table: TableId,
+    /// what made it
+    pub mention: Mention,
     /// the table's hub binding
     pub binding: HubBindingId,
     /// the source row's first value
@@ -36,10 +69,8 @@ pub struct HubRow {
 /// A link's row to be written unless an earlier one is there.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkRow {
-    /// load date, microseconds since the epoch
-    pub load_date_us: i64,
-    /// the source table
-    pub table: TableId,
+    /// what made it
+    pub mention: Mention,
     /// the table's link binding
     pub binding: LinkBindingId,
     /// the source row's first value
@@ -220,8 +251,10 @@ impl<'a> Projector<'a> {
                 continue; // the warehouse has that row from the start
             }
             let row = HubRow {
-                load_date_us: change.position.published_us,
-                table: change.table,
+                mention: Mention {
+                    load_date_us: change.position.published_us,
+                    table: change.table,
+                },
                 binding: id,
                 values: change.values,
             };
@@ -238,16 +271,17 @@ impl<'a> Projector<'a> {
         let table = &self.plan.model.tables[change.table];
         for (id, binding) in table.links.with_ids() {
             let row = LinkRow {
-                load_date_us: change.position.published_us,
-                table: change.table,
+                mention: Mention {
+                    load_date_us: change.position.published_us,
+                    table: change.table,
+                },
                 binding: id,
                 values: change.values,
                 roles: self.projection.role_keys.next_id(),
             };
-            let order = |row: &LinkRow| (row.load_date_us, &self.plan.tables[row.table].topic);
             let rows = &mut self.projection.links[binding.link];
             match rows.get(&self.link_keys[id]) {
-                Some(known) if order(known) <= order(&row) => {}
+                Some(known) if known.mention.order(self.plan) <= row.mention.order(self.plan) => {}
                 _ => {
                     rows.insert(self.link_keys[id], row);
                     let roles = binding.bindings.iter().map(|&role| self.hub_keys[role]);
@@ -260,9 +294,9 @@ impl<'a> Projector<'a> {
 
 /// Which of two rows of one hub key stays: the warehouse's merge decides by the same order, so batches do not show.
 fn hub_order(plan: &Plan, values: &Values<'_>, a: &HubRow, b: &HubRow) -> Ordering {
-    let topic = |row: &HubRow| &plan.tables[row.table].topic;
-    (a.load_date_us, topic(a)).cmp(&(b.load_date_us, topic(b))).then_with(|| {
-        let columns = |row: &HubRow| &plan.model.tables[row.table].hubs[row.binding].columns;
+    a.mention.order(plan).cmp(&b.mention.order(plan)).then_with(|| {
+        let columns =
+            |row: &HubRow| &plan.model.tables[row.mention.table].hubs[row.binding].columns;
         columns(a)
             .iter()
             .zip(columns(b))

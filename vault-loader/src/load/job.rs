@@ -1,0 +1,172 @@
+//! A batch on its way into the warehouse: which stretches are still to be committed, and what was found out on the way.
+//!
+//! In goes a batch, out comes one stretch after the other. Whatever depends on the events alone is done here, once and before any
+//! attempt: decoding for the whole batch, the vault rows for each stretch. A stretch that the warehouse refuses is halved, down to
+//! the event that is at fault.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use super::stretch::{Rejection, Stretch};
+use crate::batch::{Batch, Partition, RecordId, RecordRange};
+use crate::decode::Decoded;
+use crate::model::Plan;
+use crate::vault::projection::{Projection, Projector};
+use crate::warehouse::WarehouseError;
+
+/// A batch on its way into the warehouse.
+pub struct Job<'b> {
+    plan: &'b Plan,
+    batch: &'b Batch,
+    decoded: Decoded<'b>,
+    pending: VecDeque<RecordRange>,
+    rejected: BTreeMap<RecordId, Rejection>,
+    /// the offset that the warehouse must hold for each partition
+    offsets: HashMap<Partition, i64>,
+    /// the vault rows of the first pending stretch, once they were asked for
+    projection: Option<Projection>,
+}
+
+impl<'b> Job<'b> {
+    /// Decodes a batch and plans its stretches.
+    #[must_use]
+    pub fn new(plan: &'b Plan, batch: &'b Batch) -> Self {
+        let decoded = Decoded::new(batch, plan);
+        let pending = decoded.segments().into();
+        let offsets = batch.starts.clone();
+        let rejected = BTreeMap::new();
+        Self { plan, batch, decoded, pending, rejected, offsets, projection: None }
+    }
+
+    /// The assignment of partitions that the batch belongs to.
+    pub(super) fn generation(&self) -> u64 {
+        self.batch.generation
+    }
+
+    /// Works out the vault rows of the next stretch, unless that was done; `false` when nothing is left to commit.
+    ///
+    /// # Errors
+    /// When no model of today can read what comes next.
+    pub(super) fn prepare(&mut self) -> Result<bool, WarehouseError> {
+        let Some(&records) = self.pending.front() else {
+            return match &self.decoded.drift {
+                Some(drift) => Err(WarehouseError::Stop(drift.to_string())),
+                None => Ok(false),
+            };
+        };
+        if self.projection.is_none() {
+            self.projection = Some(self.project(records));
+        }
+        Ok(true)
+    }
+
+    /// The vault rows of a stretch; events that cannot have any are rejected.
+    fn project(&mut self, records: RecordRange) -> Projection {
+        let mut projector = Projector::new(self.plan, &self.decoded.values);
+        let mut unusable = Vec::new();
+        let stretch = self.stretch_of(records);
+        for record in records.iter() {
+            if let Some(change) = stretch.row(record)
+                && let Err(err) = projector.add(change, record)
+            {
+                unusable.push((record, err.to_string()));
+            }
+        }
+        let projection = projector.finish();
+        for (record, reason) in unusable {
+            self.rejected.insert(record, Rejection { reason, sqlstate: None });
+        }
+        projection
+    }
+
+    /// The stretch that [`Job::prepare`] made ready, with its vault rows.
+    pub(super) fn next(&self) -> Option<(Stretch<'_>, &Projection)> {
+        let records = *self.pending.front()?;
+        Some((self.stretch_of(records), self.projection.as_ref()?))
+    }
+
+    fn stretch_of(&self, records: RecordRange) -> Stretch<'_> {
+        Stretch {
+            plan: self.plan,
+            batch: self.batch,
+            decoded: &self.decoded,
+            records,
+            rejected: &self.rejected,
+            offsets: &self.offsets,
+        }
+    }
+
+    /// Takes note that the next stretch was committed.
+    pub(super) fn committed(&mut self, moves: &[(Partition, i64)]) {
+        self.pending.pop_front();
+        self.projection = None;
+        self.offsets.extend(moves.iter().copied());
+    }
+
+    /// Sends an event of the next stretch to quarantine.
+    pub(super) fn reject(&mut self, record: RecordId, reason: String, sqlstate: Option<String>) {
+        self.rejected.insert(record, Rejection { reason, sqlstate });
+        self.projection = None;
+    }
+
+    /// Halves the next stretch, which the warehouse refuses, down to the event that is at fault.
+    ///
+    /// # Errors
+    /// When the event that is at fault is in quarantine already: then the quarantine refuses it.
+    pub(super) fn isolate(&mut self, err: WarehouseError) -> Result<(), WarehouseError> {
+        let Some(&records) = self.pending.front() else { return Err(err) };
+        let first = records.first();
+        if records.count() > 1 {
+            let [before, behind] = records.halves();
+            self.pending.pop_front();
+            self.pending.push_front(behind);
+            self.pending.push_front(before);
+            self.projection = None;
+            return Ok(());
+        }
+        if self.rejected.contains_key(&first) || self.decoded.changes[first].is_err() {
+            let place = &self.batch.records[first];
+            return Err(WarehouseError::Stop(format!(
+                "not even the quarantine takes the event at partition {}, offset {}: {err}",
+                place.from.partition, place.offset
+            )));
+        }
+        let reason = err.to_string();
+        let sqlstate = match err {
+            WarehouseError::Data { sqlstate, .. } => Some(sqlstate),
+            _ => None,
+        };
+        self.reject(first, reason, sqlstate);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Content;
+    use crate::model::{self, Id, TableId};
+
+    #[test]
+    fn an_event_that_even_quarantine_cannot_take_stops_the_loader() {
+        let text = include_str!("../../../connectors/airline/vault.toml");
+        let plan = Plan::new(model::parse(text).unwrap());
+        let mut batch = Batch::new(1);
+        let from = Partition { table: TableId::from_index(0), partition: 0 };
+        // The first is a tombstone, which decodes; the second does not.
+        batch.push(from, 0, Content { key: Some(b"k"), ..Content::default() });
+        batch.push(from, 1, Content { value: Some(b"no json"), ..Content::default() });
+        let mut job = Job::new(&plan, &batch);
+        let refusal =
+            || WarehouseError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
+        let [first, second] = [0, 1].map(RecordId::from_index);
+        job.isolate(refusal()).unwrap();
+        assert_eq!(job.pending, [first, second].map(RecordRange::single));
+        job.isolate(refusal()).unwrap();
+        assert!(job.rejected.contains_key(&first));
+        for _ in [first, second] {
+            let outcome = job.isolate(refusal());
+            assert!(matches!(outcome, Err(WarehouseError::Stop(_))), "{outcome:?}");
+            job.committed(&[]);
+        }
+    }
+}

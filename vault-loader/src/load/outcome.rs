@@ -1,0 +1,47 @@
+//! What a commit did, and what may be remembered after it.
+
+use super::cache::Caches;
+use crate::batch::Partition;
+use crate::model::{HubId, LinkId, SatelliteId, TableId};
+use crate::vault::fold::State;
+use crate::vault::hash::Hash;
+use crate::vault::projection::Mention;
+
+/// What one commit did, for metrics and logs.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// partitions and their next offsets
+    pub moves: Vec<(Partition, i64)>,
+    /// records in the stretch, by table
+    pub events: Vec<(TableId, u64)>,
+    /// rows written, by vault table
+    pub rows: Vec<(String, u64)>,
+    /// candidates that were recognised as loaded before
+    pub repeat_count: u64,
+    /// records that went to quarantine, with the reason
+    pub quarantined: Vec<(Partition, i64, String)>,
+    /// commit time at the source of the last event, microseconds since the epoch
+    pub last_applied_us: Option<i64>,
+}
+
+/// What may be remembered once the commit is through: the keys and states that the warehouse holds by then.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    pub(super) hubs: Vec<(HubId, Hash, Mention)>,
+    pub(super) links: Vec<(LinkId, Hash, Mention)>,
+    pub(super) states: Vec<(SatelliteId, Hash, State)>,
+}
+
+impl Learned {
+    pub(super) fn remember(self, caches: &mut Caches) {
+        for (hub, key, mention) in self.hubs {
+            caches.hubs[hub].insert(key, mention);
+        }
+        for (link, key, mention) in self.links {
+            caches.links[link].insert(key, mention);
+        }
+        for (satellite, key, state) in self.states {
+            caches.states[satellite].insert(key, state);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The satellites of one attempt: their keys' stored state is read, candidates are folded, new versions are written.
+//!
+//! In go the candidates of a stretch and what is cached, out go versions inside the attempt's transaction, and the states that may be
+//! remembered after its commit. All satellites' states are asked for at once; a table's status is folded before its other satellites,
+//! because it judges inserts for them.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::future::try_join_all;
+
+use super::cache::{Cache, Caches};
+use super::encode::CopyBuffer;
+use super::error::StretchError;
+use super::stored::StoredReader;
+use super::versions::{Body, Folding, Known, Version};
+use super::writer::{RowCounts, Writer};
+use crate::control::Truncation;
+use crate::model::{ColumnId, SatelliteId, SatelliteKind, SatellitePlan, TableId};
+use crate::vault::fold::State;
+use crate::vault::hash::Hash;
+use crate::vault::projection::{Candidate, Projection};
+
+/// What was written.
+#[derive(Default)]
+pub(super) struct WrittenSatellites {
+    pub(super) rows: RowCounts,
+    /// the keys' last versions once the commit is through
+    pub(super) states: Vec<(SatelliteId, Hash, State)>,
+    /// candidates that were recognised as loaded before
+    pub(super) repeat_count: u64,
+}
+
+/// Folds and writes the satellites of a stretch; `truncations` are the ones that were loaded before, by table.
+pub(super) async fn write_satellites<'a>(
+    writer: &Writer<'_, 'a>,
+    projection: &Projection,
+    caches: &mut Caches,
+    truncations: &HashMap<TableId, Vec<Truncation>>,
+) -> Result<WrittenSatellites, StretchError> {
+    let plan = writer.stretch.plan;
+    let mut folding = Folding::new(plan, &writer.stretch.decoded.values);
+    let mut used: Vec<SatelliteId> =
+        plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
+    // The status judges inserts for the other satellites.
+    used.sort_by_key(|&id| plan.satellites[id].kind != SatelliteKind::Status);
+    let reads = used.iter().map(|&id| {
+        let unknown = unknown_keys(&projection.satellites[id], &mut caches.states[id]);
+        async move { reader(writer, id).states(unknown).await }
+    });
+    let reads: Vec<_> = reads.collect();
+    let read = try_join_all(reads).await?;
+    let mut written = WrittenSatellites::default();
+    for (&id, read) in used.iter().zip(read) {
+        let satellite = &plan.satellites[id];
+        let candidates = &projection.satellites[id];
+        let mut states = cached_states(candidates, &mut caches.states[id]);
+        states.extend(read);
+        let truncations = truncations.get(&satellite.table).map_or(&[][..], Vec::as_slice);
+        let mut known = Known { states, truncations, ..Known::default() };
+        let incomplete = folding.incomplete(satellite, candidates);
+        read_stored(&reader(writer, id), candidates, &incomplete, &mut known).await?;
+        let mut versions = folding
+            .fold(satellite, candidates, &mut known)
+            .map_err(|err| StretchError::Event { record: err.record, reason: err.reason })?;
+        written.states.extend(known.states.into_iter().map(|(key, state)| (id, key, state)));
+        if !versions.is_empty() {
+            versions.sort_unstable_by_key(|version| (version.key, version.state.load_date_us));
+            let buffer = encode(writer, satellite, &versions, &folding);
+            let count = writer.copy(&writer.statements.satellites[id].copy, buffer).await?;
+            written.rows.push((satellite.name.clone(), count));
+        }
+    }
+    written.repeat_count = folding.repeat_count;
+    Ok(written)
+}
+
+fn reader<'r>(writer: &Writer<'r, 'r>, id: SatelliteId) -> StoredReader<'r> {
+    let plan = writer.stretch.plan;
+    StoredReader {
+        transaction: writer.transaction,
+        plan,
+        satellite: &plan.satellites[id],
+        statements: &writer.statements.satellites[id],
+    }
+}
+
+/// Reads what the fold of these candidates needs beside their keys' last versions.
+async fn read_stored(
+    reader: &StoredReader<'_>,
+    candidates: &[Candidate],
+    incomplete: &[Candidate],
+    known: &mut Known<'_>,
+) -> Result<(), StretchError> {
+    known.inserts = reader.inserts(candidates, &known.states).await?;
+    if let Some(payload) = &reader.statements.stored
+        && !incomplete.is_empty()
+    {
+        known.stored = reader.values(payload, incomplete).await?;
+        known.departed = reader.departed(payload, incomplete).await?;
+    }
+    Ok(())
+}
+
+/// Versions in COPY format, in the order of the satellite's columns.
+fn encode(
+    writer: &Writer<'_, '_>,
+    satellite: &SatellitePlan,
+    versions: &[Version],
+    folding: &Folding<'_>,
+) -> CopyBuffer {
+    let plan = writer.stretch.plan;
+    let topic = plan.tables[satellite.table].topic.as_bytes();
+    let columns = &plan.model.tables[satellite.table].columns;
+    let payload: &[ColumnId] = match &satellite.kind {
+        SatelliteKind::Descriptive { columns, .. } => columns,
+        SatelliteKind::Status | SatelliteKind::Effectivity { .. } => &[],
+    };
+    let mut buffer = CopyBuffer::new();
+    for version in versions {
+        let own = match version.body {
+            Body::Row { .. } => payload.len(),
+            Body::Status { .. } => 3,
+            Body::Link(_) => 1,
+        };
+        buffer.begin_row(9 + own);
+        buffer.bytes(&version.key);
+        buffer.timestamp(version.state.load_date_us);
+        buffer.bytes(topic);
+        buffer.int2(plan.model.source.system_id);
+        buffer.timestamp(version.applied_us);
+        buffer.optional_int8(version.state.streamed_lsn);
+        buffer.int4(version.state.partition);
+        buffer.int8(version.state.offset);
+        buffer.bytes(&version.state.hashdiff);
+        match version.body {
+            Body::Row { values } => {
+                for &column in payload {
+                    buffer.value(columns[column].kind, folding.value(values + column));
+                }
+            }
+            Body::Status { letter, is_deleted } => {
+                buffer.bytes(letter.as_bytes());
+                buffer.bool(is_deleted);
+                buffer.optional_int8(version.state.record_lsn);
+            }
+            Body::Link(link) => buffer.bytes(&link),
+        }
+    }
+    buffer
+}
+
+fn unknown_keys(candidates: &[Candidate], cache: &mut Cache<State>) -> Vec<Hash> {
+    let keys: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
+    keys.into_iter().filter(|key| cache.get(key).is_none()).collect()
+}
+
+fn cached_states(candidates: &[Candidate], cache: &mut Cache<State>) -> HashMap<Hash, State> {
+    candidates
+        .iter()
+        .filter_map(|candidate| Some((candidate.key, cache.get(&candidate.key)?)))
+        .collect()
+}

@@ -1,0 +1,151 @@
+//! What the warehouse holds of one satellite's keys, read inside an attempt's transaction.
+//!
+//! In go keys and candidates, out come last versions, inserts that may be repeated, and values that an event left out. Every read
+//! goes by the satellite's primary key.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Row, Transaction};
+
+use super::error::StretchError;
+use super::statements::{SatelliteStatements, StoredPayload};
+use super::versions::{
+    Departed, Departure, InsertKey, Inserts, Stored, StoredRow, departure, insert_key,
+};
+use crate::decode::Value;
+use crate::model::{ColumnId, ColumnType, Plan, SatellitePlan};
+use crate::vault::fold::{Insertion, State};
+use crate::vault::hash::Hash;
+use crate::vault::projection::Candidate;
+use crate::warehouse::WarehouseError;
+
+/// Reads one satellite.
+pub(super) struct StoredReader<'r> {
+    pub(super) transaction: &'r Transaction<'r>,
+    pub(super) plan: &'r Plan,
+    pub(super) satellite: &'r SatellitePlan,
+    pub(super) statements: &'r SatelliteStatements,
+}
+
+impl StoredReader<'_> {
+    /// The last versions of keys.
+    pub(super) async fn states(&self, keys: Vec<Hash>) -> Result<Vec<(Hash, State)>, StretchError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<&[u8]> = keys.iter().map(<[u8; 32]>::as_slice).collect();
+        let rows = self.transaction.query(&self.statements.states, &[&keys]).await?;
+        rows.iter()
+            .map(|row| {
+                let state = State {
+                    load_date_us: row.get::<_, DateTime<Utc>>(1).timestamp_micros(),
+                    hashdiff: hash_of(row.get(2))?,
+                    streamed_lsn: row.get(3),
+                    partition: row.get(4),
+                    offset: row.get(5),
+                    record_lsn: row.get(6),
+                };
+                Ok((hash_of(row.get(0))?, state))
+            })
+            .collect()
+    }
+
+    /// Inserts that a status satellite may hold. Only an insert at or below its key's bound can be one of them.
+    pub(super) async fn inserts(
+        &self,
+        candidates: &[Candidate],
+        states: &HashMap<Hash, State>,
+    ) -> Result<Inserts, StretchError> {
+        let Some(statement) = &self.statements.inserts else {
+            return Ok(Inserts::new());
+        };
+        let covered = |(key, lsn): &InsertKey| {
+            states.get(key).is_some_and(|state| state.streamed_lsn >= Some(*lsn))
+        };
+        let asked: Vec<InsertKey> =
+            candidates.iter().filter_map(insert_key).filter(covered).collect();
+        if asked.is_empty() {
+            return Ok(Inserts::new());
+        }
+        let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| key.as_slice()).collect();
+        let lsns: Vec<i64> = asked.iter().map(|(_, lsn)| *lsn).collect();
+        let rows = self.transaction.query(statement, &[&keys, &lsns]).await?;
+        let found = rows.iter().filter_map(|row| {
+            let insertion =
+                Insertion { bound: row.get(1), partition: row.get(2), offset: row.get(3) };
+            Some((*asked_at(&asked, row)?, insertion))
+        });
+        Ok(found.collect())
+    }
+
+    /// Values of the last versions of keys whose candidates left some out.
+    pub(super) async fn values(
+        &self,
+        payload: &StoredPayload,
+        incomplete: &[Candidate],
+    ) -> Result<Stored, StretchError> {
+        let stay = incomplete.iter().filter(|candidate| departure(candidate).is_none());
+        let keys: Vec<&[u8]> = stay.map(|candidate| candidate.key.as_slice()).collect();
+        if keys.is_empty() {
+            return Ok(Stored::new());
+        }
+        let rows = self.transaction.query(&payload.statement, &[&keys]).await?;
+        rows.iter()
+            .map(|row| Ok((hash_of(row.get(0))?, self.stored_row(row, 1, payload))))
+            .collect()
+    }
+
+    /// Values of the last versions before rows left their keys.
+    pub(super) async fn departed(
+        &self,
+        payload: &StoredPayload,
+        incomplete: &[Candidate],
+    ) -> Result<Departed, StretchError> {
+        let departures: Vec<Departure> = incomplete.iter().filter_map(departure).collect();
+        if departures.is_empty() {
+            return Ok(Departed::new());
+        }
+        let keys: Vec<&[u8]> = departures.iter().map(|(key, _)| key.as_slice()).collect();
+        let lsns: Vec<i64> = departures.iter().map(|(_, lsn)| *lsn).collect();
+        let rows = self.transaction.query(&payload.before, &[&keys, &lsns]).await?;
+        let found = rows.iter().filter_map(|row| {
+            let departure = asked_at(&departures, row)?;
+            Some((*departure, (row.get(1), self.stored_row(row, 2, payload))))
+        });
+        Ok(found.collect())
+    }
+
+    fn stored_row(&self, row: &Row, first: usize, payload: &StoredPayload) -> StoredRow {
+        let columns = &self.plan.model.tables[self.satellite.table].columns;
+        let value = |(place, &column): (usize, &ColumnId)| {
+            (column, stored_value(row, first + place, columns[column].kind))
+        };
+        payload.columns.iter().enumerate().map(value).collect()
+    }
+}
+
+/// What a row answers to: its first column counts the things asked, from 1.
+fn asked_at<'q, T>(asked: &'q [T], row: &Row) -> Option<&'q T> {
+    let place = usize::try_from(row.get::<_, i64>(0)).ok()?;
+    asked.get(place.checked_sub(1)?)
+}
+
+fn hash_of(bytes: &[u8]) -> Result<Hash, WarehouseError> {
+    bytes.try_into().map_err(|_| {
+        WarehouseError::Stop(
+            "the vault holds a hash that is not 32 bytes long: was it edited?".to_owned(),
+        )
+    })
+}
+
+fn stored_value(row: &Row, place: usize, kind: ColumnType) -> Value<'static> {
+    if kind == ColumnType::Bytea {
+        return row.get::<_, Option<Vec<u8>>>(place).map_or(Value::Null, Value::Bytes);
+    }
+    match (row.get::<_, Option<String>>(place), kind) {
+        (None, _) => Value::Null,
+        (Some(text), ColumnType::Jsonb) => Value::Json(text.into()),
+        (Some(text), _) => Value::Text(text.into()),
+    }
+}

@@ -1,0 +1,127 @@
+//! A stretch of a batch: what one commit writes, or nothing of it.
+//!
+//! In go the batch's changes and what was found out about them, out come the answers that every step of an attempt needs: how far
+//! the partitions move, which topics are touched, what is counted. A stretch without a truncate also has its vault rows; they are
+//! worked out once, whatever happens to the attempts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::batch::{Batch, Partition, RecordId, RecordRange};
+use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove};
+use crate::decode::{Change, Decoded, Position, RowChange};
+use crate::model::{Plan, TableId};
+
+/// Why an event goes to quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rejection {
+    pub(super) reason: String,
+    pub(super) sqlstate: Option<String>,
+}
+
+/// A stretch of a batch, and what is known about it.
+#[derive(Clone, Copy)]
+pub(super) struct Stretch<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) batch: &'a Batch,
+    pub(super) decoded: &'a Decoded<'a>,
+    pub(super) records: RecordRange,
+    /// events that go to quarantine although they could be decoded
+    pub(super) rejected: &'a BTreeMap<RecordId, Rejection>,
+    /// the offset that the warehouse must hold for each partition
+    pub(super) offsets: &'a HashMap<Partition, i64>,
+}
+
+impl<'a> Stretch<'a> {
+    /// The row change of a record; none of one that is no row change or goes to quarantine.
+    pub(super) fn row(&self, record: RecordId) -> Option<&'a RowChange> {
+        match &self.decoded.changes[record] {
+            Ok(Change::Row(change)) if !self.rejected.contains_key(&record) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// The table that the stretch empties, and where the truncate stands.
+    pub(super) fn truncate(&self) -> Option<(TableId, &'a Position)> {
+        let first = self.records.first();
+        match &self.decoded.changes[first] {
+            Ok(Change::Truncate { table, position }) if !self.rejected.contains_key(&first) => {
+                Some((*table, position))
+            }
+            _ => None,
+        }
+    }
+
+    /// Where each partition of the stretch moves, in one order for all loaders.
+    pub(super) fn moves(&self) -> Vec<OffsetMove> {
+        let mut moves: BTreeMap<Partition, OffsetMove> = BTreeMap::new();
+        for record in self.records.iter() {
+            let from = self.batch.records[record].from;
+            let entry = moves.entry(from).or_insert_with(|| OffsetMove {
+                from,
+                expected: self.offsets[&from],
+                next: 0,
+                last: None,
+            });
+            entry.next = self.batch.records[record].offset + 1;
+            if let Some(change) = self.row(record) {
+                let streamed = entry.last.and_then(|last| last.streamed_lsn);
+                let mut last = last_event(&change.position);
+                last.streamed_lsn = last.streamed_lsn.or(streamed);
+                entry.last = Some(last);
+            }
+        }
+        moves.into_values().collect()
+    }
+
+    /// The stretch's events by minute.
+    pub(super) fn minutes(&self) -> Minutes {
+        let mut minutes = Minutes::default();
+        for record in self.records.iter() {
+            if let Some(change) = self.row(record) {
+                minutes.add(self.batch.records[record].from, event_times(&change.position));
+            }
+        }
+        minutes
+    }
+
+    /// Topics of these moves, sorted, each once.
+    pub(super) fn topics(&self, moves: &[OffsetMove]) -> Vec<&'a str> {
+        let mut topics: Vec<&str> =
+            moves.iter().map(|m| self.plan.tables[m.from.table].topic.as_str()).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// Records by table.
+    pub(super) fn count_events(&self) -> Vec<(TableId, u64)> {
+        let mut counts: BTreeMap<TableId, u64> = BTreeMap::new();
+        for record in self.records.iter() {
+            *counts.entry(self.batch.records[record].from.table).or_default() += 1;
+        }
+        counts.into_iter().collect()
+    }
+
+    /// Records that go to quarantine, each with the reason.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = (RecordId, Rejection)> {
+        self.records.iter().filter_map(|record| Some((record, self.rejection(record)?)))
+    }
+
+    fn rejection(&self, record: RecordId) -> Option<Rejection> {
+        match (self.rejected.get(&record), &self.decoded.changes[record]) {
+            (Some(rejection), _) => Some(rejection.clone()),
+            (None, Err(reason)) => Some(Rejection { reason: reason.clone(), sqlstate: None }),
+            (None, Ok(_)) => None,
+        }
+    }
+}
+
+/// The two times that an event names.
+pub(super) fn event_times(position: &Position) -> EventTimes {
+    EventTimes { published_us: position.published_us, applied_us: position.applied_us }
+}
+
+/// What the offsets' table keeps of the last event.
+pub(super) fn last_event(position: &Position) -> LastEvent {
+    LastEvent { streamed_lsn: position.streamed_lsn, times: event_times(position) }
+}
