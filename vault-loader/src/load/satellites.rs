@@ -15,7 +15,10 @@ use super::stored::StoredReader;
 use super::versions::{Body, Folding, Known, Version};
 use super::writer::{RowCounts, Writer};
 use crate::control::Truncation;
-use crate::model::{ColumnId, SatelliteId, SatelliteKind, SatellitePlan, TableId};
+use crate::model::{
+    ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan, TableId,
+    VERSION_COLUMNS,
+};
 use crate::vault::fold::State;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
@@ -119,10 +122,10 @@ fn encode(
     for version in versions {
         let own = match version.body {
             Body::Row { .. } => payload.len(),
-            Body::Status { .. } => 3,
+            Body::Status { .. } => STATUS_COLUMNS.len(),
             Body::Link(_) => 1,
         };
-        buffer.begin_row(9 + own);
+        buffer.begin_row(KEY_COLUMNS.len() + VERSION_COLUMNS.len() + own);
         buffer.bytes(&version.key);
         buffer.timestamp(version.state.load_date_us);
         buffer.bytes(topic);

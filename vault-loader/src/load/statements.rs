@@ -8,8 +8,8 @@ use tokio_postgres::{Client, Statement};
 
 use crate::control::ControlStatements;
 use crate::model::{
-    ColumnId, ColumnType, HubId, Id, IdVec, LinkId, PayloadType, Plan, SatelliteId, SatelliteKind,
-    SatellitePlan, VAULT_SCHEMA, ident,
+    ColumnId, ColumnType, HubId, Id, IdVec, KEY_COLUMNS, LinkId, PayloadType, Plan, SatelliteId,
+    SatelliteKind, SatellitePlan, VAULT_SCHEMA, VERSION_COLUMNS, ident,
 };
 use crate::warehouse::WarehouseError;
 
@@ -36,11 +36,9 @@ const SETTINGS: &str = "
     SET search_path = pg_catalog, pg_temp;";
 
 /// Columns that every satellite begins with, in the order in which they are written.
-pub(super) const SATELLITE_COLUMNS: &str = "hash_key, load_date, record_source, source_system_id, \
-     applied_date, source_lsn, kafka_partition, kafka_offset, hashdiff";
-
-/// Columns that every hub and link begins with.
-const KEY_COLUMNS: &str = "hash_key, load_date, record_source, source_system_id";
+pub(super) fn satellite_columns() -> String {
+    [KEY_COLUMNS.as_slice(), VERSION_COLUMNS.as_slice()].concat().join(", ")
+}
 
 /// A table that is loaded through staging.
 pub(super) struct Staged {
@@ -129,7 +127,7 @@ async fn staged(
         "CREATE TEMPORARY TABLE {stage} (LIKE {VAULT_SCHEMA}.{table}) ON COMMIT DELETE ROWS"
     );
     client.batch_execute(&create).await?;
-    let all = format!("{KEY_COLUMNS}, {}", columns.join(", "));
+    let all = [KEY_COLUMNS.as_slice(), columns].concat().join(", ");
     let copy = format!("COPY {stage} ({all}) FROM STDIN (FORMAT binary)");
     let assign: Vec<String> =
         columns.iter().map(|name| format!("{name} = excluded.{name}")).collect();
@@ -182,7 +180,8 @@ async fn satellite_statements(
     let payload = plan.payload(satellite);
     let names: Vec<_> = payload.iter().map(|(name, _)| ident(name)).collect();
     let copy = format!(
-        "COPY {table} ({SATELLITE_COLUMNS}, {}) FROM STDIN (FORMAT binary)",
+        "COPY {table} ({}, {}) FROM STDIN (FORMAT binary)",
+        satellite_columns(),
         names.join(", ")
     );
     let inserts = match satellite.kind {

@@ -6,12 +6,12 @@
 use tokio_postgres::Transaction;
 
 use super::outcome::Loaded;
-use super::statements::{SATELLITE_COLUMNS, Session};
+use super::statements::{Session, satellite_columns};
 use super::stretch::{Stretch, event_times, last_event};
 use super::versions::status_hash;
 use crate::control::{self, Minutes, OffsetMove, instant};
 use crate::decode::Position;
-use crate::model::{Plan, SatellitePlan};
+use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan};
 use crate::warehouse::WarehouseError;
 
 /// Commits a stretch that is one truncate.
@@ -65,7 +65,7 @@ async fn close_keys(
     transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
     // A key's own partition keeps its place, so that a replay of that partition is recognised.
     let sql = format!(
-        "INSERT INTO {table} ({SATELLITE_COLUMNS}, op, is_deleted, record_lsn)
+        "INSERT INTO {table} ({satellite}, {own})
          SELECT last.hash_key,
                 GREATEST($2, last.load_date + interval '1 microsecond'),
                 $1,
@@ -89,6 +89,8 @@ async fn close_keys(
          WHERE NOT last.is_deleted
            AND GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE",
         table = status.qualified,
+        satellite = satellite_columns(),
+        own = STATUS_COLUMNS.join(", "),
     );
     let closed = transaction
         .execute(

@@ -16,7 +16,7 @@ use super::stretch::Stretch;
 use crate::batch::Partition;
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
-use crate::model::{Column, ColumnId, HubId, Id, IdVec, LinkId, Plan};
+use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, LinkId, Plan};
 use crate::vault::hash::Hash;
 use crate::vault::projection::{HubRow, LinkRow, Mention, Mentioned, Projection};
 
@@ -106,7 +106,7 @@ impl Writer<'_, '_> {
             let table = table(id);
             let mut buffer = CopyBuffer::new();
             for (key, row) in &news {
-                buffer.begin_row(4 + table.own_column_count);
+                buffer.begin_row(KEY_COLUMNS.len() + table.own_column_count);
                 self.key_columns(&mut buffer, key, row.mention());
                 fill(&mut buffer, id, row);
             }
@@ -117,6 +117,7 @@ impl Writer<'_, '_> {
         Ok((counts, mentions))
     }
 
+    /// Writes [`KEY_COLUMNS`].
     fn key_columns(&self, buffer: &mut CopyBuffer, key: &Hash, mention: Mention) {
         let plan = self.stretch.plan;
         buffer.bytes(key);

@@ -6,8 +6,8 @@
 use std::fmt::Write;
 
 use crate::model::{
-    Column, ColumnType, Link, Model, PayloadType, Plan, SatelliteKind, SatellitePlan, VAULT_SCHEMA,
-    ident,
+    Column, ColumnType, KEY_COLUMNS, Link, Model, PayloadType, Plan, SatelliteKind, SatellitePlan,
+    VAULT_SCHEMA, VERSION_COLUMNS, ident,
 };
 
 /// Load date of ghost and zero rows: before anything that can be loaded.
@@ -118,7 +118,7 @@ impl TableSpec {
             values.extend(extra.iter().map(|_| zeros(byte)));
             format!("({})", values.join(", "))
         };
-        let mut names = vec!["hash_key", "load_date", "record_source", "source_system_id"];
+        let mut names = KEY_COLUMNS.to_vec();
         let rows = match &self.system_rows {
             SystemRows::Zero(keys) => {
                 names.extend(keys.iter().map(String::as_str));
@@ -227,28 +227,7 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     };
     let mut columns = technical("from when the version holds in the vault", "topic it came from");
     columns[0].comment = format!("hash key in {parent}");
-    columns.extend([
-        ColumnSpec::new(
-            "applied_date",
-            "timestamp with time zone",
-            false,
-            "commit time at the source",
-        ),
-        ColumnSpec::new(
-            "source_lsn",
-            "bigint",
-            false,
-            "greatest log position of the key's changes up to this version; NULL while only a snapshot read it",
-        ),
-        ColumnSpec::new(
-            "kafka_partition",
-            "integer",
-            false,
-            "partition of the record that made the version",
-        ),
-        ColumnSpec::new("kafka_offset", "bigint", false, "offset of that record"),
-        ColumnSpec::new("hashdiff", "bytea", false, "hash of the content: equal means no change"),
-    ]);
+    columns.extend(version_columns());
     let payload = plan.payload(satellite);
     columns.extend(payload.into_iter().map(|(name, kind)| payload_column(&name, kind, source)));
     TableSpec {
@@ -287,17 +266,29 @@ fn payload_column(name: &str, kind: PayloadType, source: &str) -> ColumnSpec {
 
 /// The columns that every vault table begins with.
 fn technical(load_date: &str, record_source: &str) -> Vec<ColumnSpec> {
+    let [key, date, source, system] = KEY_COLUMNS;
+    let number = "number of the source system; 0 is the warehouse itself";
     vec![
-        ColumnSpec::new("hash_key", "bytea", true, "SHA-256 of the key's canonical form"),
-        ColumnSpec::new("load_date", "timestamp with time zone", true, load_date),
-        ColumnSpec::new("record_source", "text", true, record_source).bytewise(),
-        ColumnSpec::new(
-            "source_system_id",
-            "smallint",
-            true,
-            "number of the source system; 0 is the warehouse itself",
-        ),
+        ColumnSpec::new(key, "bytea", true, "SHA-256 of the key's canonical form"),
+        ColumnSpec::new(date, "timestamp with time zone", true, load_date),
+        ColumnSpec::new(source, "text", true, record_source).bytewise(),
+        ColumnSpec::new(system, "smallint", true, number),
     ]
+}
+
+/// The columns that every satellite has behind them.
+fn version_columns() -> [ColumnSpec; VERSION_COLUMNS.len()] {
+    let kinds = ["timestamp with time zone", "bigint", "integer", "bigint", "bytea"];
+    let comments = [
+        "commit time at the source",
+        "greatest log position of the key's changes up to this version; NULL while only a snapshot read it",
+        "partition of the record that made the version",
+        "offset of that record",
+        "hash of the content: equal means no change",
+    ];
+    std::array::from_fn(|place| {
+        ColumnSpec::new(VERSION_COLUMNS[place], kinds[place], false, comments[place])
+    })
 }
 
 fn business(column: &Column, comment: &str) -> ColumnSpec {

@@ -12,6 +12,7 @@ mod plan;
 mod problems;
 mod resolve;
 mod tables;
+mod technical;
 mod types;
 
 pub use column::ColumnType;
@@ -23,6 +24,9 @@ pub use ids::{
 pub use plan::{PayloadType, Plan, SatelliteKind, SatellitePlan, TablePlan};
 pub use problems::{ModelError, Problem};
 pub use resolve::parse;
+pub use technical::{
+    EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,
+};
 pub use types::{
     Column, Hub, HubBinding, Link, LinkBinding, LinkRole, Model, Parent, Satellite, Scope, Source,
     Table,
@@ -33,19 +37,3 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// Schema that holds the vault.
 pub const VAULT_SCHEMA: &str = "dwh_detailed";
-
-/// Columns that every vault table has or may get; no business column may be called like one of them.
-pub const TECHNICAL_COLUMNS: [&str; 12] = [
-    "hash_key",
-    "load_date",
-    "record_source",
-    "source_system_id",
-    "applied_date",
-    "source_lsn",
-    "kafka_partition",
-    "kafka_offset",
-    "hashdiff",
-    "op",
-    "is_deleted",
-    "link_hash_key",
-];

@@ -5,7 +5,7 @@
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
 use super::types::{Model, Parent, Scope};
-use super::{ColumnType, VAULT_SCHEMA};
+use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,13 +132,12 @@ impl Plan {
                 .map(|&column| &self.model.tables[satellite.table].columns[column])
                 .map(|column| (column.name.clone(), PayloadType::Column(column.kind)))
                 .collect(),
-            SatelliteKind::Status => vec![
-                ("op".to_owned(), PayloadType::Letter),
-                ("is_deleted".to_owned(), PayloadType::Flag),
-                ("record_lsn".to_owned(), PayloadType::Position),
-            ],
+            SatelliteKind::Status => {
+                let types = [PayloadType::Letter, PayloadType::Flag, PayloadType::Position];
+                STATUS_COLUMNS.map(str::to_owned).into_iter().zip(types).collect()
+            }
             SatelliteKind::Effectivity { .. } => {
-                vec![("link_hash_key".to_owned(), PayloadType::Key)]
+                vec![(EFFECTIVITY_COLUMN.to_owned(), PayloadType::Key)]
             }
         }
     }

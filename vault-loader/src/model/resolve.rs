@@ -9,7 +9,7 @@ use super::file::{self, File};
 use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::problems::{ModelError, Problems};
 use super::types::{Column, Hub, Link, LinkRole, Model, Scope, Source};
-use super::{FORMAT_VERSION, TECHNICAL_COLUMNS, Table, tables};
+use super::{FORMAT_VERSION, Table, is_technical, tables};
 
 /// Reads and checks a model file.
 pub fn parse(text: &str) -> Result<Model, ModelError> {
@@ -120,7 +120,7 @@ impl Resolver {
             let place = format!("{} role {}", link.name, role.role);
             self.problems.identifier(&place, &format!("{}_hash_key", role.role));
             let twice = roles.iter().any(|other| other.role == role.role);
-            if twice || TECHNICAL_COLUMNS.contains(&format!("{}_hash_key", role.role).as_str()) {
+            if twice || is_technical(&format!("{}_hash_key", role.role)) {
                 self.problems.complain(
                     &place,
                     "the role's name is taken",
@@ -158,7 +158,7 @@ impl Resolver {
         for column in columns {
             let place = format!("{entity} column {}", column.name);
             self.problems.identifier(&place, &column.name);
-            if TECHNICAL_COLUMNS.contains(&column.name.as_str()) {
+            if is_technical(&column.name) {
                 self.problems.complain(&place, "a technical column has that name", "rename it");
             }
             if !seen.insert(column.name.as_str()) {

@@ -9,7 +9,7 @@ use super::file;
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId};
 use super::problems::Problems;
 use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
-use super::{ColumnType, TECHNICAL_COLUMNS};
+use super::{ColumnType, is_technical};
 
 /// What a table may refer to.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ impl Builder<'_> {
         for (name, kind) in &self.table.columns {
             let place = format!("table {} column {name}", self.table.name);
             self.problems.identifier(&place, name);
-            if TECHNICAL_COLUMNS.contains(&name.as_str()) {
+            if is_technical(name) {
                 let remedy = "the vault cannot store it under this name";
                 self.problems.complain(&place, "a technical column has that name", remedy);
             }
