@@ -42,10 +42,10 @@ pub struct Config {
     pub kafka: BTreeMap<String, Secret>,
     /// when a batch is full
     #[serde(default)]
-    pub batch: Batch,
+    pub batch: BatchLimits,
     /// bounds of memory and patience
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: ResourceLimits,
 }
 
 /// The warehouse.
@@ -81,7 +81,7 @@ pub struct Database {
 /// A batch ends with whichever comes first.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Batch {
+pub struct BatchLimits {
     /// 10 000 is where larger transactions stop paying (measured: 5 000 to 50 000 are within 5 %)
     pub rows_max: usize,
     /// 16 MiB: two batches and their rows stay far below 200 MB
@@ -90,7 +90,7 @@ pub struct Batch {
     pub linger_ms: u64,
 }
 
-impl Default for Batch {
+impl Default for BatchLimits {
     fn default() -> Self {
         Self { rows_max: 10_000, bytes_max: 16 << 20, linger_ms: 50 }
     }
@@ -99,7 +99,7 @@ impl Default for Batch {
 /// Bounds of memory and patience.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Limits {
+pub struct ResourceLimits {
     /// bytes that librdkafka may fetch ahead: two batches
     pub queue_bytes_max: usize,
     /// remembered keys and states; 400 000 are about 60 MB
@@ -112,7 +112,7 @@ pub struct Limits {
     pub shutdown_wait_ms: u64,
 }
 
-impl Default for Limits {
+impl Default for ResourceLimits {
     fn default() -> Self {
         Self {
             queue_bytes_max: 32 << 20,

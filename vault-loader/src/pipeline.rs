@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::consume::{
-    Command, ConsumeError, Intake, IntakeOptions, consumer_config, probe_brokers,
+    ConsumeError, Intake, IntakeCommand, IntakeOptions, consumer_config, probe_brokers,
 };
 use crate::control;
 use crate::health::{Health, HealthCell};
-use crate::load::{Job, Limits, Loaded, Loader};
+use crate::load::{Job, Loaded, Loader, LoaderLimits};
 use crate::metrics::Metrics;
 use crate::model::Plan;
 use crate::vault::hash::HASH_VERSION;
@@ -105,7 +105,7 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         .name("intake".to_owned())
         .spawn(move || intake.run())
         .map_err(|_| RunError::IntakeGone)?;
-    let limits = Limits {
+    let limits = LoaderLimits {
         cache_entries_max: options.config.limits.cache_entries_max,
         quarantine_events_max: options.config.limits.quarantine_events_max,
     };
@@ -240,7 +240,7 @@ struct LoadStage {
     plan: Arc<Plan>,
     metrics: Arc<Metrics>,
     health: HealthCell,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<IntakeCommand>,
     token: CancellationToken,
     /// batches up to this generation are worthless
     fenced: Option<u64>,
@@ -294,7 +294,7 @@ impl LoadStage {
                     self.metrics.fenced();
                     self.fenced = Some(batch.generation);
                     // A closed channel means the intake has ended, which the next receive reports.
-                    let _ = self.commands.send(Command::Reset(batch.generation));
+                    let _ = self.commands.send(IntakeCommand::Reset(batch.generation));
                     return Ok(());
                 }
                 Err(err) if err.is_retry() => {
@@ -361,7 +361,7 @@ impl LoadStage {
             );
         }
         // A closed channel means the intake has ended, which the next receive reports.
-        let _ = self.commands.send(Command::Commit(loaded.moves.clone()));
+        let _ = self.commands.send(IntakeCommand::Commit(loaded.moves.clone()));
     }
 
     fn count(&self, loaded: &Loaded) {

@@ -11,7 +11,7 @@ use shared::postgres::connect;
 
 use crate::config::Config;
 use crate::consume::{ConsumeError, consumer_config};
-use crate::control::{StoredOffset, read_progress};
+use crate::control::{WarehouseOffset, read_progress};
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
 
@@ -79,7 +79,7 @@ fn ends(kafka: &rdkafka::ClientConfig, topics: &[String]) -> Result<Vec<End>, Co
     Ok(ends)
 }
 
-fn line((topic, partition, high_watermark): End, stored: &[StoredOffset]) -> Line {
+fn line((topic, partition, high_watermark): End, stored: &[WarehouseOffset]) -> Line {
     let found = stored.iter().find(|stored| stored.topic == topic && stored.partition == partition);
     let next_offset = found.map_or(0, |stored| stored.next_offset);
     Line {

@@ -8,7 +8,7 @@ use devstack::wait_for_async;
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use vault_loader::batch::{Batch, Content, Partition};
-use vault_loader::load::{Job, Limits, Loader};
+use vault_loader::load::{Job, Loader, LoaderLimits};
 use vault_loader::model::{self, Plan, TableId};
 
 use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, truncate, update};
@@ -38,7 +38,7 @@ impl Table {
         let mut options = ConnectOptions::new(&warehouse.host, warehouse.port, name);
         options.user.clone_from(&warehouse.user);
         options.password = Secret::new(&warehouse.password);
-        let limits = Limits { cache_entries_max: 1_000, quarantine_events_max: 0 };
+        let limits = LoaderLimits { cache_entries_max: 1_000, quarantine_events_max: 0 };
         Loader::new(options, Arc::clone(&self.plan), limits)
     }
 

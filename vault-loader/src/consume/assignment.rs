@@ -43,12 +43,12 @@ pub(super) struct Assignment {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthCell,
     pub(super) accept_gap: bool,
-    pub(super) current: Mutex<Current>,
+    pub(super) current: Mutex<CurrentAssignment>,
 }
 
 /// The assignment as it is now.
 #[derive(Debug, Default)]
-pub(super) struct Current {
+pub(super) struct CurrentAssignment {
     /// counts assignments
     pub(super) generation: u64,
     /// where each partition starts in this generation
@@ -59,9 +59,9 @@ pub(super) struct Current {
 
 /// The callbacks of our consumer.
 #[derive(Clone)]
-pub(super) struct Context(pub(super) Arc<Assignment>);
+pub(super) struct ConsumerCallbacks(pub(super) Arc<Assignment>);
 
-impl ClientContext for Context {
+impl ClientContext for ConsumerCallbacks {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
         // What matters arrives as an error of the consumer, and is said there at a falling rate.
         tracing::debug!(facility, message, "librdkafka");
@@ -84,7 +84,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for ConsumerCallbacks {
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -112,7 +112,7 @@ impl Assignment {
         self.plan.tables.find_id(|table| table.topic == topic)
     }
 
-    pub(super) fn current(&self) -> std::sync::MutexGuard<'_, Current> {
+    pub(super) fn current(&self) -> std::sync::MutexGuard<'_, CurrentAssignment> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -129,7 +129,11 @@ impl Assignment {
     }
 
     /// Assigns the partitions with the warehouse's offsets, or notes why that must not be.
-    pub(super) fn take_over(&self, consumer: &BaseConsumer<Context>, tpl: &TopicPartitionList) {
+    pub(super) fn take_over(
+        &self,
+        consumer: &BaseConsumer<ConsumerCallbacks>,
+        tpl: &TopicPartitionList,
+    ) {
         let partitions: Vec<(String, i32)> = tpl
             .elements()
             .iter()
@@ -164,7 +168,7 @@ impl Assignment {
 
     fn assign(
         &self,
-        consumer: &BaseConsumer<Context>,
+        consumer: &BaseConsumer<ConsumerCallbacks>,
         partitions: &[(String, i32)],
         offsets: &[i64],
     ) -> KafkaResult<()> {
@@ -180,7 +184,7 @@ impl Assignment {
     /// The warehouse's offsets, each still within what Kafka has.
     fn offsets(
         &self,
-        consumer: &BaseConsumer<Context>,
+        consumer: &BaseConsumer<ConsumerCallbacks>,
         partitions: &[(String, i32)],
     ) -> Result<Vec<i64>, ConsumeError> {
         let mut offsets = self.runtime.block_on(self.stored(partitions))?;
@@ -216,7 +220,7 @@ impl Assignment {
 
     fn watermarks(
         &self,
-        consumer: &BaseConsumer<Context>,
+        consumer: &BaseConsumer<ConsumerCallbacks>,
         topic: &str,
         partition: i32,
     ) -> Result<(i64, i64), ConsumeError> {

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, Context, Current};
+use super::assignment::{Assignment, ConsumerCallbacks, CurrentAssignment};
 use super::error::ConsumeError;
 use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition};
 use crate::config;
@@ -36,7 +36,7 @@ const HOLD: Duration = Duration::from_secs(20);
 
 /// What the loader tells the intake.
 #[derive(Debug)]
-pub enum Command {
+pub enum IntakeCommand {
     /// these offsets are loaded: tell the group, for those who watch its lag
     Commit(Vec<(Partition, i64)>),
     /// the offsets of this generation are wrong: read them anew
@@ -52,7 +52,7 @@ pub struct IntakeOptions {
     /// where the offsets are
     pub warehouse: ConnectOptions,
     /// when a batch is full
-    pub batch: config::Batch,
+    pub batch: config::BatchLimits,
     /// what to count with
     pub metrics: Arc<Metrics>,
     /// what `/health` says
@@ -65,18 +65,18 @@ pub struct IntakeOptions {
 
 /// Polls Kafka.
 pub struct Intake {
-    consumer: BaseConsumer<Context>,
+    consumer: BaseConsumer<ConsumerCallbacks>,
     assignment: Arc<Assignment>,
-    limits: config::Batch,
+    limits: config::BatchLimits,
     batches: Sender<Result<Batch, ConsumeError>>,
-    commands: Receiver<Command>,
+    commands: Receiver<IntakeCommand>,
     topics: HashMap<String, TableId>,
     next: HashMap<Partition, i64>,
     batch: Batch,
     first_at: Option<Instant>,
     /// what `hand_over` paused and `deliver` has yet to resume
     paused: Option<TopicPartitionList>,
-    trouble: Backoff,
+    failures: Backoff,
     missing: HashSet<String>,
 }
 
@@ -86,7 +86,7 @@ impl Intake {
         options: IntakeOptions,
         runtime: Handle,
         batches: Sender<Result<Batch, ConsumeError>>,
-        commands: Receiver<Command>,
+        commands: Receiver<IntakeCommand>,
     ) -> Result<Self, ConsumeError> {
         let assignment = Arc::new(Assignment {
             plan: options.plan,
@@ -96,10 +96,10 @@ impl Intake {
             metrics: options.metrics,
             health: options.health,
             accept_gap: options.accept_gap,
-            current: std::sync::Mutex::new(Current::default()),
+            current: std::sync::Mutex::new(CurrentAssignment::default()),
         });
-        let consumer: BaseConsumer<Context> =
-            options.client.create_with_context(Context(Arc::clone(&assignment)))?;
+        let consumer: BaseConsumer<ConsumerCallbacks> =
+            options.client.create_with_context(ConsumerCallbacks(Arc::clone(&assignment)))?;
         let names = assignment.plan.tables.iter().map(|table| table.topic.as_str());
         consumer.subscribe(&names.collect::<Vec<_>>())?;
         let topics = assignment.plan.tables.with_ids();
@@ -115,7 +115,7 @@ impl Intake {
             batch: Batch::default(),
             first_at: None,
             paused: None,
-            trouble: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
+            failures: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
             missing: HashSet::new(),
         })
     }
@@ -134,7 +134,7 @@ impl Intake {
     }
 
     fn turn(&mut self) -> Result<(), ConsumeError> {
-        self.obey()?;
+        self.carry_out_commands()?;
         let linger = Duration::from_millis(self.limits.linger_ms);
         let wait = match self.first_at {
             Some(first_at) => linger.saturating_sub(first_at.elapsed()).min(IDLE_POLL),
@@ -145,7 +145,7 @@ impl Intake {
                 let record = borrow(&message);
                 push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record);
                 self.first_at.get_or_insert_with(Instant::now);
-                self.trouble.reset();
+                self.failures.reset();
             }
             Some(Err(err)) => self.note(err)?,
             None => {}
@@ -174,10 +174,10 @@ impl Intake {
         Ok(())
     }
 
-    fn obey(&mut self) -> Result<(), ConsumeError> {
+    fn carry_out_commands(&mut self) -> Result<(), ConsumeError> {
         loop {
             match self.commands.try_recv() {
-                Ok(Command::Commit(moves)) => {
+                Ok(IntakeCommand::Commit(moves)) => {
                     let mut offsets = TopicPartitionList::with_capacity(moves.len());
                     for (from, next) in moves {
                         let topic = &self.assignment.plan.tables[from.table].topic;
@@ -191,7 +191,7 @@ impl Intake {
                         tracing::debug!(%error, "the group was not told the offsets");
                     }
                 }
-                Ok(Command::Reset(generation)) => {
+                Ok(IntakeCommand::Reset(generation)) => {
                     if self.assignment.current().generation == generation {
                         let assigned = self.consumer.assignment()?;
                         self.assignment.take_over(&self.consumer, &assigned);
@@ -242,7 +242,7 @@ impl Intake {
                 tracing::info!("the loader is busy, partitions paused");
                 self.paused = Some(partitions);
             }
-            self.obey()?;
+            self.carry_out_commands()?;
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(_)) => {
                     // A record slipped through the pause and has no place here: read it again.
@@ -281,9 +281,9 @@ impl Intake {
                 | RDKafkaErrorCode::Authentication,
             ) => Err(ConsumeError::Refused(error)),
             _ => {
-                self.trouble.next_delay();
+                self.failures.next_delay();
                 self.assignment.metrics.retried("kafka");
-                if self.trouble.worth_saying() {
+                if self.failures.worth_saying() {
                     tracing::warn!(%error, "Kafka fails for now, going on");
                 }
                 Ok(())

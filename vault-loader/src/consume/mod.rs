@@ -10,4 +10,4 @@ mod intake;
 
 pub use client::{consumer_config, probe_brokers};
 pub use error::ConsumeError;
-pub use intake::{Command, Intake, IntakeOptions};
+pub use intake::{Intake, IntakeCommand, IntakeOptions};

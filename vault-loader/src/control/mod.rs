@@ -29,7 +29,7 @@ pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
 
-pub use offsets::StoredOffset;
+pub use offsets::WarehouseOffset;
 
 use chrono::{DateTime, Utc};
 

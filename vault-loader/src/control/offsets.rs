@@ -73,7 +73,7 @@ pub(crate) async fn read_offsets(
 
 /// What the warehouse says about a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredOffset {
+pub struct WarehouseOffset {
     /// Kafka topic
     pub topic: String,
     /// partition of it
@@ -88,7 +88,7 @@ pub struct StoredOffset {
 pub(crate) async fn read_progress(
     client: &Client,
     topics: &[String],
-) -> Result<Vec<StoredOffset>, Error> {
+) -> Result<Vec<WarehouseOffset>, Error> {
     let rows = client
         .query(
             "SELECT topic, partition, next_offset, source_committed
@@ -100,7 +100,7 @@ pub(crate) async fn read_progress(
         .await?;
     Ok(rows
         .iter()
-        .map(|row| StoredOffset {
+        .map(|row| WarehouseOffset {
             topic: row.get(0),
             partition: row.get(1),
             next_offset: row.get(2),

@@ -33,7 +33,7 @@ pub type Values<'a> = IdVec<ValueId, Value<'a>>;
 
 /// Where an event stands: in the source's log, in time, and in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
+pub struct EventPosition {
     /// when the event was published, microseconds since the epoch; the vault's load date
     pub published_us: i64,
     /// when the source committed, microseconds since the epoch; the vault's applied date
@@ -84,7 +84,7 @@ pub struct RowChange {
     /// what happened
     pub op: RowOp,
     /// where it stands
-    pub position: Position,
+    pub position: EventPosition,
     /// the row's first value; the others follow in the model's order of columns
     pub values: ValueId,
     /// of a row that came from another key and left values out: the first value of an image of that key
@@ -103,13 +103,13 @@ pub enum Change {
         /// the table
         table: TableId,
         /// where it stands; always streamed
-        position: Position,
+        position: EventPosition,
     },
 }
 
 /// Why a record is no change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
+pub enum EventError {
     /// This event is at fault.
     #[error("{0}")]
     Quarantine(String),
@@ -146,11 +146,11 @@ pub(super) fn decode<'a>(
     from: Partition,
     offset: i64,
     values: &mut Values<'a>,
-) -> Result<Change, DecodeError> {
+) -> Result<Change, EventError> {
     let Some(bytes) = value else { return Ok(Change::Tombstone) };
     let event = envelope::parse(bytes).map_err(|err| quarantine(err.to_string()))?;
     let lsn = event.source.lsn.map(shared::position::Lsn::as_i64);
-    let position = Position {
+    let position = EventPosition {
         published_us: event.ts_us,
         applied_us: event.source.ts_us,
         streamed_lsn: if event.op == Op::Read { None } else { lsn },
@@ -216,15 +216,15 @@ pub(super) fn decode_old_key<'a>(
     Some(start)
 }
 
-fn quarantine(reason: impl Into<String>) -> DecodeError {
-    DecodeError::Quarantine(reason.into())
+fn quarantine(reason: impl Into<String>) -> EventError {
+    EventError::Quarantine(reason.into())
 }
 
-fn in_table(table: &Table, problem: RowProblem) -> DecodeError {
+fn in_table(table: &Table, problem: RowProblem) -> EventError {
     let name = table.name.clone();
     match problem {
-        RowProblem::UnknownColumn(column) => DecodeError::UnknownColumn { table: name, column },
-        RowProblem::MissingColumn(column) => DecodeError::MissingColumn { table: name, column },
+        RowProblem::UnknownColumn(column) => EventError::UnknownColumn { table: name, column },
+        RowProblem::MissingColumn(column) => EventError::MissingColumn { table: name, column },
         RowProblem::Malformed(reason) => quarantine(format!("the row cannot be read: {reason}")),
     }
 }

@@ -8,6 +8,6 @@ mod records;
 mod row;
 mod value;
 
-pub use change::{Change, DecodeError, Position, RowChange, RowOp, ValueId, Values};
+pub use change::{Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
 pub use records::Decoded;
 pub use value::Value;

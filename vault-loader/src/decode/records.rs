@@ -2,7 +2,7 @@
 //!
 //! In goes a [`Batch`], out comes [`Decoded`], once for each batch: whatever is tried again later works on these changes.
 
-use super::change::{Change, DecodeError, Values, decode, decode_old_key};
+use super::change::{Change, EventError, Values, decode, decode_old_key};
 use crate::batch::{Batch, RecordId, RecordRange};
 use crate::model::{Id, IdVec, Plan};
 
@@ -14,7 +14,7 @@ pub struct Decoded<'a> {
     /// one for each record, or the reason for its quarantine
     pub changes: IdVec<RecordId, Result<Change, String>>,
     /// why decoding ended before the batch did: what stands before it is still to be loaded
-    pub drift: Option<DecodeError>,
+    pub drift: Option<EventError>,
 }
 
 impl<'a> Decoded<'a> {
@@ -25,7 +25,7 @@ impl<'a> Decoded<'a> {
         for record in batch.records.ids() {
             match decoded.decode(batch, plan, record) {
                 Ok(change) => decoded.changes.push(Ok(change)),
-                Err(DecodeError::Quarantine(reason)) => decoded.changes.push(Err(reason)),
+                Err(EventError::Quarantine(reason)) => decoded.changes.push(Err(reason)),
                 Err(drift) => {
                     decoded.drift = Some(drift);
                     break;
@@ -40,7 +40,7 @@ impl<'a> Decoded<'a> {
         batch: &'a Batch,
         plan: &Plan,
         record: RecordId,
-    ) -> Result<Change, DecodeError> {
+    ) -> Result<Change, EventError> {
         let (from, offset) = (batch.records[record].from, batch.records[record].offset);
         let table = &plan.model.tables[from.table];
         let value = batch.value(record);
@@ -48,7 +48,7 @@ impl<'a> Decoded<'a> {
         if value.is_none() && batch.key(record).is_none() {
             // A tombstone names a key; without one it is no event that anybody writes.
             let reason = "the record has neither key nor value".to_owned();
-            return Err(DecodeError::Quarantine(reason));
+            return Err(EventError::Quarantine(reason));
         }
         if let (Change::Row(row), Some(old)) = (&mut change, batch.old_key(record)) {
             row.moved_from = decode_old_key(old, table, row, &mut self.values);

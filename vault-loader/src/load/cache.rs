@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
-use crate::vault::fold::State;
+use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::Mention;
 
@@ -59,7 +59,7 @@ pub(super) struct Caches {
     pub(super) hubs: IdVec<HubId, Cache<Mention>>,
     /// the same of links
     pub(super) links: IdVec<LinkId, Cache<Mention>>,
-    pub(super) states: IdVec<SatelliteId, Cache<State>>,
+    pub(super) states: IdVec<SatelliteId, Cache<KeyState>>,
     /// truncates that were known when its status was last looked at
     truncation_counts: IdVec<TableId, usize>,
 }

@@ -12,7 +12,7 @@ use super::cache::Caches;
 use super::error::StretchError;
 use super::job::Job;
 use super::outcome::Loaded;
-use super::statements::Session;
+use super::statements::LoadingSession;
 use super::stretch::Stretch;
 use super::{transaction, truncate};
 use crate::control::{self, RecordPlaces};
@@ -22,7 +22,7 @@ use crate::warehouse::WarehouseError;
 
 /// Bounds of a loader.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct LoaderLimits {
     /// entries of all caches together; an entry is about 150 bytes
     pub cache_entries_max: usize,
     /// events that may be in quarantine before the loader takes the fault for its own
@@ -33,8 +33,8 @@ pub struct Limits {
 pub struct Loader {
     options: ConnectOptions,
     plan: Arc<Plan>,
-    limits: Limits,
-    session: Option<Session>,
+    limits: LoaderLimits,
+    session: Option<LoadingSession>,
     caches: Caches,
     /// the assignment of partitions that the caches belong to
     generation: Option<u64>,
@@ -45,7 +45,7 @@ pub struct Loader {
 impl Loader {
     /// A loader that connects when it is first used.
     #[must_use]
-    pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: Limits) -> Self {
+    pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: LoaderLimits) -> Self {
         let caches = Caches::new(&plan, limits.cache_entries_max);
         Self { options, plan, limits, session: None, caches, generation: None, model: None }
     }
@@ -103,7 +103,7 @@ impl Loader {
     ) -> Result<Loaded, StretchError> {
         let mut session = match self.session.take() {
             Some(session) => session,
-            None => Session::open(&self.options, &self.plan).await?,
+            None => LoadingSession::open(&self.options, &self.plan).await?,
         };
         let Some(model) = self.model else {
             let outcome = self.commit(&mut session, stretch, projection).await;
@@ -121,7 +121,7 @@ impl Loader {
 
     async fn commit(
         &mut self,
-        session: &mut Session,
+        session: &mut LoadingSession,
         stretch: Stretch<'_>,
         projection: &Projection,
     ) -> Result<Loaded, StretchError> {

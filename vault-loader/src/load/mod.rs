@@ -12,9 +12,10 @@ mod stretch;
 mod versions;
 
 mod job;
-mod satellites;
 mod stored;
 mod writer;
+
+mod satellites;
 
 mod transaction;
 mod truncate;
@@ -22,5 +23,5 @@ mod truncate;
 mod loader;
 
 pub use job::Job;
-pub use loader::{Limits, Loader};
+pub use loader::{Loader, LoaderLimits};
 pub use outcome::Loaded;

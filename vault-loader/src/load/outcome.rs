@@ -3,7 +3,7 @@
 use super::cache::Caches;
 use crate::batch::Partition;
 use crate::model::{HubId, LinkId, SatelliteId, TableId};
-use crate::vault::fold::State;
+use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::Mention;
 
@@ -29,7 +29,7 @@ pub struct Loaded {
 pub(super) struct Learned {
     pub(super) hubs: Vec<(HubId, Hash, Mention)>,
     pub(super) links: Vec<(LinkId, Hash, Mention)>,
-    pub(super) states: Vec<(SatelliteId, Hash, State)>,
+    pub(super) states: Vec<(SatelliteId, Hash, KeyState)>,
 }
 
 impl Learned {

@@ -12,14 +12,14 @@ use super::cache::{Cache, Caches};
 use super::encode::CopyBuffer;
 use super::error::StretchError;
 use super::stored::StoredReader;
-use super::versions::{Body, Folding, Known, Version};
-use super::writer::{RowCounts, Writer};
+use super::versions::{Body, Folding, KnownKeys, Version};
+use super::writer::{RowCounts, RowWriter};
 use crate::control::Truncation;
 use crate::model::{
     ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan, TableId,
     VERSION_COLUMNS,
 };
-use crate::vault::fold::State;
+use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
 
@@ -28,14 +28,14 @@ use crate::vault::projection::{Candidate, Projection};
 pub(super) struct WrittenSatellites {
     pub(super) rows: RowCounts,
     /// the keys' last versions once the commit is through
-    pub(super) states: Vec<(SatelliteId, Hash, State)>,
+    pub(super) states: Vec<(SatelliteId, Hash, KeyState)>,
     /// candidates that were recognised as loaded before
     pub(super) repeat_count: u64,
 }
 
 /// Folds and writes the satellites of a stretch; `truncations` are the ones that were loaded before, by table.
 pub(super) async fn write_satellites<'a>(
-    writer: &Writer<'_, 'a>,
+    writer: &RowWriter<'_, 'a>,
     projection: &Projection,
     caches: &mut Caches,
     truncations: &HashMap<TableId, Vec<Truncation>>,
@@ -59,7 +59,7 @@ pub(super) async fn write_satellites<'a>(
         let mut states = cached_states(candidates, &mut caches.states[id]);
         states.extend(read);
         let truncations = truncations.get(&satellite.table).map_or(&[][..], Vec::as_slice);
-        let mut known = Known { states, truncations, ..Known::default() };
+        let mut known = KnownKeys { states, truncations, ..KnownKeys::default() };
         let incomplete = folding.incomplete(satellite, candidates);
         read_stored(&reader(writer, id), candidates, &incomplete, &mut known).await?;
         let mut versions = folding
@@ -77,7 +77,7 @@ pub(super) async fn write_satellites<'a>(
     Ok(written)
 }
 
-fn reader<'r>(writer: &Writer<'r, 'r>, id: SatelliteId) -> StoredReader<'r> {
+fn reader<'r>(writer: &RowWriter<'r, 'r>, id: SatelliteId) -> StoredReader<'r> {
     let plan = writer.stretch.plan;
     StoredReader {
         transaction: writer.transaction,
@@ -92,7 +92,7 @@ async fn read_stored(
     reader: &StoredReader<'_>,
     candidates: &[Candidate],
     incomplete: &[Candidate],
-    known: &mut Known<'_>,
+    known: &mut KnownKeys<'_>,
 ) -> Result<(), StretchError> {
     known.inserts = reader.inserts(candidates, &known.states).await?;
     if let Some(payload) = &reader.statements.stored
@@ -106,7 +106,7 @@ async fn read_stored(
 
 /// Versions in COPY format, in the order of the satellite's columns.
 fn encode(
-    writer: &Writer<'_, '_>,
+    writer: &RowWriter<'_, '_>,
     satellite: &SatellitePlan,
     versions: &[Version],
     folding: &Folding<'_>,
@@ -152,12 +152,12 @@ fn encode(
     buffer
 }
 
-fn unknown_keys(candidates: &[Candidate], cache: &mut Cache<State>) -> Vec<Hash> {
+fn unknown_keys(candidates: &[Candidate], cache: &mut Cache<KeyState>) -> Vec<Hash> {
     let keys: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
     keys.into_iter().filter(|key| cache.get(key).is_none()).collect()
 }
 
-fn cached_states(candidates: &[Candidate], cache: &mut Cache<State>) -> HashMap<Hash, State> {
+fn cached_states(candidates: &[Candidate], cache: &mut Cache<KeyState>) -> HashMap<Hash, KeyState> {
     candidates
         .iter()
         .filter_map(|candidate| Some((candidate.key, cache.get(&candidate.key)?)))

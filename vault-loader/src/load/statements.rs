@@ -1,6 +1,6 @@
 //! A connection that is ready to load: session settings, staging tables, prepared statements.
 //!
-//! In go connection options and the plan, out comes a [`Session`]. Whatever a session needs is made here once. After an
+//! In go connection options and the plan, out comes a [`LoadingSession`]. Whatever a session needs is made here once. After an
 //! error that is an event's own fault its transaction is rolled back; after any other error the session is thrown away whole.
 
 use shared::postgres::{ConnectOptions, connect};
@@ -65,7 +65,7 @@ pub(super) struct StoredPayload {
 }
 
 /// A connection and its statements.
-pub(super) struct Session {
+pub(super) struct LoadingSession {
     pub(super) client: Client,
     pub(super) statements: Statements,
 }
@@ -78,7 +78,7 @@ pub(super) struct Statements {
     pub(super) satellites: IdVec<SatelliteId, SatelliteStatements>,
 }
 
-impl Session {
+impl LoadingSession {
     pub(super) async fn open(
         options: &ConnectOptions,
         plan: &Plan,

@@ -11,11 +11,11 @@ use tokio_postgres::{Row, Transaction};
 use super::error::StretchError;
 use super::statements::{SatelliteStatements, StoredPayload};
 use super::versions::{
-    Departed, Departure, InsertKey, Inserts, Stored, StoredRow, departure, insert_key,
+    Departed, Departure, InsertPlace, Stored, StoredInserts, StoredRow, departure, insert_place,
 };
 use crate::decode::Value;
 use crate::model::{ColumnId, ColumnType, Plan, SatellitePlan};
-use crate::vault::fold::{Insertion, State};
+use crate::vault::fold::{KeyState, StoredInsert};
 use crate::vault::hash::Hash;
 use crate::vault::projection::Candidate;
 use crate::warehouse::WarehouseError;
@@ -30,7 +30,10 @@ pub(super) struct StoredReader<'r> {
 
 impl StoredReader<'_> {
     /// The last versions of keys.
-    pub(super) async fn states(&self, keys: Vec<Hash>) -> Result<Vec<(Hash, State)>, StretchError> {
+    pub(super) async fn states(
+        &self,
+        keys: Vec<Hash>,
+    ) -> Result<Vec<(Hash, KeyState)>, StretchError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -38,7 +41,7 @@ impl StoredReader<'_> {
         let rows = self.transaction.query(&self.statements.states, &[&keys]).await?;
         rows.iter()
             .map(|row| {
-                let state = State {
+                let state = KeyState {
                     load_date_us: row.get::<_, DateTime<Utc>>(1).timestamp_micros(),
                     hashdiff: hash_of(row.get(2))?,
                     streamed_lsn: row.get(3),
@@ -51,29 +54,29 @@ impl StoredReader<'_> {
             .collect()
     }
 
-    /// Inserts that a status satellite may hold. Only an insert at or below its key's bound can be one of them.
+    /// StoredInserts that a status satellite may hold. Only an insert at or below its key's bound can be one of them.
     pub(super) async fn inserts(
         &self,
         candidates: &[Candidate],
-        states: &HashMap<Hash, State>,
-    ) -> Result<Inserts, StretchError> {
+        states: &HashMap<Hash, KeyState>,
+    ) -> Result<StoredInserts, StretchError> {
         let Some(statement) = &self.statements.inserts else {
-            return Ok(Inserts::new());
+            return Ok(StoredInserts::new());
         };
-        let covered = |(key, lsn): &InsertKey| {
+        let covered = |(key, lsn): &InsertPlace| {
             states.get(key).is_some_and(|state| state.streamed_lsn >= Some(*lsn))
         };
-        let asked: Vec<InsertKey> =
-            candidates.iter().filter_map(insert_key).filter(covered).collect();
+        let asked: Vec<InsertPlace> =
+            candidates.iter().filter_map(insert_place).filter(covered).collect();
         if asked.is_empty() {
-            return Ok(Inserts::new());
+            return Ok(StoredInserts::new());
         }
         let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| key.as_slice()).collect();
         let lsns: Vec<i64> = asked.iter().map(|(_, lsn)| *lsn).collect();
         let rows = self.transaction.query(statement, &[&keys, &lsns]).await?;
         let found = rows.iter().filter_map(|row| {
             let insertion =
-                Insertion { bound: row.get(1), partition: row.get(2), offset: row.get(3) };
+                StoredInsert { bound: row.get(1), partition: row.get(2), offset: row.get(3) };
             Some((*asked_at(&asked, row)?, insertion))
         });
         Ok(found.collect())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
 use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove};
-use crate::decode::{Change, Decoded, Position, RowChange};
+use crate::decode::{Change, Decoded, EventPosition, RowChange};
 use crate::model::{Plan, TableId};
 
 /// Why an event goes to quarantine.
@@ -41,7 +41,7 @@ impl<'a> Stretch<'a> {
     }
 
     /// The table that the stretch empties, and where the truncate stands.
-    pub(super) fn truncate(&self) -> Option<(TableId, &'a Position)> {
+    pub(super) fn truncate(&self) -> Option<(TableId, &'a EventPosition)> {
         let first = self.records.first();
         match &self.decoded.changes[first] {
             Ok(Change::Truncate { table, position }) if !self.rejected.contains_key(&first) => {
@@ -117,11 +117,11 @@ impl<'a> Stretch<'a> {
 }
 
 /// The two times that an event names.
-pub(super) fn event_times(position: &Position) -> EventTimes {
+pub(super) fn event_times(position: &EventPosition) -> EventTimes {
     EventTimes { published_us: position.published_us, applied_us: position.applied_us }
 }
 
 /// What the offsets' table keeps of the last event.
-pub(super) fn last_event(position: &Position) -> LastEvent {
+pub(super) fn last_event(position: &EventPosition) -> LastEvent {
     LastEvent { streamed_lsn: position.streamed_lsn, times: event_times(position) }
 }

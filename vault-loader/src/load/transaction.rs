@@ -8,9 +8,9 @@ use super::cache::Caches;
 use super::error::StretchError;
 use super::outcome::{Learned, Loaded};
 use super::satellites::write_satellites;
-use super::statements::Session;
+use super::statements::LoadingSession;
 use super::stretch::Stretch;
-use super::writer::Writer;
+use super::writer::RowWriter;
 use crate::control;
 use crate::vault::projection::Projection;
 
@@ -18,7 +18,7 @@ use crate::vault::projection::Projection;
 pub(super) async fn commit(
     stretch: Stretch<'_>,
     projection: &Projection,
-    session: &mut Session,
+    session: &mut LoadingSession,
     caches: &mut Caches,
 ) -> Result<Loaded, StretchError> {
     let plan = stretch.plan;
@@ -53,7 +53,7 @@ pub(super) async fn commit(
         ..Loaded::default()
     };
     let mut learned = Learned::default();
-    let writer = Writer { stretch: &stretch, transaction: &transaction, statements };
+    let writer = RowWriter { stretch: &stretch, transaction: &transaction, statements };
     let (rows, hubs) = writer.hubs(projection, caches).await?;
     loaded.rows.extend(rows);
     learned.hubs = hubs;

@@ -6,19 +6,19 @@
 use tokio_postgres::Transaction;
 
 use super::outcome::Loaded;
-use super::statements::{Session, satellite_columns};
+use super::statements::{LoadingSession, satellite_columns};
 use super::stretch::{Stretch, event_times, last_event};
 use super::versions::status_hash;
 use crate::control::{self, Minutes, OffsetMove, instant};
-use crate::decode::Position;
+use crate::decode::EventPosition;
 use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan};
 use crate::warehouse::WarehouseError;
 
 /// Commits a stretch that is one truncate.
 pub(super) async fn commit(
     stretch: Stretch<'_>,
-    position: &Position,
-    session: &mut Session,
+    position: &EventPosition,
+    session: &mut LoadingSession,
 ) -> Result<Loaded, WarehouseError> {
     let plan = stretch.plan;
     let record = &stretch.batch.records[stretch.records.first()];
@@ -59,7 +59,7 @@ async fn close_keys(
     transaction: &Transaction<'_>,
     plan: &Plan,
     status: &SatellitePlan,
-    position: &Position,
+    position: &EventPosition,
 ) -> Result<u64, WarehouseError> {
     // The one statement that needs the whole table.
     transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;

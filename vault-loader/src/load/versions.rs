@@ -8,9 +8,9 @@ use std::collections::HashMap;
 
 use crate::batch::RecordId;
 use crate::control::Truncation;
-use crate::decode::{Position, RowOp, Value, ValueId, Values};
+use crate::decode::{EventPosition, RowOp, Value, ValueId, Values};
 use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
-use crate::vault::fold::{self, Insert, Insertion, State, Verdict};
+use crate::vault::fold::{self, InsertVerdict, KeyState, StoredInsert, Verdict};
 use crate::vault::hash::{Hash, Hasher};
 use crate::vault::projection::Candidate;
 
@@ -29,7 +29,7 @@ pub(super) enum Body {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) key: Hash,
-    pub(super) state: State,
+    pub(super) state: KeyState,
     pub(super) applied_us: i64,
     pub(super) body: Body,
 }
@@ -47,10 +47,10 @@ pub(super) type Departure = (Hash, i64);
 pub(super) type Departed = HashMap<Departure, (i32, StoredRow)>;
 
 /// An insert by its key and log position.
-pub(super) type InsertKey = (Hash, i64);
+pub(super) type InsertPlace = (Hash, i64);
 
-/// Inserts that a status satellite holds.
-pub(super) type Inserts = HashMap<InsertKey, Insertion>;
+/// StoredInserts that a status satellite holds.
+pub(super) type StoredInserts = HashMap<InsertPlace, StoredInsert>;
 
 /// An event that cannot be folded.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,21 +65,21 @@ pub(super) struct Folding<'a> {
     values: &'a Values<'a>,
     filled: HashMap<ValueId, Value<'a>>,
     /// what the status said about inserts, by record; those above everything that their key had are left out
-    judged: HashMap<RecordId, Insert>,
+    judged: HashMap<RecordId, InsertVerdict>,
     hasher: Hasher,
     pub(super) repeat_count: u64,
 }
 
 /// What is known about a satellite's keys: before the fold what is stored, then also what it made.
 #[derive(Default)]
-pub(super) struct Known<'k> {
-    pub(super) states: HashMap<Hash, State>,
+pub(super) struct KnownKeys<'k> {
+    pub(super) states: HashMap<Hash, KeyState>,
     /// versions made so far
     pub(super) written: HashMap<Hash, Vec<Written>>,
     pub(super) stored: Stored,
     pub(super) departed: Departed,
     /// of a status satellite: inserts of this batch, and stored ones that its inserts may repeat
-    pub(super) inserts: Inserts,
+    pub(super) inserts: StoredInserts,
     pub(super) truncations: &'k [Truncation],
 }
 
@@ -124,7 +124,7 @@ impl<'a> Folding<'a> {
         &mut self,
         satellite: &'a SatellitePlan,
         candidates: &[Candidate],
-        known: &mut Known<'_>,
+        known: &mut KnownKeys<'_>,
     ) -> Result<Vec<Version>, Unfoldable> {
         let mut versions = Vec::with_capacity(candidates.len());
         for candidate in candidates {
@@ -168,16 +168,16 @@ impl<'a> Folding<'a> {
         &mut self,
         satellite: &SatellitePlan,
         candidate: &Candidate,
-        previous: Option<&State>,
-        known: &Known<'_>,
-    ) -> Option<Insert> {
-        let (key, lsn) = insert_key(candidate)?;
-        let first = Insert::First { bound: lsn };
+        previous: Option<&KeyState>,
+        known: &KnownKeys<'_>,
+    ) -> Option<InsertVerdict> {
+        let (key, lsn) = insert_place(candidate)?;
+        let first = InsertVerdict::First { bound: lsn };
         if satellite.kind != SatelliteKind::Status {
             return Some(self.judged.get(&candidate.record).copied().unwrap_or(first));
         }
         let held = known.inserts.get(&(key, lsn));
-        let insert = fold::insert(previous, &candidate.change.position, lsn, held);
+        let insert = fold::judge_insert(previous, &candidate.change.position, lsn, held);
         if insert != first {
             self.judged.insert(candidate.record, insert);
         }
@@ -190,7 +190,7 @@ impl<'a> Folding<'a> {
         &mut self,
         satellite: &SatellitePlan,
         candidate: &Candidate,
-        known: &Known<'_>,
+        known: &KnownKeys<'_>,
     ) -> Result<(), Unfoldable> {
         let SatelliteKind::Descriptive { columns, .. } = &satellite.kind else { return Ok(()) };
         for &column in columns {
@@ -220,7 +220,7 @@ impl<'a> Folding<'a> {
         &self,
         column: ColumnId,
         candidate: &Candidate,
-        known: &Known<'_>,
+        known: &KnownKeys<'_>,
     ) -> Result<Value<'a>, &'static str> {
         let in_batch = known.written.get(&candidate.key).and_then(|rows| rows.last());
         match in_batch {
@@ -236,7 +236,7 @@ impl<'a> Folding<'a> {
         column: ColumnId,
         candidate: &Candidate,
         departure: Departure,
-        known: &Known<'_>,
+        known: &KnownKeys<'_>,
     ) -> Result<Value<'a>, &'static str> {
         let (old, lsn) = departure;
         let before = |row: &&Written| row.lsn.is_none_or(|written| written < lsn);
@@ -311,16 +311,16 @@ pub(super) fn status_hash(is_deleted: bool) -> Hash {
 }
 
 /// Key and log position of an insert.
-pub(super) fn insert_key(candidate: &Candidate) -> Option<InsertKey> {
+pub(super) fn insert_place(candidate: &Candidate) -> Option<InsertPlace> {
     let lsn = candidate.change.position.streamed_lsn?;
     (candidate.change.op == RowOp::Create).then_some((candidate.key, lsn))
 }
 
 /// Remembers an insert, which may come again in this batch.
-fn note_insert(candidate: &Candidate, insert: Option<Insert>, known: &mut Known<'_>) {
-    if let (Some(key), Some(Insert::First { bound })) = (insert_key(candidate), insert) {
-        let Position { partition, offset, .. } = candidate.change.position;
-        known.inserts.insert(key, Insertion { bound, partition, offset });
+fn note_insert(candidate: &Candidate, insert: Option<InsertVerdict>, known: &mut KnownKeys<'_>) {
+    if let (Some(key), Some(InsertVerdict::First { bound })) = (insert_place(candidate), insert) {
+        let EventPosition { partition, offset, .. } = candidate.change.position;
+        known.inserts.insert(key, StoredInsert { bound, partition, offset });
     }
 }
 
@@ -328,14 +328,14 @@ fn note_insert(candidate: &Candidate, insert: Option<Insert>, known: &mut Known<
 /// has opened. Against a truncate the position counts that the record names, not the key's bound.
 fn close_late(
     candidate: &Candidate,
-    opened: State,
-    known: &mut Known<'_>,
+    opened: KeyState,
+    known: &mut KnownKeys<'_>,
     versions: &mut Vec<Version>,
 ) {
     let Some(lsn) = opened.record_lsn else { return };
     let later = known.truncations.iter().find(|truncation| truncation.lsn > lsn);
     let Some(truncation) = later else { return };
-    let closed = State {
+    let closed = KeyState {
         load_date_us: truncation.load_date_us.max(opened.load_date_us.saturating_add(1)),
         hashdiff: status_hash(true),
         streamed_lsn: opened.streamed_lsn.max(Some(truncation.lsn)),
@@ -359,7 +359,12 @@ fn close_late(
 ///
 /// The truncate closes only versions before its own position. The position of the version that is written here keeps the
 /// row open.
-fn reopens(body: &Body, previous: Option<&State>, candidate: &Candidate, hashdiff: Hash) -> bool {
+fn reopens(
+    body: &Body,
+    previous: Option<&KeyState>,
+    candidate: &Candidate,
+    hashdiff: Hash,
+) -> bool {
     let (Body::Status { is_deleted: false, .. }, Some(state)) = (body, previous) else {
         return false;
     };

@@ -27,7 +27,7 @@ pub(super) type RowCounts = Vec<(String, u64)>;
 type Mentions<I> = Vec<(I, Hash, Mention)>;
 
 /// Writes rows inside an attempt's transaction.
-pub(super) struct Writer<'w, 'a> {
+pub(super) struct RowWriter<'w, 'a> {
     pub(super) stretch: &'w Stretch<'a>,
     pub(super) transaction: &'w Transaction<'w>,
     pub(super) statements: &'w Statements,
@@ -41,7 +41,7 @@ struct KeyTable<'t> {
     own_column_count: usize,
 }
 
-impl Writer<'_, '_> {
+impl RowWriter<'_, '_> {
     /// Writes hub rows that the warehouse may lack.
     pub(super) async fn hubs(
         &self,

@@ -1,6 +1,6 @@
 //! One migration run: lock, control schema, comparison, statements, grants, all in one transaction.
 //!
-//! In go a connection and the model file's text, out comes an [`Outcome`]. Two runs at once queue up at an advisory lock;
+//! In go a connection and the model file's text, out comes an [`MigrationOutcome`]. Two runs at once queue up at an advisory lock;
 //! a run that is refused leaves nothing behind.
 
 use tokio_postgres::{Client, Transaction};
@@ -14,7 +14,7 @@ use crate::vault::hash::HASH_VERSION;
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct MigrationOutcome {
     /// one line for each thing done; empty when the warehouse was as the model wants it
     pub steps: Vec<String>,
     /// something the operator should know
@@ -63,7 +63,7 @@ pub async fn migrate(
     text: &str,
     grantee: &str,
     reload: bool,
-) -> Result<Outcome, MigrateError> {
+) -> Result<MigrationOutcome, MigrateError> {
     let plan = Plan::new(model::parse(text)?);
     let transaction = client.transaction().await.map_err(failed("a transaction"))?;
     control::lock_migrations(&transaction).await.map_err(failed("the migration lock"))?;
@@ -85,7 +85,7 @@ pub async fn migrate(
     steps.extend(store_model(&transaction, text).await.map_err(failed("storing the model"))?);
     let notes = grant(&transaction, &plan, grantee).await?;
     transaction.commit().await.map_err(failed("the commit"))?;
-    Ok(Outcome { steps, notes })
+    Ok(MigrationOutcome { steps, notes })
 }
 
 async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, MigrateError> {

@@ -8,4 +8,4 @@ mod catalog;
 mod compat;
 pub mod ddl;
 
-pub use apply::{MigrateError, Outcome, migrate};
+pub use apply::{MigrateError, MigrationOutcome, migrate};

@@ -4,22 +4,24 @@
 
 use serde::Deserialize;
 
+use super::types::HubScope;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
+pub(super) struct ModelFile {
     pub(super) format_version: u32,
-    pub(super) source: Source,
+    pub(super) source: SourceEntry,
     #[serde(default, rename = "hub")]
-    pub(super) hubs: Vec<Hub>,
+    pub(super) hubs: Vec<HubEntry>,
     #[serde(default, rename = "link")]
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<LinkEntry>,
     #[serde(default, rename = "table")]
-    pub(super) tables: Vec<Table>,
+    pub(super) tables: Vec<TableEntry>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Source {
+pub(super) struct SourceEntry {
     pub(super) name: String,
     pub(super) schema: String,
     pub(super) system_id: i16,
@@ -28,50 +30,42 @@ pub(super) struct Source {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Column {
+pub(super) struct ColumnEntry {
     pub(super) name: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Scope {
-    #[default]
-    Shared,
-    Source,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Hub {
+pub(super) struct HubEntry {
     pub(super) name: String,
     pub(super) comment: String,
     #[serde(default)]
-    pub(super) scope: Scope,
-    pub(super) key: Vec<Column>,
+    pub(super) scope: HubScope,
+    pub(super) key: Vec<ColumnEntry>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LinkRole {
+pub(super) struct LinkRoleEntry {
     pub(super) role: String,
     pub(super) hub: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Link {
+pub(super) struct LinkEntry {
     pub(super) name: String,
     pub(super) comment: String,
-    pub(super) hubs: Vec<LinkRole>,
+    pub(super) hubs: Vec<LinkRoleEntry>,
     #[serde(default)]
-    pub(super) dependent_key: Vec<Column>,
+    pub(super) dependent_key: Vec<ColumnEntry>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct HubBinding {
+pub(super) struct HubBindingEntry {
     pub(super) role: Option<String>,
     pub(super) hub: String,
     pub(super) columns: Vec<String>,
@@ -79,7 +73,7 @@ pub(super) struct HubBinding {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LinkBinding {
+pub(super) struct LinkBindingEntry {
     pub(super) link: String,
     #[serde(default)]
     pub(super) dependent_key: Vec<String>,
@@ -88,7 +82,7 @@ pub(super) struct LinkBinding {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Satellite {
+pub(super) struct SatelliteEntry {
     pub(super) name: String,
     pub(super) comment: String,
     pub(super) columns: Vec<String>,
@@ -96,18 +90,18 @@ pub(super) struct Satellite {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Table {
+pub(super) struct TableEntry {
     pub(super) name: String,
     pub(super) key: Vec<String>,
     pub(super) parent: String,
     pub(super) status: String,
     #[serde(default)]
-    pub(super) hubs: Vec<HubBinding>,
+    pub(super) hubs: Vec<HubBindingEntry>,
     #[serde(default)]
-    pub(super) links: Vec<LinkBinding>,
+    pub(super) links: Vec<LinkBindingEntry>,
     pub(super) columns: toml::Table,
     #[serde(default)]
     pub(super) added_later: Vec<String>,
     #[serde(default, rename = "satellite")]
-    pub(super) satellites: Vec<Satellite>,
+    pub(super) satellites: Vec<SatelliteEntry>,
 }

@@ -21,15 +21,15 @@ pub(crate) use ids::ids;
 pub use ids::{
     ColumnId, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, SatelliteId, TableId,
 };
-pub use plan::{PayloadType, Plan, SatelliteKind, SatellitePlan, TablePlan};
-pub use problems::{ModelError, Problem};
+pub use plan::{PayloadType, Plan, SatelliteKind, SatellitePlan, TableProjection};
+pub use problems::{ModelError, ModelProblem};
 pub use resolve::parse;
 pub use technical::{
     EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,
 };
 pub use types::{
-    Column, Hub, HubBinding, Link, LinkBinding, LinkRole, Model, Parent, Satellite, Scope, Source,
-    Table,
+    Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkRole, Model, Parent, Satellite,
+    SourceSystem, Table,
 };
 
 /// Version of the model file's format that this build reads.

@@ -4,7 +4,7 @@
 //! while rows flow.
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
-use super::types::{Model, Parent, Scope};
+use super::types::{HubScope, Model, Parent};
 use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
@@ -41,7 +41,7 @@ pub struct SatellitePlan {
 
 /// How a source table's rows are projected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TablePlan {
+pub struct TableProjection {
     /// topic, which is also the record source
     pub topic: String,
     /// its satellites
@@ -58,7 +58,7 @@ pub struct Plan {
     /// descriptive, status and effectivity satellites of all tables
     pub satellites: IdVec<SatelliteId, SatellitePlan>,
     /// one for each table of the model
-    pub tables: IdVec<TableId, TablePlan>,
+    pub tables: IdVec<TableId, TableProjection>,
 }
 
 impl Plan {
@@ -93,7 +93,7 @@ impl Plan {
                 Parent::Hub(binding) => vec![binding],
                 Parent::Link(link) => table.links[link].bindings.clone(),
             };
-            tables.push(TablePlan {
+            tables.push(TableProjection {
                 topic: model.topic(table),
                 satellites: of_table,
                 parent_bindings,
@@ -106,8 +106,8 @@ impl Plan {
     #[must_use]
     pub fn hub_scope(&self, hub: HubId) -> Option<&str> {
         match self.model.hubs[hub].scope {
-            Scope::Shared => None,
-            Scope::Source => Some(&self.model.source.name),
+            HubScope::Shared => None,
+            HubScope::Source => Some(&self.model.source.name),
         }
     }
 

@@ -14,7 +14,7 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// One thing that is wrong with a model file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ModelProblem {
     /// table and field, as the author named them
     pub place: String,
     /// what is wrong
@@ -23,7 +23,7 @@ pub struct Problem {
     pub remedy: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ModelProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}: {}", self.place, self.problem, self.remedy)
     }
@@ -37,17 +37,17 @@ pub enum ModelError {
     Syntax(#[source] Box<toml::de::Error>),
     /// The file is well formed and says something impossible.
     #[error("{}", join(.0))]
-    Invalid(Vec<Problem>),
+    Invalid(Vec<ModelProblem>),
 }
 
-fn join(problems: &[Problem]) -> String {
+fn join(problems: &[ModelProblem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// Collects problems, and the names of vault tables that are taken.
 #[derive(Default)]
 pub(super) struct Problems {
-    found: Vec<Problem>,
+    found: Vec<ModelProblem>,
     names: HashSet<String>,
 }
 
@@ -58,7 +58,7 @@ impl Problems {
     }
 
     /// All problems in the order in which they were found.
-    pub(super) fn into_list(self) -> Vec<Problem> {
+    pub(super) fn into_list(self) -> Vec<ModelProblem> {
         self.found
     }
 
@@ -68,7 +68,7 @@ impl Problems {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.found.push(Problem {
+        self.found.push(ModelProblem {
             place: place.into(),
             problem: problem.into(),
             remedy: remedy.into(),

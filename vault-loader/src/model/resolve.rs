@@ -5,15 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::file::{self, File};
+use super::file::{ColumnEntry, HubEntry, LinkEntry, ModelFile, SourceEntry};
 use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::problems::{ModelError, Problems};
-use super::types::{Column, Hub, Link, LinkRole, Model, Scope, Source};
+use super::types::{Column, Hub, Link, LinkRole, Model, SourceSystem};
 use super::{FORMAT_VERSION, Table, is_technical, tables};
 
 /// Reads and checks a model file.
 pub fn parse(text: &str) -> Result<Model, ModelError> {
-    let file: File = toml::from_str(text).map_err(|err| ModelError::Syntax(Box::new(err)))?;
+    let file: ModelFile = toml::from_str(text).map_err(|err| ModelError::Syntax(Box::new(err)))?;
     let mut resolver = Resolver::default();
     let model = resolver.resolve(&file);
     match (model, resolver.problems) {
@@ -29,7 +29,7 @@ struct Resolver {
 }
 
 impl Resolver {
-    fn resolve(&mut self, file: &File) -> Option<Model> {
+    fn resolve(&mut self, file: &ModelFile) -> Option<Model> {
         if file.format_version != FORMAT_VERSION {
             let found = file.format_version;
             let problem = format!("format {found} is unknown to this build");
@@ -51,8 +51,8 @@ impl Resolver {
                 let place = format!("table {}", table.name);
                 self.problems.complain(place, "described twice", "keep one description");
             }
-            let scope = tables::Scope { hubs: &hubs, links: &links };
-            if let Some(table) = tables::resolve(&mut self.problems, table, scope) {
+            let entities = tables::Entities { hubs: &hubs, links: &links };
+            if let Some(table) = tables::resolve(&mut self.problems, table, entities) {
                 resolved.push(table);
             }
         }
@@ -77,7 +77,7 @@ impl Resolver {
         }
     }
 
-    fn source(&mut self, source: &file::Source) -> Source {
+    fn source(&mut self, source: &SourceEntry) -> SourceSystem {
         for (field, value) in [("source.name", &source.name), ("source.schema", &source.schema)] {
             let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if value.is_empty() || !value.chars().all(legal) {
@@ -89,7 +89,7 @@ impl Resolver {
             let remedy = "choose a number above 0, which is the warehouse itself";
             self.problems.complain("source.system_id", "not a source's number", remedy);
         }
-        Source {
+        SourceSystem {
             name: source.name.clone(),
             schema: source.schema.clone(),
             system_id: source.system_id,
@@ -97,7 +97,7 @@ impl Resolver {
         }
     }
 
-    fn hub(&mut self, hub: &file::Hub) -> Hub {
+    fn hub(&mut self, hub: &HubEntry) -> Hub {
         self.problems.entity_name(&hub.name, "hub_");
         if hub.key.is_empty() {
             self.problems.complain(&hub.name, "has no key column", "name at least one in key");
@@ -105,15 +105,12 @@ impl Resolver {
         Hub {
             name: hub.name.clone(),
             comment: hub.comment.clone(),
-            scope: match hub.scope {
-                file::Scope::Shared => Scope::Shared,
-                file::Scope::Source => Scope::Source,
-            },
+            scope: hub.scope,
             key: self.columns(&hub.name, &hub.key),
         }
     }
 
-    fn link(&mut self, link: &file::Link, hub_ids: &HashMap<&str, HubId>) -> Link {
+    fn link(&mut self, link: &LinkEntry, hub_ids: &HashMap<&str, HubId>) -> Link {
         self.problems.entity_name(&link.name, "link_");
         let mut roles: Vec<LinkRole> = Vec::with_capacity(link.hubs.len());
         for role in &link.hubs {
@@ -152,7 +149,7 @@ impl Resolver {
         Link { name: link.name.clone(), comment: link.comment.clone(), roles, dependent_key }
     }
 
-    fn columns(&mut self, entity: &str, columns: &[file::Column]) -> Vec<Column> {
+    fn columns(&mut self, entity: &str, columns: &[ColumnEntry]) -> Vec<Column> {
         let mut seen = HashSet::new();
         let mut resolved = Vec::with_capacity(columns.len());
         for column in columns {

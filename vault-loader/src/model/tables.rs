@@ -5,15 +5,15 @@
 
 use std::collections::HashSet;
 
-use super::file;
+use super::file::TableEntry;
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId};
 use super::problems::Problems;
 use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
 use super::{ColumnType, is_technical};
 
-/// What a table may refer to.
+/// The hubs and links that a table may refer to.
 #[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
+pub(super) struct Entities<'a> {
     pub(super) hubs: &'a IdVec<HubId, Hub>,
     pub(super) links: &'a IdVec<LinkId, Link>,
 }
@@ -21,17 +21,17 @@ pub(super) struct Scope<'a> {
 /// Checks one table; problems go to the list.
 pub(super) fn resolve(
     problems: &mut Problems,
-    table: &file::Table,
-    scope: Scope<'_>,
+    table: &TableEntry,
+    entities: Entities<'_>,
 ) -> Option<Table> {
-    let mut builder = Builder { problems, table, scope, columns: IdVec::new() };
+    let mut builder = Builder { problems, table, entities, columns: IdVec::new() };
     builder.resolve()
 }
 
 struct Builder<'a> {
     problems: &'a mut Problems,
-    table: &'a file::Table,
-    scope: Scope<'a>,
+    table: &'a TableEntry,
+    entities: Entities<'a>,
     columns: IdVec<ColumnId, Column>,
 }
 
@@ -117,7 +117,7 @@ impl Builder<'_> {
         for written in &self.table.hubs {
             let role = written.role.clone().unwrap_or_else(|| written.hub.clone());
             let field = format!("hub {role}");
-            let Some(hub) = self.scope.hubs.find_id(|hub| hub.name == written.hub) else {
+            let Some(hub) = self.entities.hubs.find_id(|hub| hub.name == written.hub) else {
                 let problem = format!("there is no hub {}", written.hub);
                 self.complain(&field, problem, "describe the hub, or name another");
                 continue;
@@ -126,7 +126,7 @@ impl Builder<'_> {
                 self.complain(&field, "the role is bound twice", "give each use its own role");
             }
             let columns = self.column_ids(&field, &written.columns);
-            let key = &self.scope.hubs[hub].key;
+            let key = &self.entities.hubs[hub].key;
             self.check_types(&field, &columns, key);
             bindings.push(HubBinding { role, hub, columns });
         }
@@ -165,16 +165,16 @@ impl Builder<'_> {
         let mut bindings: IdVec<LinkBindingId, LinkBinding> = IdVec::new();
         for written in &self.table.links {
             let field = format!("link {}", written.link);
-            let Some(link) = self.scope.links.find_id(|link| link.name == written.link) else {
+            let Some(link) = self.entities.links.find_id(|link| link.name == written.link) else {
                 self.complain(&field, "there is no such link", "describe it, or name another");
                 continue;
             };
             if bindings.iter().any(|other| other.link == link) {
                 self.complain(&field, "named twice", "remove one");
             }
-            let roles = self.link_roles(&field, &self.scope.links[link], hubs);
+            let roles = self.link_roles(&field, &self.entities.links[link], hubs);
             let dependent_key = self.column_ids(&field, &written.dependent_key);
-            self.check_types(&field, &dependent_key, &self.scope.links[link].dependent_key);
+            self.check_types(&field, &dependent_key, &self.entities.links[link].dependent_key);
             let columns = link_columns(hubs, &roles, &dependent_key);
             let determined = columns.iter().all(|column| key.contains(column));
             match (&written.effectivity, determined) {
@@ -230,7 +230,7 @@ impl Builder<'_> {
             let columns: HashSet<_> = columns.iter().collect();
             columns == key.iter().collect()
         };
-        let named = |binding: &HubBinding| self.scope.hubs[binding.hub].name == name;
+        let named = |binding: &HubBinding| self.entities.hubs[binding.hub].name == name;
         if hubs.iter().any(named) {
             let found = hubs.find_id(|bound| named(bound) && same_as_key(&bound.columns));
             if found.is_none() {
@@ -239,7 +239,7 @@ impl Builder<'_> {
             }
             return found.map(Parent::Hub);
         }
-        let Some(link) = links.find_id(|bound| self.scope.links[bound.link].name == name) else {
+        let Some(link) = links.find_id(|bound| self.entities.links[bound.link].name == name) else {
             let remedy = "name one of the table's hubs or links";
             self.complain("parent", format!("the table feeds no {name}"), remedy);
             return None;

@@ -3,6 +3,7 @@
 //! Built by [`super::parse`] only, read by everything behind it. Every id is in range, every list is in the order in
 //! which the model's author wrote it, and that order is part of the hash keys.
 
+use serde::Deserialize;
 use shared::debezium::topic::topic_name;
 
 use super::ColumnType;
@@ -19,7 +20,7 @@ pub struct Column {
 
 /// The system whose tables are captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceSystem {
     /// the connector's topic prefix
     pub name: String,
     /// schema of the captured tables
@@ -31,9 +32,11 @@ pub struct Source {
 }
 
 /// Who shares a hub's keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HubScope {
     /// the same key means the same thing in every source
+    #[default]
     Shared,
     /// the key is this source's own number
     Source,
@@ -47,7 +50,7 @@ pub struct Hub {
     /// what it stands for
     pub comment: String,
     /// who shares the keys
-    pub scope: Scope,
+    pub scope: HubScope,
     /// key columns in hash order
     pub key: Vec<Column>,
 }
@@ -153,7 +156,7 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
     /// the captured system
-    pub source: Source,
+    pub source: SourceSystem,
     /// hubs in file order
     pub hubs: IdVec<HubId, Hub>,
     /// links in file order

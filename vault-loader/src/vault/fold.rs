@@ -29,7 +29,7 @@
 //! 2. An update or a delete at or below L was folded before, although it stands at a new place: a reader that crashed
 //!    publishes again what it had published since its last confirmed position.
 //! 3. An insert above the status's L is new. At or below it, it was folded before if and only if the status holds an insert
-//!    with its position; every insert makes a version there. All satellites of the table go by that one answer ([`Insert`]).
+//!    with its position; every insert makes a version there. All satellites of the table go by that one answer ([`InsertVerdict`]).
 //! 4. An update that is published again can also lie above L, when it changed nothing the first time. It came behind V, and
 //!    every event of the key behind V had V's content (otherwise it would have made a version), so it makes none again.
 //!
@@ -38,11 +38,11 @@
 //! L on. Positions are compared within one incarnation of the source only.
 
 use super::hash::Hash;
-use crate::decode::Position;
+use crate::decode::EventPosition;
 
 /// The last version of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
+pub struct KeyState {
     /// when it was loaded, microseconds since the epoch
     pub load_date_us: i64,
     /// what it holds
@@ -59,7 +59,7 @@ pub struct State {
 
 /// An insert that a key's status holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Insertion {
+pub struct StoredInsert {
     /// the key's bound with it
     pub bound: i64,
     /// partition of its record
@@ -70,7 +70,7 @@ pub struct Insertion {
 
 /// What a key's status says about an insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Insert {
+pub enum InsertVerdict {
     /// it was never seen
     First {
         /// the key's bound with it
@@ -91,41 +91,45 @@ pub enum Verdict {
     /// the content is the last version's
     NoChange,
     /// a new version
-    Version(State),
+    Version(KeyState),
 }
 
 /// Judges an insert by the key's last status and, where that lies at or above it, the status that has its position (rule 3).
 #[must_use]
-pub fn insert(
-    status: Option<&State>,
-    position: &Position,
+pub fn judge_insert(
+    status: Option<&KeyState>,
+    position: &EventPosition,
     lsn: i64,
-    known: Option<&Insertion>,
-) -> Insert {
+    known: Option<&StoredInsert>,
+) -> InsertVerdict {
     match known {
         None => {
             let before = status.and_then(|state| state.streamed_lsn);
-            Insert::First { bound: before.map_or(lsn, |before| before.max(lsn)) }
+            InsertVerdict::First { bound: before.map_or(lsn, |before| before.max(lsn)) }
         }
         Some(known) if (known.partition, known.offset) == (position.partition, position.offset) => {
-            Insert::Replayed { bound: known.bound }
+            InsertVerdict::Replayed { bound: known.bound }
         }
-        Some(_) => Insert::Repeated,
+        Some(_) => InsertVerdict::Repeated,
     }
 }
 
 /// Whether an event was folded before (rules 1 to 3); `insert` is the judgement of an insert.
 #[must_use]
-pub fn is_repeat(previous: Option<&State>, position: &Position, insert: Option<Insert>) -> bool {
+pub fn is_repeat(
+    previous: Option<&KeyState>,
+    position: &EventPosition,
+    insert: Option<InsertVerdict>,
+) -> bool {
     let replayed = previous.is_some_and(|state| {
         position.partition == state.partition && position.offset <= state.offset
     });
     let covered =
         |lsn: i64| previous.and_then(|state| state.streamed_lsn).is_some_and(|last| lsn <= last);
     let published_again = match insert {
-        Some(Insert::First { .. }) => false,
-        Some(Insert::Replayed { bound }) => covered(bound),
-        Some(Insert::Repeated) => true,
+        Some(InsertVerdict::First { .. }) => false,
+        Some(InsertVerdict::Replayed { bound }) => covered(bound),
+        Some(InsertVerdict::Repeated) => true,
         None => position.streamed_lsn.is_some_and(covered),
     };
     replayed || published_again
@@ -133,18 +137,18 @@ pub fn is_repeat(previous: Option<&State>, position: &Position, insert: Option<I
 
 /// The position with the key's bound in place of the event's own, where an insert came late.
 #[must_use]
-pub fn bounded(position: &Position, insert: Option<Insert>) -> Position {
+pub fn bounded(position: &EventPosition, insert: Option<InsertVerdict>) -> EventPosition {
     match insert {
-        Some(Insert::First { bound } | Insert::Replayed { bound }) => {
-            Position { streamed_lsn: Some(bound), ..*position }
+        Some(InsertVerdict::First { bound } | InsertVerdict::Replayed { bound }) => {
+            EventPosition { streamed_lsn: Some(bound), ..*position }
         }
-        Some(Insert::Repeated) | None => *position,
+        Some(InsertVerdict::Repeated) | None => *position,
     }
 }
 
 /// Whether an event that is no repeat makes a version.
 #[must_use]
-pub fn verdict(previous: Option<&State>, position: &Position, hashdiff: Hash) -> Verdict {
+pub fn verdict(previous: Option<&KeyState>, position: &EventPosition, hashdiff: Hash) -> Verdict {
     match previous {
         Some(state) if state.hashdiff == hashdiff => Verdict::NoChange,
         _ => Verdict::Version(version(previous, position, hashdiff)),
@@ -153,9 +157,9 @@ pub fn verdict(previous: Option<&State>, position: &Position, hashdiff: Hash) ->
 
 /// A version made by this event whatever its content: load dates of a key strictly grow, and its bound never falls.
 #[must_use]
-pub fn version(previous: Option<&State>, position: &Position, hashdiff: Hash) -> State {
+pub fn version(previous: Option<&KeyState>, position: &EventPosition, hashdiff: Hash) -> KeyState {
     let after = previous.map_or(i64::MIN, |state| state.load_date_us.saturating_add(1));
-    State {
+    KeyState {
         load_date_us: position.published_us.max(after),
         hashdiff,
         streamed_lsn: position.streamed_lsn.max(previous.and_then(|state| state.streamed_lsn)),
@@ -195,9 +199,9 @@ mod tests {
     /// One key in a vault with a status satellite and one for its rows, folded as `load::versions` does.
     #[derive(Debug, Default, Clone, PartialEq, Eq)]
     struct Vault {
-        inserts: HashMap<i64, Insertion>,
-        statuses: Vec<State>,
-        rows: Vec<State>,
+        inserts: HashMap<i64, StoredInsert>,
+        statuses: Vec<KeyState>,
+        rows: Vec<KeyState>,
     }
 
     impl Vault {
@@ -206,8 +210,8 @@ mod tests {
                 let position = position(offset, event.lsn);
                 let status = self.statuses.last();
                 let inserted = event.lsn.filter(|_| event.kind == Kind::Create);
-                let insert =
-                    inserted.map(|lsn| insert(status, &position, lsn, self.inserts.get(&lsn)));
+                let insert = inserted
+                    .map(|lsn| judge_insert(status, &position, lsn, self.inserts.get(&lsn)));
                 let bounded = bounded(&position, insert);
                 if !is_repeat(status, &position, insert) {
                     let content = if event.kind == Kind::Delete { GONE } else { THERE };
@@ -216,8 +220,8 @@ mod tests {
                         _ => Some(version(status, &bounded, [content; 32])),
                     };
                     self.statuses.extend(made);
-                    if let (Some(lsn), Some(Insert::First { bound })) = (inserted, insert) {
-                        self.inserts.insert(lsn, Insertion { bound, partition: 0, offset });
+                    if let (Some(lsn), Some(InsertVerdict::First { bound })) = (inserted, insert) {
+                        self.inserts.insert(lsn, StoredInsert { bound, partition: 0, offset });
                     }
                 }
                 let row = self.rows.last();
@@ -237,13 +241,14 @@ mod tests {
         }
 
         fn contents(&self) -> (Vec<u8>, Vec<u8>) {
-            let first = |states: &[State]| states.iter().map(|state| state.hashdiff[0]).collect();
+            let first =
+                |states: &[KeyState]| states.iter().map(|state| state.hashdiff[0]).collect();
             (first(&self.statuses), first(&self.rows))
         }
     }
 
-    fn position(offset: i64, streamed_lsn: Option<i64>) -> Position {
-        Position {
+    fn position(offset: i64, streamed_lsn: Option<i64>) -> EventPosition {
+        EventPosition {
             published_us: 1000 + offset,
             applied_us: 0,
             streamed_lsn,
@@ -347,7 +352,7 @@ mod tests {
 
     #[test]
     fn load_dates_grow_even_when_the_publisher_s_clock_stands() {
-        let at = |offset: i64| Position { published_us: 7, ..position(offset, Some(offset)) };
+        let at = |offset: i64| EventPosition { published_us: 7, ..position(offset, Some(offset)) };
         let first = version(None, &at(1), [1; 32]);
         let second = version(Some(&first), &at(2), [2; 32]);
         assert_eq!((first.load_date_us, second.load_date_us), (7, 8));
