@@ -188,41 +188,12 @@ async fn satellite_statements(
         SatelliteKind::Status => Some(client.prepare(&inserts(table)).await?),
         SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => None,
     };
-    let mut stored = None;
-    if let SatelliteKind::Descriptive { columns, .. } = &satellite.kind {
-        let toasted: Vec<(ColumnId, String)> = columns
-            .iter()
-            .zip(&payload)
-            .filter_map(|(&column, (name, kind))| match kind {
-                PayloadType::Column(ColumnType::Bytea) => {
-                    Some((column, format!("s.{}", ident(name))))
-                }
-                PayloadType::Column(kind) if kind.may_be_toasted() => {
-                    Some((column, format!("s.{}::text", ident(name))))
-                }
-                _ => None,
-            })
-            .collect();
-        if !toasted.is_empty() {
-            let list: Vec<&str> = toasted.iter().map(|(_, sql)| sql.as_str()).collect();
-            let statement = client.prepare(&last_version(table, &list.join(", "))).await?;
-            let before = format!(
-                "SELECT k.place, s.kafka_partition, {}
-                 FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS k (hash_key, lsn, place)
-                 CROSS JOIN LATERAL (
-                     SELECT *
-                     FROM {table} AS v
-                     WHERE v.hash_key = k.hash_key AND (v.source_lsn IS NULL OR v.source_lsn < k.lsn)
-                     ORDER BY v.load_date DESC
-                     LIMIT 1
-                 ) AS s",
-                list.join(", ")
-            );
-            let before = client.prepare(&before).await?;
-            let columns = toasted.iter().map(|(column, _)| *column).collect();
-            stored = Some(StoredPayload { statement, before, columns });
+    let stored = match &satellite.kind {
+        SatelliteKind::Descriptive { columns, .. } => {
+            stored_payload(client, table, columns, &payload).await?
         }
-    }
+        SatelliteKind::Status | SatelliteKind::Effectivity { .. } => None,
+    };
     Ok(SatelliteStatements {
         states: client.prepare(&states).await?,
         copy: client.prepare(&copy).await?,
@@ -231,6 +202,37 @@ async fn satellite_statements(
     })
 }
 
+/// How to read the values that an update may leave out; none when every update has all of the satellite's values.
+async fn stored_payload(
+    client: &Client,
+    table: &str,
+    columns: &[ColumnId],
+    payload: &[(String, PayloadType)],
+) -> Result<Option<StoredPayload>, WarehouseError> {
+    let toasted: Vec<(ColumnId, String)> = columns
+        .iter()
+        .zip(payload)
+        .filter_map(|(&column, (name, kind))| match kind {
+            PayloadType::Column(ColumnType::Bytea) => Some((column, format!("s.{}", ident(name)))),
+            PayloadType::Column(kind) if kind.may_be_toasted() => {
+                Some((column, format!("s.{}::text", ident(name))))
+            }
+            _ => None,
+        })
+        .collect();
+    if toasted.is_empty() {
+        return Ok(None);
+    }
+    let list: Vec<&str> = toasted.iter().map(|(_, sql)| sql.as_str()).collect();
+    let list = list.join(", ");
+    Ok(Some(StoredPayload {
+        statement: client.prepare(&last_version(table, &list)).await?,
+        before: client.prepare(&last_version_before(table, &list)).await?,
+        columns: toasted.iter().map(|(column, _)| *column).collect(),
+    }))
+}
+
+/// The last version.
 fn last_version(table: &str, columns: &str) -> String {
     format!(
         "SELECT k.hash_key, {columns}
@@ -239,6 +241,21 @@ fn last_version(table: &str, columns: &str) -> String {
              SELECT *
              FROM {table} AS v
              WHERE v.hash_key = k.hash_key
+             ORDER BY v.load_date DESC
+             LIMIT 1
+         ) AS s"
+    )
+}
+
+/// The last version before a log position.
+fn last_version_before(table: &str, columns: &str) -> String {
+    format!(
+        "SELECT k.place, s.kafka_partition, {columns}
+         FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS k (hash_key, lsn, place)
+         CROSS JOIN LATERAL (
+             SELECT *
+             FROM {table} AS v
+             WHERE v.hash_key = k.hash_key AND (v.source_lsn IS NULL OR v.source_lsn < k.lsn)
              ORDER BY v.load_date DESC
              LIMIT 1
          ) AS s"
