@@ -376,3 +376,6 @@ fn reopens(
     };
     state.hashdiff == hashdiff && may_be_behind_an_end
 }
+
+#[cfg(test)]
+mod tests;
