@@ -235,6 +235,9 @@ fn check_variables() -> Result<(), ConfigError> {
 
 impl Config {
     /// Reads the file, if any, then the environment, and checks the result.
+    ///
+    /// # Errors
+    /// When the file or a variable cannot be read, a key is unknown or missing, or a value is out of range.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         check_variables()?;
         Self::read(file, config::Environment::with_prefix(ENV_PREFIX))
@@ -287,7 +290,10 @@ impl Config {
         Ok(())
     }
 
-    /// What only a command that talks to Kafka needs.
+    /// Checks what only a command that talks to Kafka needs.
+    ///
+    /// # Errors
+    /// When no broker is named, or librdkafka does not take a property.
     pub fn require_kafka(&self) -> Result<(), ConfigError> {
         if self.bootstrap_servers.trim().is_empty() {
             let problem = "is not set: give host:port of a Kafka broker";

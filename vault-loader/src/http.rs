@@ -28,6 +28,9 @@ pub struct Served {
 }
 
 /// Serves until the token is cancelled.
+///
+/// # Errors
+/// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     served: Served,
@@ -79,6 +82,9 @@ pub struct NoAnswer {
 }
 
 /// Asks the loader that listens on this address, over loopback when it listens everywhere.
+///
+/// # Errors
+/// When nobody listens there, or the answer takes longer than 3 s.
 pub async fn ask_health(listen: SocketAddr) -> Result<Answer, NoAnswer> {
     let address = match listen {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => {

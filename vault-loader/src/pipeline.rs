@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use shared::backoff::Backoff;
 use shared::postgres::{ConnectOptions, connect, connect_within};
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
@@ -76,6 +77,10 @@ pub struct RunOptions {
 }
 
 /// Loads until `token` is cancelled.
+///
+/// # Errors
+/// When a server refuses for good or does not answer at the start, the warehouse has another model, events are missing, going on could
+/// lose or double data, or the batch in flight does not end in time after the signal.
 pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), RunError> {
     let warehouse = options.config.connect_options();
     let registered = tokio::select! {
@@ -85,26 +90,18 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
     };
     let ending = CancellationToken::new();
     let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
-    let (commands, obeyed) = mpsc::channel();
-    let intake = Intake::new(
-        IntakeOptions {
-            client: consumer_config(&options.config, &options.plan.model.source.name),
-            plan: Arc::clone(&options.plan),
-            warehouse: warehouse.clone(),
-            batch: options.config.batch,
-            metrics: Arc::clone(&options.metrics),
-            health: options.health.clone(),
-            accept_gap: options.accept_gap,
-            ending: ending.clone(),
-        },
-        tokio::runtime::Handle::current(),
-        batches,
-        obeyed,
-    )?;
-    let thread = std::thread::Builder::new()
-        .name("intake".to_owned())
-        .spawn(move || intake.run())
-        .map_err(|_| RunError::IntakeGone)?;
+    let (commands, incoming) = mpsc::channel();
+    let intake_options = IntakeOptions {
+        client: consumer_config(&options.config, &options.plan.model.source.name),
+        plan: Arc::clone(&options.plan),
+        warehouse: warehouse.clone(),
+        batch: options.config.batch,
+        metrics: Arc::clone(&options.metrics),
+        health: options.health.clone(),
+        accept_gap: options.accept_gap,
+        ending: ending.clone(),
+    };
+    let thread = start_intake(intake_options, batches, incoming)?;
     let limits = LoaderLimits {
         cache_entries_max: options.config.limits.cache_entries_max,
         quarantine_events_max: options.config.limits.quarantine_events_max,
@@ -135,6 +132,20 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         (Ok(()), Ok(Err(_)) | Err(_)) => Err(RunError::IntakeGone),
         (outcome, _) => outcome,
     }
+}
+
+/// Starts the thread that polls Kafka.
+fn start_intake(
+    options: IntakeOptions,
+    batches: Sender<Result<Batch, ConsumeError>>,
+    commands: mpsc::Receiver<IntakeCommand>,
+) -> Result<JoinHandle<()>, RunError> {
+    let runtime = tokio::runtime::Handle::current();
+    let intake = Intake::new(options, runtime, batches, commands)?;
+    std::thread::Builder::new()
+        .name("intake".to_owned())
+        .spawn(move || intake.run())
+        .map_err(|_| RunError::IntakeGone)
 }
 
 /// Waits for both servers, as long as the start may take; answers with the number of the warehouse's model, which is ours.

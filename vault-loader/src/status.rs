@@ -47,6 +47,9 @@ pub enum StatusError {
 }
 
 /// Asks both ends about every topic of the model.
+///
+/// # Errors
+/// When Kafka or the warehouse does not answer.
 pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError> {
     let topics: Vec<String> = plan.tables.iter().map(|table| table.topic.clone()).collect();
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;

@@ -55,6 +55,9 @@ pub fn consumer_config(config: &Config, source: &str) -> ClientConfig {
 }
 
 /// Waits until a broker answers or the loader is to end; blocks.
+///
+/// # Errors
+/// When no broker answers within `wait`, the loader is to end, or librdkafka does not take the configuration.
 pub fn probe_brokers(
     config: &Config,
     wait: Duration,

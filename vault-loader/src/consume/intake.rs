@@ -82,6 +82,9 @@ pub struct Intake {
 
 impl Intake {
     /// Subscribes to the model's topics; `runtime` serves the questions to the warehouse.
+    ///
+    /// # Errors
+    /// When librdkafka does not take the configuration or the topics' names.
     pub fn new(
         options: IntakeOptions,
         runtime: Handle,

@@ -58,6 +58,10 @@ fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Migr
 
 /// Brings the warehouse in line with the model; `grantee` gets what `run` needs. With `reload`, topics whose tables feed something new are
 /// set back to their beginning; without, they are a reason to refuse.
+///
+/// # Errors
+/// When the model is invalid, the change would destroy or reinterpret stored rows or leave something new incomplete, or the warehouse
+/// refuses a statement. Then nothing was changed.
 pub async fn migrate(
     client: &mut Client,
     text: &str,

@@ -12,6 +12,9 @@ use super::types::{Column, Hub, Link, LinkRole, Model, SourceSystem};
 use super::{FORMAT_VERSION, Table, is_technical, tables};
 
 /// Reads and checks a model file.
+///
+/// # Errors
+/// When the text is not a model file, or says something impossible: then with all problems at once.
 pub fn parse(text: &str) -> Result<Model, ModelError> {
     let file: ModelFile = toml::from_str(text).map_err(|err| ModelError::Syntax(Box::new(err)))?;
     let mut resolver = Resolver::default();

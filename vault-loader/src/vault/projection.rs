@@ -151,6 +151,9 @@ impl<'a> Projector<'a> {
     }
 
     /// Adds one change.
+    ///
+    /// # Errors
+    /// When a value that a key is made of was left out of the event. Then nothing of the change was added.
     pub fn add(&mut self, change: &RowChange, record: RecordId) -> Result<(), UnchangedKey> {
         let whole = change.op != RowOp::Delete;
         let moved_from = match change.moved_from {
