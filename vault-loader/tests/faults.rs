@@ -330,14 +330,31 @@ async fn a_loader_that_wakes_up_late_is_fenced() {
     world.publish(create("airports", 10, airport("AAA", "0"))).await;
     let mut zombie = world.loader("zombie");
     world.loaded().await;
-    zombie.pause();
-    // It has fetched nothing of this yet, or all of it: both must end the same.
+    // Whoever loads the topic shares this lock, so the loader waits with its next batch for as long as we hold it.
+    let holder = connect(world.stack, &world.database).await;
+    let lock = "SELECT pg_advisory_lock(hashtextextended($1, 7))";
+    holder.execute(lock, &[&world.topic("airports")]).await.unwrap();
     for number in 1..50 {
         world.publish(update("airports", 10 + number, airport("AAA", &number.to_string()))).await;
     }
+    let waiting = "SELECT pid FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_for_async(PATIENCE, "the loader to be in the middle of a batch", async || {
+        !world.rows(waiting).await.is_empty()
+    })
+    .await;
+    zombie.pause();
+    // While it is paused, its server process is ended: of the batch that it still holds nothing is committed.
+    let ended = format!("SELECT pg_terminate_backend(pid) FROM ({waiting}) AS waiting");
+    world.assert_rows(&ended, &["(t)"]).await;
+    holder.execute("SELECT pg_advisory_unlock_all()", &[]).await.unwrap();
     let mut heir = world.loader("heir");
     world.loaded().await;
     zombie.resume();
+    wait_for_async(PATIENCE, "the loader that woke up late to be fenced", async || {
+        world.log("zombie").contains("fenced: another loader moved the offsets")
+    })
+    .await;
     for number in 50..100 {
         world.publish(update("airports", 10 + number, airport("AAA", &number.to_string()))).await;
     }

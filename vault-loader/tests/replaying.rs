@@ -1,9 +1,11 @@
 //! The vault is a function of the topics: replays, rebuilds, other batch borders and kills change nothing.
 
+use devstack::wait_for_async;
 use serde_json::json;
 
 use crate::support::{
-    World, airport, booking, create, delete, fingerprint, flight, read, ticket, truncate, update,
+    PATIENCE, World, airport, booking, create, delete, fingerprint, flight, read, ticket,
+    truncate, update,
 };
 
 /// A little of everything, several versions a key.
@@ -83,9 +85,17 @@ async fn killed_again_and_again_it_loads_everything_once() {
     }
     let variables =
         [("VAULT_LOADER__GROUP_INSTANCE_ID", "one"), ("VAULT_LOADER__BATCH__ROWS_MAX", "5")];
+    let mut done = 0;
     for round in 0..4 {
         let mut loader = world.loader_with(&format!("killed{round}"), &variables);
         for number in 0..60 {
+            if number == 30 {
+                // It is killed in the middle of its work, not before it.
+                wait_for_async(PATIENCE, "this loader to have loaded something", async || {
+                    loaded_count(&world).await > done
+                })
+                .await;
+            }
             let lsn = 10 + round * 100 + number;
             let city = format!("{round} {number}");
             world
@@ -93,11 +103,20 @@ async fn killed_again_and_again_it_loads_everything_once() {
                 .await;
         }
         loader.kill9();
+        let before = done;
+        done = loaded_count(&world).await;
+        assert!(done > before, "the loader of round {round} loaded nothing before it was killed");
     }
     let mut loader = world.loader_with("last", &variables);
     world.loaded().await;
     world.end(&mut loader);
     assert_eq!(world.count("dwh_detailed.sat_airports").await, 240 + 1);
+}
+
+/// Events that are loaded of all topics.
+async fn loaded_count(world: &World) -> i64 {
+    let sql = "SELECT COALESCE(sum(next_offset), 0)::bigint FROM dwh_control.offsets";
+    world.client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
