@@ -1,7 +1,8 @@
 //! A batch: records as they came, their bytes in one block, and the offsets they move.
 //!
-//! `consume` fills it, `decode` reads it. Records stand in arrival order, which is the topic's order per partition; where each
-//! partition starts is kept, because the offsets in the warehouse move from there by compare-and-set or not at all.
+//! `consume` fills it, `decode` reads it. Records stand in arrival order, which is the topic's order per partition;
+//! where each partition starts is kept, because the offsets in the warehouse move from there by compare-and-set or not
+//! at all.
 
 use std::collections::HashMap;
 use std::ops::Range;

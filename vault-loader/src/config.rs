@@ -1,8 +1,8 @@
 //! Configuration: one file, overridden by the environment, checked before anything starts.
 //!
-//! In go a file (TOML, YAML or JSON) and variables `VAULT_LOADER__SECTION__KEY`, out comes a [`Config`] whose values are in
-//! range. Unknown keys are refused by name; what is required has no default. A value is never part of an error: it may be a
-//! secret that stands in the wrong place.
+//! In go a file (TOML, YAML or JSON) and variables `VAULT_LOADER__SECTION__KEY`, out comes a [`Config`] whose values
+//! are in range. Unknown keys are refused by name; what is required has no default. A value is never part of an error:
+//! it may be a secret that stands in the wrong place.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,7 +34,8 @@ pub struct Config {
     /// consumer group; `vault-loader-<source>` unless set
     #[serde(default)]
     pub group_id: Option<String>,
-    /// static membership: a restarted loader of this name takes its partitions over at once, without waiting for a timeout
+    /// static membership: a restarted loader of this name takes its partitions over at once, without waiting for a
+    /// timeout
     #[serde(default)]
     pub group_instance_id: Option<String>,
     /// further properties of librdkafka, as they are (`security.protocol`, `sasl.username`, …)

@@ -1,12 +1,13 @@
 //! Loads Debezium's change events from Kafka into a Data Vault on PostgreSQL, each event exactly once.
 //!
-//! `consume` fills a `batch` with records. `decode` makes typed changes of the batch, `vault` makes rows of the changes, and `load`
-//! commits the rows with the batch's offsets in one transaction. `pipeline` ties these stages together. `model` says what the vault
-//! looks like, `migrate` makes the warehouse look like it, and both loading and migrating keep their books in `control`. The vault is
-//! a function of the topics: nothing in it comes from this program's clock.
+//! `consume` fills a `batch` with records. `decode` makes typed changes of the batch, `vault` makes rows of the
+//! changes, and `load` commits the rows with the batch's offsets in one transaction. `pipeline` ties these stages
+//! together. `model` says what the vault looks like, `migrate` makes the warehouse look like it, and both loading and
+//! migrating keep their books in `control`. The vault is a function of the topics: nothing in it comes from this
+//! program's clock.
 //!
-//! The modules stand below in the order in which an event passes them, after the modules that several stages need. A module imports
-//! only modules that stand above it.
+//! The modules stand below in the order in which an event passes them, after the modules that several stages need. A
+//! module imports only modules that stand above it.
 
 // What several stages need.
 pub mod config;

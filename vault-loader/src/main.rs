@@ -61,7 +61,8 @@ enum Command {
         /// Role that gets what `run` needs
         #[arg(long, default_value = "vault_loader")]
         grant_to: String,
-        /// Load a topic again from its beginning when the model sends its table to a new place; rows that are there are not doubled
+        /// Load a topic again from its beginning when the model sends its table to a new place; rows that are there are
+        /// not doubled
         #[arg(long)]
         reload: bool,
     },

@@ -79,8 +79,8 @@ pub struct RunOptions {
 /// Loads until `token` is cancelled.
 ///
 /// # Errors
-/// When a server refuses for good or does not answer at the start, the warehouse has another model, events are missing, going on could
-/// lose or double data, or the batch in flight does not end in time after the signal.
+/// When a server refuses for good or does not answer at the start, the warehouse has another model, events are missing,
+/// going on could lose or double data, or the batch in flight does not end in time after the signal.
 pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), RunError> {
     let warehouse = options.config.connect_options();
     let registered = tokio::select! {
@@ -148,7 +148,8 @@ fn start_intake(
         .map_err(|_| RunError::IntakeGone)
 }
 
-/// Waits for both servers, as long as the start may take; answers with the number of the warehouse's model, which is ours.
+/// Waits for both servers, as long as the start may take; answers with the number of the warehouse's model, which is
+/// ours.
 async fn check_servers(
     options: &RunOptions,
     warehouse: &ConnectOptions,
@@ -324,7 +325,8 @@ impl LoadStage {
         }
     }
 
-    /// One attempt, watched: a warehouse that is slow is left alone, one that says nothing is reported, and nobody waits for ever.
+    /// One attempt, watched: a warehouse that is slow is left alone, one that says nothing is reported, and nobody
+    /// waits for ever.
     async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
         let outcome = tokio::select! {
             biased; // an outcome beats the doubts

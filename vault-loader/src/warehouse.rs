@@ -1,7 +1,7 @@
 //! What can go wrong in the warehouse, and what follows from it.
 //!
-//! In goes the server's answer, out comes a [`WarehouseError`]: the world's fault is retried, an event's fault is isolated, a
-//! broken invariant stops the loader. What is unknown is never guessed to be harmless.
+//! In goes the server's answer, out comes a [`WarehouseError`]: the world's fault is retried, an event's fault is
+//! isolated, a broken invariant stops the loader. What is unknown is never guessed to be harmless.
 
 use shared::postgres::ConnectError;
 use tokio_postgres::error::SqlState;
@@ -82,7 +82,8 @@ impl From<tokio_postgres::Error> for WarehouseError {
                 table: server.table().map(str::to_owned),
                 column: server.column().map(str::to_owned),
             },
-            // Connection, transaction rolled back, resources, operator intervention, system; a standby that will be promoted.
+            // Connection, transaction rolled back, resources, operator intervention, system; a standby that will be
+            // promoted.
             "08" | "25" | "40" | "53" | "55" | "57" | "58" => Self::Retry(err),
             _ => Self::Stop(format!(
                 "the warehouse refuses a statement with {} ({}): check that `vault-loader migrate` ran and that the role has its rights",

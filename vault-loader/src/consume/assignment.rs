@@ -1,7 +1,7 @@
 //! Taking partitions over: the group names them, the warehouse says from where.
 //!
-//! In comes a rebalance, out goes an explicit assignment with offsets that were read from the warehouse and compared with
-//! Kafka's. Every change of the assignment begins a new generation: batches of an older one are worthless.
+//! In comes a rebalance, out goes an explicit assignment with offsets that were read from the warehouse and compared
+//! with Kafka's. Every change of the assignment begins a new generation: batches of an older one are worthless.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +31,8 @@ use crate::warehouse::WarehouseError;
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the warehouse may take to tell or to move offsets: a few rows by their key, and perhaps another loader's transaction.
+/// How long the warehouse may take to tell or to move offsets: a few rows by their key, and perhaps another loader's
+/// transaction.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the rebalance callback and the intake share.

@@ -1,8 +1,8 @@
 //! The thread that polls Kafka and fills batches.
 //!
-//! In come records, out go batches through a bounded channel. While the loader is busy the thread waits with its batch; if
-//! that lasts, it pauses its partitions and goes on polling, so that the group does not take it for dead. A batch of an
-//! older generation is dropped: its partitions may be somebody else's by now.
+//! In come records, out go batches through a bounded channel. While the loader is busy the thread waits with its batch;
+//! if that lasts, it pauses its partitions and goes on polling, so that the group does not take it for dead. A batch of
+//! an older generation is dropped: its partitions may be somebody else's by now.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

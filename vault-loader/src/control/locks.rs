@@ -1,8 +1,8 @@
 //! The advisory locks by which loaders and migrations keep out of each other's way.
 //!
 //! - Migrations queue up: one at a time.
-//! - A loader shares the loading lock for each attempt; a migration that changes something has it alone. So no batch is written by one
-//!   model while another takes its place.
+//! - A loader shares the loading lock for each attempt; a migration that changes something has it alone. So no batch is
+//!   written by one model while another takes its place.
 //! - Whoever loads events of a topic shares the topic's lock; a truncate has it alone.
 
 use tokio_postgres::{Client, Error, Transaction};

@@ -22,7 +22,8 @@ pub(crate) struct StoredModel {
     pub(crate) hash: Vec<u8>,
 }
 
-/// Number of the model that the warehouse was last migrated to; none when that is another one, or made by a build that hashes otherwise.
+/// Number of the model that the warehouse was last migrated to; none when that is another one, or made by a build that
+/// hashes otherwise.
 pub(crate) async fn registered(
     client: &Client,
     text: &str,
@@ -83,7 +84,8 @@ pub(crate) async fn store_model(
     Ok(stored > 0)
 }
 
-/// Keeps migrations out until [`release_model`], and stops when one was faster: the old model does not fill what is new.
+/// Keeps migrations out until [`release_model`], and stops when one was faster: the old model does not fill what is
+/// new.
 pub(crate) async fn hold_model(client: &Client, model: i64) -> Result<(), WarehouseError> {
     // Two statements: the second sees what was committed while the first waited.
     let sql = format!(

@@ -1,7 +1,7 @@
 //! The offsets in the warehouse: the one truth about what is loaded.
 //!
-//! In go partitions, out come the offsets from which to read. A partition that is seen for the first time gets a row with
-//! offset 0, so that moving it is the same compare-and-set as ever.
+//! In go partitions, out come the offsets from which to read. A partition that is seen for the first time gets a row
+//! with offset 0, so that moving it is the same compare-and-set as ever.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error, Transaction};

@@ -54,8 +54,8 @@ pub(crate) struct RecordPlaces<'t> {
     pub(crate) offsets: Vec<i64>,
 }
 
-/// How many events of all topics the quarantine would hold once these records are in it; counted up to `held_max` of those that it
-/// holds now. Events that are there already, in a replay, are not counted twice.
+/// How many events of all topics the quarantine would hold once these records are in it; counted up to `held_max` of
+/// those that it holds now. Events that are there already, in a replay, are not counted twice.
 pub(crate) async fn count_quarantined(
     client: &Client,
     all_topics: &[&str],

@@ -38,9 +38,11 @@ pub struct EventPosition {
     pub published_us: i64,
     /// when the source committed, microseconds since the epoch; the vault's applied date
     pub applied_us: i64,
-    /// position of the row's WAL record; `None` for a snapshot read, whose position says nothing about changes of its key
+    /// position of the row's WAL record; `None` for a snapshot read, whose position says nothing about changes of its
+    /// key
     pub streamed_lsn: Option<i64>,
-    /// position that the record names: a change's own, a snapshot read's consistent point; orders all of them against truncates
+    /// position that the record names: a change's own, a snapshot read's consistent point; orders all of them against
+    /// truncates
     pub record_lsn: Option<i64>,
     /// transaction at the source
     pub tx_id: Option<i64>,
@@ -135,7 +137,8 @@ pub enum EventError {
     },
 }
 
-/// Microseconds since the epoch that both PostgreSQL (from 4714-11-24 BC) and the driver's type (to the year 262142) hold.
+/// Microseconds since the epoch that both PostgreSQL (from 4714-11-24 BC) and the driver's type (to the year 262142)
+/// hold.
 const INSTANTS: std::ops::RangeInclusive<i64> =
     -210_866_803_200_000_000..=8_210_000_000_000_000_000;
 
@@ -192,7 +195,8 @@ pub(super) fn decode<'a>(
     Ok(Change::Row(RowChange { table: from.table, op, position, values: start, moved_from: None }))
 }
 
-/// Decodes the key that a row had before, when the row needs it: its event left a value out, which only that key's history holds.
+/// Decodes the key that a row had before, when the row needs it: its event left a value out, which only that key's
+/// history holds.
 ///
 /// A key that cannot be read is as good as none: the event is then refused where the value is needed.
 pub(super) fn decode_old_key<'a>(

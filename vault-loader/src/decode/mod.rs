@@ -1,7 +1,8 @@
 //! From message bytes to typed changes of tables' rows. Pure.
 //!
-//! In goes a batch of Kafka records and the plan, out comes [`Decoded`]: a [`Change`] for each record, whose values borrow from
-//! the record's bytes. Absent, NULL and unchanged values stay three different things, and errors never repeat a value.
+//! In goes a batch of Kafka records and the plan, out comes [`Decoded`]: a [`Change`] for each record, whose values
+//! borrow from the record's bytes. Absent, NULL and unchanged values stay three different things, and errors never
+//! repeat a value.
 
 mod change;
 mod records;

@@ -1,6 +1,7 @@
 //! A whole batch: its records as changes, in the order in which they arrived.
 //!
-//! In goes a [`Batch`], out comes [`Decoded`], once for each batch: whatever is tried again later works on these changes.
+//! In goes a [`Batch`], out comes [`Decoded`], once for each batch: whatever is tried again later works on these
+//! changes.
 
 use super::change::{Change, EventError, Values, decode, decode_old_key};
 use crate::batch::{Batch, RecordId, RecordRange};

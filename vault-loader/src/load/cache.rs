@@ -12,8 +12,8 @@ use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::Mention;
 
-/// Two generations of a map: when the young one is full it becomes the old one, and what was old is forgotten. What is in
-/// use moves up again, so this is close to "least recently used" at the price of two lookups.
+/// Two generations of a map: when the young one is full it becomes the old one, and what was old is forgotten. What is
+/// in use moves up again, so this is close to "least recently used" at the price of two lookups.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
     young: HashMap<Hash, V>,

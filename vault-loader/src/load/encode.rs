@@ -1,6 +1,7 @@
 //! PostgreSQL's binary COPY format, written by hand into one reused buffer.
 //!
-//! In go typed values, out come the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked ranges.
+//! In go typed values, out come the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked
+//! ranges.
 //!
 //! ```text
 //! "PGCOPY\n\xff\r\n\0"  flags i32 = 0  extension i32 = 0

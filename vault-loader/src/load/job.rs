@@ -1,8 +1,8 @@
 //! A batch on its way into the warehouse: which stretches are still to be committed, and what was found out on the way.
 //!
-//! In goes a batch, out comes one stretch after the other. Whatever depends on the events alone is done here, once and before any
-//! attempt: decoding for the whole batch, the vault rows for each stretch. A stretch that the warehouse refuses is halved, down to
-//! the event that is at fault.
+//! In goes a batch, out comes one stretch after the other. Whatever depends on the events alone is done here, once and
+//! before any attempt: decoding for the whole batch, the vault rows for each stretch. A stretch that the warehouse
+//! refuses is halved, down to the event that is at fault.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 

@@ -1,7 +1,7 @@
 //! Loads batches: one attempt for each stretch of a batch, over a session and caches that outlive it.
 //!
-//! In goes a [`Job`], out come commits, one for each stretch. The job remembers how far its batch is, so a failure of the world in
-//! the middle repeats the stretch that failed and nothing before it.
+//! In goes a [`Job`], out come commits, one for each stretch. The job remembers how far its batch is, so a failure of
+//! the world in the middle repeats the stretch that failed and nothing before it.
 
 use std::sync::Arc;
 
@@ -66,7 +66,8 @@ impl Loader {
     /// Commits the job's next stretch; `None` when the batch is done.
     ///
     /// # Errors
-    /// After an error that [`WarehouseError::is_retry`], call it again with the same job; after any other the job is over.
+    /// After an error that [`WarehouseError::is_retry`], call it again with the same job; after any other the job is
+    /// over.
     pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
         loop {
             if !job.prepare()? {
@@ -139,8 +140,8 @@ impl Loader {
 
 /// A fault of the loader or the model would send every event to quarantine: better to stop.
 ///
-/// What counts is what the quarantine holds, not what this process sent there: a loader that is started again and again must not drain
-/// the topics a thousand events at a time.
+/// What counts is what the quarantine holds, not what this process sent there: a loader that is started again and again
+/// must not drain the topics a thousand events at a time.
 async fn check_quarantine(
     client: &Client,
     stretch: &Stretch<'_>,

@@ -1,8 +1,8 @@
 //! The satellites of one attempt: their keys' stored state is read, candidates are folded, new versions are written.
 //!
-//! In go the candidates of a stretch and what is cached, out go versions inside the attempt's transaction, and the states that may be
-//! remembered after its commit. All satellites' states are asked for at once; a table's status is folded before its other satellites,
-//! because it judges inserts for them.
+//! In go the candidates of a stretch and what is cached, out go versions inside the attempt's transaction, and the
+//! states that may be remembered after its commit. All satellites' states are asked for at once; a table's status is
+//! folded before its other satellites, because it judges inserts for them.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,7 +1,8 @@
 //! A connection that is ready to load: session settings, staging tables, prepared statements.
 //!
-//! In go connection options and the plan, out comes a [`LoadingSession`]. Whatever a session needs is made here once. After an
-//! error that is an event's own fault its transaction is rolled back; after any other error the session is thrown away whole.
+//! In go connection options and the plan, out comes a [`LoadingSession`]. Whatever a session needs is made here once.
+//! After an error that is an event's own fault its transaction is rolled back; after any other error the session is
+//! thrown away whole.
 
 use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::{Client, Statement};
@@ -15,9 +16,11 @@ use crate::warehouse::WarehouseError;
 
 /// Settings of a loading session.
 ///
-/// - A loader that is paused between two statements of a transaction must not hold its locks for ever: 30 s, then the server ends it.
-/// - Inside a COPY the server waits for the client without any limit, so it has to notice by itself that the client's machine is gone:
-///   within 25 s. A process that is frozen while its machine answers holds its locks until it goes on or is ended.
+/// - A loader that is paused between two statements of a transaction must not hold its locks for ever: 30 s, then the
+///   server ends it.
+/// - Inside a COPY the server waits for the client without any limit, so it has to notice by itself that the client's
+///   machine is gone: within 25 s. A process that is frozen while its machine answers holds its locks until it goes on
+///   or is ended.
 /// - Waiting for a lock longer than 10 s means another loader hangs: give up, retry.
 /// - Key probes must use the primary key whatever the planner thinks of a table that was empty when it was asked.
 const SETTINGS: &str = "
@@ -135,8 +138,8 @@ async fn staged(
         let rest = columns.iter().map(|name| format!(", {alias}.{name}"));
         format!("({alias}.load_date, {alias}.record_source{})", rest.collect::<String>())
     };
-    // Sorted by key, so that two loaders that share hubs lock rows in one order. What is there already is left out before,
-    // because a conflict locks its row and writes WAL even when it updates nothing.
+    // Sorted by key, so that two loaders that share hubs lock rows in one order. What is there already is left out
+    // before, because a conflict locks its row and writes WAL even when it updates nothing.
     let merge = format!(
         "INSERT INTO {VAULT_SCHEMA}.{table} AS known ({all})
          SELECT {all}

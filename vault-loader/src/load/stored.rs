@@ -1,7 +1,7 @@
 //! What the warehouse holds of one satellite's keys, read inside an attempt's transaction.
 //!
-//! In go keys and candidates, out come last versions, inserts that may be repeated, and values that an event left out. Every read
-//! goes by the satellite's primary key.
+//! In go keys and candidates, out come last versions, inserts that may be repeated, and values that an event left out.
+//! Every read goes by the satellite's primary key.
 
 use std::collections::HashMap;
 

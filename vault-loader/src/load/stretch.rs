@@ -1,8 +1,8 @@
 //! A stretch of a batch: what one commit writes, or nothing of it.
 //!
-//! In go the batch's changes and what was found out about them, out come the answers that every step of an attempt needs: how far
-//! the partitions move, which topics are touched, what is counted. A stretch without a truncate also has its vault rows; they are
-//! worked out once, whatever happens to the attempts.
+//! In go the batch's changes and what was found out about them, out come the answers that every step of an attempt
+//! needs: how far the partitions move, which topics are touched, what is counted. A stretch without a truncate also has
+//! its vault rows; they are worked out once, whatever happens to the attempts.
 
 use std::collections::{BTreeMap, HashMap};
 

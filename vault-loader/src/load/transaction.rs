@@ -1,8 +1,9 @@
 //! One attempt to commit a stretch of a batch.
 //!
-//! In goes a stretch without a truncate and its vault rows, out comes a commit with rows, quarantined events and offsets, or an
-//! error and nothing. The order is: locks and offsets first (whoever is fenced writes nothing), then hubs and links in key order,
-//! then what is stored of the satellites' keys, their fold and their versions, quarantined events last.
+//! In goes a stretch without a truncate and its vault rows, out comes a commit with rows, quarantined events and
+//! offsets, or an error and nothing. The order is: locks and offsets first (whoever is fenced writes nothing), then
+//! hubs and links in key order, then what is stored of the satellites' keys, their fold and their versions, quarantined
+//! events last.
 
 use super::cache::Caches;
 use super::error::StretchError;

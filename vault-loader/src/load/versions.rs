@@ -184,8 +184,8 @@ impl<'a> Folding<'a> {
         Some(insert)
     }
 
-    /// An unchanged value is the one of the key's last version: of this batch, else the stored one. Of a row that came from
-    /// another key it is the one that stood there before the row left.
+    /// An unchanged value is the one of the key's last version: of this batch, else the stored one. Of a row that came
+    /// from another key it is the one that stood there before the row left.
     fn fill(
         &mut self,
         satellite: &SatellitePlan,
@@ -200,7 +200,8 @@ impl<'a> Folding<'a> {
             }
             let carried = match (departure(candidate), candidate.change.op) {
                 (Some(departure), _) => self.moved(column, candidate, departure, known),
-                // An insert has all its values: this one is a row that moved here. What its key held before was another row's.
+                // An insert has all its values: this one is a row that moved here. What its key held before was another
+                // row's.
                 (None, RowOp::Create) => Err(
                     "came with its row from a key that no readable header __debezium.oldkey names",
                 ),
@@ -230,7 +231,8 @@ impl<'a> Folding<'a> {
         .ok_or("without an earlier version")
     }
 
-    /// Only what the same partition brought is sure to be complete: another partition's last word may still be on its way.
+    /// Only what the same partition brought is sure to be complete: another partition's last word may still be on its
+    /// way.
     fn moved(
         &self,
         column: ColumnId,
@@ -324,8 +326,8 @@ fn note_insert(candidate: &Candidate, insert: Option<InsertVerdict>, known: &mut
     }
 }
 
-/// A truncate may have come first although it happened later: from another partition. Then it closes the key that this event
-/// has opened. Against a truncate the position counts that the record names, not the key's bound.
+/// A truncate may have come first although it happened later: from another partition. Then it closes the key that this
+/// event has opened. Against a truncate the position counts that the record names, not the key's bound.
 fn close_late(
     candidate: &Candidate,
     opened: KeyState,
@@ -353,12 +355,12 @@ fn close_late(
 
 /// Whether a status that is equal to the one before is written all the same.
 ///
-/// - An insert of a key that is open shows that the key was closed before it. The truncate that closed the key is still on
-///   its way in another partition.
+/// - An insert of a key that is open shows that the key was closed before it. The truncate that closed the key is still
+///   on its way in another partition.
 /// - A read by a later snapshot may come after such a truncate.
 ///
-/// The truncate closes only versions before its own position. The position of the version that is written here keeps the
-/// row open.
+/// The truncate closes only versions before its own position. The position of the version that is written here keeps
+/// the row open.
 fn reopens(
     body: &Body,
     previous: Option<&KeyState>,

@@ -1,7 +1,8 @@
 //! The rows of hubs and links, and quarantined events, inside one attempt's transaction.
 //!
-//! In go a stretch with its vault rows and what is cached, out go staged and merged rows, and the mentions that may be remembered
-//! after the commit. Hubs and links are written in key order, so that two loaders never wait for each other in a circle.
+//! In go a stretch with its vault rows and what is cached, out go staged and merged rows, and the mentions that may be
+//! remembered after the commit. Hubs and links are written in key order, so that two loaders never wait for each other
+//! in a circle.
 
 use std::collections::HashMap;
 

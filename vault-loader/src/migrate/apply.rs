@@ -1,7 +1,7 @@
 //! One migration run: lock, control schema, comparison, statements, grants, all in one transaction.
 //!
-//! In go a connection and the model file's text, out comes an [`MigrationOutcome`]. Two runs at once queue up at an advisory lock;
-//! a run that is refused leaves nothing behind.
+//! In go a connection and the model file's text, out comes an [`MigrationOutcome`]. Two runs at once queue up at an
+//! advisory lock; a run that is refused leaves nothing behind.
 
 use tokio_postgres::{Client, Transaction};
 
@@ -56,12 +56,12 @@ fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Migr
     |source| MigrateError::Sql { step, source }
 }
 
-/// Brings the warehouse in line with the model; `grantee` gets what `run` needs. With `reload`, topics whose tables feed something new are
-/// set back to their beginning; without, they are a reason to refuse.
+/// Brings the warehouse in line with the model; `grantee` gets what `run` needs. With `reload`, topics whose tables
+/// feed something new are set back to their beginning; without, they are a reason to refuse.
 ///
 /// # Errors
-/// When the model is invalid, the change would destroy or reinterpret stored rows or leave something new incomplete, or the warehouse
-/// refuses a statement. Then nothing was changed.
+/// When the model is invalid, the change would destroy or reinterpret stored rows or leave something new incomplete, or
+/// the warehouse refuses a statement. Then nothing was changed.
 pub async fn migrate(
     client: &mut Client,
     text: &str,
@@ -134,8 +134,8 @@ fn check_last_model(
     if found.is_empty() { Ok(old) } else { Err(MigrateError::Destructive(found)) }
 }
 
-/// Sets topics back whose tables feed something new, so that what was loaded of them gets there too: a replay adds what a satellite lacks
-/// and nothing that is there.
+/// Sets topics back whose tables feed something new, so that what was loaded of them gets there too: a replay adds what
+/// a satellite lacks and nothing that is there.
 async fn complete(
     transaction: &Transaction<'_>,
     old: &Model,

@@ -1,7 +1,7 @@
 //! Which changes of a model the stored vault survives.
 //!
-//! In go the model that the vault was made from and the new one, out comes every change that would destroy stored rows or
-//! make their hash keys mean something else. Growing is allowed: new tables, new columns at a satellite's end.
+//! In go the model that the vault was made from and the new one, out comes every change that would destroy stored rows
+//! or make their hash keys mean something else. Growing is allowed: new tables, new columns at a satellite's end.
 
 use crate::model::{ColumnId, Link, LinkBinding, Model, Table, TableId};
 
@@ -47,8 +47,8 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     found
 }
 
-/// Source tables of both models that now feed hubs, links or satellites which they did not feed before: what was loaded of
-/// them already is not there. Each as the new model knows it, with the names of what it feeds now.
+/// Source tables of both models that now feed hubs, links or satellites which they did not feed before: what was loaded
+/// of them already is not there. Each as the new model knows it, with the names of what it feeds now.
 pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(TableId, Vec<String>)> {
     let mut found = Vec::new();
     for (id, table) in new.tables.with_ids() {

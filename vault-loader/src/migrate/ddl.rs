@@ -1,7 +1,7 @@
 //! The vault's tables as data, and as DDL.
 //!
-//! In goes a [`Plan`], out come [`TableSpec`]s in a fixed order and the SQL that makes them. The same specs are compared
-//! with the catalog, so what is created and what is checked cannot differ.
+//! In goes a [`Plan`], out come [`TableSpec`]s in a fixed order and the SQL that makes them. The same specs are
+//! compared with the catalog, so what is created and what is checked cannot differ.
 
 use std::fmt::Write;
 

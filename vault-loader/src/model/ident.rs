@@ -1,7 +1,7 @@
 //! Names as SQL wants them: quoted where PostgreSQL reserves the word.
 //!
-//! In goes a column's legal name, out comes the same name as it may stand in any statement. Only columns need this: tables and
-//! roles carry a prefix or a suffix, which no reserved word has.
+//! In goes a column's legal name, out comes the same name as it may stand in any statement. Only columns need this:
+//! tables and roles carry a prefix or a suffix, which no reserved word has.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,8 @@
 //! Indexes that the compiler keeps apart: a table's number cannot stand where a hub's is wanted.
 //!
-//! In goes a list, out comes an [`IdVec`] that only its own kind of id opens. An id is made by the list that it belongs to,
-//! so it is in range there; ids of one kind may open every list that has one item for each of the things they count.
+//! In goes a list, out comes an [`IdVec`] that only its own kind of id opens. An id is made by the list that it belongs
+//! to, so it is in range there; ids of one kind may open every list that has one item for each of the things they
+//! count.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Index, IndexMut};

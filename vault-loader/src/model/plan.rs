@@ -1,7 +1,7 @@
 //! The model compiled for loading: every satellite-like table in one flat list, names and orders worked out once.
 //!
-//! In goes a [`Model`], out comes a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by name
-//! while rows flow.
+//! In goes a [`Model`], out comes a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by
+//! name while rows flow.
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
 use super::types::{HubScope, Model, Parent};

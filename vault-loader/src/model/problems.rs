@@ -1,7 +1,7 @@
 //! What is wrong with a model file: the list of problems, and the checks of names and types that every part needs.
 //!
-//! In go names and types as their author wrote them, each with its place in the file; problems are collected, so that all of
-//! them are reported at once. The checks of hubs, links and tables stand in `resolve` and `tables`.
+//! In go names and types as their author wrote them, each with its place in the file; problems are collected, so that
+//! all of them are reported at once. The checks of hubs, links and tables stand in `resolve` and `tables`.
 
 use std::collections::HashSet;
 use std::fmt;

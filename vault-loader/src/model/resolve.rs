@@ -1,7 +1,7 @@
 //! From names to ids: the checks that make a model valid.
 //!
-//! In goes the file's text, out comes a [`Model`] or every problem found, each naming table and field and saying what to
-//! do. Entities are resolved in the order hubs, links, tables, so that each step leans on checked ground only.
+//! In goes the file's text, out comes a [`Model`] or every problem found, each naming table and field and saying what
+//! to do. Entities are resolved in the order hubs, links, tables, so that each step leans on checked ground only.
 
 use std::collections::{HashMap, HashSet};
 
@@ -67,7 +67,8 @@ impl Resolver {
         Some(model)
     }
 
-    /// Topics hold fewer characters than table names, so two tables can have one topic. Their events cannot be told apart.
+    /// Topics hold fewer characters than table names, so two tables can have one topic. Their events cannot be told
+    /// apart.
     fn topics(&mut self, model: &Model) {
         for (index, table) in model.tables.iter().enumerate() {
             let topic = model.topic(table);

@@ -1,6 +1,7 @@
 //! The technical columns of vault tables: their names and their order, in one place.
 //!
-//! Every table begins with [`KEY_COLUMNS`], every satellite goes on with [`VERSION_COLUMNS`], then come a table's own columns.
+//! Every table begins with [`KEY_COLUMNS`], every satellite goes on with [`VERSION_COLUMNS`], then come a table's own
+//! columns.
 
 /// Columns that every vault table begins with: the key, when and from where it came.
 pub const KEY_COLUMNS: [&str; 4] = ["hash_key", "load_date", "record_source", "source_system_id"];

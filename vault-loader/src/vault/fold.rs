@@ -1,7 +1,7 @@
 //! Histories: which events of a key are new versions, and with which load date.
 //!
-//! In go a key's last version and the next event, out comes [`Verdict`]. Folding any sequence of events in their order per
-//! key, in any cut into batches, and with any part delivered again, gives the versions of the original sequence.
+//! In go a key's last version and the next event, out comes [`Verdict`]. Folding any sequence of events in their order
+//! per key, in any cut into batches, and with any part delivered again, gives the versions of the original sequence.
 //!
 //! # What orders the changes of one key
 //!
@@ -11,31 +11,34 @@
 //! - An **update** or a **delete** takes the row's lock before it writes WAL, so whatever happened to the key before is
 //!   committed and lies below: its position is above those of all events of the key before it.
 //! - An **insert** writes its row, and with it its position, before the unique check that may have to wait for another
-//!   session's delete of the same key. It then commits behind that delete with a smaller position. So its position bounds
-//!   nothing, but no other insert of the key has it. What its transaction does to the row afterwards comes behind the check,
-//!   and so lies above everything again.
-//! - A snapshot **read** has the snapshot's position: transactions that were open then commit behind it with smaller ones.
-//!   It says nothing about any change.
-//! - A **truncate** has its table to itself: every change of any key with a smaller position was committed before it, and
-//!   every other one began behind it; a snapshot locks the table before it reads. So a truncate is ordered against changes
-//!   and reads by the positions that their records name, and needs to be: it belongs to no partition.
+//!   session's delete of the same key. It then commits behind that delete with a smaller position. So its position
+//!   bounds nothing, but no other insert of the key has it. What its transaction does to the row afterwards comes
+//!   behind the check, and so lies above everything again.
+//! - A snapshot **read** has the snapshot's position: transactions that were open then commit behind it with smaller
+//!   ones. It says nothing about any change.
+//! - A **truncate** has its table to itself: every change of any key with a smaller position was committed before it,
+//!   and every other one began behind it; a snapshot locks the table before it reads. So a truncate is ordered against
+//!   changes and reads by the positions that their records name, and needs to be: it belongs to no partition.
 //!
 //! # What was folded before
 //!
-//! Call the last version V, its place in the topic P, and L, its bound, the greatest position of all events of the key up to V.
-//! V's own position is L, but for a late insert: L is then that of the delete before it, which the key's status holds.
+//! Call the last version V, its place in the topic P, and L, its bound, the greatest position of all events of the key
+//! up to V. V's own position is L, but for a late insert: L is then that of the delete before it, which the key's
+//! status holds.
 //!
 //! 1. A record at or before P in the same partition was folded before: only a replay of the topic brings it again.
 //! 2. An update or a delete at or below L was folded before, although it stands at a new place: a reader that crashed
 //!    publishes again what it had published since its last confirmed position.
-//! 3. An insert above the status's L is new. At or below it, it was folded before if and only if the status holds an insert
-//!    with its position; every insert makes a version there. All satellites of the table go by that one answer ([`InsertVerdict`]).
-//! 4. An update that is published again can also lie above L, when it changed nothing the first time. It came behind V, and
-//!    every event of the key behind V had V's content (otherwise it would have made a version), so it makes none again.
+//! 3. An insert above the status's L is new. At or below it, it was folded before if and only if the status holds an
+//!    insert with its position; every insert makes a version there. All satellites of the table go by that one answer
+//!    ([`InsertVerdict`]).
+//! 4. An update that is published again can also lie above L, when it changed nothing the first time. It came behind V,
+//!    and every event of the key behind V had V's content (otherwise it would have made a version), so it makes none
+//!    again.
 //!
-//! Hence V and the inserts in the status decide, nothing but versions needs to be stored, and L does not move for an event
-//! that changes nothing: were it to move in memory, the stored positions would depend on where a batch ended. A read carries
-//! L on. Positions are compared within one incarnation of the source only.
+//! Hence V and the inserts in the status decide, nothing but versions needs to be stored, and L does not move for an
+//! event that changes nothing: were it to move in memory, the stored positions would depend on where a batch ended. A
+//! read carries L on. Positions are compared within one incarnation of the source only.
 
 use super::hash::Hash;
 use crate::decode::EventPosition;
@@ -94,7 +97,8 @@ pub enum Verdict {
     Version(KeyState),
 }
 
-/// Judges an insert by the key's last status and, where that lies at or above it, the status that has its position (rule 3).
+/// Judges an insert by the key's last status and, where that lies at or above it, the status that has its position
+/// (rule 3).
 #[must_use]
 pub fn judge_insert(
     status: Option<&KeyState>,

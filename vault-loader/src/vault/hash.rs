@@ -1,7 +1,7 @@
 //! Hash keys and hashdiffs: SHA-256 over an injective, typed canonical form.
 //!
-//! In go values, out come 32 bytes that never depend on a database's locale, a session's settings or a text's spelling of
-//! a number. Every part is self-delimiting, so two different inputs have two different forms:
+//! In go values, out come 32 bytes that never depend on a database's locale, a session's settings or a text's spelling
+//! of a number. Every part is self-delimiting, so two different inputs have two different forms:
 //!
 //! ```text
 //! form     = version, kind, part…

@@ -1,13 +1,14 @@
 //! The canonical form of JSON text: members by key, no blanks, one spelling for each number and string.
 //!
-//! In goes valid JSON, out go bytes that are equal exactly for equal documents. Numbers keep every digit: they become sign,
-//! digits without outer zeros, `e`, exponent. A repeated member keeps its last value, as `jsonb` does.
+//! In goes valid JSON, out go bytes that are equal exactly for equal documents. Numbers keep every digit: they become
+//! sign, digits without outer zeros, `e`, exponent. A repeated member keeps its last value, as `jsonb` does.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// Deeper documents are taken as they are spelled: recursion must end somewhere, and `jsonb` spells one document one way.
+/// Deeper documents are taken as they are spelled: recursion must end somewhere, and `jsonb` spells one document one
+/// way.
 const DEPTH_MAX: usize = 100;
 
 /// Appends the canonical form; text that is no JSON goes in as it is.

@@ -1,8 +1,8 @@
 //! From row changes to vault rows: hub keys, link keys and one candidate version for each satellite.
 //!
 //! In goes a stretch of decoded changes, out comes a [`Projection`]: each hub and link key once, with its smallest load
-//! date, and every satellite's candidates in arrival order. A delete proves nothing about hubs and links, only about its
-//! own key, so it makes no rows there.
+//! date, and every satellite's candidates in arrival order. A delete proves nothing about hubs and links, only about
+//! its own key, so it makes no rows there.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -1,4 +1,5 @@
-//! Histories of one key, folded as loading folds them: projection, [`Folding`], and a warehouse that answers from what was written.
+//! Histories of one key, folded as loading folds them: projection, [`Folding`], and a warehouse that answers from what
+//! was written.
 
 use std::sync::LazyLock;
 
