@@ -331,7 +331,7 @@ async fn a_loader_that_wakes_up_late_is_fenced() {
     let mut zombie = world.loader("zombie");
     world.loaded().await;
     // Whoever loads the topic shares this lock, so the loader waits with its next batch for as long as we hold it.
-    let holder = connect(world.stack, &world.database).await;
+    let holder = world.database.connect().await.unwrap();
     let lock = "SELECT pg_advisory_lock(hashtextextended($1, 7))";
     holder.execute(lock, &[&world.topic("airports")]).await.unwrap();
     for number in 1..50 {
