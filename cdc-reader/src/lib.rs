@@ -3,7 +3,7 @@
 //! The modules stand in the order in which data flows: bytes from the socket (`replication`), to messages (`pgoutput`), to transactions
 //! (`transaction`), to keys and values (`envelope`), to Kafka (`publish`). `pipeline` wires them; `catalog` and `offsets` are what it asks
 //! the source and Kafka at a start. Beside the flow stand the connector's configuration (`connector`), and what can be seen from outside
-//! (`metrics`, `connect`, `observe`).
+//! (`metrics`, `rest`, `observe`).
 
 pub mod connector;
 pub mod metrics;
@@ -22,7 +22,8 @@ pub mod catalog;
 pub mod copy_text;
 pub mod offsets;
 
-pub mod connect;
+pub mod rest;
+
 pub mod observe;
 
 pub mod pipeline;

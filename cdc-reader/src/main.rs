@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cdc_reader::cli::{Cli, Command, EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, RunArgs};
-use cdc_reader::connect::{self, ConnectState, Identity};
 use cdc_reader::connector;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
 use cdc_reader::pipeline::{self, Context};
+use cdc_reader::rest::{self, Identity, RestState};
 use clap::Parser;
 use shared::{shutdown, telemetry};
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run(args).await,
             Command::Check(args) => check(&args.connector),
-            Command::Health(args) => match connect::check(&args.listen).await {
+            Command::Health(args) => match rest::check(&args.listen).await {
                 Ok(()) => EXIT_OK,
                 Err(error) => {
                     eprintln!("{error}");
@@ -74,7 +74,7 @@ async fn run(args: RunArgs) -> u8 {
 /// Everything that the configuration decides, ready to work.
 struct Started {
     context: Context,
-    server: tokio::task::JoinHandle<Result<(), connect::ServeError>>,
+    server: tokio::task::JoinHandle<Result<(), rest::ServeError>>,
     cancel: tokio_util::sync::CancellationToken,
 }
 
@@ -86,15 +86,15 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
         tracing::warn!("{warning}");
     }
     let cancel = shutdown::on_signals()?;
-    let listener = connect::bind(&worker.listen).await?;
+    let listener = rest::bind(&worker.listen).await?;
     let metrics = Metrics::new(&connector.settings.topic_prefix);
-    let state = ConnectState::new(
+    let state = RestState::new(
         Identity {
             name: connector.name.clone(),
             config: connector.shown(),
             version: connector.settings.version.clone(),
             topic_prefix: connector.settings.topic_prefix.clone(),
-            worker_id: connect::worker_id(
+            worker_id: rest::worker_id(
                 listener.local_addr()?,
                 worker.advertised_host_name.as_deref(),
             ),
@@ -102,7 +102,7 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
         metrics.clone(),
     );
     tracing::info!(listen = %listener.local_addr()?, connector = connector.name, "started");
-    let server = tokio::spawn(connect::serve(listener, state.clone(), cancel.clone()));
+    let server = tokio::spawn(rest::serve(listener, state.clone(), cancel.clone()));
     let context = Context {
         connector,
         bootstrap_servers: worker.bootstrap_servers,

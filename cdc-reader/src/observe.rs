@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use shared::position::Lsn;
 
-use crate::connect::{ConnectState, ConnectorState};
 use crate::metrics::{Metrics, Peer};
 use crate::publish::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::rest::{ConnectorState, RestState};
 
 /// Events since the sample before.
 #[derive(Debug, Default, Clone, Copy)]
@@ -55,7 +55,7 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Observer {
     metrics: Metrics,
-    state: ConnectState,
+    state: RestState,
     snapshot_start: Mutex<Option<Instant>>,
     /// Table and column.
     left_out: Mutex<HashSet<(String, String)>>,
@@ -68,7 +68,7 @@ fn signed(value: u64) -> i64 {
 impl Observer {
     /// An observer that reports to these.
     #[must_use]
-    pub fn new(metrics: Metrics, state: ConnectState) -> Self {
+    pub fn new(metrics: Metrics, state: RestState) -> Self {
         metrics.queue.set_capacity(QUEUE_MESSAGES_MAX, QUEUE_BYTES_MAX);
         let left_out = Mutex::new(HashSet::new());
         Self { metrics, state, snapshot_start: Mutex::new(None), left_out }

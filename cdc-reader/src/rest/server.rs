@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
-use super::state::ConnectState;
+use super::state::RestState;
 
 /// How long open requests may take after the cancellation: answers are immediate, so only a client that does not read is cut off.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -66,7 +66,7 @@ fn machine_name() -> String {
 /// [`ServeError::Serve`].
 pub async fn serve(
     listener: TcpListener,
-    state: ConnectState,
+    state: RestState,
     cancel: CancellationToken,
 ) -> Result<(), ServeError> {
     let drained = cancel.clone();

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::check as check_health;
-use super::{ConnectState, ConnectorState, HealthError, Identity, bind, serve, worker_id};
+use super::{ConnectorState, HealthError, Identity, RestState, bind, serve, worker_id};
 use crate::connector::{Connector, ProcessVariables, parse};
 use crate::metrics::Metrics;
 
 /// A reader's REST interface on a free port, with nothing behind it.
 struct Served {
     address: SocketAddr,
-    state: ConnectState,
+    state: RestState,
     cancel: CancellationToken,
 }
 
@@ -29,7 +29,7 @@ impl Served {
             topic_prefix: connector.settings.topic_prefix.clone(),
             worker_id: worker_id(address, None),
         };
-        let state = ConnectState::new(identity, Metrics::new(&connector.settings.topic_prefix));
+        let state = RestState::new(identity, Metrics::new(&connector.settings.topic_prefix));
         let cancel = CancellationToken::new();
         tokio::spawn(serve(listener, state.clone(), cancel.clone()));
         Self { address, state, cancel }

@@ -76,7 +76,7 @@ pub struct Identity {
 
 /// The handle that the pipeline reports to and that the answers read. Clones share their state.
 #[derive(Debug, Clone)]
-pub struct ConnectState(Arc<Shared>);
+pub struct RestState(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -88,7 +88,7 @@ struct Shared {
     offset: RwLock<Option<serde_json::Value>>,
 }
 
-impl ConnectState {
+impl RestState {
     /// A connector that has not started yet.
     #[must_use]
     pub fn new(identity: Identity, metrics: Metrics) -> Self {

@@ -7,14 +7,16 @@
 //! in the order of the file, not of a hash table; errors always carry `Content-Type: application/json`; `/health` answers 503 once
 //! the connector has failed, for it is the only one here.
 
+mod answer;
 mod health;
+mod probe;
 mod routes;
 mod server;
 mod state;
 
-pub use health::{HealthError, check};
+pub use probe::{HealthError, check};
 pub use server::{ServeError, bind, serve, worker_id};
-pub use state::{ConnectState, ConnectorState, Identity, Status};
+pub use state::{ConnectorState, Identity, RestState, Status};
 
 #[cfg(test)]
 mod tests;
