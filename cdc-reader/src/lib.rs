@@ -8,6 +8,8 @@
 pub mod connector;
 pub mod metrics;
 
+pub mod disposition;
+
 pub mod replication;
 
 pub mod pgoutput;

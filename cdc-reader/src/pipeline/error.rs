@@ -1,11 +1,12 @@
 //! Why a session ended, and what follows from it.
 
+use crate::disposition::Disposition;
 use crate::envelope::{PlanError, RowError};
 use crate::metrics::Peer;
 use crate::offsets::OffsetError;
 use crate::pgoutput::DecodeError;
 use crate::publish::PublishError;
-use crate::replication::{Disposition, ReplicationError};
+use crate::replication::ReplicationError;
 use crate::transaction::OrderError;
 
 /// Exit code: failed at run time.

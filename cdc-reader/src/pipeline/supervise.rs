@@ -6,7 +6,7 @@ use shared::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use super::{Context, PipelineError, session};
-use crate::replication::Disposition;
+use crate::disposition::Disposition;
 
 /// The first wait after a failure; a server that restarts is back within a second or two.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::replication::Disposition;
+use crate::disposition::Disposition;
 
 /// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it has to wait for
 /// its turn in between.

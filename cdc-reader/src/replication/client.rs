@@ -74,7 +74,7 @@ impl Client {
             match frame.tag {
                 b'd' => each(body.strip_suffix(b"\n").unwrap_or(body))?,
                 b'H' | b'c' | b'C' | b'N' | b'S' => {}
-                b'E' => failure = Some(server_error(body)),
+                b'E' => failure = Some(ServerError::decode(body)),
                 b'Z' => break,
                 _ => return Err(ReplicationError::Protocol("no COPY data").into()),
             }
@@ -96,7 +96,7 @@ impl Client {
             match frame.tag {
                 b'W' => return Stream::new(self.wire),
                 b'N' | b'S' => {}
-                b'E' => return Err(server_error(self.wire.body(&frame)).into()),
+                b'E' => return Err(ServerError::decode(self.wire.body(&frame)).into()),
                 _ => return Err(ReplicationError::Protocol("no CopyBothResponse")),
             }
         }
@@ -131,7 +131,7 @@ impl Client {
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'Z' => break,
-                b'E' => failure = Some(server_error(body)),
+                b'E' => failure = Some(ServerError::decode(body)),
                 tag => each(tag, body)?,
             }
         }
@@ -165,49 +165,9 @@ fn decode_row(body: &[u8]) -> Result<Row, ReplicationError> {
     Ok(row)
 }
 
-/// ErrorResponse and NoticeResponse: a code byte and a string each, until a NUL.
-pub(super) fn server_error(body: &[u8]) -> ServerError {
-    let mut error =
-        ServerError { code: String::new(), message: String::new(), detail: None, hint: None };
-    for field in body.split(|&b| b == 0) {
-        let Some((&code, text)) = field.split_first() else { continue };
-        let text = String::from_utf8_lossy(text).into_owned();
-        match code {
-            b'C' => error.code = text,
-            b'M' => error.message = text,
-            b'D' => error.detail = Some(text),
-            b'H' => error.hint = Some(text),
-            _ => {}
-        }
-    }
-    error
-}
-
-/// An identifier in double quotes.
-#[must_use]
-pub fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A string literal in single quotes.
-#[must_use]
-pub fn quote_literal(text: &str) -> String {
-    if text.contains('\\') {
-        return format!(" E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-    }
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quoting_cannot_be_escaped() {
-        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quote_literal("a'b"), "'a''b'");
-        assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
-    }
 
     #[test]
     fn rows_that_are_cut_are_refused() {
@@ -216,12 +176,5 @@ mod tests {
         for length in 0..body.len() {
             assert!(decode_row(&body[..length]).is_err(), "{length}");
         }
-    }
-
-    #[test]
-    fn an_error_response_gives_code_message_and_hint() {
-        let error = server_error(b"SERROR\0C55000\0Mcannot\0Htry\0\0");
-        assert_eq!((error.code.as_str(), error.message.as_str()), ("55000", "cannot"));
-        assert_eq!(error.hint.as_deref(), Some("try"));
     }
 }

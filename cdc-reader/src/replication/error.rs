@@ -4,14 +4,7 @@ use std::io;
 
 use shared::tls::TlsError;
 
-/// What a failure asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// The world failed: connect again after a while and resume.
-    Retry,
-    /// Going on may lose data, or cannot succeed until somebody changes something.
-    Stop,
-}
+use crate::disposition::Disposition;
 
 /// An ErrorResponse: <https://www.postgresql.org/docs/current/protocol-error-fields.html>.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +18,26 @@ pub struct ServerError {
     pub detail: Option<String>,
     /// Hint, if any.
     pub hint: Option<String>,
+}
+
+impl ServerError {
+    /// Decodes an ErrorResponse or a NoticeResponse: a code byte and a string each, until a NUL.
+    pub(super) fn decode(body: &[u8]) -> Self {
+        let mut error =
+            Self { code: String::new(), message: String::new(), detail: None, hint: None };
+        for field in body.split(|&b| b == 0) {
+            let Some((&code, text)) = field.split_first() else { continue };
+            let text = String::from_utf8_lossy(text).into_owned();
+            match code {
+                b'C' => error.code = text,
+                b'M' => error.message = text,
+                b'D' => error.detail = Some(text),
+                b'H' => error.hint = Some(text),
+                _ => {}
+            }
+        }
+        error
+    }
 }
 
 /// A failure of the connection to the source.
@@ -126,5 +139,17 @@ fn sqlstate_disposition(code: &str) -> Disposition {
         // A table or column is gone that the catalog had a moment ago: the next session reads the catalog again.
         "42P01" | "42703" => Disposition::Retry,
         _ => Disposition::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_response_gives_code_message_and_hint() {
+        let error = ServerError::decode(b"SERROR\0C55000\0Mcannot\0Htry\0\0");
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("55000", "cannot"));
+        assert_eq!(error.hint.as_deref(), Some("try"));
     }
 }

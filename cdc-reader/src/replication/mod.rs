@@ -19,9 +19,24 @@ mod stream;
 mod transport;
 mod wire;
 
-pub use client::{Client, Row, quote_identifier, quote_literal};
-pub use error::{Disposition, ReplicationError, ServerError};
+pub use client::{Client, Row};
+pub use error::{ReplicationError, ServerError};
 pub use patience::Patience;
+pub use postgres_protocol::escape::{
+    escape_identifier as quote_identifier, escape_literal as quote_literal,
+};
 pub use startup::Mode;
 pub(crate) use stream::POSTGRES_EPOCH_SECONDS;
 pub use stream::{Event, StartOptions, Stream};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_cannot_be_escaped() {
+        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_literal("a'b"), "'a''b'");
+        assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
+    }
+}

@@ -10,7 +10,6 @@ use shared::postgres::{ConnectOptions, SESSION_SETTINGS};
 use shared::tls::SslMode;
 
 use super::cancel::CancelKey;
-use super::client::server_error;
 use super::transport::Transport;
 use super::wire::Wire;
 use super::{Patience, ReplicationError, ServerError};
@@ -92,7 +91,7 @@ fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), 
                 key = CancelKey::read(wire.body(&frame))
                     .ok_or(ReplicationError::Protocol("malformed BackendKeyData"))?;
             }
-            b'E' => return Err(server_error(wire.body(&frame)).into()),
+            b'E' => return Err(ServerError::decode(wire.body(&frame)).into()),
             _ => return Err(ReplicationError::Protocol("neither ready nor a parameter")),
         }
     }
@@ -138,7 +137,7 @@ fn authenticate(
         let body = wire.body(&frame);
         let mut answer = BytesMut::new();
         match (frame.tag, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {
-            (b'E', _) => return Err(server_error(body).into()),
+            (b'E', _) => return Err(ServerError::decode(body).into()),
             (b'N', _) => continue,
             (b'R', Some(0)) => return Ok(()),
             (b'R', Some(3)) => {

@@ -12,9 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use shared::position::Lsn;
 
-use super::ReplicationError;
-use super::client::{quote_identifier, quote_literal, server_error};
 use super::wire::Wire;
+use super::{ReplicationError, ServerError, quote_identifier, quote_literal};
 
 /// Seconds from 1970 to 2000, where PostgreSQL's clock starts.
 pub(crate) const POSTGRES_EPOCH_SECONDS: u64 = 946_684_800;
@@ -118,7 +117,7 @@ impl Stream {
         match frame.tag {
             b'd' => decode_event(body),
             b'c' => Ok(Event::End),
-            b'E' => Err(server_error(body).into()),
+            b'E' => Err(ServerError::decode(body).into()),
             b'N' | b'S' => Ok(Event::Idle),
             b'C' | b'Z' => Ok(Event::End),
             _ => Err(ReplicationError::Protocol("unknown frame in a stream")),
