@@ -22,7 +22,7 @@ use crate::publish::{
     ensure_topics,
 };
 use crate::replication::{
-    Client, Mode, Patience, ReplicationError, StartOptions, quote_identifier,
+    Client, Mode, ReplicationError, StartOptions, WaitLimit, quote_identifier,
 };
 
 /// How long what is in flight may take to become durable at an orderly end.
@@ -74,8 +74,8 @@ impl Context {
 
     /// A connection to the source for statements that may wait, which a stop ends.
     pub(super) fn connect(&self, mode: Mode) -> Result<Client, ReplicationError> {
-        let patience = Patience::until_stopped(&self.cancel);
-        Client::connect(&self.connector.settings.database, mode, patience)
+        let limit = WaitLimit::until_stopped(&self.cancel);
+        Client::connect(&self.connector.settings.database, mode, limit)
     }
 
     /// A producer of its own for each session: what an old one still held is forgotten with it.
@@ -141,7 +141,7 @@ pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), 
     let start = decide(context, stored, slot.as_ref(), wal_end)?;
     let publisher = context.publisher()?;
     // From here on it answers questions of the thread that streams.
-    let sql = sql.with_patience(Patience::brief());
+    let sql = sql.with_wait_limit(WaitLimit::brief());
     let session = Session { context, source, sql, publisher };
     match start {
         Start::Resume(lsn) => {

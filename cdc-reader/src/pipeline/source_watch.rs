@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::supervise;
 use crate::catalog;
-use crate::replication::{Client, Mode, Patience, ReplicationError};
+use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a server that shuts down may wait for us: well below the minute that `pg_ctl stop` waits by default.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// SQLSTATE `cannot_connect_now`. From a server whose walsender still serves us it can only mean a shutdown.
 const CANNOT_CONNECT_NOW: &str = "57P03";
@@ -76,7 +76,7 @@ impl SourceWatch {
     pub(super) fn check_shutdown(&mut self, in_flight: u64) -> Result<(), ReplicationError> {
         let since = *self.seen.shutting_down_since.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = since else { return Ok(()) };
-        if since.elapsed() >= SHUTDOWN_PATIENCE {
+        if since.elapsed() >= SHUTDOWN_WAIT_MAX {
             return Err(ReplicationError::ShuttingDown);
         }
         if !std::mem::replace(&mut self.said, true) {
@@ -130,8 +130,8 @@ fn measure(
     stop: &CancellationToken,
 ) -> Result<Option<u64>, ReplicationError> {
     if client.is_none() {
-        let patience = Patience::brief().or_stopped(stop);
-        *client = Some(Client::connect(source, Mode::Sql, patience)?);
+        let limit = WaitLimit::brief().or_stopped(stop);
+        *client = Some(Client::connect(source, Mode::Sql, limit)?);
     }
     match client {
         Some(client) => catalog::slot_lag_bytes(client, slot),

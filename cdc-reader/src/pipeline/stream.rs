@@ -25,7 +25,7 @@ use crate::observe::Sample;
 use crate::pgoutput::{self, Begin, Message, Relation, Truncate};
 use crate::publish::Position;
 use crate::replication::{
-    Client, Event, Mode, POSTGRES_EPOCH_SECONDS, Patience, ReplicationError, Stream,
+    Client, Event, Mode, POSTGRES_EPOCH_SECONDS, ReplicationError, Stream, WaitLimit,
 };
 use crate::transaction::Assembly;
 
@@ -477,7 +477,7 @@ impl State {
             Ok(known) => known,
             Err(ReplicationError::Io(_) | ReplicationError::Closed) => {
                 // The connection for SQL may have been idle for days; the stream's own is alive.
-                session.sql = Client::connect(&settings.database, Mode::Sql, Patience::brief())?;
+                session.sql = Client::connect(&settings.database, Mode::Sql, WaitLimit::brief())?;
                 catalog::table(&mut session.sql, relation.namespace, relation.name)?
             }
             Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use super::cancel::CancelKey;
 use super::startup::{self, Mode};
 use super::stream::{StartOptions, Stream};
 use super::wire::{Frame, Wire};
-use super::{Patience, ReplicationError, ServerError};
+use super::{ReplicationError, ServerError, WaitLimit};
 
 /// A row of a simple query: text or NULL.
 pub type Row = Vec<Option<String>>;
@@ -16,7 +16,7 @@ pub type Row = Vec<Option<String>>;
 /// A connection that waits for commands.
 pub struct Client {
     wire: Wire,
-    patience: Patience,
+    limit: WaitLimit,
     options: ConnectOptions,
     cancel_key: CancelKey,
 }
@@ -29,16 +29,16 @@ impl Client {
     pub fn connect(
         options: &ConnectOptions,
         mode: Mode,
-        patience: Patience,
+        limit: WaitLimit,
     ) -> Result<Self, ReplicationError> {
         let (wire, cancel_key) = startup::open(options, mode)?;
-        Ok(Self { wire, patience, options: options.clone(), cancel_key })
+        Ok(Self { wire, limit, options: options.clone(), cancel_key })
     }
 
-    /// The same connection with another patience.
+    /// The same connection with another limit on its waits.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_wait_limit(self, limit: WaitLimit) -> Self {
+        Self { limit, ..self }
     }
 
     /// Runs a statement and returns its rows.
@@ -104,7 +104,7 @@ impl Client {
 
     /// The next frame. When we give the wait up, the server is told not to go on either.
     fn frame(&mut self) -> Result<Frame, ReplicationError> {
-        let frame = self.wire.frame(&self.patience);
+        let frame = self.wire.frame(&self.limit);
         if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent(_)))
             && let Err(error) = self.cancel_key.cancel(&self.options)
         {

@@ -13,21 +13,21 @@
 mod cancel;
 mod client;
 mod error;
-mod patience;
 mod startup;
 mod stream;
 mod transport;
+mod wait_limit;
 mod wire;
 
 pub use client::{Client, Row};
 pub use error::{ReplicationError, ServerError};
-pub use patience::Patience;
 pub use postgres_protocol::escape::{
     escape_identifier as quote_identifier, escape_literal as quote_literal,
 };
 pub use startup::Mode;
 pub(crate) use stream::POSTGRES_EPOCH_SECONDS;
 pub use stream::{Event, StartOptions, Stream};
+pub use wait_limit::WaitLimit;
 
 #[cfg(test)]
 mod tests {

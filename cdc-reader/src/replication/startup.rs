@@ -12,7 +12,7 @@ use shared::tls::SslMode;
 use super::cancel::CancelKey;
 use super::transport::Transport;
 use super::wire::Wire;
-use super::{Patience, ReplicationError, ServerError};
+use super::{ReplicationError, ServerError, WaitLimit};
 
 /// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
 const NO_ACCESS_RULE: &str = "28000";
@@ -25,7 +25,7 @@ const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How often a wait looks whether it has lasted long enough.
-const PATIENCE_STEP: Duration = Duration::from_millis(500);
+const WAIT_STEP: Duration = Duration::from_millis(500);
 
 /// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting session is idle
 /// meanwhile; and rows that a policy hides must be an error, because the stream shows them.
@@ -67,16 +67,16 @@ pub(super) fn open(
 }
 
 fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), ReplicationError> {
-    let patience = Patience::of(STARTUP_DEADLINE);
+    let limit = WaitLimit::of(STARTUP_DEADLINE);
     let mut key = CancelKey::default();
     let mut wire = Wire::new(Transport::connect(options)?);
-    wire.set_read_timeout(Some(PATIENCE_STEP))?;
+    wire.set_read_timeout(Some(WAIT_STEP))?;
     wire.send(&startup_packet(options, mode)?)?;
-    authenticate(&mut wire, options, &patience)?;
+    authenticate(&mut wire, options, &limit)?;
     let mut major_version = 0;
     let mut setting_sent = false;
     loop {
-        let frame = wire.frame(&patience)?;
+        let frame = wire.frame(&limit)?;
         match frame.tag {
             b'Z' if major_version >= TRANSACTION_TIMEOUT_SINCE && !setting_sent => {
                 let mut query = BytesMut::new();
@@ -125,11 +125,11 @@ fn startup_packet(options: &ConnectOptions, mode: Mode) -> Result<BytesMut, Repl
 fn authenticate(
     wire: &mut Wire,
     options: &ConnectOptions,
-    patience: &Patience,
+    limit: &WaitLimit,
 ) -> Result<(), ReplicationError> {
     let mut scram: Option<ScramSha256> = None;
     loop {
-        let frame = wire.frame(patience).map_err(|error| match error {
+        let frame = wire.frame(limit).map_err(|error| match error {
             // A server that cannot start a process for us says so in plain text, without a length.
             ReplicationError::Protocol(_) => ReplicationError::NotServed(options.display()),
             other => other,

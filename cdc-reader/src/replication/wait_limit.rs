@@ -9,14 +9,14 @@ use super::ReplicationError;
 /// A catalog query answers at once.
 const BRIEF: Duration = Duration::from_secs(10);
 
-/// The patience of a connection.
+/// When a connection stops to wait for an answer.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct WaitLimit {
     deadline: Option<Duration>,
     stop: Option<CancellationToken>,
 }
 
-impl Patience {
+impl WaitLimit {
     /// For statements that may have to wait for others: until `stop` is cancelled.
     ///
     /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold no visible row
@@ -64,16 +64,16 @@ mod tests {
     fn a_wait_ends_by_a_stop_or_by_its_deadline() {
         let stop = CancellationToken::new();
         let start = Instant::now();
-        Patience::until_stopped(&stop).check(start).unwrap();
+        WaitLimit::until_stopped(&stop).check(start).unwrap();
         assert!(matches!(
-            Patience::of(Duration::ZERO).check(start - Duration::from_secs(1)),
+            WaitLimit::of(Duration::ZERO).check(start - Duration::from_secs(1)),
             Err(ReplicationError::Silent(0))
         ));
         stop.cancel();
         assert!(matches!(
-            Patience::until_stopped(&stop).check(start),
+            WaitLimit::until_stopped(&stop).check(start),
             Err(ReplicationError::Stopped)
         ));
-        Patience::brief().check(start).unwrap();
+        WaitLimit::brief().check(start).unwrap();
     }
 }
