@@ -53,7 +53,7 @@ pub fn run(context: &Context) -> Result<(), PipelineError> {
         if settings.errors_max_retries.is_some_and(|max| backoff.attempts() > max) {
             return Err(error);
         }
-        if backoff.worth_saying() {
+        if backoff.should_log() {
             tracing::warn!(
                 error = error.chain(),
                 attempt = backoff.attempts(),

@@ -283,7 +283,7 @@ impl Intake {
             _ => {
                 self.trouble.next_delay();
                 self.assignment.metrics.retried("kafka");
-                if self.trouble.worth_saying() {
+                if self.trouble.should_log() {
                     tracing::warn!(%error, "Kafka fails for now, going on");
                 }
                 Ok(())
