@@ -27,7 +27,7 @@ use crate::publish::Position;
 use crate::replication::{
     Client, Event, Mode, POSTGRES_EPOCH_SECONDS, ReplicationError, Stream, WaitLimit,
 };
-use crate::transaction::Assembly;
+use crate::transaction::TransactionOrder;
 
 /// Frames between two looks at the clock; at the slowest rates the idle wait looks instead.
 const FRAMES_PER_LOOK: u32 = 256;
@@ -81,7 +81,7 @@ pub(super) struct Streaming<'c> {
 /// What the stream has told so far.
 struct State {
     emitter: Emitter,
-    assembly: Assembly,
+    order: TransactionOrder,
     relations: HashMap<u32, Announced>,
     received: Lsn,
     confirmed: Lsn,
@@ -133,7 +133,7 @@ impl<'c> Streaming<'c> {
         let settings = &session.context.connector.settings;
         let state = State {
             emitter: Emitter::new(&session.context.connector.settings, scope),
-            assembly: Assembly::default(),
+            order: TransactionOrder::default(),
             relations: HashMap::new(),
             received: start,
             confirmed: start,
@@ -269,7 +269,7 @@ impl<'c> Streaming<'c> {
     /// Ends the stream once somebody asked for it and no transaction is open, or when an open one takes too long to end.
     fn stop_between_transactions(&mut self) -> Result<(), PipelineError> {
         let since = *self.state.stopping_since.get_or_insert_with(Instant::now);
-        if self.state.assembly.is_open() && since.elapsed() < FINISH_DEADLINE {
+        if self.state.order.is_open() && since.elapsed() < FINISH_DEADLINE {
             return Ok(());
         }
         Err(PipelineError::Cancelled)
@@ -395,27 +395,27 @@ impl State {
     ) -> Result<Next, PipelineError> {
         match pgoutput::decode(payload)? {
             Message::Insert(insert) => {
-                let open = self.assembly.change("an insert")?;
+                let open = self.order.check_change("an insert")?;
                 if let Some(capture) = captured(&self.relations, insert.relation)? {
-                    let stamp = stamp(open, start, self.assembly.last_commit_end());
+                    let stamp = stamp(open, start, self.order.last_commit_end());
                     self.emitter.insert(capture, &insert.new, &stamp)?;
                 } else {
                     self.emitter.counts.filtered += 1;
                 }
             }
             Message::Update(update) => {
-                let open = self.assembly.change("an update")?;
+                let open = self.order.check_change("an update")?;
                 if let Some(capture) = captured(&self.relations, update.relation)? {
-                    let stamp = stamp(open, start, self.assembly.last_commit_end());
+                    let stamp = stamp(open, start, self.order.last_commit_end());
                     self.emitter.update(capture, update.old, &update.new, &stamp)?;
                 } else {
                     self.emitter.counts.filtered += 1;
                 }
             }
             Message::Delete(delete) => {
-                let open = self.assembly.change("a delete")?;
+                let open = self.order.check_change("a delete")?;
                 if let Some(capture) = captured(&self.relations, delete.relation)? {
-                    let stamp = stamp(open, start, self.assembly.last_commit_end());
+                    let stamp = stamp(open, start, self.order.last_commit_end());
                     self.emitter.delete(capture, delete.old, &stamp)?;
                 } else {
                     self.emitter.counts.filtered += 1;
@@ -426,10 +426,10 @@ impl State {
                 if self.until.is_some_and(|until| begin.final_lsn >= until) {
                     return Ok(Next::Reached);
                 }
-                self.assembly.begin(begin)?;
+                self.order.begin(begin)?;
             }
             Message::Commit(commit) => {
-                let open = self.assembly.commit(commit)?;
+                let open = self.order.commit(commit)?;
                 self.commits += 1;
                 self.received = self.received.max(commit.end_lsn);
                 let commit_ts_us = unix_micros(commit.commit_time);
@@ -452,8 +452,8 @@ impl State {
     }
 
     fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), PipelineError> {
-        let open = self.assembly.change("a truncate")?;
-        let stamp = stamp(open, start, self.assembly.last_commit_end());
+        let open = self.order.check_change("a truncate")?;
+        let stamp = stamp(open, start, self.order.last_commit_end());
         for relation in truncate.relations() {
             if let Some(capture) = captured(&self.relations, relation)? {
                 self.emitter.truncate(capture, &stamp)?;
@@ -503,7 +503,7 @@ impl State {
 
     fn keepalive(&mut self, session: &Session<'_>, wal_end: Lsn, reply_requested: bool) -> Next {
         self.received = self.received.max(wal_end);
-        if !self.assembly.is_open() {
+        if !self.order.is_open() {
             let events_sent = session.publisher.events_sent();
             let position = Position { end_lsn: wal_end, tx_id: None, commit_ts_us: 0 };
             if wal_end > self.confirmed {
