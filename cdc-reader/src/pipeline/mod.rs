@@ -11,6 +11,8 @@
 //!                                      └── confirm ◄──────┘
 //! ```
 
+mod clock;
+mod context;
 mod emit;
 mod error;
 mod preflight;
@@ -20,6 +22,6 @@ mod source_watch;
 mod stream;
 mod supervise;
 
+pub use context::Context;
 pub use error::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_SLOT_LOST, PipelineError};
-pub use session::Context;
 pub use supervise::run;

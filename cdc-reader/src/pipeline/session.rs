@@ -5,21 +5,18 @@ use std::time::{Duration, Instant};
 
 use shared::debezium::topic::topic_name;
 use shared::position::Lsn;
-use tokio_util::sync::CancellationToken;
 
+use super::clock::now_us;
 use super::emit::Scope;
 use super::preflight::{self, Source};
 use super::snapshot::{self, Snapshot};
 use super::stream::Streaming;
-use super::{PipelineError, supervise};
+use super::{Context, PipelineError};
 use crate::catalog;
-use crate::connector::{Connector, SnapshotMode};
-use crate::envelope::PlanOptions;
-use crate::observe::Observer;
+use crate::connector::SnapshotMode;
 use crate::offsets::{OFFSET_PARTITIONS, OffsetStore, StoredOffset};
 use crate::publish::{
-    Position, PublishError, Publisher, PublisherOptions, Record, RecordHeaders, Topic, cluster_id,
-    ensure_topics,
+    Position, PublishError, Publisher, Record, RecordHeaders, Topic, cluster_id, ensure_topics,
 };
 use crate::replication::{
     Client, Mode, ReplicationError, StartOptions, WaitLimit, quote_identifier,
@@ -30,87 +27,6 @@ pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How long one attempt to reach Kafka may take.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a session needs from outside.
-pub struct Context {
-    /// The connector.
-    pub connector: Connector,
-    /// Kafka's `bootstrap.servers`.
-    pub bootstrap_servers: String,
-    /// Kafka Connect's `offset.storage.topic`.
-    pub offset_topic: String,
-    /// How long source and Kafka may take to answer for the first time; afterwards an outage is waited out however long it takes.
-    pub startup_timeout: Duration,
-    /// Cancelled when the process shall end.
-    pub cancel: CancellationToken,
-    /// Metrics and status.
-    pub observer: Observer,
-    /// Identifies this start in the events' headers.
-    pub run_id: String,
-    /// For the few calls that are asynchronous.
-    pub runtime: tokio::runtime::Handle,
-}
-
-impl Context {
-    pub(super) fn offsets(&self) -> OffsetStore {
-        OffsetStore::new(
-            &self.bootstrap_servers,
-            &self.offset_topic,
-            &self.connector.name,
-            &self.connector.settings.topic_prefix,
-        )
-    }
-
-    pub(super) fn plan_options(&self) -> PlanOptions {
-        let settings = &self.connector.settings;
-        PlanOptions {
-            topic_prefix: settings.topic_prefix.clone(),
-            database: settings.database.database.clone(),
-            version: settings.version.clone(),
-            unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
-            replace_null_with_default: settings.replace_null_with_default_value,
-        }
-    }
-
-    /// A connection to the source for statements that may wait, which a stop ends.
-    pub(super) fn connect(&self, mode: Mode) -> Result<Client, ReplicationError> {
-        let limit = WaitLimit::until_stopped(&self.cancel);
-        Client::connect(&self.connector.settings.database, mode, limit)
-    }
-
-    /// A producer of its own for each session: what an old one still held is forgotten with it.
-    fn publisher(&self) -> Result<Publisher, PublishError> {
-        let settings = &self.connector.settings;
-        let context = |name: &str| format!("__debezium.context.{name}");
-        let context_headers = if settings.extended_headers {
-            vec![
-                (context("connectorLogicalName"), settings.topic_prefix.clone()),
-                (context("taskId"), "0".to_owned()),
-                (context("connectorName"), "postgresql".to_owned()),
-                (context("runId"), self.run_id.clone()),
-            ]
-        } else {
-            Vec::new()
-        };
-        let publisher = Publisher::new(&PublisherOptions {
-            bootstrap_servers: self.bootstrap_servers.clone(),
-            overrides: settings.producer_overrides.clone(),
-            context_headers,
-        })?;
-        self.observer.queue_bytes_max(publisher.queue_bytes_max());
-        Ok(publisher)
-    }
-
-    /// The stop that somebody asked for, as an error that unwinds the session.
-    pub(super) fn check_cancelled(&self) -> Result<(), PipelineError> {
-        if self.cancel.is_cancelled() { Err(PipelineError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Waits unless the process shall end.
-    pub(super) fn pause(&self, wait: Duration) {
-        supervise::sleep(&self.cancel, wait);
-    }
-}
 
 /// Where a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -369,11 +285,7 @@ impl Session<'_> {
 
     /// Without a snapshot. That the stream has begun is stored first: a slot that is lost later must not look like a first start.
     fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<(), PipelineError> {
-        self.write_offset(&Position {
-            end_lsn: start,
-            tx_id: None,
-            commit_ts_us: chrono::Utc::now().timestamp_micros(),
-        })?;
+        self.write_offset(&Position { end_lsn: start, tx_id: None, commit_ts_us: now_us() })?;
         self.drain()?;
         self.stream_on(replication, start)
     }
@@ -429,7 +341,7 @@ impl Session<'_> {
         self.write_offset(&Position {
             end_lsn: exported.consistent_point,
             tx_id: None,
-            commit_ts_us: chrono::Utc::now().timestamp_micros(),
+            commit_ts_us: now_us(),
         })?;
         self.drain()?;
         let seconds = started.elapsed().as_secs_f64();

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 
-use super::PipelineError;
+use super::clock::now_ns;
 use super::emit::{Capture, Emitter, Scope, Stamp};
 use super::preflight::{Source, captured_tables};
-use super::session::{Context, Exported};
-use super::stream::now_ns;
+use super::session::Exported;
+use super::{Context, PipelineError};
 use crate::catalog::{self, CatalogTable};
 use crate::copy_text::RowBuffer;
 use crate::envelope::TablePlan;

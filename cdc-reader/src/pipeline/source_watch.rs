@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use shared::postgres::ConnectOptions;
 use tokio_util::sync::CancellationToken;
 
-use super::supervise;
+use super::clock;
 use crate::catalog;
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
@@ -119,7 +119,7 @@ fn watch(source: &ConnectOptions, slot: &str, seen: &Seen, stop: &CancellationTo
             }
         }
         drop(since);
-        supervise::sleep(stop, INTERVAL);
+        clock::sleep(stop, INTERVAL);
     }
 }
 

@@ -10,12 +10,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 use shared::position::Lsn;
 
 use super::PipelineError;
+use super::clock::{now_ns, now_us, unix_micros};
 use super::emit::{Capture, Emitter, Scope, Stamp};
 use super::session::{self, DRAIN_DEADLINE, Session};
 use super::source_watch::SourceWatch;
@@ -24,9 +25,7 @@ use crate::envelope::TablePlan;
 use crate::observe::Sample;
 use crate::pgoutput::{self, Begin, Message, Relation, Truncate};
 use crate::publish::Position;
-use crate::replication::{
-    Client, Event, Mode, POSTGRES_EPOCH_SECONDS, ReplicationError, Stream, WaitLimit,
-};
+use crate::replication::{Client, Event, Mode, ReplicationError, Stream, WaitLimit};
 use crate::transaction::TransactionOrder;
 
 /// Frames between two looks at the clock; at the slowest rates the idle wait looks instead.
@@ -61,8 +60,6 @@ const FINISH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The wait between two attempts to hand a record to a full queue.
 const QUEUE_FULL_WAIT: Duration = Duration::from_millis(1);
-
-const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// A relation as the stream announced it.
 enum Announced {
@@ -138,11 +135,7 @@ impl<'c> Streaming<'c> {
             received: start,
             confirmed: start,
             confirmed_told: Lsn::INVALID,
-            last_transaction: Position {
-                end_lsn: start,
-                tx_id: None,
-                commit_ts_us: now_ns() / 1000,
-            },
+            last_transaction: Position { end_lsn: start, tx_id: None, commit_ts_us: now_us() },
             offset_due: None,
             quiet_offset_due: None,
             commits: 0,
@@ -292,7 +285,7 @@ impl<'c> Streaming<'c> {
         debug_assert!(position.end_lsn >= self.state.confirmed, "confirmed positions only grow");
         self.state.confirmed = self.state.confirmed.max(position.end_lsn);
         if position.tx_id.is_some() {
-            let age_us = now_ns() / 1000 - position.commit_ts_us;
+            let age_us = now_us() - position.commit_ts_us;
             self.session.context.observer.published(age_us);
             self.state.last_transaction = position;
             self.state.offset_due = Some(position);
@@ -433,7 +426,7 @@ impl State {
                 self.commits += 1;
                 self.received = self.received.max(commit.end_lsn);
                 let commit_ts_us = unix_micros(commit.commit_time);
-                self.behind_ms = Some((now_ns() / 1000 - commit_ts_us) / 1000);
+                self.behind_ms = Some((now_us() - commit_ts_us) / 1000);
                 self.ended = Some(Ended {
                     position: Position {
                         end_lsn: commit.end_lsn,
@@ -546,19 +539,4 @@ fn stamp(open: Begin, lsn: Lsn, last_commit: Option<Lsn>) -> Stamp {
         last_commit,
     };
     Stamp { source, now_ns: now_ns() }
-}
-
-/// PostgreSQL's microseconds since 2000 as microseconds since 1970.
-fn unix_micros(postgres: i64) -> i64 {
-    let epoch = i64::try_from(POSTGRES_EPOCH_SECONDS).unwrap_or(0) * MICROS_PER_SECOND;
-    postgres.saturating_add(epoch)
-}
-
-/// Nanoseconds since the epoch.
-pub(super) fn now_ns() -> i64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_nanos()).ok())
-        .unwrap_or(0)
 }

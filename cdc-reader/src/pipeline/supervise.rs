@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use shared::backoff::Backoff;
-use tokio_util::sync::CancellationToken;
 
-use super::{Context, PipelineError, session};
+use super::{Context, PipelineError, clock, session};
 use crate::disposition::Disposition;
 
 /// The first wait after a failure; a server that restarts is back within a second or two.
@@ -61,18 +60,6 @@ pub fn run(context: &Context) -> Result<(), PipelineError> {
                 "session ended, trying again"
             );
         }
-        sleep(&context.cancel, wait);
-    }
-}
-
-/// Waits unless the process shall end.
-pub(super) fn sleep(cancel: &CancellationToken, wait: Duration) {
-    let until = Instant::now() + wait;
-    while !cancel.is_cancelled() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        std::thread::sleep(left.min(Duration::from_millis(50)));
+        clock::sleep(&context.cancel, wait);
     }
 }
