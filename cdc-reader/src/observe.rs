@@ -10,7 +10,7 @@ use std::time::Instant;
 use shared::position::Lsn;
 
 use crate::metrics::{Metrics, Peer};
-use crate::publish::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::publish::{OffsetStore, Position, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::rest::{ConnectorState, RestState};
 
 /// Events since the sample before.
@@ -97,10 +97,8 @@ impl Observer {
     }
 
     /// The offset that was stored last.
-    pub fn offset(&self, value: &[u8]) {
-        if let Ok(offset) = serde_json::from_slice(value) {
-            self.state.set_offset(offset);
-        }
+    pub fn offset(&self, position: &Position) {
+        self.state.set_offset(OffsetStore::value(position));
     }
 
     /// The cluster that answered.

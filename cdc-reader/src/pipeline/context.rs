@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{PipelineError, clock};
+use super::PipelineError;
 use crate::connector::Connector;
 use crate::envelope::PlanOptions;
 use crate::observe::Observer;
-use crate::offsets::OffsetStore;
-use crate::publish::{PublishError, Publisher, PublisherOptions};
+use crate::publish::{Delivery, OffsetStore, PublishError, Publisher, PublisherOptions};
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// What a session needs from outside.
@@ -62,7 +61,7 @@ impl Context {
     }
 
     /// A producer of its own for each session: what an old one still held is forgotten with it.
-    pub(super) fn publisher(&self) -> Result<Publisher, PublishError> {
+    pub(super) fn delivery(&self) -> Result<Delivery, PublishError> {
         let settings = &self.connector.settings;
         let context = |name: &str| format!("__debezium.context.{name}");
         let context_headers = if settings.extended_headers {
@@ -81,16 +80,11 @@ impl Context {
             context_headers,
         })?;
         self.observer.queue_bytes_max(publisher.queue_bytes_max());
-        Ok(publisher)
+        Ok(Delivery::new(publisher, self.offsets()))
     }
 
     /// The stop that somebody asked for, as an error that unwinds the session.
     pub(super) fn check_cancelled(&self) -> Result<(), PipelineError> {
         if self.cancel.is_cancelled() { Err(PipelineError::Cancelled) } else { Ok(()) }
-    }
-
-    /// Waits unless the process shall end.
-    pub(super) fn pause(&self, wait: Duration) {
-        clock::sleep(&self.cancel, wait);
     }
 }

@@ -8,12 +8,11 @@ use std::sync::Arc;
 
 use shared::debezium::envelope::{Op, SourceInfo};
 
-use super::PipelineError;
 use crate::connector::Settings;
 use crate::envelope::{Change, RowError, TablePlan};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, OldTuple, Tuple};
-use crate::publish::{PublishError, Publisher, Record, RecordHeaders};
+use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
 
 /// An arena that grew for one large row is given back once it is larger than this.
 const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
@@ -271,7 +270,7 @@ impl Emitter {
     }
 
     /// Sends what was encoded; false when the queue is full and the caller should wait and call again.
-    pub(super) fn flush(&mut self, publisher: &mut Publisher) -> Result<bool, PipelineError> {
+    pub(super) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {
             let bytes = |range: &Range<usize>| &self.arena[range.clone()];
             let record = Record {
@@ -283,10 +282,10 @@ impl Emitter {
                     None => RecordHeaders::Context,
                 },
             };
-            match publisher.send(&record) {
+            match delivery.send(&record) {
                 Ok(()) => self.sent += 1,
                 Err(PublishError::QueueFull) => return Ok(false),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         self.pending.clear();

@@ -3,9 +3,8 @@
 use crate::disposition::Disposition;
 use crate::envelope::{PlanError, RowError};
 use crate::metrics::Peer;
-use crate::offsets::OffsetError;
 use crate::pgoutput::DecodeError;
-use crate::publish::PublishError;
+use crate::publish::{OffsetError, PublishError};
 use crate::replication::ReplicationError;
 use crate::transaction::OrderError;
 

@@ -14,9 +14,9 @@ use super::stream::Streaming;
 use super::{Context, PipelineError};
 use crate::catalog;
 use crate::connector::SnapshotMode;
-use crate::offsets::{OFFSET_PARTITIONS, OffsetStore, StoredOffset};
+use crate::ended::Ended;
 use crate::publish::{
-    Position, PublishError, Publisher, Record, RecordHeaders, Topic, cluster_id, ensure_topics,
+    Delivery, OFFSET_PARTITIONS, Position, StoredOffset, Topic, cluster_id, ensure_topics,
 };
 use crate::replication::{
     Client, Mode, ReplicationError, StartOptions, WaitLimit, quote_identifier,
@@ -55,10 +55,10 @@ pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), 
     let slot = catalog::slot(&mut sql, slot_name(context), source.settings.version)?;
     let wal_end = catalog::wal_end(&mut sql)?;
     let start = decide(context, stored, slot.as_ref(), wal_end)?;
-    let publisher = context.publisher()?;
+    let delivery = context.delivery()?;
     // From here on it answers questions of the thread that streams.
     let sql = sql.with_wait_limit(WaitLimit::brief());
-    let session = Session { context, source, sql, publisher };
+    let session = Session { context, source, sql, delivery };
     match start {
         Start::Resume(lsn) => {
             context.observer.snapshot_skipped();
@@ -240,7 +240,7 @@ pub(super) struct Session<'c> {
     pub(super) context: &'c Context,
     pub(super) source: Source,
     pub(super) sql: Client,
-    pub(super) publisher: Publisher,
+    pub(super) delivery: Delivery,
 }
 
 impl Session<'_> {
@@ -335,7 +335,7 @@ impl Session<'_> {
 
     fn snapshot(&mut self, snapshot: Snapshot, exported: &Exported) -> Result<(), PipelineError> {
         let started = Instant::now();
-        let rows = snapshot::run(snapshot, self.context, &mut self.publisher)?;
+        let rows = snapshot::run(snapshot, self.context, &mut self.delivery)?;
         // The offset says that the snapshot is complete, so every row has to be durable before it, and it before streaming begins.
         self.drain()?;
         self.write_offset(&Position {
@@ -351,44 +351,20 @@ impl Session<'_> {
 
     /// Waits until Kafka has everything, however long that takes.
     fn drain(&self) -> Result<(), PipelineError> {
-        while !self.publisher.flush(Duration::from_millis(200)) {
-            if let Some(failure) = self.publisher.failure() {
-                return Err(failure.into());
-            }
-            self.context.check_cancelled()?;
-        }
-        Ok(())
+        unless_stopped(self.delivery.drain(&self.context.cancel)?)
     }
 
     /// Hands an offset record to the producer, however long its queue is full.
     fn write_offset(&mut self, position: &Position) -> Result<(), PipelineError> {
-        while !self.try_write_offset(position)? {
-            if let Some(failure) = self.publisher.failure() {
-                return Err(failure.into());
-            }
-            self.context.check_cancelled()?;
-            self.context.pause(Duration::from_millis(5));
-        }
+        unless_stopped(self.delivery.write_offset(position, &self.context.cancel)?)?;
+        self.context.observer.offset(position);
         Ok(())
     }
+}
 
-    /// Hands an offset record to the producer; false when its queue is full.
-    pub(super) fn try_write_offset(&mut self, position: &Position) -> Result<bool, PipelineError> {
-        let key = self.context.offsets().key();
-        let value = OffsetStore::value(position);
-        let record = Record {
-            topic: &self.context.offset_topic,
-            key: Some(&key),
-            value: Some(&value),
-            headers: RecordHeaders::None,
-        };
-        match self.publisher.send(&record) {
-            Ok(()) => {
-                self.context.observer.offset(&value);
-                Ok(true)
-            }
-            Err(PublishError::QueueFull) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+fn unless_stopped(ended: Ended) -> Result<(), PipelineError> {
+    match ended {
+        Ended::Done => Ok(()),
+        Ended::Stopped => Err(PipelineError::Cancelled),
     }
 }

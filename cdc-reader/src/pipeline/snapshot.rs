@@ -18,8 +18,9 @@ use super::session::Exported;
 use super::{Context, PipelineError};
 use crate::catalog::{self, CatalogTable};
 use crate::copy_text::RowBuffer;
+use crate::ended::Ended;
 use crate::envelope::TablePlan;
-use crate::publish::Publisher;
+use crate::publish::Delivery;
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier, quote_literal};
 
 /// How often progress is logged where there is no terminal.
@@ -99,13 +100,13 @@ fn relation_name(schema: &str, table: &str) -> String {
 pub(super) fn run(
     mut snapshot: Snapshot,
     context: &Context,
-    publisher: &mut Publisher,
+    delivery: &mut Delivery,
 ) -> Result<u64, PipelineError> {
     let tables = std::mem::take(&mut snapshot.tables);
     context.observer.snapshot_started(tables.len());
     let mut writer = Writer {
         context,
-        publisher,
+        delivery,
         emitter: Emitter::new(&context.connector.settings, Scope::All),
         info: SourceInfo {
             ts_us: 0,
@@ -166,7 +167,7 @@ impl Waiting {
 
 struct Writer<'c, 'p> {
     context: &'c Context,
-    publisher: &'p mut Publisher,
+    delivery: &'p mut Delivery,
     emitter: Emitter,
     info: SourceInfo,
     row: RowBuffer,
@@ -224,25 +225,18 @@ impl Writer<'_, '_> {
         let stamp = Stamp { source: self.info, now_ns };
         self.emitter.read(capture, &self.row.columns(), &stamp)?;
         self.row_count += 1;
-        while !self.emitter.flush(self.publisher)? {
-            self.wait()?;
+        let emitter = &mut self.emitter;
+        let sent = self
+            .delivery
+            .send_when_room(&self.context.cancel, |delivery| emitter.flush(delivery))?;
+        if sent == Ended::Stopped {
+            return Err(PipelineError::Cancelled);
         }
         if self.row_count.is_multiple_of(1024) {
-            if let Some(failure) = self.publisher.failure() {
-                return Err(failure.into());
-            }
+            self.delivery.check()?;
             self.context.check_cancelled()?;
             self.progress.at(self.row_count);
         }
-        Ok(())
-    }
-
-    fn wait(&self) -> Result<(), PipelineError> {
-        if let Some(failure) = self.publisher.failure() {
-            return Err(failure.into());
-        }
-        self.context.check_cancelled()?;
-        self.context.pause(Duration::from_millis(2));
         Ok(())
     }
 }

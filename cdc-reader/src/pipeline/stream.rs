@@ -58,9 +58,6 @@ const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a stop waits for the end of an open transaction, so that the next start does not send its beginning again.
 const FINISH_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The wait between two attempts to hand a record to a full queue.
-const QUEUE_FULL_WAIT: Duration = Duration::from_millis(1);
-
 /// A relation as the stream announced it.
 enum Announced {
     Captured(Box<Capture>),
@@ -201,14 +198,14 @@ impl<'c> Streaming<'c> {
                 }
                 Event::End => return Err(ReplicationError::Closed.into()),
             };
-            while !self.state.emitter.flush(&mut self.session.publisher)?
-                || self.session.publisher.is_ledger_full()
+            while !self.state.emitter.flush(&mut self.session.delivery)?
+                || self.session.delivery.is_ledger_full()
             {
                 self.look_after(stream)?;
                 if self.state.last_status.elapsed() >= BUSY_STATUS_INTERVAL {
                     self.tell(stream)?;
                 }
-                std::thread::sleep(QUEUE_FULL_WAIT);
+                self.session.delivery.wait_for_room()?;
             }
             self.state.committed(&self.session);
             if self.state.stopping_since.is_some() {
@@ -254,7 +251,7 @@ impl<'c> Streaming<'c> {
         {
             self.write_offset()?;
         }
-        self.state.watch.check_shutdown(self.session.publisher.in_flight())?;
+        self.state.watch.check_shutdown(self.session.delivery.in_flight())?;
         self.report();
         Ok(())
     }
@@ -270,15 +267,12 @@ impl<'c> Streaming<'c> {
 
     /// Takes what became durable over from the ledger.
     fn confirm(&mut self) -> Result<(), PipelineError> {
-        let confirmed = self.session.publisher.ledger().take_confirmed();
+        let confirmed = self.session.delivery.take_confirmed();
         if let Some(position) = confirmed {
             self.take_over(position);
         }
         // What is durable stays so, whatever became of what was sent after it.
-        match self.session.publisher.failure() {
-            Some(failure) => Err(failure.into()),
-            None => Ok(()),
-        }
+        Ok(self.session.delivery.check()?)
     }
 
     fn take_over(&mut self, position: Position) {
@@ -319,10 +313,11 @@ impl<'c> Streaming<'c> {
         self.state.last_offset = Instant::now();
         let due = [self.state.offset_due, self.state.quiet_offset_due];
         let furthest = due.into_iter().flatten().max_by_key(|position| position.end_lsn);
-        if let Some(position) = furthest.filter(|_| self.state.stores_offsets)
-            && !self.session.try_write_offset(&position)?
-        {
-            return Ok(());
+        if let Some(position) = furthest.filter(|_| self.state.stores_offsets) {
+            if !self.session.delivery.try_write_offset(&position)? {
+                return Ok(());
+            }
+            self.session.context.observer.offset(&position);
         }
         (self.state.offset_due, self.state.quiet_offset_due) = (None, None);
         Ok(())
@@ -332,12 +327,12 @@ impl<'c> Streaming<'c> {
     fn wind_up(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
         let deadline = Instant::now() + DRAIN_DEADLINE;
         let step = Duration::from_millis(100);
-        while !self.session.publisher.flush(step) && Instant::now() < deadline {
+        while !self.session.delivery.flush(step) && Instant::now() < deadline {
             self.confirm()?;
             self.tell(stream)?;
         }
         self.confirm()?;
-        let left = self.session.publisher.in_flight();
+        let left = self.session.delivery.in_flight();
         if left > 0 {
             tracing::warn!(
                 records = left,
@@ -346,7 +341,7 @@ impl<'c> Streaming<'c> {
         }
         if self.state.offset_due.is_some() || self.state.quiet_offset_due.is_some() {
             self.write_offset()?;
-            if !self.session.publisher.flush(Duration::from_secs(5)) {
+            if !self.session.delivery.flush(Duration::from_secs(5)) {
                 tracing::warn!(
                     "the offset was not acknowledged before the end; the slot's confirmed position stands"
                 );
@@ -359,15 +354,14 @@ impl<'c> Streaming<'c> {
         if let Some(bytes) = self.state.watch.slot_lag_bytes() {
             self.session.context.observer.slot_lag(bytes);
         }
-        let ledger_waiting = self.session.publisher.ledger().waiting();
         self.session.context.observer.sample(&Sample {
             counts: std::mem::take(&mut self.state.emitter.counts),
             commits: std::mem::take(&mut self.state.commits),
             received: self.state.received,
             confirmed: self.state.confirmed,
-            in_flight: self.session.publisher.in_flight(),
-            in_flight_bytes: self.session.publisher.in_flight_bytes(),
-            ledger_waiting,
+            in_flight: self.session.delivery.in_flight(),
+            in_flight_bytes: self.session.delivery.in_flight_bytes(),
+            ledger_waiting: self.session.delivery.commits_waiting(),
             behind_ms: self.state.behind_ms.take(),
         });
     }
@@ -497,10 +491,9 @@ impl State {
     fn keepalive(&mut self, session: &Session<'_>, wal_end: Lsn, reply_requested: bool) -> Next {
         self.received = self.received.max(wal_end);
         if !self.order.is_open() {
-            let events_sent = session.publisher.events_sent();
             let position = Position { end_lsn: wal_end, tx_id: None, commit_ts_us: 0 };
             if wal_end > self.confirmed {
-                session.publisher.ledger().commit(events_sent, position);
+                session.delivery.commit(position);
             }
             if self.until.is_some_and(|until| wal_end >= until) {
                 return Next::Reached;
@@ -513,7 +506,7 @@ impl State {
     /// Enters a transaction into the ledger after its last event has been handed to the producer.
     fn committed(&mut self, session: &Session<'_>) {
         if let Some(Ended { position }) = self.ended.take() {
-            session.publisher.ledger().commit(session.publisher.events_sent(), position);
+            session.delivery.commit(position);
         }
     }
 }

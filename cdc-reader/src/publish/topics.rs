@@ -117,7 +117,7 @@ fn admin(bootstrap_servers: &str) -> Result<AdminClient<QuietContext>, PublishEr
 }
 
 /// Errors come back from the calls; librdkafka's lines would only repeat them.
-pub(crate) struct QuietContext;
+pub(super) struct QuietContext;
 
 impl ClientContext for QuietContext {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, message: &str) {

@@ -15,7 +15,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use serde_json::{Value, json};
 use shared::position::Lsn;
 
-use crate::publish::{Position, QuietContext};
+use super::ledger::Position;
+use super::topics::QuietContext;
 
 /// Kafka Connect's own default for `offset.storage.partitions`.
 pub const OFFSET_PARTITIONS: i32 = 25;
@@ -98,7 +99,7 @@ impl OffsetStore {
 
     /// The record's value after the commit at `position`.
     #[must_use]
-    pub fn value(position: &Position) -> Vec<u8> {
+    pub fn value(position: &Position) -> Value {
         let lsn = position.end_lsn.0;
         json!({
             "lsn_proc": lsn,
@@ -108,8 +109,6 @@ impl OffsetStore {
             "txId": position.tx_id,
             "ts_usec": position.commit_ts_us,
         })
-        .to_string()
-        .into_bytes()
     }
 
     /// Reads the topic to its end and returns the last offset of this connector.
@@ -269,7 +268,7 @@ mod tests {
             commit_ts_us: 1_795_228_672_325_479,
         };
         assert_eq!(
-            String::from_utf8(OffsetStore::value(&position)).unwrap(),
+            OffsetStore::value(&position).to_string(),
             r#"{"lsn_proc":1467071720,"messageType":"COMMIT","lsn_commit":1467071720,"lsn":1467071720,"txId":25566,"ts_usec":1795228672325479}"#
         );
     }
