@@ -18,9 +18,9 @@ mod error;
 mod preflight;
 mod session;
 mod snapshot;
-mod source_watch;
 mod stream;
 mod supervise;
+mod topics;
 
 pub use context::Context;
 pub use error::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_SLOT_LOST, PipelineError};

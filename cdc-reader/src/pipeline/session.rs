@@ -1,32 +1,23 @@
 //! One session: from a connection to its end.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use shared::debezium::topic::topic_name;
 use shared::position::Lsn;
 
 use super::clock::now_us;
 use super::emit::Scope;
 use super::preflight::{self, Source};
 use super::snapshot::{self, Snapshot};
-use super::stream::Streaming;
-use super::{Context, PipelineError};
+use super::stream::{Relations, Streaming};
+use super::{Context, PipelineError, topics};
 use crate::catalog;
 use crate::connector::SnapshotMode;
 use crate::ended::Ended;
-use crate::publish::{
-    Delivery, OFFSET_PARTITIONS, Position, StoredOffset, Topic, cluster_id, ensure_topics,
-};
+use crate::publish::{Delivery, Position, StoredOffset};
 use crate::replication::{
     Client, Mode, ReplicationError, StartOptions, WaitLimit, quote_identifier,
 };
-
-/// How long what is in flight may take to become durable at an orderly end.
-pub(super) const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How long one attempt to reach Kafka may take.
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +40,7 @@ pub(super) fn run(context: &Context, mut connected: impl FnMut()) -> Result<(), 
     // A captured table that somebody has locked is named in an error, again and again, instead of being waited for in silence.
     sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, &context.connector.settings)?;
-    create_topics(context, &source)?;
+    topics::create_topics(context, &source.tables)?;
     let stored = context.offsets().load()?;
     connected();
     let slot = catalog::slot(&mut sql, slot_name(context), source.settings.version)?;
@@ -192,55 +183,12 @@ fn create_slot(context: &Context, kind: SlotKind) -> Result<(Client, Exported), 
     Ok((client, exported))
 }
 
-/// Makes the topic of a table that appeared while streaming.
-pub(super) fn create_topic(context: &Context, name: &str) -> Result<(), PipelineError> {
-    let creation = &context.connector.settings.topic_creation;
-    let topic = Topic {
-        name,
-        partitions: creation.partitions,
-        replication_factor: creation.replication_factor.map(i32::from),
-        config: &creation.config,
-    };
-    Ok(context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &[topic]))?)
-}
-
-fn create_topics(context: &Context, source: &Source) -> Result<(), PipelineError> {
-    let cluster = cluster_id(&context.bootstrap_servers, KAFKA_TIMEOUT)?;
-    context.observer.kafka_cluster(&cluster);
-    let settings = &context.connector.settings;
-    let creation = &settings.topic_creation;
-    let names: Vec<String> = source
-        .tables
-        .iter()
-        .map(|table| topic_name(&settings.topic_prefix, &table.info.schema, &table.info.name))
-        .collect();
-    let compact = [("cleanup.policy".to_owned(), "compact".to_owned())];
-    let mut topics: Vec<Topic<'_>> = names
-        .iter()
-        .map(|name| Topic {
-            name,
-            partitions: creation.partitions,
-            replication_factor: creation.replication_factor.map(i32::from),
-            config: &creation.config,
-        })
-        .collect();
-    topics.push(Topic {
-        name: &context.offset_topic,
-        partitions: Some(OFFSET_PARTITIONS),
-        replication_factor: creation.replication_factor.map(i32::from),
-        config: &compact,
-    });
-    context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &topics))?;
-    context.observer.topics(&names);
-    Ok(())
-}
-
 /// A session under way.
-pub(super) struct Session<'c> {
-    pub(super) context: &'c Context,
-    pub(super) source: Source,
-    pub(super) sql: Client,
-    pub(super) delivery: Delivery,
+struct Session<'c> {
+    context: &'c Context,
+    source: Source,
+    sql: Client,
+    delivery: Delivery,
 }
 
 impl Session<'_> {
@@ -249,16 +197,18 @@ impl Session<'_> {
         self.stream_on(replication, start)
     }
 
-    fn stream_on(self, replication: Client, start: Lsn) -> Result<(), PipelineError> {
+    fn stream_on(mut self, replication: Client, start: Lsn) -> Result<(), PipelineError> {
         tracing::info!(slot = slot_name(self.context), %start, "streaming");
         let stream = replication
             .start_replication(&self.start_options(start))
             .map_err(|error| self.refused(error))?;
         self.context.observer.streaming(true);
-        match Streaming::new(self, stream, Scope::All, start)?.run() {
-            Err(PipelineError::Cancelled) => Ok(()),
-            ended => ended,
-        }
+        self.streaming(Scope::All, start)?.run(stream).map(|_| ())
+    }
+
+    fn streaming(&mut self, scope: Scope, start: Lsn) -> Result<Streaming<'_>, PipelineError> {
+        let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
+        Streaming::new(self.context, &mut self.delivery, relations, scope, start)
     }
 
     /// Why the server does not stream: it may have given the slot up since we looked at it, as during a long snapshot.
@@ -321,10 +271,8 @@ impl Session<'_> {
             .start_replication(&self.start_options(confirmed))?;
         // The snapshot holds its tables from here on: what changes them has to wait until their rows are read.
         let snapshot = Snapshot::open(self.context, &self.source, &exported)?;
-        let catch_up = Streaming::new(self, stream, Scope::Retractions, confirmed)?;
-        let (ended, session) = catch_up.run_until(exported.consistent_point);
-        self = session;
-        ended?;
+        let catch_up = self.streaming(Scope::Retractions, confirmed)?;
+        unless_stopped(catch_up.run_until(stream, exported.consistent_point)?)?;
         self.snapshot(snapshot, &exported)?;
         drop(holder);
         if self.context.connector.settings.snapshot_mode == SnapshotMode::InitialOnly {

@@ -1,4 +1,4 @@
-//! What a connection beside the stream tells about the source: how much WAL the slot holds back, and whether the server is shutting down.
+//! What a connection beside the stream learns about the source: how much WAL the slot holds back, and whether the server shuts down.
 //!
 //! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the stream.
 //!
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use shared::postgres::ConnectOptions;
 use tokio_util::sync::CancellationToken;
 
-use super::clock;
 use crate::catalog;
+use crate::pipeline::clock;
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// How often the source is asked.
@@ -41,7 +41,7 @@ struct Seen {
 pub(super) struct SourceWatch {
     seen: Arc<Seen>,
     stop: CancellationToken,
-    said: bool,
+    warned: bool,
 }
 
 impl SourceWatch {
@@ -61,7 +61,7 @@ impl SourceWatch {
             let (seen, stop) = watcher;
             watch(&source, &slot, &seen, &stop);
         })?;
-        Ok(Self { seen, stop, said: false })
+        Ok(Self { seen, stop, warned: false })
     }
 
     /// WAL that the slot holds back, in bytes, once it has been measured.
@@ -79,7 +79,7 @@ impl SourceWatch {
         if since.elapsed() >= SHUTDOWN_WAIT_MAX {
             return Err(ReplicationError::ShuttingDown);
         }
-        if !std::mem::replace(&mut self.said, true) {
+        if !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
                 unacknowledged = in_flight,
                 "the source is shutting down and waits for Kafka to acknowledge what was sent"
@@ -108,7 +108,7 @@ fn watch(source: &ConnectOptions, slot: &str, seen: &Seen, stop: &CancellationTo
                     seen.slot_lag_bytes.store(bytes, Ordering::Relaxed);
                 }
             }
-            // The stream itself will say if anything is wrong; only a shutdown it keeps to itself.
+            // The stream reports everything that is wrong, except a shutdown.
             Err(error) => {
                 tracing::debug!(%error, "cannot measure the slot's lag");
                 // An answer that comes too late would be taken for the next one's.
