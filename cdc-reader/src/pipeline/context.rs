@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::PipelineError;
 use crate::connector::Connector;
 use crate::envelope::PlanOptions;
 use crate::observe::Observer;
@@ -81,10 +80,5 @@ impl Context {
         })?;
         self.observer.queue_bytes_max(publisher.queue_bytes_max());
         Ok(Delivery::new(publisher, self.offsets()))
-    }
-
-    /// The stop that somebody asked for, as an error that unwinds the session.
-    pub(super) fn check_cancelled(&self) -> Result<(), PipelineError> {
-        if self.cancel.is_cancelled() { Err(PipelineError::Cancelled) } else { Ok(()) }
     }
 }

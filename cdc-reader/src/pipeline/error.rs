@@ -1,4 +1,6 @@
-//! Why a session ended, and what follows from it.
+//! Why a session failed, and what follows from it.
+
+use shared::position::Lsn;
 
 use crate::disposition::Disposition;
 use crate::envelope::{PlanError, RowError};
@@ -15,7 +17,7 @@ pub const EXIT_CONFIGURATION: u8 = 2;
 /// Exit code: the slot is lost; an operator has to decide.
 pub const EXIT_SLOT_LOST: u8 = 3;
 
-/// Why a session ended.
+/// Why a session failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The connection to the source.
@@ -47,16 +49,17 @@ pub enum PipelineError {
     Setup(Vec<String>),
     /// The tables are not any more what they were when the session began; the next one begins with what they are now.
     #[error("the source changed while the snapshot was being set up: {0}")]
-    TablesChanged(String),
+    TablesChanged(TableChange),
     /// Changes are gone for good.
-    #[error("replication slot {slot} is lost: {reason}; {remedy}")]
+    #[error(
+        "replication slot {slot} is lost: {reason}; changes since then are gone: drop the slot, delete the connector's stored offset and \
+         start again, so that a new snapshot is taken"
+    )]
     SlotLost {
         /// The slot.
         slot: String,
         /// Why.
-        reason: String,
-        /// What to do.
-        remedy: String,
+        reason: LostSlot,
     },
     /// Nothing answered within the time that a first start may take.
     #[error("{what} within {seconds} s of the start: {cause}")]
@@ -68,9 +71,54 @@ pub enum PipelineError {
         /// The last failure.
         cause: String,
     },
-    /// Somebody asked us to stop.
-    #[error("stopped")]
-    Cancelled,
+}
+
+/// Why a replication slot is lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LostSlot {
+    /// Somebody dropped it.
+    #[error(
+        "it does not exist, and the offset stored in topic {topic} says that changes were published up to {offset}"
+    )]
+    Missing {
+        /// The topic of the stored offset.
+        topic: String,
+        /// The stored offset.
+        offset: Lsn,
+    },
+    /// The server's WAL ends before what was published.
+    #[error(
+        "the offset stored in topic {topic} is {offset}, beyond the server's WAL, which ends at {wal_end}: this is another server, or one \
+         that was set back"
+    )]
+    BehindOffset {
+        /// The topic of the stored offset.
+        topic: String,
+        /// The stored offset.
+        offset: Lsn,
+        /// The end of the server's WAL.
+        wal_end: Lsn,
+    },
+    /// The server gave it up.
+    #[error("the server has invalidated it ({reason})")]
+    Invalidated {
+        /// The server's word for the reason.
+        reason: String,
+    },
+}
+
+/// How the captured tables changed while a snapshot was being set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableChange {
+    /// There are others.
+    #[error("tables were made or dropped")]
+    MadeOrDropped,
+    /// The rows of a table are not visible in the snapshot any more.
+    #[error("table {table} was rewritten")]
+    Rewritten {
+        /// The table.
+        table: String,
+    },
 }
 
 impl PipelineError {
@@ -89,8 +137,7 @@ impl PipelineError {
             | Self::UnknownRelation(_)
             | Self::Setup(_)
             | Self::SlotLost { .. }
-            | Self::Startup { .. }
-            | Self::Cancelled => Disposition::Stop,
+            | Self::Startup { .. } => Disposition::Stop,
         }
     }
 

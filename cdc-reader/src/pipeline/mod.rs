@@ -15,13 +15,15 @@ mod clock;
 mod context;
 mod emit;
 mod error;
-mod preflight;
 mod session;
 mod snapshot;
 mod stream;
 mod supervise;
+mod tables;
 mod topics;
 
 pub use context::Context;
-pub use error::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_SLOT_LOST, PipelineError};
+pub use error::{
+    EXIT_CONFIGURATION, EXIT_FAILED, EXIT_SLOT_LOST, LostSlot, PipelineError, TableChange,
+};
 pub use supervise::run;

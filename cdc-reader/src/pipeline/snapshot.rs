@@ -5,16 +5,18 @@
 //! marked as such, and empty tables may follow it.
 
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
+use shared::position::Lsn;
 
 use super::clock::now_ns;
 use super::emit::{Capture, Emitter, Scope, Stamp};
-use super::preflight::{Source, captured_tables};
-use super::session::Exported;
+use super::error::TableChange;
+use super::tables::captured_tables;
 use super::{Context, PipelineError};
 use crate::catalog::{self, CatalogTable};
 use crate::copy_text::RowBuffer;
@@ -23,14 +25,26 @@ use crate::envelope::TablePlan;
 use crate::publish::Delivery;
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier, quote_literal};
 
+/// Rows between two looks whether Kafka has failed and whether somebody asks for a stop.
+const ROWS_PER_LOOK: u64 = 1024;
+
 /// How often progress is logged where there is no terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A snapshot that other sessions may look through as long as the connection stays as it is that made its slot.
+#[derive(Debug, Clone)]
+pub(super) struct ExportedSnapshot {
+    /// The stream goes on from here.
+    pub(super) consistent_point: Lsn,
+    /// The snapshot's name, for `SET TRANSACTION SNAPSHOT`.
+    pub(super) name: String,
+}
 
 /// A connection that sees the database as it was at the consistent point.
 pub(super) struct Snapshot {
     client: Client,
-    tables: Vec<Capture>,
-    exported: Exported,
+    captures: Vec<Capture>,
+    exported: ExportedSnapshot,
     tx_id: u32,
     rows_estimate: u64,
 }
@@ -38,8 +52,8 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn open(
         context: &Context,
-        source: &Source,
-        exported: &Exported,
+        tables: &[CatalogTable],
+        exported: &ExportedSnapshot,
     ) -> Result<Self, PipelineError> {
         let mut client = context.connect(Mode::Sql)?;
         client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
@@ -49,8 +63,8 @@ impl Snapshot {
         };
         // The id that Debezium shows: the snapshot transaction's own, without its epoch.
         let tx_id = number(client.query("SELECT pg_catalog.txid_current() % 4294967296")?);
-        let captured = captured_as_of_snapshot(&mut client, context, source)?;
-        let mut tables = Vec::new();
+        let captured = captured_as_of_snapshot(&mut client, context, tables)?;
+        let mut captures = Vec::new();
         let mut rows_estimate = 0;
         for table in &captured {
             let relation = relation_name(&table.info.schema, &table.info.name);
@@ -61,10 +75,11 @@ impl Snapshot {
             rows_estimate += number(estimate).unwrap_or(0);
             let plan = TablePlan::new(table.info.clone(), &context.plan_options())?;
             context.observer.columns_left_out(&plan.table().display(), plan.left_out());
-            tables.push(Capture { topic: Arc::from(plan.topic()), plan });
+            captures.push(Capture { topic: Arc::from(plan.topic()), plan });
         }
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);
-        Ok(Self { client, tables, exported: exported.clone(), tx_id, rows_estimate })
+        let exported = exported.clone();
+        Ok(Self { client, captures, exported, tx_id, rows_estimate })
     }
 }
 
@@ -74,21 +89,21 @@ impl Snapshot {
 fn captured_as_of_snapshot(
     client: &mut Client,
     context: &Context,
-    source: &Source,
+    tables: &[CatalogTable],
 ) -> Result<Vec<CatalogTable>, PipelineError> {
-    catalog::lock_tables(client, &source.tables)?;
+    catalog::lock_tables(client, tables)?;
     let captured = captured_tables(client, &context.connector.settings)?;
     let name = |table: &CatalogTable| (table.info.schema.clone(), table.info.name.clone());
-    if !captured.iter().map(name).eq(source.tables.iter().map(name)) {
-        return Err(PipelineError::TablesChanged("tables were made or dropped".to_owned()));
+    if !captured.iter().map(name).eq(tables.iter().map(name)) {
+        return Err(PipelineError::TablesChanged(TableChange::MadeOrDropped));
     }
     let rewritten = catalog::rewritten_tables(client)?;
     match captured.iter().find(|table| rewritten.contains(&name(table))) {
         None => Ok(captured),
-        Some(table) => Err(PipelineError::TablesChanged(format!(
-            "table {} was rewritten",
-            table.info.display()
-        ))),
+        Some(table) => {
+            let table = table.info.display();
+            Err(PipelineError::TablesChanged(TableChange::Rewritten { table }))
+        }
     }
 }
 
@@ -96,13 +111,13 @@ fn relation_name(schema: &str, table: &str) -> String {
     format!("{}.{}", quote_identifier(schema), quote_identifier(table))
 }
 
-/// Publishes every row and returns how many there were.
+/// Publishes every row and returns how many there were; none when somebody asked for a stop before all were read.
 pub(super) fn run(
     mut snapshot: Snapshot,
     context: &Context,
     delivery: &mut Delivery,
-) -> Result<u64, PipelineError> {
-    let tables = std::mem::take(&mut snapshot.tables);
+) -> Result<Option<u64>, PipelineError> {
+    let tables = std::mem::take(&mut snapshot.captures);
     context.observer.snapshot_started(tables.len());
     let mut writer = Writer {
         context,
@@ -121,19 +136,13 @@ pub(super) fn run(
         row_count: 0,
         progress: Progress::new(snapshot.rows_estimate),
     };
-    let result = (|| {
-        for (index, table) in tables.iter().enumerate() {
-            let rows = writer.table(&mut snapshot.client, &tables, index)?;
-            let table_name = table.plan.table().display();
-            context.observer.snapshot_table_done(&table_name, rows, tables.len() - index - 1);
-        }
-        writer.release(&tables, Follower::Nothing)?;
-        snapshot.client.query("COMMIT")?;
-        Ok(writer.row_count)
-    })();
+    let result = writer.tables(&mut snapshot.client, &tables);
     writer.progress.finish();
-    context.observer.snapshot_ended(result.is_ok());
-    result
+    context.observer.snapshot_ended(matches!(result, Ok(Ended::Done)));
+    Ok(match result? {
+        Ended::Done => Some(writer.row_count),
+        Ended::Stopped => None,
+    })
 }
 
 /// The row that is held back.
@@ -179,12 +188,28 @@ struct Writer<'c, 'p> {
 }
 
 impl Writer<'_, '_> {
+    fn tables(&mut self, client: &mut Client, tables: &[Capture]) -> Result<Ended, PipelineError> {
+        for (index, table) in tables.iter().enumerate() {
+            let Some(rows) = self.table(client, tables, index)? else {
+                return Ok(Ended::Stopped);
+            };
+            let name = table.plan.table().display();
+            self.context.observer.snapshot_table_done(&name, rows, tables.len() - index - 1);
+        }
+        if self.release(tables, Follower::Nothing)? == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        client.query("COMMIT")?;
+        Ok(Ended::Done)
+    }
+
+    /// Reads a table and returns how many rows it has; none when somebody asked for a stop meanwhile.
     fn table(
         &mut self,
         client: &mut Client,
         tables: &[Capture],
         index: usize,
-    ) -> Result<u64, PipelineError> {
+    ) -> Result<Option<u64>, PipelineError> {
         let table = tables[index].plan.table();
         let columns: Vec<String> =
             table.columns.iter().map(|c| quote_identifier(&c.name)).collect();
@@ -194,27 +219,32 @@ impl Writer<'_, '_> {
             relation_name(&table.schema, &table.name)
         );
         let mut table_rows = 0u64;
-        client.copy_out(&sql, |row| -> Result<(), PipelineError> {
+        let flow = client.copy_out(&sql, |row| -> Result<_, PipelineError> {
             let first_in_table = table_rows == 0;
             let follower = if first_in_table { Follower::OtherTable } else { Follower::SameTable };
-            self.release(tables, follower)?;
+            if self.release(tables, follower)? == Ended::Stopped {
+                return Ok(ControlFlow::Break(()));
+            }
             table_rows += 1;
             self.held.clear();
             self.held.extend_from_slice(row);
             self.waiting = Some(Waiting { table: index, first_in_table });
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
+        if flow.is_break() {
+            return Ok(None);
+        }
         tracing::info!(
             table = table.display(),
             rows = table_rows,
             "snapshot of the table complete"
         );
-        Ok(table_rows)
+        Ok(Some(table_rows))
     }
 
     /// Publishes the row that waits, if there is one.
-    fn release(&mut self, tables: &[Capture], follower: Follower) -> Result<(), PipelineError> {
-        let Some(waiting) = self.waiting.take() else { return Ok(()) };
+    fn release(&mut self, tables: &[Capture], follower: Follower) -> Result<Ended, PipelineError> {
+        let Some(waiting) = self.waiting.take() else { return Ok(Ended::Done) };
         let capture = &tables[waiting.table];
         self.info.snapshot = waiting.mark(follower);
         self.row.read(&self.held).map_err(|_| {
@@ -230,14 +260,16 @@ impl Writer<'_, '_> {
             .delivery
             .send_when_room(&self.context.cancel, |delivery| emitter.flush(delivery))?;
         if sent == Ended::Stopped {
-            return Err(PipelineError::Cancelled);
+            return Ok(Ended::Stopped);
         }
-        if self.row_count.is_multiple_of(1024) {
+        if self.row_count.is_multiple_of(ROWS_PER_LOOK) {
             self.delivery.check()?;
-            self.context.check_cancelled()?;
+            if self.context.cancel.is_cancelled() {
+                return Ok(Ended::Stopped);
+            }
             self.progress.at(self.row_count);
         }
-        Ok(())
+        Ok(Ended::Done)
     }
 }
 

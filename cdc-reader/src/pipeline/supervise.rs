@@ -6,6 +6,7 @@ use shared::backoff::Backoff;
 
 use super::{Context, PipelineError, clock, session};
 use crate::disposition::Disposition;
+use crate::ended::Ended;
 
 /// The first wait after a failure; a server that restarts is back within a second or two.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -30,7 +31,7 @@ pub fn run(context: &Context) -> Result<(), PipelineError> {
         });
         context.observer.streaming(false);
         let error = match result {
-            Ok(()) | Err(PipelineError::Cancelled) => return Ok(()),
+            Ok(Ended::Done | Ended::Stopped) => return Ok(()),
             Err(_) if context.cancel.is_cancelled() => return Ok(()),
             Err(error) => error,
         };

@@ -1,5 +1,7 @@
 //! A session that is ready: simple queries, COPY OUT, and the way into a stream.
 
+use std::ops::ControlFlow;
+
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use shared::postgres::ConnectOptions;
@@ -57,29 +59,37 @@ impl Client {
         Ok(rows)
     }
 
-    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`.
+    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`, until there are no more rows or `each` breaks
+    /// off. After a break the connection must be dropped.
     ///
     /// # Errors
-    /// What the server reports, or the first error of `each`; after the latter the connection must be dropped.
+    /// What the server reports, or the first error of `each`; after the latter the connection must be dropped, too.
     pub fn copy_out<E: From<ReplicationError>>(
         &mut self,
         sql: &str,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<ControlFlow<()>, E> {
         self.send_query(sql)?;
         let mut failure = None;
         loop {
             let frame = self.frame().map_err(|end| cause(failure.take(), end))?;
             let body = self.wire.body(&frame);
             match frame.tag {
-                b'd' => each(body.strip_suffix(b"\n").unwrap_or(body))?,
+                b'd' => {
+                    if each(body.strip_suffix(b"\n").unwrap_or(body))?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
                 b'H' | b'c' | b'C' | b'N' | b'S' => {}
                 b'E' => failure = Some(ServerError::decode(body)),
                 b'Z' => break,
                 _ => return Err(ReplicationError::Protocol("no COPY data").into()),
             }
         }
-        failure.map_or(Ok(()), |error| Err(ReplicationError::from(error).into()))
+        match failure {
+            None => Ok(ControlFlow::Continue(())),
+            Some(error) => Err(ReplicationError::from(error).into()),
+        }
     }
 
     /// `START_REPLICATION`: the session becomes a stream.

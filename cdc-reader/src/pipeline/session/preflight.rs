@@ -1,10 +1,10 @@
 //! Is the source set up for it? One clear line a problem, each with its remedy.
 
-use crate::catalog::{self, CatalogTable, Publication, ServerSettings, Slot};
+use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
+use crate::pipeline::PipelineError;
+use crate::pipeline::tables::captured_tables;
 use crate::replication::{Client, quote_identifier};
-
-use super::PipelineError;
 
 /// What the source is like, as far as the session needs it.
 pub(super) struct Source {
@@ -51,19 +51,6 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Pip
         );
     }
     Ok(Source { settings: server, tables })
-}
-
-/// The tables that are captured, in the order in which a snapshot reads them.
-pub(super) fn captured_tables(
-    sql: &mut Client,
-    settings: &Settings,
-) -> Result<Vec<CatalogTable>, PipelineError> {
-    let mut tables = catalog::tables(sql)?;
-    tables.retain(|table| settings.tables.captures(&table.info.schema, &table.info.name));
-    tables.sort_by_key(|table| settings.tables.place(&table.info.schema, &table.info.name));
-    catalog::read_defaults(sql, &mut tables)?;
-    catalog::resolve_types(sql, tables.iter_mut().map(|table| &mut table.info))?;
-    Ok(tables)
 }
 
 fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<String> {
@@ -208,23 +195,4 @@ fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<String> {
         }
     }
     problems
-}
-
-/// A slot of our name that is not ours.
-pub(super) fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), PipelineError> {
-    let name = &settings.slot_name;
-    let problem = match (&slot.plugin, &slot.database) {
-        (None, _) => {
-            Some(format!("replication slot {name} is a physical slot: choose another slot.name"))
-        }
-        (Some(plugin), _) if plugin != "pgoutput" => Some(format!(
-            "replication slot {name} belongs to plugin {plugin}, not pgoutput: choose another slot.name"
-        )),
-        (_, Some(database)) if *database != settings.database.database => Some(format!(
-            "replication slot {name} belongs to database {database}, not {}: choose another slot.name",
-            settings.database.database
-        )),
-        _ => None,
-    };
-    problem.map_or(Ok(()), |problem| Err(PipelineError::Setup(vec![problem])))
 }
