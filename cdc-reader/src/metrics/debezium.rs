@@ -12,7 +12,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::gauge;
 use super::names::{
     COMMITTED_TRANSACTIONS, CONNECTED, CREATES_SEEN, DELETES_SEEN, EVENTS_ERRONEOUS,
     EVENTS_FILTERED, EVENTS_SEEN, MILLIS_BEHIND_SOURCE, MILLIS_SINCE_LAST_EVENT,
@@ -20,6 +19,7 @@ use super::names::{
     QUEUE_REMAINING, ROWS_SCANNED, SNAPSHOT_ABORTED, SNAPSHOT_COMPLETED, SNAPSHOT_RUNNING,
     SNAPSHOT_SECONDS, SNAPSHOT_SKIPPED, SNAPSHOT_TABLES, SNAPSHOT_TABLES_REMAINING, UPDATES_SEEN,
 };
+use super::register::gauge;
 
 /// Stands for a moment that has not come, in Debezium's metrics as here.
 const NEVER: i64 = -1;
