@@ -35,7 +35,7 @@ test-compose: ## Bring the composition up with a real Docker engine and kill eac
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
 
-check: ## Check format, lints, documentation, alerts and rules
+check: ## Check format, lints, imports, documentation, alerts and rules
 	@scripts/check.sh
 
 pictures: ## Draw the pictures of the documentation anew

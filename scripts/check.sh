@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints, documentation and the compose file, with every warning an error.
+# Format, lints, imports, documentation and the compose file, with every warning an error.
 # In: the sources. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
@@ -7,6 +7,7 @@ source "$(dirname "$0")/lib.sh"
 scripts/setup.sh test
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
+step "imports" python3 scripts/check_imports.py shared cdc-reader
 step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 step "alerts and rules" scripts/test-monitoring.sh
 step "pictures" scripts/pictures.sh check
