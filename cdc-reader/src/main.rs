@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cdc_reader::cli::{Cli, Command, EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, RunArgs};
+use cdc_reader::cli::{Cli, Command, RunArgs};
 use cdc_reader::connector;
+use cdc_reader::context::Context;
+use cdc_reader::exit;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
-use cdc_reader::pipeline::{self, Context};
 use cdc_reader::rest::{self, Identity, RestState};
+use cdc_reader::supervise;
 use clap::Parser;
 use shared::{shutdown, telemetry};
 
@@ -19,7 +21,7 @@ fn main() -> ExitCode {
             Ok(runtime) => runtime,
             Err(error) => {
                 eprintln!("cannot start: {error}");
-                return ExitCode::from(EXIT_FAILED);
+                return ExitCode::from(exit::FAILED);
             }
         };
     let code = runtime.block_on(async {
@@ -27,10 +29,10 @@ fn main() -> ExitCode {
             Command::Run(args) => run(args).await,
             Command::Check(args) => check(&args.connector),
             Command::Health(args) => match rest::check(&args.listen).await {
-                Ok(()) => EXIT_OK,
+                Ok(()) => exit::OK,
                 Err(error) => {
                     eprintln!("{error}");
-                    EXIT_FAILED
+                    exit::FAILED
                 }
             },
         }
@@ -45,11 +47,11 @@ fn check(path: &std::path::Path) -> u8 {
             for warning in &connector.warnings {
                 eprintln!("warning: {warning}");
             }
-            EXIT_OK
+            exit::OK
         }
         Err(error) => {
             eprintln!("{:#}", anyhow::Error::new(error));
-            EXIT_CONFIGURATION
+            exit::CONFIGURATION
         }
     }
 }
@@ -59,14 +61,14 @@ async fn run(args: RunArgs) -> u8 {
         Ok(started) => started,
         Err(error) => {
             eprintln!("{error:#}");
-            return EXIT_CONFIGURATION;
+            return exit::CONFIGURATION;
         }
     };
     match work(started).await {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            EXIT_FAILED
+            exit::FAILED
         }
     }
 }
@@ -120,7 +122,7 @@ async fn work(started: Started) -> anyhow::Result<u8> {
     let Started { context, server, cancel } = started;
     // The hot path is a thread of its own: nothing of it may wait for another task.
     let outcome = tokio::task::spawn_blocking(move || {
-        let result = pipeline::run(&context);
+        let result = supervise::run(&context);
         if let Err(error) = &result {
             context.observer.failed(&error.chain());
         }
@@ -132,7 +134,7 @@ async fn work(started: Started) -> anyhow::Result<u8> {
     Ok(match outcome {
         Ok(()) => {
             tracing::info!("stopped in order");
-            EXIT_OK
+            exit::OK
         }
         Err(error) => {
             for line in error.chain().lines() {

@@ -1,4 +1,4 @@
-//! What the pipeline tells the outside: metrics, and the status that the REST interface shows.
+//! What the sessions report to the outside: metrics, and the status that the REST interface shows.
 //!
 //! The hot path keeps plain numbers and hands over a [`Sample`] now and then; here they become metrics.
 
@@ -51,7 +51,7 @@ pub struct Sample {
     pub behind_ms: Option<i64>,
 }
 
-/// The pipeline's way out.
+/// Takes what the sessions report.
 #[derive(Debug)]
 pub struct Observer {
     metrics: Metrics,

@@ -1,6 +1,6 @@
 //! The REST interface, answering as a Kafka Connect worker with one Debezium connector, and beside it `/health` and `/metrics`.
 //!
-//! In come HTTP requests and the state that the pipeline reports, out come Kafka Connect 4.3's own bodies and status codes. It only
+//! In come HTTP requests and the state that the sessions report, out come Kafka Connect 4.3's own bodies and status codes. It only
 //! reads: what it would take to change the connector is answered as a method that is not allowed.
 //!
 //! Where it differs from a worker, on purpose: a secret that is written into the connector file is shown as `***`; properties come

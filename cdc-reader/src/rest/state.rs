@@ -1,7 +1,7 @@
-//! What the REST interface shows, as the pipeline reports it.
+//! What the REST interface shows, as the sessions report it.
 //!
 //! In come the connector's identity, once, and its states, topics and offset as they change; out come the same for the answers.
-//! Setting is cheap and never waits, so that the pipeline may do it anywhere.
+//! Setting is cheap and never waits, so that a session may do it anywhere.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -74,7 +74,7 @@ pub struct Identity {
     pub worker_id: String,
 }
 
-/// The handle that the pipeline reports to and that the answers read. Clones share their state.
+/// The handle that the sessions report to and that the answers read. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct RestState(Arc<Shared>);
 

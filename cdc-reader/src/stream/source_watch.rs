@@ -14,7 +14,7 @@ use shared::postgres::ConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog;
-use crate::pipeline::clock;
+use crate::clock;
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// How often the source is asked.

@@ -8,24 +8,23 @@ use super::preflight::{self, Source};
 use super::slot::{self, SlotKind};
 use super::start::{Found, Start, decide};
 use crate::catalog;
+use crate::clock::now_us;
 use crate::connector::SnapshotMode;
+use crate::context::Context;
+use crate::emit::Scope;
 use crate::ended::Ended;
-use crate::pipeline::clock::now_us;
-use crate::pipeline::emit::Scope;
-use crate::pipeline::snapshot::{self, ExportedSnapshot, Snapshot};
-use crate::pipeline::stream::{Relations, Streaming};
-use crate::pipeline::{Context, PipelineError, topics};
+use crate::error::SessionError;
 use crate::publish::{Delivery, Position};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
+use crate::snapshot::{self, ExportedSnapshot, Snapshot};
+use crate::stream::Streaming;
+use crate::table::{Relations, topics};
 
 /// Runs a session to its end; `connected` is called when the source and Kafka have both answered.
 ///
 /// # Errors
 /// What ends it before its work is done and before somebody asks for a stop.
-pub(in crate::pipeline) fn run(
-    context: &Context,
-    mut connected: impl FnMut(),
-) -> Result<Ended, PipelineError> {
+pub(crate) fn run(context: &Context, mut connected: impl FnMut()) -> Result<Ended, SessionError> {
     let settings = &context.connector.settings;
     let mut sql = context.connect(Mode::Sql)?;
     // A captured table that somebody has locked is named in an error, again and again, instead of being waited for in silence.
@@ -54,7 +53,7 @@ struct Session<'c> {
 }
 
 impl Session<'_> {
-    fn run(self, start: Start) -> Result<Ended, PipelineError> {
+    fn run(self, start: Start) -> Result<Ended, SessionError> {
         match start {
             Start::Resume(lsn) => {
                 self.context.observer.snapshot_skipped();
@@ -76,12 +75,12 @@ impl Session<'_> {
         }
     }
 
-    fn stream(self, start: Lsn) -> Result<Ended, PipelineError> {
+    fn stream(self, start: Lsn) -> Result<Ended, SessionError> {
         let replication = self.context.connect(Mode::Replication)?;
         self.stream_on(replication, start)
     }
 
-    fn stream_on(mut self, replication: Client, start: Lsn) -> Result<Ended, PipelineError> {
+    fn stream_on(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         tracing::info!(slot = self.slot_name(), %start, "streaming");
         let stream =
             replication.start_replication(&self.start_options(start)).map_err(|error| {
@@ -91,7 +90,7 @@ impl Session<'_> {
         self.streaming(Scope::All, start)?.run(stream)
     }
 
-    fn streaming(&mut self, scope: Scope, start: Lsn) -> Result<Streaming<'_>, PipelineError> {
+    fn streaming(&mut self, scope: Scope, start: Lsn) -> Result<Streaming<'_>, SessionError> {
         let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
         Streaming::new(self.context, &mut self.delivery, relations, scope, start)
     }
@@ -111,7 +110,7 @@ impl Session<'_> {
     }
 
     /// Without a snapshot. That the stream has begun is stored first: a slot that is lost later must not look like a first start.
-    fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<Ended, PipelineError> {
+    fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         match self.store_offset(start)? {
             Ended::Done => self.stream_on(replication, start),
             Ended::Stopped => Ok(Ended::Stopped),
@@ -122,7 +121,7 @@ impl Session<'_> {
         mut self,
         replication: Client,
         exported: &ExportedSnapshot,
-    ) -> Result<Ended, PipelineError> {
+    ) -> Result<Ended, SessionError> {
         let snapshot = Snapshot::open(self.context, &self.source.tables, exported)?;
         if self.snapshot(snapshot, exported)? == Ended::Stopped {
             return Ok(Ended::Stopped);
@@ -139,7 +138,7 @@ impl Session<'_> {
     /// The slot has kept every change since. The deletes and truncates among them, up to a new snapshot's consistent point, are
     /// published first; then the new snapshot; then the stream goes on from that point. Each key's events thus stay in order, and no
     /// row stays behind that the source does not have.
-    fn snapshot_again(mut self, confirmed: Lsn) -> Result<Ended, PipelineError> {
+    fn snapshot_again(mut self, confirmed: Lsn) -> Result<Ended, SessionError> {
         tracing::warn!(
             slot = self.slot_name(),
             "the slot is there but no finished snapshot: taking the snapshot again"
@@ -168,7 +167,7 @@ impl Session<'_> {
         &mut self,
         snapshot: Snapshot,
         exported: &ExportedSnapshot,
-    ) -> Result<Ended, PipelineError> {
+    ) -> Result<Ended, SessionError> {
         let started = Instant::now();
         let Some(rows) = snapshot::run(snapshot, self.context, &mut self.delivery)? else {
             return Ok(Ended::Stopped);
@@ -185,7 +184,7 @@ impl Session<'_> {
     }
 
     /// Writes an offset that is no transaction's, and waits until Kafka has it.
-    fn store_offset(&mut self, lsn: Lsn) -> Result<Ended, PipelineError> {
+    fn store_offset(&mut self, lsn: Lsn) -> Result<Ended, SessionError> {
         let stop = &self.context.cancel;
         let position = Position { end_lsn: lsn, tx_id: None, commit_ts_us: now_us() };
         if self.delivery.write_offset(&position, stop)? == Ended::Stopped {

@@ -2,9 +2,9 @@
 
 use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
-use crate::pipeline::PipelineError;
-use crate::pipeline::tables::captured_tables;
+use crate::error::SessionError;
 use crate::replication::{Client, quote_identifier};
+use crate::table::captured_tables;
 
 /// What the source is like, as far as the session needs it.
 pub(super) struct Source {
@@ -17,10 +17,10 @@ pub(super) struct Source {
 const VERSION_MIN: u32 = 130_000;
 
 /// Checks everything that can be known before streaming, and makes the publication if asked.
-pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, PipelineError> {
+pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, SessionError> {
     let server = catalog::server_settings(sql)?;
     if server.version < VERSION_MIN {
-        return Err(PipelineError::Setup(vec![format!(
+        return Err(SessionError::Setup(vec![format!(
             "PostgreSQL {} is too old: version {} or later is needed",
             server.version / 10_000,
             VERSION_MIN / 10_000
@@ -43,7 +43,7 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Pip
     }
     problems.extend(table_problems(&tables, settings));
     if !problems.is_empty() {
-        return Err(PipelineError::Setup(problems));
+        return Err(SessionError::Setup(problems));
     }
     if tables.is_empty() {
         tracing::warn!(
@@ -91,7 +91,7 @@ fn ensure_publication(
     settings: &Settings,
     tables: &[CatalogTable],
     version: u32,
-) -> Result<Option<Publication>, PipelineError> {
+) -> Result<Option<Publication>, SessionError> {
     let name = quote_identifier(&settings.publication_name);
     let existing = catalog::publication(sql, &settings.publication_name, version)?;
     let list = || {

@@ -12,7 +12,7 @@ const MICROS_PER_SECOND: i64 = 1_000_000;
 const STOP_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Nanoseconds since the epoch.
-pub(super) fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .ok()
@@ -21,18 +21,18 @@ pub(super) fn now_ns() -> i64 {
 }
 
 /// Microseconds since the epoch.
-pub(super) fn now_us() -> i64 {
+pub(crate) fn now_us() -> i64 {
     now_ns() / 1000
 }
 
 /// PostgreSQL's microseconds since 2000 as microseconds since 1970.
-pub(super) fn unix_micros(postgres: i64) -> i64 {
+pub(crate) fn unix_micros(postgres: i64) -> i64 {
     let epoch = i64::try_from(POSTGRES_EPOCH_SECONDS).unwrap_or(0) * MICROS_PER_SECOND;
     postgres.saturating_add(epoch)
 }
 
 /// Waits for `wait`, or until `stop` is cancelled.
-pub(super) fn sleep(stop: &CancellationToken, wait: Duration) {
+pub(crate) fn sleep(stop: &CancellationToken, wait: Duration) {
     let until = Instant::now() + wait;
     while !stop.is_cancelled() {
         let left = until.saturating_duration_since(Instant::now());

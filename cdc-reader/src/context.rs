@@ -33,7 +33,7 @@ pub struct Context {
 }
 
 impl Context {
-    pub(super) fn offsets(&self) -> OffsetStore {
+    pub(crate) fn offsets(&self) -> OffsetStore {
         OffsetStore::new(
             &self.bootstrap_servers,
             &self.offset_topic,
@@ -42,7 +42,7 @@ impl Context {
         )
     }
 
-    pub(super) fn plan_options(&self) -> PlanOptions {
+    pub(crate) fn plan_options(&self) -> PlanOptions {
         let settings = &self.connector.settings;
         PlanOptions {
             topic_prefix: settings.topic_prefix.clone(),
@@ -54,13 +54,13 @@ impl Context {
     }
 
     /// A connection to the source for statements that may wait, which a stop ends.
-    pub(super) fn connect(&self, mode: Mode) -> Result<Client, ReplicationError> {
+    pub(crate) fn connect(&self, mode: Mode) -> Result<Client, ReplicationError> {
         let limit = WaitLimit::until_stopped(&self.cancel);
         Client::connect(&self.connector.settings.database, mode, limit)
     }
 
     /// A producer of its own for each session: what an old one still held is forgotten with it.
-    pub(super) fn delivery(&self) -> Result<Delivery, PublishError> {
+    pub(crate) fn delivery(&self) -> Result<Delivery, PublishError> {
         let settings = &self.connector.settings;
         let context = |name: &str| format!("__debezium.context.{name}");
         let context_headers = if settings.extended_headers {

@@ -7,7 +7,7 @@ use shared::position::Lsn;
 
 use crate::catalog::Slot;
 use crate::connector::{Settings, SnapshotMode};
-use crate::pipeline::error::{LostSlot, PipelineError};
+use crate::error::{LostSlot, SessionError};
 use crate::publish::StoredOffset;
 
 /// Where a session begins.
@@ -41,9 +41,9 @@ pub(super) struct Found<'f> {
 /// Decides where to begin.
 ///
 /// # Errors
-/// [`PipelineError::SlotLost`] when changes are gone, [`PipelineError::Setup`] when the slot is not the connector's.
-pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, PipelineError> {
-    let lost = |reason| PipelineError::SlotLost { slot: settings.slot_name.clone(), reason };
+/// [`SessionError::SlotLost`] when changes are gone, [`SessionError::Setup`] when the slot is not the connector's.
+pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, SessionError> {
+    let lost = |reason| SessionError::SlotLost { slot: settings.slot_name.clone(), reason };
     if let Some(reason) = found.slot.and_then(Slot::lost) {
         return Err(lost(LostSlot::Invalidated { reason }));
     }
@@ -81,7 +81,7 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Pi
 }
 
 /// Refuses a slot of the connector's name that belongs to somebody else.
-fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), PipelineError> {
+fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
     let name = &settings.slot_name;
     let problem = match (&slot.plugin, &slot.database) {
         (None, _) => {
@@ -96,7 +96,7 @@ fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), PipelineError> {
         )),
         _ => None,
     };
-    problem.map_or(Ok(()), |problem| Err(PipelineError::Setup(vec![problem])))
+    problem.map_or(Ok(()), |problem| Err(SessionError::Setup(vec![problem])))
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
         mode: SnapshotMode,
         offset: StoredOffset,
         slot: Option<&Slot>,
-    ) -> Result<Start, PipelineError> {
+    ) -> Result<Start, SessionError> {
         let found = Found { offset_topic: "offsets", offset, slot, wal_end: WAL_END };
         decide(&settings(mode), &found)
     }
@@ -153,7 +153,7 @@ mod tests {
     fn check_lost(offset: StoredOffset, slot: Option<&Slot>, expected: &LostSlot) {
         for mode in [Initial, InitialOnly, NoData] {
             match start(mode, offset, slot) {
-                Err(PipelineError::SlotLost { slot: name, reason }) => {
+                Err(SessionError::SlotLost { slot: name, reason }) => {
                     assert_eq!((name.as_str(), &reason), ("inventory", expected), "{mode:?}");
                 }
                 other => panic!("{mode:?}: {other:?}"),
@@ -231,7 +231,7 @@ mod tests {
         ] {
             for offset in [StoredOffset::None, resume(80)] {
                 let error = start(Initial, offset, Some(&slot)).unwrap_err();
-                assert!(matches!(error, PipelineError::Setup(_)), "{error:?}");
+                assert!(matches!(error, SessionError::Setup(_)), "{error:?}");
                 assert!(error.to_string().contains(words), "{error}");
             }
         }

@@ -3,7 +3,7 @@
 //! In come the frames of a replication stream, out go records and offsets to Kafka, and the confirmed position to the server.
 //!
 //! ```text
-//! pump, the loop ─► changes, messages to records ─► relations, a table to its plan
+//! pump, the loop ─► changes, messages to records
 //!   ├─► confirm (pure)   what may be confirmed, when to send a status, when an offset is due
 //!   ├─► stop (pure)      when the stream ends without a failure
 //!   └─► source_watch     how much WAL the slot holds back, whether the server shuts down
@@ -16,9 +16,7 @@
 mod changes;
 mod confirm;
 mod pump;
-mod relations;
 mod source_watch;
 mod stop;
 
-pub(super) use pump::Streaming;
-pub(super) use relations::Relations;
+pub(crate) use pump::Streaming;

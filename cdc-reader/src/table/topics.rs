@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use shared::debezium::topic::topic_name;
 
-use super::{Context, PipelineError};
 use crate::catalog::CatalogTable;
+use crate::context::Context;
+use crate::error::SessionError;
 use crate::publish::{OFFSET_PARTITIONS, Topic, cluster_id, ensure_topics};
 
 /// How long one attempt to reach Kafka may take.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the topic of a table that appeared while streaming.
-pub(super) fn create_topic(context: &Context, name: &str) -> Result<(), PipelineError> {
+pub(crate) fn create_topic(context: &Context, name: &str) -> Result<(), SessionError> {
     let creation = &context.connector.settings.topic_creation;
     let topic = Topic {
         name,
@@ -24,10 +25,10 @@ pub(super) fn create_topic(context: &Context, name: &str) -> Result<(), Pipeline
 }
 
 /// Makes the topics of these tables and the one for offsets, and learns which cluster this is.
-pub(super) fn create_topics(
+pub(crate) fn create_topics(
     context: &Context,
     tables: &[CatalogTable],
-) -> Result<(), PipelineError> {
+) -> Result<(), SessionError> {
     let cluster = cluster_id(&context.bootstrap_servers, KAFKA_TIMEOUT)?;
     context.observer.kafka_cluster(&cluster);
     let settings = &context.connector.settings;

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use shared::backoff::Backoff;
 
-use super::{Context, PipelineError, clock, session};
+use crate::context::Context;
 use crate::disposition::Disposition;
 use crate::ended::Ended;
+use crate::error::SessionError;
+use crate::{clock, session};
 
 /// The first wait after a failure; a server that restarts is back within a second or two.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -18,7 +20,7 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The failure that ended it.
-pub fn run(context: &Context) -> Result<(), PipelineError> {
+pub fn run(context: &Context) -> Result<(), SessionError> {
     let settings = &context.connector.settings;
     let mut backoff = Backoff::new(BACKOFF_FIRST, settings.retry_delay_max.max(BACKOFF_FIRST));
     let first_start = Instant::now();
@@ -39,7 +41,7 @@ pub fn run(context: &Context) -> Result<(), PipelineError> {
             return Err(error);
         }
         if !was_connected && first_start.elapsed() > context.startup_timeout {
-            return Err(PipelineError::Startup {
+            return Err(SessionError::Startup {
                 what: "source and Kafka did not both answer",
                 seconds: context.startup_timeout.as_secs(),
                 cause: error.chain(),

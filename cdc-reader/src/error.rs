@@ -4,22 +4,16 @@ use shared::position::Lsn;
 
 use crate::disposition::Disposition;
 use crate::envelope::{PlanError, RowError};
+use crate::exit;
 use crate::metrics::Peer;
 use crate::pgoutput::DecodeError;
 use crate::publish::{OffsetError, PublishError};
 use crate::replication::ReplicationError;
 use crate::transaction::OrderError;
 
-/// Exit code: failed at run time.
-pub const EXIT_FAILED: u8 = 1;
-/// Exit code: the configuration, or the source as it is set up, does not allow it.
-pub const EXIT_CONFIGURATION: u8 = 2;
-/// Exit code: the slot is lost; an operator has to decide.
-pub const EXIT_SLOT_LOST: u8 = 3;
-
 /// Why a session failed.
 #[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
+pub enum SessionError {
     /// The connection to the source.
     #[error(transparent)]
     Replication(#[from] ReplicationError),
@@ -121,7 +115,7 @@ pub enum TableChange {
     },
 }
 
-impl PipelineError {
+impl SessionError {
     /// Whether another session may succeed.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
@@ -146,14 +140,14 @@ impl PipelineError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setup(_) | Self::Plan(_) | Self::Publish(PublishError::Configuration(_)) => {
-                EXIT_CONFIGURATION
+                exit::CONFIGURATION
             }
-            Self::Replication(error) if is_login_failure(error) => EXIT_CONFIGURATION,
+            Self::Replication(error) if is_login_failure(error) => exit::CONFIGURATION,
             Self::Replication(ReplicationError::Tls { .. } | ReplicationError::TlsRefused(_)) => {
-                EXIT_CONFIGURATION
+                exit::CONFIGURATION
             }
-            Self::SlotLost { .. } => EXIT_SLOT_LOST,
-            _ => EXIT_FAILED,
+            Self::SlotLost { .. } => exit::OPERATOR,
+            _ => exit::FAILED,
         }
     }
 

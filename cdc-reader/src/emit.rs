@@ -9,17 +9,18 @@ use std::sync::Arc;
 use shared::debezium::envelope::{Op, SourceInfo};
 
 use crate::connector::Settings;
-use crate::envelope::{Change, RowError, TablePlan};
+use crate::envelope::{Change, RowError};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, OldTuple, Tuple};
 use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
+use crate::table::Capture;
 
 /// An arena that grew for one large row is given back once it is larger than this.
 const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// What is emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// Every captured change.
     All,
     /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken back.
@@ -35,7 +36,7 @@ struct Pending {
 }
 
 /// Encodes changes and holds the records until they are sent.
-pub(super) struct Emitter {
+pub(crate) struct Emitter {
     arena: Vec<u8>,
     pending: Vec<Pending>,
     sent: usize,
@@ -45,25 +46,19 @@ pub(super) struct Emitter {
     skip_deletes: bool,
     skip_truncates: bool,
     scope: Scope,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// Where a change comes from, and when its event is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp {
-    pub(super) source: SourceInfo,
+pub(crate) struct Stamp {
+    pub(crate) source: SourceInfo,
     /// Nanoseconds since the epoch.
-    pub(super) now_ns: i64,
-}
-
-/// A table's plan and the topic's name, shared with the records that wait.
-pub(super) struct Capture {
-    pub(super) plan: TablePlan,
-    pub(super) topic: Arc<str>,
+    pub(crate) now_ns: i64,
 }
 
 impl Emitter {
-    pub(super) fn new(settings: &Settings, scope: Scope) -> Self {
+    pub(crate) fn new(settings: &Settings, scope: Scope) -> Self {
         let skipped = settings.skipped_operations;
         Self {
             arena: Vec::new(),
@@ -80,7 +75,7 @@ impl Emitter {
     }
 
     /// A snapshot's row.
-    pub(super) fn read<'a, R>(
+    pub(crate) fn read<'a, R>(
         &mut self,
         capture: &Capture,
         row: &R,
@@ -95,7 +90,7 @@ impl Emitter {
         self.encode(capture, key, &change, stamp, None)
     }
 
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         capture: &Capture,
         new: &Tuple<'_>,
@@ -113,7 +108,7 @@ impl Emitter {
 
     /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new one, each naming
     /// the other key in a header.
-    pub(super) fn update(
+    pub(crate) fn update(
         &mut self,
         capture: &Capture,
         old: Option<OldTuple<'_>>,
@@ -181,7 +176,7 @@ impl Emitter {
         Ok(())
     }
 
-    pub(super) fn delete(
+    pub(crate) fn delete(
         &mut self,
         capture: &Capture,
         old: OldTuple<'_>,
@@ -204,7 +199,7 @@ impl Emitter {
         Ok(())
     }
 
-    pub(super) fn truncate(&mut self, capture: &Capture, stamp: &Stamp) -> Result<(), RowError> {
+    pub(crate) fn truncate(&mut self, capture: &Capture, stamp: &Stamp) -> Result<(), RowError> {
         if self.skip_truncates {
             self.counts.filtered += 1;
             return Ok(());
@@ -270,7 +265,7 @@ impl Emitter {
     }
 
     /// Sends what was encoded; false when the queue is full and the caller should wait and call again.
-    pub(super) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
+    pub(crate) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {
             let bytes = |range: &Range<usize>| &self.arena[range.clone()];
             let record = Record {

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::catalog;
-use crate::pipeline::Context;
-use crate::pipeline::error::{LostSlot, PipelineError};
-use crate::pipeline::snapshot::ExportedSnapshot;
+use crate::context::Context;
+use crate::error::{LostSlot, SessionError};
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier};
+use crate::snapshot::ExportedSnapshot;
 
 /// A slot's name has 63 bytes at most, so a temporary slot's holds this much of the connector's own slot.
 const PREFIX_CHARS: usize = 30;
@@ -30,7 +30,7 @@ pub(super) enum SlotKind {
 pub(super) fn create(
     context: &Context,
     kind: SlotKind,
-) -> Result<(Client, ExportedSnapshot), PipelineError> {
+) -> Result<(Client, ExportedSnapshot), SessionError> {
     let mut client = context.connect(Mode::Replication)?;
     let (name, temporary) = match kind {
         SlotKind::Permanent => (context.connector.settings.slot_name.clone(), ""),
@@ -69,14 +69,14 @@ pub(super) fn why_refused(
     context: &Context,
     server_version: u32,
     error: ReplicationError,
-) -> PipelineError {
+) -> SessionError {
     let name = &context.connector.settings.slot_name;
     let slot = context
         .connect(Mode::Sql)
         .and_then(|mut sql| catalog::slot(&mut sql, name, server_version));
     match slot.ok().flatten().and_then(|slot| slot.lost()) {
         Some(reason) => {
-            PipelineError::SlotLost { slot: name.clone(), reason: LostSlot::Invalidated { reason } }
+            SessionError::SlotLost { slot: name.clone(), reason: LostSlot::Invalidated { reason } }
         }
         None => error.into(),
     }

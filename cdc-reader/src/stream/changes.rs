@@ -6,16 +6,16 @@
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 use shared::position::Lsn;
 
-use super::relations::Relations;
 use super::stop::Stop;
+use crate::clock::{now_ns, now_us, unix_micros};
 use crate::connector::Settings;
+use crate::emit::{Emitter, Scope, Stamp};
 use crate::envelope::RowError;
+use crate::error::SessionError;
 use crate::observe::Counts;
 use crate::pgoutput::{self, Begin, Commit, Message, Truncate};
-use crate::pipeline::PipelineError;
-use crate::pipeline::clock::{now_ns, now_us, unix_micros};
-use crate::pipeline::emit::{Capture, Emitter, Scope, Stamp};
 use crate::publish::{Delivery, Position, PublishError};
+use crate::table::{Capture, Relations};
 use crate::transaction::TransactionOrder;
 
 /// What follows from a frame.
@@ -64,7 +64,7 @@ impl<'s> Changes<'s> {
         start: Lsn,
         payload: &[u8],
         stop: &Stop,
-    ) -> Result<Next, PipelineError> {
+    ) -> Result<Next, SessionError> {
         match pgoutput::decode(payload)? {
             Message::Insert(insert) => {
                 self.change("an insert", insert.relation, start, |emitter, capture, stamp| {
@@ -105,7 +105,7 @@ impl<'s> Changes<'s> {
         relation: u32,
         start: Lsn,
         emit: impl FnOnce(&mut Emitter, &Capture, &Stamp) -> Result<(), RowError>,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<(), SessionError> {
         let open = self.order.check_change(name)?;
         if let Some(capture) = self.relations.captured(relation)? {
             let stamp = stamp(open, start, self.order.last_commit_end());
@@ -116,7 +116,7 @@ impl<'s> Changes<'s> {
         Ok(())
     }
 
-    fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), PipelineError> {
+    fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), SessionError> {
         let open = self.order.check_change("a truncate")?;
         let stamp = stamp(open, start, self.order.last_commit_end());
         for relation in truncate.relations() {
@@ -127,7 +127,7 @@ impl<'s> Changes<'s> {
         Ok(())
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<Next, PipelineError> {
+    fn commit(&mut self, commit: Commit) -> Result<Next, SessionError> {
         let open = self.order.commit(commit)?;
         self.commits += 1;
         let commit_ts_us = unix_micros(commit.commit_time);

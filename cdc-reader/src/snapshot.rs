@@ -6,24 +6,22 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 use shared::position::Lsn;
 
-use super::clock::now_ns;
-use super::emit::{Capture, Emitter, Scope, Stamp};
-use super::error::TableChange;
-use super::tables::captured_tables;
-use super::{Context, PipelineError};
 use crate::catalog::{self, CatalogTable};
+use crate::clock::now_ns;
+use crate::context::Context;
 use crate::copy_text::RowBuffer;
+use crate::emit::{Emitter, Scope, Stamp};
 use crate::ended::Ended;
-use crate::envelope::TablePlan;
+use crate::error::{SessionError, TableChange};
 use crate::publish::Delivery;
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier, quote_literal};
+use crate::table::{Capture, captured_tables};
 
 /// Rows between two looks whether Kafka has failed and whether somebody asks for a stop.
 const ROWS_PER_LOOK: u64 = 1024;
@@ -33,15 +31,15 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A snapshot that other sessions may look through as long as the connection stays as it is that made its slot.
 #[derive(Debug, Clone)]
-pub(super) struct ExportedSnapshot {
+pub(crate) struct ExportedSnapshot {
     /// The stream goes on from here.
-    pub(super) consistent_point: Lsn,
+    pub(crate) consistent_point: Lsn,
     /// The snapshot's name, for `SET TRANSACTION SNAPSHOT`.
-    pub(super) name: String,
+    pub(crate) name: String,
 }
 
 /// A connection that sees the database as it was at the consistent point.
-pub(super) struct Snapshot {
+pub(crate) struct Snapshot {
     client: Client,
     captures: Vec<Capture>,
     exported: ExportedSnapshot,
@@ -50,11 +48,11 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn open(
+    pub(crate) fn open(
         context: &Context,
         tables: &[CatalogTable],
         exported: &ExportedSnapshot,
-    ) -> Result<Self, PipelineError> {
+    ) -> Result<Self, SessionError> {
         let mut client = context.connect(Mode::Sql)?;
         client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         client.query(&format!("SET TRANSACTION SNAPSHOT {}", quote_literal(&exported.name)))?;
@@ -73,9 +71,7 @@ impl Snapshot {
                 quote_literal(&relation)
             ))?;
             rows_estimate += number(estimate).unwrap_or(0);
-            let plan = TablePlan::new(table.info.clone(), &context.plan_options())?;
-            context.observer.columns_left_out(&plan.table().display(), plan.left_out());
-            captures.push(Capture { topic: Arc::from(plan.topic()), plan });
+            captures.push(Capture::compile(context, table.info.clone())?);
         }
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);
         let exported = exported.clone();
@@ -90,19 +86,19 @@ fn captured_as_of_snapshot(
     client: &mut Client,
     context: &Context,
     tables: &[CatalogTable],
-) -> Result<Vec<CatalogTable>, PipelineError> {
+) -> Result<Vec<CatalogTable>, SessionError> {
     catalog::lock_tables(client, tables)?;
     let captured = captured_tables(client, &context.connector.settings)?;
     let name = |table: &CatalogTable| (table.info.schema.clone(), table.info.name.clone());
     if !captured.iter().map(name).eq(tables.iter().map(name)) {
-        return Err(PipelineError::TablesChanged(TableChange::MadeOrDropped));
+        return Err(SessionError::TablesChanged(TableChange::MadeOrDropped));
     }
     let rewritten = catalog::rewritten_tables(client)?;
     match captured.iter().find(|table| rewritten.contains(&name(table))) {
         None => Ok(captured),
         Some(table) => {
             let table = table.info.display();
-            Err(PipelineError::TablesChanged(TableChange::Rewritten { table }))
+            Err(SessionError::TablesChanged(TableChange::Rewritten { table }))
         }
     }
 }
@@ -112,11 +108,11 @@ fn relation_name(schema: &str, table: &str) -> String {
 }
 
 /// Publishes every row and returns how many there were; none when somebody asked for a stop before all were read.
-pub(super) fn run(
+pub(crate) fn run(
     mut snapshot: Snapshot,
     context: &Context,
     delivery: &mut Delivery,
-) -> Result<Option<u64>, PipelineError> {
+) -> Result<Option<u64>, SessionError> {
     let tables = std::mem::take(&mut snapshot.captures);
     context.observer.snapshot_started(tables.len());
     let mut writer = Writer {
@@ -188,7 +184,7 @@ struct Writer<'c, 'p> {
 }
 
 impl Writer<'_, '_> {
-    fn tables(&mut self, client: &mut Client, tables: &[Capture]) -> Result<Ended, PipelineError> {
+    fn tables(&mut self, client: &mut Client, tables: &[Capture]) -> Result<Ended, SessionError> {
         for (index, table) in tables.iter().enumerate() {
             let Some(rows) = self.table(client, tables, index)? else {
                 return Ok(Ended::Stopped);
@@ -209,7 +205,7 @@ impl Writer<'_, '_> {
         client: &mut Client,
         tables: &[Capture],
         index: usize,
-    ) -> Result<Option<u64>, PipelineError> {
+    ) -> Result<Option<u64>, SessionError> {
         let table = tables[index].plan.table();
         let columns: Vec<String> =
             table.columns.iter().map(|c| quote_identifier(&c.name)).collect();
@@ -219,7 +215,7 @@ impl Writer<'_, '_> {
             relation_name(&table.schema, &table.name)
         );
         let mut table_rows = 0u64;
-        let flow = client.copy_out(&sql, |row| -> Result<_, PipelineError> {
+        let flow = client.copy_out(&sql, |row| -> Result<_, SessionError> {
             let first_in_table = table_rows == 0;
             let follower = if first_in_table { Follower::OtherTable } else { Follower::SameTable };
             if self.release(tables, follower)? == Ended::Stopped {
@@ -243,7 +239,7 @@ impl Writer<'_, '_> {
     }
 
     /// Publishes the row that waits, if there is one.
-    fn release(&mut self, tables: &[Capture], follower: Follower) -> Result<Ended, PipelineError> {
+    fn release(&mut self, tables: &[Capture], follower: Follower) -> Result<Ended, SessionError> {
         let Some(waiting) = self.waiting.take() else { return Ok(Ended::Done) };
         let capture = &tables[waiting.table];
         self.info.snapshot = waiting.mark(follower);

@@ -4,13 +4,14 @@
 //! not say. Out comes the table's plan with its topic, which exists from then on, or the decision that the table is not captured.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use super::capture::Capture;
+use super::topics;
 use crate::catalog::{self, CatalogTable};
-use crate::envelope::{TableInfo, TablePlan};
+use crate::context::Context;
+use crate::envelope::TableInfo;
+use crate::error::SessionError;
 use crate::pgoutput::Relation;
-use crate::pipeline::emit::Capture;
-use crate::pipeline::{Context, PipelineError, topics};
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// A relation as the stream announced it.
@@ -21,7 +22,7 @@ enum Announced {
 }
 
 /// The relations that one stream has announced.
-pub(in crate::pipeline) struct Relations<'s> {
+pub(crate) struct Relations<'s> {
     context: &'s Context,
     /// For questions to the catalog.
     sql: &'s mut Client,
@@ -32,7 +33,7 @@ pub(in crate::pipeline) struct Relations<'s> {
 
 impl<'s> Relations<'s> {
     /// No relation has been announced yet. `tables` have their topics already.
-    pub(in crate::pipeline) fn new(
+    pub(crate) fn new(
         context: &'s Context,
         sql: &'s mut Client,
         tables: &'s [CatalogTable],
@@ -41,7 +42,7 @@ impl<'s> Relations<'s> {
     }
 
     /// Takes a new version of a table: its plan is compiled anew.
-    pub(super) fn announce(&mut self, relation: &Relation<'_>) -> Result<(), PipelineError> {
+    pub(crate) fn announce(&mut self, relation: &Relation<'_>) -> Result<(), SessionError> {
         let settings = &self.context.connector.settings;
         let announced = if settings.tables.captures(relation.namespace, relation.name) {
             Announced::Captured(Box::new(self.capture(relation)?))
@@ -53,32 +54,30 @@ impl<'s> Relations<'s> {
     }
 
     /// The plan of a relation; none when it is not captured.
-    pub(super) fn captured(&self, oid: u32) -> Result<Option<&Capture>, PipelineError> {
+    pub(crate) fn captured(&self, oid: u32) -> Result<Option<&Capture>, SessionError> {
         match self.announced.get(&oid) {
             Some(Announced::Captured(capture)) => Ok(Some(capture)),
             Some(Announced::Ignored) => Ok(None),
-            None => Err(PipelineError::UnknownRelation(oid)),
+            None => Err(SessionError::UnknownRelation(oid)),
         }
     }
 
-    fn capture(&mut self, relation: &Relation<'_>) -> Result<Capture, PipelineError> {
-        let table = self.table(relation)?;
-        let plan = TablePlan::new(table, &self.context.plan_options())?;
-        tracing::debug!(table = plan.table().display(), topic = plan.topic(), "table announced");
+    fn capture(&mut self, relation: &Relation<'_>) -> Result<Capture, SessionError> {
+        let capture = Capture::compile(self.context, self.table(relation)?)?;
+        let (table, topic) = (capture.plan.table().display(), capture.plan.topic());
+        tracing::debug!(table, topic, "table announced");
         let is_known = |table: &CatalogTable| {
             table.info.schema == relation.namespace && table.info.name == relation.name
         };
         if !self.tables.iter().any(is_known) {
-            topics::create_topic(self.context, plan.topic())?;
+            topics::create_topic(self.context, topic)?;
         }
-        let observer = &self.context.observer;
-        observer.topics(&[plan.topic().to_owned()]);
-        observer.columns_left_out(&plan.table().display(), plan.left_out());
-        Ok(Capture { topic: Arc::from(plan.topic()), plan })
+        self.context.observer.topics(&[topic.to_owned()]);
+        Ok(capture)
     }
 
     /// What the stream and the catalog say together about a table.
-    fn table(&mut self, relation: &Relation<'_>) -> Result<TableInfo, PipelineError> {
+    fn table(&mut self, relation: &Relation<'_>) -> Result<TableInfo, SessionError> {
         let known = match catalog::table(self.sql, relation.namespace, relation.name) {
             Ok(known) => known,
             Err(ReplicationError::Io(_) | ReplicationError::Closed) => {

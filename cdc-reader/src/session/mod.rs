@@ -14,4 +14,4 @@ mod run;
 mod slot;
 mod start;
 
-pub(super) use run::run;
+pub(crate) use run::run;

@@ -10,16 +10,17 @@ use shared::position::Lsn;
 
 use super::changes::{Changes, Next};
 use super::confirm::{Confirmation, Offsets, Traffic};
-use super::relations::Relations;
 use super::source_watch::SourceWatch;
 use super::stop::Stop;
+use crate::clock::now_us;
+use crate::context::Context;
+use crate::emit::Scope;
 use crate::ended::Ended;
+use crate::error::SessionError;
 use crate::observe::Sample;
-use crate::pipeline::clock::now_us;
-use crate::pipeline::emit::Scope;
-use crate::pipeline::{Context, PipelineError};
 use crate::publish::{Delivery, Position};
 use crate::replication::{Event, ReplicationError, Stream};
+use crate::table::Relations;
 
 /// Frames between two looks at the clock; at the slowest rates the idle wait looks instead.
 const FRAMES_PER_LOOK: u32 = 256;
@@ -37,7 +38,7 @@ const DRAIN_STEP: Duration = Duration::from_millis(100);
 const LAST_OFFSET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A stream with all that it needs.
-pub(in crate::pipeline) struct Streaming<'s> {
+pub(crate) struct Streaming<'s> {
     context: &'s Context,
     delivery: &'s mut Delivery,
     changes: Changes<'s>,
@@ -55,13 +56,13 @@ impl<'s> Streaming<'s> {
     ///
     /// # Errors
     /// When the source cannot be watched beside it.
-    pub(in crate::pipeline) fn new(
+    pub(crate) fn new(
         context: &'s Context,
         delivery: &'s mut Delivery,
         relations: Relations<'s>,
         scope: Scope,
         start: Lsn,
-    ) -> Result<Self, PipelineError> {
+    ) -> Result<Self, SessionError> {
         let now = Instant::now();
         let settings = &context.connector.settings;
         let start = Position { end_lsn: start, tx_id: None, commit_ts_us: now_us() };
@@ -86,11 +87,7 @@ impl<'s> Streaming<'s> {
     ///
     /// # Errors
     /// What breaks the stream, or keeps a change from being published.
-    pub(in crate::pipeline) fn run_until(
-        mut self,
-        stream: Stream,
-        until: Lsn,
-    ) -> Result<Ended, PipelineError> {
+    pub(crate) fn run_until(mut self, stream: Stream, until: Lsn) -> Result<Ended, SessionError> {
         self.stop = Stop::at(until);
         self.run(stream)
     }
@@ -99,14 +96,14 @@ impl<'s> Streaming<'s> {
     ///
     /// # Errors
     /// What breaks the stream, or keeps a change from being published.
-    pub(in crate::pipeline) fn run(mut self, mut stream: Stream) -> Result<Ended, PipelineError> {
+    pub(crate) fn run(mut self, mut stream: Stream) -> Result<Ended, SessionError> {
         let result = self.pump(&mut stream);
         match &result {
             Ok(_) => {
                 self.wind_up(&mut stream)?;
                 stream.finish();
             }
-            Err(PipelineError::Publish(_)) => {
+            Err(SessionError::Publish(_)) => {
                 // The source is well: what Kafka has acknowledged by now need not come again. Neither failure would be news.
                 let _ = self.confirm();
                 let _ = self.send_status(&mut stream);
@@ -117,7 +114,7 @@ impl<'s> Streaming<'s> {
         result
     }
 
-    fn pump(&mut self, stream: &mut Stream) -> Result<Ended, PipelineError> {
+    fn pump(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
         loop {
             self.frames += 1;
             let next = match stream.receive()? {
@@ -179,7 +176,7 @@ impl<'s> Streaming<'s> {
     }
 
     /// Hands the records of the last frame to Kafka, however long the producer's queue or the ledger is full.
-    fn send_records(&mut self, stream: &mut Stream) -> Result<Ended, PipelineError> {
+    fn send_records(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
         while !self.changes.flush(self.delivery)? || self.delivery.is_ledger_full() {
             if self.periodic_work(stream)? == Ended::Stopped {
                 return Ok(Ended::Stopped);
@@ -193,7 +190,7 @@ impl<'s> Streaming<'s> {
     }
 
     /// Does everything that is not a frame, if it was last done [`PERIODIC_WORK_INTERVAL`] ago.
-    fn periodic_work(&mut self, stream: &mut Stream) -> Result<Ended, PipelineError> {
+    fn periodic_work(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
         let now = Instant::now();
         if now.saturating_duration_since(self.last_periodic_work) < PERIODIC_WORK_INTERVAL {
             return Ok(Ended::Done);
@@ -222,7 +219,7 @@ impl<'s> Streaming<'s> {
     }
 
     /// Takes over which position is durable by now.
-    fn confirm(&mut self) -> Result<(), PipelineError> {
+    fn confirm(&mut self) -> Result<(), SessionError> {
         if let Some(position) = self.delivery.take_confirmed() {
             if position.tx_id.is_some() {
                 self.context.observer.published(now_us() - position.commit_ts_us);
@@ -234,7 +231,7 @@ impl<'s> Streaming<'s> {
     }
 
     /// Answers the server's request with the position that is durable by now, if the answer is due.
-    fn reply(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
+    fn reply(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
         self.confirm()?;
         if self.confirmation.is_reply_due(Instant::now()) {
             self.send_status(stream)?;
@@ -242,14 +239,14 @@ impl<'s> Streaming<'s> {
         Ok(())
     }
 
-    fn send_status(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
+    fn send_status(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
         stream.send_status(self.confirmation.received(), self.confirmation.confirmed(), false)?;
         self.confirmation.status_sent(Instant::now());
         Ok(())
     }
 
     /// Hands the furthest offset to the producer; when the producer's queue is full, the offset stays due.
-    fn write_offset(&mut self) -> Result<(), PipelineError> {
+    fn write_offset(&mut self) -> Result<(), SessionError> {
         self.confirmation.offset_tried(Instant::now());
         let Some(position) = self.confirmation.offset() else { return Ok(()) };
         if self.delivery.try_write_offset(&position)? {
@@ -260,7 +257,7 @@ impl<'s> Streaming<'s> {
     }
 
     /// Waits for what is in flight, writes the offset, and sends a status: the next start repeats nothing.
-    fn wind_up(&mut self, stream: &mut Stream) -> Result<(), PipelineError> {
+    fn wind_up(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
         let deadline = Instant::now() + DRAIN_DEADLINE;
         while !self.delivery.flush(DRAIN_STEP) && Instant::now() < deadline {
             self.confirm()?;
