@@ -9,6 +9,7 @@ use crate::metrics::Peer;
 use crate::pgoutput::DecodeError;
 use crate::publish::{OffsetError, PublishError};
 use crate::replication::ReplicationError;
+use crate::setup_problem::SetupProblem;
 use crate::transaction::OrderError;
 
 /// Why a session failed.
@@ -39,8 +40,8 @@ pub enum SessionError {
     #[error("pgoutput sent a row of relation {0} without announcing it")]
     UnknownRelation(u32),
     /// The source is not set up for it; one line a problem.
-    #[error("{}", .0.join("\n"))]
-    Setup(Vec<String>),
+    #[error("{}", lines(.0))]
+    Setup(Vec<SetupProblem>),
     /// The tables are not any more what they were when the session began; the next one begins with what they are now.
     #[error("the source changed while the snapshot was being set up: {0}")]
     TablesChanged(TableChange),
@@ -176,6 +177,11 @@ impl SessionError {
         }
         text
     }
+}
+
+fn lines(problems: &[SetupProblem]) -> String {
+    let lines: Vec<String> = problems.iter().map(SetupProblem::to_string).collect();
+    lines.join("\n")
 }
 
 /// Class 28: wrong password or role; 3D000: no such database.

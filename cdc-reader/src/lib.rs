@@ -43,6 +43,8 @@ pub mod rest;
 
 pub mod observe;
 
+pub mod setup_problem;
+
 pub mod context;
 pub mod error;
 

@@ -9,6 +9,8 @@
 //!               └─► run   [snapshot,] stream
 //! ```
 
+#[cfg(test)]
+mod example;
 mod preflight;
 mod run;
 mod slot;

@@ -4,6 +4,7 @@ use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
 use crate::error::SessionError;
 use crate::replication::{Client, quote_identifier};
+use crate::setup_problem::SetupProblem;
 use crate::table::captured_tables;
 
 /// What the source is like, as far as the session needs it.
@@ -16,27 +17,26 @@ pub(super) struct Source {
 /// The oldest server whose catalog says whether a slot is lost (`wal_status`).
 const VERSION_MIN: u32 = 130_000;
 
+/// `server_version_num` counts this far from one major version to the next.
+const VERSIONS_PER_MAJOR: u32 = 10_000;
+
 /// Checks everything that can be known before streaming, and makes the publication if asked.
 pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, SessionError> {
     let server = catalog::server_settings(sql)?;
     if server.version < VERSION_MIN {
-        return Err(SessionError::Setup(vec![format!(
-            "PostgreSQL {} is too old: version {} or later is needed",
-            server.version / 10_000,
-            VERSION_MIN / 10_000
-        )]));
+        return Err(SessionError::Setup(vec![SetupProblem::ServerTooOld {
+            major: server.version / VERSIONS_PER_MAJOR,
+            major_min: VERSION_MIN / VERSIONS_PER_MAJOR,
+        }]));
     }
     let mut problems = server_problems(&server, settings);
     let tables = captured_tables(sql, settings)?;
     let publication = ensure_publication(sql, settings, &tables, server.version)?;
     match publication {
-        None => problems.push(format!(
-            "publication {} does not exist in database {}: create it (CREATE PUBLICATION {} FOR TABLE ...) or set \
-             publication.autocreate.mode",
-            settings.publication_name,
-            settings.database.database,
-            quote_identifier(&settings.publication_name)
-        )),
+        None => problems.push(SetupProblem::NoPublication {
+            publication: settings.publication_name.clone(),
+            database: settings.database.database.clone(),
+        }),
         Some(publication) => {
             problems.extend(publication_problems(&publication, settings, &tables));
         }
@@ -53,35 +53,25 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
     Ok(Source { settings: server, tables })
 }
 
-fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<String> {
+fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<SetupProblem> {
     let mut problems = Vec::new();
     if server.wal_level != "logical" {
-        problems.push(format!(
-            "wal_level is {}, logical decoding needs wal_level = logical: set it in postgresql.conf and restart PostgreSQL",
-            server.wal_level
-        ));
+        problems.push(SetupProblem::WalLevel { wal_level: server.wal_level.clone() });
     }
     if server.wal_senders == 0 {
-        problems
-            .push("max_wal_senders is 0: set it to 4 or more and restart PostgreSQL".to_owned());
+        problems.push(SetupProblem::NoWalSenders);
     }
     if server.slots.0 == 0 {
-        problems.push(
-            "max_replication_slots is 0: set it to 4 or more and restart PostgreSQL".to_owned(),
-        );
+        problems.push(SetupProblem::NoSlots);
     }
     if !server.may_replicate {
-        problems.push(format!(
-            "role {} may not replicate: ALTER ROLE {} REPLICATION",
-            settings.database.user,
-            quote_identifier(&settings.database.user)
-        ));
+        problems.push(SetupProblem::MayNotReplicate { role: settings.database.user.clone() });
     }
     if server.encoding != "UTF8" {
-        problems.push(format!(
-            "database {} is encoded in {}: only UTF8 is supported",
-            settings.database.database, server.encoding
-        ));
+        problems.push(SetupProblem::Encoding {
+            database: settings.database.database.clone(),
+            encoding: server.encoding.clone(),
+        });
     }
     problems
 }
@@ -135,7 +125,7 @@ fn publication_problems(
     publication: &Publication,
     settings: &Settings,
     tables: &[CatalogTable],
-) -> Vec<String> {
+) -> Vec<SetupProblem> {
     let mut problems = Vec::new();
     for table in tables {
         let published = publication
@@ -143,43 +133,36 @@ fn publication_problems(
             .iter()
             .any(|(schema, name)| *schema == table.info.schema && *name == table.info.name);
         if !published {
-            problems.push(format!(
-                "table {} is captured but not in publication {}, its changes would never arrive: ALTER PUBLICATION {} ADD TABLE \
-                 {}, or leave it out with table.exclude.list",
-                table.info.display(),
-                settings.publication_name,
-                quote_identifier(&settings.publication_name),
-                table.info.display()
-            ));
+            problems.push(SetupProblem::TableNotPublished {
+                table: table.info.display(),
+                publication: settings.publication_name.clone(),
+            });
         }
     }
     let skipped = settings.skipped_operations;
     let wanted = [!skipped.creates, !skipped.updates, !skipped.deletes, !skipped.truncates];
-    for ((published, wanted), name) in
+    for ((published, wanted), operation) in
         publication.operations.iter().zip(wanted).zip(["insert", "update", "delete", "truncate"])
     {
         if wanted && !published {
-            problems.push(format!(
-                "publication {} does not publish {name}: ALTER PUBLICATION {} SET (publish = ...), or name it in \
-                 skipped.operations",
-                settings.publication_name,
-                quote_identifier(&settings.publication_name)
-            ));
+            problems.push(SetupProblem::OperationNotPublished {
+                publication: settings.publication_name.clone(),
+                operation,
+            });
         }
     }
     problems
 }
 
-fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<String> {
+fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProblem> {
     let mut problems = Vec::new();
     for table in tables {
         let name = table.info.display();
         if !table.readable {
-            problems.push(format!(
-                "role {} may not read table {name}: GRANT SELECT ON {name} TO {}",
-                settings.database.user,
-                quote_identifier(&settings.database.user)
-            ));
+            problems.push(SetupProblem::TableNotReadable {
+                role: settings.database.user.clone(),
+                table: name.clone(),
+            });
         }
         let identifies = match table.replica_identity {
             'd' => !table.info.key.is_empty(),
@@ -195,4 +178,111 @@ fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<String> {
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+    use crate::connector::SkippedOperations;
+    use crate::envelope::TableInfo;
+
+    fn server() -> ServerSettings {
+        ServerSettings {
+            version: 180_004,
+            wal_level: "logical".to_owned(),
+            slots: (4, 0),
+            wal_senders: 4,
+            may_replicate: true,
+            encoding: "UTF8".to_owned(),
+        }
+    }
+
+    fn table(name: &str) -> CatalogTable {
+        CatalogTable {
+            info: TableInfo {
+                schema: "public".to_owned(),
+                name: name.to_owned(),
+                columns: Vec::new(),
+                key: Vec::new(),
+            },
+            oid: 1,
+            replica_identity: 'f',
+            readable: true,
+            has_primary_key: false,
+        }
+    }
+
+    fn publication(tables: &[&str], operations: [bool; 4]) -> Publication {
+        let tables = tables.iter().map(|name| ("public".to_owned(), (*name).to_owned())).collect();
+        Publication { operations, tables }
+    }
+
+    #[test]
+    fn a_server_that_fits_has_no_problem() {
+        assert_eq!(server_problems(&server(), &example::settings()), []);
+    }
+
+    #[test]
+    fn every_problem_of_a_server_is_named_at_once() {
+        let server = ServerSettings {
+            wal_level: "replica".to_owned(),
+            slots: (0, 0),
+            wal_senders: 0,
+            may_replicate: false,
+            encoding: "LATIN1".to_owned(),
+            ..server()
+        };
+        assert_eq!(
+            server_problems(&server, &example::settings()),
+            [
+                SetupProblem::WalLevel { wal_level: "replica".to_owned() },
+                SetupProblem::NoWalSenders,
+                SetupProblem::NoSlots,
+                SetupProblem::MayNotReplicate { role: "reader".to_owned() },
+                SetupProblem::Encoding {
+                    database: "inventory".to_owned(),
+                    encoding: "LATIN1".to_owned()
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_or_an_operation_that_is_not_published_is_a_problem() {
+        let (settings, tables) = (example::settings(), [table("a"), table("b")]);
+        let full = publication(&["a", "b", "c"], [true; 4]);
+        assert_eq!(publication_problems(&full, &settings, &tables), []);
+        let part = publication(&["a"], [true, true, false, true]);
+        let expected = [
+            SetupProblem::TableNotPublished {
+                table: tables[1].info.display(),
+                publication: "inventory".to_owned(),
+            },
+            SetupProblem::OperationNotPublished {
+                publication: "inventory".to_owned(),
+                operation: "delete",
+            },
+        ];
+        assert_eq!(publication_problems(&part, &settings, &tables), expected);
+    }
+
+    #[test]
+    fn an_operation_that_is_left_out_need_not_be_published() {
+        let skipped_operations =
+            SkippedOperations { creates: false, updates: false, deletes: true, truncates: true };
+        let settings = Settings { skipped_operations, ..example::settings() };
+        let part = publication(&["a"], [true, true, false, false]);
+        assert_eq!(publication_problems(&part, &settings, &[table("a")]), []);
+    }
+
+    #[test]
+    fn a_table_that_may_not_be_read_is_a_problem() {
+        let hidden = CatalogTable { readable: false, ..table("a") };
+        let expected = SetupProblem::TableNotReadable {
+            role: "reader".to_owned(),
+            table: hidden.info.display(),
+        };
+        assert_eq!(table_problems(&[table("b"), hidden], &example::settings()), [expected]);
+    }
 }

@@ -9,6 +9,7 @@ use crate::catalog::Slot;
 use crate::connector::{Settings, SnapshotMode};
 use crate::error::{LostSlot, SessionError};
 use crate::publish::StoredOffset;
+use crate::setup_problem::SetupProblem;
 
 /// Where a session begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,18 +83,19 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Se
 
 /// Refuses a slot of the connector's name that belongs to somebody else.
 fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
-    let name = &settings.slot_name;
+    let name = || settings.slot_name.clone();
     let problem = match (&slot.plugin, &slot.database) {
-        (None, _) => {
-            Some(format!("replication slot {name} is a physical slot: choose another slot.name"))
+        (None, _) => Some(SetupProblem::PhysicalSlot { slot: name() }),
+        (Some(plugin), _) if plugin != "pgoutput" => {
+            Some(SetupProblem::SlotOfOtherPlugin { slot: name(), plugin: plugin.clone() })
         }
-        (Some(plugin), _) if plugin != "pgoutput" => Some(format!(
-            "replication slot {name} belongs to plugin {plugin}, not pgoutput: choose another slot.name"
-        )),
-        (_, Some(database)) if *database != settings.database.database => Some(format!(
-            "replication slot {name} belongs to database {database}, not {}: choose another slot.name",
-            settings.database.database
-        )),
+        (_, Some(database)) if *database != settings.database.database => {
+            Some(SetupProblem::SlotOfOtherDatabase {
+                slot: name(),
+                database: database.clone(),
+                captured: settings.database.database.clone(),
+            })
+        }
         _ => None,
     };
     problem.map_or(Ok(()), |problem| Err(SessionError::Setup(vec![problem])))
@@ -103,25 +105,13 @@ fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
 mod tests {
     use SnapshotMode::{Initial, InitialOnly, NoData};
 
+    use super::super::example;
     use super::*;
-    use crate::connector::{ProcessVariables, parse};
 
     const WAL_END: Lsn = Lsn(1_000);
 
     fn settings(mode: SnapshotMode) -> Settings {
-        let config = serde_json::json!({
-            "name": "inventory",
-            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-            "topic.prefix": "inventory",
-            "database.hostname": "localhost",
-            "database.user": "reader",
-            "database.dbname": "inventory",
-            "slot.name": "inventory",
-            "key.converter.schemas.enable": "false",
-            "value.converter.schemas.enable": "false",
-        });
-        let settings = parse(&config.to_string(), &ProcessVariables).unwrap().settings;
-        Settings { snapshot_mode: mode, ..settings }
+        Settings { snapshot_mode: mode, ..example::settings() }
     }
 
     fn slot(confirmed: Option<u64>) -> Slot {
@@ -224,15 +214,26 @@ mod tests {
         let physical = Slot { plugin: None, ..slot(None) };
         let plugin = Slot { plugin: Some("wal2json".to_owned()), ..slot(Some(70)) };
         let database = Slot { database: Some("sales".to_owned()), ..slot(Some(70)) };
-        for (slot, words) in [
-            (physical, "a physical slot"),
-            (plugin, "plugin wal2json, not pgoutput"),
-            (database, "database sales, not inventory"),
+        let name = || "inventory".to_owned();
+        for (slot, expected) in [
+            (physical, SetupProblem::PhysicalSlot { slot: name() }),
+            (plugin, SetupProblem::SlotOfOtherPlugin { slot: name(), plugin: "wal2json".into() }),
+            (
+                database,
+                SetupProblem::SlotOfOtherDatabase {
+                    slot: name(),
+                    database: "sales".into(),
+                    captured: name(),
+                },
+            ),
         ] {
             for offset in [StoredOffset::None, resume(80)] {
-                let error = start(Initial, offset, Some(&slot)).unwrap_err();
-                assert!(matches!(error, SessionError::Setup(_)), "{error:?}");
-                assert!(error.to_string().contains(words), "{error}");
+                match start(Initial, offset, Some(&slot)) {
+                    Err(SessionError::Setup(problems)) => {
+                        assert_eq!(problems, std::slice::from_ref(&expected));
+                    }
+                    other => panic!("{other:?}"),
+                }
             }
         }
     }
