@@ -37,8 +37,11 @@ pub enum SessionError {
     #[error(transparent)]
     Row(#[from] RowError),
     /// A row of a relation that was never announced.
-    #[error("pgoutput sent a row of relation {0} without announcing it")]
-    UnknownRelation(u32),
+    #[error("pgoutput sent a row of relation {oid} without announcing it")]
+    UnknownRelation {
+        /// The relation.
+        oid: u32,
+    },
     /// The source is not set up for it; one line a problem.
     #[error("{}", lines(.0))]
     Setup(Vec<SetupProblem>),
@@ -129,7 +132,7 @@ impl SessionError {
             | Self::Decode(_)
             | Self::Plan(_)
             | Self::Row(_)
-            | Self::UnknownRelation(_)
+            | Self::UnknownRelation { .. }
             | Self::Setup(_)
             | Self::SlotLost { .. }
             | Self::Startup { .. } => Disposition::Stop,
@@ -144,9 +147,9 @@ impl SessionError {
                 exit::CONFIGURATION
             }
             Self::Replication(error) if is_login_failure(error) => exit::CONFIGURATION,
-            Self::Replication(ReplicationError::Tls { .. } | ReplicationError::TlsRefused(_)) => {
-                exit::CONFIGURATION
-            }
+            Self::Replication(
+                ReplicationError::Tls { .. } | ReplicationError::TlsRefused { .. },
+            ) => exit::CONFIGURATION,
             Self::SlotLost { .. } => exit::OPERATOR,
             _ => exit::FAILED,
         }

@@ -17,7 +17,7 @@ mod producer;
 mod topics;
 
 pub use delivery::Delivery;
-pub use failure::PublishError;
+pub use failure::{Breakage, ConfigurationProblem, PublishError};
 pub use ledger::{Ledger, Position};
 pub use offsets::{OFFSET_PARTITIONS, OffsetError, OffsetStore, StoredOffset};
 pub use producer::{

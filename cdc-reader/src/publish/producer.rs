@@ -13,7 +13,7 @@ use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer,
 };
 
-use super::failure::{Failures, PublishError};
+use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
 use super::ledger::Ledger;
 
 /// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32 MiB.
@@ -80,7 +80,7 @@ struct State {
     broker_error: Mutex<BrokerErrors>,
 }
 
-/// Broker errors since the last acknowledgement, said at a falling rate.
+/// Broker errors since the last acknowledgement, logged at a falling rate.
 #[derive(Default)]
 struct BrokerErrors {
     count: u32,
@@ -98,7 +98,7 @@ impl Publisher {
             .create_with_context::<_, ThreadedProducer<Context>>(Context {
                 state: Arc::clone(&state),
             })
-            .map_err(|error| PublishError::Configuration(error.to_string()))?;
+            .map_err(|error| PublishError::Configuration(ConfigurationProblem::Client { error }))?;
         let context_headers = options.context_headers.clone();
         let headers = (!context_headers.is_empty())
             .then(|| push_headers(OwnedHeaders::new_with_capacity(4), &context_headers));
@@ -119,7 +119,7 @@ impl Publisher {
     /// [`PublishError::QueueFull`] when there is no room, else what makes the record impossible.
     pub fn send(&mut self, record: &Record<'_>) -> Result<(), PublishError> {
         let number = usize::try_from(self.events_sent)
-            .map_err(|_| PublishError::Broken("event numbers ran out".to_owned()))?;
+            .map_err(|_| PublishError::Broken(Breakage::EventNumbers))?;
         let mut message: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(record.topic, number);
         message.key = record.key;
@@ -138,8 +138,7 @@ impl Publisher {
                 }
                 Err(PublishError::Refused {
                     topic: record.topic.to_owned(),
-                    reason: "the event is larger than the producer's queue (producer.override.buffer.memory)"
-                        .to_owned(),
+                    reason: "the event is larger than the producer's queue (producer.override.buffer.memory)",
                 })
             }
             // Where something failed before, this one follows from it.

@@ -112,10 +112,10 @@ impl Client {
         }
     }
 
-    /// The next frame. When we give the wait up, the server is told not to go on either.
+    /// The next frame. When the wait for it is given up, the server is asked to cancel the statement.
     fn frame(&mut self) -> Result<Frame, ReplicationError> {
         let frame = self.wire.frame(&self.limit);
-        if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent(_)))
+        if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent { .. }))
             && let Err(error) = self.cancel_key.cancel(&self.options)
         {
             tracing::warn!(%error, "the server cannot be asked to cancel the statement");
@@ -149,9 +149,9 @@ impl Client {
     }
 }
 
-/// Why a connection ended: what the server said last, if it said anything.
-fn cause(said: Option<ServerError>, end: ReplicationError) -> ReplicationError {
-    said.map_or(end, ReplicationError::from)
+/// Why a connection ended: the server's last error, if it sent one.
+fn cause(sent: Option<ServerError>, end: ReplicationError) -> ReplicationError {
+    sent.map_or(end, ReplicationError::from)
 }
 
 /// DataRow: u16 count, then for each an i32 length (-1 for NULL) and bytes.

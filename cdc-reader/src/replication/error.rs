@@ -53,8 +53,11 @@ pub enum ReplicationError {
         source: io::Error,
     },
     /// The server is there, and has no process for us.
-    #[error("PostgreSQL at {0} cannot serve another connection now")]
-    NotServed(String),
+    #[error("PostgreSQL at {address} cannot serve another connection now")]
+    NotServed {
+        /// Where.
+        address: String,
+    },
     /// The server lets nobody in any more.
     #[error("PostgreSQL is shutting down")]
     ShuttingDown,
@@ -65,8 +68,11 @@ pub enum ReplicationError {
     #[error("PostgreSQL closed the connection")]
     Closed,
     /// The server has been silent for longer than it may.
-    #[error("PostgreSQL has been silent for {0} s")]
-    Silent(u64),
+    #[error("PostgreSQL has been silent for {seconds} s")]
+    Silent {
+        /// How long.
+        seconds: u64,
+    },
     /// Somebody asked us to stop before the server had answered.
     #[error("stopped before PostgreSQL had answered")]
     Stopped,
@@ -80,8 +86,11 @@ pub enum ReplicationError {
         source: TlsError,
     },
     /// The server does not speak TLS and the mode demands it.
-    #[error("PostgreSQL at {0} does not offer TLS, which database.sslmode demands")]
-    TlsRefused(String),
+    #[error("PostgreSQL at {address} does not offer TLS, which database.sslmode demands")]
+    TlsRefused {
+        /// Where.
+        address: String,
+    },
     /// The server asks for a way to authenticate that is not supported.
     #[error(
         "PostgreSQL asks for an authentication method that is not supported: {0}; supported are scram-sha-256, md5, password and trust"
@@ -110,15 +119,15 @@ impl ReplicationError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Connect { .. }
-            | Self::NotServed(_)
+            | Self::NotServed { .. }
             | Self::ShuttingDown
             | Self::Io(_)
             | Self::Closed
-            | Self::Silent(_)
+            | Self::Silent { .. }
             | Self::Stopped => Disposition::Retry,
             Self::Server(error) => sqlstate_disposition(&error.code),
             Self::Tls { .. }
-            | Self::TlsRefused(_)
+            | Self::TlsRefused { .. }
             | Self::Authentication(_)
             | Self::Protocol(_) => Disposition::Stop,
         }

@@ -131,7 +131,9 @@ fn authenticate(
     loop {
         let frame = wire.frame(limit).map_err(|error| match error {
             // A server that cannot start a process for us says so in plain text, without a length.
-            ReplicationError::Protocol(_) => ReplicationError::NotServed(options.display()),
+            ReplicationError::Protocol(_) => {
+                ReplicationError::NotServed { address: options.display() }
+            }
             other => other,
         })?;
         let body = wire.body(&frame);

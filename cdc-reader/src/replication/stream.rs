@@ -141,7 +141,7 @@ impl Stream {
     fn check_silence(&mut self) -> Result<(), ReplicationError> {
         let silence = self.last_received.elapsed();
         if silence > SILENCE_MAX {
-            return Err(ReplicationError::Silent(silence.as_secs()));
+            return Err(ReplicationError::Silent { seconds: silence.as_secs() });
         }
         if silence > SILENCE_ASK && !self.asked {
             self.asked = true;

@@ -49,7 +49,7 @@ impl WaitLimit {
         }
         match self.deadline {
             Some(deadline) if start.elapsed() > deadline => {
-                Err(ReplicationError::Silent(deadline.as_secs()))
+                Err(ReplicationError::Silent { seconds: deadline.as_secs() })
             }
             _ => Ok(()),
         }
@@ -67,7 +67,7 @@ mod tests {
         WaitLimit::until_stopped(&stop).check(start).unwrap();
         assert!(matches!(
             WaitLimit::of(Duration::ZERO).check(start - Duration::from_secs(1)),
-            Err(ReplicationError::Silent(0))
+            Err(ReplicationError::Silent { seconds: 0 })
         ));
         stop.cancel();
         assert!(matches!(

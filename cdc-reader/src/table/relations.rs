@@ -58,7 +58,7 @@ impl<'s> Relations<'s> {
         match self.announced.get(&oid) {
             Some(Announced::Captured(capture)) => Ok(Some(capture)),
             Some(Announced::Ignored) => Ok(None),
-            None => Err(SessionError::UnknownRelation(oid)),
+            None => Err(SessionError::UnknownRelation { oid }),
         }
     }
 
