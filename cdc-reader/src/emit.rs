@@ -118,12 +118,12 @@ impl Emitter {
         let before = old.map(|old| match old {
             OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
         });
-        let told = old.is_some_and(|old| match old {
+        let key_is_known = old.is_some_and(|old| match old {
             OldTuple::Key(tuple) => capture.plan.require_key(tuple.columns()).is_ok(),
             OldTuple::Full(_) => true,
         });
         let key_before = match &before {
-            Some(row) if told => self.encode_key(capture, row, None)?,
+            Some(row) if key_is_known => self.encode_key(capture, row, None)?,
             _ => None,
         };
         let key_after = self.encode_key(capture, &new.columns(), before.as_ref())?;

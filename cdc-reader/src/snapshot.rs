@@ -273,7 +273,7 @@ impl Writer<'_, '_> {
 struct Progress {
     bar: ProgressBar,
     started: Instant,
-    said: Instant,
+    logged: Instant,
     estimate: u64,
 }
 
@@ -291,13 +291,13 @@ impl Progress {
             bar.set_style(style);
         }
         let now = Instant::now();
-        Self { bar, started: now, said: now, estimate }
+        Self { bar, started: now, logged: now, estimate }
     }
 
     fn at(&mut self, rows: u64) {
         self.bar.set_position(rows);
-        if self.bar.is_hidden() && self.said.elapsed() >= PROGRESS_INTERVAL {
-            self.said = Instant::now();
+        if self.bar.is_hidden() && self.logged.elapsed() >= PROGRESS_INTERVAL {
+            self.logged = Instant::now();
             let seconds = self.started.elapsed().as_secs();
             tracing::info!(rows, estimate = self.estimate, seconds, "snapshot under way");
         }

@@ -105,7 +105,7 @@ pub struct SnapshotMetrics {
     rows_scanned: Family<TableInContext, Gauge>,
 }
 
-/// What waits for Kafka, told once and shown under Debezium's names, in both contexts, and under ours.
+/// What waits for Kafka, counted once and shown under Debezium's names, in both contexts, and under ours.
 #[derive(Debug, Clone)]
 pub struct QueueMetrics {
     capacity: [Gauge; 2],

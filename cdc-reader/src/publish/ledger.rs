@@ -7,7 +7,7 @@ use shared::position::Lsn;
 /// What becomes true when everything up to a commit is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// End of the commit: what the slot may be told, and where to start again.
+    /// End of the commit: up to here the slot may be confirmed, and from here a stream starts again.
     pub end_lsn: Lsn,
     /// Transaction id; none for a stretch of WAL without any published change.
     pub tx_id: Option<u32>,

@@ -16,7 +16,7 @@ use super::transport::Transport;
 /// How long the server may take to close the connection, which says that it has sent the signal.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What BackendKeyData told about a session.
+/// What BackendKeyData says about a session.
 #[derive(Clone, Copy, Default)]
 pub(super) struct CancelKey {
     process: i32,

@@ -48,7 +48,7 @@ pub(super) enum Offsets {
     NotStored,
 }
 
-/// The positions of one stream, and when somebody was last told of them.
+/// The positions of one stream, and when they were last sent.
 #[derive(Debug)]
 pub(super) struct Confirmation {
     offsets: Offsets,
