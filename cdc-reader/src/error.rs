@@ -60,10 +60,8 @@ pub enum SessionError {
         reason: LostSlot,
     },
     /// Nothing answered within the time that a first start may take.
-    #[error("{what} within {seconds} s of the start: {cause}")]
+    #[error("source and Kafka did not both answer within {seconds} s of the start: {cause}")]
     Startup {
-        /// What did not happen.
-        what: &'static str,
         /// How long it was tried.
         seconds: u64,
         /// The last failure.
@@ -190,4 +188,92 @@ fn lines(problems: &[SetupProblem]) -> String {
 /// Class 28: wrong password or role; 3D000: no such database.
 fn is_login_failure(error: &ReplicationError) -> bool {
     error.sqlstate().is_some_and(|code| code.starts_with("28") || code == "3D000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publish::{Breakage, ConfigurationProblem};
+    use crate::replication::ServerError;
+
+    fn server(code: &str) -> SessionError {
+        let error = ServerError {
+            code: code.to_owned(),
+            message: "no".to_owned(),
+            detail: None,
+            hint: None,
+        };
+        ReplicationError::from(error).into()
+    }
+
+    #[track_caller]
+    fn check(error: SessionError, disposition: Disposition, code: u8) {
+        assert_eq!((error.disposition(), error.exit_code()), (disposition, code), "{error:?}");
+    }
+
+    #[test]
+    fn outages_are_waited_out() {
+        check(ReplicationError::Closed.into(), Disposition::Retry, exit::FAILED);
+        check(ReplicationError::ShuttingDown.into(), Disposition::Retry, exit::FAILED);
+        check(PublishError::Broken(Breakage::Batch).into(), Disposition::Retry, exit::FAILED);
+        let read = OffsetError::Read { topic: "offsets".to_owned(), reason: "no".to_owned() };
+        check(read.into(), Disposition::Retry, exit::FAILED);
+        check(
+            SessionError::TablesChanged(TableChange::MadeOrDropped),
+            Disposition::Retry,
+            exit::FAILED,
+        );
+        // In turn: the server shuts down, has no connection left, the slot is in use, a lock is not free, a table is gone.
+        for code in ["57P01", "53300", "55006", "55P03", "42P01"] {
+            check(server(code), Disposition::Retry, exit::FAILED);
+        }
+    }
+
+    #[test]
+    fn what_somebody_has_to_configure_stops_the_reader() {
+        // In turn: a wrong password, no such role, no such database.
+        for code in ["28P01", "28000", "3D000"] {
+            check(server(code), Disposition::Stop, exit::CONFIGURATION);
+        }
+        let refused = ReplicationError::TlsRefused { address: "db:5432".to_owned() };
+        check(refused.into(), Disposition::Stop, exit::CONFIGURATION);
+        check(
+            SessionError::Setup(vec![SetupProblem::NoSlots]),
+            Disposition::Stop,
+            exit::CONFIGURATION,
+        );
+        let topics = ConfigurationProblem::Topics { reason: "no".to_owned() };
+        check(PublishError::Configuration(topics).into(), Disposition::Stop, exit::CONFIGURATION);
+    }
+
+    #[test]
+    fn a_lost_slot_is_for_an_operator() {
+        let reason = LostSlot::Invalidated { reason: "wal_removed".to_owned() };
+        let error = SessionError::SlotLost { slot: "inventory".to_owned(), reason };
+        assert_eq!(
+            error.to_string(),
+            "replication slot inventory is lost: the server has invalidated it (wal_removed); changes since then are gone: drop the slot, \
+             delete the connector's stored offset and start again, so that a new snapshot is taken"
+        );
+        check(error, Disposition::Stop, exit::OPERATOR);
+    }
+
+    #[test]
+    fn what_could_lose_a_change_stops_the_reader() {
+        check(SessionError::UnknownRelation { oid: 7 }, Disposition::Stop, exit::FAILED);
+        check(OrderError::Outside("an insert").into(), Disposition::Stop, exit::FAILED);
+        check(ReplicationError::Protocol("no").into(), Disposition::Stop, exit::FAILED);
+        // A syntax error: an SQLSTATE that nobody expects.
+        check(server("42601"), Disposition::Stop, exit::FAILED);
+    }
+
+    #[test]
+    fn the_chain_names_each_cause_once() {
+        let refused = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
+        let error: SessionError =
+            ReplicationError::Connect { address: "db:5432".to_owned(), source: refused }.into();
+        assert_eq!(error.chain(), "cannot connect to PostgreSQL at db:5432: refused");
+        let error: SessionError = ReplicationError::Closed.into();
+        assert_eq!(error.chain(), "PostgreSQL closed the connection");
+    }
 }
