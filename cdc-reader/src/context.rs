@@ -1,6 +1,7 @@
 //! What every session needs from outside, and how it reaches the source and Kafka.
 //!
-//! In come the connector's and the worker's settings, once. Out come connections, producers and the place of the stored offset.
+//! In come the connector's and the worker's settings, once. Out come connections, producers and the place of the stored
+//! offset.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ pub struct Context {
     pub bootstrap_servers: String,
     /// Kafka Connect's `offset.storage.topic`.
     pub offset_topic: String,
-    /// How long source and Kafka may take to answer for the first time; afterwards an outage is waited out however long it takes.
+    /// How long source and Kafka may take to answer for the first time; afterwards an outage is waited out however long
+    /// it takes.
     pub startup_timeout: Duration,
     /// Cancelled when the process shall end.
     pub cancel: CancellationToken,

@@ -1,4 +1,5 @@
-//! What a failure asks for. The connections to PostgreSQL and to Kafka both say it of their errors, so it stands before them.
+//! What a failure asks for. The connections to PostgreSQL and to Kafka both say it of their errors, so it stands before
+//! them.
 
 /// What a failure asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

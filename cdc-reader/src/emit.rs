@@ -1,7 +1,7 @@
 //! Changes to records: which events a change becomes, in which order, with which headers.
 //!
-//! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change came from is
-//! given back, so that a full producer queue can be waited out while the connection is kept alive.
+//! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change
+//! came from is given back, so that a full producer queue can be waited out while the connection is kept alive.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 pub(crate) enum Scope {
     /// Every captured change.
     All,
-    /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken back.
+    /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken
+    /// back.
     Retractions,
 }
 
@@ -106,8 +107,8 @@ impl Emitter {
         self.encode(capture, key, &change, stamp, None)
     }
 
-    /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new one, each naming
-    /// the other key in a header.
+    /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new
+    /// one, each naming the other key in a header.
     pub(crate) fn update(
         &mut self,
         capture: &Capture,
@@ -150,7 +151,8 @@ impl Emitter {
         stamp: &Stamp,
     ) -> Result<(), RowError> {
         let MovedKey { key_before, key_after, before, new } = moved;
-        // Debezium counts and filters a moved key as the update that it is; only the taking back is kept in the narrow scope.
+        // Debezium counts and filters a moved key as the update that it is; only the taking back is kept in the narrow
+        // scope.
         if self.skip_updates && self.scope == Scope::All {
             self.counts.filtered += 1;
             return Ok(());

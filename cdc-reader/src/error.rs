@@ -223,7 +223,8 @@ mod tests {
             Disposition::Retry,
             exit::FAILED,
         );
-        // In turn: the server shuts down, has no connection left, the slot is in use, a lock is not free, a table is gone.
+        // In turn: the server shuts down, has no connection left, the slot is in use, a lock is not free, a table is
+        // gone.
         for code in ["57P01", "53300", "55006", "55P03", "42P01"] {
             check(server(code), Disposition::Retry, exit::FAILED);
         }

@@ -1,8 +1,8 @@
 //! The rows that exist: `COPY` out of each table under the slot's exported snapshot, as `r` events.
 //!
-//! The snapshot is the database exactly at the slot's consistent point, so that streaming from that point neither misses nor repeats a
-//! change. A row is held back until the next one is read, be it of another table, because the last row of a table, and of all, is
-//! marked as such, and empty tables may follow it.
+//! The snapshot is the database exactly at the slot's consistent point, so that streaming from that point neither
+//! misses nor repeats a change. A row is held back until the next one is read, be it of another table, because the last
+//! row of a table, and of all, is marked as such, and empty tables may follow it.
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -81,7 +81,8 @@ impl Snapshot {
 
 /// The captured tables as they were at the snapshot, locked against changes.
 ///
-/// Between the first look at the catalog and now a table may have been made, changed or rewritten. A rewritten table would look empty here.
+/// Between the first look at the catalog and now a table may have been made, changed or rewritten. A rewritten table
+/// would look empty here.
 fn captured_as_of_snapshot(
     client: &mut Client,
     context: &Context,

@@ -38,7 +38,8 @@ struct Retries {
 }
 
 impl Retries {
-    /// A session failed after it had `lasted`. Source and Kafka have both answered once, or have not for the time `starting`.
+    /// A session failed after it had `lasted`. Source and Kafka have both answered once, or have not for the time
+    /// `starting`.
     fn judge(
         &mut self,
         disposition: Disposition,

@@ -1,7 +1,7 @@
 //! One face for everything that goes to Kafka: records, and the offsets that say how far they reach.
 //!
-//! In come records and positions, out come the positions that are durable. The record of an offset takes the same way through the
-//! producer's queue as every other one.
+//! In come records and positions, out come the positions that are durable. The record of an offset takes the same way
+//! through the producer's queue as every other one.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ impl Delivery {
         self.publisher.send(record)
     }
 
-    /// Enters the end of a transaction, or of a stretch of WAL without changes, into the ledger: everything that belongs to it was sent
-    /// before.
+    /// Enters the end of a transaction, or of a stretch of WAL without changes, into the ledger: everything that
+    /// belongs to it was sent before.
     pub fn commit(&self, position: Position) {
         self.publisher.ledger().commit(self.publisher.events_sent(), position);
     }
@@ -72,7 +72,8 @@ impl Delivery {
         }
     }
 
-    /// Hands the record of an offset to the producer, however long the producer's queue is full, unless `stop` is cancelled.
+    /// Hands the record of an offset to the producer, however long the producer's queue is full, unless `stop` is
+    /// cancelled.
     ///
     /// # Errors
     /// What makes the record impossible, and what else fails meanwhile.
@@ -126,7 +127,8 @@ impl Delivery {
         Ok(Ended::Done)
     }
 
-    /// Waits until Kafka has acknowledged everything, a failure is known, or `deadline` has passed; true when nothing is in flight.
+    /// Waits until Kafka has acknowledged everything, a failure is known, or `deadline` has passed; true when nothing
+    /// is in flight.
     #[must_use]
     pub fn flush(&self, deadline: Duration) -> bool {
         self.publisher.flush(deadline)

@@ -6,8 +6,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::disposition::Disposition;
 
-/// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it has to wait for
-/// its turn in between.
+/// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it
+/// has to wait for its turn in between.
 const REPORTS_APART_MAX: Duration = Duration::from_secs(1);
 
 /// A record that Kafka did not take.
@@ -164,8 +164,9 @@ impl Failures {
         }
     }
 
-    /// The failure that ends the session, if there is one at `now`. librdkafka gives back records that stood behind a failed one. Such a
-    /// record's report does not end the session as long as the report of the failed record may still come.
+    /// The failure that ends the session, if there is one at `now`. librdkafka gives back records that stood behind a
+    /// failed one. Such a record's report does not end the session as long as the report of the failed record may still
+    /// come.
     pub(super) fn decisive(&self, now: Instant) -> Option<PublishError> {
         self.decisive.clone().or_else(|| {
             let since = self.dragged_along?;

@@ -1,7 +1,9 @@
-//! Positions in Kafka Connect's own offset topic, in its own form, so that real Debezium can take over and be taken over from.
+//! Positions in Kafka Connect's own offset topic, in its own form, so that real Debezium can take over and be taken
+//! over from.
 //!
-//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. What is written has the keys that Debezium 3.6 writes after a commit;
-//! what is read may be any offset of Debezium's: in the middle of a transaction, of a snapshot, or a commit.
+//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. What is written has the keys that Debezium 3.6
+//! writes after a commit; what is read may be any offset of Debezium's: in the middle of a transaction, of a snapshot,
+//! or a commit.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -148,7 +150,8 @@ impl OffsetStore {
                         .key()
                         .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
                         .is_some_and(|other| other == key);
-                    // Records of one key stand in one partition, unless somebody wrote one with another partitioner: the newest counts.
+                    // Records of one key stand in one partition, unless somebody wrote one with another partitioner:
+                    // the newest counts.
                     let written = message.timestamp().to_millis();
                     if ours && written >= newest {
                         newest = written;
@@ -219,9 +222,9 @@ fn transient(error: &KafkaError) -> bool {
 
 /// The position that an offset stands for.
 ///
-/// `lsn_commit` is the end of the last commit seen. An offset without one was written inside the first transaction after a snapshot or a
-/// new slot: every transaction that committed before the row at `lsn` was written has been delivered, so starting at `lsn` is safe; the
-/// open transaction comes again as a whole.
+/// `lsn_commit` is the end of the last commit seen. An offset without one was written inside the first transaction
+/// after a snapshot or a new slot: every transaction that committed before the row at `lsn` was written has been
+/// delivered, so starting at `lsn` is safe; the open transaction comes again as a whole.
 fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
     let value: Value = serde_json::from_slice(bytes).map_err(|_| "not JSON")?;
     let map = match value {

@@ -16,10 +16,12 @@ use rdkafka::producer::{
 use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
 use super::ledger::Ledger;
 
-/// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32 MiB.
+/// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32
+/// MiB.
 pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
 
-/// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes are.
+/// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes
+/// are.
 pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 
 /// The wait between two looks at a failure that is not decided on yet.
@@ -183,8 +185,8 @@ impl Publisher {
         self.ledger().is_full()
     }
 
-    /// The failure that ends the session, if one is known. The record that it came for is not acknowledged, so nothing after that is
-    /// confirmed; what the ledger says is confirmed stays so.
+    /// The failure that ends the session, if one is known. The record that it came for is not acknowledged, so nothing
+    /// after that is confirmed; what the ledger says is confirmed stays so.
     #[must_use]
     pub fn failure(&self) -> Option<PublishError> {
         lock(&self.state.failures).decisive(Instant::now())
@@ -202,7 +204,8 @@ impl Publisher {
         self.bytes_sent.saturating_sub(self.state.bytes_acknowledged.load(Ordering::Relaxed))
     }
 
-    /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in flight.
+    /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in
+    /// flight.
     #[must_use]
     pub fn flush(&self, deadline: Duration) -> bool {
         let flushed = self.producer.flush(deadline).is_ok();
@@ -236,7 +239,8 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         config.set(name, value);
     }
     config
-        // Order per partition and no duplicates from the producer's own retries; an outage of any length only fills the queue.
+        // Order per partition and no duplicates from the producer's own retries; an outage of any length only fills the
+        // queue.
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", "0");
@@ -271,7 +275,8 @@ struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Broker outages are reported by `error`, at a falling rate; librdkafka's own lines repeat for each broker and attempt.
+        // Broker outages are reported by `error`, at a falling rate; librdkafka's own lines repeat for each broker and
+        // attempt.
         tracing::debug!(?level, facility, message, "librdkafka");
     }
 

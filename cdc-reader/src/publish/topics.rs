@@ -44,8 +44,8 @@ pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, 
 /// Creates what does not exist yet; what exists is left as it is.
 ///
 /// # Errors
-/// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the cluster cannot do it
-/// now, or does not answer.
+/// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the
+/// cluster cannot do it now, or does not answer.
 pub async fn ensure_topics(
     bootstrap_servers: &str,
     topics: &[Topic<'_>],
@@ -89,8 +89,8 @@ pub async fn ensure_topics(
     not_now.map_or(Ok(()), Err)
 }
 
-/// Why no waiting will help with a topic that was not created; none where it may. Too few brokers for the replicas may: some are not up
-/// yet.
+/// Why no waiting will help with a topic that was not created; none where it may. Too few brokers for the replicas may:
+/// some are not up yet.
 fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
     use RDKafkaErrorCode as Code;
     match code {

@@ -59,8 +59,8 @@ impl Client {
         Ok(rows)
     }
 
-    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`, until there are no more rows or `each` breaks
-    /// off. After a break the connection must be dropped.
+    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`, until there are no more
+    /// rows or `each` breaks off. After a break the connection must be dropped.
     ///
     /// # Errors
     /// What the server reports, or the first error of `each`; after the latter the connection must be dropped, too.

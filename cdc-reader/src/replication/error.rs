@@ -114,7 +114,8 @@ impl ReplicationError {
         }
     }
 
-    /// Connection failures are retried; what the server refuses is retried only where the SQLSTATE says that time helps.
+    /// Connection failures are retried; what the server refuses is retried only where the SQLSTATE says that time
+    /// helps.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
@@ -141,7 +142,8 @@ fn sqlstate_disposition(code: &str) -> Disposition {
         _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
             Disposition::Retry
         }
-        // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available; I/O.
+        // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available;
+        // I/O.
         "55006" | "57014" | "55P03" | "58030" | "40001" | "40P01" => Disposition::Retry,
         // Limits on the time of a session or a transaction, set by somebody while we ran.
         "25P03" | "25P04" => Disposition::Retry,

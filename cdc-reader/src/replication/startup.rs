@@ -17,8 +17,8 @@ use super::{ReplicationError, ServerError, WaitLimit};
 /// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
 const NO_ACCESS_RULE: &str = "28000";
 
-/// From here on a limit on the length of transactions can be set, which a snapshot and a decoded transaction must not have. Earlier
-/// servers refuse an unknown setting, so it cannot stand among the others.
+/// From here on a limit on the length of transactions can be set, which a snapshot and a decoded transaction must not
+/// have. Earlier servers refuse an unknown setting, so it cannot stand among the others.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 
 /// How long the server may take to let us in.
@@ -27,8 +27,8 @@ const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 /// How often a wait looks whether it has lasted long enough.
 const WAIT_STEP: Duration = Duration::from_millis(500);
 
-/// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting session is idle
-/// meanwhile; and rows that a policy hides must be an error, because the stream shows them.
+/// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting
+/// session is idle meanwhile; and rows that a policy hides must be an error, because the stream shows them.
 const READER_SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -46,7 +46,8 @@ pub enum Mode {
 
 /// Connects and authenticates.
 ///
-/// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the first way in.
+/// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the
+/// first way in.
 pub(super) fn open(
     options: &ConnectOptions,
     mode: Mode,
@@ -156,7 +157,8 @@ fn authenticate(
                 if !body[4..].split(|&b| b == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
                     return Err(ReplicationError::Authentication("SASL without SCRAM-SHA-256"));
                 }
-                // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers its purpose.
+                // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers
+                // its purpose.
                 let exchange = ScramSha256::new(password(options)?, ChannelBinding::unsupported());
                 frontend::sasl_initial_response(SCRAM_SHA_256, exchange.message(), &mut answer)?;
                 scram = Some(exchange);

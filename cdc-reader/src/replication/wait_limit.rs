@@ -19,14 +19,16 @@ pub struct WaitLimit {
 impl WaitLimit {
     /// For statements that may have to wait for others: until `stop` is cancelled.
     ///
-    /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold no visible row
-    /// for long: whoever gave up and asked again would wait from the beginning. TCP notices a server that is gone.
+    /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold
+    /// no visible row for long: whoever gave up and asked again would wait from the beginning. TCP notices a server
+    /// that is gone.
     #[must_use]
     pub fn until_stopped(stop: &CancellationToken) -> Self {
         Self { deadline: None, stop: Some(stop.clone()) }
     }
 
-    /// For statements that answer at once, on a thread that has other work. They are also there while the process drains.
+    /// For statements that answer at once, on a thread that has other work. They are also there while the process
+    /// drains.
     #[must_use]
     pub fn brief() -> Self {
         Self::of(BRIEF)

@@ -134,7 +134,8 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // Terminate; without it the server logs an unexpected end of file, and a walsender holds its slot a little longer.
+        // Terminate; without it the server logs an unexpected end of file, and a walsender holds its slot a little
+        // longer.
         let _ = self.transport.write_all(&[b'X', 0, 0, 0, 4]);
     }
 }

@@ -49,7 +49,8 @@ pub enum HealthError {
     },
 }
 
-/// Asks a running reader for its health; `listen` is the address that it listens on, so `0.0.0.0` is asked on the loopback.
+/// Asks a running reader for its health; `listen` is the address that it listens on, so `0.0.0.0` is asked on the
+/// loopback.
 ///
 /// # Errors
 /// See [`HealthError`].

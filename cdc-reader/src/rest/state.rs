@@ -1,7 +1,7 @@
 //! What the REST interface shows, as the sessions report it.
 //!
-//! In come the connector's identity, once, and its states, topics and offset as they change; out come the same for the answers.
-//! Setting is cheap and never waits, so that a session may do it anywhere.
+//! In come the connector's identity, once, and its states, topics and offset as they change; out come the same for the
+//! answers. Setting is cheap and never waits, so that a session may do it anywhere.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 

@@ -27,7 +27,8 @@ use crate::table::{Relations, topics};
 pub(crate) fn run(context: &Context, mut connected: impl FnMut()) -> Result<Ended, SessionError> {
     let settings = &context.connector.settings;
     let mut sql = context.connect(Mode::Sql)?;
-    // A captured table that somebody has locked is named in an error, again and again, instead of being waited for in silence.
+    // A captured table that somebody has locked is named in an error, again and again, instead of being waited for in
+    // silence.
     sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, settings)?;
     topics::create_topics(context, &source.tables)?;
@@ -109,7 +110,8 @@ impl Session<'_> {
         &self.context.connector.settings.slot_name
     }
 
-    /// Without a snapshot. That the stream has begun is stored first: a slot that is lost later must not look like a first start.
+    /// Without a snapshot. That the stream has begun is stored first: a slot that is lost later must not look like a
+    /// first start.
     fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         match self.store_offset(start)? {
             Ended::Done => self.stream_on(replication, start),
@@ -133,11 +135,12 @@ impl Session<'_> {
         self.stream_on(replication, exported.consistent_point)
     }
 
-    /// An earlier start was interrupted before its snapshot was complete, so rows may have been published that are gone by now.
+    /// An earlier start was interrupted before its snapshot was complete, so rows may have been published that are gone
+    /// by now.
     ///
-    /// The slot has kept every change since. The deletes and truncates among them, up to a new snapshot's consistent point, are
-    /// published first; then the new snapshot; then the stream goes on from that point. Each key's events thus stay in order, and no
-    /// row stays behind that the source does not have.
+    /// The slot has kept every change since. The deletes and truncates among them, up to a new snapshot's consistent
+    /// point, are published first; then the new snapshot; then the stream goes on from that point. Each key's events
+    /// thus stay in order, and no row stays behind that the source does not have.
     fn snapshot_again(mut self, confirmed: Lsn) -> Result<Ended, SessionError> {
         tracing::warn!(
             slot = self.slot_name(),
@@ -172,7 +175,8 @@ impl Session<'_> {
         let Some(rows) = snapshot::run(snapshot, self.context, &mut self.delivery)? else {
             return Ok(Ended::Stopped);
         };
-        // The offset says that the snapshot is complete, so every row has to be durable before it, and it before streaming begins.
+        // The offset says that the snapshot is complete, so every row has to be durable before it, and it before
+        // streaming begins.
         if self.delivery.drain(&self.context.cancel)? == Ended::Stopped
             || self.store_offset(exported.consistent_point)? == Ended::Stopped
         {

@@ -64,7 +64,8 @@ fn temporary_name(context: &Context) -> String {
     format!("{prefix}_snapshot_{run}_{attempt}")
 }
 
-/// Why the server does not stream: it may have given the slot up since the session looked at it, as during a long snapshot.
+/// Why the server does not stream: it may have given the slot up since the session looked at it, as during a long
+/// snapshot.
 pub(super) fn why_refused(
     context: &Context,
     server_version: u32,

@@ -1,7 +1,7 @@
 //! Where a session begins. Pure.
 //!
-//! In come the stored offset, the slot, the end of the server's WAL and the settings. Out comes where to begin, or why nothing may begin:
-//! when changes are gone, an operator has to decide.
+//! In come the stored offset, the slot, the end of the server's WAL and the settings. Out comes where to begin, or why
+//! nothing may begin: when changes are gone, an operator has to decide.
 
 use shared::position::Lsn;
 

@@ -1,7 +1,8 @@
 //! Messages to records: the frames of the stream are decoded in place and encoded into the emitter's arena.
 //!
-//! In comes the payload of a frame. Out come the records that wait in the emitter until the loop has handed them to Kafka, and what the
-//! loop has to know: that a transaction ended, or that a wanted position is reached. Nothing here waits for Kafka.
+//! In comes the payload of a frame. Out come the records that wait in the emitter until the loop has handed them to
+//! Kafka, and what the loop has to know: that a transaction ended, or that a wanted position is reached. Nothing here
+//! waits for Kafka.
 
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 use shared::position::Lsn;
@@ -144,7 +145,8 @@ impl<'s> Changes<'s> {
         self.order.is_open()
     }
 
-    /// Hands the records that wait to Kafka; false when the producer's queue is full and the caller should wait and call again.
+    /// Hands the records that wait to Kafka; false when the producer's queue is full and the caller should wait and
+    /// call again.
     pub(super) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         self.emitter.flush(delivery)
     }

@@ -1,7 +1,8 @@
-//! What may be confirmed, when the server gets a status, and when an offset is due. Pure: the caller says what time it is.
+//! What may be confirmed, when the server gets a status, and when an offset is due. Pure: the caller says what time it
+//! is.
 //!
-//! In come the positions that were received and those that became durable, out come the positions for the server and for the offset
-//! topic. The confirmed position never goes back.
+//! In come the positions that were received and those that became durable, out come the positions for the server and
+//! for the offset topic. The confirmed position never goes back.
 
 use std::time::{Duration, Instant};
 
@@ -12,22 +13,24 @@ use crate::publish::Position;
 /// How soon the server learns of a new confirmed position. This interval only bounds what comes again after a crash.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the server gets a status while changes flow, or wait for the producer's queue. The server's requests for a reply then lie
-/// unread behind the changes in the socket, so statuses have to be sent unasked, well within any `wal_sender_timeout` that is in use.
+/// How often the server gets a status while changes flow, or wait for the producer's queue. The server's requests for a
+/// reply then lie unread behind the changes in the socket, so statuses have to be sent unasked, well within any
+/// `wal_sender_timeout` that is in use.
 const BUSY_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest silence towards the server, whatever the configuration says: `wal_sender_timeout` is a minute by default.
+/// The longest silence towards the server, whatever the configuration says: `wal_sender_timeout` is a minute by
+/// default.
 const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
 
-/// The shortest time between two replies with the same position. A server that shuts down asks again as soon as it has a reply, until
-/// everything is confirmed.
+/// The shortest time between two replies with the same position. A server that shuts down asks again as soon as it has
+/// a reply, until everything is confirmed.
 const REPLY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often the offset is written: Kafka Connect's default is a minute, which is as much as a take-over would repeat.
 const OFFSET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the offset is written when only WAL without published changes passes. The slot is confirmed past it, and real Debezium
-/// refuses to take over from an offset that lies before the WAL which the slot keeps.
+/// How often the offset is written when only WAL without published changes passes. The slot is confirmed past it, and
+/// real Debezium refuses to take over from an offset that lies before the WAL which the slot keeps.
 const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What comes from the server at the moment.
@@ -70,8 +73,8 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
-    /// A stream that begins at `start` (its transaction id is none, its commit time that of the start) at the time `now`.
-    /// `status_interval` is how often the configuration wants a status sent.
+    /// A stream that begins at `start` (its transaction id is none, its commit time that of the start) at the time
+    /// `now`. `status_interval` is how often the configuration wants a status sent.
     pub(super) fn new(
         start: Position,
         offsets: Offsets,
@@ -139,8 +142,8 @@ impl Confirmation {
         self.reply_requested
     }
 
-    /// Whether the server's request is answered now. When the server knows the confirmed position already, the reply waits until
-    /// [`REPLY_INTERVAL`] has passed since the last status.
+    /// Whether the server's request is answered now. When the server knows the confirmed position already, the reply
+    /// waits until [`REPLY_INTERVAL`] has passed since the last status.
     pub(super) fn is_reply_due(&self, now: Instant) -> bool {
         let since_status = now.saturating_duration_since(self.last_status);
         self.reply_requested && (self.is_unreported() || since_status >= REPLY_INTERVAL)

@@ -1,8 +1,9 @@
 //! The loop: a frame in, its records out, and now and then everything else.
 //!
-//! Every few hundred frames, and whenever nothing comes, the thread that reads the socket also does the periodic work: it takes over
-//! which position is durable, sends a status to the server, writes the offset, and looks whether Kafka has failed and whether somebody
-//! asks for a stop. When the producer's queue is full, the socket is not read, and the server is still answered.
+//! Every few hundred frames, and whenever nothing comes, the thread that reads the socket also does the periodic work:
+//! it takes over which position is durable, sends a status to the server, writes the offset, and looks whether Kafka
+//! has failed and whether somebody asks for a stop. When the producer's queue is full, the socket is not read, and the
+//! server is still answered.
 
 use std::time::{Duration, Instant};
 
@@ -83,7 +84,8 @@ impl<'s> Streaming<'s> {
         })
     }
 
-    /// Streams until everything before `until` has been handled or somebody asks for a stop, and ends the stream in order.
+    /// Streams until everything before `until` has been handled or somebody asks for a stop, and ends the stream in
+    /// order.
     ///
     /// # Errors
     /// What breaks the stream, or keeps a change from being published.
@@ -104,7 +106,8 @@ impl<'s> Streaming<'s> {
                 stream.finish();
             }
             Err(SessionError::Publish(_)) => {
-                // The source is well: what Kafka has acknowledged by now need not come again. Neither failure would be news.
+                // The source is well: what Kafka has acknowledged by now need not come again. Neither failure would be
+                // news.
                 let _ = self.confirm();
                 let _ = self.send_status(&mut stream);
             }

@@ -1,10 +1,12 @@
-//! What a connection beside the stream learns about the source: how much WAL the slot holds back, and whether the server shuts down.
+//! What a connection beside the stream learns about the source: how much WAL the slot holds back, and whether the
+//! server shuts down.
 //!
-//! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the stream.
+//! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the
+//! stream.
 //!
-//! A server that shuts down waits until its walsenders' clients have confirmed everything (`WalSndDone` in PostgreSQL's walsender.c). When
-//! Kafka is away that would be until it is back, and nobody could restart the source. So the stream is given up after a while: the slot
-//! stands where it stood, and the next session sends again what was not confirmed.
+//! A server that shuts down waits until its walsenders' clients have confirmed everything (`WalSndDone` in PostgreSQL's
+//! walsender.c). When Kafka is away that would be until it is back, and nobody could restart the source. So the stream
+//! is given up after a while: the slot stands where it stood, and the next session sends again what was not confirmed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! When a stream ends without a failure. Pure: the caller says what time it is.
 //!
-//! A stream ends at a position that was wanted, or because somebody asked for a stop. A stop waits a while for the end of the open
-//! transaction, so that the next start does not send the beginning of that transaction again.
+//! A stream ends at a position that was wanted, or because somebody asked for a stop. A stop waits a while for the end
+//! of the open transaction, so that the next start does not send the beginning of that transaction again.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ impl Stop {
         Self { until: Some(until), requested_at: None }
     }
 
-    /// Whether everything that was wanted has been handled, when nothing before `lsn` is still to come and no transaction is open.
+    /// Whether everything that was wanted has been handled, when nothing before `lsn` is still to come and no
+    /// transaction is open.
     pub(super) fn is_reached(&self, lsn: Lsn) -> bool {
         self.until.is_some_and(|until| lsn >= until)
     }

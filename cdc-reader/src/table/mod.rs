@@ -1,7 +1,7 @@
 //! The source's tables: which are captured, their plans, their topics.
 //!
-//! In come the catalog's answers and the relations that a stream announces. Out come the captured tables, each with the compiled plan
-//! that writes its rows and a topic that exists.
+//! In come the catalog's answers and the relations that a stream announces. Out come the captured tables, each with the
+//! compiled plan that writes its rows and a topic that exists.
 
 mod capture;
 mod captured;

@@ -1,7 +1,8 @@
 //! A table that the stream announces, to the compiled plan for its rows.
 //!
-//! In comes a relation, as pgoutput sends it before the first row of each version of a table. The catalog adds what the relation does
-//! not say. Out comes the table's plan with its topic, which exists from then on, or the decision that the table is not captured.
+//! In comes a relation, as pgoutput sends it before the first row of each version of a table. The catalog adds what the
+//! relation does not say. Out comes the table's plan with its topic, which exists from then on, or the decision that
+//! the table is not captured.
 
 use std::collections::HashMap;
 
