@@ -12,18 +12,6 @@ use crate::publish::{OFFSET_PARTITIONS, Topic, cluster_id, ensure_topics};
 /// How long one attempt to reach Kafka may take.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes the topic of a table that appeared while streaming.
-pub(crate) fn create_topic(context: &Context, name: &str) -> Result<(), SessionError> {
-    let creation = &context.connector.settings.topic_creation;
-    let topic = Topic {
-        name,
-        partitions: creation.partitions,
-        replication_factor: creation.replication_factor.map(i32::from),
-        config: &creation.config,
-    };
-    Ok(context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &[topic]))?)
-}
-
 /// Makes the topics of these tables and the one for offsets, and learns which cluster this is.
 pub(crate) fn create_topics(
     context: &Context,
@@ -31,29 +19,35 @@ pub(crate) fn create_topics(
 ) -> Result<(), SessionError> {
     let cluster = cluster_id(&context.bootstrap_servers, KAFKA_TIMEOUT)?;
     context.observer.kafka_cluster(&cluster);
-    let settings = &context.connector.settings;
-    let creation = &settings.topic_creation;
+    let prefix = &context.connector.settings.topic_prefix;
     let names: Vec<String> = tables
         .iter()
-        .map(|table| topic_name(&settings.topic_prefix, &table.info.schema, &table.info.name))
+        .map(|table| topic_name(prefix, &table.info.schema, &table.info.name))
         .collect();
     let compact = [("cleanup.policy".to_owned(), "compact".to_owned())];
-    let mut topics: Vec<Topic<'_>> = names
-        .iter()
-        .map(|name| Topic {
-            name,
-            partitions: creation.partitions,
-            replication_factor: creation.replication_factor.map(i32::from),
-            config: &creation.config,
-        })
-        .collect();
+    let mut topics: Vec<Topic<'_>> = names.iter().map(|name| table_topic(context, name)).collect();
     topics.push(Topic {
-        name: &context.offset_topic,
         partitions: Some(OFFSET_PARTITIONS),
-        replication_factor: creation.replication_factor.map(i32::from),
         config: &compact,
+        ..table_topic(context, &context.offset_topic)
     });
     context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &topics))?;
     context.observer.topics(&names);
     Ok(())
+}
+
+/// Makes the topic of a table that appeared while streaming.
+pub(super) fn create_topic(context: &Context, name: &str) -> Result<(), SessionError> {
+    let topic = table_topic(context, name);
+    Ok(context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &[topic]))?)
+}
+
+fn table_topic<'a>(context: &'a Context, name: &'a str) -> Topic<'a> {
+    let creation = &context.connector.settings.topic_creation;
+    Topic {
+        name,
+        partitions: creation.partitions,
+        replication_factor: creation.replication_factor.map(i32::from),
+        config: &creation.config,
+    }
 }
