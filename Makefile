@@ -35,7 +35,7 @@ test-compose: ## Bring the composition up with a real Docker engine and kill eac
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
 
-check: ## Check format, lints, crates, shell scripts, documentation, alerts and rules
+check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts and rules
 	@scripts/check.sh
 
 advisories: ## Ask RustSec's database for known weaknesses in the crates (it is fetched from github.com)

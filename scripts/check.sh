@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints, dependencies, shell scripts, documentation, alerts and the compose file, with every warning an error.
+# Format, lints, dependencies, imports, shell scripts, documentation, alerts and the compose file, with every warning an error.
 # In: the sources. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
@@ -10,6 +10,7 @@ step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
 step "licences, versions and origins of crates" cargo deny --locked check licenses bans sources
 step "unused crates" cargo machete
 step "shell scripts" scripts/check-shell.sh
+step "imports" python3 scripts/check_imports.py shared cdc-reader vault-loader
 step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 step "alerts and rules" scripts/test-monitoring.sh
 step "pictures" scripts/pictures.sh check

@@ -10,15 +10,6 @@ use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use shared::telemetry::LogFormat;
 
-/// Everything went as asked.
-pub const EXIT_OK: u8 = 0;
-/// It failed while running; the last line says why.
-pub const EXIT_FAILED: u8 = 1;
-/// The configuration must be changed.
-pub const EXIT_CONFIGURATION: u8 = 2;
-/// The slot is lost or does not fit the stored offset: an operator has to decide.
-pub const EXIT_OPERATOR: u8 = 3;
-
 /// The loopback only: whoever wants the interface seen from outside says so.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8083";
 /// Longer than a server's start, shorter than anyone waits for a wrong address.

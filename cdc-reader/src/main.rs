@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cdc_reader::cli::{Cli, Command, EXIT_CONFIGURATION, EXIT_FAILED, EXIT_OK, RunArgs};
-use cdc_reader::connect::{self, ConnectState, Identity};
+use cdc_reader::cli::{Cli, Command, RunArgs};
 use cdc_reader::connector;
+use cdc_reader::context::Context;
+use cdc_reader::exit;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
-use cdc_reader::pipeline::{self, Context};
+use cdc_reader::rest::{self, Identity, RestState};
+use cdc_reader::supervise;
 use clap::Parser;
 use shared::{shutdown, telemetry};
 
@@ -19,18 +21,18 @@ fn main() -> ExitCode {
             Ok(runtime) => runtime,
             Err(error) => {
                 eprintln!("cannot start: {error}");
-                return ExitCode::from(EXIT_FAILED);
+                return ExitCode::from(exit::FAILED);
             }
         };
     let code = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run(args).await,
             Command::Check(args) => check(&args.connector),
-            Command::Health(args) => match connect::check(&args.listen).await {
-                Ok(()) => EXIT_OK,
+            Command::Health(args) => match rest::check(&args.listen).await {
+                Ok(()) => exit::OK,
                 Err(error) => {
                     eprintln!("{error}");
-                    EXIT_FAILED
+                    exit::FAILED
                 }
             },
         }
@@ -45,11 +47,11 @@ fn check(path: &std::path::Path) -> u8 {
             for warning in &connector.warnings {
                 eprintln!("warning: {warning}");
             }
-            EXIT_OK
+            exit::OK
         }
         Err(error) => {
             eprintln!("{:#}", anyhow::Error::new(error));
-            EXIT_CONFIGURATION
+            exit::CONFIGURATION
         }
     }
 }
@@ -59,14 +61,14 @@ async fn run(args: RunArgs) -> u8 {
         Ok(started) => started,
         Err(error) => {
             eprintln!("{error:#}");
-            return EXIT_CONFIGURATION;
+            return exit::CONFIGURATION;
         }
     };
     match work(started).await {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            EXIT_FAILED
+            exit::FAILED
         }
     }
 }
@@ -74,7 +76,7 @@ async fn run(args: RunArgs) -> u8 {
 /// Everything that the configuration decides, ready to work.
 struct Started {
     context: Context,
-    server: tokio::task::JoinHandle<Result<(), connect::ServeError>>,
+    server: tokio::task::JoinHandle<Result<(), rest::ServeError>>,
     cancel: tokio_util::sync::CancellationToken,
 }
 
@@ -86,15 +88,15 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
         tracing::warn!("{warning}");
     }
     let cancel = shutdown::on_signals()?;
-    let listener = connect::bind(&worker.listen).await?;
+    let listener = rest::bind(&worker.listen).await?;
     let metrics = Metrics::new(&connector.settings.topic_prefix);
-    let state = ConnectState::new(
+    let state = RestState::new(
         Identity {
             name: connector.name.clone(),
             config: connector.shown(),
             version: connector.settings.version.clone(),
             topic_prefix: connector.settings.topic_prefix.clone(),
-            worker_id: connect::worker_id(
+            worker_id: rest::worker_id(
                 listener.local_addr()?,
                 worker.advertised_host_name.as_deref(),
             ),
@@ -102,7 +104,7 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
         metrics.clone(),
     );
     tracing::info!(listen = %listener.local_addr()?, connector = connector.name, "started");
-    let server = tokio::spawn(connect::serve(listener, state.clone(), cancel.clone()));
+    let server = tokio::spawn(rest::serve(listener, state.clone(), cancel.clone()));
     let context = Context {
         connector,
         bootstrap_servers: worker.bootstrap_servers,
@@ -120,7 +122,7 @@ async fn work(started: Started) -> anyhow::Result<u8> {
     let Started { context, server, cancel } = started;
     // The hot path is a thread of its own: nothing of it may wait for another task.
     let outcome = tokio::task::spawn_blocking(move || {
-        let result = pipeline::run(&context);
+        let result = supervise::run(&context);
         if let Err(error) = &result {
             context.observer.failed(&error.chain());
         }
@@ -132,7 +134,7 @@ async fn work(started: Started) -> anyhow::Result<u8> {
     Ok(match outcome {
         Ok(()) => {
             tracing::info!("stopped in order");
-            EXIT_OK
+            exit::OK
         }
         Err(error) => {
             for line in error.chain().lines() {

@@ -1,4 +1,4 @@
-//! What the pipeline tells the outside: metrics, and the status that the REST interface shows.
+//! What the sessions report to the outside: metrics, and the status that the REST interface shows.
 //!
 //! The hot path keeps plain numbers and hands over a [`Sample`] now and then; here they become metrics.
 
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use shared::position::Lsn;
 
-use crate::connect::{ConnectState, ConnectorState};
 use crate::metrics::{Metrics, Peer};
-use crate::publish::{QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::publish::{OffsetStore, Position, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::rest::{ConnectorState, RestState};
 
 /// Events since the sample before.
 #[derive(Debug, Default, Clone, Copy)]
@@ -51,11 +51,11 @@ pub struct Sample {
     pub behind_ms: Option<i64>,
 }
 
-/// The pipeline's way out.
+/// Takes what the sessions report.
 #[derive(Debug)]
 pub struct Observer {
     metrics: Metrics,
-    state: ConnectState,
+    state: RestState,
     snapshot_start: Mutex<Option<Instant>>,
     /// Table and column.
     left_out: Mutex<HashSet<(String, String)>>,
@@ -68,7 +68,7 @@ fn signed(value: u64) -> i64 {
 impl Observer {
     /// An observer that reports to these.
     #[must_use]
-    pub fn new(metrics: Metrics, state: ConnectState) -> Self {
+    pub fn new(metrics: Metrics, state: RestState) -> Self {
         metrics.queue.set_capacity(QUEUE_MESSAGES_MAX, QUEUE_BYTES_MAX);
         let left_out = Mutex::new(HashSet::new());
         Self { metrics, state, snapshot_start: Mutex::new(None), left_out }
@@ -97,10 +97,8 @@ impl Observer {
     }
 
     /// The offset that was stored last.
-    pub fn offset(&self, value: &[u8]) {
-        if let Ok(offset) = serde_json::from_slice(value) {
-            self.state.set_offset(offset);
-        }
+    pub fn offset(&self, position: &Position) {
+        self.state.set_offset(OffsetStore::value(position));
     }
 
     /// The cluster that answered.

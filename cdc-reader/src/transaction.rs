@@ -1,8 +1,9 @@
-//! The order of messages: what may follow what, and which position a transaction has. Pure.
+//! The order of messages: which message may follow which. Pure.
 //!
-//! Protocol version 1 delivers whole transactions, one after the other, in the order of their commit records. This module holds that
-//! against what arrives. A position is the end LSN of a commit. The LSN of a row is no position, because the rows of one multi-insert
-//! share it and those of concurrent transactions interleave.
+//! In come the messages that begin, change and commit transactions, out comes the transaction that is open, or an error
+//! when the protocol does not allow the message there. Protocol version 1 delivers whole transactions, one after the
+//! other, in the order of their commit records. A position is the end LSN of a commit. The LSN of a row is no position,
+//! because the rows of one multi-insert share it and those of concurrent transactions interleave.
 
 use shared::position::Lsn;
 
@@ -40,14 +41,14 @@ pub enum OrderError {
     },
 }
 
-/// What has arrived on one stream so far.
+/// Checks the order of the messages of one stream.
 #[derive(Debug, Default)]
-pub struct Assembly {
+pub struct TransactionOrder {
     open: Option<Begin>,
     last_commit: Option<Commit>,
 }
 
-impl Assembly {
+impl TransactionOrder {
     /// Opens a transaction.
     ///
     /// # Errors
@@ -69,7 +70,7 @@ impl Assembly {
     ///
     /// # Errors
     /// When none is open.
-    pub fn change(&self, what: &'static str) -> Result<Begin, OrderError> {
+    pub fn check_change(&self, what: &'static str) -> Result<Begin, OrderError> {
         self.open.ok_or(OrderError::Outside(what))
     }
 
@@ -119,30 +120,30 @@ mod tests {
 
     #[test]
     fn transactions_follow_each_other() {
-        let mut assembly = Assembly::default();
-        assembly.begin(begin(1, 100)).unwrap();
-        assert_eq!(assembly.change("an insert").unwrap().xid, 1);
-        assert_eq!(assembly.commit(commit(100, 140)).unwrap().xid, 1);
+        let mut order = TransactionOrder::default();
+        order.begin(begin(1, 100)).unwrap();
+        assert_eq!(order.check_change("an insert").unwrap().xid, 1);
+        assert_eq!(order.commit(commit(100, 140)).unwrap().xid, 1);
         // The next transaction may begin exactly where the last one ended.
-        assembly.begin(begin(2, 140)).unwrap();
-        assembly.commit(commit(140, 150)).unwrap();
-        assert_eq!(assembly.last_commit_end(), Some(Lsn(150)));
+        order.begin(begin(2, 140)).unwrap();
+        order.commit(commit(140, 150)).unwrap();
+        assert_eq!(order.last_commit_end(), Some(Lsn(150)));
     }
 
     #[test]
     fn what_the_protocol_does_not_allow_is_refused() {
-        let mut assembly = Assembly::default();
-        assert_eq!(assembly.change("an insert").err(), Some(OrderError::Outside("an insert")));
-        assert!(matches!(assembly.commit(commit(1, 2)), Err(OrderError::Outside(_))));
-        assembly.begin(begin(1, 100)).unwrap();
-        assert!(matches!(assembly.begin(begin(2, 200)), Err(OrderError::Nested { .. })));
-        assert!(matches!(assembly.commit(commit(101, 140)), Err(OrderError::Mismatch { .. })));
-        let mut assembly = Assembly::default();
-        assembly.begin(begin(1, 100)).unwrap();
-        assert!(matches!(assembly.commit(commit(100, 100)), Err(OrderError::Backwards { .. })));
-        let mut assembly = Assembly::default();
-        assembly.begin(begin(1, 100)).unwrap();
-        assembly.commit(commit(100, 140)).unwrap();
-        assert!(matches!(assembly.begin(begin(2, 139)), Err(OrderError::Backwards { .. })));
+        let mut order = TransactionOrder::default();
+        assert_eq!(order.check_change("an insert").err(), Some(OrderError::Outside("an insert")));
+        assert!(matches!(order.commit(commit(1, 2)), Err(OrderError::Outside(_))));
+        order.begin(begin(1, 100)).unwrap();
+        assert!(matches!(order.begin(begin(2, 200)), Err(OrderError::Nested { .. })));
+        assert!(matches!(order.commit(commit(101, 140)), Err(OrderError::Mismatch { .. })));
+        let mut order = TransactionOrder::default();
+        order.begin(begin(1, 100)).unwrap();
+        assert!(matches!(order.commit(commit(100, 100)), Err(OrderError::Backwards { .. })));
+        let mut order = TransactionOrder::default();
+        order.begin(begin(1, 100)).unwrap();
+        order.commit(commit(100, 140)).unwrap();
+        assert!(matches!(order.begin(begin(2, 139)), Err(OrderError::Backwards { .. })));
     }
 }

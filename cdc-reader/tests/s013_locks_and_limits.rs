@@ -3,7 +3,7 @@
 
 use ::shared::postgres::ConnectOptions;
 use cdc_reader::catalog;
-use cdc_reader::replication::{Client, Mode, Patience};
+use cdc_reader::replication::{Client, Mode, WaitLimit};
 use devstack::{Postgres, PostgresOptions, shared, wait_for};
 
 use crate::support::load::{rows, transactions};
@@ -123,7 +123,7 @@ fn the_published_tables_are_those_that_the_server_lists() {
         let mut options = ConnectOptions::new(&server.host, server.port, &id);
         (options.user, options.password) =
             (server.user.clone(), ::shared::secret::Secret::new(server.password.clone()));
-        let mut client = Client::connect(&options, Mode::Sql, Patience::brief()).unwrap();
+        let mut client = Client::connect(&options, Mode::Sql, WaitLimit::brief()).unwrap();
         let version = u32::from(server.version) * 10_000;
         for publication in source.value("SELECT pubname FROM pg_publication ORDER BY 1").lines() {
             let ours =

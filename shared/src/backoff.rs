@@ -1,4 +1,4 @@
-//! How long to wait before trying again, and when to say so.
+//! How long to wait before another attempt, and which failures to log.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Backoff {
     /// Whether to log this failure. The 1st, 2nd, 4th, 8th … failure in a row is logged, so that an outage of a day
     /// fills a page of the log and not the disk.
     #[must_use]
-    pub fn worth_saying(&self) -> bool {
+    pub fn should_log(&self) -> bool {
         self.attempt.is_power_of_two()
     }
 
@@ -71,7 +71,7 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
         let said = (0..1000).filter(|_| {
             backoff.next_delay();
-            backoff.worth_saying()
+            backoff.should_log()
         });
         assert_eq!(said.count(), 10);
     }

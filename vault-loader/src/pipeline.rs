@@ -193,7 +193,7 @@ async fn check_warehouse(
             return Err(RunError::Load(err.into()));
         }
         let delay = backoff.next_delay();
-        if backoff.worth_saying() {
+        if backoff.should_log() {
             tracing::warn!(
                 error = &err as &dyn std::error::Error,
                 "the warehouse does not answer yet"
@@ -347,7 +347,7 @@ impl LoadStage {
         let delay = backoff.next_delay();
         self.metrics.retried("load");
         self.health.set(Health::Failing(err.to_string()));
-        if backoff.worth_saying() {
+        if backoff.should_log() {
             let attempt = backoff.attempts();
             tracing::warn!(
                 error = err as &dyn std::error::Error,

@@ -79,7 +79,7 @@ pub async fn keep_fresh(warehouse: &ConnectOptions, interval: Duration, stop: Ca
     while !stop.is_cancelled() {
         let Err(err) = session(warehouse, interval, &stop, &mut backoff).await else { return };
         let delay = backoff.next_delay();
-        if backoff.worth_saying() {
+        if backoff.should_log() {
             let attempt = backoff.attempts();
             tracing::warn!(
                 error = &err as &dyn std::error::Error,

@@ -12,7 +12,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::gauge;
 use super::names::{
     COMMITTED_TRANSACTIONS, CONNECTED, CREATES_SEEN, DELETES_SEEN, EVENTS_ERRONEOUS,
     EVENTS_FILTERED, EVENTS_SEEN, MILLIS_BEHIND_SOURCE, MILLIS_SINCE_LAST_EVENT,
@@ -20,6 +19,7 @@ use super::names::{
     QUEUE_REMAINING, ROWS_SCANNED, SNAPSHOT_ABORTED, SNAPSHOT_COMPLETED, SNAPSHOT_RUNNING,
     SNAPSHOT_SECONDS, SNAPSHOT_SKIPPED, SNAPSHOT_TABLES, SNAPSHOT_TABLES_REMAINING, UPDATES_SEEN,
 };
+use super::register::gauge;
 
 /// Stands for a moment that has not come, in Debezium's metrics as here.
 const NEVER: i64 = -1;
@@ -105,7 +105,7 @@ pub struct SnapshotMetrics {
     rows_scanned: Family<TableInContext, Gauge>,
 }
 
-/// What waits for Kafka, told once and shown under Debezium's names, in both contexts, and under ours.
+/// What waits for Kafka, counted once and shown under Debezium's names, in both contexts, and under ours.
 #[derive(Debug, Clone)]
 pub struct QueueMetrics {
     capacity: [Gauge; 2],

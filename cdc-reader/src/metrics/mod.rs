@@ -7,6 +7,7 @@
 
 mod debezium;
 pub mod names;
+mod register;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use names::{
     COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, PUBLISH_LATENCY_SECONDS,
     RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_LAG_BYTES,
 };
+use register::{counters, gauge};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -165,22 +167,6 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
-}
-
-fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
-    let gauge = Gauge::default();
-    registry.register(name, help, gauge.clone());
-    gauge
-}
-
-fn counters<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
-where
-    L: EncodeLabelSet + std::fmt::Debug + Clone + Eq + std::hash::Hash + Send + Sync + 'static,
-{
-    let family = Family::default();
-    // The encoder appends the suffix itself.
-    registry.register(name.trim_end_matches("_total"), help, family.clone());
-    family
 }
 
 #[cfg(test)]

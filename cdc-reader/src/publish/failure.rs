@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::replication::Disposition;
+use crate::disposition::Disposition;
 
-/// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it has to wait for
-/// its turn in between.
+/// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it
+/// has to wait for its turn in between.
 const REPORTS_APART_MAX: Duration = Duration::from_secs(1);
 
 /// A record that Kafka did not take.
@@ -16,20 +16,86 @@ pub enum PublishError {
     /// The queue is full: wait for acknowledgements.
     #[error("the producer's queue is full")]
     QueueFull,
-    /// The producer, or a topic, cannot be made as configured.
+    /// A client, or a topic, cannot be made as configured.
     #[error("configuration for Kafka is refused: {0}")]
-    Configuration(String),
+    Configuration(ConfigurationProblem),
     /// A record can never be taken: too large, or not allowed.
     #[error("topic {topic} refuses an event: {reason}")]
     Refused {
         /// The topic.
         topic: String,
         /// Why.
+        reason: &'static str,
+    },
+    /// Kafka does not do now what it may do later; a new producer resumes from the last confirmed position.
+    #[error("publishing to Kafka failed: {0}")]
+    Broken(Breakage),
+}
+
+/// Why a client of Kafka, or a topic, can never be made as configured.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigurationProblem {
+    /// librdkafka refuses the configuration of a client.
+    #[error("{error}")]
+    Client {
+        /// What librdkafka says.
+        error: KafkaError,
+    },
+    /// librdkafka refuses the settings of new topics.
+    #[error("topics cannot be created as topic.creation.default.* has it: {reason}")]
+    Topics {
+        /// What librdkafka says.
         reason: String,
     },
-    /// The producer broke; a new one resumes from the last confirmed position.
-    #[error("publishing to Kafka failed: {0}")]
-    Broken(String),
+    /// The broker refuses a topic.
+    #[error("topic {topic} cannot be created: {reason} ({code})")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What has to be changed.
+        reason: &'static str,
+        /// What the broker says.
+        code: RDKafkaErrorCode,
+    },
+}
+
+/// What keeps Kafka from taking records now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Breakage {
+    /// A record came back, or could not be handed over.
+    #[error("{error}")]
+    Record {
+        /// What librdkafka says.
+        error: KafkaError,
+    },
+    /// A batch came back without a record that would be to blame.
+    #[error("a batch was refused and none of its records named as the reason")]
+    Batch,
+    /// More events than there are numbers.
+    #[error("event numbers ran out")]
+    EventNumbers,
+    /// No broker answers.
+    #[error("no Kafka broker answers at {bootstrap_servers}: {error}")]
+    NoBroker {
+        /// Where.
+        bootstrap_servers: String,
+        /// What librdkafka says.
+        error: KafkaError,
+    },
+    /// The cluster does not answer a request for new topics.
+    #[error("cannot create topics: {error}")]
+    Topics {
+        /// What librdkafka says.
+        error: KafkaError,
+    },
+    /// The cluster cannot create a topic now.
+    #[error("cannot create topic {topic}: {code}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// What the broker says.
+        code: RDKafkaErrorCode,
+    },
 }
 
 impl PublishError {
@@ -57,9 +123,9 @@ impl PublishError {
                  table without a key; set cleanup.policy=delete on the topic, or leave such events out with skipped.operations or \
                  table.exclude.list"
             }
-            _ => return Self::Broken(error.to_string()),
+            _ => return Self::Broken(Breakage::Record { error: error.clone() }),
         };
-        Self::Refused { topic: topic.to_owned(), reason: reason.to_owned() }
+        Self::Refused { topic: topic.to_owned(), reason }
     }
 }
 
@@ -98,16 +164,14 @@ impl Failures {
         }
     }
 
-    /// The failure that ends the session, if there is one at `now`. librdkafka gives back records that stood behind a failed one. Such a
-    /// record's report does not end the session as long as the report of the failed record may still come.
+    /// The failure that ends the session, if there is one at `now`. librdkafka gives back records that stood behind a
+    /// failed one. Such a record's report does not end the session as long as the report of the failed record may still
+    /// come.
     pub(super) fn decisive(&self, now: Instant) -> Option<PublishError> {
         self.decisive.clone().or_else(|| {
             let since = self.dragged_along?;
-            (now.saturating_duration_since(since) >= REPORTS_APART_MAX).then(|| {
-                PublishError::Broken(
-                    "a batch was refused and none of its records named as the reason".to_owned(),
-                )
-            })
+            (now.saturating_duration_since(since) >= REPORTS_APART_MAX)
+                .then_some(PublishError::Broken(Breakage::Batch))
         })
     }
 }

@@ -7,7 +7,7 @@ use shared::position::Lsn;
 /// What becomes true when everything up to a commit is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// End of the commit: what the slot may be told, and where to start again.
+    /// End of the commit: up to here the slot may be confirmed, and from here a stream starts again.
     pub end_lsn: Lsn,
     /// Transaction id; none for a stretch of WAL without any published change.
     pub tx_id: Option<u32>,
@@ -30,8 +30,8 @@ struct Commit {
 
 /// Numbers of events and the commits between them.
 ///
-/// Events are numbered from 0 in the order in which they were sent. A set bit is an acknowledged event; full words at the front are
-/// dropped, so the window reaches from the first event that is not acknowledged to the last one sent.
+/// Events are numbered from 0 in the order in which they were sent. A set bit is an acknowledged event; full words at
+/// the front are dropped, so the window reaches from the first event that is not acknowledged to the last one sent.
 #[derive(Debug, Default)]
 pub struct Ledger {
     words: VecDeque<u64>,
@@ -64,8 +64,8 @@ impl Ledger {
         if let Some(last) = self.commits.back_mut()
             && last.events_before == events_sent
         {
-            // What has no events of its own is confirmed together with what stands before it: neither a quiet stream nor transactions
-            // that publish nothing grow the queue.
+            // What has no events of its own is confirmed together with what stands before it: neither a quiet stream
+            // nor transactions that publish nothing grow the queue.
             let end_lsn = last.position.end_lsn.max(position.end_lsn);
             if position.tx_id.is_some() {
                 last.position = position;
@@ -102,7 +102,8 @@ impl Ledger {
         self.acknowledged
     }
 
-    /// Whether so much waits that nothing more should be read: one partition without a leader holds everything behind it back.
+    /// Whether so much waits that nothing more should be read: one partition without a leader holds everything behind
+    /// it back.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.commits.len() > COMMITS_MAX || self.words.len() > WORDS_MAX

@@ -1,21 +1,27 @@
 //! Events to Kafka, and what has become durable there.
 //!
-//! [`Publisher`] hands bytes to librdkafka, which owns batching, retries and order; [`Ledger`] turns its acknowledgements, which come
-//! back in any order over partitions, into the one position that may be confirmed: the end of the last transaction whose every event,
-//! and every event before it, has been acknowledged.
+//! [`Publisher`] hands bytes to librdkafka, which owns batching, retries and order; [`Ledger`] turns its
+//! acknowledgements, which come back in any order over partitions, into the one position that may be confirmed: the end
+//! of the last transaction whose every event, and every event before it, has been acknowledged.
 //!
-//! Memory is bounded by librdkafka's queue (`producer.override.buffer.memory`) and the ledger's own bounds: when either is full, the
-//! caller stops reading the socket.
+//! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] the one face of records
+//! and offsets.
+//!
+//! Memory is bounded by librdkafka's queue (`producer.override.buffer.memory`) and the ledger's own bounds: when either
+//! is full, the caller stops reading the socket.
 
+mod delivery;
 mod failure;
 mod ledger;
+mod offsets;
 mod producer;
 mod topics;
 
-pub use failure::PublishError;
+pub use delivery::Delivery;
+pub use failure::{Breakage, ConfigurationProblem, PublishError};
 pub use ledger::{Ledger, Position};
+pub use offsets::{OFFSET_PARTITIONS, OffsetError, OffsetStore, StoredOffset};
 pub use producer::{
     Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record, RecordHeaders,
 };
-pub(crate) use topics::QuietContext;
 pub use topics::{Topic, cluster_id, ensure_topics};

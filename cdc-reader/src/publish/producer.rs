@@ -13,13 +13,15 @@ use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer,
 };
 
-use super::failure::{Failures, PublishError};
+use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
 use super::ledger::Ledger;
 
-/// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32 MiB.
+/// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32
+/// MiB.
 pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
 
-/// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes are.
+/// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes
+/// are.
 pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 
 /// The wait between two looks at a failure that is not decided on yet.
@@ -80,7 +82,7 @@ struct State {
     broker_error: Mutex<BrokerErrors>,
 }
 
-/// Broker errors since the last acknowledgement, said at a falling rate.
+/// Broker errors since the last acknowledgement, logged at a falling rate.
 #[derive(Default)]
 struct BrokerErrors {
     count: u32,
@@ -98,7 +100,7 @@ impl Publisher {
             .create_with_context::<_, ThreadedProducer<Context>>(Context {
                 state: Arc::clone(&state),
             })
-            .map_err(|error| PublishError::Configuration(error.to_string()))?;
+            .map_err(|error| PublishError::Configuration(ConfigurationProblem::Client { error }))?;
         let context_headers = options.context_headers.clone();
         let headers = (!context_headers.is_empty())
             .then(|| push_headers(OwnedHeaders::new_with_capacity(4), &context_headers));
@@ -119,7 +121,7 @@ impl Publisher {
     /// [`PublishError::QueueFull`] when there is no room, else what makes the record impossible.
     pub fn send(&mut self, record: &Record<'_>) -> Result<(), PublishError> {
         let number = usize::try_from(self.events_sent)
-            .map_err(|_| PublishError::Broken("event numbers ran out".to_owned()))?;
+            .map_err(|_| PublishError::Broken(Breakage::EventNumbers))?;
         let mut message: BaseRecord<'_, [u8], [u8], usize> =
             BaseRecord::with_opaque_to(record.topic, number);
         message.key = record.key;
@@ -138,8 +140,7 @@ impl Publisher {
                 }
                 Err(PublishError::Refused {
                     topic: record.topic.to_owned(),
-                    reason: "the event is larger than the producer's queue (producer.override.buffer.memory)"
-                        .to_owned(),
+                    reason: "the event is larger than the producer's queue (producer.override.buffer.memory)",
                 })
             }
             // Where something failed before, this one follows from it.
@@ -184,8 +185,8 @@ impl Publisher {
         self.ledger().is_full()
     }
 
-    /// The failure that ends the session, if one is known. The record that it came for is not acknowledged, so nothing after that is
-    /// confirmed; what the ledger says is confirmed stays so.
+    /// The failure that ends the session, if one is known. The record that it came for is not acknowledged, so nothing
+    /// after that is confirmed; what the ledger says is confirmed stays so.
     #[must_use]
     pub fn failure(&self) -> Option<PublishError> {
         lock(&self.state.failures).decisive(Instant::now())
@@ -203,7 +204,8 @@ impl Publisher {
         self.bytes_sent.saturating_sub(self.state.bytes_acknowledged.load(Ordering::Relaxed))
     }
 
-    /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in flight.
+    /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in
+    /// flight.
     #[must_use]
     pub fn flush(&self, deadline: Duration) -> bool {
         let flushed = self.producer.flush(deadline).is_ok();
@@ -237,7 +239,8 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         config.set(name, value);
     }
     config
-        // Order per partition and no duplicates from the producer's own retries; an outage of any length only fills the queue.
+        // Order per partition and no duplicates from the producer's own retries; an outage of any length only fills the
+        // queue.
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", "0");
@@ -272,7 +275,8 @@ struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Broker outages are reported by `error`, at a falling rate; librdkafka's own lines repeat for each broker and attempt.
+        // Broker outages are reported by `error`, at a falling rate; librdkafka's own lines repeat for each broker and
+        // attempt.
         tracing::debug!(?level, facility, message, "librdkafka");
     }
 

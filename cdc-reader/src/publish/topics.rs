@@ -7,7 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::PublishError;
+use super::failure::{Breakage, ConfigurationProblem, PublishError};
 
 /// How long the broker may take to create topics.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +32,10 @@ pub struct Topic<'a> {
 pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, PublishError> {
     let admin = admin(bootstrap_servers)?;
     let broken = |error: KafkaError| {
-        PublishError::Broken(format!("no Kafka broker answers at {bootstrap_servers}: {error}"))
+        PublishError::Broken(Breakage::NoBroker {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            error,
+        })
     };
     admin.inner().fetch_metadata(None, timeout).map_err(broken)?;
     Ok(admin.inner().fetch_cluster_id(timeout).unwrap_or_default())
@@ -41,8 +44,8 @@ pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, 
 /// Creates what does not exist yet; what exists is left as it is.
 ///
 /// # Errors
-/// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the cluster cannot do it
-/// now, or does not answer.
+/// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the
+/// cluster cannot do it now, or does not answer.
 pub async fn ensure_topics(
     bootstrap_servers: &str,
     topics: &[Topic<'_>],
@@ -62,25 +65,23 @@ pub async fn ensure_topics(
             .collect();
     let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
     let results = admin.create_topics(&wanted, &options).await.map_err(|error| match error {
-        KafkaError::AdminOpCreation(reason) => PublishError::Configuration(format!(
-            "topics cannot be created as topic.creation.default.* has it: {reason}"
-        )),
-        _ => PublishError::Broken(format!("cannot create topics: {error}")),
+        KafkaError::AdminOpCreation(reason) => {
+            PublishError::Configuration(ConfigurationProblem::Topics { reason })
+        }
+        error => PublishError::Broken(Breakage::Topics { error }),
     })?;
     let mut not_now = None;
     for result in results {
         match result {
             Ok(name) => tracing::info!(topic = name, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) => match never(code) {
+            Err((topic, code)) => match never(code) {
                 Some(reason) => {
-                    return Err(PublishError::Configuration(format!(
-                        "topic {name} cannot be created: {reason} ({code})"
-                    )));
+                    let problem = ConfigurationProblem::Topic { topic, reason, code };
+                    return Err(PublishError::Configuration(problem));
                 }
                 None => {
-                    let text = format!("cannot create topic {name}: {code}");
-                    not_now.get_or_insert(PublishError::Broken(text));
+                    not_now.get_or_insert(PublishError::Broken(Breakage::Topic { topic, code }));
                 }
             },
         }
@@ -88,8 +89,8 @@ pub async fn ensure_topics(
     not_now.map_or(Ok(()), Err)
 }
 
-/// Why no waiting will help with a topic that was not created; none where it may. Too few brokers for the replicas may: some are not up
-/// yet.
+/// Why no waiting will help with a topic that was not created; none where it may. Too few brokers for the replicas may:
+/// some are not up yet.
 fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
     use RDKafkaErrorCode as Code;
     match code {
@@ -113,11 +114,11 @@ fn admin(bootstrap_servers: &str) -> Result<AdminClient<QuietContext>, PublishEr
         .set("bootstrap.servers", bootstrap_servers)
         .set("client.id", "cdc-reader-admin")
         .create_with_context(QuietContext)
-        .map_err(|error| PublishError::Configuration(error.to_string()))
+        .map_err(|error| PublishError::Configuration(ConfigurationProblem::Client { error }))
 }
 
 /// Errors come back from the calls; librdkafka's lines would only repeat them.
-pub(crate) struct QuietContext;
+pub(super) struct QuietContext;
 
 impl ClientContext for QuietContext {
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, message: &str) {

@@ -1,7 +1,7 @@
 //! CancelRequest: a second connection asks the server to give up what the first one waits for.
 //!
-//! Closing the first one is not enough: a server that waits for a lock or for old transactions does not look at its socket.
-//! <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
+//! Closing the first one is not enough: a server that waits for a lock or for old transactions does not look at its
+//! socket. <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::transport::Transport;
 /// How long the server may take to close the connection, which says that it has sent the signal.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// What BackendKeyData told about a session.
+/// What BackendKeyData says about a session.
 #[derive(Clone, Copy, Default)]
 pub(super) struct CancelKey {
     process: i32,

@@ -1,5 +1,7 @@
 //! A session that is ready: simple queries, COPY OUT, and the way into a stream.
 
+use std::ops::ControlFlow;
+
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 use shared::postgres::ConnectOptions;
@@ -8,7 +10,7 @@ use super::cancel::CancelKey;
 use super::startup::{self, Mode};
 use super::stream::{StartOptions, Stream};
 use super::wire::{Frame, Wire};
-use super::{Patience, ReplicationError, ServerError};
+use super::{ReplicationError, ServerError, WaitLimit};
 
 /// A row of a simple query: text or NULL.
 pub type Row = Vec<Option<String>>;
@@ -16,7 +18,7 @@ pub type Row = Vec<Option<String>>;
 /// A connection that waits for commands.
 pub struct Client {
     wire: Wire,
-    patience: Patience,
+    limit: WaitLimit,
     options: ConnectOptions,
     cancel_key: CancelKey,
 }
@@ -29,16 +31,16 @@ impl Client {
     pub fn connect(
         options: &ConnectOptions,
         mode: Mode,
-        patience: Patience,
+        limit: WaitLimit,
     ) -> Result<Self, ReplicationError> {
         let (wire, cancel_key) = startup::open(options, mode)?;
-        Ok(Self { wire, patience, options: options.clone(), cancel_key })
+        Ok(Self { wire, limit, options: options.clone(), cancel_key })
     }
 
-    /// The same connection with another patience.
+    /// The same connection with another limit on its waits.
     #[must_use]
-    pub fn with_patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub fn with_wait_limit(self, limit: WaitLimit) -> Self {
+        Self { limit, ..self }
     }
 
     /// Runs a statement and returns its rows.
@@ -57,29 +59,37 @@ impl Client {
         Ok(rows)
     }
 
-    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`.
+    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`, until there are no more
+    /// rows or `each` breaks off. After a break the connection must be dropped.
     ///
     /// # Errors
-    /// What the server reports, or the first error of `each`; after the latter the connection must be dropped.
+    /// What the server reports, or the first error of `each`; after the latter the connection must be dropped, too.
     pub fn copy_out<E: From<ReplicationError>>(
         &mut self,
         sql: &str,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
+    ) -> Result<ControlFlow<()>, E> {
         self.send_query(sql)?;
         let mut failure = None;
         loop {
             let frame = self.frame().map_err(|end| cause(failure.take(), end))?;
             let body = self.wire.body(&frame);
             match frame.tag {
-                b'd' => each(body.strip_suffix(b"\n").unwrap_or(body))?,
+                b'd' => {
+                    if each(body.strip_suffix(b"\n").unwrap_or(body))?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
                 b'H' | b'c' | b'C' | b'N' | b'S' => {}
-                b'E' => failure = Some(server_error(body)),
+                b'E' => failure = Some(ServerError::decode(body)),
                 b'Z' => break,
                 _ => return Err(ReplicationError::Protocol("no COPY data").into()),
             }
         }
-        failure.map_or(Ok(()), |error| Err(ReplicationError::from(error).into()))
+        match failure {
+            None => Ok(ControlFlow::Continue(())),
+            Some(error) => Err(ReplicationError::from(error).into()),
+        }
     }
 
     /// `START_REPLICATION`: the session becomes a stream.
@@ -96,16 +106,16 @@ impl Client {
             match frame.tag {
                 b'W' => return Stream::new(self.wire),
                 b'N' | b'S' => {}
-                b'E' => return Err(server_error(self.wire.body(&frame)).into()),
+                b'E' => return Err(ServerError::decode(self.wire.body(&frame)).into()),
                 _ => return Err(ReplicationError::Protocol("no CopyBothResponse")),
             }
         }
     }
 
-    /// The next frame. When we give the wait up, the server is told not to go on either.
+    /// The next frame. When the wait for it is given up, the server is asked to cancel the statement.
     fn frame(&mut self) -> Result<Frame, ReplicationError> {
-        let frame = self.wire.frame(&self.patience);
-        if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent(_)))
+        let frame = self.wire.frame(&self.limit);
+        if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent { .. }))
             && let Err(error) = self.cancel_key.cancel(&self.options)
         {
             tracing::warn!(%error, "the server cannot be asked to cancel the statement");
@@ -131,7 +141,7 @@ impl Client {
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'Z' => break,
-                b'E' => failure = Some(server_error(body)),
+                b'E' => failure = Some(ServerError::decode(body)),
                 tag => each(tag, body)?,
             }
         }
@@ -139,9 +149,9 @@ impl Client {
     }
 }
 
-/// Why a connection ended: what the server said last, if it said anything.
-fn cause(said: Option<ServerError>, end: ReplicationError) -> ReplicationError {
-    said.map_or(end, ReplicationError::from)
+/// Why a connection ended: the server's last error, if it sent one.
+fn cause(sent: Option<ServerError>, end: ReplicationError) -> ReplicationError {
+    sent.map_or(end, ReplicationError::from)
 }
 
 /// DataRow: u16 count, then for each an i32 length (-1 for NULL) and bytes.
@@ -165,49 +175,9 @@ fn decode_row(body: &[u8]) -> Result<Row, ReplicationError> {
     Ok(row)
 }
 
-/// ErrorResponse and NoticeResponse: a code byte and a string each, until a NUL.
-pub(super) fn server_error(body: &[u8]) -> ServerError {
-    let mut error =
-        ServerError { code: String::new(), message: String::new(), detail: None, hint: None };
-    for field in body.split(|&b| b == 0) {
-        let Some((&code, text)) = field.split_first() else { continue };
-        let text = String::from_utf8_lossy(text).into_owned();
-        match code {
-            b'C' => error.code = text,
-            b'M' => error.message = text,
-            b'D' => error.detail = Some(text),
-            b'H' => error.hint = Some(text),
-            _ => {}
-        }
-    }
-    error
-}
-
-/// An identifier in double quotes.
-#[must_use]
-pub fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A string literal in single quotes.
-#[must_use]
-pub fn quote_literal(text: &str) -> String {
-    if text.contains('\\') {
-        return format!(" E'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
-    }
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quoting_cannot_be_escaped() {
-        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quote_literal("a'b"), "'a''b'");
-        assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
-    }
 
     #[test]
     fn rows_that_are_cut_are_refused() {
@@ -216,12 +186,5 @@ mod tests {
         for length in 0..body.len() {
             assert!(decode_row(&body[..length]).is_err(), "{length}");
         }
-    }
-
-    #[test]
-    fn an_error_response_gives_code_message_and_hint() {
-        let error = server_error(b"SERROR\0C55000\0Mcannot\0Htry\0\0");
-        assert_eq!((error.code.as_str(), error.message.as_str()), ("55000", "cannot"));
-        assert_eq!(error.hint.as_deref(), Some("try"));
     }
 }

@@ -4,14 +4,7 @@ use std::io;
 
 use shared::tls::TlsError;
 
-/// What a failure asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// The world failed: connect again after a while and resume.
-    Retry,
-    /// Going on may lose data, or cannot succeed until somebody changes something.
-    Stop,
-}
+use crate::disposition::Disposition;
 
 /// An ErrorResponse: <https://www.postgresql.org/docs/current/protocol-error-fields.html>.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +20,26 @@ pub struct ServerError {
     pub hint: Option<String>,
 }
 
+impl ServerError {
+    /// Decodes an ErrorResponse or a NoticeResponse: a code byte and a string each, until a NUL.
+    pub(super) fn decode(body: &[u8]) -> Self {
+        let mut error =
+            Self { code: String::new(), message: String::new(), detail: None, hint: None };
+        for field in body.split(|&b| b == 0) {
+            let Some((&code, text)) = field.split_first() else { continue };
+            let text = String::from_utf8_lossy(text).into_owned();
+            match code {
+                b'C' => error.code = text,
+                b'M' => error.message = text,
+                b'D' => error.detail = Some(text),
+                b'H' => error.hint = Some(text),
+                _ => {}
+            }
+        }
+        error
+    }
+}
+
 /// A failure of the connection to the source.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicationError {
@@ -40,8 +53,11 @@ pub enum ReplicationError {
         source: io::Error,
     },
     /// The server is there, and has no process for us.
-    #[error("PostgreSQL at {0} cannot serve another connection now")]
-    NotServed(String),
+    #[error("PostgreSQL at {address} cannot serve another connection now")]
+    NotServed {
+        /// Where.
+        address: String,
+    },
     /// The server lets nobody in any more.
     #[error("PostgreSQL is shutting down")]
     ShuttingDown,
@@ -52,8 +68,11 @@ pub enum ReplicationError {
     #[error("PostgreSQL closed the connection")]
     Closed,
     /// The server has been silent for longer than it may.
-    #[error("PostgreSQL has been silent for {0} s")]
-    Silent(u64),
+    #[error("PostgreSQL has been silent for {seconds} s")]
+    Silent {
+        /// How long.
+        seconds: u64,
+    },
     /// Somebody asked us to stop before the server had answered.
     #[error("stopped before PostgreSQL had answered")]
     Stopped,
@@ -67,8 +86,11 @@ pub enum ReplicationError {
         source: TlsError,
     },
     /// The server does not speak TLS and the mode demands it.
-    #[error("PostgreSQL at {0} does not offer TLS, which database.sslmode demands")]
-    TlsRefused(String),
+    #[error("PostgreSQL at {address} does not offer TLS, which database.sslmode demands")]
+    TlsRefused {
+        /// Where.
+        address: String,
+    },
     /// The server asks for a way to authenticate that is not supported.
     #[error(
         "PostgreSQL asks for an authentication method that is not supported: {0}; supported are scram-sha-256, md5, password and trust"
@@ -92,20 +114,21 @@ impl ReplicationError {
         }
     }
 
-    /// Connection failures are retried; what the server refuses is retried only where the SQLSTATE says that time helps.
+    /// Connection failures are retried; what the server refuses is retried only where the SQLSTATE says that time
+    /// helps.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Connect { .. }
-            | Self::NotServed(_)
+            | Self::NotServed { .. }
             | Self::ShuttingDown
             | Self::Io(_)
             | Self::Closed
-            | Self::Silent(_)
+            | Self::Silent { .. }
             | Self::Stopped => Disposition::Retry,
             Self::Server(error) => sqlstate_disposition(&error.code),
             Self::Tls { .. }
-            | Self::TlsRefused(_)
+            | Self::TlsRefused { .. }
             | Self::Authentication(_)
             | Self::Protocol(_) => Disposition::Stop,
         }
@@ -119,12 +142,25 @@ fn sqlstate_disposition(code: &str) -> Disposition {
         _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
             Disposition::Retry
         }
-        // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available; I/O.
+        // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available;
+        // I/O.
         "55006" | "57014" | "55P03" | "58030" | "40001" | "40P01" => Disposition::Retry,
         // Limits on the time of a session or a transaction, set by somebody while we ran.
         "25P03" | "25P04" => Disposition::Retry,
         // A table or column is gone that the catalog had a moment ago: the next session reads the catalog again.
         "42P01" | "42703" => Disposition::Retry,
         _ => Disposition::Stop,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_response_gives_code_message_and_hint() {
+        let error = ServerError::decode(b"SERROR\0C55000\0Mcannot\0Htry\0\0");
+        assert_eq!((error.code.as_str(), error.message.as_str()), ("55000", "cannot"));
+        assert_eq!(error.hint.as_deref(), Some("try"));
     }
 }

@@ -1,8 +1,9 @@
-//! The socket: a blocking PostgreSQL client that can do what neither tokio-postgres nor postgres-protocol can, `CopyBoth`.
+//! The socket: a blocking PostgreSQL client that can do what neither tokio-postgres nor postgres-protocol can,
+//! `CopyBoth`.
 //!
-//! One thread owns a connection. It reads blocks of up to [`wire::BLOCK_BYTES`] and hands out frames as slices of that block; nothing
-//! is copied and nothing allocated for a message. Reads time out after a short while, so that the same thread can answer the server,
-//! confirm positions and notice shutdown.
+//! One thread owns a connection. It reads blocks of up to [`wire::BLOCK_BYTES`] and hands out frames as slices of that
+//! block; nothing is copied and nothing allocated for a message. Reads time out after a short while, so that the same
+//! thread can answer the server, confirm positions and notice shutdown.
 //!
 //! ```text
 //! transport (TCP, Unix socket, TLS) → wire (frames) → startup (SCRAM) → client (SQL, COPY OUT) → stream (CopyBoth)
@@ -13,15 +14,30 @@
 mod cancel;
 mod client;
 mod error;
-mod patience;
 mod startup;
 mod stream;
 mod transport;
+mod wait_limit;
 mod wire;
 
-pub use client::{Client, Row, quote_identifier, quote_literal};
-pub use error::{Disposition, ReplicationError, ServerError};
-pub use patience::Patience;
+pub use client::{Client, Row};
+pub use error::{ReplicationError, ServerError};
+pub use postgres_protocol::escape::{
+    escape_identifier as quote_identifier, escape_literal as quote_literal,
+};
 pub use startup::Mode;
 pub(crate) use stream::POSTGRES_EPOCH_SECONDS;
 pub use stream::{Event, StartOptions, Stream};
+pub use wait_limit::WaitLimit;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_cannot_be_escaped() {
+        assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_literal("a'b"), "'a''b'");
+        assert_eq!(quote_literal("a\\'b"), " E'a\\\\''b'");
+    }
+}

@@ -10,26 +10,25 @@ use shared::postgres::{ConnectOptions, SESSION_SETTINGS};
 use shared::tls::SslMode;
 
 use super::cancel::CancelKey;
-use super::client::server_error;
 use super::transport::Transport;
 use super::wire::Wire;
-use super::{Patience, ReplicationError, ServerError};
+use super::{ReplicationError, ServerError, WaitLimit};
 
 /// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
 const NO_ACCESS_RULE: &str = "28000";
 
-/// From here on a limit on the length of transactions can be set, which a snapshot and a decoded transaction must not have. Earlier
-/// servers refuse an unknown setting, so it cannot stand among the others.
+/// From here on a limit on the length of transactions can be set, which a snapshot and a decoded transaction must not
+/// have. Earlier servers refuse an unknown setting, so it cannot stand among the others.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 
 /// How long the server may take to let us in.
 const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How often a wait looks whether it has lasted long enough.
-const PATIENCE_STEP: Duration = Duration::from_millis(500);
+const WAIT_STEP: Duration = Duration::from_millis(500);
 
-/// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting session is idle
-/// meanwhile; and rows that a policy hides must be an error, because the stream shows them.
+/// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting
+/// session is idle meanwhile; and rows that a policy hides must be an error, because the stream shows them.
 const READER_SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -47,7 +46,8 @@ pub enum Mode {
 
 /// Connects and authenticates.
 ///
-/// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the first way in.
+/// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the
+/// first way in.
 pub(super) fn open(
     options: &ConnectOptions,
     mode: Mode,
@@ -68,16 +68,16 @@ pub(super) fn open(
 }
 
 fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), ReplicationError> {
-    let patience = Patience::of(STARTUP_DEADLINE);
+    let limit = WaitLimit::of(STARTUP_DEADLINE);
     let mut key = CancelKey::default();
     let mut wire = Wire::new(Transport::connect(options)?);
-    wire.set_read_timeout(Some(PATIENCE_STEP))?;
+    wire.set_read_timeout(Some(WAIT_STEP))?;
     wire.send(&startup_packet(options, mode)?)?;
-    authenticate(&mut wire, options, &patience)?;
+    authenticate(&mut wire, options, &limit)?;
     let mut major_version = 0;
     let mut setting_sent = false;
     loop {
-        let frame = wire.frame(&patience)?;
+        let frame = wire.frame(&limit)?;
         match frame.tag {
             b'Z' if major_version >= TRANSACTION_TIMEOUT_SINCE && !setting_sent => {
                 let mut query = BytesMut::new();
@@ -92,7 +92,7 @@ fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), 
                 key = CancelKey::read(wire.body(&frame))
                     .ok_or(ReplicationError::Protocol("malformed BackendKeyData"))?;
             }
-            b'E' => return Err(server_error(wire.body(&frame)).into()),
+            b'E' => return Err(ServerError::decode(wire.body(&frame)).into()),
             _ => return Err(ReplicationError::Protocol("neither ready nor a parameter")),
         }
     }
@@ -126,19 +126,21 @@ fn startup_packet(options: &ConnectOptions, mode: Mode) -> Result<BytesMut, Repl
 fn authenticate(
     wire: &mut Wire,
     options: &ConnectOptions,
-    patience: &Patience,
+    limit: &WaitLimit,
 ) -> Result<(), ReplicationError> {
     let mut scram: Option<ScramSha256> = None;
     loop {
-        let frame = wire.frame(patience).map_err(|error| match error {
+        let frame = wire.frame(limit).map_err(|error| match error {
             // A server that cannot start a process for us says so in plain text, without a length.
-            ReplicationError::Protocol(_) => ReplicationError::NotServed(options.display()),
+            ReplicationError::Protocol(_) => {
+                ReplicationError::NotServed { address: options.display() }
+            }
             other => other,
         })?;
         let body = wire.body(&frame);
         let mut answer = BytesMut::new();
         match (frame.tag, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {
-            (b'E', _) => return Err(server_error(body).into()),
+            (b'E', _) => return Err(ServerError::decode(body).into()),
             (b'N', _) => continue,
             (b'R', Some(0)) => return Ok(()),
             (b'R', Some(3)) => {
@@ -155,7 +157,8 @@ fn authenticate(
                 if !body[4..].split(|&b| b == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
                     return Err(ReplicationError::Authentication("SASL without SCRAM-SHA-256"));
                 }
-                // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers its purpose.
+                // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers
+                // its purpose.
                 let exchange = ScramSha256::new(password(options)?, ChannelBinding::unsupported());
                 frontend::sasl_initial_response(SCRAM_SHA_256, exchange.message(), &mut answer)?;
                 scram = Some(exchange);

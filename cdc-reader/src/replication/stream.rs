@@ -6,15 +6,15 @@
 //! client  r  written u64 · flushed u64 · applied u64 · time i64 · reply requested u8
 //! ```
 //!
-//! The positions that we report are "last byte + 1", which is the form that a commit's end LSN and a keepalive's WAL end have already.
+//! The positions that we report are "last byte + 1", which is the form that a commit's end LSN and a keepalive's WAL
+//! end have already.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use shared::position::Lsn;
 
-use super::ReplicationError;
-use super::client::{quote_identifier, quote_literal, server_error};
 use super::wire::Wire;
+use super::{ReplicationError, ServerError, quote_identifier, quote_literal};
 
 /// Seconds from 1970 to 2000, where PostgreSQL's clock starts.
 pub(crate) const POSTGRES_EPOCH_SECONDS: u64 = 946_684_800;
@@ -22,7 +22,8 @@ pub(crate) const POSTGRES_EPOCH_SECONDS: u64 = 946_684_800;
 /// How long a read waits when nothing comes: the latency of confirmations and of shutdown when the source is idle.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
-/// A server that was silent this long is asked for a sign of life: its own keepalives come every half `wal_sender_timeout` (30 s).
+/// A server that was silent this long is asked for a sign of life: its own keepalives come every half
+/// `wal_sender_timeout` (30 s).
 const SILENCE_ASK: Duration = Duration::from_secs(45);
 
 /// A server that was silent this long is gone.
@@ -31,8 +32,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// How long the server may take to end the stream in order.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Under backlog the walsender makes one small send for each row and wakes us for it. Pausing this long before a read lets it fill the
-/// socket's buffer instead: a few large reads in place of thousands.
+/// Under backlog the walsender makes one small send for each row and wakes us for it. Pausing this long before a read
+/// lets it fill the socket's buffer instead: a few large reads in place of thousands.
 const COALESCE_PAUSE: Duration = Duration::from_micros(500);
 
 /// A read that returned this much says that there is a backlog; below, latency counts.
@@ -118,7 +119,7 @@ impl Stream {
         match frame.tag {
             b'd' => decode_event(body),
             b'c' => Ok(Event::End),
-            b'E' => Err(server_error(body).into()),
+            b'E' => Err(ServerError::decode(body).into()),
             b'N' | b'S' => Ok(Event::Idle),
             b'C' | b'Z' => Ok(Event::End),
             _ => Err(ReplicationError::Protocol("unknown frame in a stream")),
@@ -142,7 +143,7 @@ impl Stream {
     fn check_silence(&mut self) -> Result<(), ReplicationError> {
         let silence = self.last_received.elapsed();
         if silence > SILENCE_MAX {
-            return Err(ReplicationError::Silent(silence.as_secs()));
+            return Err(ReplicationError::Silent { seconds: silence.as_secs() });
         }
         if silence > SILENCE_ASK && !self.asked {
             self.asked = true;

@@ -95,8 +95,8 @@ fn negotiate_tls(
     match (answer[0], options.ssl_mode) {
         (b'S', _) => {}
         (b'N', SslMode::Prefer) => return Ok(Transport::Tcp(socket)),
-        (b'N', _) => return Err(ReplicationError::TlsRefused(options.display())),
-        (b'E', _) => return Err(ReplicationError::NotServed(options.display())),
+        (b'N', _) => return Err(ReplicationError::TlsRefused { address: options.display() }),
+        (b'E', _) => return Err(ReplicationError::NotServed { address: options.display() }),
         _ => return Err(ReplicationError::Protocol("neither S, N nor E to an SSLRequest")),
     }
     let failed = |source| ReplicationError::Tls { address: options.display(), source };

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::transport::Transport;
-use super::{Patience, ReplicationError};
+use super::{ReplicationError, WaitLimit};
 
 /// How much is read at once: enough for a thousand small rows, small enough to stay in the second-level cache.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;
@@ -109,15 +109,15 @@ impl Wire {
         }
     }
 
-    /// The next frame, however long it takes within `patience`.
-    pub(super) fn frame(&mut self, patience: &Patience) -> Result<Frame, ReplicationError> {
+    /// The next frame, however long it takes within `limit`.
+    pub(super) fn frame(&mut self, limit: &WaitLimit) -> Result<Frame, ReplicationError> {
         let started = Instant::now();
         loop {
             if let Some(frame) = self.buffered_frame()? {
                 return Ok(frame);
             }
             if !self.fill()? {
-                patience.check(started)?;
+                limit.check(started)?;
             }
         }
     }
@@ -134,7 +134,8 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // Terminate; without it the server logs an unexpected end of file, and a walsender holds its slot a little longer.
+        // Terminate; without it the server logs an unexpected end of file, and a walsender holds its slot a little
+        // longer.
         let _ = self.transport.write_all(&[b'X', 0, 0, 0, 4]);
     }
 }

@@ -233,7 +233,7 @@ impl Assignment {
                 Err(error) => {
                     let delay = backoff.next_delay();
                     self.metrics.retried("kafka");
-                    if backoff.worth_saying() {
+                    if backoff.should_log() {
                         tracing::warn!(%error, topic, partition, "cannot ask for a partition's ends, trying again");
                     }
                     std::thread::sleep(delay);
@@ -261,7 +261,7 @@ impl Assignment {
             self.health.set(Health::Failing(format!("cannot read offsets: {error}")));
             let delay = backoff.next_delay();
             self.metrics.retried("offsets");
-            if backoff.worth_saying() {
+            if backoff.should_log() {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot read offsets, trying again"

@@ -77,7 +77,7 @@ pub fn probe_brokers(
             return Ok(());
         }
         backoff.next_delay();
-        if backoff.worth_saying() {
+        if backoff.should_log() {
             tracing::warn!("no Kafka broker answers yet");
         }
         if ending.is_cancelled() {

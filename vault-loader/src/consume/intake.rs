@@ -286,7 +286,7 @@ impl Intake {
             _ => {
                 self.failures.next_delay();
                 self.assignment.metrics.retried("kafka");
-                if self.failures.worth_saying() {
+                if self.failures.should_log() {
                     tracing::warn!(%error, "Kafka fails for now, going on");
                 }
                 Ok(())

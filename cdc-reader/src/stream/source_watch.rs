@@ -1,10 +1,12 @@
-//! What a connection beside the stream tells about the source: how much WAL the slot holds back, and whether the server is shutting down.
+//! What a connection beside the stream learns about the source: how much WAL the slot holds back, and whether the
+//! server shuts down.
 //!
-//! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the stream.
+//! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the
+//! stream.
 //!
-//! A server that shuts down waits until its walsenders' clients have confirmed everything (`WalSndDone` in PostgreSQL's walsender.c). When
-//! Kafka is away that would be until it is back, and nobody could restart the source. So the stream is given up after a while: the slot
-//! stands where it stood, and the next session sends again what was not confirmed.
+//! A server that shuts down waits until its walsenders' clients have confirmed everything (`WalSndDone` in PostgreSQL's
+//! walsender.c). When Kafka is away that would be until it is back, and nobody could restart the source. So the stream
+//! is given up after a while: the slot stands where it stood, and the next session sends again what was not confirmed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,15 +15,15 @@ use std::time::{Duration, Instant};
 use shared::postgres::ConnectOptions;
 use tokio_util::sync::CancellationToken;
 
-use super::supervise;
 use crate::catalog;
-use crate::replication::{Client, Mode, Patience, ReplicationError};
+use crate::clock;
+use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long a server that shuts down may wait for us: well below the minute that `pg_ctl stop` waits by default.
-const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(10);
+const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// SQLSTATE `cannot_connect_now`. From a server whose walsender still serves us it can only mean a shutdown.
 const CANNOT_CONNECT_NOW: &str = "57P03";
@@ -41,7 +43,7 @@ struct Seen {
 pub(super) struct SourceWatch {
     seen: Arc<Seen>,
     stop: CancellationToken,
-    said: bool,
+    warned: bool,
 }
 
 impl SourceWatch {
@@ -61,7 +63,7 @@ impl SourceWatch {
             let (seen, stop) = watcher;
             watch(&source, &slot, &seen, &stop);
         })?;
-        Ok(Self { seen, stop, said: false })
+        Ok(Self { seen, stop, warned: false })
     }
 
     /// WAL that the slot holds back, in bytes, once it has been measured.
@@ -76,10 +78,10 @@ impl SourceWatch {
     pub(super) fn check_shutdown(&mut self, in_flight: u64) -> Result<(), ReplicationError> {
         let since = *self.seen.shutting_down_since.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = since else { return Ok(()) };
-        if since.elapsed() >= SHUTDOWN_PATIENCE {
+        if since.elapsed() >= SHUTDOWN_WAIT_MAX {
             return Err(ReplicationError::ShuttingDown);
         }
-        if !std::mem::replace(&mut self.said, true) {
+        if !std::mem::replace(&mut self.warned, true) {
             tracing::warn!(
                 unacknowledged = in_flight,
                 "the source is shutting down and waits for Kafka to acknowledge what was sent"
@@ -108,7 +110,7 @@ fn watch(source: &ConnectOptions, slot: &str, seen: &Seen, stop: &CancellationTo
                     seen.slot_lag_bytes.store(bytes, Ordering::Relaxed);
                 }
             }
-            // The stream itself will say if anything is wrong; only a shutdown it keeps to itself.
+            // The stream reports everything that is wrong, except a shutdown.
             Err(error) => {
                 tracing::debug!(%error, "cannot measure the slot's lag");
                 // An answer that comes too late would be taken for the next one's.
@@ -119,7 +121,7 @@ fn watch(source: &ConnectOptions, slot: &str, seen: &Seen, stop: &CancellationTo
             }
         }
         drop(since);
-        supervise::sleep(stop, INTERVAL);
+        clock::sleep(stop, INTERVAL);
     }
 }
 
@@ -130,8 +132,8 @@ fn measure(
     stop: &CancellationToken,
 ) -> Result<Option<u64>, ReplicationError> {
     if client.is_none() {
-        let patience = Patience::brief().or_stopped(stop);
-        *client = Some(Client::connect(source, Mode::Sql, patience)?);
+        let limit = WaitLimit::brief().or_stopped(stop);
+        *client = Some(Client::connect(source, Mode::Sql, limit)?);
     }
     match client {
         Some(client) => catalog::slot_lag_bytes(client, slot),

@@ -9,24 +9,26 @@ use super::ReplicationError;
 /// A catalog query answers at once.
 const BRIEF: Duration = Duration::from_secs(10);
 
-/// The patience of a connection.
+/// When a connection stops to wait for an answer.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct WaitLimit {
     deadline: Option<Duration>,
     stop: Option<CancellationToken>,
 }
 
-impl Patience {
+impl WaitLimit {
     /// For statements that may have to wait for others: until `stop` is cancelled.
     ///
-    /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold no visible row
-    /// for long: whoever gave up and asked again would wait from the beginning. TCP notices a server that is gone.
+    /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold
+    /// no visible row for long: whoever gave up and asked again would wait from the beginning. TCP notices a server
+    /// that is gone.
     #[must_use]
     pub fn until_stopped(stop: &CancellationToken) -> Self {
         Self { deadline: None, stop: Some(stop.clone()) }
     }
 
-    /// For statements that answer at once, on a thread that has other work. They are also there while the process drains.
+    /// For statements that answer at once, on a thread that has other work. They are also there while the process
+    /// drains.
     #[must_use]
     pub fn brief() -> Self {
         Self::of(BRIEF)
@@ -49,7 +51,7 @@ impl Patience {
         }
         match self.deadline {
             Some(deadline) if start.elapsed() > deadline => {
-                Err(ReplicationError::Silent(deadline.as_secs()))
+                Err(ReplicationError::Silent { seconds: deadline.as_secs() })
             }
             _ => Ok(()),
         }
@@ -64,16 +66,16 @@ mod tests {
     fn a_wait_ends_by_a_stop_or_by_its_deadline() {
         let stop = CancellationToken::new();
         let start = Instant::now();
-        Patience::until_stopped(&stop).check(start).unwrap();
+        WaitLimit::until_stopped(&stop).check(start).unwrap();
         assert!(matches!(
-            Patience::of(Duration::ZERO).check(start - Duration::from_secs(1)),
-            Err(ReplicationError::Silent(0))
+            WaitLimit::of(Duration::ZERO).check(start - Duration::from_secs(1)),
+            Err(ReplicationError::Silent { seconds: 0 })
         ));
         stop.cancel();
         assert!(matches!(
-            Patience::until_stopped(&stop).check(start),
+            WaitLimit::until_stopped(&stop).check(start),
             Err(ReplicationError::Stopped)
         ));
-        Patience::brief().check(start).unwrap();
+        WaitLimit::brief().check(start).unwrap();
     }
 }

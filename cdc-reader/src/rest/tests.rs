@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::check as check_health;
-use super::{ConnectState, ConnectorState, HealthError, Identity, bind, serve, worker_id};
+use super::{ConnectorState, HealthError, Identity, RestState, bind, serve, worker_id};
 use crate::connector::{Connector, ProcessVariables, parse};
 use crate::metrics::Metrics;
 
 /// A reader's REST interface on a free port, with nothing behind it.
 struct Served {
     address: SocketAddr,
-    state: ConnectState,
+    state: RestState,
     cancel: CancellationToken,
 }
 
@@ -29,7 +29,7 @@ impl Served {
             topic_prefix: connector.settings.topic_prefix.clone(),
             worker_id: worker_id(address, None),
         };
-        let state = ConnectState::new(identity, Metrics::new(&connector.settings.topic_prefix));
+        let state = RestState::new(identity, Metrics::new(&connector.settings.topic_prefix));
         let cancel = CancellationToken::new();
         tokio::spawn(serve(listener, state.clone(), cancel.clone()));
         Self { address, state, cancel }
@@ -54,7 +54,8 @@ async fn ask(method: &'static str, url: String) -> Answer {
     tokio::task::spawn_blocking(move || request(method, &url, None).unwrap()).await.unwrap()
 }
 
-/// A real worker's answer. While others create and delete connectors it rebalances, and answers most questions with a conflict.
+/// A real worker's answer. While others create and delete connectors it rebalances, and answers most questions with a
+/// conflict.
 async fn ask_worker(url: &str, path: &str) -> Answer {
     let patience = std::time::Duration::from_secs(90);
     devstack::wait_for_async(patience, "the worker to have rebalanced", async || {
@@ -335,8 +336,8 @@ impl Drop for RealConnector {
     }
 }
 
-/// The text with its one deliberate difference taken out: members of a configuration sorted, the password masked, the worker's
-/// own address replaced. Everything else has to be equal to the letter.
+/// The text with its one deliberate difference taken out: members of a configuration sorted, the password masked, the
+/// worker's own address replaced. Everything else has to be equal to the letter.
 fn comparable(body: &str, url: &str) -> String {
     let mut value: Value = serde_json::from_str(body).unwrap();
     sort_configurations(&mut value);

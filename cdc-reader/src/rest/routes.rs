@@ -10,8 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use serde_json::{Map, Value, json};
 
+use super::answer::Answer;
 use super::health;
-use super::state::{ConnectState, ConnectorState};
+use super::state::{ConnectorState, RestState};
 use crate::connector::properties::CONNECTOR_CLASS;
 use crate::metrics;
 
@@ -36,8 +37,8 @@ const CLOSED: [&str; 8] = [
     "/admin/loggers/{logger}",
 ];
 
-pub(super) fn router(state: ConnectState) -> Router {
-    let open: [(&str, MethodRouter<ConnectState>); 12] = [
+pub(super) fn router(state: RestState) -> Router {
+    let open: [(&str, MethodRouter<RestState>); 12] = [
         ("/connectors", get(connectors)),
         ("/connectors/{name}", get(connector)),
         ("/connectors/{name}/config", get(config)),
@@ -65,36 +66,6 @@ pub(super) fn router(state: ConnectState) -> Router {
         .with_state(state)
 }
 
-/// A JSON body and its status code.
-pub(super) struct Answer {
-    status: StatusCode,
-    body: Value,
-}
-
-impl Answer {
-    pub(super) fn new(status: StatusCode, body: Value) -> Self {
-        Self { status, body }
-    }
-
-    fn ok(body: Value) -> Self {
-        Self::new(StatusCode::OK, body)
-    }
-
-    fn error(status: StatusCode, message: &str) -> Self {
-        Self::new(status, json!({"error_code": status.as_u16(), "message": message}))
-    }
-
-    fn no_connector(name: &str) -> Self {
-        Self::error(StatusCode::NOT_FOUND, &format!("Connector {name} not found"))
-    }
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        (self.status, [(CONTENT_TYPE, "application/json")], self.body.to_string()).into_response()
-    }
-}
-
 async fn method_not_allowed(method: Method) -> Response {
     if method == Method::OPTIONS {
         let allow = [(ALLOW, "HEAD,GET,OPTIONS"), (CONTENT_TYPE, "text/plain")];
@@ -103,7 +74,7 @@ async fn method_not_allowed(method: Method) -> Response {
     Answer::error(StatusCode::METHOD_NOT_ALLOWED, "HTTP 405 Method Not Allowed").into_response()
 }
 
-async fn root(State(state): State<ConnectState>) -> Answer {
+async fn root(State(state): State<RestState>) -> Answer {
     Answer::ok(json!({
         "version": CONNECT_VERSION,
         "commit": COMMIT,
@@ -111,7 +82,7 @@ async fn root(State(state): State<ConnectState>) -> Answer {
     }))
 }
 
-async fn connectors(State(state): State<ConnectState>, RawQuery(query): RawQuery) -> Answer {
+async fn connectors(State(state): State<RestState>, RawQuery(query): RawQuery) -> Answer {
     let name = &state.identity().name;
     let query = query.unwrap_or_default();
     let expansions: Vec<&str> = query
@@ -137,22 +108,22 @@ async fn connectors(State(state): State<ConnectState>, RawQuery(query): RawQuery
     Answer::ok(json!({name: expanded}))
 }
 
-async fn connector(State(state): State<ConnectState>, Path(name): Path<String>) -> Answer {
+async fn connector(State(state): State<RestState>, Path(name): Path<String>) -> Answer {
     found(&state, &name, info_body)
 }
 
-async fn config(State(state): State<ConnectState>, Path(name): Path<String>) -> Answer {
+async fn config(State(state): State<RestState>, Path(name): Path<String>) -> Answer {
     found(&state, &name, |state| config_body(state).into())
 }
 
-async fn status(State(state): State<ConnectState>, Path(name): Path<String>) -> Answer {
+async fn status(State(state): State<RestState>, Path(name): Path<String>) -> Answer {
     if name == state.identity().name {
         return Answer::ok(status_body(&state));
     }
     Answer::error(StatusCode::NOT_FOUND, &format!("No status found for connector {name}"))
 }
 
-async fn tasks(State(state): State<ConnectState>, Path(name): Path<String>) -> Answer {
+async fn tasks(State(state): State<RestState>, Path(name): Path<String>) -> Answer {
     found(&state, &name, |state| {
         let mut config = config_body(state);
         config.insert("task.class".to_owned(), TASK_CLASS.into());
@@ -161,7 +132,7 @@ async fn tasks(State(state): State<ConnectState>, Path(name): Path<String>) -> A
 }
 
 async fn task_status(
-    State(state): State<ConnectState>,
+    State(state): State<RestState>,
     Path((name, task)): Path<(String, String)>,
 ) -> Answer {
     let Ok(task) = task.parse::<i32>() else {
@@ -173,12 +144,12 @@ async fn task_status(
     Answer::error(StatusCode::NOT_FOUND, &format!("No status found for task {name}-{task}"))
 }
 
-async fn topics(State(state): State<ConnectState>, Path(name): Path<String>) -> Answer {
+async fn topics(State(state): State<RestState>, Path(name): Path<String>) -> Answer {
     let topics = if name == state.identity().name { state.topics() } else { Vec::new() };
     Answer::ok(json!({name: {"topics": topics}}))
 }
 
-async fn offsets(State(state): State<ConnectState>, Path(name): Path<String>) -> Answer {
+async fn offsets(State(state): State<RestState>, Path(name): Path<String>) -> Answer {
     found(&state, &name, |state| {
         let partition = json!({"server": state.identity().topic_prefix});
         let stored = state.offset().map(|offset| json!({"partition": partition, "offset": offset}));
@@ -186,7 +157,7 @@ async fn offsets(State(state): State<ConnectState>, Path(name): Path<String>) ->
     })
 }
 
-async fn plugins(State(state): State<ConnectState>) -> Answer {
+async fn plugins(State(state): State<RestState>) -> Answer {
     let version = &state.identity().version;
     Answer::ok(json!([{"class": CONNECTOR_CLASS, "type": "source", "version": version}]))
 }
@@ -195,20 +166,20 @@ async fn loggers() -> Answer {
     Answer::ok(json!({}))
 }
 
-async fn scrape(State(state): State<ConnectState>) -> Response {
+async fn scrape(State(state): State<RestState>) -> Response {
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], state.metrics().encode()).into_response()
 }
 
-fn found(state: &ConnectState, name: &str, body: impl FnOnce(&ConnectState) -> Value) -> Answer {
+fn found(state: &RestState, name: &str, body: impl FnOnce(&RestState) -> Value) -> Answer {
     if name == state.identity().name { Answer::ok(body(state)) } else { Answer::no_connector(name) }
 }
 
-fn config_body(state: &ConnectState) -> Map<String, Value> {
+fn config_body(state: &RestState) -> Map<String, Value> {
     let config = &state.identity().config;
     config.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect()
 }
 
-fn info_body(state: &ConnectState) -> Value {
+fn info_body(state: &RestState) -> Value {
     let name = &state.identity().name;
     // A worker lists a task once the connector has been assigned.
     let started = state.status().connector != ConnectorState::Unassigned;
@@ -217,7 +188,7 @@ fn info_body(state: &ConnectState) -> Value {
     json!({"name": name, "config": config_body(state), "tasks": tasks, "type": "source"})
 }
 
-fn status_body(state: &ConnectState) -> Value {
+fn status_body(state: &RestState) -> Value {
     json!({
         "name": state.identity().name,
         "connector": state_body(state, Map::new(), &state.status().connector),
@@ -226,14 +197,14 @@ fn status_body(state: &ConnectState) -> Value {
     })
 }
 
-fn task_body(state: &ConnectState) -> Value {
+fn task_body(state: &RestState) -> Value {
     let mut body = Map::new();
     body.insert("id".to_owned(), 0.into());
     state_body(state, body, &state.status().task).into()
 }
 
 fn state_body(
-    state: &ConnectState,
+    state: &RestState,
     mut body: Map<String, Value>,
     shown: &ConnectorState,
 ) -> Map<String, Value> {

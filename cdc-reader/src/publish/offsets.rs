@@ -1,7 +1,9 @@
-//! Positions in Kafka Connect's own offset topic, in its own form, so that real Debezium can take over and be taken over from.
+//! Positions in Kafka Connect's own offset topic, in its own form, so that real Debezium can take over and be taken
+//! over from.
 //!
-//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. What is written has the keys that Debezium 3.6 writes after a commit;
-//! what is read may be any offset of Debezium's: in the middle of a transaction, of a snapshot, or a commit.
+//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. What is written has the keys that Debezium 3.6
+//! writes after a commit; what is read may be any offset of Debezium's: in the middle of a transaction, of a snapshot,
+//! or a commit.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -15,7 +17,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use serde_json::{Value, json};
 use shared::position::Lsn;
 
-use crate::publish::{Position, QuietContext};
+use super::ledger::Position;
+use super::topics::QuietContext;
 
 /// Kafka Connect's own default for `offset.storage.partitions`.
 pub const OFFSET_PARTITIONS: i32 = 25;
@@ -98,7 +101,7 @@ impl OffsetStore {
 
     /// The record's value after the commit at `position`.
     #[must_use]
-    pub fn value(position: &Position) -> Vec<u8> {
+    pub fn value(position: &Position) -> Value {
         let lsn = position.end_lsn.0;
         json!({
             "lsn_proc": lsn,
@@ -108,8 +111,6 @@ impl OffsetStore {
             "txId": position.tx_id,
             "ts_usec": position.commit_ts_us,
         })
-        .to_string()
-        .into_bytes()
     }
 
     /// Reads the topic to its end and returns the last offset of this connector.
@@ -149,7 +150,8 @@ impl OffsetStore {
                         .key()
                         .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
                         .is_some_and(|other| other == key);
-                    // Records of one key stand in one partition, unless somebody wrote one with another partitioner: the newest counts.
+                    // Records of one key stand in one partition, unless somebody wrote one with another partitioner:
+                    // the newest counts.
                     let written = message.timestamp().to_millis();
                     if ours && written >= newest {
                         newest = written;
@@ -220,9 +222,9 @@ fn transient(error: &KafkaError) -> bool {
 
 /// The position that an offset stands for.
 ///
-/// `lsn_commit` is the end of the last commit seen. An offset without one was written inside the first transaction after a snapshot or a
-/// new slot: every transaction that committed before the row at `lsn` was written has been delivered, so starting at `lsn` is safe; the
-/// open transaction comes again as a whole.
+/// `lsn_commit` is the end of the last commit seen. An offset without one was written inside the first transaction
+/// after a snapshot or a new slot: every transaction that committed before the row at `lsn` was written has been
+/// delivered, so starting at `lsn` is safe; the open transaction comes again as a whole.
 fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
     let value: Value = serde_json::from_slice(bytes).map_err(|_| "not JSON")?;
     let map = match value {
@@ -269,7 +271,7 @@ mod tests {
             commit_ts_us: 1_795_228_672_325_479,
         };
         assert_eq!(
-            String::from_utf8(OffsetStore::value(&position)).unwrap(),
+            OffsetStore::value(&position).to_string(),
             r#"{"lsn_proc":1467071720,"messageType":"COMMIT","lsn_commit":1467071720,"lsn":1467071720,"txId":25566,"ts_usec":1795228672325479}"#
         );
     }

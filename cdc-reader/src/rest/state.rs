@@ -1,7 +1,7 @@
-//! What the REST interface shows, as the pipeline reports it.
+//! What the REST interface shows, as the sessions report it.
 //!
-//! In come the connector's identity, once, and its states, topics and offset as they change; out come the same for the answers.
-//! Setting is cheap and never waits, so that the pipeline may do it anywhere.
+//! In come the connector's identity, once, and its states, topics and offset as they change; out come the same for the
+//! answers. Setting is cheap and never waits, so that a session may do it anywhere.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -74,9 +74,9 @@ pub struct Identity {
     pub worker_id: String,
 }
 
-/// The handle that the pipeline reports to and that the answers read. Clones share their state.
+/// The handle that the sessions report to and that the answers read. Clones share their state.
 #[derive(Debug, Clone)]
-pub struct ConnectState(Arc<Shared>);
+pub struct RestState(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -88,7 +88,7 @@ struct Shared {
     offset: RwLock<Option<serde_json::Value>>,
 }
 
-impl ConnectState {
+impl RestState {
     /// A connector that has not started yet.
     #[must_use]
     pub fn new(identity: Identity, metrics: Metrics) -> Self {

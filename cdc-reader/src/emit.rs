@@ -1,29 +1,30 @@
 //! Changes to records: which events a change becomes, in which order, with which headers.
 //!
-//! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change came from is
-//! given back, so that a full producer queue can be waited out while the connection is kept alive.
+//! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change
+//! came from is given back, so that a full producer queue can be waited out while the connection is kept alive.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use shared::debezium::envelope::{Op, SourceInfo};
 
-use super::PipelineError;
 use crate::connector::Settings;
-use crate::envelope::{Change, RowError, TablePlan};
+use crate::envelope::{Change, RowError};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, OldTuple, Tuple};
-use crate::publish::{PublishError, Publisher, Record, RecordHeaders};
+use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
+use crate::table::Capture;
 
 /// An arena that grew for one large row is given back once it is larger than this.
 const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// What is emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(crate) enum Scope {
     /// Every captured change.
     All,
-    /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken back.
+    /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken
+    /// back.
     Retractions,
 }
 
@@ -36,7 +37,7 @@ struct Pending {
 }
 
 /// Encodes changes and holds the records until they are sent.
-pub(super) struct Emitter {
+pub(crate) struct Emitter {
     arena: Vec<u8>,
     pending: Vec<Pending>,
     sent: usize,
@@ -46,25 +47,19 @@ pub(super) struct Emitter {
     skip_deletes: bool,
     skip_truncates: bool,
     scope: Scope,
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
 }
 
 /// Where a change comes from, and when its event is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stamp {
-    pub(super) source: SourceInfo,
+pub(crate) struct Stamp {
+    pub(crate) source: SourceInfo,
     /// Nanoseconds since the epoch.
-    pub(super) now_ns: i64,
-}
-
-/// A table's plan and the topic's name, shared with the records that wait.
-pub(super) struct Capture {
-    pub(super) plan: TablePlan,
-    pub(super) topic: Arc<str>,
+    pub(crate) now_ns: i64,
 }
 
 impl Emitter {
-    pub(super) fn new(settings: &Settings, scope: Scope) -> Self {
+    pub(crate) fn new(settings: &Settings, scope: Scope) -> Self {
         let skipped = settings.skipped_operations;
         Self {
             arena: Vec::new(),
@@ -81,7 +76,7 @@ impl Emitter {
     }
 
     /// A snapshot's row.
-    pub(super) fn read<'a, R>(
+    pub(crate) fn read<'a, R>(
         &mut self,
         capture: &Capture,
         row: &R,
@@ -96,7 +91,7 @@ impl Emitter {
         self.encode(capture, key, &change, stamp, None)
     }
 
-    pub(super) fn insert(
+    pub(crate) fn insert(
         &mut self,
         capture: &Capture,
         new: &Tuple<'_>,
@@ -112,9 +107,9 @@ impl Emitter {
         self.encode(capture, key, &change, stamp, None)
     }
 
-    /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new one, each naming
-    /// the other key in a header.
-    pub(super) fn update(
+    /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new
+    /// one, each naming the other key in a header.
+    pub(crate) fn update(
         &mut self,
         capture: &Capture,
         old: Option<OldTuple<'_>>,
@@ -124,12 +119,12 @@ impl Emitter {
         let before = old.map(|old| match old {
             OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
         });
-        let told = old.is_some_and(|old| match old {
+        let key_is_known = old.is_some_and(|old| match old {
             OldTuple::Key(tuple) => capture.plan.require_key(tuple.columns()).is_ok(),
             OldTuple::Full(_) => true,
         });
         let key_before = match &before {
-            Some(row) if told => self.encode_key(capture, row, None)?,
+            Some(row) if key_is_known => self.encode_key(capture, row, None)?,
             _ => None,
         };
         let key_after = self.encode_key(capture, &new.columns(), before.as_ref())?;
@@ -156,7 +151,8 @@ impl Emitter {
         stamp: &Stamp,
     ) -> Result<(), RowError> {
         let MovedKey { key_before, key_after, before, new } = moved;
-        // Debezium counts and filters a moved key as the update that it is; only the taking back is kept in the narrow scope.
+        // Debezium counts and filters a moved key as the update that it is; only the taking back is kept in the narrow
+        // scope.
         if self.skip_updates && self.scope == Scope::All {
             self.counts.filtered += 1;
             return Ok(());
@@ -182,7 +178,7 @@ impl Emitter {
         Ok(())
     }
 
-    pub(super) fn delete(
+    pub(crate) fn delete(
         &mut self,
         capture: &Capture,
         old: OldTuple<'_>,
@@ -205,7 +201,7 @@ impl Emitter {
         Ok(())
     }
 
-    pub(super) fn truncate(&mut self, capture: &Capture, stamp: &Stamp) -> Result<(), RowError> {
+    pub(crate) fn truncate(&mut self, capture: &Capture, stamp: &Stamp) -> Result<(), RowError> {
         if self.skip_truncates {
             self.counts.filtered += 1;
             return Ok(());
@@ -271,7 +267,7 @@ impl Emitter {
     }
 
     /// Sends what was encoded; false when the queue is full and the caller should wait and call again.
-    pub(super) fn flush(&mut self, publisher: &mut Publisher) -> Result<bool, PipelineError> {
+    pub(crate) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {
             let bytes = |range: &Range<usize>| &self.arena[range.clone()];
             let record = Record {
@@ -283,10 +279,10 @@ impl Emitter {
                     None => RecordHeaders::Context,
                 },
             };
-            match publisher.send(&record) {
+            match delivery.send(&record) {
                 Ok(()) => self.sent += 1,
                 Err(PublishError::QueueFull) => return Ok(false),
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         self.pending.clear();

@@ -9,9 +9,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
-use super::state::ConnectState;
+use super::state::RestState;
 
-/// How long open requests may take after the cancellation: answers are immediate, so only a client that does not read is cut off.
+/// How long open requests may take after the cancellation: answers are immediate, so only a client that does not read
+/// is cut off.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// What keeps the REST interface from being served.
@@ -41,7 +42,8 @@ pub async fn bind(address: &str) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address: address.to_owned(), source })
 }
 
-/// Where the program says that it can be reached: the advertised host, else the one listened on, else this machine's name.
+/// Where the program says that it can be reached: the advertised host, else the one listened on, else this machine's
+/// name.
 #[must_use]
 pub fn worker_id(listening: SocketAddr, advertised: Option<&str>) -> String {
     let port = listening.port();
@@ -66,7 +68,7 @@ fn machine_name() -> String {
 /// [`ServeError::Serve`].
 pub async fn serve(
     listener: TcpListener,
-    state: ConnectState,
+    state: RestState,
     cancel: CancellationToken,
 ) -> Result<(), ServeError> {
     let drained = cancel.clone();

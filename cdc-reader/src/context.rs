@@ -1,0 +1,86 @@
+//! What every session needs from outside, and how it reaches the source and Kafka.
+//!
+//! In come the connector's and the worker's settings, once. Out come connections, producers and the place of the stored
+//! offset.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::connector::Connector;
+use crate::envelope::PlanOptions;
+use crate::observe::Observer;
+use crate::publish::{Delivery, OffsetStore, PublishError, Publisher, PublisherOptions};
+use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
+
+/// What a session needs from outside.
+pub struct Context {
+    /// The connector.
+    pub connector: Connector,
+    /// Kafka's `bootstrap.servers`.
+    pub bootstrap_servers: String,
+    /// Kafka Connect's `offset.storage.topic`.
+    pub offset_topic: String,
+    /// How long source and Kafka may take to answer for the first time; afterwards an outage is waited out however long
+    /// it takes.
+    pub startup_timeout: Duration,
+    /// Cancelled when the process shall end.
+    pub cancel: CancellationToken,
+    /// Metrics and status.
+    pub observer: Observer,
+    /// Identifies this start in the events' headers.
+    pub run_id: String,
+    /// For the few calls that are asynchronous.
+    pub runtime: tokio::runtime::Handle,
+}
+
+impl Context {
+    pub(crate) fn offsets(&self) -> OffsetStore {
+        OffsetStore::new(
+            &self.bootstrap_servers,
+            &self.offset_topic,
+            &self.connector.name,
+            &self.connector.settings.topic_prefix,
+        )
+    }
+
+    pub(crate) fn plan_options(&self) -> PlanOptions {
+        let settings = &self.connector.settings;
+        PlanOptions {
+            topic_prefix: settings.topic_prefix.clone(),
+            database: settings.database.database.clone(),
+            version: settings.version.clone(),
+            unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
+            replace_null_with_default: settings.replace_null_with_default_value,
+        }
+    }
+
+    /// A connection to the source for statements that may wait, which a stop ends.
+    pub(crate) fn connect(&self, mode: Mode) -> Result<Client, ReplicationError> {
+        let limit = WaitLimit::until_stopped(&self.cancel);
+        Client::connect(&self.connector.settings.database, mode, limit)
+    }
+
+    /// A producer of its own for each session: what an old one still held is forgotten with it.
+    pub(crate) fn delivery(&self) -> Result<Delivery, PublishError> {
+        let settings = &self.connector.settings;
+        let context = |name: &str| format!("__debezium.context.{name}");
+        let context_headers = if settings.extended_headers {
+            vec![
+                (context("connectorLogicalName"), settings.topic_prefix.clone()),
+                (context("taskId"), "0".to_owned()),
+                (context("connectorName"), "postgresql".to_owned()),
+                (context("runId"), self.run_id.clone()),
+            ]
+        } else {
+            Vec::new()
+        };
+        let publisher = Publisher::new(&PublisherOptions {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            overrides: settings.producer_overrides.clone(),
+            context_headers,
+        })?;
+        self.observer.queue_bytes_max(publisher.queue_bytes_max());
+        Ok(Delivery::new(publisher, self.offsets()))
+    }
+}

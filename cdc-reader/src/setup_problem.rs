@@ -1,0 +1,139 @@
+//! What keeps a source from being captured as it is set up. Each problem is one line that names its remedy.
+
+use crate::replication::quote_identifier as quoted;
+
+/// A way in which the source does not fit the connector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupProblem {
+    /// The server lacks what the reader needs.
+    #[error("PostgreSQL {major} is too old: version {major_min} or later is needed")]
+    ServerTooOld {
+        /// Its major version.
+        major: u32,
+        /// The first one that will do.
+        major_min: u32,
+    },
+    /// The server's WAL cannot be decoded.
+    #[error(
+        "wal_level is {wal_level}, logical decoding needs wal_level = logical: set it in postgresql.conf and restart PostgreSQL"
+    )]
+    WalLevel {
+        /// `wal_level`.
+        wal_level: String,
+    },
+    /// `max_wal_senders` is 0.
+    #[error("max_wal_senders is 0: set it to 4 or more and restart PostgreSQL")]
+    NoWalSenders,
+    /// `max_replication_slots` is 0.
+    #[error("max_replication_slots is 0: set it to 4 or more and restart PostgreSQL")]
+    NoSlots,
+    /// The role lacks `REPLICATION`.
+    #[error("role {role} may not replicate: ALTER ROLE {} REPLICATION", quoted(.role))]
+    MayNotReplicate {
+        /// The role.
+        role: String,
+    },
+    /// The database's text is not UTF-8.
+    #[error("database {database} is encoded in {encoding}: only UTF8 is supported")]
+    Encoding {
+        /// The database.
+        database: String,
+        /// `server_encoding`.
+        encoding: String,
+    },
+    /// The publication is not there, and may not be made.
+    #[error(
+        "publication {publication} does not exist in database {database}: create it (CREATE PUBLICATION {} FOR TABLE ...) or set \
+         publication.autocreate.mode",
+        quoted(.publication)
+    )]
+    NoPublication {
+        /// The publication.
+        publication: String,
+        /// The database.
+        database: String,
+    },
+    /// A captured table's changes would never arrive.
+    #[error(
+        "table {table} is captured but not in publication {publication}, its changes would never arrive: ALTER PUBLICATION {} ADD TABLE \
+         {table}, or leave it out with table.exclude.list",
+        quoted(.publication)
+    )]
+    TableNotPublished {
+        /// The table.
+        table: String,
+        /// The publication.
+        publication: String,
+    },
+    /// One kind of change would never arrive.
+    #[error(
+        "publication {publication} does not publish {operation}: ALTER PUBLICATION {} SET (publish = ...), or name it in \
+         skipped.operations",
+        quoted(.publication)
+    )]
+    OperationNotPublished {
+        /// The publication.
+        publication: String,
+        /// insert, update, delete or truncate.
+        operation: &'static str,
+    },
+    /// A snapshot could not read the table.
+    #[error("role {role} may not read table {table}: GRANT SELECT ON {table} TO {}", quoted(.role))]
+    TableNotReadable {
+        /// The role.
+        role: String,
+        /// The table.
+        table: String,
+    },
+    /// The slot is a standby's.
+    #[error("replication slot {slot} is a physical slot: choose another slot.name")]
+    PhysicalSlot {
+        /// The slot.
+        slot: String,
+    },
+    /// The slot is decoded by another plugin.
+    #[error(
+        "replication slot {slot} belongs to plugin {plugin}, not pgoutput: choose another slot.name"
+    )]
+    SlotOfOtherPlugin {
+        /// The slot.
+        slot: String,
+        /// Its plugin.
+        plugin: String,
+    },
+    /// The slot is another database's.
+    #[error(
+        "replication slot {slot} belongs to database {database}, not {captured}: choose another slot.name"
+    )]
+    SlotOfOtherDatabase {
+        /// The slot.
+        slot: String,
+        /// Its database.
+        database: String,
+        /// The database that is captured.
+        captured: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_where_they_stand_in_a_statement() {
+        let problem = SetupProblem::MayNotReplicate { role: "Reader".to_owned() };
+        assert_eq!(
+            problem.to_string(),
+            "role Reader may not replicate: ALTER ROLE \"Reader\" REPLICATION"
+        );
+        let problem = SetupProblem::TableNotPublished {
+            table: "public.\"Odd\"".to_owned(),
+            publication: "All".to_owned(),
+        };
+        assert_eq!(
+            problem.to_string(),
+            "table public.\"Odd\" is captured but not in publication All, its changes would never arrive: ALTER PUBLICATION \"All\" ADD \
+             TABLE public.\"Odd\", or leave it out with table.exclude.list"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! The rows: `COPY` out of each table, as `r` events.
+
+use std::ops::ControlFlow;
+
+use shared::debezium::envelope::{SnapshotMark, SourceInfo};
+
+use super::mark::{Follower, Waiting};
+use super::open::{Snapshot, relation_name};
+use super::progress::Progress;
+use crate::clock::now_ns;
+use crate::context::Context;
+use crate::copy_text::RowBuffer;
+use crate::emit::{Emitter, Scope, Stamp};
+use crate::ended::Ended;
+use crate::error::SessionError;
+use crate::publish::Delivery;
+use crate::replication::{Client, ReplicationError, quote_identifier};
+use crate::table::Capture;
+
+/// Rows between two looks whether Kafka has failed and whether somebody asks for a stop.
+const ROWS_PER_LOOK: u64 = 1024;
+
+/// Publishes every row and returns how many there were; none when somebody asked for a stop before all were read.
+pub(crate) fn run(
+    mut snapshot: Snapshot,
+    context: &Context,
+    delivery: &mut Delivery,
+) -> Result<Option<u64>, SessionError> {
+    let tables = std::mem::take(&mut snapshot.captures);
+    context.observer.snapshot_started(tables.len());
+    let mut writer = Writer {
+        context,
+        delivery,
+        emitter: Emitter::new(&context.connector.settings, Scope::All),
+        info: SourceInfo {
+            ts_us: 0,
+            snapshot: SnapshotMark::True,
+            tx_id: snapshot.tx_id,
+            lsn: snapshot.exported.consistent_point,
+            last_commit: None,
+        },
+        row: RowBuffer::default(),
+        held: Vec::new(),
+        waiting: None,
+        row_count: 0,
+        progress: Progress::new(snapshot.rows_estimate),
+    };
+    let result = writer.tables(&mut snapshot.client, &tables);
+    writer.progress.finish();
+    context.observer.snapshot_ended(matches!(result, Ok(Ended::Done)));
+    Ok(match result? {
+        Ended::Done => Some(writer.row_count),
+        Ended::Stopped => None,
+    })
+}
+
+struct Writer<'c, 'p> {
+    context: &'c Context,
+    delivery: &'p mut Delivery,
+    emitter: Emitter,
+    info: SourceInfo,
+    row: RowBuffer,
+    /// The row before, as COPY sent it.
+    held: Vec<u8>,
+    waiting: Option<Waiting>,
+    row_count: u64,
+    progress: Progress,
+}
+
+impl Writer<'_, '_> {
+    fn tables(&mut self, client: &mut Client, tables: &[Capture]) -> Result<Ended, SessionError> {
+        for (index, table) in tables.iter().enumerate() {
+            let Some(rows) = self.table(client, tables, index)? else {
+                return Ok(Ended::Stopped);
+            };
+            let name = table.plan.table().display();
+            self.context.observer.snapshot_table_done(&name, rows, tables.len() - index - 1);
+        }
+        if self.release(tables, Follower::Nothing)? == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        client.query("COMMIT")?;
+        Ok(Ended::Done)
+    }
+
+    /// Reads a table and returns how many rows it has; none when somebody asked for a stop meanwhile.
+    fn table(
+        &mut self,
+        client: &mut Client,
+        tables: &[Capture],
+        index: usize,
+    ) -> Result<Option<u64>, SessionError> {
+        let table = tables[index].plan.table();
+        let columns: Vec<String> =
+            table.columns.iter().map(|c| quote_identifier(&c.name)).collect();
+        let sql = format!(
+            "COPY (SELECT {} FROM {}) TO STDOUT",
+            columns.join(", "),
+            relation_name(&table.schema, &table.name)
+        );
+        let mut table_rows = 0u64;
+        let flow = client.copy_out(&sql, |row| -> Result<_, SessionError> {
+            let first_in_table = table_rows == 0;
+            let follower = if first_in_table { Follower::OtherTable } else { Follower::SameTable };
+            if self.release(tables, follower)? == Ended::Stopped {
+                return Ok(ControlFlow::Break(()));
+            }
+            table_rows += 1;
+            self.held.clear();
+            self.held.extend_from_slice(row);
+            self.waiting = Some(Waiting { table: index, first_in_table });
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if flow.is_break() {
+            return Ok(None);
+        }
+        tracing::info!(
+            table = table.display(),
+            rows = table_rows,
+            "snapshot of the table complete"
+        );
+        Ok(Some(table_rows))
+    }
+
+    /// Publishes the row that waits, if there is one.
+    fn release(&mut self, tables: &[Capture], follower: Follower) -> Result<Ended, SessionError> {
+        let Some(waiting) = self.waiting.take() else { return Ok(Ended::Done) };
+        let capture = &tables[waiting.table];
+        self.info.snapshot = waiting.mark(follower);
+        self.row.read(&self.held).map_err(|_| {
+            ReplicationError::Protocol("COPY sent a row that is not in its text format")
+        })?;
+        let now_ns = now_ns();
+        self.info.ts_us = now_ns / 1000;
+        let stamp = Stamp { source: self.info, now_ns };
+        self.emitter.read(capture, &self.row.columns(), &stamp)?;
+        self.row_count += 1;
+        let emitter = &mut self.emitter;
+        let sent = self
+            .delivery
+            .send_when_room(&self.context.cancel, |delivery| emitter.flush(delivery))?;
+        if sent == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        if self.row_count.is_multiple_of(ROWS_PER_LOOK) {
+            self.delivery.check()?;
+            if self.context.cancel.is_cancelled() {
+                return Ok(Ended::Stopped);
+            }
+            self.progress.at(self.row_count);
+        }
+        Ok(Ended::Done)
+    }
+}

@@ -1,0 +1,173 @@
+//! Messages to records: the frames of the stream are decoded in place and encoded into the emitter's arena.
+//!
+//! In comes the payload of a frame. Out come the records that wait in the emitter until the loop has handed them to
+//! Kafka, and what the loop has to know: that a transaction ended, or that a wanted position is reached. Nothing here
+//! waits for Kafka.
+
+use shared::debezium::envelope::{SnapshotMark, SourceInfo};
+use shared::position::Lsn;
+
+use super::stop::Stop;
+use crate::clock::{now_ns, now_us, unix_micros};
+use crate::connector::Settings;
+use crate::emit::{Emitter, Scope, Stamp};
+use crate::envelope::RowError;
+use crate::error::SessionError;
+use crate::observe::Counts;
+use crate::pgoutput::{self, Begin, Commit, Message, Truncate};
+use crate::publish::{Delivery, Position, PublishError};
+use crate::table::{Capture, Relations};
+use crate::transaction::TransactionOrder;
+
+/// What follows from a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The stream goes on.
+    Continue,
+    /// A transaction ended. It enters the ledger once its last record has been handed to Kafka.
+    Committed(Position),
+    /// Everything before the wanted position has been handled.
+    Reached,
+}
+
+/// The changes of one stream, from messages to records.
+pub(super) struct Changes<'s> {
+    emitter: Emitter,
+    order: TransactionOrder,
+    relations: Relations<'s>,
+    commits: u64,
+    behind_ms: Option<i64>,
+}
+
+/// What has happened since the last call of [`Changes::take_counts`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Happened {
+    pub(super) counts: Counts,
+    pub(super) commits: u64,
+    /// How old the last commit was when it was read, in milliseconds; none when there was none.
+    pub(super) behind_ms: Option<i64>,
+}
+
+impl<'s> Changes<'s> {
+    pub(super) fn new(settings: &Settings, scope: Scope, relations: Relations<'s>) -> Self {
+        Self {
+            emitter: Emitter::new(settings, scope),
+            order: TransactionOrder::default(),
+            relations,
+            commits: 0,
+            behind_ms: None,
+        }
+    }
+
+    /// Takes the message of the frame whose record stands at `start`.
+    pub(super) fn apply(
+        &mut self,
+        start: Lsn,
+        payload: &[u8],
+        stop: &Stop,
+    ) -> Result<Next, SessionError> {
+        match pgoutput::decode(payload)? {
+            Message::Insert(insert) => {
+                self.change("an insert", insert.relation, start, |emitter, capture, stamp| {
+                    emitter.insert(capture, &insert.new, stamp)
+                })?;
+            }
+            Message::Update(update) => {
+                self.change("an update", update.relation, start, |emitter, capture, stamp| {
+                    emitter.update(capture, update.old, &update.new, stamp)
+                })?;
+            }
+            Message::Delete(delete) => {
+                self.change("a delete", delete.relation, start, |emitter, capture, stamp| {
+                    emitter.delete(capture, delete.old, stamp)
+                })?;
+            }
+            Message::Truncate(truncate) => self.truncate(&truncate, start)?,
+            Message::Begin(begin) => {
+                if stop.is_reached(begin.final_lsn) {
+                    return Ok(Next::Reached);
+                }
+                self.order.begin(begin)?;
+            }
+            Message::Commit(commit) => return self.commit(commit),
+            Message::Relation(relation) => self.relations.announce(&relation)?,
+            // Types that are not built in are refused with their relation; origins do not change what is published.
+            Message::Type(_) | Message::Origin(_) => {}
+            // Not asked for.
+            Message::LogicalMessage(_) => self.emitter.counts.filtered += 1,
+        }
+        Ok(Next::Continue)
+    }
+
+    /// A row's change: `emit` encodes it when its table is captured.
+    fn change(
+        &mut self,
+        name: &'static str,
+        relation: u32,
+        start: Lsn,
+        emit: impl FnOnce(&mut Emitter, &Capture, &Stamp) -> Result<(), RowError>,
+    ) -> Result<(), SessionError> {
+        let open = self.order.check_change(name)?;
+        if let Some(capture) = self.relations.captured(relation)? {
+            let stamp = stamp(open, start, self.order.last_commit_end());
+            emit(&mut self.emitter, capture, &stamp)?;
+        } else {
+            self.emitter.counts.filtered += 1;
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), SessionError> {
+        let open = self.order.check_change("a truncate")?;
+        let stamp = stamp(open, start, self.order.last_commit_end());
+        for relation in truncate.relations() {
+            if let Some(capture) = self.relations.captured(relation)? {
+                self.emitter.truncate(capture, &stamp)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<Next, SessionError> {
+        let open = self.order.commit(commit)?;
+        self.commits += 1;
+        let commit_ts_us = unix_micros(commit.commit_time);
+        self.behind_ms = Some((now_us() - commit_ts_us) / 1000);
+        Ok(Next::Committed(Position {
+            end_lsn: commit.end_lsn,
+            tx_id: Some(open.xid),
+            commit_ts_us,
+        }))
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn in_transaction(&self) -> bool {
+        self.order.is_open()
+    }
+
+    /// Hands the records that wait to Kafka; false when the producer's queue is full and the caller should wait and
+    /// call again.
+    pub(super) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
+        self.emitter.flush(delivery)
+    }
+
+    /// What has happened since the last call.
+    pub(super) fn take_counts(&mut self) -> Happened {
+        Happened {
+            counts: std::mem::take(&mut self.emitter.counts),
+            commits: std::mem::take(&mut self.commits),
+            behind_ms: self.behind_ms.take(),
+        }
+    }
+}
+
+fn stamp(open: Begin, lsn: Lsn, last_commit: Option<Lsn>) -> Stamp {
+    let source = SourceInfo {
+        ts_us: unix_micros(open.commit_time),
+        snapshot: SnapshotMark::Streaming,
+        tx_id: open.xid,
+        lsn,
+        last_commit,
+    };
+    Stamp { source, now_ns: now_ns() }
+}

@@ -1,0 +1,323 @@
+//! What may be confirmed, when the server gets a status, and when an offset is due. Pure: the caller says what time it
+//! is.
+//!
+//! In come the positions that were received and those that became durable, out come the positions for the server and
+//! for the offset topic. The confirmed position never goes back.
+
+use std::time::{Duration, Instant};
+
+use shared::position::Lsn;
+
+use crate::publish::Position;
+
+/// How soon the server learns of a new confirmed position. This interval only bounds what comes again after a crash.
+const STATUS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How often the server gets a status while changes flow, or wait for the producer's queue. The server's requests for a
+/// reply then lie unread behind the changes in the socket, so statuses have to be sent unasked, well within any
+/// `wal_sender_timeout` that is in use.
+const BUSY_STATUS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest silence towards the server, whatever the configuration says: `wal_sender_timeout` is a minute by
+/// default.
+const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
+/// The shortest time between two replies with the same position. A server that shuts down asks again as soon as it has
+/// a reply, until everything is confirmed.
+const REPLY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often the offset is written: Kafka Connect's default is a minute, which is as much as a take-over would repeat.
+const OFFSET_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the offset is written when only WAL without published changes passes. The slot is confirmed past it, and
+/// real Debezium refuses to take over from an offset that lies before the WAL which the slot keeps.
+const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What comes from the server at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// Changes, one after the other.
+    Flowing,
+    /// Nothing, for a moment.
+    Quiet,
+}
+
+/// Whether a stream stores offsets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offsets {
+    /// It does.
+    Stored,
+    /// It does not: an offset says that everything before it is published, and the stream leaves changes out.
+    NotStored,
+}
+
+/// The positions of one stream, and when they were last sent.
+#[derive(Debug)]
+pub(super) struct Confirmation {
+    offsets: Offsets,
+    status_interval: Duration,
+    received: Lsn,
+    confirmed: Lsn,
+    /// The confirmed position in the last status.
+    reported: Lsn,
+    /// The last transaction that became durable.
+    last_transaction: Position,
+    /// A transaction that became durable since the offset was last written.
+    offset_due: Option<Position>,
+    /// WAL without a published change that was passed since the offset was last written.
+    quiet_offset_due: Option<Position>,
+    /// The server asked for a status and has not got one since.
+    reply_requested: bool,
+    last_status: Instant,
+    last_offset: Instant,
+}
+
+impl Confirmation {
+    /// A stream that begins at `start` (its transaction id is none, its commit time that of the start) at the time
+    /// `now`. `status_interval` is how often the configuration wants a status sent.
+    pub(super) fn new(
+        start: Position,
+        offsets: Offsets,
+        status_interval: Duration,
+        now: Instant,
+    ) -> Self {
+        Self {
+            offsets,
+            status_interval: status_interval.min(STATUS_INTERVAL_MAX),
+            received: start.end_lsn,
+            confirmed: start.end_lsn,
+            reported: Lsn::INVALID,
+            last_transaction: start,
+            offset_due: None,
+            quiet_offset_due: None,
+            reply_requested: false,
+            last_status: now,
+            last_offset: now,
+        }
+    }
+
+    /// Everything before this position has been received.
+    pub(super) fn received(&self) -> Lsn {
+        self.received
+    }
+
+    /// Everything before this position is durable in Kafka.
+    pub(super) fn confirmed(&self) -> Lsn {
+        self.confirmed
+    }
+
+    /// Notes that everything before `lsn` has been received.
+    pub(super) fn receive(&mut self, lsn: Lsn) {
+        self.received = self.received.max(lsn);
+    }
+
+    /// What the ledger has to know about WAL that ends at `wal_end` and holds no published change, if that is new.
+    pub(super) fn quiet_position(&self, wal_end: Lsn) -> Option<Position> {
+        let position = Position { end_lsn: wal_end, tx_id: None, commit_ts_us: 0 };
+        (wal_end > self.confirmed).then_some(position)
+    }
+
+    /// Notes that everything before `position` is durable.
+    pub(super) fn confirm(&mut self, position: Position) {
+        debug_assert!(position.end_lsn >= self.confirmed, "confirmed positions only grow");
+        self.confirmed = self.confirmed.max(position.end_lsn);
+        let due = if position.tx_id.is_some() {
+            self.last_transaction = position;
+            &mut self.offset_due
+        } else {
+            &mut self.quiet_offset_due
+        };
+        if self.offsets == Offsets::Stored {
+            *due = Some(Position { end_lsn: position.end_lsn, ..self.last_transaction });
+        }
+    }
+
+    /// Notes that the server asks for a status.
+    pub(super) fn request_reply(&mut self) {
+        self.reply_requested = true;
+    }
+
+    /// Whether the server waits for a status that it asked for.
+    pub(super) fn is_reply_requested(&self) -> bool {
+        self.reply_requested
+    }
+
+    /// Whether the server's request is answered now. When the server knows the confirmed position already, the reply
+    /// waits until [`REPLY_INTERVAL`] has passed since the last status.
+    pub(super) fn is_reply_due(&self, now: Instant) -> bool {
+        let since_status = now.saturating_duration_since(self.last_status);
+        self.reply_requested && (self.is_unreported() || since_status >= REPLY_INTERVAL)
+    }
+
+    /// Whether a status is sent now that nobody asked for.
+    pub(super) fn is_status_due(&self, now: Instant, traffic: Traffic) -> bool {
+        let since_status = now.saturating_duration_since(self.last_status);
+        let interval = match traffic {
+            Traffic::Flowing => BUSY_STATUS_INTERVAL,
+            Traffic::Quiet => self.status_interval,
+        };
+        since_status >= interval || (self.is_unreported() && since_status >= STATUS_INTERVAL)
+    }
+
+    /// Notes that the server has got a status with the received and the confirmed position.
+    pub(super) fn status_sent(&mut self, now: Instant) {
+        self.reply_requested = false;
+        self.reported = self.confirmed;
+        self.last_status = now;
+    }
+
+    fn is_unreported(&self) -> bool {
+        self.confirmed > self.reported
+    }
+
+    /// The position of the offset that is to be written at the latest when the stream ends; none when there is no news.
+    pub(super) fn offset(&self) -> Option<Position> {
+        let due = [self.offset_due, self.quiet_offset_due];
+        due.into_iter().flatten().max_by_key(|position| position.end_lsn)
+    }
+
+    /// Whether the offset is written now.
+    pub(super) fn is_offset_due(&self, now: Instant) -> bool {
+        let since_offset = now.saturating_duration_since(self.last_offset);
+        (self.offset_due.is_some() && since_offset >= OFFSET_INTERVAL)
+            || (self.quiet_offset_due.is_some() && since_offset >= QUIET_OFFSET_INTERVAL)
+    }
+
+    /// Notes that writing the offset was tried. When the producer's queue was full, the offset stays due.
+    pub(super) fn offset_tried(&mut self, now: Instant) {
+        self.last_offset = now;
+    }
+
+    /// Notes that the offset was handed to the producer.
+    pub(super) fn offset_written(&mut self) {
+        (self.offset_due, self.quiet_offset_due) = (None, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Position = Position { end_lsn: Lsn(100), tx_id: None, commit_ts_us: 5 };
+
+    fn confirmation(now: Instant) -> Confirmation {
+        Confirmation::new(START, Offsets::Stored, Duration::from_secs(60), now)
+    }
+
+    fn transaction(end: u64) -> Position {
+        Position { end_lsn: Lsn(end), tx_id: Some(7), commit_ts_us: 9 }
+    }
+
+    fn quiet(end: u64) -> Position {
+        Position { end_lsn: Lsn(end), tx_id: None, commit_ts_us: 0 }
+    }
+
+    fn ms(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn received_never_goes_back() {
+        let mut stream = confirmation(Instant::now());
+        stream.receive(Lsn(90));
+        assert_eq!(stream.received(), Lsn(100));
+        stream.receive(Lsn(120));
+        assert_eq!((stream.received(), stream.confirmed()), (Lsn(120), Lsn(100)));
+    }
+
+    #[test]
+    fn only_wal_beyond_the_confirmed_position_is_worth_a_commit() {
+        let mut stream = confirmation(Instant::now());
+        assert_eq!(stream.quiet_position(Lsn(100)), None);
+        assert_eq!(stream.quiet_position(Lsn(101)), Some(quiet(101)));
+        stream.confirm(quiet(101));
+        assert_eq!(stream.quiet_position(Lsn(101)), None);
+    }
+
+    #[test]
+    fn a_new_confirmed_position_is_sent_soon_and_an_old_one_rarely() {
+        let start = Instant::now();
+        let mut stream = confirmation(start);
+        stream.status_sent(start);
+        assert!(!stream.is_status_due(start + ms(999), Traffic::Flowing));
+        assert!(stream.is_status_due(start + ms(1_000), Traffic::Flowing));
+        assert!(!stream.is_status_due(start + ms(9_999), Traffic::Quiet));
+        assert!(stream.is_status_due(start + STATUS_INTERVAL_MAX, Traffic::Quiet));
+        stream.confirm(transaction(150));
+        for traffic in [Traffic::Flowing, Traffic::Quiet] {
+            assert!(!stream.is_status_due(start + ms(499), traffic));
+            assert!(stream.is_status_due(start + ms(500), traffic));
+        }
+        stream.status_sent(start + ms(500));
+        assert!(!stream.is_status_due(start + ms(1_000), Traffic::Flowing));
+    }
+
+    #[test]
+    fn the_configured_interval_counts_while_it_is_quiet() {
+        let start = Instant::now();
+        let mut stream = Confirmation::new(START, Offsets::Stored, ms(700), start);
+        stream.status_sent(start);
+        assert!(!stream.is_status_due(start + ms(699), Traffic::Quiet));
+        assert!(stream.is_status_due(start + ms(700), Traffic::Quiet));
+    }
+
+    #[test]
+    fn a_request_is_answered_at_once_with_news_and_a_moment_later_without() {
+        let start = Instant::now();
+        let mut stream = confirmation(start);
+        stream.status_sent(start);
+        assert!(!stream.is_reply_due(start + ms(20)), "nobody asked");
+        stream.request_reply();
+        assert!(!stream.is_reply_due(start + ms(19)));
+        assert!(stream.is_reply_due(start + ms(20)));
+        stream.confirm(transaction(150));
+        assert!(stream.is_reply_due(start));
+        stream.status_sent(start);
+        assert!(!stream.is_reply_requested() && !stream.is_reply_due(start + ms(20)));
+    }
+
+    #[test]
+    fn a_transactions_offset_is_written_every_second() {
+        let start = Instant::now();
+        let mut stream = confirmation(start);
+        assert!(!stream.is_offset_due(start + QUIET_OFFSET_INTERVAL), "nothing happened");
+        stream.confirm(transaction(150));
+        assert!(!stream.is_offset_due(start + ms(999)));
+        assert!(stream.is_offset_due(start + ms(1_000)));
+        assert_eq!(stream.offset(), Some(transaction(150)));
+        // The queue was full: it stays due.
+        stream.offset_tried(start + ms(1_000));
+        assert!(!stream.is_offset_due(start + ms(1_999)));
+        assert!(stream.is_offset_due(start + ms(2_000)));
+        stream.offset_tried(start + ms(2_000));
+        stream.offset_written();
+        assert_eq!(stream.offset(), None);
+        assert!(!stream.is_offset_due(start + QUIET_OFFSET_INTERVAL * 2));
+    }
+
+    #[test]
+    fn the_offset_of_quiet_wal_names_the_last_transaction_and_is_written_once_a_minute() {
+        let start = Instant::now();
+        let mut stream = confirmation(start);
+        stream.confirm(quiet(120));
+        assert!(!stream.is_offset_due(start + ms(59_999)));
+        assert!(stream.is_offset_due(start + ms(60_000)));
+        assert_eq!(stream.offset(), Some(Position { end_lsn: Lsn(120), ..START }));
+        stream.confirm(transaction(150));
+        stream.confirm(quiet(160));
+        let expected = Position { end_lsn: Lsn(160), ..transaction(150) };
+        assert_eq!(stream.offset(), Some(expected));
+        // The transaction's offset is due after a second, and takes the quiet WAL along.
+        assert!(stream.is_offset_due(start + ms(1_000)));
+    }
+
+    #[test]
+    fn a_stream_that_leaves_changes_out_has_no_offset_and_confirms_all_the_same() {
+        let start = Instant::now();
+        let mut stream = Confirmation::new(START, Offsets::NotStored, ms(700), start);
+        stream.confirm(transaction(150));
+        stream.confirm(quiet(160));
+        assert_eq!((stream.confirmed(), stream.offset()), (Lsn(160), None));
+        assert!(!stream.is_offset_due(start + QUIET_OFFSET_INTERVAL));
+    }
+}

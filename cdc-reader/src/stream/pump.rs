@@ -1,0 +1,305 @@
+//! The loop: a frame in, its records out, and now and then everything else.
+//!
+//! Every few hundred frames, and whenever nothing comes, the thread that reads the socket also does the periodic work:
+//! it takes over which position is durable, sends a status to the server, writes the offset, and looks whether Kafka
+//! has failed and whether somebody asks for a stop. When the producer's queue is full, the socket is not read, and the
+//! server is still answered.
+
+use std::time::{Duration, Instant};
+
+use shared::position::Lsn;
+
+use super::changes::{Changes, Next};
+use super::confirm::{Confirmation, Offsets, Traffic};
+use super::source_watch::SourceWatch;
+use super::stop::Stop;
+use crate::clock::now_us;
+use crate::context::Context;
+use crate::emit::Scope;
+use crate::ended::Ended;
+use crate::error::SessionError;
+use crate::observe::Sample;
+use crate::publish::{Delivery, Position};
+use crate::replication::{Event, ReplicationError, Stream};
+use crate::table::Relations;
+
+/// Frames between two looks at the clock; at the slowest rates the idle wait looks instead.
+const FRAMES_PER_LOOK: u32 = 256;
+
+/// How often the periodic work is done; acknowledgements become a confirmed position as often.
+const PERIODIC_WORK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long what is in flight may take to become durable at an orderly end.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often the server gets a status while an orderly end waits for what is in flight.
+const DRAIN_STEP: Duration = Duration::from_millis(100);
+
+/// How long the last offset may take to become durable at an orderly end.
+const LAST_OFFSET_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A stream with all that it needs.
+pub(crate) struct Streaming<'s> {
+    context: &'s Context,
+    delivery: &'s mut Delivery,
+    changes: Changes<'s>,
+    confirmation: Confirmation,
+    stop: Stop,
+    watch: SourceWatch,
+    traffic: Traffic,
+    /// Frames since the last look at the clock.
+    frames: u32,
+    last_periodic_work: Instant,
+}
+
+impl<'s> Streaming<'s> {
+    /// A stream that continues at `start`.
+    ///
+    /// # Errors
+    /// When the source cannot be watched beside it.
+    pub(crate) fn new(
+        context: &'s Context,
+        delivery: &'s mut Delivery,
+        relations: Relations<'s>,
+        scope: Scope,
+        start: Lsn,
+    ) -> Result<Self, SessionError> {
+        let now = Instant::now();
+        let settings = &context.connector.settings;
+        let start = Position { end_lsn: start, tx_id: None, commit_ts_us: now_us() };
+        let offsets = match scope {
+            Scope::All => Offsets::Stored,
+            Scope::Retractions => Offsets::NotStored,
+        };
+        Ok(Self {
+            context,
+            delivery,
+            changes: Changes::new(settings, scope, relations),
+            confirmation: Confirmation::new(start, offsets, settings.status_update_interval, now),
+            stop: Stop::on_request(),
+            watch: SourceWatch::start(&settings.database, &settings.slot_name)?,
+            traffic: Traffic::Quiet,
+            frames: 0,
+            last_periodic_work: now,
+        })
+    }
+
+    /// Streams until everything before `until` has been handled or somebody asks for a stop, and ends the stream in
+    /// order.
+    ///
+    /// # Errors
+    /// What breaks the stream, or keeps a change from being published.
+    pub(crate) fn run_until(mut self, stream: Stream, until: Lsn) -> Result<Ended, SessionError> {
+        self.stop = Stop::at(until);
+        self.run(stream)
+    }
+
+    /// Streams until somebody asks for a stop, and ends the stream in order.
+    ///
+    /// # Errors
+    /// What breaks the stream, or keeps a change from being published.
+    pub(crate) fn run(mut self, mut stream: Stream) -> Result<Ended, SessionError> {
+        let result = self.pump(&mut stream);
+        match &result {
+            Ok(_) => {
+                self.wind_up(&mut stream)?;
+                stream.finish();
+            }
+            Err(SessionError::Publish(_)) => {
+                // The source is well: what Kafka has acknowledged by now need not come again. Neither failure would be
+                // news.
+                let _ = self.confirm();
+                let _ = self.send_status(&mut stream);
+            }
+            Err(_) => {}
+        }
+        self.report();
+        result
+    }
+
+    fn pump(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
+        loop {
+            self.frames += 1;
+            let next = match stream.receive()? {
+                Event::Data { start, payload } => {
+                    self.traffic = Traffic::Flowing;
+                    self.changes.apply(start, payload, &self.stop)?
+                }
+                Event::Keepalive { wal_end, reply_requested } => {
+                    self.keepalive(wal_end, reply_requested)
+                }
+                Event::Idle => {
+                    self.traffic = Traffic::Quiet;
+                    self.frames = FRAMES_PER_LOOK;
+                    Next::Continue
+                }
+                Event::End => return Err(ReplicationError::Closed.into()),
+            };
+            if let Next::Committed(position) = next {
+                self.confirmation.receive(position.end_lsn);
+            }
+            if self.send_records(stream)? == Ended::Stopped {
+                return Ok(Ended::Stopped);
+            }
+            if let Next::Committed(position) = next {
+                self.delivery.commit(position);
+            }
+            if self.is_stop_due() {
+                return Ok(Ended::Stopped);
+            }
+            if next == Next::Reached {
+                return Ok(Ended::Done);
+            }
+            if self.confirmation.is_reply_requested() {
+                self.reply(stream)?;
+            }
+            if self.frames >= FRAMES_PER_LOOK {
+                self.frames = 0;
+                if self.periodic_work(stream)? == Ended::Stopped {
+                    return Ok(Ended::Stopped);
+                }
+            }
+        }
+    }
+
+    fn keepalive(&mut self, wal_end: Lsn, reply_requested: bool) -> Next {
+        self.confirmation.receive(wal_end);
+        if !self.changes.in_transaction() {
+            if let Some(position) = self.confirmation.quiet_position(wal_end) {
+                self.delivery.commit(position);
+            }
+            if self.stop.is_reached(wal_end) {
+                return Next::Reached;
+            }
+        }
+        if reply_requested {
+            self.confirmation.request_reply();
+        }
+        Next::Continue
+    }
+
+    /// Hands the records of the last frame to Kafka, however long the producer's queue or the ledger is full.
+    fn send_records(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
+        while !self.changes.flush(self.delivery)? || self.delivery.is_ledger_full() {
+            if self.periodic_work(stream)? == Ended::Stopped {
+                return Ok(Ended::Stopped);
+            }
+            if self.confirmation.is_status_due(Instant::now(), Traffic::Flowing) {
+                self.send_status(stream)?;
+            }
+            self.delivery.wait_for_room()?;
+        }
+        Ok(Ended::Done)
+    }
+
+    /// Does everything that is not a frame, if it was last done [`PERIODIC_WORK_INTERVAL`] ago.
+    fn periodic_work(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.last_periodic_work) < PERIODIC_WORK_INTERVAL {
+            return Ok(Ended::Done);
+        }
+        self.last_periodic_work = now;
+        if self.context.cancel.is_cancelled() {
+            self.stop.request(now);
+            if self.is_stop_due() {
+                return Ok(Ended::Stopped);
+            }
+        }
+        self.confirm()?;
+        if self.confirmation.is_status_due(now, self.traffic) {
+            self.send_status(stream)?;
+        }
+        if self.confirmation.is_offset_due(now) {
+            self.write_offset()?;
+        }
+        self.watch.check_shutdown(self.delivery.in_flight())?;
+        self.report();
+        Ok(Ended::Done)
+    }
+
+    fn is_stop_due(&self) -> bool {
+        self.stop.is_requested() && self.stop.is_due(Instant::now(), self.changes.in_transaction())
+    }
+
+    /// Takes over which position is durable by now.
+    fn confirm(&mut self) -> Result<(), SessionError> {
+        if let Some(position) = self.delivery.take_confirmed() {
+            if position.tx_id.is_some() {
+                self.context.observer.published(now_us() - position.commit_ts_us);
+            }
+            self.confirmation.confirm(position);
+        }
+        // What is durable stays so, whatever became of what was sent after it.
+        Ok(self.delivery.check()?)
+    }
+
+    /// Answers the server's request with the position that is durable by now, if the answer is due.
+    fn reply(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
+        self.confirm()?;
+        if self.confirmation.is_reply_due(Instant::now()) {
+            self.send_status(stream)?;
+        }
+        Ok(())
+    }
+
+    fn send_status(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
+        stream.send_status(self.confirmation.received(), self.confirmation.confirmed(), false)?;
+        self.confirmation.status_sent(Instant::now());
+        Ok(())
+    }
+
+    /// Hands the furthest offset to the producer; when the producer's queue is full, the offset stays due.
+    fn write_offset(&mut self) -> Result<(), SessionError> {
+        self.confirmation.offset_tried(Instant::now());
+        let Some(position) = self.confirmation.offset() else { return Ok(()) };
+        if self.delivery.try_write_offset(&position)? {
+            self.context.observer.offset(&position);
+            self.confirmation.offset_written();
+        }
+        Ok(())
+    }
+
+    /// Waits for what is in flight, writes the offset, and sends a status: the next start repeats nothing.
+    fn wind_up(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
+        let deadline = Instant::now() + DRAIN_DEADLINE;
+        while !self.delivery.flush(DRAIN_STEP) && Instant::now() < deadline {
+            self.confirm()?;
+            self.send_status(stream)?;
+        }
+        self.confirm()?;
+        let left = self.delivery.in_flight();
+        if left > 0 {
+            tracing::warn!(
+                records = left,
+                "Kafka did not acknowledge everything in time; the next start publishes it again"
+            );
+        }
+        if self.confirmation.offset().is_some() {
+            self.write_offset()?;
+            if !self.delivery.flush(LAST_OFFSET_DEADLINE) {
+                tracing::warn!(
+                    "the offset was not acknowledged before the end; the slot's confirmed position stands"
+                );
+            }
+        }
+        self.send_status(stream)
+    }
+
+    /// Hands what has happened since the last time to the metrics.
+    fn report(&mut self) {
+        if let Some(bytes) = self.watch.slot_lag_bytes() {
+            self.context.observer.slot_lag(bytes);
+        }
+        let happened = self.changes.take_counts();
+        self.context.observer.sample(&Sample {
+            counts: happened.counts,
+            commits: happened.commits,
+            received: self.confirmation.received(),
+            confirmed: self.confirmation.confirmed(),
+            in_flight: self.delivery.in_flight(),
+            in_flight_bytes: self.delivery.in_flight_bytes(),
+            ledger_waiting: self.delivery.commits_waiting(),
+            behind_ms: happened.behind_ms,
+        });
+    }
+}

@@ -1,0 +1,13 @@
+//! The source's tables: which are captured, their plans, their topics.
+//!
+//! In come the catalog's answers and the relations that a stream announces. Out come the captured tables, each with the
+//! compiled plan that writes its rows and a topic that exists.
+
+mod capture;
+mod captured;
+mod relations;
+pub(crate) mod topics;
+
+pub(crate) use capture::Capture;
+pub(crate) use captured::captured_tables;
+pub(crate) use relations::Relations;

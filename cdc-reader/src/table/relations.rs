@@ -1,0 +1,96 @@
+//! A table that the stream announces, to the compiled plan for its rows.
+//!
+//! In comes a relation, as pgoutput sends it before the first row of each version of a table. The catalog adds what the
+//! relation does not say. Out comes the table's plan with its topic, which exists from then on, or the decision that
+//! the table is not captured.
+
+use std::collections::HashMap;
+
+use super::capture::Capture;
+use super::topics;
+use crate::catalog::{self, CatalogTable};
+use crate::context::Context;
+use crate::envelope::TableInfo;
+use crate::error::SessionError;
+use crate::pgoutput::Relation;
+use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
+
+/// A relation as the stream announced it.
+enum Announced {
+    Captured(Box<Capture>),
+    /// Published but not captured.
+    Ignored,
+}
+
+/// The relations that one stream has announced.
+pub(crate) struct Relations<'s> {
+    context: &'s Context,
+    /// For questions to the catalog.
+    sql: &'s mut Client,
+    /// The tables whose topics were made at the start of the session.
+    tables: &'s [CatalogTable],
+    announced: HashMap<u32, Announced>,
+}
+
+impl<'s> Relations<'s> {
+    /// No relation has been announced yet. `tables` have their topics already.
+    pub(crate) fn new(
+        context: &'s Context,
+        sql: &'s mut Client,
+        tables: &'s [CatalogTable],
+    ) -> Self {
+        Self { context, sql, tables, announced: HashMap::new() }
+    }
+
+    /// Takes a new version of a table: its plan is compiled anew.
+    pub(crate) fn announce(&mut self, relation: &Relation<'_>) -> Result<(), SessionError> {
+        let settings = &self.context.connector.settings;
+        let announced = if settings.tables.captures(relation.namespace, relation.name) {
+            Announced::Captured(Box::new(self.capture(relation)?))
+        } else {
+            Announced::Ignored
+        };
+        self.announced.insert(relation.oid, announced);
+        Ok(())
+    }
+
+    /// The plan of a relation; none when it is not captured.
+    pub(crate) fn captured(&self, oid: u32) -> Result<Option<&Capture>, SessionError> {
+        match self.announced.get(&oid) {
+            Some(Announced::Captured(capture)) => Ok(Some(capture)),
+            Some(Announced::Ignored) => Ok(None),
+            None => Err(SessionError::UnknownRelation { oid }),
+        }
+    }
+
+    fn capture(&mut self, relation: &Relation<'_>) -> Result<Capture, SessionError> {
+        let capture = Capture::compile(self.context, self.table(relation)?)?;
+        let (table, topic) = (capture.plan.table().display(), capture.plan.topic());
+        tracing::debug!(table, topic, "table announced");
+        let is_known = |table: &CatalogTable| {
+            table.info.schema == relation.namespace && table.info.name == relation.name
+        };
+        if !self.tables.iter().any(is_known) {
+            topics::create_topic(self.context, topic)?;
+        }
+        self.context.observer.topics(&[topic.to_owned()]);
+        Ok(capture)
+    }
+
+    /// What the stream and the catalog say together about a table.
+    fn table(&mut self, relation: &Relation<'_>) -> Result<TableInfo, SessionError> {
+        let known = match catalog::table(self.sql, relation.namespace, relation.name) {
+            Ok(known) => known,
+            Err(ReplicationError::Io(_) | ReplicationError::Closed) => {
+                // The connection for SQL may have been idle for days; the stream's own is alive.
+                let database = &self.context.connector.settings.database;
+                *self.sql = Client::connect(database, Mode::Sql, WaitLimit::brief())?;
+                catalog::table(self.sql, relation.namespace, relation.name)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let mut table = catalog::merge(relation, known.as_ref());
+        catalog::resolve_types(self.sql, [&mut table])?;
+        Ok(table)
+    }
+}
