@@ -384,7 +384,7 @@ pub fn resolve_types<'t>(
     tables: impl IntoIterator<Item = &'t mut TableInfo>,
 ) -> Result<(), ReplicationError> {
     let unknown =
-        |column: &&mut ColumnInfo| kind_of(column.type_oid, column.type_modifier).is_err();
+        |column: &&mut ColumnInfo| kind_of(column.type_oid, column.type_modifier).is_none();
     let mut columns: Vec<&mut ColumnInfo> =
         tables.into_iter().flat_map(|table| &mut table.columns).filter(unknown).collect();
     if columns.is_empty() {
@@ -405,19 +405,23 @@ pub fn resolve_types<'t>(
              JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype
              WHERE b.typtype = 'd'
          )
-         SELECT asked, oid, modifier, CASE WHEN typtype = 'e' THEN 'e' WHEN typcategory = 'A' THEN 'a' ELSE '' END, typname
-         FROM beneath
-         WHERE typtype <> 'd'",
+         SELECT b.asked, b.oid, b.modifier, b.typtype, b.typname, e.oid, e.typtype, e.typname
+         FROM beneath b
+         -- Of int2vector and oidvector, whose text is not an array's, the elements' type is known as well.
+         LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND e.typarray = b.oid
+         WHERE b.typtype <> 'd'",
         oids.join(", ")
     ))?;
     for row in &rows {
         let (asked, oid, modifier): (u32, u32, i32) =
             (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
-        let class = match text(row, 3)? {
-            "e" => TypeClass::Enum,
-            "a" => TypeClass::Array,
-            _ if kind_of(oid, modifier).is_ok() => TypeClass::BuiltIn,
-            _ => TypeClass::Named(text(row, 4)?.to_owned()),
+        let class = match row.get(5).and_then(Option::as_deref) {
+            Some(_) => {
+                let element_oid = parsed(row, 5)?;
+                let element = class_of(element_oid, -1, text(row, 6)?, text(row, 7)?);
+                TypeClass::Array { element_oid, element: Box::new(element) }
+            }
+            None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?),
         };
         for column in columns.iter_mut().filter(|column| column.type_oid == asked) {
             column.type_class = class.clone();
@@ -429,6 +433,15 @@ pub fn resolve_types<'t>(
         }
     }
     Ok(())
+}
+
+/// What a type is that is no array: `kind` is its `typtype`.
+fn class_of(oid: u32, modifier: i32, kind: &str, name: &str) -> TypeClass {
+    match kind {
+        "e" => TypeClass::Enum,
+        _ if kind_of(oid, modifier).is_some() => TypeClass::BuiltIn,
+        _ => TypeClass::Named(name.to_owned()),
+    }
 }
 
 /// Fills in the columns' defaults.

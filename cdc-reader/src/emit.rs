@@ -3,13 +3,14 @@
 //! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change
 //! came from is given back, so that a full producer queue can be waited out while the connection is kept alive.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use shared::debezium::envelope::{Op, SourceInfo};
 
 use crate::connector::Settings;
-use crate::envelope::{Change, RowError};
+use crate::envelope::{Change, RowError, TablePlan};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, OldTuple, Tuple};
 use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
@@ -47,6 +48,8 @@ pub(crate) struct Emitter {
     skip_deletes: bool,
     skip_truncates: bool,
     scope: Scope,
+    /// Tables and columns for which [`Emitter::warn_of_null`] has spoken.
+    warned: HashSet<(String, String)>,
     pub(crate) counts: Counts,
 }
 
@@ -71,6 +74,7 @@ impl Emitter {
             skip_deletes: skipped.deletes,
             skip_truncates: skipped.truncates,
             scope,
+            warned: HashSet::new(),
             counts: Counts::default(),
         }
     }
@@ -244,7 +248,13 @@ impl Emitter {
         R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
     {
         let start = self.arena.len();
-        capture.plan.write_value(&mut self.arena, change, &stamp.source, stamp.now_ns)?;
+        let plan = &capture.plan;
+        let null_instead =
+            plan.write_value(&mut self.arena, change, &stamp.source, stamp.now_ns)?;
+        if let Some(column) = null_instead {
+            self.counts.nulls_instead += 1;
+            self.warn_of_null(plan, column);
+        }
         self.pending.push(Pending {
             topic: Arc::clone(&capture.topic),
             key,
@@ -252,6 +262,19 @@ impl Emitter {
             header,
         });
         Ok(())
+    }
+
+    /// Says once for each column that some of its values have no form.
+    fn warn_of_null(&mut self, plan: &TablePlan, column: usize) {
+        let (table, column) = (plan.table().display(), &plan.table().columns[column].name);
+        if self.warned.insert((table.clone(), column.clone())) {
+            tracing::warn!(
+                table,
+                column,
+                "a numeric that is NaN or infinite has no form in decimal.handling.mode=precise: NULL is published in its place, as \
+                 Debezium does; cdc_reader_nulls_instead_total counts further ones"
+            );
+        }
     }
 
     fn tombstone(

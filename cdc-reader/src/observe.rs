@@ -28,6 +28,8 @@ pub struct Counts {
     pub reads: u64,
     /// Changes that are not captured.
     pub filtered: u64,
+    /// Events in which NULL stands in place of a value that has no form.
+    pub nulls_instead: u64,
 }
 
 /// Where the stream stands.
@@ -153,6 +155,7 @@ impl Observer {
         events.updates.inc_by(signed(counts.updates));
         events.deletes.inc_by(signed(counts.deletes));
         events.filtered.inc_by(signed(counts.filtered));
+        self.metrics.nulls_instead.inc_by(counts.nulls_instead);
         if seen > 0 {
             events.note_event();
         }

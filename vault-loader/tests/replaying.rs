@@ -4,8 +4,8 @@ use devstack::wait_for_async;
 use serde_json::json;
 
 use crate::support::{
-    PATIENCE, World, airport, booking, create, delete, fingerprint, flight, read, ticket,
-    truncate, update,
+    PATIENCE, World, airport, booking, create, delete, fingerprint, flight, read, ticket, truncate,
+    update,
 };
 
 /// A little of everything, several versions a key.

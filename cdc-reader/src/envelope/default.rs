@@ -7,6 +7,7 @@
 
 use shared::debezium::types::temporal;
 
+use super::form::Form;
 use super::kind::Kind;
 use super::table::{ColumnInfo, TypeClass};
 
@@ -19,15 +20,18 @@ const TYPES_WITHOUT_DEFAULT: [u32; 17] =
 const FUNCTIONS_WITHOUT_PARENTHESES: [&str; 5] =
     ["CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"];
 
-/// Whether a default of such a column is read at all: of a built-in type or an enumeration, and of no domain.
-pub(super) fn is_read(column: &ColumnInfo, kind: Kind) -> bool {
+/// The kind as which a default of such a column is read; none when Debezium does not read it: only defaults of built-in types and of
+/// enumerations are read, and of no domain.
+pub(super) fn kind_of_default(column: &ColumnInfo, form: Form) -> Option<Kind> {
+    let Form::Plain(kind) = form else { return None };
     let is_known = match column.type_class {
         TypeClass::BuiltIn => !TYPES_WITHOUT_DEFAULT.contains(&column.type_oid),
         TypeClass::Enum => true,
-        TypeClass::Array | TypeClass::Named(_) => false,
+        TypeClass::Array { .. } | TypeClass::Named(_) => false,
     };
     // A struct cannot be a default in Kafka Connect.
-    is_known && !column.is_domain && kind != Kind::VariableDecimal
+    let has_form = !matches!(kind, Kind::VariableDecimal | Kind::Point);
+    (is_known && !column.is_domain && has_form).then_some(kind)
 }
 
 /// The JSON of a default expression; none when it is NULL or cannot be read.

@@ -1,9 +1,9 @@
 //! How a column's text becomes JSON: one kind for each form on the wire.
 
 use shared::debezium::types::text::{push_base64, write_json_string};
-use shared::debezium::types::{ValueError, bits, decimal, double, interval, temporal};
-
-use super::table::{ColumnInfo, TypeClass};
+use shared::debezium::types::{
+    ValueError, bits, decimal, double, geometry, hstore, interval, temporal,
+};
 
 /// The form that a column's values have on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,36 +56,10 @@ pub enum Kind {
     Uuid,
     /// Bytes in base64.
     Bytes,
-}
-
-/// A type that Debezium writes and this build does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("type with oid {0} is not supported")]
-pub struct KindError(pub u32);
-
-/// Types of extensions that Debezium writes in a form of their own.
-const NAMED_WITH_A_FORM: [&str; 7] =
-    ["hstore", "geometry", "geography", "vector", "halfvec", "sparsevec", "isbn"];
-
-/// Built-in types without a kind that Debezium writes: point, lseg, path, box, polygon, line, circle.
-const GEOMETRIC: [u32; 7] = [600, 601, 602, 603, 604, 628, 718];
-
-/// The kind of a column; none when Debezium leaves columns of that type out.
-///
-/// # Errors
-/// When Debezium writes the type in a form that is not built yet.
-pub(super) fn kind_of_column(column: &ColumnInfo) -> Result<Option<Kind>, KindError> {
-    match &column.type_class {
-        TypeClass::BuiltIn => kind_of(column.type_oid, column.type_modifier).map(Some),
-        TypeClass::Enum => Ok(Some(Kind::Text)),
-        TypeClass::Array => Err(KindError(column.type_oid)),
-        TypeClass::Named(name) => match name.as_str() {
-            "citext" | "ltree" => Ok(Some(Kind::Text)),
-            name if NAMED_WITH_A_FORM.contains(&name) => Err(KindError(column.type_oid)),
-            _ if GEOMETRIC.contains(&column.type_oid) => Err(KindError(column.type_oid)),
-            _ => Ok(None),
-        },
-    }
+    /// `hstore`: a string that holds a JSON object.
+    Hstore,
+    /// `io.debezium.data.geometry.Point`.
+    Point,
 }
 
 /// Type modifiers of varlena types count their own four-byte header.
@@ -96,12 +70,10 @@ fn fraction_digits(modifier: i32) -> i32 {
     if modifier < 0 { 6 } else { modifier }
 }
 
-/// The kind of a built-in type; oids are fixed in `src/include/catalog/pg_type.dat`.
-///
-/// # Errors
-/// When the type has none.
-pub fn kind_of(type_oid: u32, modifier: i32) -> Result<Kind, KindError> {
-    Ok(match type_oid {
+/// The kind of a built-in type, none when it has none; oids are fixed in `src/include/catalog/pg_type.dat`.
+#[must_use]
+pub fn kind_of(type_oid: u32, modifier: i32) -> Option<Kind> {
+    Some(match type_oid {
         16 => Kind::Bool,
         20 | 21 | 23 | 26 => Kind::Integer,
         700 => Kind::Float,
@@ -110,11 +82,9 @@ pub fn kind_of(type_oid: u32, modifier: i32) -> Result<Kind, KindError> {
         18 | 19 | 25 | 1042 | 1043 | 650 | 869 | 829 | 774 | 142 | 3614 | 3904 | 3906 | 3908
         | 3910 | 3912 | 3926 => Kind::Text,
         1700 if modifier < VARHDRSZ => Kind::VariableDecimal,
-        // Precision in the upper half, scale in the lower eleven bits (numeric_typmod_scale).
-        1700 => match usize::try_from((modifier - VARHDRSZ) & 0x7FF) {
-            Ok(scale) if scale < 0x400 => Kind::Decimal { scale },
-            _ => return Err(KindError(type_oid)),
-        },
+        // Precision in the upper half, scale in the lower eleven bits. Debezium takes the scale for unsigned: of numeric(5,-2) it
+        // writes 2046 digits after the point.
+        1700 => Kind::Decimal { scale: usize::try_from((modifier - VARHDRSZ) & 0x7FF).ok()? },
         1082 => Kind::Date,
         1083 if fraction_digits(modifier) <= 3 => Kind::TimeMillis,
         1083 => Kind::TimeMicros,
@@ -132,7 +102,8 @@ pub fn kind_of(type_oid: u32, modifier: i32) -> Result<Kind, KindError> {
         114 | 3802 => Kind::Json,
         2950 => Kind::Uuid,
         17 => Kind::Bytes,
-        other => return Err(KindError(other)),
+        600 => Kind::Point,
+        _ => return None,
     })
 }
 
@@ -140,7 +111,7 @@ impl Kind {
     /// Appends the JSON of a value that PostgreSQL printed as `text`.
     ///
     /// # Errors
-    /// When the text is not what the type prints, or the value has no form on the wire (an infinite date).
+    /// When the text is not what the type prints, or [`Kind::has_no_form_for`] the value.
     pub fn write(self, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
         match self {
             Self::Bool => match text {
@@ -164,11 +135,23 @@ impl Kind {
                 out.push(b'"');
             }
             Self::VariableDecimal => write_variable_decimal(out, utf8(text)?)?,
-            Self::Date => write_integer(out, i64::from(temporal::parse_date(text)?)),
+            Self::Date => write_integer(out, i64::from(days(text)?)),
             Self::TimeMillis => write_integer(out, temporal::parse_time(text)? / 1000),
             Self::TimeMicros => write_integer(out, temporal::parse_time(text)?),
-            Self::TimestampMillis => write_integer(out, timestamp_micros(text)?.div_euclid(1000)),
-            Self::TimestampMicros => write_integer(out, timestamp_micros(text)?),
+            Self::TimestampMillis => write_integer(
+                out,
+                match infinite_timestamp(text) {
+                    Some(micros) => micros / 1000,
+                    None => temporal::millis(temporal::parse_timestamp(text)?),
+                },
+            ),
+            Self::TimestampMicros => write_integer(
+                out,
+                match infinite_timestamp(text) {
+                    Some(micros) => micros,
+                    None => temporal::parse_timestamp(text)?,
+                },
+            ),
             Self::ZonedTimestamp { digits } => {
                 out.push(b'"');
                 match text {
@@ -195,8 +178,17 @@ impl Kind {
             }
             Self::Money => write_money(out, utf8(text)?)?,
             Self::Bytes => write_bytes(out, text)?,
+            Self::Hstore => hstore::write_json(out, utf8(text)?)?,
+            Self::Point => geometry::write_point(out, utf8(text)?)?,
         }
         Ok(())
+    }
+
+    /// Whether the value cannot be shown: a numeric that is not a finite number. Debezium writes NULL in its place.
+    #[must_use]
+    pub fn has_no_form_for(self, text: &[u8]) -> bool {
+        matches!(self, Self::Decimal { .. } | Self::VariableDecimal)
+            && matches!(text, b"NaN" | b"Infinity" | b"-Infinity")
     }
 
     /// Appends a value of a key as it stands in the header that names a row's other key.
@@ -210,14 +202,11 @@ impl Kind {
         match self {
             Self::Decimal { .. } => write_big_decimal(out, utf8(text)?),
             Self::Text | Self::Json | Self::Uuid => {
-                out.push(b'"');
-                for &byte in utf8(text)?.as_bytes() {
-                    if matches!(byte, b'"' | b'\\') {
-                        out.push(b'\\');
-                    }
-                    out.push(byte);
-                }
-                out.push(b'"');
+                write_header_string(out, utf8(text)?);
+                Ok(())
+            }
+            Self::Hstore => {
+                write_header_string(out, &hstore::json(utf8(text)?)?);
                 Ok(())
             }
             other => other.write(out, text),
@@ -242,23 +231,10 @@ impl Kind {
             Self::ZonedTime => b"\"00:00:00Z\"",
             Self::VariableDecimal => b"{\"scale\":0,\"value\":\"AA==\"}",
             Self::ZonedTimestamp { .. } => b"\"1970-01-01T00:00:00Z\"",
-        }
-    }
-
-    /// Appends what stands for a TOASTed value that was not sent; false when the kind cannot show one.
-    pub fn write_unavailable(self, out: &mut Vec<u8>, placeholder: &str) -> bool {
-        match self {
-            Self::Text | Self::Json => {
-                write_json_string(out, placeholder);
-                true
+            Self::Hstore => b"\"{}\"",
+            Self::Point => {
+                b"{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
             }
-            Self::Bytes => {
-                out.push(b'"');
-                push_base64(out, placeholder.as_bytes());
-                out.push(b'"');
-                true
-            }
-            _ => false,
         }
     }
 }
@@ -272,16 +248,37 @@ fn parse_number<T: std::str::FromStr>(text: &[u8]) -> Result<T, ValueError> {
     utf8(text)?.parse().map_err(|_| ValueError("floating-point number"))
 }
 
-/// Microseconds of a timestamp; of an infinite one, those of the JDBC driver's constants, which is what Debezium writes.
-fn timestamp_micros(text: &[u8]) -> Result<i64, ValueError> {
+/// Microseconds of an infinite timestamp: those of the JDBC driver's constants, which is what Debezium writes.
+fn infinite_timestamp(text: &[u8]) -> Option<i64> {
     match text {
-        b"infinity" => Ok(9_223_372_036_825_200_000),
-        b"-infinity" => Ok(-9_223_372_036_832_400_000),
-        _ => temporal::parse_timestamp(text),
+        b"infinity" => Some(9_223_372_036_825_200_000),
+        b"-infinity" => Some(-9_223_372_036_832_400_000),
+        _ => None,
     }
 }
 
-fn write_integer(out: &mut Vec<u8>, value: i64) {
+/// Days of a date; of an infinite one, what Debezium's stream writes.
+fn days(text: &[u8]) -> Result<i32, ValueError> {
+    match text {
+        b"infinity" => Ok(temporal::DATE_INFINITY),
+        b"-infinity" => Ok(temporal::DATE_NEGATIVE_INFINITY),
+        _ => temporal::parse_date(text),
+    }
+}
+
+/// A string in a header: only the quotation mark and the backslash are escaped.
+fn write_header_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    for &byte in text.as_bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+pub(super) fn write_integer(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -384,6 +381,10 @@ mod tests {
         check(Kind::ZonedTimestamp { digits: 6 }, "-infinity", "\"-infinity\"");
         check(Kind::TimestampMicros, "infinity", "9223372036825200000");
         check(Kind::TimestampMillis, "-infinity", "-9223372036832400");
+        check(Kind::TimestampMillis, "294276-12-31 23:59:59.999", "9224318015999999");
+        check(Kind::Date, "infinity", "-2147472692");
+        check(Kind::Date, "-infinity", "-2147472691");
+        check(Kind::Date, "0044-03-15 BC", "-735160");
         check(Kind::Json, r#"{"a": [1, 2]}"#, r#""{\"a\": [1, 2]}""#);
         check(Kind::Bytes, "\\x00ff", "\"AP8=\"");
     }
@@ -412,7 +413,9 @@ mod tests {
             (Kind::Integer, "1.5"),
             (Kind::Integer, ""),
             (Kind::Decimal { scale: 2 }, "NaN"),
-            (Kind::Date, "infinity"),
+            (Kind::Date, "infinite"),
+            (Kind::Point, "1,2"),
+            (Kind::Hstore, "a"),
             (Kind::Bytes, "00ff"),
         ] {
             assert!(kind.write(&mut Vec::new(), text.as_bytes()).is_err(), "{kind:?} {text}");
@@ -421,10 +424,11 @@ mod tests {
 
     #[test]
     fn modifiers_choose_scale_and_unit() {
-        assert_eq!(kind_of(1700, ((10 << 16) | 2) + 4), Ok(Kind::Decimal { scale: 2 }));
-        assert_eq!(kind_of(1700, -1), Ok(Kind::VariableDecimal));
-        assert_eq!(kind_of(1083, 3), Ok(Kind::TimeMillis));
-        assert_eq!(kind_of(1114, -1), Ok(Kind::TimestampMicros));
-        assert_eq!(kind_of(600, -1), Err(KindError(600)));
+        assert_eq!(kind_of(1700, ((10 << 16) | 2) + 4), Some(Kind::Decimal { scale: 2 }));
+        assert_eq!(kind_of(1700, ((5 << 16) | 0x7FE) + 4), Some(Kind::Decimal { scale: 2046 }));
+        assert_eq!(kind_of(1700, -1), Some(Kind::VariableDecimal));
+        assert_eq!(kind_of(1083, 3), Some(Kind::TimeMillis));
+        assert_eq!(kind_of(1114, -1), Some(Kind::TimestampMicros));
+        assert_eq!(kind_of(603, -1), None);
     }
 }

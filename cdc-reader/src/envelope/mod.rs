@@ -5,13 +5,16 @@
 //! Text that PostgreSQL printed becomes JSON directly, in a buffer that is used again. A row allocates nothing; of the values only `bytea`,
 //! bit strings, money and very long numerics do.
 //!
-//! Which JSON a column becomes is its [`Kind`]; a new type or option is a new kind, nothing else changes.
+//! Which JSON a column becomes is its [`Form`]: one value of a [`Kind`], or an array of them. A new type or option is a new kind,
+//! nothing else changes.
 
 mod default;
+mod form;
 mod kind;
 mod plan;
 mod table;
 
-pub use kind::{Kind, KindError, kind_of};
+pub use form::{Form, Written};
+pub use kind::{Kind, kind_of};
 pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan};
 pub use table::{ColumnInfo, TableInfo, TypeClass};

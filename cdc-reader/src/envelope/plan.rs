@@ -6,7 +6,7 @@ use shared::debezium::types::ValueError;
 use shared::debezium::types::text::write_json_string;
 
 use super::default;
-use super::kind::{Kind, KindError, kind_of_column};
+use super::form::{Form, Written, form_of};
 use super::table::{ColumnInfo, TableInfo};
 use crate::pgoutput::Column;
 
@@ -28,18 +28,6 @@ pub struct PlanOptions {
 /// A table that cannot be captured as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A column's type has a form on the wire that is not built yet.
-    #[error(
-        "column {column} of table {table}: {source}; leave the table out with table.exclude.list"
-    )]
-    Type {
-        /// `schema.table`.
-        table: String,
-        /// Column.
-        column: String,
-        /// Its type.
-        source: KindError,
-    },
     /// A column of the key would be left out.
     #[error(
         "column {column} of table {table} is part of the key, and Debezium leaves its type out; leave the table out with \
@@ -108,7 +96,7 @@ pub enum RowError {
 struct ColumnPlan {
     /// `{"name":` or `,"name":`.
     field: Vec<u8>,
-    kind: Kind,
+    form: Form,
     /// What is written for a value that was not sent.
     unknown: Vec<u8>,
     /// What is written for NULL.
@@ -119,11 +107,19 @@ struct ColumnPlan {
 struct KeyPart {
     column: usize,
     field: Vec<u8>,
-    kind: Kind,
+    form: Form,
 }
 
-/// One of the two ways in which a kind writes a value.
-type WriteValue = fn(Kind, &mut Vec<u8>, &[u8]) -> Result<(), ValueError>;
+/// One of the two ways in which a form writes a value of a key.
+type WriteValue = fn(Form, &mut Vec<u8>, &[u8]) -> Result<(), ValueError>;
+
+/// Writes a value of a key, which is none when NULL stands in its place.
+fn write_whole(form: Form, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+    match form.write(out, text)? {
+        Written::Whole => Ok(()),
+        Written::NullInstead => Err(ValueError("finite number")),
+    }
+}
 
 /// Writes the events of one version of one table.
 #[derive(Debug, Clone)]
@@ -146,7 +142,7 @@ impl TablePlan {
         let mut columns = Vec::with_capacity(table.columns.len());
         let mut position = 0;
         for (index, column) in table.columns.iter().enumerate() {
-            let plan = ColumnPlan::new(&table, Place { index, position }, column, options)?;
+            let plan = ColumnPlan::new(&table, Place { index, position }, column, options);
             position += usize::from(plan.is_some());
             columns.push(plan);
         }
@@ -157,7 +153,7 @@ impl TablePlan {
                 let (table, column) = (table.display(), name.clone());
                 return Err(PlanError::KeyLeftOut { table, column });
             };
-            key.push(KeyPart { column, field: field(position, name), kind: plan.kind });
+            key.push(KeyPart { column, field: field(position, name), form: plan.form });
         }
         let source = SourceWriter::new(
             &options.version,
@@ -240,7 +236,7 @@ impl TablePlan {
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
-        self.write_key_as(out, row, before, Kind::write)
+        self.write_key_as(out, row, before, write_whole)
     }
 
     /// Appends the key of `row` as the header of a row with another key names it.
@@ -256,7 +252,7 @@ impl TablePlan {
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
-        self.write_key_as(out, row, before, Kind::write_in_header)
+        self.write_key_as(out, row, before, Form::write_in_header)
     }
 
     fn write_key_as<'a, R>(
@@ -278,7 +274,7 @@ impl TablePlan {
                 value => value,
             };
             match value {
-                Some(Column::Text(text)) => write(part.kind, out, text)
+                Some(Column::Text(text)) => write(part.form, out, text)
                     .map_err(|source| self.value_error(part.column, source))?,
                 // Of a unique index that stands in for a primary key.
                 Some(Column::Null) if !self.table.columns[part.column].not_null => {
@@ -294,7 +290,8 @@ impl TablePlan {
     }
 
     /// Appends an event's value. `before` and `after` are rows of this version of the table; an unchanged TOASTed value of `after` is
-    /// taken from `before` where it has one.
+    /// taken from `before` where it has one. Returns the index of a column for whose value NULL was written, see
+    /// [`Written::NullInstead`].
     ///
     /// # Errors
     /// See [`RowError`].
@@ -304,26 +301,29 @@ impl TablePlan {
         change: &Change<R>,
         source: &SourceInfo,
         now_ns: i64,
-    ) -> Result<(), RowError>
+    ) -> Result<Option<usize>, RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
         out.extend_from_slice(b"{\"before\":");
+        let mut null_instead = None;
         match &change.before {
             Some(row) if change.op != Op::Create => {
-                self.write_row(out, row.clone(), None::<R>, Image::Before)?;
+                null_instead = self.write_row(out, row.clone(), None::<R>, Image::Before)?;
             }
             _ => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"after\":");
-        match &change.after {
-            Some(row) => self.write_row(out, row.clone(), change.before.clone(), Image::After)?,
-            None => out.extend_from_slice(b"null"),
+        if let Some(row) = &change.after {
+            let found = self.write_row(out, row.clone(), change.before.clone(), Image::After)?;
+            null_instead = found.or(null_instead);
+        } else {
+            out.extend_from_slice(b"null");
         }
         out.extend_from_slice(b",\"source\":");
         self.source.write(out, source);
         write_tail(out, change.op, now_ns);
-        Ok(())
+        Ok(null_instead)
     }
 
     fn write_row<'a, R>(
@@ -332,12 +332,13 @@ impl TablePlan {
         row: R,
         mut old: Option<R>,
         image: Image,
-    ) -> Result<(), RowError>
+    ) -> Result<Option<usize>, RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
         let mut count = 0;
         let mut is_empty = true;
+        let mut null_instead = None;
         for (index, column) in row.enumerate() {
             count = index + 1;
             let old_value = old.as_mut().and_then(Iterator::next);
@@ -346,14 +347,17 @@ impl TablePlan {
             out.extend_from_slice(&plan.field);
             match (column, old_value) {
                 (Column::Text(text), _) | (Column::UnchangedToast, Some(Column::Text(text))) => {
-                    plan.kind.write(out, text).map_err(|e| self.value_error(index, e))?;
+                    let written = plan.form.write(out, text);
+                    if written.map_err(|e| self.value_error(index, e))? == Written::NullInstead {
+                        null_instead = Some(index);
+                    }
                 }
                 (Column::Null, _) => out.extend_from_slice(match image {
                     Image::Before => &plan.unknown,
                     Image::After => &plan.null,
                 }),
                 (Column::UnchangedToast, _) => {
-                    if !plan.kind.write_unavailable(out, &self.placeholder) {
+                    if !plan.form.write_unavailable(out, &self.placeholder) {
                         let (table, column) = self.name_column(index);
                         return Err(RowError::Unavailable { table, column });
                     }
@@ -372,7 +376,7 @@ impl TablePlan {
             });
         }
         out.extend_from_slice(if is_empty { b"{}" } else { b"}" });
-        Ok(())
+        Ok(null_instead)
     }
 
     fn name_column(&self, index: usize) -> (String, String) {
@@ -417,28 +421,21 @@ impl ColumnPlan {
         place: Place,
         column: &ColumnInfo,
         options: &PlanOptions,
-    ) -> Result<Option<Self>, PlanError> {
-        let kind = kind_of_column(column).map_err(|source| PlanError::Type {
-            table: table.display(),
-            column: column.name.clone(),
-            source,
-        })?;
-        let Some(kind) = kind else { return Ok(None) };
-        let default = column
-            .default
-            .as_deref()
-            .filter(|_| default::is_read(column, kind))
-            .and_then(|expression| default::literal(expression, kind));
+    ) -> Option<Self> {
+        let form = form_of(column)?;
+        let default = default::kind_of_default(column, form)
+            .zip(column.default.as_deref())
+            .and_then(|(kind, expression)| default::literal(expression, kind));
         let null = match &default {
             Some(default) if options.replace_null_with_default => default.clone(),
             _ => b"null".to_vec(),
         };
         let unknown = if column.not_null || table.key.contains(&place.index) {
-            default.unwrap_or_else(|| kind.fallback().to_vec())
+            default.unwrap_or_else(|| form.fallback().to_vec())
         } else {
             null.clone()
         };
-        Ok(Some(Self { field: field(place.position, &column.name), kind, unknown, null }))
+        Some(Self { field: field(place.position, &column.name), form, unknown, null })
     }
 }
 
@@ -600,9 +597,36 @@ mod tests {
         check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":"ok","id":7},"source":"#);
         let in_key = TablePlan::new(TableInfo { key: vec![0], ..table.clone() }, &options);
         assert!(matches!(in_key, Err(PlanError::KeyLeftOut { .. })));
-        let mut array = table;
-        array.columns[0].type_class = TypeClass::Array;
-        assert!(matches!(TablePlan::new(array, &options), Err(PlanError::Type { .. })));
+        let mut arrays = table;
+        arrays.columns[0].type_class = array_of(99_997, TypeClass::Named("pair".to_owned()));
+        arrays.columns[1].type_class = array_of(99_996, TypeClass::Enum);
+        let plan = TablePlan::new(arrays, &options).unwrap();
+        let row = [Column::Text(b"{(1,2)}"), Column::Text(b"{ok,NULL}"), Column::Text(b"7")];
+        check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":["ok",null],"id":7},"#);
+    }
+
+    fn array_of(element_oid: u32, element: TypeClass) -> TypeClass {
+        TypeClass::Array { element_oid, element: Box::new(element) }
+    }
+
+    #[test]
+    fn a_value_without_a_form_is_null_and_its_column_is_named() {
+        let table = TableInfo {
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+            columns: vec![column("id", 23, -1), column("amount", 1700, -1)],
+            key: vec![0],
+        };
+        let plan = TablePlan::new(table.clone(), &plan_options(false)).unwrap();
+        let row = [Column::Text(b"1"), Column::Text(b"NaN")];
+        let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
+        let mut out = Vec::new();
+        assert_eq!(plan.write_value(&mut out, &change, &INFO, 0), Ok(Some(1)));
+        assert!(out.starts_with(br#"{"before":null,"after":{"id":1,"amount":null},"#));
+        let in_key =
+            TablePlan::new(TableInfo { key: vec![1], ..table }, &plan_options(false)).unwrap();
+        let written = in_key.write_key(&mut Vec::new(), &row.iter().copied(), None);
+        assert!(matches!(written, Err(RowError::Value { .. })));
     }
 
     #[test]

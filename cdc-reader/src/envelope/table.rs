@@ -29,7 +29,12 @@ pub enum TypeClass {
     /// An enumeration.
     Enum,
     /// An array.
-    Array,
+    Array {
+        /// The oid of the elements' type.
+        element_oid: u32,
+        /// What the elements' type is; a domain is [`TypeClass::Named`] here, because Debezium leaves such arrays out.
+        element: Box<TypeClass>,
+    },
     /// Another one, by its name: of an extension, a composite type, a type of the system.
     Named(String),
 }

@@ -22,8 +22,8 @@ use prometheus_client::registry::Registry;
 use debezium::{Context, EventFamilies, now_ms};
 pub use debezium::{EventMetrics, QueueMetrics, SnapshotMetrics, StreamingMetrics};
 use names::{
-    COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, PUBLISH_LATENCY_SECONDS,
-    RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_LAG_BYTES,
+    COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, NULLS_INSTEAD_TOTAL,
+    PUBLISH_LATENCY_SECONDS, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_LAG_BYTES,
 };
 use register::{counters, gauge};
 
@@ -76,6 +76,8 @@ pub struct Metrics {
     pub ledger_transactions: Gauge,
     /// See [`COLUMNS_LEFT_OUT`].
     pub columns_left_out: Gauge,
+    /// See [`NULLS_INSTEAD_TOTAL`].
+    pub nulls_instead: Counter,
     reconnects: Family<OfPeer, Counter>,
 }
 
@@ -97,6 +99,13 @@ impl Metrics {
             PUBLISH_LATENCY_SECONDS,
             "Seconds from the commit in the source to the acknowledgement by the broker",
             latency.clone(),
+        );
+        let nulls_instead = Counter::default();
+        registry.register(
+            // The encoder appends the suffix itself.
+            NULLS_INSTEAD_TOTAL.trim_end_matches("_total"),
+            "Events in which NULL stands in place of a numeric that is not a finite number",
+            nulls_instead.clone(),
         );
         let metrics = Self {
             streaming_events: events.in_context(Context::Streaming),
@@ -130,6 +139,7 @@ impl Metrics {
                 COLUMNS_LEFT_OUT,
                 "Columns of captured tables whose type has no form in an event",
             ),
+            nulls_instead,
             reconnects: counters(
                 &mut registry,
                 RECONNECTS_TOTAL,
@@ -241,6 +251,6 @@ mod tests {
         helps.sort_unstable();
         helps.dedup();
         assert_eq!(helps.len(), count);
-        assert_eq!(count, 31);
+        assert_eq!(count, 32);
     }
 }

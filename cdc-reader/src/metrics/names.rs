@@ -63,5 +63,7 @@ pub const PUBLISH_QUEUE_BYTES: &str = "cdc_reader_publish_queue_bytes";
 pub const LEDGER_TRANSACTIONS: &str = "cdc_reader_ledger_transactions";
 /// Columns of captured tables that are left out of events because their types have no form on the wire.
 pub const COLUMNS_LEFT_OUT: &str = "cdc_reader_columns_left_out";
+/// Events in which NULL stands in place of a value that has no form.
+pub const NULLS_INSTEAD_TOTAL: &str = "cdc_reader_nulls_instead_total";
 /// Connections that had to be made again, by peer.
 pub const RECONNECTS_TOTAL: &str = "cdc_reader_reconnects_total";

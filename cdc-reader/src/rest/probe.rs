@@ -9,7 +9,6 @@ use shared::probe::{self, ProbeError};
 /// How long a check may take: the answer needs no work, so a longer wait would only hide that the program hangs.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-
 /// Why a check of the health fails.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {

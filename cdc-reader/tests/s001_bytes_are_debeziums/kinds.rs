@@ -1,4 +1,4 @@
-//! A table with each type in four columns: nullable, NOT NULL, with a default, NOT NULL with a default.
+//! Tables with each type in four columns: nullable, NOT NULL, with a default, NOT NULL with a default.
 
 use std::fmt::Write as _;
 
@@ -192,7 +192,116 @@ const KINDS: &[Kind] = &[
     Kind("nested", "nested", "2.5", &["2.25", "-0.5"]),
     Kind("citext", "citext", "'Ab'", &["'aB'", "''"]),
     Kind("ltree", "ltree", "'a.b'", &["'top.science'"]),
+    Kind("isbn", "isbn", "'978-0-393-04002-9'", &["'0-11-000222-9'"]),
+    Kind(
+        "hstore",
+        "hstore",
+        "'a=>1'",
+        &[
+            "''",
+            "'b=>2, a=>1, \"q\\\"\"=>NULL, \"é\u{1F6EB}\"=>\"x\\\\y\", c=>\"\"'",
+            "(SELECT hstore(array_agg('key' || i), array_agg(i::text)) FROM generate_series(1, 100) i)",
+        ],
+    ),
+    Kind("point", "point", "'(1,2)'", &["'(1.5,-2)'", "'(NaN,Infinity)'", "'(-0,1e-10)'"]),
     Kind("pair", "pair", "'(1,x)'", &["'(2,y)'"]),
+    Kind("box", "box", "'(1,2),(3,4)'", &["'(0,0),(1,1)'"]),
+    Kind("circle", "circle", "'<(1,2),3>'", &["'<(0,0),1>'"]),
+    Kind("path", "path", "'[(1,2),(3,4)]'", &["'((0,0),(1,1))'"]),
+    Kind("snapshot", "pg_snapshot", "'10:20:10,14'", &["'10:20:'"]),
+    Kind("regclass", "regclass", "'pg_class'", &["'pg_type'"]),
+    // A scale below zero is 2046 and the like on the wire.
+    Kind("hundreds", "numeric(5, -2)", "100", &["12345", "-700", "0"]),
+    Kind("bool_a", "boolean[]", "'{t}'", &["'{t,f,NULL}'", "'{}'"]),
+    Kind("int2_a", "smallint[]", "'{1}'", &["'{1,-2,NULL}'"]),
+    Kind("int4_a", "integer[]", "'{1}'", &["'{1,2,NULL}'", "'{}'", "'[5:6]={7,8}'"]),
+    Kind("int8_a", "bigint[]", "'{1}'", &["'{9223372036854775807}'"]),
+    Kind("oid_a", "oid[]", "'{1}'", &["'{4294967295}'"]),
+    Kind("float4_a", "real[]", "'{1}'", &["'{0.1,NaN,-Infinity,NULL}'"]),
+    Kind("float8_a", "double precision[]", "'{1}'", &["'{1e-7,NaN,Infinity,1e300}'"]),
+    Kind("numeric_a", "numeric[]", "'{1}'", &["'{1.50,NULL,100}'"]),
+    Kind("decimal_a", "numeric(12, 4)[]", "'{1}'", &["'{1.5,NULL,-2}'"]),
+    Kind("bpchar_a", "char(3)[]", "'{a}'", &["'{a,bcd}'"]),
+    Kind("varchar_a", "varchar(5)[]", "'{a}'", &["'{a,\"b,c\",\"q\\\"q\",\"NULL\",null,\"\"}'"]),
+    Kind("text_a", "text[]", "'{a}'", &["'{a,\"b\\\\c\",\"{x}\",NULL,\" é\u{1F6EB}\"}'", "'{}'"]),
+    Kind("letter_a", "\"char\"[]", "'{a}'", &["'{a,b}'"]),
+    Kind("date_a", "date[]", "'{2020-02-29}'", &["'{2026-01-02,NULL}'"]),
+    Kind("time3_a", "time(3)[]", "'{01:02:03}'", &["'{01:02:03.004,NULL}'"]),
+    Kind("time6_a", "time[]", "'{01:02:03}'", &["'{01:02:03.004,NULL}'"]),
+    Kind("stamp3_a", "timestamp(3)[]", "'{2020-01-01}'", &["'{\"2026-01-02 03:04:05.678\",NULL}'"]),
+    Kind(
+        "stamp6_a",
+        "timestamp[]",
+        "'{2020-01-01}'",
+        &["'{\"2026-01-02 03:04:05.678901\"}'", "'{infinity,-infinity}'"],
+    ),
+    Kind(
+        "stamptz_a",
+        "timestamptz[]",
+        "'{2020-01-01}'",
+        &["'{\"2026-01-02 03:04:05.678901+03\",NULL}'", "'{infinity}'"],
+    ),
+    Kind(
+        "stamptz0_a",
+        "timestamptz(0)[]",
+        "'{2020-01-01}'",
+        &["'{\"2026-01-02 03:04:05+03\",NULL}'"],
+    ),
+    Kind("timetz_a", "timetz[]", "'{01:02:03+00}'", &["'{10:11:12+03,NULL}'"]),
+    Kind("json_a", "json[]", "'{1}'", &["array['{\"a\": 1}'::json, NULL]"]),
+    Kind("jsonb_a", "jsonb[]", "'{1}'", &["array['{\"a\":1}'::jsonb, NULL]"]),
+    Kind(
+        "uuid_a",
+        "uuid[]",
+        "'{11111111-2222-3333-4444-555555555555}'",
+        &["'{11111111-2222-3333-4444-555555555555,NULL}'"],
+    ),
+    Kind("bytea_a", "bytea[]", "array['\\x00'::bytea]", &["array['\\x00ff'::bytea, NULL]"]),
+    Kind("inet_a", "inet[]", "'{10.0.0.1}'", &["'{10.0.0.1/8,::1,NULL}'"]),
+    Kind("cidr_a", "cidr[]", "'{10.0.0.0/8}'", &["'{10.0.0.0/8,NULL}'"]),
+    Kind("macaddr_a", "macaddr[]", "'{08:00:2b:01:02:03}'", &["'{08:00:2b:01:02:03,NULL}'"]),
+    Kind(
+        "macaddr8_a",
+        "macaddr8[]",
+        "'{08:00:2b:01:02:03:04:05}'",
+        &["'{08:00:2b:01:02:03:04:05,NULL}'"],
+    ),
+    Kind("int4range_a", "int4range[]", "'{\"[1,3)\"}'", &["'{\"[1,3)\",empty,NULL}'"]),
+    Kind("int8range_a", "int8range[]", "'{\"[1,3)\"}'", &["'{\"[1,3)\",NULL}'"]),
+    Kind("numrange_a", "numrange[]", "'{\"[1,3)\"}'", &["'{\"[1.5,3)\",NULL}'"]),
+    Kind(
+        "daterange_a",
+        "daterange[]",
+        "'{\"[2026-01-02,2026-01-03)\"}'",
+        &["'{\"[2026-01-02,)\"}'"],
+    ),
+    Kind("tsrange_a", "tsrange[]", "'{\"[2026-01-02,2026-01-03)\"}'", &["'{\"[2026-01-02,)\"}'"]),
+    Kind(
+        "tstzrange_a",
+        "tstzrange[]",
+        "'{\"[2026-01-02,2026-01-03)\"}'",
+        &["'{\"[2026-01-02,)\"}'"],
+    ),
+    Kind("tsvector_a", "tsvector[]", "array['a'::tsvector]", &["array['a b'::tsvector]"]),
+    Kind("citext_a", "citext[]", "'{a}'", &["'{Ab,NULL}'"]),
+    Kind("ltree_a", "ltree[]", "'{a}'", &["'{a.b,c}'"]),
+    Kind("hstore_a", "hstore[]", "array['a=>1'::hstore]", &["array['b=>2, a=>1'::hstore, NULL]"]),
+    Kind("words", "words", "'{a}'", &["'{a,NULL}'"]),
+    // Arrays that Debezium leaves out.
+    Kind("money_a", "money[]", "'{1}'", &["'{2}'"]),
+    Kind("name_a", "name[]", "'{a}'", &["'{b}'"]),
+    Kind("interval_a", "interval[]", "'{1 day}'", &["'{2 days}'"]),
+    Kind("varbit_a", "varbit[]", "'{1}'", &["'{101}'"]),
+    Kind("xml_a", "xml[]", "'{<a/>}'", &["'{<b/>}'"]),
+    Kind("point_a", "point[]", "array['(1,2)'::point]", &["array['(3,4)'::point]"]),
+    Kind("price_a", "price[]", "'{1}'", &["'{2}'"]),
+    Kind("pair_a", "pair[]", "array['(1,x)'::pair]", &["array['(2,y)'::pair]"]),
+    Kind(
+        "multi_a",
+        "int4multirange[]",
+        "array['{[1,2)}'::int4multirange]",
+        &["array['{[3,4)}'::int4multirange]"],
+    ),
     Kind("multi", "int4multirange", "'{[1,2)}'", &["'{[3,4)}'"]),
     Kind("xid", "xid", "'1'", &["'7'"]),
     Kind("pg_lsn", "pg_lsn", "'0/1'", &["'0/16B3748'"]),
@@ -206,69 +315,102 @@ const KINDS: &[Kind] = &[
 const TYPES: &str = "
 CREATE EXTENSION citext;
 CREATE EXTENSION ltree;
+CREATE EXTENSION hstore;
+CREATE EXTENSION isn;
 CREATE TYPE mood AS ENUM ('ok', 'sad', 'it''s ok');
 CREATE DOMAIN price AS numeric(8, 3) CHECK (value > -1);
 CREATE DOMAIN word AS varchar(10);
 CREATE DOMAIN nested AS price;
+CREATE DOMAIN words AS text[];
 CREATE TYPE pair AS (a integer, b text);
 ";
 
-/// Rows of the snapshot; as many come with the changes.
-const ROWS: usize = 10;
+/// Rows of the snapshot of a table; as many come with the changes.
+const ROWS: usize = 40;
 
-/// The table and its rows before anybody captures it.
+/// Types in one table: rows stay so short that nothing is stored out of line. Of an unchanged array in a NOT NULL column that was
+/// stored out of line, Debezium writes NULL and then fails, unless it has a placeholder for the type.
+const KINDS_PER_TABLE: usize = 8;
+
+/// The types of each table, under its name.
+fn tables() -> impl Iterator<Item = (String, &'static [Kind])> {
+    let named = |(index, kinds)| (format!("kinds_{index}"), kinds);
+    KINDS.chunks(KINDS_PER_TABLE).enumerate().map(named)
+}
+
+/// Names of the tables.
+pub(super) fn table_names() -> impl Iterator<Item = String> {
+    tables().map(|(table, _)| table)
+}
+
+/// The tables and their rows before anybody captures them.
 pub(super) fn create() -> String {
-    let mut columns = String::from("id integer PRIMARY KEY");
-    for Kind(name, sql_type, default, _) in KINDS {
+    let mut script = String::from(TYPES);
+    for (table, kinds) in tables() {
+        let mut columns = String::from("id integer PRIMARY KEY");
+        for Kind(name, sql_type, default, _) in kinds {
+            let _ = write!(
+                columns,
+                ",\n{name}_n {sql_type},\n{name}_r {sql_type} NOT NULL,\n{name}_d {sql_type} DEFAULT {default},\n\
+                 {name}_e {sql_type} NOT NULL DEFAULT {default}"
+            );
+        }
+        let _ =
+            writeln!(script, "CREATE TABLE {table} (\n{columns}\n);\n{}", rows(&table, kinds, 0));
+    }
+    script
+}
+
+/// Every way in which rows of those tables change.
+pub(super) fn change() -> String {
+    let mut script = String::new();
+    for (table, kinds) in tables() {
+        let updates: String = kinds
+            .iter()
+            .map(|Kind(name, ..)| {
+                let row = ROWS + 1;
+                format!(
+                    "UPDATE {table} SET {name}_n = {name}_r, {name}_d = NULL WHERE id = {row};\n"
+                )
+            })
+            .collect();
+        let first = &kinds[0].0;
         let _ = write!(
-            columns,
-            ",\n{name}_n {sql_type},\n{name}_r {sql_type} NOT NULL,\n{name}_d {sql_type} DEFAULT {default},\n\
-             {name}_e {sql_type} NOT NULL DEFAULT {default}"
+            script,
+            "{}{updates}\
+             UPDATE {table} SET id = id + 1000 WHERE id < 3;\n\
+             DELETE FROM {table} WHERE id IN (4, {ROWS});\n\
+             ALTER TABLE {table} REPLICA IDENTITY FULL;\n\
+             UPDATE {table} SET {first}_n = {first}_r;\n\
+             UPDATE {table} SET id = id + 5000 WHERE id = 5;\n\
+             DELETE FROM {table} WHERE id = 6;\n",
+            rows(&table, kinds, ROWS)
         );
     }
-    format!("{TYPES}CREATE TABLE kinds (\n{columns}\n);\n{}", rows(0))
+    script
 }
 
-/// Every way in which rows of that table change.
-pub(super) fn change() -> String {
-    let updates: String = KINDS
-        .iter()
-        .map(|Kind(name, ..)| {
-            format!(
-                "UPDATE kinds SET {name}_n = {name}_r, {name}_d = NULL WHERE id = {};\n",
-                ROWS + 1
-            )
-        })
-        .collect();
-    format!(
-        "{}{updates}\
-         UPDATE kinds SET id = id + 1000 WHERE id < 3;\n\
-         DELETE FROM kinds WHERE id IN (4, {ROWS});\n\
-         ALTER TABLE kinds REPLICA IDENTITY FULL;\n\
-         UPDATE kinds SET int4_n = 5;\n\
-         UPDATE kinds SET id = id + 5000 WHERE id = 5;\n\
-         DELETE FROM kinds WHERE id = 6;\n",
-        rows(ROWS)
-    )
-}
-
-/// Each value of each type in turn, in all four columns; then a row of NULLs and defaults.
-fn rows(first: usize) -> String {
+/// Each value of each type in turn, in all four columns; of ten rows the last is one of NULLs and defaults.
+fn rows(table: &str, kinds: &[Kind], first: usize) -> String {
     let mut script = String::new();
     for row in 0..ROWS {
-        let values: Vec<String> = KINDS
+        let values: Vec<String> = kinds
             .iter()
             .map(|Kind(_, _, _, values)| {
                 let value = values[row % values.len()];
-                if row + 1 == ROWS {
+                if row % 10 == 9 {
                     format!("NULL, {value}, NULL, DEFAULT")
                 } else {
                     format!("{value}, {value}, {value}, {value}")
                 }
             })
             .collect();
-        let _ =
-            writeln!(script, "INSERT INTO kinds VALUES ({}, {});", first + row, values.join(", "));
+        let _ = writeln!(
+            script,
+            "INSERT INTO {table} VALUES ({}, {});",
+            first + row,
+            values.join(", ")
+        );
     }
     script
 }

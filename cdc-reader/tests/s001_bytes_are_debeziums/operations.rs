@@ -54,6 +54,32 @@ INSERT INTO toasted
 SELECT n, 's', repeat('b', 9000), decode(repeat('ab', 9000), 'hex'), to_jsonb(repeat('d', 9000)), to_json(repeat('p', 9000)),
        repeat('c', 9000), repeat('m', 9000)
 FROM generate_series(1, 3) AS n;
+-- The types whose unchanged value Debezium does not show as NULL; long enough to be stored out of line, and less than a megabyte in an event.
+CREATE TABLE toasted_types (
+    id integer PRIMARY KEY, small text, texts text[], varchars varchar(40)[], chars char(40)[], jsons json[], jsonbs jsonb[],
+    raws bytea[], integers integer[], bigints bigint[], dates date[], uuids uuid[], pairs hstore, words tsvector, doc xml,
+    code citext, path ltree, numbers numrange
+);
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT attname FROM pg_attribute WHERE attrelid = 'toasted_types'::regclass AND attnum > 2 LOOP
+        EXECUTE format('ALTER TABLE toasted_types ALTER %I SET STORAGE EXTERNAL', name);
+    END LOOP;
+END
+$$;
+INSERT INTO toasted_types
+SELECT id, 's', array_agg(md5(n::text)), array_agg(md5(n::text)), array_agg(md5(n::text)), array_agg(to_json(md5(n::text))),
+       array_agg(to_jsonb(md5(n::text))), array_agg(decode(md5(n::text), 'hex')), array_agg(n), array_agg(n::bigint),
+       array_agg(date '2026-01-01' + n), array_agg(md5(n::text)::uuid), hstore(array_agg(n::text), array_agg(md5(n::text))),
+       string_agg(md5(n::text), ' ')::tsvector, ('<a>' || string_agg(md5(n::text), '') || '</a>')::xml,
+       string_agg(md5(n::text), ''), string_agg(md5(n::text), '.')::ltree, numrange(0, repeat('123456789', 3000)::numeric)
+FROM generate_series(1, 3) AS id, generate_series(1, 600) AS n
+GROUP BY id;
+CREATE TABLE special_values (id serial PRIMARY KEY, day date, stamp timestamp, stamptz timestamptz, number numeric, amount numeric(12, 4));
+INSERT INTO special_values (stamptz, number, amount) VALUES
+    ('294276-12-31 23:59:59.999999+00', 'NaN', 'NaN'), ('0044-03-15 12:00:00+00 BC', 'Infinity', NULL), ('4713-01-01 00:00:00+00 BC', '-Infinity', 0);
 -- Keys that are stored out of line: 2500 bytes, which an index still takes, and which do not compress.
 CREATE TABLE toasted_keys (k text, part integer, n integer, note text, PRIMARY KEY (k, part));
 ALTER TABLE toasted_keys ALTER k SET STORAGE EXTERNAL;
@@ -145,6 +171,16 @@ ALTER TABLE toasted REPLICA IDENTITY FULL;
 UPDATE toasted SET small = 'v' WHERE id = 1;
 DELETE FROM toasted WHERE id = 1;
 
+UPDATE toasted_types SET small = 't' WHERE id = 1;
+UPDATE toasted_types SET id = 20 WHERE id = 2;
+ALTER TABLE toasted_types REPLICA IDENTITY FULL;
+UPDATE toasted_types SET small = 'v' WHERE id = 3;
+DELETE FROM toasted_types WHERE id = 3;
+INSERT INTO special_values (day, stamp) VALUES
+    ('infinity', '4713-01-01 00:00:00 BC'), ('-infinity', '0044-03-15 12:00:00 BC'), ('5874897-12-31', '12026-01-02 03:04:05.678901'),
+    ('4713-01-01 BC', '294246-12-31 23:59:59.999999'), ('0044-03-15 BC', 'infinity');
+UPDATE special_values SET number = 'NaN', amount = 'NaN';
+
 UPDATE toasted_key SET n = 2;
 UPDATE toasted_key SET n = 3, k = k;
 UPDATE toasted_key SET k = 'short' || n;
@@ -194,4 +230,4 @@ FROM generate_series(1, 50) AS n;
 "#;
 
 /// Of a table that nobody has written to before: who has sent this has sent everything.
-pub(super) const LAST: &str = "INSERT INTO zz_last VALUES (1);";
+pub(super) const LAST: &str = "INSERT INTO zz_last VALUES (1); DELETE FROM zz_last;";

@@ -3,9 +3,12 @@
 //! Each direction stands beside its inverse and is tested against it. An error never repeats the value, because rows
 //! must not appear in logs.
 
+pub mod array;
 pub mod bits;
 pub mod decimal;
 pub mod double;
+pub mod geometry;
+pub mod hstore;
 pub mod interval;
 pub mod temporal;
 pub mod text;

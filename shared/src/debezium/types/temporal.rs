@@ -3,11 +3,65 @@
 //!
 //! Days and microseconds count from 1970-01-01 in the proleptic Gregorian calendar, which PostgreSQL, Java and Debezium
 //! share.
+//!
+//! PostgreSQL counts from 2000, so its last 30 years (294247 to 294276) lie beyond the greatest 64-bit number of
+//! microseconds since 1970. Such an instant is the number that remains after the overflow: it is less than PostgreSQL's
+//! first instant, so nothing else has this number. Debezium writes one number for all the seconds of these years.
 
 use super::ValueError;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
+
+/// 4714-11-24 00:00:00 BC, PostgreSQL's first instant (`MIN_TIMESTAMP` in `src/include/datatype/timestamp.h`), since 1970.
+const FIRST_INSTANT: i128 = -210_866_803_200_000_000;
+
+/// 294277-01-01 00:00:00, which is PostgreSQL's last instant and one microsecond (`END_TIMESTAMP`), since 1970.
+const END_OF_INSTANTS: i128 = 9_224_318_016_000_000_000;
+
+/// `infinity` as Debezium's stream writes a date; no date of PostgreSQL has this number.
+pub const DATE_INFINITY: i32 = -2_147_472_692;
+
+/// `-infinity` as Debezium's stream writes a date.
+pub const DATE_NEGATIVE_INFINITY: i32 = -2_147_472_691;
+
+/// `infinity` and `-infinity` as Debezium's snapshot and its arrays write a date.
+const DATE_INFINITIES_OF_SNAPSHOTS: [i32; 2] = [-622_191_234, -625_821_272];
+
+/// An infinite date, whichever of Debezium's two ways it was written in: true for `infinity`, false for `-infinity`.
+#[must_use]
+pub fn infinite_date(days: i32) -> Option<bool> {
+    let [infinity, negative_infinity] = DATE_INFINITIES_OF_SNAPSHOTS;
+    match days {
+        days if days == DATE_INFINITY || days == infinity => Some(true),
+        days if days == DATE_NEGATIVE_INFINITY || days == negative_infinity => Some(false),
+        _ => None,
+    }
+}
+
+/// An instant as 64 bits; see the head of this file.
+fn wrap(micros: i128) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation, reason = "what is cut off comes back in `unwrap`")]
+    (FIRST_INSTANT..END_OF_INSTANTS).contains(&micros).then_some(micros as i64)
+}
+
+/// The inverse of [`wrap`].
+fn unwrap(micros: i64) -> i128 {
+    let micros = i128::from(micros);
+    if micros < FIRST_INSTANT { micros + (1 << 64) } else { micros }
+}
+
+/// Milliseconds of an instant, rounded down.
+#[must_use]
+pub fn millis(micros: i64) -> i64 {
+    i64::try_from(unwrap(micros).div_euclid(1000)).unwrap_or(i64::MAX)
+}
+
+/// The instant of milliseconds since 1970; none outside of PostgreSQL's range.
+#[must_use]
+pub fn from_millis(millis: i64) -> Option<i64> {
+    wrap(i128::from(millis) * 1000)
+}
 
 /// Days since 1970-01-01 of a civil date. Algorithm: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
@@ -112,14 +166,17 @@ pub fn parse_time(text: &[u8]) -> Result<i64, ValueError> {
 /// When the text is no finite timestamp.
 pub fn parse_timestamp(text: &[u8]) -> Result<i64, ValueError> {
     let (body, bc) = strip_bc(text);
-    timestamp_parts(body, b' ', bc).ok_or(ValueError("timestamp"))
+    timestamp_parts(body, bc).and_then(wrap).ok_or(ValueError("timestamp"))
 }
 
-fn timestamp_parts(text: &[u8], separator: u8, bc: bool) -> Option<i64> {
-    let split = text.iter().position(|&b| b == separator)?;
+fn timestamp_parts(text: &[u8], bc: bool) -> Option<i128> {
+    let split = text.iter().position(|&b| b == b' ')?;
     let days = parse_civil(&text[..split], bc)?;
-    let clock = parse_clock(&text[split + 1..])?;
-    days.checked_mul(MICROS_PER_DAY)?.checked_add(clock)
+    Some(micros(days, parse_clock(&text[split + 1..])?))
+}
+
+fn micros(days: i64, clock: i64) -> i128 {
+    i128::from(days) * i128::from(MICROS_PER_DAY) + i128::from(clock)
 }
 
 /// Microseconds since the epoch of PostgreSQL's `timestamptz` text (`2026-01-02 03:04:05.6+00`, any offset).
@@ -129,8 +186,7 @@ fn timestamp_parts(text: &[u8], separator: u8, bc: bool) -> Option<i64> {
 pub fn parse_timestamptz(text: &[u8]) -> Result<i64, ValueError> {
     let (body, bc) = strip_bc(text);
     split_offset(body)
-        .and_then(|(local, offset)| Some((timestamp_parts(local, b' ', bc)?, offset)))
-        .and_then(|(micros, offset)| micros.checked_sub(offset))
+        .and_then(|(local, offset)| wrap(timestamp_parts(local, bc)? - i128::from(offset)))
         .ok_or(ValueError("timestamp with time zone"))
 }
 
@@ -198,8 +254,10 @@ pub fn write_zoned_time(out: &mut Vec<u8>, micros: i64) {
 ///
 /// Years beyond 9999 have a plus sign, years before 1 BC a minus sign, as `java.time` writes them.
 pub fn write_zoned(out: &mut Vec<u8>, micros: i64, fraction_digits: usize) {
-    let (year, month, day) = civil_from_days(micros.div_euclid(MICROS_PER_DAY));
-    let clock = micros.rem_euclid(MICROS_PER_DAY);
+    let day_length = i128::from(MICROS_PER_DAY);
+    let narrow = |value: i128| i64::try_from(value).unwrap_or(i64::MAX);
+    let (year, month, day) = civil_from_days(narrow(unwrap(micros).div_euclid(day_length)));
+    let clock = narrow(unwrap(micros).rem_euclid(day_length));
     let seconds = clock / MICROS_PER_SECOND;
     match year {
         0..=9999 => push_padded(out, year, 4),
@@ -262,12 +320,12 @@ pub fn parse_zoned(text: &str) -> Result<i64, ValueError> {
     let parsed = match rest.strip_suffix(b"Z") {
         Some(local) => iso_micros(local, sign),
         None => split_offset(rest)
-            .and_then(|(local, offset)| iso_micros(local, sign)?.checked_sub(offset)),
+            .and_then(|(local, offset)| Some(iso_micros(local, sign)? - i128::from(offset))),
     };
-    parsed.ok_or(ValueError("ISO timestamp with time zone"))
+    parsed.and_then(wrap).ok_or(ValueError("ISO timestamp with time zone"))
 }
 
-fn iso_micros(text: &[u8], negative_year: bool) -> Option<i64> {
+fn iso_micros(text: &[u8], negative_year: bool) -> Option<i128> {
     let split = text.iter().position(|&b| b == b'T')?;
     let clock = &text[split + 1..];
     // ISO allows minutes alone and nanoseconds; PostgreSQL keeps microseconds.
@@ -284,7 +342,7 @@ fn iso_micros(text: &[u8], negative_year: bool) -> Option<i64> {
         let (year, month, day) = civil_from_days(days);
         days = days_from_civil(-year, month, day);
     }
-    days.checked_mul(MICROS_PER_DAY)?.checked_add(parse_clock(clock)?)
+    Some(micros(days, parse_clock(clock)?))
 }
 
 #[cfg(test)]
@@ -323,6 +381,32 @@ mod tests {
         assert_eq!(zoned(bc), "-0043-03-15T12:00:00.000000Z");
         let far = parse_timestamptz(b"12026-01-02 00:00:00+00").unwrap();
         assert_eq!(zoned(far), "+12026-01-02T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn the_last_years_keep_their_microseconds() {
+        let last = parse_timestamp(b"294276-12-31 23:59:59.999999").unwrap();
+        assert_eq!(last, -9_222_426_057_709_551_617);
+        assert_eq!(zoned(last), "+294276-12-31T23:59:59.999999Z");
+        assert_eq!(millis(last), 9_224_318_015_999_999);
+        assert_eq!(from_millis(millis(last)), Some(last - 999));
+        assert_eq!(millis(-1), -1);
+        assert!(parse_timestamp(b"294277-01-01 00:00:00").is_err());
+        assert!(parse_timestamp(b"4714-11-23 23:59:59 BC").is_err());
+        assert_eq!(from_millis(i64::MAX), None);
+    }
+
+    #[test]
+    fn infinite_dates_are_read_in_both_of_debeziums_ways() {
+        for (days, expected) in [
+            (DATE_INFINITY, Some(true)),
+            (DATE_NEGATIVE_INFINITY, Some(false)),
+            (-622_191_234, Some(true)),
+            (-625_821_272, Some(false)),
+            (0, None),
+        ] {
+            assert_eq!(infinite_date(days), expected);
+        }
     }
 
     #[test]
@@ -371,7 +455,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_instant_of_postgresql_comes_back(micros in -210_866_803_200_000_000i64..9_223_371_331_200_000_000) {
+        fn any_instant_of_postgresql_comes_back(instant in FIRST_INSTANT..END_OF_INSTANTS) {
+            let micros = wrap(instant).unwrap();
+            prop_assert_eq!(unwrap(micros), instant);
             prop_assert_eq!(parse_zoned(&zoned(micros)), Ok(micros));
         }
 

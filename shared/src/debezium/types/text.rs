@@ -12,19 +12,28 @@ const HEX: [u8; 16] = *b"0123456789ABCDEF";
 /// Control characters without a short form are `\u00XX`. Hexadecimal digits are upper case.
 pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
-    write_json_fragment(out, text.as_bytes());
+    write_json_fragment(out, text.as_bytes(), 0xF0);
     out.push(b'"');
 }
 
-/// Appends the escaped bytes of a UTF-8 string without quotes.
-fn write_json_fragment(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends `text` as a JSON string inside a JSON string: Jackson's generator of characters, which Debezium uses there, leaves
+/// characters beyond U+FFFF as they are.
+pub fn write_json_string_for_writer(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    write_json_fragment(out, text.as_bytes(), u8::MAX);
+    out.push(b'"');
+}
+
+/// Appends the escaped bytes of a UTF-8 string without quotes. Bytes from `surrogates_from` on begin a character that is written as
+/// two surrogates; no byte of UTF-8 is 255.
+fn write_json_fragment(out: &mut Vec<u8>, bytes: &[u8], surrogates_from: u8) {
     let mut clean_from = 0;
     for (index, &byte) in bytes.iter().enumerate() {
-        if (0x20..0xF0).contains(&byte) && byte != b'"' && byte != b'\\' {
+        if (0x20..surrogates_from).contains(&byte) && byte != b'"' && byte != b'\\' {
             continue;
         }
         out.extend_from_slice(&bytes[clean_from..index]);
-        if byte >= 0xF0 {
+        if byte >= surrogates_from {
             clean_from = (index + 4).min(bytes.len());
             write_surrogates(out, &bytes[index..clean_from]);
             continue;
