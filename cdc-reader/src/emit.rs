@@ -47,7 +47,6 @@ pub(crate) struct Emitter {
     skip_updates: bool,
     skip_deletes: bool,
     skip_truncates: bool,
-    scope: Scope,
     /// Tables and columns for which [`Emitter::warn_of_null`] has spoken.
     warned: HashSet<(String, String)>,
     pub(crate) counts: Counts,
@@ -73,7 +72,6 @@ impl Emitter {
             skip_updates: skipped.updates || scope == Scope::Retractions,
             skip_deletes: skipped.deletes,
             skip_truncates: skipped.truncates,
-            scope,
             warned: HashSet::new(),
             counts: Counts::default(),
         }
@@ -155,12 +153,6 @@ impl Emitter {
         stamp: &Stamp,
     ) -> Result<(), RowError> {
         let MovedKey { key_before, key_after, before, new } = moved;
-        // Debezium counts and filters a moved key as the update that it is; only the taking back is kept in the narrow
-        // scope.
-        if self.skip_updates && self.scope == Scope::All {
-            self.counts.filtered += 1;
-            return Ok(());
-        }
         self.counts.updates += 1;
         let in_header = |arena: &mut Vec<u8>, row: &Columns<'_>, before: Option<&Columns<'_>>| {
             let start = arena.len();
@@ -172,10 +164,13 @@ impl Emitter {
         };
         let new_key = in_header(&mut self.arena, &new.columns(), before.as_ref())?;
         let new_key = Some(("__debezium.newkey", new_key));
-        let delete = Change { op: Op::Delete, before: before.clone(), after: None };
-        self.encode(capture, key_before.clone(), &delete, stamp, new_key.clone())?;
-        self.tombstone(capture, key_before, new_key);
-        if self.scope == Scope::All {
+        // Debezium filters the two events by their own operations, and not as the update that they come from.
+        if !self.skip_deletes {
+            let delete = Change { op: Op::Delete, before: before.clone(), after: None };
+            self.encode(capture, key_before.clone(), &delete, stamp, new_key.clone())?;
+            self.tombstone(capture, key_before, new_key);
+        }
+        if !self.skip_creates {
             let create = Change { op: Op::Create, before, after: Some(new.columns()) };
             self.encode(capture, key_after, &create, stamp, old_key)?;
         }
