@@ -79,6 +79,8 @@ pub struct CatalogTable {
     pub readable: bool,
     /// Whether its key is a primary key, and not the unique index that stands in for one.
     pub has_primary_key: bool,
+    /// Whether changes of the table are written to the WAL. A snapshot reads the rows of an unlogged table, and no change follows.
+    pub is_logged: bool,
 }
 
 /// Since this version a publication can name whole schemas.
@@ -320,7 +322,7 @@ fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, R
         "SELECT n.nspname, c.relname, c.oid, c.relreplident,
                 pg_catalog.has_table_privilege(c.oid, 'SELECT'), coalesce(k.indisprimary, false),
                 a.attname, a.atttypid, a.atttypmod, a.attnotnull,
-                coalesce(pg_catalog.array_position(k.columns, a.attnum), 0)
+                coalesce(pg_catalog.array_position(k.columns, a.attnum), 0), c.relpersistence = 'p'
          FROM pg_catalog.pg_class c
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -334,7 +336,7 @@ fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, R
              ORDER BY i.indisprimary DESC, i.indisclustered DESC, x.relname
              LIMIT 1
          ) k ON true
-         WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND {filter}
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence IN ('p', 'u') AND {filter}
          ORDER BY 1, 2, a.attnum"
     ))?;
     let mut tables: Vec<CatalogTable> = Vec::new();
@@ -354,6 +356,7 @@ fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, R
                 replica_identity: text(row, 3)?.chars().next().unwrap_or('d'),
                 readable: text(row, 4)? == "t",
                 has_primary_key: text(row, 5)? == "t",
+                is_logged: text(row, 11)? == "t",
             });
         }
         let Some(table) = tables.last_mut() else { return Err(SHAPE) };
@@ -591,7 +594,14 @@ mod tests {
             .collect();
         let info =
             TableInfo { schema: "public".into(), name: "t".into(), columns, key: key.to_vec() };
-        CatalogTable { info, oid: 1, replica_identity: 'd', readable: true, has_primary_key: true }
+        CatalogTable {
+            info,
+            oid: 1,
+            replica_identity: 'd',
+            readable: true,
+            has_primary_key: true,
+            is_logged: true,
+        }
     }
 
     #[test]

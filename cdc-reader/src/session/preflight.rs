@@ -87,6 +87,7 @@ fn ensure_publication(
     let list = || {
         let names: Vec<String> = tables
             .iter()
+            .filter(|t| t.is_logged)
             .map(|t| {
                 format!("{}.{}", quote_identifier(&t.info.schema), quote_identifier(&t.info.name))
             })
@@ -102,7 +103,9 @@ fn ensure_publication(
             format!("CREATE PUBLICATION {name} FOR ALL TABLES")
         }
         (PublicationAutocreate::NoTables, None) => format!("CREATE PUBLICATION {name}"),
-        (PublicationAutocreate::Filtered, _) if tables.is_empty() => return Ok(existing),
+        (PublicationAutocreate::Filtered, _) if !tables.iter().any(|t| t.is_logged) => {
+            return Ok(existing);
+        }
         (PublicationAutocreate::Filtered, None) => {
             format!("CREATE PUBLICATION {name} FOR TABLE {}", list())
         }
@@ -110,7 +113,8 @@ fn ensure_publication(
             let held = |t: &CatalogTable| {
                 publication.tables.iter().any(|(s, n)| *s == t.info.schema && *n == t.info.name)
             };
-            if publication.tables.len() == tables.len() && tables.iter().all(held) {
+            let logged = || tables.iter().filter(|t| t.is_logged);
+            if publication.tables.len() == logged().count() && logged().all(held) {
                 return Ok(existing);
             }
             format!("ALTER PUBLICATION {name} SET TABLE {}", list())
@@ -127,7 +131,8 @@ fn publication_problems(
     tables: &[CatalogTable],
 ) -> Vec<SetupProblem> {
     let mut problems = Vec::new();
-    for table in tables {
+    // PostgreSQL publishes no unlogged table.
+    for table in tables.iter().filter(|table| table.is_logged) {
         let published = publication
             .tables
             .iter()
@@ -163,6 +168,13 @@ fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProb
                 role: settings.database.user.clone(),
                 table: name.clone(),
             });
+        }
+        if !table.is_logged {
+            tracing::warn!(
+                table = name,
+                "the table is unlogged: a snapshot reads its rows, and later changes are not published"
+            );
+            continue;
         }
         let identifies = match table.replica_identity {
             'd' => !table.info.key.is_empty(),
@@ -210,6 +222,7 @@ mod tests {
             replica_identity: 'f',
             readable: true,
             has_primary_key: false,
+            is_logged: true,
         }
     }
 
