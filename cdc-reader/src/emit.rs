@@ -54,8 +54,8 @@ pub(crate) struct Emitter {
 
 /// Where a change comes from, and when its event is made.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamp {
-    pub(crate) source: SourceInfo,
+pub(crate) struct Stamp<'o> {
+    pub(crate) source: SourceInfo<'o>,
     /// Nanoseconds since the epoch.
     pub(crate) now_ns: i64,
 }
@@ -82,7 +82,7 @@ impl Emitter {
         &mut self,
         capture: &Capture,
         row: &R,
-        stamp: &Stamp,
+        stamp: &Stamp<'_>,
     ) -> Result<(), RowError>
     where
         R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
@@ -97,7 +97,7 @@ impl Emitter {
         &mut self,
         capture: &Capture,
         new: &Tuple<'_>,
-        stamp: &Stamp,
+        stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
         if self.skip_creates {
             self.counts.filtered += 1;
@@ -116,7 +116,7 @@ impl Emitter {
         capture: &Capture,
         old: Option<OldTuple<'_>>,
         new: &Tuple<'_>,
-        stamp: &Stamp,
+        stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
         let before = old.map(|old| match old {
             OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
@@ -150,7 +150,7 @@ impl Emitter {
         &mut self,
         capture: &Capture,
         moved: MovedKey<'_>,
-        stamp: &Stamp,
+        stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
         let MovedKey { key_before, key_after, before, new } = moved;
         self.counts.updates += 1;
@@ -181,7 +181,7 @@ impl Emitter {
         &mut self,
         capture: &Capture,
         old: OldTuple<'_>,
-        stamp: &Stamp,
+        stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
         if self.skip_deletes {
             self.counts.filtered += 1;
@@ -200,7 +200,11 @@ impl Emitter {
         Ok(())
     }
 
-    pub(crate) fn truncate(&mut self, capture: &Capture, stamp: &Stamp) -> Result<(), RowError> {
+    pub(crate) fn truncate(
+        &mut self,
+        capture: &Capture,
+        stamp: &Stamp<'_>,
+    ) -> Result<(), RowError> {
         if self.skip_truncates {
             self.counts.filtered += 1;
             return Ok(());
@@ -236,7 +240,7 @@ impl Emitter {
         capture: &Capture,
         key: Option<Range<usize>>,
         change: &Change<R>,
-        stamp: &Stamp,
+        stamp: &Stamp<'_>,
         header: Option<(&'static str, Range<usize>)>,
     ) -> Result<(), RowError>
     where

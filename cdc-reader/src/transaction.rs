@@ -46,9 +46,17 @@ pub enum OrderError {
 pub struct TransactionOrder {
     open: Option<Begin>,
     last_commit: Option<Commit>,
+    /// The end of the last commit of an earlier stream.
+    earlier_commit: Option<Lsn>,
 }
 
 impl TransactionOrder {
+    /// A stream that goes on after an earlier one, whose last commit ended at `earlier_commit`.
+    #[must_use]
+    pub fn after(earlier_commit: Option<Lsn>) -> Self {
+        Self { earlier_commit, ..Self::default() }
+    }
+
     /// Opens a transaction.
     ///
     /// # Errors
@@ -96,7 +104,7 @@ impl TransactionOrder {
     /// End of the last commit seen on this stream.
     #[must_use]
     pub fn last_commit_end(&self) -> Option<Lsn> {
-        self.last_commit.map(|commit| commit.end_lsn)
+        self.last_commit.map(|commit| commit.end_lsn).or(self.earlier_commit)
     }
 
     /// Whether a transaction is open.

@@ -43,6 +43,7 @@ const TABLES: &[&str] = &[
     "toasted_key",
     "toasted_keys",
     "toasted_types",
+    "unlogged",
     "special_values",
     "Odd Table",
     "bookings",
@@ -132,7 +133,7 @@ fn compare(server: &PostgresAddress) {
     source.run(operations::LAST);
     let mut differences = Vec::new();
     for (variant, (theirs, ours)) in variants.into_iter().zip(&names) {
-        differences.extend(compare_topics(theirs, ours, variant));
+        differences.extend(compare_topics(theirs, ours, variant, 1));
     }
     for (theirs, _) in &names {
         debezium.delete(theirs).unwrap();
@@ -140,6 +141,18 @@ fn compare(server: &PostgresAddress) {
     for reader in readers {
         reader.stop();
     }
+    // A new start goes on where the old one ended, and names the last commit of the old one.
+    let (theirs, ours) = &names[0];
+    source.run(operations::AWAY);
+    debezium.create(&variants[0].connector(&source, theirs).json()).unwrap();
+    source.wait_until_active(theirs);
+    let reader = Launch::new(&variants[0].connector(&source, ours), &stack.kafka_bootstrap).start();
+    reader.wait_for_line("streaming");
+    source.run(operations::BACK);
+    source.run(operations::LAST);
+    differences.extend(compare_topics(theirs, ours, variants[0], 2));
+    debezium.delete(theirs).unwrap();
+    reader.stop();
     assert!(
         differences.is_empty(),
         "{} differences:\n{}",
@@ -148,22 +161,25 @@ fn compare(server: &PostgresAddress) {
     );
 }
 
-/// Waits until both have sent the last change, and says where they differ.
-fn compare_topics(theirs: &str, ours: &str, variant: Variant) -> Vec<String> {
+/// Waits until both have sent the last change so many times, and says where they differ.
+fn compare_topics(theirs: &str, ours: &str, variant: Variant, times: usize) -> Vec<String> {
     let bootstrap = &shared::stack().kafka_bootstrap;
     let read = || {
         let expected = normal(topics_of(bootstrap, theirs), theirs, ours);
         let actual = normal(topics_of(bootstrap, ours), ours, ours);
         (expected, actual)
     };
-    let counts =
-        |topics: &BTreeMap<String, Vec<String>>| topics.values().map(Vec::len).collect::<Vec<_>>();
+    // The reader makes the topic of a table when it starts, Debezium with the first record.
+    let counts = |topics: &BTreeMap<String, Vec<String>>| {
+        let records = topics.values().map(Vec::len);
+        records.filter(|records| *records > 0).collect::<Vec<_>>()
+    };
     let arrived = try_wait_for(PATIENCE * 4, "both to have sent the last change", || {
         let (expected, actual) = read();
         let last = |topics: &BTreeMap<String, Vec<String>>| {
             topics
                 .get("public.zz_last")
-                .is_some_and(|records| records.len() == variant.last_records())
+                .is_some_and(|records| records.len() == times * variant.last_records())
         };
         last(&expected) && last(&actual) && counts(&expected) == counts(&actual)
     });
@@ -177,18 +193,35 @@ fn compare_topics(theirs: &str, ours: &str, variant: Variant) -> Vec<String> {
         let actual = actual.get(name).unwrap_or(&none);
         for index in 0..expected.len().max(actual.len()) {
             for pair in difference(name, expected.get(index), actual.get(index)) {
-                *found.entry(pair).or_default() += 1;
+                if times == 1 || !names_another_offset(&pair) {
+                    *found.entry(pair).or_default() += 1;
+                }
             }
         }
     }
     let line =
         |((debezium, reader), count)| format!("{count} times {debezium}\n  instead {reader}");
+    let last = |topics: &BTreeMap<String, Vec<String>>| topics.get("public.zz_last").map(Vec::len);
     arrived
         .err()
-        .map(|err| err.to_string())
+        .map(|err| {
+            format!("{err}: records of the last table: {:?}, {:?}", last(&expected), last(&actual))
+        })
         .into_iter()
         .chain(found.into_iter().map(line))
         .collect()
+}
+
+/// Whether two sequences differ only in the last commit before a start. Both name the commit of the stored offset, and the offset that
+/// Debezium stores may lie before the last commit that it has published.
+fn names_another_offset((expected, actual): &(String, String)) -> bool {
+    let parts = |text: &str| -> Option<(bool, String)> {
+        let (_, sequence) = text.split_once("sequence\":\"[")?;
+        let (commit, lsn) = sequence.split_once(',')?;
+        Some((commit.trim_matches(['\\', '"']).parse::<u64>().is_ok(), lsn.to_owned()))
+    };
+    let (expected, actual) = (parts(expected), parts(actual));
+    matches!(expected, Some((true, _))) && expected == actual
 }
 
 /// The fields in which two records of a topic differ, as `(topic and field as Debezium has it, field as the reader has it)`.

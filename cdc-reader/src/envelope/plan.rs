@@ -299,7 +299,7 @@ impl TablePlan {
         &self,
         out: &mut Vec<u8>,
         change: &Change<R>,
-        source: &SourceInfo,
+        source: &SourceInfo<'_>,
         now_ns: i64,
     ) -> Result<Option<usize>, RowError>
     where
@@ -493,12 +493,13 @@ mod tests {
         }
     }
 
-    const INFO: SourceInfo = SourceInfo {
+    const INFO: SourceInfo<'static> = SourceInfo {
         ts_us: 1,
         snapshot: SnapshotMark::Streaming,
         tx_id: 1,
         lsn: Lsn(1),
         last_commit: None,
+        origin: None,
     };
 
     #[track_caller]

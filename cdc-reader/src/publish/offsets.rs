@@ -62,8 +62,13 @@ pub enum OffsetError {
 pub enum StoredOffset {
     /// Nothing is stored, or a snapshot that was not finished.
     None,
-    /// Everything that committed before this position has been published.
-    Resume(Lsn),
+    /// Everything that committed before `position` has been published.
+    Resume {
+        /// The position.
+        position: Lsn,
+        /// The end of the last commit that was published; none when no commit was seen yet.
+        last_commit: Option<Lsn>,
+    },
 }
 
 /// One connector's place in the offset topic.
@@ -239,7 +244,9 @@ fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
         return Ok(StoredOffset::None);
     }
     let lsn = |name: &str| map.get(name).and_then(Value::as_u64).filter(|&lsn| lsn > 0).map(Lsn);
-    lsn("lsn_commit").or_else(|| lsn("lsn")).map(StoredOffset::Resume).ok_or("it has no lsn")
+    let last_commit = lsn("lsn_commit");
+    let position = last_commit.or_else(|| lsn("lsn")).ok_or("it has no lsn")?;
+    Ok(StoredOffset::Resume { position, last_commit })
 }
 
 /// A consumer that says nothing by itself.
@@ -281,22 +288,23 @@ mod tests {
         assert_eq!(parse(text.as_bytes()), expected, "{text}");
     }
 
+    fn resume(position: u64, last_commit: Option<u64>) -> StoredOffset {
+        StoredOffset::Resume { position: Lsn(position), last_commit: last_commit.map(Lsn) }
+    }
+
     #[test]
     fn debeziums_offsets_are_understood_wherever_they_were_written() {
         check(
             r#"{"lsn_proc":9,"messageType":"COMMIT","lsn_commit":9,"lsn":9,"txId":1,"ts_usec":1}"#,
-            Ok(StoredOffset::Resume(Lsn(9))),
+            Ok(resume(9, Some(9))),
         );
         // Inside a transaction: the row's LSN is further on than what is complete.
         check(
             r#"{"lsn_proc":20,"messageType":"INSERT","lsn_commit":9,"lsn":20,"txId":1,"ts_usec":1}"#,
-            Ok(StoredOffset::Resume(Lsn(9))),
+            Ok(resume(9, Some(9))),
         );
-        check(r#"{"lsn":20,"txId":1,"ts_usec":1}"#, Ok(StoredOffset::Resume(Lsn(20))));
-        check(
-            r#"{"snapshot":"INITIAL","snapshot_completed":true,"lsn":20}"#,
-            Ok(StoredOffset::Resume(Lsn(20))),
-        );
+        check(r#"{"lsn":20,"txId":1,"ts_usec":1}"#, Ok(resume(20, None)));
+        check(r#"{"snapshot":"INITIAL","snapshot_completed":true,"lsn":20}"#, Ok(resume(20, None)));
         check(r#"{"snapshot":true,"last_snapshot_record":false,"lsn":20}"#, Ok(StoredOffset::None));
         check("null", Ok(StoredOffset::None));
     }

@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
-use crate::publish::{Delivery, Position};
+use crate::publish::{Delivery, Position, StoredOffset};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
 use crate::stream::Streaming;
@@ -42,7 +42,11 @@ pub(crate) fn run(context: &Context, mut connected: impl FnMut()) -> Result<Ende
     let delivery = context.delivery()?;
     // From here on it answers questions of the thread that streams.
     let sql = sql.with_wait_limit(WaitLimit::brief());
-    Session { context, source, sql, delivery }.run(start)
+    let last_commit = match offset {
+        StoredOffset::Resume { last_commit, .. } => last_commit,
+        StoredOffset::None => None,
+    };
+    Session { context, source, sql, delivery, last_commit }.run(start)
 }
 
 /// A session under way.
@@ -51,6 +55,8 @@ struct Session<'c> {
     source: Source,
     sql: Client,
     delivery: Delivery,
+    /// The end of the last commit that an earlier session has published.
+    last_commit: Option<Lsn>,
 }
 
 impl Session<'_> {
@@ -93,7 +99,8 @@ impl Session<'_> {
 
     fn streaming(&mut self, scope: Scope, start: Lsn) -> Result<Streaming<'_>, SessionError> {
         let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
-        Streaming::new(self.context, &mut self.delivery, relations, scope, start)
+        let streaming = Streaming::new(self.context, &mut self.delivery, relations, scope, start)?;
+        Ok(streaming.after(self.last_commit))
     }
 
     fn start_options(&self, start: Lsn) -> StartOptions<'_> {

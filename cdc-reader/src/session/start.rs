@@ -54,18 +54,18 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Se
     let topic = || found.offset_topic.to_owned();
     let takes_snapshot = settings.snapshot_mode != SnapshotMode::NoData;
     match (found.offset, found.slot) {
-        (StoredOffset::Resume(offset), None) => {
+        (StoredOffset::Resume { position: offset, .. }, None) => {
             Err(lost(LostSlot::Missing { topic: topic(), offset }))
         }
-        (StoredOffset::Resume(offset), Some(_)) if offset > found.wal_end => {
+        (StoredOffset::Resume { position: offset, .. }, Some(_)) if offset > found.wal_end => {
             Err(lost(LostSlot::BehindOffset { topic: topic(), offset, wal_end: found.wal_end }))
         }
-        (StoredOffset::Resume(_), Some(_))
+        (StoredOffset::Resume { .. }, Some(_))
             if settings.snapshot_mode == SnapshotMode::InitialOnly =>
         {
             Ok(Start::Done)
         }
-        (StoredOffset::Resume(offset), Some(slot)) => {
+        (StoredOffset::Resume { position: offset, .. }, Some(slot)) => {
             Ok(Start::Resume(slot.confirmed_flush.unwrap_or_default().max(offset)))
         }
         (StoredOffset::None, None) if takes_snapshot => Ok(Start::FirstSnapshot),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn resume(lsn: u64) -> StoredOffset {
-        StoredOffset::Resume(Lsn(lsn))
+        StoredOffset::Resume { position: Lsn(lsn), last_commit: None }
     }
 
     #[test]

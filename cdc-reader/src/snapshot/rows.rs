@@ -38,6 +38,7 @@ pub(crate) fn run(
             tx_id: snapshot.tx_id,
             lsn: snapshot.exported.consistent_point,
             last_commit: None,
+            origin: None,
         },
         row: RowBuffer::default(),
         held: Vec::new(),
@@ -58,7 +59,7 @@ struct Writer<'c, 'p> {
     context: &'c Context,
     delivery: &'p mut Delivery,
     emitter: Emitter,
-    info: SourceInfo,
+    info: SourceInfo<'static>,
     row: RowBuffer,
     /// The row before, as COPY sent it.
     held: Vec<u8>,

@@ -4,7 +4,7 @@
 //! Kafka, and what the loop has to know: that a transaction ended, or that a wanted position is reached. Nothing here
 //! waits for Kafka.
 
-use shared::debezium::envelope::{SnapshotMark, SourceInfo};
+use shared::debezium::envelope::{Origin, SnapshotMark, SourceInfo};
 use shared::position::Lsn;
 
 use super::stop::Stop;
@@ -34,6 +34,8 @@ pub(super) enum Next {
 pub(super) struct Changes<'s> {
     emitter: Emitter,
     order: TransactionOrder,
+    /// Where the open transaction comes from: name and position of a replication origin.
+    origin: Option<(String, Lsn)>,
     relations: Relations<'s>,
     commits: u64,
     behind_ms: Option<i64>,
@@ -53,10 +55,16 @@ impl<'s> Changes<'s> {
         Self {
             emitter: Emitter::new(settings, scope),
             order: TransactionOrder::default(),
+            origin: None,
             relations,
             commits: 0,
             behind_ms: None,
         }
+    }
+
+    /// Goes on after an earlier stream, whose last commit ended at `last_commit`.
+    pub(super) fn after(&mut self, last_commit: Option<Lsn>) {
+        self.order = TransactionOrder::after(last_commit);
     }
 
     /// Takes the message of the frame whose record stands at `start`.
@@ -88,11 +96,15 @@ impl<'s> Changes<'s> {
                     return Ok(Next::Reached);
                 }
                 self.order.begin(begin)?;
+                self.origin = None;
             }
             Message::Commit(commit) => return self.commit(commit),
             Message::Relation(relation) => self.relations.announce(&relation)?,
-            // Types that are not built in are refused with their relation; origins do not change what is published.
-            Message::Type(_) | Message::Origin(_) => {}
+            Message::Origin(origin) => {
+                self.origin = Some((origin.name.to_owned(), Lsn(origin.lsn)));
+            }
+            // The catalog says what the types of a relation's columns are.
+            Message::Type(_) => {}
             // Not asked for.
             Message::LogicalMessage(_) => self.emitter.counts.filtered += 1,
         }
@@ -105,11 +117,11 @@ impl<'s> Changes<'s> {
         name: &'static str,
         relation: u32,
         start: Lsn,
-        emit: impl FnOnce(&mut Emitter, &Capture, &Stamp) -> Result<(), RowError>,
+        emit: impl FnOnce(&mut Emitter, &Capture, &Stamp<'_>) -> Result<(), RowError>,
     ) -> Result<(), SessionError> {
         let open = self.order.check_change(name)?;
         if let Some(capture) = self.relations.captured(relation)? {
-            let stamp = stamp(open, start, self.order.last_commit_end());
+            let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
             emit(&mut self.emitter, capture, &stamp)?;
         } else {
             self.emitter.counts.filtered += 1;
@@ -119,7 +131,7 @@ impl<'s> Changes<'s> {
 
     fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), SessionError> {
         let open = self.order.check_change("a truncate")?;
-        let stamp = stamp(open, start, self.order.last_commit_end());
+        let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
         for relation in truncate.relations() {
             if let Some(capture) = self.relations.captured(relation)? {
                 self.emitter.truncate(capture, &stamp)?;
@@ -161,13 +173,19 @@ impl<'s> Changes<'s> {
     }
 }
 
-fn stamp(open: Begin, lsn: Lsn, last_commit: Option<Lsn>) -> Stamp {
+fn stamp(
+    open: Begin,
+    lsn: Lsn,
+    last_commit: Option<Lsn>,
+    origin: Option<&(String, Lsn)>,
+) -> Stamp<'_> {
     let source = SourceInfo {
         ts_us: unix_micros(open.commit_time),
         snapshot: SnapshotMark::Streaming,
         tx_id: open.xid,
         lsn,
         last_commit,
+        origin: origin.map(|(name, lsn)| Origin { name, lsn: *lsn }),
     };
     Stamp { source, now_ns: now_ns() }
 }

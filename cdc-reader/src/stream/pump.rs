@@ -84,6 +84,12 @@ impl<'s> Streaming<'s> {
         })
     }
 
+    /// The stream goes on after an earlier one, whose last published commit ended at `last_commit`: events name it.
+    pub(crate) fn after(mut self, last_commit: Option<Lsn>) -> Self {
+        self.changes.after(last_commit);
+        self
+    }
+
     /// Streams until everything before `until` has been handled or somebody asks for a stop, and ends the stream in
     /// order.
     ///

@@ -54,6 +54,8 @@ INSERT INTO toasted
 SELECT n, 's', repeat('b', 9000), decode(repeat('ab', 9000), 'hex'), to_jsonb(repeat('d', 9000)), to_json(repeat('p', 9000)),
        repeat('c', 9000), repeat('m', 9000)
 FROM generate_series(1, 3) AS n;
+CREATE UNLOGGED TABLE unlogged (id integer PRIMARY KEY, note text);
+INSERT INTO unlogged VALUES (1, 'x'), (2, NULL);
 -- The types whose unchanged value Debezium does not show as NULL; long enough to be stored out of line, and less than a megabyte in an event.
 CREATE TABLE toasted_types (
     id integer PRIMARY KEY, small text, texts text[], varchars varchar(40)[], chars char(40)[], jsons json[], jsonbs jsonb[],
@@ -171,6 +173,18 @@ ALTER TABLE toasted REPLICA IDENTITY FULL;
 UPDATE toasted SET small = 'v' WHERE id = 1;
 DELETE FROM toasted WHERE id = 1;
 
+INSERT INTO unlogged VALUES (3, 'not published');
+-- Names of origins are the whole server's.
+SELECT pg_replication_origin_create(current_database());
+SELECT pg_replication_origin_session_setup(current_database());
+BEGIN;
+SELECT pg_replication_origin_xact_setup('AB/CDEF0123', now());
+UPDATE airports SET city = 'Elsewhere' WHERE airport_code = 'AER';
+COMMIT;
+SELECT pg_replication_origin_session_reset();
+UPDATE airports SET city = 'Here' WHERE airport_code = 'AER';
+SELECT pg_replication_origin_drop(current_database());
+
 UPDATE toasted_types SET small = 't' WHERE id = 1;
 UPDATE toasted_types SET id = 20 WHERE id = 2;
 ALTER TABLE toasted_types REPLICA IDENTITY FULL;
@@ -230,4 +244,8 @@ FROM generate_series(1, 50) AS n;
 "#;
 
 /// Of a table that nobody has written to before: who has sent this has sent everything.
+/// While neither captures, and after both have been started again.
+pub(super) const AWAY: &str = "UPDATE airports SET city = 'Away';";
+pub(super) const BACK: &str = "UPDATE airports SET city = 'Back';";
+
 pub(super) const LAST: &str = "INSERT INTO zz_last VALUES (1); DELETE FROM zz_last;";

@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 pub use read::{EnvelopeError, Event, Source, parse};
-pub use write::{SnapshotMark, SourceInfo, SourceWriter, write_tail};
+pub use write::{Origin, SnapshotMark, SourceInfo, SourceWriter, write_tail};
 
 /// The value that stands for a TOASTed value which the server did not send (`unavailable.value.placeholder`).
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";

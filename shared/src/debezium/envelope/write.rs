@@ -25,9 +25,18 @@ pub enum SnapshotMark {
     Last,
 }
 
+/// Where a transaction was first committed, when it came here by replication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'o> {
+    /// Name of the replication origin.
+    pub name: &'o str,
+    /// Position of the commit there.
+    pub lsn: Lsn,
+}
+
 /// What the source block says about one event.
 #[derive(Debug, Clone, Copy)]
-pub struct SourceInfo {
+pub struct SourceInfo<'o> {
     /// Commit time, or the time at which a snapshot read the row, in microseconds since the epoch.
     pub ts_us: i64,
     /// Where in a snapshot.
@@ -36,8 +45,10 @@ pub struct SourceInfo {
     pub tx_id: u32,
     /// Position of the row's WAL record.
     pub lsn: Lsn,
-    /// End of the last commit before this event. `None` after a start, until a commit has been seen.
+    /// End of the last commit before this event. `None` after a first start, until a commit has been seen.
     pub last_commit: Option<Lsn>,
+    /// Where the transaction comes from; `None` when it was made on the source itself.
+    pub origin: Option<Origin<'o>>,
 }
 
 /// Writes source blocks of one table.
@@ -77,7 +88,7 @@ impl SourceWriter {
     }
 
     /// Appends a source block.
-    pub fn write(&self, out: &mut Vec<u8>, info: &SourceInfo) {
+    pub fn write(&self, out: &mut Vec<u8>, info: &SourceInfo<'_>) {
         let mut number = itoa::Buffer::new();
         out.extend_from_slice(&self.head);
         out.extend_from_slice(number.format(info.ts_us.div_euclid(1000)).as_bytes());
@@ -113,7 +124,16 @@ impl SourceWriter {
         out.extend_from_slice(number.format(info.tx_id).as_bytes());
         out.extend_from_slice(b",\"lsn\":");
         out.extend_from_slice(number.format(info.lsn.0).as_bytes());
-        out.extend_from_slice(b",\"xmin\":null,\"origin\":null,\"origin_lsn\":null}");
+        match info.origin {
+            None => out.extend_from_slice(b",\"xmin\":null,\"origin\":null,\"origin_lsn\":null}"),
+            Some(origin) => {
+                out.extend_from_slice(b",\"xmin\":null,\"origin\":");
+                write_json_string(out, origin.name);
+                out.extend_from_slice(b",\"origin_lsn\":");
+                out.extend_from_slice(number.format(origin.lsn.0).as_bytes());
+                out.push(b'}');
+            }
+        }
     }
 }
 
@@ -150,6 +170,7 @@ mod tests {
                 tx_id: 25_562,
                 lsn: Lsn(1_467_067_560),
                 last_commit: Some(Lsn(1_467_067_560)),
+                origin: None,
             },
         );
         assert_eq!(
@@ -168,6 +189,7 @@ mod tests {
             tx_id: 9,
             lsn: Lsn(77),
             last_commit: None,
+            origin: None,
         };
         writer.write(&mut out, &info);
         write_tail(&mut out, Op::Read, 1_234_567_891);
