@@ -4,11 +4,14 @@
 //! borrow from the record's bytes. Absent, NULL and unchanged values stay three different things, and errors never
 //! repeat a value.
 
+mod array;
 mod change;
 mod records;
 mod row;
+mod stored;
 mod value;
 
 pub use change::{Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
 pub use records::Decoded;
-pub use value::Value;
+pub use stored::from_stored;
+pub use value::{ArrayValue, Value};

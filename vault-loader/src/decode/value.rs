@@ -1,6 +1,6 @@
 //! One column's value: JSON as Debezium writes it, read as the model's type.
 //!
-//! In goes a JSON token and a [`ColumnType`], out comes a [`Value`] that is in the type's range, so that encoding it later
+//! In goes a JSON token and a [`ScalarType`], out comes a [`Value`] that is in the type's range, so that encoding it later
 //! cannot fail. What does not fit is an error that says what was expected, never what was found.
 
 use std::borrow::Cow;
@@ -9,10 +9,11 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use shared::debezium::envelope::UNAVAILABLE_VALUE;
+use shared::debezium::envelope::{UNAVAILABLE_BASE64, UNAVAILABLE_OBJECT, UNAVAILABLE_VALUE};
 use shared::debezium::types::{bits, decimal, temporal};
 
-use crate::model::ColumnType;
+use super::array::ArraySeed;
+use crate::model::{ColumnType, ScalarType};
 
 /// A typed value, borrowed from the message where JSON needs no unescaping.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +38,7 @@ pub enum Value<'a> {
     Text(Cow<'a, str>),
     /// `jsonb` as text
     Json(Cow<'a, str>),
-    /// days since 1970-01-01
+    /// days since 1970-01-01; the greatest and the least number are `infinity` and `-infinity`, as on PostgreSQL's wire
     Date(i32),
     /// microseconds since midnight, with a time zone in UTC
     Time(i64),
@@ -48,6 +49,19 @@ pub enum Value<'a> {
     Uuid([u8; 16]),
     /// `bytea`
     Bytes(Vec<u8>),
+    /// `point`: its two coordinates
+    Point(f64, f64),
+    /// an array
+    Array(Box<ArrayValue<'a>>),
+}
+
+/// An array's elements in order. Lower bounds do not travel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArrayValue<'a> {
+    /// elements in each dimension; none when the array is empty
+    pub dimensions: Vec<usize>,
+    /// elements row by row, each a value or NULL
+    pub elements: Vec<Value<'a>>,
 }
 
 /// Reads one value of a known type.
@@ -57,80 +71,105 @@ impl<'de> DeserializeSeed<'de> for ValueSeed {
     type Value = Value<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        match self.0 {
+            ColumnType::Scalar(kind) => ScalarSeed(kind).deserialize(deserializer),
+            ColumnType::Array(kind) => ArraySeed(kind).deserialize(deserializer),
+        }
+    }
+}
+
+/// Reads one value of a known type that is no array.
+#[derive(Clone, Copy)]
+pub(super) struct ScalarSeed(pub(super) ScalarType);
+
+impl<'de> DeserializeSeed<'de> for ScalarSeed {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl ValueSeed {
-    fn mismatch<E: Error>(&self) -> E {
+impl ScalarSeed {
+    pub(super) fn mismatch<E: Error>(&self) -> E {
         E::custom(format_args!("the value is no {}", self.0.vault_type()))
     }
 
-    fn integer<E: Error>(&self, value: i64) -> Result<Value<'static>, E> {
+    pub(super) fn integer<E: Error>(&self, value: i64) -> Result<Value<'static>, E> {
         let in_range = match self.0 {
-            ColumnType::SmallInt => i16::try_from(value).is_ok(),
-            ColumnType::Integer => i32::try_from(value).is_ok(),
-            ColumnType::BigInt | ColumnType::Interval => true,
-            ColumnType::Date => {
-                return i32::try_from(value).map(Value::Date).map_err(|_| self.mismatch());
+            ScalarType::SmallInt => i16::try_from(value).is_ok(),
+            ScalarType::Integer => i32::try_from(value).is_ok(),
+            ScalarType::BigInt | ScalarType::Interval => true,
+            ScalarType::Date => {
+                let days = i32::try_from(value).map_err(|_| self.mismatch())?;
+                return Ok(Value::Date(match temporal::infinite_date(days) {
+                    Some(true) => i32::MAX,
+                    Some(false) => i32::MIN,
+                    None => days,
+                }));
             }
-            ColumnType::Time { precision } => {
-                return self.micros(value, precision).map(Value::Time);
+            ScalarType::Time { precision } => {
+                let factor = if precision <= 3 { 1000 } else { 1 };
+                return match value.checked_mul(factor) {
+                    Some(micros) => Ok(Value::Time(micros)),
+                    None => Err(self.mismatch()),
+                };
             }
-            ColumnType::Timestamp { precision } => {
-                return self.micros(value, precision).map(finite_or_not).map(Value::Timestamp);
+            ScalarType::Timestamp { precision } => {
+                return timestamp(value, precision)
+                    .map(Value::Timestamp)
+                    .ok_or_else(|| self.mismatch());
             }
             // A double that happens to be whole may be written without a point.
-            ColumnType::Real | ColumnType::Double => return self.double(whole_to_double(value)),
+            ScalarType::Real | ScalarType::Double => return self.double(whole_to_double(value)),
             _ => false,
         };
         if in_range { Ok(Value::Int(value)) } else { Err(self.mismatch()) }
     }
 
-    /// Up to three fractional digits travel as milliseconds, more as microseconds.
-    fn micros<E: Error>(&self, value: i64, precision: u32) -> Result<i64, E> {
-        let factor = if precision <= 3 { 1000 } else { 1 };
-        value.checked_mul(factor).ok_or_else(|| self.mismatch())
-    }
-
-    fn double<E: Error>(&self, value: f64) -> Result<Value<'static>, E> {
+    pub(super) fn double<E: Error>(&self, value: f64) -> Result<Value<'static>, E> {
         match self.0 {
-            ColumnType::Real => Ok(Value::Real(narrow(value))),
-            ColumnType::Double => Ok(Value::Double(value)),
+            ScalarType::Real => Ok(Value::Real(narrow(value))),
+            ScalarType::Double => Ok(Value::Double(value)),
             _ => Err(self.mismatch()),
         }
     }
 
-    fn text<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
+    pub(super) fn text<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
         if self.0.may_be_toasted() && is_placeholder(self.0, &text) {
             return Ok(Value::Unchanged);
         }
         let wrong = |_| self.mismatch();
         match self.0 {
             // Of `json` the server keeps the spelling, so the spelling is data; of `jsonb` only the document.
-            ColumnType::Text | ColumnType::Json => Ok(Value::Text(text)),
-            ColumnType::Char => Ok(Value::Text(trim_padding(text))),
-            ColumnType::Jsonb => Ok(Value::Json(text)),
-            ColumnType::Numeric { scale, .. } => {
-                let scale = usize::try_from(scale).map_err(|_| self.mismatch())?;
-                decimal::text_from_base64(&text, scale).map(Value::Numeric).map_err(wrong)
+            ScalarType::Text | ScalarType::Json => Ok(Value::Text(text)),
+            ScalarType::Char => Ok(Value::Text(trim_padding(text))),
+            ScalarType::Jsonb | ScalarType::Hstore => Ok(Value::Json(text)),
+            ScalarType::Numeric { scale, .. } => {
+                // A scale below zero travels without its sign, as the server's catalog holds it: -2 as 2046.
+                let digits = usize::try_from(scale & 0x7FF).map_err(|_| self.mismatch())?;
+                let mut number = decimal::text_from_base64(&text, digits).map_err(wrong)?;
+                if scale < 0 {
+                    number.truncate(number.find('.').unwrap_or(number.len()));
+                }
+                Ok(Value::Numeric(number))
             }
-            ColumnType::TimestampTz if text == "infinity" => Ok(Value::Timestamp(INFINITE)),
-            ColumnType::TimestampTz if text == "-infinity" => Ok(Value::Timestamp(-INFINITE - 1)),
-            ColumnType::TimestampTz => {
+            ScalarType::TimestampTz if text == "infinity" => Ok(Value::Timestamp(INFINITE)),
+            ScalarType::TimestampTz if text == "-infinity" => Ok(Value::Timestamp(-INFINITE - 1)),
+            ScalarType::TimestampTz => {
                 temporal::parse_zoned(&text).map(Value::Timestamp).map_err(wrong)
             }
-            ColumnType::TimeTz => temporal::parse_zoned_time(&text).map(Value::Time).map_err(wrong),
-            ColumnType::Bits { length } => {
+            ScalarType::TimeTz => temporal::parse_zoned_time(&text).map(Value::Time).map_err(wrong),
+            ScalarType::Bits { length } => {
                 let length = usize::try_from(length).map_err(|_| self.mismatch())?;
                 let bits = bits::text_from_base64(&text, length).map_err(wrong)?;
                 Ok(Value::Text(Cow::Owned(bits)))
             }
-            ColumnType::Uuid => parse_uuid(&text).map(Value::Uuid).ok_or_else(|| self.mismatch()),
-            ColumnType::Bytea => {
+            ScalarType::Uuid => parse_uuid(&text).map(Value::Uuid).ok_or_else(|| self.mismatch()),
+            ScalarType::Bytea => {
                 BASE64.decode(text.as_bytes()).map(Value::Bytes).map_err(|_| self.mismatch())
             }
-            ColumnType::Real | ColumnType::Double => match text.as_ref() {
+            ScalarType::Real | ScalarType::Double => match text.as_ref() {
                 "NaN" => self.double(f64::NAN),
                 "Infinity" => self.double(f64::INFINITY),
                 "-Infinity" => self.double(f64::NEG_INFINITY),
@@ -141,7 +180,7 @@ impl ValueSeed {
     }
 }
 
-impl<'de> Visitor<'de> for ValueSeed {
+impl<'de> Visitor<'de> for ScalarSeed {
     type Value = Value<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,7 +193,7 @@ impl<'de> Visitor<'de> for ValueSeed {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value<'de>, E> {
         match self.0 {
-            ColumnType::Boolean => Ok(Value::Bool(value)),
+            ScalarType::Boolean => Ok(Value::Bool(value)),
             _ => Err(self.mismatch()),
         }
     }
@@ -186,10 +225,12 @@ impl<'de> Visitor<'de> for ValueSeed {
         Err(self.mismatch())
     }
 
-    /// Only `numeric` without bounds is an object: `{"scale": 2, "value": "…"}`.
+    /// `numeric` without bounds is an object, `{"scale": 2, "value": "…"}`, and so is a point, `{"x": 1.0, "y": 2.0, …}`.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-        if self.0 != ColumnType::NumericUnbounded {
-            return Err(self.mismatch());
+        match self.0 {
+            ScalarType::NumericUnbounded => {}
+            ScalarType::Point => return self.point(map),
+            _ => return Err(self.mismatch()),
         }
         let (mut scale, mut digits): (Option<i32>, Option<String>) = (None, None);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
@@ -206,6 +247,9 @@ impl<'de> Visitor<'de> for ValueSeed {
             }
         }
         let (Some(scale), Some(digits)) = (scale, digits) else { return Err(self.mismatch()) };
+        if scale == 0 && digits == UNAVAILABLE_BASE64 {
+            return Ok(Value::Unchanged);
+        }
         let places = usize::try_from(scale.max(0)).map_err(|_| self.mismatch())?;
         // More than PostgreSQL has is refused here: the number is written out, as long as its scale says.
         let mut text = decimal::text_from_base64(&digits, places).map_err(|_| self.mismatch())?;
@@ -220,9 +264,32 @@ impl<'de> Visitor<'de> for ValueSeed {
     }
 }
 
+impl ScalarSeed {
+    /// The coordinates of a point. The same point in well-known binary is not needed.
+    fn point<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        let (mut x, mut y) = (None, None);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "x" => x = Some(map.next_value_seed(Self(ScalarType::Double))?),
+                "y" => y = Some(map.next_value_seed(Self(ScalarType::Double))?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        match (x, y) {
+            (Some(Value::Double(x)), Some(Value::Double(y))) => Ok(Value::Point(x, y)),
+            _ => Err(self.mismatch()),
+        }
+    }
+}
+
 /// Reads a value of a key as it stands in a header, where Debezium writes a decimal as a JSON number. NULL is no key.
 pub(super) fn header_value(kind: ColumnType, json: &str) -> Option<Value<'_>> {
-    let is_numeric = matches!(kind, ColumnType::Numeric { .. } | ColumnType::NumericUnbounded);
+    let is_numeric = matches!(
+        kind,
+        ColumnType::Scalar(ScalarType::Numeric { .. } | ScalarType::NumericUnbounded)
+    );
     if is_numeric && json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
         return plain_number(json).map(Value::Numeric);
     }
@@ -260,21 +327,33 @@ fn plain_number(json: &str) -> Option<String> {
 /// `infinity` on PostgreSQL's wire; `-infinity` is the least number.
 const INFINITE: i64 = i64::MAX;
 
-/// Infinite timestamps without time zone travel as the JDBC driver's stand-ins, milliseconds that Debezium scales.
-fn finite_or_not(micros: i64) -> i64 {
-    match micros {
-        9_223_372_036_825_200_000 => INFINITE,
-        -9_223_372_036_832_400_000 => -INFINITE - 1,
-        finite => finite,
+/// Microseconds of a timestamp without time zone. Up to three fractional digits travel as milliseconds, more as microseconds.
+/// Infinite ones travel as the JDBC driver's stand-ins, milliseconds that Debezium scales.
+fn timestamp(value: i64, precision: u32) -> Option<i64> {
+    const INFINITY_MILLIS: i64 = 9_223_372_036_825_200;
+    const NEGATIVE_INFINITY_MILLIS: i64 = -9_223_372_036_832_400;
+    match (value, precision <= 3) {
+        (INFINITY_MILLIS, true) => Some(INFINITE),
+        (NEGATIVE_INFINITY_MILLIS, true) => Some(-INFINITE - 1),
+        (millis, true) => temporal::from_millis(millis),
+        (micros, false) if micros == INFINITY_MILLIS * 1000 => Some(INFINITE),
+        (micros, false) if micros == NEGATIVE_INFINITY_MILLIS * 1000 => Some(-INFINITE - 1),
+        (micros, false) => Some(micros),
     }
 }
 
 /// PostgreSQL's `numeric` has at most 131072 digits before the point; an event cannot ask for more.
 const NUMERIC_DIGITS_MAX: usize = 131_072;
 
-fn is_placeholder(kind: ColumnType, text: &str) -> bool {
-    text == UNAVAILABLE_VALUE
-        || (kind == ColumnType::Bytea && text == BASE64.encode(UNAVAILABLE_VALUE))
+/// Whether a string stands for an unchanged value of this type.
+pub(super) fn is_placeholder(kind: ScalarType, text: &str) -> bool {
+    match kind {
+        ScalarType::Bytea | ScalarType::Numeric { .. } | ScalarType::Bits { .. } => {
+            text == UNAVAILABLE_BASE64
+        }
+        ScalarType::Hstore => text == UNAVAILABLE_OBJECT,
+        _ => text == UNAVAILABLE_VALUE,
+    }
 }
 
 fn trim_padding(text: Cow<'_, str>) -> Cow<'_, str> {
@@ -284,7 +363,7 @@ fn trim_padding(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+pub(super) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     let mut bytes = [0; 16];
     hex::decode_to_slice(digits, &mut bytes).ok()?;
@@ -362,7 +441,7 @@ mod tests {
 
     fn read_double(json: &str) -> u64 {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        match ValueSeed(ColumnType::Double).deserialize(&mut deserializer) {
+        match ScalarSeed(ScalarType::Double).deserialize(&mut deserializer) {
             Ok(Value::Double(value)) => value.to_bits(),
             other => panic!("{json} is read as {other:?}"),
         }
@@ -370,7 +449,7 @@ mod tests {
 
     fn read_real(json: &str) -> u32 {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        match ValueSeed(ColumnType::Real).deserialize(&mut deserializer) {
+        match ScalarSeed(ScalarType::Real).deserialize(&mut deserializer) {
             Ok(Value::Real(value)) => value.to_bits(),
             other => panic!("{json} is read as {other:?}"),
         }
@@ -438,7 +517,34 @@ mod tests {
     }
 
     #[test]
+    fn values_at_the_edges_of_their_types_are_read() {
+        check("date", "-2147472692", Value::Date(i32::MAX));
+        check("date", "-625821272", Value::Date(i32::MIN));
+        check("date", "-735160", Value::Date(-735_160));
+        check("timestamp", "-9222426057709551617", Value::Timestamp(-9_222_426_057_709_551_617));
+        check("timestamp(3)", "9224318015999999", Value::Timestamp(-9_222_426_057_709_552_616));
+        check("point", r#"{"x":1.5,"y":-2.0,"wkb":"","srid":null}"#, Value::Point(1.5, -2.0));
+        check("hstore", r#""{\"a\":null}""#, Value::Json("{\"a\":null}".into()));
+    }
+
+    #[test]
+    fn a_scale_below_zero_travels_as_two_thousand_digits() {
+        use shared::debezium::types::decimal;
+        let mut json = vec![b'"'];
+        decimal::write_base64(&mut json, "-12300", 2046).unwrap();
+        json.push(b'"');
+        let json = String::from_utf8(json).unwrap().leak();
+        check("numeric(5,-2)", json, Value::Numeric("-12300".to_owned()));
+    }
+
+    #[test]
     fn an_unchanged_value_is_neither_null_nor_text() {
+        let base64 = "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"";
+        check("numeric(10,2)", base64, Value::Unchanged);
+        check("bit(10)", base64, Value::Unchanged);
+        check("numeric", format!("{{\"scale\":0,\"value\":{base64}}}").leak(), Value::Unchanged);
+        let object = r#""{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}""#;
+        check("hstore", object, Value::Unchanged);
         check("text", "\"__debezium_unavailable_value\"", Value::Unchanged);
         check("jsonb", "\"__debezium_unavailable_value\"", Value::Unchanged);
         check("bytea", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"", Value::Unchanged);

@@ -13,8 +13,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::decode::Value;
-use crate::model::ColumnType;
+use crate::decode::{ArrayValue, Value};
+use crate::model::{ColumnType, ScalarType};
 
 /// PostgreSQL counts from 2000-01-01: the difference to the Unix epoch.
 const EPOCH_DAYS: i32 = 10_957;
@@ -76,7 +76,8 @@ impl CopyBuffer {
         self.int8(match unix_micros {
             i64::MAX | i64::MIN => unix_micros, // infinity and -infinity, on both sides
             // What does not fit must not become infinite: the server refuses it.
-            finite => finite.saturating_sub(EPOCH_MICROS).max(i64::MIN + 1),
+            // The last years of PostgreSQL's range have wrapped around once; see `shared::debezium::types::temporal`.
+            finite => finite.wrapping_sub(EPOCH_MICROS).clamp(i64::MIN + 1, i64::MAX - 1),
         });
     }
 
@@ -89,13 +90,39 @@ impl CopyBuffer {
 
     /// Writes a value as its vault column's type.
     pub(super) fn value(&mut self, kind: ColumnType, value: &Value<'_>) {
+        let (ColumnType::Scalar(element) | ColumnType::Array(element)) = kind;
+        match value {
+            Value::Array(array) => self.array(element, array),
+            value => self.scalar(element, value),
+        }
+    }
+
+    /// `array_recv`: dimensions, whether there are NULLs, the elements' type; for each dimension its length and lower bound; elements.
+    fn array(&mut self, kind: ScalarType, array: &ArrayValue<'_>) {
+        let at = self.bytes.len();
+        self.bytes.put_i32(0);
+        self.bytes.put_i32(length(array.dimensions.len()));
+        self.bytes.put_i32(i32::from(array.elements.contains(&Value::Null)));
+        self.bytes.put_u32(kind.vault_oid());
+        for dimension in &array.dimensions {
+            self.bytes.put_i32(length(*dimension));
+            self.bytes.put_i32(1);
+        }
+        for element in &array.elements {
+            self.scalar(kind, element);
+        }
+        let written = length(self.bytes.len() - at - 4);
+        self.bytes[at..at + 4].copy_from_slice(&written.to_be_bytes());
+    }
+
+    fn scalar(&mut self, kind: ScalarType, value: &Value<'_>) {
         match value {
             Value::Null => self.null(),
             Value::Int(value) => match kind {
-                ColumnType::SmallInt => {
+                ScalarType::SmallInt => {
                     self.int2(i16::try_from(*value).expect("range was checked"));
                 }
-                ColumnType::Integer => self.int4(i32::try_from(*value).expect("range was checked")),
+                ScalarType::Integer => self.int4(i32::try_from(*value).expect("range was checked")),
                 _ => self.int8(*value),
             },
             Value::Bool(value) => self.bool(*value),
@@ -108,8 +135,11 @@ impl CopyBuffer {
                 self.bytes.put_u8(1); // version of the jsonb wire format
                 self.bytes.put_slice(text.as_bytes());
             }
-            Value::Date(days) => self.int4(days.saturating_sub(EPOCH_DAYS)),
-            Value::Time(micros) if kind == ColumnType::TimeTz => {
+            Value::Date(days) => self.int4(match *days {
+                i32::MAX | i32::MIN => *days, // infinity and -infinity, on both sides
+                finite => finite.saturating_sub(EPOCH_DAYS).max(i32::MIN + 1),
+            }),
+            Value::Time(micros) if kind == ScalarType::TimeTz => {
                 self.bytes.put_i32(12);
                 self.bytes.put_i64(*micros);
                 self.bytes.put_i32(0); // seconds west of Greenwich
@@ -118,6 +148,12 @@ impl CopyBuffer {
             Value::Timestamp(micros) => self.timestamp(*micros),
             Value::Uuid(bytes) => self.bytes(bytes),
             Value::Bytes(bytes) => self.bytes(bytes),
+            Value::Point(x, y) => {
+                self.bytes.put_i32(16);
+                self.bytes.put_f64(*x);
+                self.bytes.put_f64(*y);
+            }
+            Value::Array(_) => unreachable!("the decoder flattens arrays"),
             Value::Absent | Value::Unchanged => {
                 unreachable!("absent and unchanged values are resolved before encoding")
             }
@@ -182,11 +218,42 @@ mod tests {
     }
 
     #[test]
+    fn an_array_has_its_dimensions_before_its_elements() {
+        let mut buffer = CopyBuffer::new();
+        let start = buffer.bytes.len();
+        let elements = vec![Value::Int(7), Value::Null];
+        let array = Value::Array(Box::new(ArrayValue { dimensions: vec![2], elements }));
+        buffer.value(ColumnType::Array(ScalarType::SmallInt), &array);
+        let expected = [
+            [0, 0, 0, 30].as_slice(),
+            &[0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 21],
+            &[0, 0, 0, 2, 0, 0, 0, 1],
+            &[0, 0, 0, 2, 0, 7, 0xff, 0xff, 0xff, 0xff],
+        ];
+        assert_eq!(buffer.bytes[start..], expected.concat());
+    }
+
+    #[test]
+    fn the_last_years_and_infinity_stay_what_they_are() {
+        let timestamp = |micros: i64| {
+            let mut buffer = CopyBuffer::new();
+            let start = buffer.bytes.len();
+            buffer.timestamp(micros);
+            i64::from_be_bytes(buffer.bytes[start + 4..].try_into().unwrap())
+        };
+        // 294276-12-31 23:59:59.999999, PostgreSQL's last instant.
+        assert_eq!(timestamp(-9_222_426_057_709_551_617), 9_223_371_331_199_999_999);
+        assert_eq!(timestamp(i64::MAX), i64::MAX);
+        assert_eq!(timestamp(i64::MIN), i64::MIN);
+        assert_eq!(timestamp(i64::MIN + EPOCH_MICROS - 1), i64::MAX - 1, "refused by the server");
+    }
+
+    #[test]
     fn time_counts_from_the_year_2000() {
         let mut buffer = CopyBuffer::new();
         let start = buffer.bytes.len();
-        buffer.value(ColumnType::TimestampTz, &Value::Timestamp(EPOCH_MICROS + 1));
-        buffer.value(ColumnType::Date, &Value::Date(EPOCH_DAYS - 1));
+        buffer.scalar(ScalarType::TimestampTz, &Value::Timestamp(EPOCH_MICROS + 1));
+        buffer.scalar(ScalarType::Date, &Value::Date(EPOCH_DAYS - 1));
         assert_eq!(
             buffer.bytes[start..],
             [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xff]

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Statement};
 use crate::control::ControlStatements;
 use crate::model::{
     ColumnId, ColumnType, HubId, Id, IdVec, KEY_COLUMNS, LinkId, PayloadType, Plan, SatelliteId,
-    SatelliteKind, SatellitePlan, VAULT_SCHEMA, VERSION_COLUMNS, ident,
+    SatelliteKind, SatellitePlan, ScalarType, VAULT_SCHEMA, VERSION_COLUMNS, ident,
 };
 use crate::warehouse::WarehouseError;
 
@@ -22,6 +22,7 @@ use crate::warehouse::WarehouseError;
 ///   machine is gone: within 25 s. A process that is frozen while its machine answers holds its locks until it goes on
 ///   or is ended.
 /// - Waiting for a lock longer than 10 s means another loader hangs: give up, retry.
+/// - Stored values are read in the text form in which events are written.
 /// - Key probes must use the primary key whatever the planner thinks of a table that was empty when it was asked.
 const SETTINGS: &str = "
     SET synchronous_commit = on;
@@ -36,7 +37,11 @@ const SETTINGS: &str = "
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
     SET jit = off;
-    SET search_path = pg_catalog, pg_temp;";
+    SET search_path = pg_catalog, pg_temp;
+    SET datestyle = 'ISO';
+    SET timezone = 'UTC';
+    SET bytea_output = 'hex';
+    SET extra_float_digits = 1;";
 
 /// Columns that every satellite begins with, in the order in which they are written.
 pub(super) fn satellite_columns() -> String {
@@ -216,7 +221,9 @@ async fn stored_payload(
         .iter()
         .zip(payload)
         .filter_map(|(&column, (name, kind))| match kind {
-            PayloadType::Column(ColumnType::Bytea) => Some((column, format!("s.{}", ident(name)))),
+            PayloadType::Column(ColumnType::Scalar(ScalarType::Bytea)) => {
+                Some((column, format!("s.{}", ident(name))))
+            }
             PayloadType::Column(kind) if kind.may_be_toasted() => {
                 Some((column, format!("s.{}::text", ident(name))))
             }

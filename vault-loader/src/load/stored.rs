@@ -13,8 +13,8 @@ use super::statements::{SatelliteStatements, StoredPayload};
 use super::versions::{
     Departed, Departure, InsertPlace, Stored, StoredInserts, StoredRow, departure, insert_place,
 };
-use crate::decode::Value;
-use crate::model::{ColumnId, ColumnType, Plan, SatellitePlan};
+use crate::decode::{Value, from_stored};
+use crate::model::{ColumnId, ColumnType, Plan, SatellitePlan, ScalarType};
 use crate::vault::fold::{KeyState, StoredInsert};
 use crate::vault::hash::Hash;
 use crate::vault::projection::Candidate;
@@ -95,7 +95,7 @@ impl StoredReader<'_> {
         }
         let rows = self.transaction.query(&payload.statement, &[&keys]).await?;
         rows.iter()
-            .map(|row| Ok((hash_of(row.get(0))?, self.stored_row(row, 1, payload))))
+            .map(|row| Ok((hash_of(row.get(0))?, self.stored_row(row, 1, payload)?)))
             .collect()
     }
 
@@ -112,17 +112,24 @@ impl StoredReader<'_> {
         let keys: Vec<&[u8]> = departures.iter().map(|(key, _)| key.as_slice()).collect();
         let lsns: Vec<i64> = departures.iter().map(|(_, lsn)| *lsn).collect();
         let rows = self.transaction.query(&payload.before, &[&keys, &lsns]).await?;
-        let found = rows.iter().filter_map(|row| {
-            let departure = asked_at(&departures, row)?;
-            Some((*departure, (row.get(1), self.stored_row(row, 2, payload))))
-        });
-        Ok(found.collect())
+        let mut found = Departed::new();
+        for row in &rows {
+            if let Some(departure) = asked_at(&departures, row) {
+                found.insert(*departure, (row.get(1), self.stored_row(row, 2, payload)?));
+            }
+        }
+        Ok(found)
     }
 
-    fn stored_row(&self, row: &Row, first: usize, payload: &StoredPayload) -> StoredRow {
+    fn stored_row(
+        &self,
+        row: &Row,
+        first: usize,
+        payload: &StoredPayload,
+    ) -> Result<StoredRow, WarehouseError> {
         let columns = &self.plan.model.tables[self.satellite.table].columns;
         let value = |(place, &column): (usize, &ColumnId)| {
-            (column, stored_value(row, first + place, columns[column].kind))
+            stored_value(row, first + place, columns[column].kind).map(|value| (column, value))
         };
         payload.columns.iter().enumerate().map(value).collect()
     }
@@ -142,13 +149,18 @@ fn hash_of(bytes: &[u8]) -> Result<Hash, WarehouseError> {
     })
 }
 
-fn stored_value(row: &Row, place: usize, kind: ColumnType) -> Value<'static> {
-    if kind == ColumnType::Bytea {
-        return row.get::<_, Option<Vec<u8>>>(place).map_or(Value::Null, Value::Bytes);
+fn stored_value(
+    row: &Row,
+    place: usize,
+    kind: ColumnType,
+) -> Result<Value<'static>, WarehouseError> {
+    if kind == ColumnType::Scalar(ScalarType::Bytea) {
+        return Ok(row.get::<_, Option<Vec<u8>>>(place).map_or(Value::Null, Value::Bytes));
     }
-    match (row.get::<_, Option<String>>(place), kind) {
-        (None, _) => Value::Null,
-        (Some(text), ColumnType::Jsonb) => Value::Json(text.into()),
-        (Some(text), _) => Value::Text(text.into()),
-    }
+    let Some(text) = row.get::<_, Option<&str>>(place) else { return Ok(Value::Null) };
+    from_stored(kind, text).map_err(|err| {
+        WarehouseError::Stop(format!(
+            "the vault holds what its column's type does not print: {err}"
+        ))
+    })
 }

@@ -1,11 +1,72 @@
 //! The PostgreSQL types that a model may name, and what the vault stores for each.
 //!
-//! In goes a type as PostgreSQL prints it (`numeric(10,2)`, `char(3)`), out comes a [`ColumnType`] and its vault DDL.
+//! In goes a type as PostgreSQL prints it (`numeric(10,2)`, `text[]`), out comes a [`ColumnType`] and its vault DDL.
 //! Two spellings of one type are one value; a type outside the list is refused, never approximated.
 
-/// A column's type, as far as decoding, hashing and storing it differ.
+/// A column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ColumnType {
+    /// One value.
+    Scalar(ScalarType),
+    /// An array of values, of any number of dimensions.
+    Array(ScalarType),
+}
+
+/// Types of which Debezium leaves arrays out of events.
+const NO_ELEMENTS: [&str; 4] = ["interval", "money", "point", "xml"];
+
+impl ColumnType {
+    /// `text`.
+    pub const TEXT: Self = Self::Scalar(ScalarType::Text);
+
+    /// Reads a type as PostgreSQL writes it, short or long form; `None` for one the loader does not know.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_lowercase();
+        match text.strip_suffix("[]") {
+            // However many dimensions a column declares, its values may have any number.
+            Some(element) => {
+                let element = element.trim_end_matches("[]").trim_end();
+                let has_arrays = !NO_ELEMENTS.contains(&element);
+                has_arrays.then(|| ScalarType::parse(element)).flatten().map(Self::Array)
+            }
+            None => ScalarType::parse(&text).map(Self::Scalar),
+        }
+    }
+
+    /// The type of the vault's column, exactly as `format_type` prints it, so that it can be compared with the catalog.
+    #[must_use]
+    pub fn vault_type(self) -> String {
+        match self {
+            Self::Scalar(kind) => kind.vault_type(),
+            Self::Array(kind) => format!("{}[]", kind.vault_type()),
+        }
+    }
+
+    /// Whether the server may store a value of this type out of line, so that an update can leave it out.
+    #[must_use]
+    pub fn may_be_toasted(self) -> bool {
+        match self {
+            Self::Scalar(kind) => kind.may_be_toasted(),
+            Self::Array(_) => true,
+        }
+    }
+
+    /// Whether keys of these two types hash alike for equal values.
+    #[must_use]
+    pub fn hashes_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Scalar(one), Self::Scalar(other)) | (Self::Array(one), Self::Array(other)) => {
+                family(one) == family(other)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The type of one value, as far as decoding, hashing and storing it differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ScalarType {
     /// `smallint`
     SmallInt,
     /// `integer`
@@ -16,8 +77,8 @@ pub enum ColumnType {
     Numeric {
         /// digits in all
         precision: u32,
-        /// digits after the point
-        scale: u32,
+        /// digits after the point; below zero, digits before the point that are always 0
+        scale: i32,
     },
     /// `numeric` without bounds: each value carries its scale
     NumericUnbounded,
@@ -62,14 +123,16 @@ pub enum ColumnType {
     Uuid,
     /// `bytea`
     Bytea,
+    /// `hstore`; travels as a JSON object
+    Hstore,
+    /// `point`
+    Point,
 }
 
-impl ColumnType {
-    /// Reads a type as PostgreSQL writes it, short or long form; `None` for one the loader does not know.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim().to_ascii_lowercase();
-        let (name, arguments) = split_arguments(&text)?;
+impl ScalarType {
+    /// Reads the lower-case spelling of a type.
+    fn parse(text: &str) -> Option<Self> {
+        let (name, arguments) = split_arguments(text)?;
         let simple = |kind: Self| arguments.is_empty().then_some(kind);
         match name.as_str() {
             "smallint" | "int2" => simple(Self::SmallInt),
@@ -79,10 +142,9 @@ impl ColumnType {
             "real" | "float4" => simple(Self::Real),
             "double precision" | "float8" => simple(Self::Double),
             "boolean" | "bool" => simple(Self::Boolean),
-            "text" | "inet" | "cidr" | "macaddr" | "macaddr8" | "xml" | "tsvector"
-            | "int4range" | "int8range" | "numrange" | "daterange" | "tsrange" | "tstzrange" => {
-                simple(Self::Text)
-            }
+            "text" | "citext" | "ltree" | "isbn" | "inet" | "cidr" | "macaddr" | "macaddr8"
+            | "xml" | "tsvector" | "int4range" | "int8range" | "numrange" | "daterange"
+            | "tsrange" | "tstzrange" => simple(Self::Text),
             "money" => simple(MONEY),
             "bit" => parse_bits(&arguments),
             "interval" => fraction(&arguments).map(|_| Self::Interval),
@@ -103,11 +165,13 @@ impl ColumnType {
             "jsonb" => simple(Self::Jsonb),
             "uuid" => simple(Self::Uuid),
             "bytea" => simple(Self::Bytea),
+            "hstore" => simple(Self::Hstore),
+            "point" => simple(Self::Point),
             _ => None,
         }
     }
 
-    /// The type of the vault's column, exactly as `format_type` prints it, so that it can be compared with the catalog.
+    /// The type of the vault's column as `format_type` prints it.
     #[must_use]
     pub fn vault_type(self) -> String {
         match self {
@@ -127,49 +191,80 @@ impl ColumnType {
             Self::Timestamp { .. } => "timestamp without time zone".to_owned(),
             Self::TimestampTz => "timestamp with time zone".to_owned(),
             Self::Json => "json".to_owned(),
-            Self::Jsonb => "jsonb".to_owned(),
+            Self::Jsonb | Self::Hstore => "jsonb".to_owned(),
+            Self::Point => "point".to_owned(),
             Self::Uuid => "uuid".to_owned(),
             Self::Bytea => "bytea".to_owned(),
         }
     }
 
-    /// Whether the server may store a value of this type out of line, so that an update can leave it out.
+    /// The oid of the vault's type (`src/include/catalog/pg_type.dat`).
     #[must_use]
-    pub fn may_be_toasted(self) -> bool {
-        matches!(self, Self::Text | Self::Char | Self::Json | Self::Jsonb | Self::Bytea)
+    pub fn vault_oid(self) -> u32 {
+        match self {
+            Self::SmallInt => 21,
+            Self::Integer => 23,
+            Self::BigInt | Self::Interval => 20,
+            Self::Numeric { .. } | Self::NumericUnbounded => 1700,
+            Self::Real => 700,
+            Self::Double => 701,
+            Self::Boolean => 16,
+            Self::Text | Self::Char | Self::Bits { .. } => 25,
+            Self::Date => 1082,
+            Self::Time { .. } => 1083,
+            Self::TimeTz => 1266,
+            Self::Timestamp { .. } => 1114,
+            Self::TimestampTz => 1184,
+            Self::Json => 114,
+            Self::Jsonb | Self::Hstore => 3802,
+            Self::Uuid => 2950,
+            Self::Bytea => 17,
+            Self::Point => 600,
+        }
     }
 
-    /// Whether keys of these two types hash alike for equal values.
-    #[must_use]
-    pub fn hashes_like(self, other: Self) -> bool {
-        family(self) == family(other)
+    /// Whether the server may store a value of this type out of line.
+    pub(crate) fn may_be_toasted(self) -> bool {
+        matches!(
+            self,
+            Self::Text
+                | Self::Char
+                | Self::Json
+                | Self::Jsonb
+                | Self::Bytea
+                | Self::Hstore
+                | Self::Bits { .. }
+                | Self::Numeric { .. }
+                | Self::NumericUnbounded
+        )
     }
 }
 
 /// Types of one family have one canonical form.
-fn family(kind: ColumnType) -> u8 {
+fn family(kind: ScalarType) -> u8 {
     match kind {
-        ColumnType::SmallInt | ColumnType::Integer | ColumnType::BigInt => 0,
-        ColumnType::Numeric { .. } | ColumnType::NumericUnbounded => 1,
-        ColumnType::Real | ColumnType::Double => 2,
-        ColumnType::Boolean => 3,
-        ColumnType::Text | ColumnType::Char => 4,
-        ColumnType::Date => 5,
-        ColumnType::Time { .. } => 6,
-        ColumnType::Timestamp { .. } => 7,
-        ColumnType::TimestampTz => 8,
-        ColumnType::Jsonb => 9,
-        ColumnType::Uuid => 10,
-        ColumnType::Bytea => 11,
-        ColumnType::Json => 12,
-        ColumnType::TimeTz => 13,
-        ColumnType::Interval => 14,
-        ColumnType::Bits { .. } => 15,
+        ScalarType::SmallInt | ScalarType::Integer | ScalarType::BigInt => 0,
+        ScalarType::Numeric { .. } | ScalarType::NumericUnbounded => 1,
+        ScalarType::Real | ScalarType::Double => 2,
+        ScalarType::Boolean => 3,
+        ScalarType::Text | ScalarType::Char => 4,
+        ScalarType::Date => 5,
+        ScalarType::Time { .. } => 6,
+        ScalarType::Timestamp { .. } => 7,
+        ScalarType::TimestampTz => 8,
+        ScalarType::Jsonb | ScalarType::Hstore => 9,
+        ScalarType::Uuid => 10,
+        ScalarType::Bytea => 11,
+        ScalarType::Json => 12,
+        ScalarType::TimeTz => 13,
+        ScalarType::Interval => 14,
+        ScalarType::Bits { .. } => 15,
+        ScalarType::Point => 16,
     }
 }
 
 /// Money travels with two digits after the point; eight bytes hold 17 before it.
-const MONEY: ColumnType = ColumnType::Numeric { precision: 19, scale: 2 };
+const MONEY: ScalarType = ScalarType::Numeric { precision: 19, scale: 2 };
 
 /// The longest `bit(n)`: `MaxAttrSize` in bits (`src/include/access/htup_details.h`).
 const BITS_MAX: u32 = 83_886_080;
@@ -189,14 +284,14 @@ fn split_arguments(text: &str) -> Option<(String, Vec<i64>)> {
     Some((name, arguments))
 }
 
-fn parse_numeric(arguments: &[i64]) -> Option<ColumnType> {
+fn parse_numeric(arguments: &[i64]) -> Option<ScalarType> {
     let bounded = |precision: i64, scale: i64| {
         let precision = u32::try_from(precision).ok().filter(|p| (1..=1000).contains(p))?;
-        let scale = u32::try_from(scale).ok().filter(|s| *s <= precision)?;
-        Some(ColumnType::Numeric { precision, scale })
+        let scale = i32::try_from(scale).ok().filter(|s| (-1000..=1000).contains(s))?;
+        Some(ScalarType::Numeric { precision, scale })
     };
     match arguments {
-        [] => Some(ColumnType::NumericUnbounded),
+        [] => Some(ScalarType::NumericUnbounded),
         [precision] => bounded(*precision, 0),
         [precision, scale] => bounded(*precision, *scale),
         _ => None,
@@ -204,10 +299,10 @@ fn parse_numeric(arguments: &[i64]) -> Option<ColumnType> {
 }
 
 /// One bit travels as a boolean.
-fn parse_bits(arguments: &[i64]) -> Option<ColumnType> {
+fn parse_bits(arguments: &[i64]) -> Option<ScalarType> {
     match arguments {
-        [] | [1] => Some(ColumnType::Boolean),
-        [length] => Some(ColumnType::Bits {
+        [] | [1] => Some(ScalarType::Boolean),
+        [length] => Some(ScalarType::Bits {
             length: u32::try_from(*length).ok().filter(|bits| (1..=BITS_MAX).contains(bits))?,
         }),
         _ => None,
@@ -247,14 +342,24 @@ mod tests {
         check("interval", Some("bigint"));
         check("time(3) with time zone", Some("time with time zone"));
         check("tstzrange", Some("text"));
+        check("numeric(2,3)", Some("numeric(2,3)"));
+        check("numeric(5,-2)", Some("numeric(5,-2)"));
+        check("hstore", Some("jsonb"));
+        check("point", Some("point"));
+        check("integer[]", Some("integer[]"));
+        check("varchar(5)[][]", Some("text[]"));
+        check("timestamp(3)[]", Some("timestamp without time zone[]"));
+        check("NUMERIC(12, 4)[]", Some("numeric(12,4)[]"));
     }
 
     #[test]
     fn unknown_or_malformed_types_are_refused() {
         for text in [
             "geometry",
-            "integer[]",
-            "numeric(2,3)",
+            "interval[]",
+            "money[]",
+            "numeric(2,1001)",
+            "numeric(1001)",
             "numeric(a)",
             "text(3)",
             "time(7)",

@@ -15,7 +15,7 @@ mod tables;
 mod technical;
 mod types;
 
-pub use column::ColumnType;
+pub use column::{ColumnType, ScalarType};
 pub use ident::ident;
 pub(crate) use ids::ids;
 pub use ids::{

@@ -88,7 +88,7 @@ impl Builder<'_> {
                 None => self.problems.complain(&place, "has no type", "write name = \"type\""),
                 Some(text) => {
                     // A column without a type is kept, so that its uses are not reported as well.
-                    let kind = self.problems.column_type(&place, text).unwrap_or(ColumnType::Text);
+                    let kind = self.problems.column_type(&place, text).unwrap_or(ColumnType::TEXT);
                     self.columns.push(Column { name: name.clone(), kind });
                 }
             }

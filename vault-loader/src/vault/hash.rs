@@ -47,6 +47,8 @@ const TAG_BYTES: u8 = 9;
 const TAG_UUID: u8 = 10;
 const TAG_DOUBLE: u8 = 11;
 const TAG_TIME: u8 = 12;
+const TAG_ARRAY: u8 = 13;
+const TAG_POINT: u8 = 14;
 const TAG_HASH: u8 = 254;
 const TAG_SOURCE: u8 = 255;
 
@@ -111,6 +113,24 @@ impl Hasher {
             Value::Timestamp(micros) => self.part(TAG_TIMESTAMP, &micros.to_be_bytes()),
             Value::Uuid(bytes) => self.part(TAG_UUID, bytes),
             Value::Bytes(bytes) => self.part(TAG_BYTES, bytes),
+            Value::Point(x, y) => {
+                let at = self.open(TAG_POINT);
+                self.double(*x);
+                self.double(*y);
+                self.close(at);
+            }
+            Value::Array(array) => {
+                let at = self.open(TAG_ARRAY);
+                for dimension in &array.dimensions {
+                    self.part(TAG_INTEGER, dimension.to_string().as_bytes());
+                }
+                // The lengths of the dimensions and the elements are told apart by an element that no array has.
+                self.part(TAG_HASH, &[]);
+                for element in &array.elements {
+                    self.add(element);
+                }
+                self.close(at);
+            }
             Value::Absent | Value::Unchanged => {
                 unreachable!("absent and unchanged values are resolved before hashing")
             }
@@ -191,6 +211,7 @@ fn plain_decimal(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::ArrayValue;
     use proptest::prelude::*;
 
     fn key(values: &[Value<'_>]) -> Hash {
@@ -261,6 +282,29 @@ mod tests {
         let json = |text: &'static str| diff(&[("a", Value::Json(text.into()))]);
         assert_eq!(json(r#"{"b": 1.0, "a": [1e2]}"#), json(r#"{"a":[100],"b":1}"#));
         assert_ne!(json(r#"{"a":"1"}"#), json(r#"{"a":1}"#));
+    }
+
+    #[test]
+    fn arrays_of_other_shapes_hash_otherwise() {
+        let array = |dimensions: &[usize], elements: &[Value<'static>]| {
+            let (dimensions, elements) = (dimensions.to_vec(), elements.to_vec());
+            diff(&[("a", Value::Array(Box::new(ArrayValue { dimensions, elements })))])
+        };
+        let four: Vec<Value<'static>> = (1..=4).map(Value::Int).collect();
+        let hashes = [
+            array(&[4], &four),
+            array(&[2, 2], &four),
+            array(&[1, 4], &four),
+            array(&[3], &four[..3]),
+            array(&[4], &[Value::Int(1), Value::Int(2), Value::Int(3), Value::Null]),
+            array(&[], &[]),
+            diff(&[("a", Value::Int(1))]),
+        ];
+        for (index, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[..index].contains(hash), "{index}");
+        }
+        assert_eq!(diff(&[("a", Value::Point(0.0, 1.0))]), diff(&[("a", Value::Point(-0.0, 1.0))]));
+        assert_ne!(diff(&[("a", Value::Point(0.0, 1.0))]), diff(&[("a", Value::Point(1.0, 0.0))]));
     }
 
     #[test]

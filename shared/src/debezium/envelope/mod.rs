@@ -13,6 +13,16 @@ pub use write::{Origin, SnapshotMark, SourceInfo, SourceWriter, write_tail};
 /// The value that stands for a TOASTed value which the server did not send (`unavailable.value.placeholder`).
 pub const UNAVAILABLE_VALUE: &str = "__debezium_unavailable_value";
 
+/// The same in base64, which stands for bytes and numbers.
+pub const UNAVAILABLE_BASE64: &str = "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==";
+
+/// The same as a JSON object, which stands for an hstore.
+pub const UNAVAILABLE_OBJECT: &str =
+    r#"{"__debezium_unavailable_value":"__debezium_unavailable_value"}"#;
+
+/// The same as a UUID, which stands for an array of UUIDs: version 3, made of the MD5 of the placeholder alone.
+pub const UNAVAILABLE_UUID: &str = "b68a35a7-17ad-35b3-af2a-ae46edb4545a";
+
 /// What happened to the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
