@@ -2,4 +2,5 @@
 
 mod marts;
 mod monitoring;
+mod types;
 mod workload;
