@@ -31,29 +31,45 @@ pub enum Written {
 /// Element types of which Debezium leaves arrays out: money, name, interval, varbit, xml, point.
 const NO_ELEMENTS: [u32; 6] = [790, 19, 1186, 1562, 142, 600];
 
+/// A type that Debezium writes and this build does not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("type {0} is not supported yet")]
+pub struct UnsupportedType(pub String);
+
+/// Types of PostGIS and pgvector that Debezium writes in forms of their own.
+const UNSUPPORTED: [&str; 5] = ["geometry", "geography", "vector", "halfvec", "sparsevec"];
+
 /// The form of a column; none when Debezium leaves columns of that type out.
-pub(super) fn form_of(column: &ColumnInfo) -> Option<Form> {
+///
+/// # Errors
+/// When Debezium writes the type in a form that is not built.
+pub(super) fn form_of(column: &ColumnInfo) -> Result<Option<Form>, UnsupportedType> {
     let modifier = column.type_modifier;
-    match &column.type_class {
+    Ok(match &column.type_class {
         TypeClass::Array { element_oid, .. } if NO_ELEMENTS.contains(element_oid) => None,
         TypeClass::Array { element_oid, element } => {
-            scalar(*element_oid, modifier, element).map(Form::Array)
+            scalar(*element_oid, modifier, element)?.map(Form::Array)
         }
-        class => scalar(column.type_oid, modifier, class).map(Form::Plain),
-    }
+        class => scalar(column.type_oid, modifier, class)?.map(Form::Plain),
+    })
 }
 
-fn scalar(type_oid: u32, modifier: i32, class: &TypeClass) -> Option<Kind> {
-    match class {
+fn scalar(
+    type_oid: u32,
+    modifier: i32,
+    class: &TypeClass,
+) -> Result<Option<Kind>, UnsupportedType> {
+    Ok(match class {
         TypeClass::BuiltIn => kind_of(type_oid, modifier),
         TypeClass::Enum => Some(Kind::Text),
         TypeClass::Array { .. } => None,
         TypeClass::Named(name) => match name.as_str() {
             "citext" | "ltree" | "isbn" => Some(Kind::Text),
             "hstore" => Some(Kind::Hstore),
+            name if UNSUPPORTED.contains(&name) => return Err(UnsupportedType(name.to_owned())),
             _ => None,
         },
-    }
+    })
 }
 
 impl Form {

@@ -6,7 +6,7 @@ use shared::debezium::types::ValueError;
 use shared::debezium::types::text::write_json_string;
 
 use super::default;
-use super::form::{Form, Written, form_of};
+use super::form::{Form, UnsupportedType, Written, form_of};
 use super::table::{ColumnInfo, TableInfo};
 use crate::pgoutput::Column;
 
@@ -28,6 +28,18 @@ pub struct PlanOptions {
 /// A table that cannot be captured as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// A column's type has a form on the wire that is not built.
+    #[error(
+        "column {column} of table {table}: {source}; leave the table out with table.exclude.list"
+    )]
+    Type {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+        /// Its type.
+        source: UnsupportedType,
+    },
     /// A column of the key would be left out.
     #[error(
         "column {column} of table {table} is part of the key, and Debezium leaves its type out; leave the table out with \
@@ -142,7 +154,7 @@ impl TablePlan {
         let mut columns = Vec::with_capacity(table.columns.len());
         let mut position = 0;
         for (index, column) in table.columns.iter().enumerate() {
-            let plan = ColumnPlan::new(&table, Place { index, position }, column, options);
+            let plan = ColumnPlan::new(&table, Place { index, position }, column, options)?;
             position += usize::from(plan.is_some());
             columns.push(plan);
         }
@@ -421,8 +433,13 @@ impl ColumnPlan {
         place: Place,
         column: &ColumnInfo,
         options: &PlanOptions,
-    ) -> Option<Self> {
-        let form = form_of(column)?;
+    ) -> Result<Option<Self>, PlanError> {
+        let form = form_of(column).map_err(|source| PlanError::Type {
+            table: table.display(),
+            column: column.name.clone(),
+            source,
+        })?;
+        let Some(form) = form else { return Ok(None) };
         let default = default::kind_of_default(column, form)
             .zip(column.default.as_deref())
             .and_then(|(kind, expression)| default::literal(expression, kind));
@@ -435,7 +452,7 @@ impl ColumnPlan {
         } else {
             null.clone()
         };
-        Some(Self { field: field(place.position, &column.name), form, unknown, null })
+        Ok(Some(Self { field: field(place.position, &column.name), form, unknown, null }))
     }
 }
 
@@ -602,6 +619,9 @@ mod tests {
         arrays.columns[0].type_class = array_of(99_997, TypeClass::Named("pair".to_owned()));
         arrays.columns[1].type_class = array_of(99_996, TypeClass::Enum);
         let plan = TablePlan::new(arrays, &options).unwrap();
+        let mut vectors = plan.table().clone();
+        vectors.columns[0].type_class = array_of(99_995, TypeClass::Named("vector".to_owned()));
+        assert!(matches!(TablePlan::new(vectors, &options), Err(PlanError::Type { .. })));
         let row = [Column::Text(b"{(1,2)}"), Column::Text(b"{ok,NULL}"), Column::Text(b"7")];
         check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":["ok",null],"id":7},"#);
     }
