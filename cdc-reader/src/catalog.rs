@@ -1,7 +1,8 @@
 //! What the reader asks the source's catalog: server settings, publication, slot, tables.
 //!
-//! Answers are read once at a start, and for a table when the stream announces a new version of it. The announcement itself is the
-//! truth about columns; the catalog adds what pgoutput does not say: NOT NULL, defaults, the primary key's order.
+//! The reader asks once at a start, and about a table again when the stream announces a new version of it. The
+//! announcement decides which columns there are. The catalog adds what pgoutput does not say: NOT NULL, defaults, and
+//! the order of the primary key.
 
 use std::str::FromStr;
 
@@ -18,9 +19,9 @@ pub struct ServerSettings {
     pub version: u32,
     /// `wal_level`.
     pub wal_level: String,
-    /// Slots that may exist and that do.
+    /// How many slots may exist, and how many do.
     pub slots: (u32, u32),
-    /// WAL senders that may run.
+    /// How many WAL senders may run.
     pub wal_senders: u32,
     /// Whether our role may replicate.
     pub may_replicate: bool,
@@ -40,17 +41,17 @@ pub struct Publication {
 /// A replication slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
-    /// Output plugin; none for a physical slot.
+    /// Output plugin. `None` for a physical slot.
     pub plugin: Option<String>,
     /// Database.
     pub database: Option<String>,
-    /// Process that streams from it.
+    /// The process that streams from the slot.
     pub active_pid: Option<u32>,
-    /// What was confirmed.
+    /// The confirmed flush LSN.
     pub confirmed_flush: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
-    /// Why the server gave it up; PostgreSQL 16 and later.
+    /// Why the server has invalidated the slot, as PostgreSQL 16 and later say.
     pub invalidation: Option<String>,
 }
 
@@ -79,14 +80,15 @@ pub struct CatalogTable {
     pub readable: bool,
     /// Whether its key is a primary key, and not the unique index that stands in for one.
     pub has_primary_key: bool,
-    /// Whether changes of the table are written to the WAL. A snapshot reads the rows of an unlogged table, and no change follows.
+    /// Whether changes of the table are written to the WAL. A snapshot reads the rows of an unlogged table, and no
+    /// change follows.
     pub is_logged: bool,
 }
 
 /// Since this version a publication can name whole schemas.
 const SCHEMA_PUBLICATIONS_SINCE: u32 = 150_000;
 
-/// An answer of another shape than was asked for: a server that is not PostgreSQL.
+/// The answer has other columns than were asked for. Only a server that is not PostgreSQL answers so.
 const SHAPE: ReplicationError =
     ReplicationError::Protocol("a catalog query answered in another shape");
 
@@ -119,10 +121,10 @@ pub fn server_settings(client: &mut Client) -> Result<ServerSettings, Replicatio
     })
 }
 
-/// Reads a publication; none when there is none of that name.
+/// Reads a publication. `None` when no publication has that name.
 ///
-/// The view `pg_publication_tables` would say the same, but it looks into every table, and so waits for each that somebody has locked
-/// exclusively.
+/// The view `pg_publication_tables` would give the same answer. But it looks into every table, and so waits for each
+/// table that somebody has locked exclusively.
 ///
 /// # Errors
 /// When the query fails.
@@ -186,7 +188,7 @@ pub fn publication(
     Ok(Some(Publication { operations, tables }))
 }
 
-/// Reads a slot; none when there is none of that name.
+/// Reads a slot. `None` when no slot has that name.
 ///
 /// # Errors
 /// When the query fails.
@@ -218,7 +220,7 @@ pub fn slot(
     }))
 }
 
-/// The end of the server's WAL: of a standby, of what it has replayed.
+/// The end of the server's WAL. On a standby it is the end of what the standby has replayed.
 ///
 /// # Errors
 /// When the query fails.
@@ -233,7 +235,7 @@ pub fn wal_end(client: &mut Client) -> Result<Lsn, ReplicationError> {
 /// Locks tables against changes of their definition until the transaction ends.
 ///
 /// # Errors
-/// When one is gone, or may not be read.
+/// When a table no longer exists, or the role may not read it.
 pub fn lock_tables(client: &mut Client, tables: &[CatalogTable]) -> Result<(), ReplicationError> {
     if tables.is_empty() {
         return Ok(());
@@ -288,7 +290,7 @@ pub fn slot_lag_bytes(client: &mut Client, name: &str) -> Result<Option<u64>, Re
 
 /// Reads every ordinary and partitioned table outside the system's schemas, without defaults.
 ///
-/// Takes no lock on any of them: a table that somebody rewrites, captured or not, holds nobody up here.
+/// The query takes no lock on any of them, so it does not wait for a table that somebody rewrites, captured or not.
 ///
 /// # Errors
 /// When the query fails.
@@ -299,7 +301,7 @@ pub fn tables(client: &mut Client) -> Result<Vec<CatalogTable>, ReplicationError
     )
 }
 
-/// Reads one table by name, with its defaults; none when it is gone.
+/// Reads one table by name, with its defaults. `None` when the table no longer exists.
 ///
 /// # Errors
 /// When a query fails.
@@ -315,8 +317,9 @@ pub fn table(
     Ok(Some(table))
 }
 
-/// One row a column, and its position in the key, which is the primary key or what Debezium takes in its place: the first unique index
-/// of plain columns, clustered before others, then by name. Columns that a primary key only includes are none of its own.
+/// The query gives one row for each column, with the column's place in the key. The key is the primary key or what
+/// Debezium takes instead: the first unique index of plain columns, where a clustered index comes before the others and
+/// the rest are ordered by name. Columns that a primary key only includes are not part of the key.
 fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, ReplicationError> {
     let rows = client.query(&format!(
         "SELECT n.nspname, c.relname, c.oid, c.relreplident,
@@ -378,7 +381,8 @@ fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, R
     Ok(tables)
 }
 
-/// Says of each column whose type's oid alone says nothing what the type is: domains, enumerations, arrays, types of extensions.
+/// Finds out the type of each column whose type's oid is not enough: domains, enumerations, arrays, and types of
+/// extensions.
 ///
 /// # Errors
 /// When the query fails.
@@ -396,7 +400,7 @@ pub fn resolve_types<'t>(
     let mut oids: Vec<String> = columns.iter().map(|column| column.type_oid.to_string()).collect();
     oids.sort_unstable();
     oids.dedup();
-    // The modifier of a domain is of the type beneath it, and the outermost one that is set counts.
+    // A domain's modifier belongs to the type below the domain. The outermost modifier that is set counts.
     let rows = client.query(&format!(
         "WITH RECURSIVE beneath AS (
              SELECT t.oid AS asked, -1 AS modifier, t.*
@@ -449,7 +453,7 @@ fn class_of(oid: u32, modifier: i32, kind: &str, name: &str) -> TypeClass {
 
 /// Fills in the columns' defaults.
 ///
-/// The server looks into a table to print them, so this waits for a table that somebody has locked exclusively.
+/// The server looks into a table to print its defaults, so this waits for a table that somebody has locked exclusively.
 ///
 /// # Errors
 /// When the query fails.
@@ -474,7 +478,7 @@ pub fn read_defaults(
             .iter_mut()
             .find(|table| table.oid == oid)
             .and_then(|table| table.info.columns.iter_mut().find(|column| column.name == name));
-        // A column that is not there was made between the two queries.
+        // A column that is missing here was made between the two queries.
         if let Some(column) = column {
             column.default = row.get(2).cloned().flatten();
         }
@@ -482,7 +486,7 @@ pub fn read_defaults(
     Ok(())
 }
 
-/// The columns of the key collected so far become the last table's, in the key's order.
+/// The columns of the key collected so far become the key of the last table, in the key's order.
 fn close_key(tables: &mut [CatalogTable], key: &mut Vec<(u32, usize)>) {
     key.sort_unstable();
     if let Some(table) = tables.last_mut() {
@@ -493,8 +497,9 @@ fn close_key(tables: &mut [CatalogTable], key: &mut Vec<(u32, usize)>) {
 
 /// The table as the stream announces it, with what the catalog knows of columns of the same name.
 ///
-/// The catalog may be ahead of the stream: a column that it does not know any more is taken as nullable and without a default. Under the
-/// default identity the announced columns are the primary key of that moment, so the catalog's key counts only while it is made of the same.
+/// The catalog may be ahead of the stream. A column that the catalog no longer knows counts as nullable and without a
+/// default. Under the default identity the announced columns are the primary key of that moment, so the catalog's key
+/// counts only as long as it consists of the same columns.
 #[must_use]
 pub fn merge(relation: &Relation<'_>, catalog: Option<&CatalogTable>) -> TableInfo {
     let known = |name: &str| {
@@ -526,8 +531,8 @@ pub fn merge(relation: &Relation<'_>, catalog: Option<&CatalogTable>) -> TableIn
             .map(|(index, _)| index)
             .collect()
     };
-    // Under the default identity the announced columns are the primary key of that moment; the catalog only knows its order. Without a
-    // primary key nothing is announced.
+    // Under the default identity the announced columns are the primary key of that moment; the catalog only knows its
+    // order. Without a primary key nothing is announced.
     let same_columns = |key: &Vec<usize>| {
         let mut sorted = key.clone();
         sorted.sort_unstable();

@@ -1,7 +1,7 @@
 //! The command line, and the worker settings that it shares with the environment and a file.
 //!
-//! In come arguments, variables and a TOML file, out come the settings that do not belong to a connector. An argument wins over its
-//! variable, a variable over the file, the file over the default.
+//! In: arguments, variables and a TOML file. Out: the settings that do not belong to a connector. An argument wins over
+//! its variable, a variable over the file, the file over the default.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,26 +10,27 @@ use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use shared::telemetry::LogFormat;
 
-/// The loopback only: whoever wants the interface seen from outside says so.
+/// The loopback only. An operator who wants to reach the interface from outside has to set the address.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8083";
-/// Longer than a server's start, shorter than anyone waits for a wrong address.
+/// Longer than a server takes to start, and shorter than a person waits for a wrong address.
 pub const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Kafka Connect's usual name for the topic.
 pub const DEFAULT_OFFSET_STORAGE_TOPIC: &str = "connect-offsets";
 
-/// What `--help` says first; a paragraph is one line, to be wrapped to the terminal.
+/// What `--help` says first. Each paragraph is one line, which clap wraps to the width of the terminal.
 const LONG_ABOUT: &str = "\
 Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does.
 
 The connector file is the JSON that is posted to Kafka Connect for Debezium's PostgreSQL connector; \
-${env:NAME} and ${file:/path:key} in it are resolved. The state is shown as a Kafka Connect worker \
-shows it, under http://<listen>/connectors; /health and /metrics are there, too.
+${env:NAME} and ${file:/path:key} in it are resolved. http://<listen>/connectors shows the state as a \
+Kafka Connect worker does. /health and /metrics are at the same address.
 
 Exit codes:
-  0  ended as asked
-  1  failed at run time; the last line says why
-  2  the configuration is wrong; one line for each problem
-  3  the replication slot is lost, or does not fit the stored offset: an operator has to decide";
+  0  the reader ended as asked
+  1  it failed while it ran; the last line of the log says why
+  2  the configuration, or the set-up of the source, must be changed; one line for each problem
+  3  the replication slot is lost, or does not fit the stored offset: an operator has to decide
+  130  a second signal ended it";
 
 /// Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does
 #[derive(Debug, Parser)]
@@ -43,11 +44,11 @@ pub struct Cli {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Capture until told to stop (SIGTERM or SIGINT drain, a second one ends at once)
+    /// Capture until a signal: SIGTERM or SIGINT drains, a second signal ends at once
     Run(RunArgs),
-    /// Read a connector file and say everything that is wrong with it; nothing is connected to
+    /// Read a connector file and report every problem in it, without connecting to any server
     Check(CheckArgs),
-    /// Ask a running reader whether it is well; exit code 0 or 1
+    /// Ask a running reader whether it is healthy: exit code 0 or 1
     Health(HealthArgs),
 }
 
@@ -81,22 +82,22 @@ pub struct HealthArgs {
 /// Settings of the worker, as given; see [`WorkerArgs::resolve`].
 #[derive(Debug, Default, Args)]
 pub struct WorkerArgs {
-    /// A TOML file with the settings below, in snake_case; unknown names are refused
+    /// A TOML file with the settings below, named in snake_case; unknown names are refused
     #[arg(long, value_name = "FILE", env = "CDC_READER_CONFIG")]
     pub config: Option<PathBuf>,
     /// Where to serve the REST interface [default: 127.0.0.1:8083]
     #[arg(long, value_name = "HOST:PORT", env = "CDC_READER_LISTEN")]
     pub listen: Option<String>,
-    /// The host under which others reach that interface, shown as worker_id [default: the one listened on]
+    /// The host by which others reach the REST interface, shown as worker_id [default: the host of --listen]
     #[arg(long, value_name = "HOST", env = "CDC_READER_ADVERTISED_HOST_NAME")]
     pub advertised_host_name: Option<String>,
-    /// Kafka brokers, comma separated
+    /// Kafka brokers, separated by commas
     #[arg(long, value_name = "HOST:PORT,…", env = "BOOTSTRAP_SERVERS")]
     pub bootstrap_servers: Option<String>,
     /// The compacted topic in which Kafka Connect stores offsets [default: connect-offsets]
     #[arg(long, value_name = "TOPIC", env = "OFFSET_STORAGE_TOPIC")]
     pub offset_storage_topic: Option<String>,
-    /// Seconds that source and Kafka may take to answer at the start; later outages are waited out [default: 60]
+    /// Seconds that the source and Kafka have to answer at the start; the reader waits out later outages [default: 60]
     #[arg(long, value_name = "SECONDS", env = "CDC_READER_STARTUP_TIMEOUT")]
     pub startup_timeout: Option<u64>,
     /// Form of the log lines: auto, json or text [default: auto]
@@ -124,7 +125,7 @@ pub struct Worker {
 /// What is wrong with the worker's settings.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The file cannot be read, or says something that is not known. The message names the file and the setting.
+    /// The file cannot be read, or has an unknown setting. The message names the file and the setting.
     #[error("cannot use the settings in {path}")]
     File {
         /// The file.
@@ -133,7 +134,7 @@ pub enum WorkerError {
         #[source]
         source: config::ConfigError,
     },
-    /// A setting without a default is not given.
+    /// Nobody has given the brokers, which have no default.
     #[error("no Kafka brokers are given: set BOOTSTRAP_SERVERS or --bootstrap-servers")]
     NoBootstrapServers,
 }

@@ -1,4 +1,4 @@
-//! The time as events need it, and a wait that a stop ends.
+//! The time in the units that events need, and a wait that a stop ends.
 
 use std::time::{Duration, Instant, SystemTime};
 

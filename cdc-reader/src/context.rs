@@ -1,7 +1,6 @@
 //! What every session needs from outside, and how it reaches the source and Kafka.
 //!
-//! In come the connector's and the worker's settings, once. Out come connections, producers and the place of the stored
-//! offset.
+//! In: the connector's and the worker's settings, once. Out: connections, producers and the place of the stored offset.
 
 use std::time::Duration;
 
@@ -61,7 +60,8 @@ impl Context {
         Client::connect(&self.connector.settings.database, mode, limit)
     }
 
-    /// A producer of its own for each session: what an old one still held is forgotten with it.
+    /// Makes the producer of one session. Records that the producer of an earlier session still held are dropped with
+    /// that producer.
     pub(crate) fn delivery(&self) -> Result<Delivery, PublishError> {
         let settings = &self.connector.settings;
         let context = |name: &str| format!("__debezium.context.{name}");

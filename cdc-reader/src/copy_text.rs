@@ -7,12 +7,12 @@ use std::ops::Range;
 
 use crate::pgoutput::Column;
 
-/// A backslash with nothing or something unknown behind it.
+/// A backslash at the end, or before an unknown character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not in COPY's text format")]
 pub struct CopyTextError;
 
-/// One row, its buffers used again for the next.
+/// One row. Its buffers are used again for the next row.
 #[derive(Debug, Default)]
 pub struct RowBuffer {
     bytes: Vec<u8>,
@@ -20,7 +20,7 @@ pub struct RowBuffer {
 }
 
 impl RowBuffer {
-    /// Takes a row apart; the line end is not part of it.
+    /// Splits a row into its columns. The line must come without its line end.
     ///
     /// # Errors
     /// When an escape is not one that the server writes.

@@ -1,11 +1,11 @@
-//! What a failure asks for. The connections to PostgreSQL and to Kafka both say it of their errors, so it stands before
-//! them.
+//! What to do after a failure. The errors of PostgreSQL's and of Kafka's connections both answer this question, so this
+//! module stands before theirs.
 
-/// What a failure asks for.
+/// What to do after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
-    /// The world failed: connect again after a while and resume.
+    /// A server or the network failed: connect again after a while and resume.
     Retry,
-    /// Going on may lose data, or cannot succeed until somebody changes something.
+    /// Going on may lose data, or cannot succeed before somebody changes something.
     Stop,
 }

@@ -1,7 +1,7 @@
-//! Changes to records: which events a change becomes, in which order, with which headers.
+//! Makes records of changes: which events a change becomes, in which order, and with which headers.
 //!
-//! A change is first encoded into an arena that this module owns, then sent. Between the two the frame that the change
-//! came from is given back, so that a full producer queue can be waited out while the connection is kept alive.
+//! A change is first encoded into an arena that this module owns, and then sent. The frame of the change is given back
+//! before the sending. So a session can wait for room in the producer's queue and still answer the server.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::pgoutput::{Columns, OldTuple, Tuple};
 use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
 use crate::table::Capture;
 
-/// An arena that grew for one large row is given back once it is larger than this.
+/// An arena that has grown beyond this for a large row is freed.
 const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// What is emitted.
@@ -24,8 +24,8 @@ const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 pub(crate) enum Scope {
     /// Every captured change.
     All,
-    /// Deletes and truncates alone: before a snapshot is taken again, rows that went away since the first one are taken
-    /// back.
+    /// Deletes and truncates only. They are the retractions before a snapshot is taken again: they delete the rows that
+    /// the source has lost since the first snapshot.
     Retractions,
 }
 
@@ -109,8 +109,8 @@ impl Emitter {
         self.encode(capture, key, &change, stamp, None)
     }
 
-    /// An update; one that changes the key is a delete with its tombstone under the old key and a create under the new
-    /// one, each naming the other key in a header.
+    /// An update. An update that changes the key becomes a delete with its tombstone under the old key and a create
+    /// under the new key. Each of the two names the other key in a header.
     pub(crate) fn update(
         &mut self,
         capture: &Capture,
@@ -195,7 +195,7 @@ impl Emitter {
         let key = self.encode_key(capture, &tuple.columns(), None)?;
         let change = Change { op: Op::Delete, before: Some(tuple.columns()), after: None };
         self.encode(capture, key.clone(), &change, stamp, None)?;
-        // Debezium sends it for a table without a key, too: a record of nothing at all.
+        // Debezium sends a tombstone for a table without a key, too: a record with neither key nor value.
         self.tombstone(capture, key, None);
         Ok(())
     }
@@ -288,7 +288,7 @@ impl Emitter {
         }
     }
 
-    /// Sends what was encoded; false when the queue is full and the caller should wait and call again.
+    /// Sends what was encoded. False when the queue is full: then the caller should wait and call again.
     pub(crate) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {
             let bytes = |range: &Range<usize>| &self.arena[range.clone()];

@@ -1,4 +1,4 @@
-//! How a piece of work ended that somebody may ask to stop. A stop is no failure, so it is no error.
+//! How a piece of work ended that somebody may ask to stop. A stop is no failure, so it is not an error.
 
 /// How a piece of work ended that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

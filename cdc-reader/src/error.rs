@@ -1,4 +1,4 @@
-//! Why a session failed, and what follows from it.
+//! Why a session failed, and what to do then.
 
 use shared::position::Lsn;
 
@@ -42,10 +42,10 @@ pub enum SessionError {
         /// The relation.
         oid: u32,
     },
-    /// The source is not set up for it; one line a problem.
+    /// The source is not set up for capturing. Each problem is one line.
     #[error("{}", lines(.0))]
     Setup(Vec<SetupProblem>),
-    /// The tables are not any more what they were when the session began; the next one begins with what they are now.
+    /// The tables have changed since the session began. The next session begins with the changed tables.
     #[error("the source changed while the snapshot was being set up: {0}")]
     TablesChanged(TableChange),
     /// Changes are gone for good.
@@ -169,7 +169,7 @@ impl SessionError {
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             let line = error.to_string();
-            // A transparent layer says what its cause says.
+            // A transparent error has the same text as its cause.
             if !text.ends_with(&line) {
                 text.push_str(": ");
                 text.push_str(&line);

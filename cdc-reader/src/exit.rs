@@ -1,8 +1,8 @@
 //! The process's exit codes, as `--help` lists them.
 
-/// Everything went as asked.
+/// The reader did what it was asked to do.
 pub const OK: u8 = 0;
-/// It failed while running; the last line says why.
+/// The reader failed while it ran. The last line of the log says why.
 pub const FAILED: u8 = 1;
 /// The configuration, or the source as it is set up, must be changed.
 pub const CONFIGURATION: u8 = 2;

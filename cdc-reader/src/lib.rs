@@ -1,14 +1,14 @@
-//! A PostgreSQL database's changes into Kafka, byte for byte as Debezium writes them.
+//! Publishes the changes of a PostgreSQL database to Kafka, byte for byte as Debezium writes them.
 //!
-//! The modules stand in the order in which data flows, and each imports only what stands before it: bytes from the
-//! socket (`replication`), to messages (`pgoutput`), in an order that is checked (`transaction`), to keys and values
-//! (`envelope`), to Kafka (`publish`). `emit` makes records of changes with the plans of `table`; `stream` and
-//! `snapshot` are where changes and rows come from.
+//! The modules stand in the order in which data flows, and each imports only modules that stand before it.
+//! `replication` reads bytes from the socket, `pgoutput` decodes them into messages, `transaction` checks the order of
+//! the messages, `envelope` writes keys and values, and `publish` sends them to Kafka. `emit` makes records of changes
+//! with the plans of `table`. `stream` reads changes, and `snapshot` reads rows.
 //!
 //! One thread runs a `session`: it connects, checks the source, takes a snapshot if one is due, and streams until
-//! something breaks or somebody asks it to stop. `supervise` starts the next session after a failure that may pass, and
-//! gives up on a failure that time does not mend. A session keeps nothing that the next one needs: what is durable
-//! stands in Kafka (events, offsets) and in the slot (the confirmed position).
+//! something fails or somebody asks it to stop. `supervise` starts the next session after a failure that may pass, and
+//! ends the reader after any other failure. A session keeps nothing that the next one needs: Kafka keeps events and
+//! offsets, and the slot keeps the confirmed position.
 //!
 //! ```text
 //! preflight ─► start ─► slot ─► [snapshot] ─► stream ─► emit ─► publish
@@ -16,8 +16,8 @@
 //!                                               └──── confirm ◄────┘
 //! ```
 //!
-//! Beside the flow stand the connector's configuration (`connector`), what the source's catalog says (`catalog`), and
-//! what can be seen from outside (`metrics`, `rest`, `observe`).
+//! Beside the flow are the connector's configuration (`connector`), the questions to the source's catalog (`catalog`),
+//! and what is shown to the outside (`metrics`, `rest`, `observe`).
 
 pub mod disposition;
 pub mod ended;

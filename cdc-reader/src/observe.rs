@@ -1,6 +1,6 @@
 //! What the sessions report to the outside: metrics, and the status that the REST interface shows.
 //!
-//! The hot path keeps plain numbers and hands over a [`Sample`] now and then; here they become metrics.
+//! The hot path counts in plain numbers and regularly hands over a [`Sample`]. Here the numbers become metrics.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -76,7 +76,7 @@ impl Observer {
         Self { metrics, state, snapshot_start: Mutex::new(None), left_out }
     }
 
-    /// Columns of a table that are left out of its events; each is warned of once.
+    /// Notes the columns of a table that are left out of its events. Each is logged once, as a warning.
     pub fn columns_left_out<'c>(&self, table: &str, columns: impl Iterator<Item = &'c str>) {
         let mut known = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
         for column in columns {
@@ -118,13 +118,13 @@ impl Observer {
         self.state.set(ConnectorState::Running);
     }
 
-    /// A session ended and another one follows; `cause` is the log's business.
+    /// A session ended and another one follows. `cause` is not logged here.
     pub fn restarting(&self, peer: Peer) {
         self.state.set_task(ConnectorState::Restarting);
         self.metrics.reconnects_to(peer).inc();
     }
 
-    /// It has ended for good.
+    /// The reader has ended and no further session follows.
     pub fn failed(&self, trace: &str) {
         self.state.set_task(ConnectorState::Failed { trace: trace.to_owned() });
     }

@@ -1,8 +1,8 @@
-//! What keeps a source from being captured as it is set up. Each problem is one line that names its remedy.
+//! Why a source cannot be captured as it is set up. Each problem is one line that names its remedy.
 
 use crate::replication::quote_identifier as quoted;
 
-/// A way in which the source does not fit the connector.
+/// A problem in the set-up of the source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupProblem {
     /// The server lacks what the reader needs.

@@ -1,4 +1,4 @@
-//! Starts sessions until one ends for good.
+//! Starts sessions until one of them ends the reader.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +10,16 @@ use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::{clock, session};
 
-/// The first wait after a failure; a server that restarts is back within a second or two.
+/// The first wait after a failure. A server that restarts is back within a second or two.
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 
-/// A session that lasted this long ends a row of failures.
+/// After a session that lasted this long, the count of failures begins again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
 /// What follows from a session's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// Time does not mend it.
+    /// Waiting does not help.
     Final,
     /// Source and Kafka have never both answered, for as long as a start may take.
     NotStarted,
@@ -63,7 +63,7 @@ impl Retries {
     }
 }
 
-/// Runs until the process shall end or a failure is final.
+/// Runs until the process has to end or a failure is final.
 ///
 /// # Errors
 /// The failure that ended it.

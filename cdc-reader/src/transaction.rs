@@ -1,9 +1,9 @@
 //! The order of messages: which message may follow which. Pure.
 //!
-//! In come the messages that begin, change and commit transactions, out comes the transaction that is open, or an error
-//! when the protocol does not allow the message there. Protocol version 1 delivers whole transactions, one after the
-//! other, in the order of their commit records. A position is the end LSN of a commit. The LSN of a row is no position,
-//! because the rows of one multi-insert share it and those of concurrent transactions interleave.
+//! In: the messages that begin, change and commit transactions. Out: the transaction that is open, or an error when the
+//! protocol does not allow the message at that place. Protocol version 1 delivers whole transactions, one after the
+//! other, in the order of their commit records. A position is the end LSN of a commit. The LSN of a row is no position:
+//! the rows of one multi-insert share an LSN, and the LSNs of concurrent transactions interleave.
 
 use shared::position::Lsn;
 
@@ -31,7 +31,7 @@ pub enum OrderError {
         /// In its commit.
         actual: Lsn,
     },
-    /// Commits must not go back.
+    /// The positions of commits must not go back.
     #[error("commit at {next} follows commit at {last}")]
     Backwards {
         /// The commit before.

@@ -1,8 +1,9 @@
-//! The bytes are Debezium's: key, value, headers, tombstones and order of every event, for the airline's tables and for every type.
+//! The bytes are Debezium's: key, value, headers, tombstones and order of every event, for the airline's tables and for
+//! every type.
 //!
-//! Real Debezium and the reader capture the same database at the same time through slots of their own, under prefixes of equal length.
-//! Nothing is compared loosely but what must differ: the prefix, the time at which an event was made, the `runId`, and in a snapshot's
-//! rows the position and time of the snapshot.
+//! Real Debezium and the reader capture the same database at the same time through slots of their own, under prefixes
+//! of equal length. Nothing is compared loosely but what must differ: the prefix, the time at which an event was made,
+//! the `runId`, and in a snapshot's rows the position and time of the snapshot.
 
 mod kinds;
 mod operations;
@@ -212,8 +213,8 @@ fn compare_topics(theirs: &str, ours: &str, variant: Variant, times: usize) -> V
         .collect()
 }
 
-/// Whether two sequences differ only in the last commit before a start. Both name the commit of the stored offset, and the offset that
-/// Debezium stores may lie before the last commit that it has published.
+/// Whether two sequences differ only in the last commit before a start. Both name the commit of the stored offset, and
+/// the offset that Debezium stores may lie before the last commit that it has published.
 fn names_another_offset((expected, actual): &(String, String)) -> bool {
     let parts = |text: &str| -> Option<(bool, String)> {
         let (_, sequence) = text.split_once("sequence\":\"[")?;
@@ -224,7 +225,8 @@ fn names_another_offset((expected, actual): &(String, String)) -> bool {
     matches!(expected, Some((true, _))) && expected == actual
 }
 
-/// The fields in which two records of a topic differ, as `(topic and field as Debezium has it, field as the reader has it)`.
+/// The fields in which two records of a topic differ, as `(topic and field as Debezium has it, field as the reader has
+/// it)`.
 fn difference(
     topic: &str,
     expected: Option<&String>,
@@ -306,7 +308,8 @@ fn without_numbers(text: &str, fields: &[&str]) -> String {
     out
 }
 
-/// Debezium shows such a NULL as an empty string or 0 in the old row, and then takes every key for a moved one. Here it stays a NULL.
+/// Debezium shows such a NULL as an empty string or 0 in the old row, and then takes every key for a moved one. Here it
+/// stays a NULL.
 #[test]
 fn a_null_in_a_key_that_stands_in_for_a_primary_key_is_a_null() {
     let stack = shared::stack();

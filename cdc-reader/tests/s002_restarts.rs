@@ -1,4 +1,5 @@
-//! Killed, stopped, started again, replaced by real Debezium and back: nothing is lost, and after an orderly stop nothing comes twice.
+//! Killed, stopped, started again, replaced by real Debezium and back: nothing is lost, and after an orderly stop
+//! nothing comes twice.
 
 use devstack::{PostgresAddress, shared, wait_for};
 
@@ -85,7 +86,8 @@ fn real_debezium_takes_over_and_is_taken_over_from_on_postgresql_18() {
     take_turns(&shared::stack().postgres18);
 }
 
-/// The reader, Debezium, the reader: one connector, one slot, one offset topic. Changes happen while either works, and between.
+/// The reader, Debezium, the reader: one connector, one slot, one offset topic. Changes happen while either works, and
+/// between.
 fn take_turns(server: &PostgresAddress) {
     let stack = shared::stack();
     let (debezium, bootstrap) = (stack.connect(), &stack.kafka_bootstrap);

@@ -1,4 +1,5 @@
-//! A first snapshot that is killed in the middle is taken again, and rows that went away meanwhile do not stay behind in the topics.
+//! A first snapshot that is killed in the middle is taken again, and rows that went away meanwhile do not stay behind
+//! in the topics.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +40,8 @@ fn rows_deleted_while_a_killed_snapshot_lay_are_not_left_behind() {
          TRUNCATE gone;
          INSERT INTO gone VALUES (7);",
     );
-    // The second attempt is killed in its snapshot, too: what was taken back so far must not pass for a finished snapshot.
+    // The second attempt is killed in its snapshot, too: what was taken back so far must not pass for a finished
+    // snapshot.
     let reader = slow.start();
     wait_for(PATIENCE, "rows of the second snapshot", || {
         record_count(bootstrap, &topic) > halfway + RETRACTIONS

@@ -58,7 +58,7 @@ fn a_broker_that_restarts_or_is_killed_is_waited_for() {
     load.join().unwrap();
     // The load may have been through by then; these changes cannot be.
     source.run(&transactions(100_001, 20));
-    reader.wait_for_line("Kafka is not reachable, trying on");
+    reader.wait_for_line("Kafka is not reachable, trying again");
     kafka.start_again().unwrap();
     source.wait_until_published(&bootstrap, &id);
     reader.wait_for_line("Kafka is reachable again");
@@ -67,12 +67,13 @@ fn a_broker_that_restarts_or_is_killed_is_waited_for() {
     source.run(&transactions(10_001, 500));
     kafka.start_again().unwrap();
     source.wait_until_published(&bootstrap, &id);
-    let lines = reader.said("Kafka is not reachable, trying on").len();
+    let lines = reader.said("Kafka is not reachable, trying again").len();
     assert!(lines <= 16, "{lines} lines");
     reader.stop();
 }
 
-/// A server that shuts down waits until its walsenders' clients have confirmed everything. Without Kafka nothing can be confirmed.
+/// A server that shuts down waits until its walsenders' clients have confirmed everything. Without Kafka nothing can be
+/// confirmed.
 #[test]
 fn a_source_can_shut_down_while_kafka_is_away() {
     let mut server = Postgres::start(PostgresOptions::new(18).fsync(false)).unwrap();

@@ -1,4 +1,5 @@
-//! A slot that is lost is never replaced in silence: the reader ends with exit code 3 and says what is lost and what to do.
+//! A slot that is lost is never replaced in silence: the reader ends with exit code 3 and says what is lost and what to
+//! do.
 
 use devstack::{Postgres, PostgresOptions, shared, wait_for};
 
@@ -91,7 +92,8 @@ fn a_dropped_slot_with_a_stored_offset_ends_the_reader_with_code_three() {
     }
 }
 
-/// A standby that was behind when it took over, a server that was set back, or simply another one: its WAL ends before what was published.
+/// A standby that was behind when it took over, a server that was set back, or simply another one: its WAL ends before
+/// what was published.
 #[test]
 fn an_offset_beyond_the_server_s_wal_ends_the_reader_with_code_three() {
     let stack = shared::stack();

@@ -1,4 +1,5 @@
-//! What cannot work is refused at once, with one clear line that names it, and an exit code that says whose business it is.
+//! What cannot work is refused at once, with one clear line that names it, and an exit code that says whose business it
+//! is.
 
 use std::time::Duration;
 

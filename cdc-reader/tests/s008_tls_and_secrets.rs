@@ -38,7 +38,8 @@ fn for_another_host(dir: &Path) -> Tls {
     Tls::Files { ca: dir.join("ca.crt"), cert: dir.join("server.crt"), key: dir.join("server.key") }
 }
 
-/// Whether the reader streams from the server in this mode, trusting this authority; what it says hides the password either way.
+/// Whether the reader streams from the server in this mode, trusting this authority; what it says hides the password
+/// either way.
 #[track_caller]
 fn outcome(server: &Postgres, mode: &str, ca: Option<&Path>) -> Result<(), (i32, String)> {
     let id = unique("tls");

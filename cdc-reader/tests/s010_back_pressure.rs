@@ -1,4 +1,5 @@
-//! With Kafka gone and a large load at the source, the reader's memory stays bounded and its connection alive; then everything arrives.
+//! With Kafka gone and a large load at the source, the reader's memory stays bounded and its connection alive; then
+//! everything arrives.
 
 use devstack::{Kafka, KafkaOptions, Postgres, PostgresOptions, wait_for};
 

@@ -1,4 +1,5 @@
-//! What Kafka can never take ends the reader at once, by name and without repeating anything; what only has to wait does not end it.
+//! What Kafka can never take ends the reader at once, by name and without repeating anything; what only has to wait
+//! does not end it.
 
 use devstack::{shared, wait_for};
 
@@ -48,7 +49,8 @@ fn a_truncate_stops_the_reader_at_a_compacted_topic_and_nothing_is_published_aga
         "BEGIN; INSERT INTO load VALUES (1, 1); TRUNCATE load; INSERT INTO load VALUES (2, 1); COMMIT;",
     );
     check_end(reader.wait_for_end(PATIENCE), 1, &words);
-    // With two bad records in a batch its good ones come back with an error of their own, the first of them before any other.
+    // With two bad records in a batch its good ones come back with an error of their own, the first of them before any
+    // other.
     source.run("TRUNCATE load; INSERT INTO load VALUES (3, 1);");
     check_end(launch.start().wait_for_end(PATIENCE), 1, &words);
     assert_eq!(record_count(bootstrap, &other), 100, "published once");

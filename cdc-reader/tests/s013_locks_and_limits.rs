@@ -1,5 +1,5 @@
-//! What others do on the source does not hold up the reader: locks on tables that are none of its business, on the catalog, limits on
-//! the time of transactions.
+//! What others do on the source does not hold up the reader: locks on tables that are none of its business, on the
+//! catalog, limits on the time of transactions.
 
 use ::shared::postgres::ConnectOptions;
 use cdc_reader::catalog;

@@ -1,8 +1,8 @@
-//! A batch: records as they came, their bytes in one block, and the offsets they move.
+//! A batch: records in the order in which they came, their bytes in one block, and the offsets that they move.
 //!
-//! `consume` fills it, `decode` reads it. Records stand in arrival order, which is the topic's order per partition;
-//! where each partition starts is kept, because the offsets in the warehouse move from there by compare-and-set or not
-//! at all.
+//! `consume` fills it, `decode` reads it. Records stand in the order of arrival, which is the topic's order in each
+//! partition. The batch keeps the offset at which each partition starts, because compare-and-set moves the warehouse's
+//! offsets from there or not at all.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ ids! {
     RecordId;
 }
 
-/// Records of a batch that stand one behind the other.
+/// Consecutive records of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordRange {
     first: usize,
@@ -46,7 +46,7 @@ impl RecordRange {
         Self { first: record.to_index(), end: record.to_index() + 1 }
     }
 
-    /// The record behind the last one.
+    /// The record after the last one.
     #[must_use]
     pub fn end(self) -> RecordId {
         RecordId::from_index(self.end)
@@ -93,7 +93,7 @@ pub struct Content<'r> {
     pub key: Option<&'r [u8]>,
     /// its value; none in a tombstone
     pub value: Option<&'r [u8]>,
-    /// the header [`OLD_KEY_HEADER`]: the key that the row had before this event gave it another
+    /// the header [`OLD_KEY_HEADER`]: the key that the row had before this event changed it
     pub old_key: Option<&'r [u8]>,
 }
 

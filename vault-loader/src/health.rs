@@ -1,4 +1,4 @@
-//! Whether the loader is doing its work, as one value that stages set and `/health` reads.
+//! Whether the loader does its work: one value that the stages set and `/health` reads.
 
 use tokio::sync::watch;
 

@@ -1,6 +1,7 @@
 //! `/health` and `/metrics`.
 //!
-//! In goes an address, out comes a server that answers from what the stages last said; it asks nobody itself.
+//! In: an address. Out: a server that answers with the last values that the stages have set. The server asks no other
+//! program.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -60,15 +61,15 @@ async fn metrics(State(served): State<Served>) -> impl IntoResponse {
     ([(CONTENT_TYPE, OPENMETRICS)], served.metrics.expose())
 }
 
-/// How long a healthy loader may take to say so.
+/// How long a healthy loader may take to answer.
 const ASK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// What a running loader answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// whether it says it is healthy
+    /// whether the loader says that it is healthy
     pub healthy: bool,
-    /// its words
+    /// the text of its answer
     pub body: String,
 }
 
@@ -81,7 +82,7 @@ pub struct NoAnswer {
     source: ProbeError,
 }
 
-/// Asks the loader that listens on this address, over loopback when it listens everywhere.
+/// Asks the loader that listens on this address. When the loader listens on all addresses, the loopback is asked.
 ///
 /// # Errors
 /// When nobody listens there, or the answer takes longer than 3 s.

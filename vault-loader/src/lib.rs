@@ -1,9 +1,9 @@
 //! Loads Debezium's change events from Kafka into a Data Vault on PostgreSQL, each event exactly once.
 //!
 //! `consume` fills a `batch` with records. `decode` makes typed changes of the batch, `vault` makes rows of the
-//! changes, and `load` commits the rows with the batch's offsets in one transaction. `pipeline` ties these stages
-//! together. `model` says what the vault looks like, `migrate` makes the warehouse look like it, and both loading and
-//! migrating keep their books in `control`. The vault is a function of the topics: nothing in it comes from this
+//! changes, and `load` commits the rows with the batch's offsets in one transaction. `pipeline` runs these stages.
+//! `model` describes the vault, and `migrate` changes the warehouse so that it fits the model. Loading and migrating
+//! both store their state through `control`. The vault is a function of the topics: nothing in it comes from this
 //! program's clock.
 //!
 //! The modules stand below in the order in which an event passes them, after the modules that several stages need. A

@@ -1,4 +1,5 @@
-//! The `vault-loader` command: parses, loads, installs telemetry, waits for a signal, answers with an exit code.
+//! The command `vault-loader`. In: arguments, configuration and model. Out: the outcome of a subcommand as an exit
+//! code.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,8 +20,8 @@ use vault_loader::{migrate::ddl, refresh, status};
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
 
 const HELP: &str = "\
-Configuration: every key can stand in the file given by --config (TOML, YAML or JSON) and in the environment as
-VAULT_LOADER__SECTION__KEY; the environment wins.
+Configuration: each key can be given in the file that --config names (TOML, YAML or JSON), or in the environment as
+VAULT_LOADER__SECTION__KEY. The environment wins.
 
   VAULT_LOADER__BOOTSTRAP_SERVERS    Kafka's host:port, several separated by commas (run, status)
   VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
@@ -31,15 +32,15 @@ VAULT_LOADER__SECTION__KEY; the environment wins.
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY)
   VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
-  VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restart takes its partitions over at once
+  VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
-  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 in dwh_control.quarantine, then the loader stops
+  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine stop the loader
                                      (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
   [kafka]                            further properties of librdkafka, in the file only
 
 Logs go to standard error, as text on a terminal and as JSON otherwise; RUST_LOG sets their level.
 
-Exit codes: 0 done, 1 failed at run time, 2 wrong usage, configuration or model, 130 ended by a second signal.";
+Exit codes: 0 done; 1 failed at run time; 2 usage, configuration or model is wrong; 130 ended by a second signal.";
 
 #[derive(Parser)]
 #[command(version, about = ABOUT, after_help = HELP, max_term_width = 120)]
@@ -56,19 +57,19 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create the control schema and the vault, or add what the model has new; refuse what would destroy
+    /// Create the control schema and the vault, or add what is new in the model; refuse a change that would destroy
+    /// data
     Migrate {
-        /// Role that gets what `run` needs
+        /// Role that gets the rights that `run` needs
         #[arg(long, default_value = "vault_loader")]
         grant_to: String,
-        /// Load a topic again from its beginning when the model sends its table to a new place; rows that are there are
-        /// not doubled
+        /// Set a topic back to its beginning when its table feeds something new in the model; no row is doubled
         #[arg(long)]
         reload: bool,
     },
-    /// Load until a signal: SIGTERM or SIGINT ends in order, a second one at once
+    /// Load until a signal: SIGTERM or SIGINT ends in order, a second signal ends at once
     Run {
-        /// Skip events that Kafka no longer has; what is skipped is logged and lost
+        /// Skip events that Kafka no longer has; they are lost, and the log names them
         #[arg(long)]
         accept_gap: bool,
     },
@@ -80,7 +81,7 @@ enum Command {
     },
     /// Bring the marts' tables up to date with the vault, again and again until a signal
     RefreshMarts {
-        /// Milliseconds from one refresh to the next; one that finds nothing new costs a few milliseconds
+        /// Milliseconds from one refresh to the next; a refresh that finds nothing new costs a few milliseconds
         #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
         interval_ms: u64,
         /// Refresh once, say what was done, and end
@@ -123,7 +124,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// 2 for what the user wrote, 1 for what happened.
+/// 2 when the user has to change something, 1 when something failed at run time.
 fn exit_code(err: &anyhow::Error) -> u8 {
     let model = match err.downcast_ref::<MigrateError>() {
         Some(MigrateError::Model(_)) => true,

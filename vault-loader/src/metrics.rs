@@ -1,6 +1,7 @@
 //! What the loader counts, in Prometheus' terms.
 //!
-//! Stages count through [`Metrics`]; `/metrics` prints it. Labels are bounded by the model: topics, partitions, tables.
+//! Stages count in [`Metrics`], and `/metrics` shows the counts. Labels are bounded by the model: topics, partitions,
+//! tables.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
@@ -17,7 +18,7 @@ use prometheus_client::registry::Registry;
 use crate::batch::Partition;
 use crate::model::Plan;
 
-/// Events loaded, by topic; without `_total`, which the exposition adds to counters.
+/// Events loaded, by topic. The name has no `_total`, because the exposition adds that to counters.
 pub const EVENTS: &str = "vault_loader_events";
 /// Rows written, by vault table.
 pub const ROWS: &str = "vault_loader_rows";
@@ -78,7 +79,7 @@ impl Metrics {
         registry.register(QUARANTINED, "events put into quarantine", quarantined.clone());
         let batches = Counter::default();
         registry.register(BATCHES, "transactions committed", batches.clone());
-        // 1 ms to 33 s: an idle insert to a batch behind a slow disk.
+        // 1 ms to 33 s: from one insert on an idle machine to a batch on a slow disk.
         let batch_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
         registry.register(
             BATCH_SECONDS,
@@ -117,7 +118,7 @@ impl Metrics {
     #[must_use]
     pub fn expose(&self) -> String {
         let mut text = String::new();
-        // Writing to a String cannot fail; an empty page would still be a valid one.
+        // Writing to a String cannot fail. If it did, an empty page would still be valid.
         let _ = encode(&mut text, &self.registry);
         text
     }

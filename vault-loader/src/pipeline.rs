@@ -1,7 +1,7 @@
-//! Wires the stages: Kafka's thread, the loader, retries, the end.
+//! Runs the stages: Kafka's thread, the loader, retries, and the end.
 //!
-//! In goes a configuration, out comes a run that ends by a signal (in order) or by a reason to stop. Between intake and
-//! loader stands a channel of one batch: one is being loaded while the next is being read.
+//! In: a configuration. Out: a run that ends by a signal (in order) or by a reason to stop. A channel of one batch
+//! connects intake and loader: one batch is loaded while the next is read.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -29,13 +29,15 @@ use crate::warehouse::WarehouseError;
 /// Batches between intake and loader.
 const CHANNEL_BATCHES: usize = 1;
 
-/// Conflicts in a row that are taken for two loaders that share a key's partition, which cannot be.
+/// After this many conflicts in a row the loader stops: they would mean that two loaders have the same partition, which
+/// must not happen.
 const CONFLICTS_MAX: u32 = 5;
 
-/// How long an attempt may take before the warehouse is asked whether it is there, and how long it may take to say so.
+/// How long an attempt may take before another connection asks the warehouse whether it answers, and how long that
+/// answer may take.
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
 
-/// How long an attempt may take at all: more than the server gives two statements of the longest kind.
+/// The longest time for an attempt: more than the server allows for two statements of the longest kind.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Why a run ended before it was told to.
@@ -47,7 +49,7 @@ pub enum RunError {
     /// Loading cannot go on.
     #[error(transparent)]
     Load(#[from] WarehouseError),
-    /// The warehouse is not as this model wants it.
+    /// The warehouse does not fit this model.
     #[error("{0}")]
     NotMigrated(String),
     /// The batch in flight took too long after the signal.
@@ -126,7 +128,7 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         () = deadline(&token, grace) => Err(RunError::Forced(grace)),
     };
     ending.cancel();
-    // Leaving the group takes one round trip; the thread answers to `ending` within a poll.
+    // Leaving the group takes one round trip. The thread sees `ending` within one poll.
     let left = tokio::task::spawn_blocking(move || thread.join()).await;
     match (outcome, left) {
         (Ok(()), Ok(Err(_)) | Err(_)) => Err(RunError::IntakeGone),
@@ -148,8 +150,8 @@ fn start_intake(
         .map_err(|_| RunError::IntakeGone)
 }
 
-/// Waits for both servers, as long as the start may take; answers with the number of the warehouse's model, which is
-/// ours.
+/// Waits for both servers, as long as the start may take. Returns the number of the warehouse's model, which is the
+/// model of this run.
 async fn check_servers(
     options: &RunOptions,
     warehouse: &ConnectOptions,
@@ -169,7 +171,7 @@ async fn deadline(token: &CancellationToken, grace_ms: u64) {
     tokio::time::sleep(Duration::from_millis(grace_ms)).await;
 }
 
-/// The first connection: who is refused hears it at once, who finds nobody waits a little.
+/// Makes the first connection. A refusal is an error at once. When nobody answers, the loader waits a little.
 async fn check_warehouse(
     warehouse: &ConnectOptions,
     model_text: &str,
@@ -217,7 +219,8 @@ async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<i64,
     }
 }
 
-/// Asks, while an attempt lasts, whether the warehouse answers anybody; returns when the attempt has lasted too long.
+/// While an attempt lasts, asks on another connection whether the warehouse answers. Returns when the attempt has
+/// lasted too long.
 async fn watch(warehouse: &ConnectOptions, health: &HealthCell) {
     let started = Instant::now();
     let mut silent = false;
@@ -247,14 +250,14 @@ async fn watch(warehouse: &ConnectOptions, health: &HealthCell) {
 /// The loading side of the channel.
 struct LoadStage {
     loader: Loader,
-    /// for the question whether anybody is there
+    /// to ask on another connection whether the warehouse answers
     warehouse: ConnectOptions,
     plan: Arc<Plan>,
     metrics: Arc<Metrics>,
     health: HealthCell,
     commands: mpsc::Sender<IntakeCommand>,
     token: CancellationToken,
-    /// batches up to this generation are worthless
+    /// batches up to this generation are dropped
     fenced: Option<u64>,
 }
 
@@ -279,7 +282,7 @@ impl LoadStage {
         }
     }
 
-    /// Loads one batch, however long the warehouse takes to come back.
+    /// Loads one batch, and tries again until the warehouse is back.
     async fn load(&mut self, batch: &Batch) -> Result<(), RunError> {
         let started = Instant::now();
         let plan = Arc::clone(&self.plan);
@@ -325,8 +328,8 @@ impl LoadStage {
         }
     }
 
-    /// One attempt, watched: a warehouse that is slow is left alone, one that says nothing is reported, and nobody
-    /// waits for ever.
+    /// One attempt with a watch on it. A slow warehouse may go on, a warehouse that does not answer is reported, and
+    /// the wait ends after a limit.
     async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
         let outcome = tokio::select! {
             biased; // an outcome beats the doubts
@@ -336,7 +339,8 @@ impl LoadStage {
             }
         };
         if matches!(outcome, Err(WarehouseError::Silent { .. })) {
-            // What was sent may still be committed: whoever repeats it is fenced by the offsets, and reads them anew.
+            // The warehouse may still commit what was sent. A loader that repeats it is fenced by the offsets, and
+            // reads them again.
             self.loader.forget();
         }
         outcome

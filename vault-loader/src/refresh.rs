@@ -1,9 +1,9 @@
 //! Keeps the incrementally refreshed tables of the marts in step with the vault.
 //!
-//! In come a warehouse and an interval; out go calls of `dwh_marts.refresh_star()`, one after the other, each in a
-//! transaction of its own that sees one snapshot of the vault. The function finds by itself what changed since the
-//! call before, so a call that is missed, repeated or cut off does no harm. This runs as a process of its own:
-//! trouble of a mart never stops the loader.
+//! In: a warehouse and an interval. Out: calls of `dwh_marts.refresh_star()`, one after the other, each in a
+//! transaction of its own that sees one snapshot of the vault. The function itself finds what has changed since the
+//! last call, so a call that is missed, repeated or interrupted does no harm. The refresher is a process of its own, so
+//! a failure in a mart never stops the loader.
 
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-/// First and longest pause after a failure: a warehouse that comes back is noticed within five seconds.
+/// First and longest pause after a failure. The refresher notices within five seconds that the warehouse is back.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// A refresh that takes longer is worth a line in the log: analysts see its delay.
+/// A refresh that takes longer than this is logged, because analysts see the delay.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// The function belongs to the owner of the vault and runs with the owner's rights; the role that calls it needs no
-/// other.
+/// The function belongs to the owner of the vault and runs with the owner's rights. The role that calls it needs no
+/// other right.
 const REFRESH: &str = "SELECT outcome, records, rows_changed FROM dwh_marts.refresh_star()";
 
 /// What one call did.
@@ -40,7 +40,7 @@ pub enum RefreshError {
     /// No connection.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// The marts were never made.
+    /// The marts do not exist.
     #[error(
         "the warehouse has no function dwh_marts.refresh_star() that this role may call: apply sql/marts as vault_owner"
     )]
@@ -73,7 +73,8 @@ pub async fn once(warehouse: &ConnectOptions) -> Result<Refreshed, RefreshError>
     refresh(&mut client).await
 }
 
-/// Refreshes every `interval` until `stop`; a refresh under way is finished first. Failures are tried again for ever.
+/// Refreshes every `interval` until `stop`. A refresh under way is finished first. After a failure it tries again,
+/// without an end.
 pub async fn keep_fresh(warehouse: &ConnectOptions, interval: Duration, stop: CancellationToken) {
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     while !stop.is_cancelled() {
@@ -122,8 +123,8 @@ async fn session(
     Ok(())
 }
 
-/// Refreshes start every `interval`, and are at work half of the time at most: while the loader has a
-/// backlog every refresh is long, and what the warehouse does for the marts it does not do for the loader.
+/// Refreshes start every `interval`, and run half of the time at most. While the loader has a backlog, every refresh is
+/// long, and takes time of the warehouse from the loader.
 fn pause_after(took: Duration, interval: Duration) -> Duration {
     interval.saturating_sub(took).max(took)
 }

@@ -1,6 +1,7 @@
-//! How far the loader is: what Kafka has against what the warehouse holds.
+//! How far the loader is: compares the records that Kafka has with the offsets that the warehouse holds.
 //!
-//! In go both ends, out comes one line for each partition, as a table or as JSON. It asks; it changes nothing.
+//! In: the warehouse's offsets, and the ends of the partitions in Kafka. Out: one line for each partition, as a table
+//! or as JSON. Nothing is changed.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -38,15 +39,15 @@ pub struct Line {
 /// Why the status is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
-    /// Kafka does not say.
+    /// Kafka does not answer.
     #[error(transparent)]
     Kafka(#[from] ConsumeError),
-    /// The warehouse does not say.
+    /// The warehouse does not answer.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
 }
 
-/// Asks both ends about every topic of the model.
+/// Asks Kafka and the warehouse about every topic of the model.
 ///
 /// # Errors
 /// When Kafka or the warehouse does not answer.

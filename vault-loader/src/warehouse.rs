@@ -1,7 +1,8 @@
-//! What can go wrong in the warehouse, and what follows from it.
+//! What can fail in the warehouse, and what to do then.
 //!
-//! In goes the server's answer, out comes a [`WarehouseError`]: the world's fault is retried, an event's fault is
-//! isolated, a broken invariant stops the loader. What is unknown is never guessed to be harmless.
+//! In: the server's answer. Out: a [`WarehouseError`]: A failure of the server or the network is retried, an event that
+//! causes an error is found and goes to quarantine, and a broken invariant stops the loader. An unknown error is never
+//! taken for a harmless one.
 
 use shared::postgres::ConnectError;
 use tokio_postgres::error::SqlState;
@@ -12,10 +13,10 @@ pub enum WarehouseError {
     /// No connection to the warehouse.
     #[error("cannot reach the warehouse")]
     Connect(#[from] ConnectError),
-    /// The warehouse or the way to it failed; the same batch can succeed later.
+    /// The warehouse or the network failed. The same batch can succeed later.
     #[error("the warehouse failed for now")]
     Retry(#[source] tokio_postgres::Error),
-    /// The warehouse holds the connection and says nothing; the same batch can succeed on another one.
+    /// The warehouse keeps the connection open and does not answer. The same batch can succeed on another connection.
     #[error("the warehouse did not answer within {wait_s} s")]
     Silent {
         /// how long it had
@@ -37,7 +38,7 @@ pub enum WarehouseError {
         /// column, when it says
         column: Option<String>,
     },
-    /// The offsets in the warehouse are not where this batch begins: somebody else loaded it.
+    /// The offsets in the warehouse are not those at which this batch begins, because another loader has loaded it.
     #[error("fenced: the offsets of this batch were moved by another loader")]
     Fenced,
     /// Going on could lose or double data.

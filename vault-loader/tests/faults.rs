@@ -392,7 +392,8 @@ async fn a_batch_whose_offsets_somebody_moved_writes_nothing() {
     world.end(&mut loader);
 }
 
-/// A server's processes, stopped as a paused virtual machine is: its kernel accepts and acknowledges, and nobody answers.
+/// A server's processes, stopped as a paused virtual machine is: its kernel accepts and acknowledges, and nobody
+/// answers.
 struct Frozen(Vec<String>);
 
 impl Frozen {

@@ -1,6 +1,8 @@
-//! Partitions that change hands without a failure: what a loader remembers of them, and whether it goes on reading them.
+//! Partitions that change hands without a failure: what a loader remembers of them, and whether it goes on reading
+//! them.
 //!
-//! The first tests drive two [`Loader`]s by hand, batch by batch, so that each hand-over happens exactly where it hurts.
+//! The first tests drive two [`Loader`]s by hand, batch by batch, so that each hand-over happens exactly where it
+//! hurts.
 
 use std::sync::Arc;
 
@@ -94,7 +96,8 @@ async fn a_truncate_that_another_loader_brought_is_seen() {
         .await;
 }
 
-/// A loader that waits for the warehouse pauses its partitions; a rebalance in that state must not leave any of them paused.
+/// A loader that waits for the warehouse pauses its partitions; a rebalance in that state must not leave any of them
+/// paused.
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_that_were_paused_are_read_again_after_a_rebalance() {
     let mut world = World::new("paused").await;

@@ -87,8 +87,8 @@ async fn a_key_that_changes_its_spelling_only_stays_open() {
     world.end(&mut loader);
 }
 
-/// The server logs an insert before it waits for another session's delete of the key: it comes behind that delete with a smaller
-/// position. An update that changed nothing, and all that is published again, must not look new behind it.
+/// The server logs an insert before it waits for another session's delete of the key: it comes behind that delete with
+/// a smaller position. An update that changed nothing, and all that is published again, must not look new behind it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_insert_that_waited_for_a_delete_opens_its_key() {
     let mut world = World::new("waited").await;

@@ -1,6 +1,7 @@
 //! The loader on real servers: Kafka, PostgreSQL, the binary itself. Events are hand-made, so that each case is exact.
 //!
-//! Every test has its own database and its own topics, and waits for what the warehouse says. A missing server is a failure.
+//! Every test has its own database and its own topics, and waits for what the warehouse says. A missing server is a
+//! failure.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 

@@ -73,7 +73,8 @@ async fn a_new_column_and_a_new_table_are_added() {
         .await;
 }
 
-/// Tickets with everything that a replay has to get right: moves between passengers, values left out, deletes, a truncate.
+/// Tickets with everything that a replay has to get right: moves between passengers, values left out, deletes, a
+/// truncate.
 async fn publish_tickets(world: &mut World) {
     let contact = |number: i64| json!(format!("{{\"phone\": {number}}}"));
     let left_out = json!("__debezium_unavailable_value");

@@ -1,8 +1,9 @@
 //! Which known name is closest to a misspelt one.
 //!
-//! In come a name and the known names, out comes the nearest, or none when nothing is near enough to be meant.
+//! In: a name and the known names. Out: the nearest, or none when nothing is near enough to be meant.
 
-/// The nearest of the known names, if at most a third of its letters must be inserted, deleted or replaced to get the other.
+/// The nearest of the known names, if at most a third of its letters must be inserted, deleted or replaced to get the
+/// other.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|candidate| (strsim::levenshtein(name, candidate), candidate))

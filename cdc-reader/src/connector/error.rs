@@ -1,7 +1,7 @@
 //! What is wrong with a connector file.
 //!
-//! One line for each problem, naming the property and the remedy; a value is shown only as the file has it, and never when the
-//! property holds a secret.
+//! Each problem is one line that names the property and the remedy. A value is shown only as the file has it, and never
+//! when the property holds a secret.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What keeps a connector file from being used; all of it needs a change of configuration, so retrying is of no use.
+/// Why a connector file cannot be used. Each reason needs a change of the configuration, so retrying does not help.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectorError {
     /// The file cannot be read.

@@ -1,8 +1,8 @@
 //! Which tables are captured: Debezium's include and exclude lists.
 //!
-//! In come comma-separated lists of regular expressions, out comes a yes or no for a schema and a table. An expression must match the
-//! whole name (`schema`, or `schema.table`), upper or lower case, as in Debezium. Two things differ from Java and are refused rather
-//! than guessed: look-around and back-references. One is wider: case is ignored beyond ASCII, too.
+//! In: comma-separated lists of regular expressions. Out: a yes or no for a schema and a table. An expression must
+//! match the whole name (`schema`, or `schema.table`), upper or lower case, as in Debezium. Look-around and
+//! back-references, which Java has, are refused. Case is ignored beyond ASCII too, which Java does not do.
 
 use regex::{Regex, RegexBuilder};
 
@@ -12,7 +12,8 @@ const BUILTIN_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 /// A table that PostGIS brings and that Debezium counts among the server's own.
 const BUILTIN_TABLE: &str = "spatial_ref_sys";
 
-/// Memory of one compiled expression: a list of thousands of names fits; a pathological repetition is refused.
+/// The memory that one compiled expression may take. A list of thousands of names fits, and an extreme repetition is
+/// refused.
 const REGEX_BYTES_MAX: usize = 16 << 20;
 
 /// The lists, compiled. No list means every name.
@@ -31,14 +32,14 @@ enum Names {
     Excluded(Vec<Regex>),
 }
 
-/// The text of an include list and of its exclude list; empty means not given.
+/// The text of an include list and of its exclude list. An empty text means that the list is not given.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lists<'a> {
     pub(super) include: &'a str,
     pub(super) exclude: &'a str,
 }
 
-/// Which of two lists is wrong, and how; the text of the list is not repeated.
+/// Which of the two lists is wrong, and why. The text of the list is not repeated.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ListError {
     Include(String),
@@ -79,8 +80,8 @@ impl TableFilter {
 }
 
 impl TableFilter {
-    /// Where a captured table stands in the order in which a snapshot reads them: by the first expression of `table.include.list` that
-    /// matches it. Tables of the same place are in the order of their names.
+    /// The place of a captured table in the order in which a snapshot reads the tables: that of the first expression of
+    /// `table.include.list` that matches it. Tables with the same place are ordered by their names.
     #[must_use]
     pub fn place(&self, schema: &str, table: &str) -> usize {
         let Names::Included(list) = &self.tables else { return 0 };
@@ -151,7 +152,7 @@ fn compile(expression: &str) -> Result<Regex, String> {
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|error| match error {
-            // The parser draws the expression first and names the error in its last line.
+            // The parser's message shows the expression first and names the error in its last line.
             regex::Error::Syntax(drawing) => {
                 let last = drawing.lines().last().unwrap_or_default();
                 last.trim_start_matches("error: ").to_owned()

@@ -1,7 +1,8 @@
 //! JSON text to properties, in the order of the file.
 //!
-//! In come the two forms that people keep connector files in, out come names and values as text, as Kafka Connect reads them: numbers
-//! and booleans become their text, null means not set. A name that stands twice is a problem, because only one of them could count.
+//! In: a connector file, in either of the two forms that are in use. Out: names and values as text, as Kafka Connect
+//! reads them: numbers and booleans become their text, null means not set. A name that stands twice is a problem,
+//! because only one of its values could count.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
-//! Properties as typed values, and everything that is wrong with them.
+//! The properties as typed values, and the list of everything that is wrong with them.
 //!
-//! In come names and values as written; each is resolved, looked up in the table and checked once. Out come typed values: for one
-//! that is wrong, and so already reported, the default, so that the search for problems goes on to the end.
+//! In: names and values as written. Each is resolved, looked up in the table and checked once. Out: typed values. A
+//! value that is wrong is reported, and the default comes out instead, so that the search for problems goes on to the
+//! end.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +14,7 @@ use super::variables::{Variables, is_reference, resolve};
 
 pub(super) struct Lookup<'a> {
     raw: &'a [(String, String)],
-    /// Values that passed their checks.
+    /// The values that have passed their checks.
     values: HashMap<&'a str, String>,
     given: HashSet<&'a str>,
     problems: &'a mut Vec<Problem>,
@@ -41,7 +42,7 @@ impl<'a> Lookup<'a> {
         lookup
     }
 
-    /// A default that is not supported must not come into force silently.
+    /// A default that is not supported must not take effect silently.
     fn check_defaults(&mut self) {
         for property in PROPERTIES {
             let (Some(default), Support::Only(allowed, needs)) =
@@ -75,12 +76,12 @@ impl<'a> Lookup<'a> {
         self.given.contains(name)
     }
 
-    /// Reports a line about a property; the line must not hold a resolved value.
+    /// Reports a line about a property. The line must not hold a resolved value.
     pub(super) fn problem(&mut self, name: &str, line: &str) {
         self.problems.push(Problem::new(name, line));
     }
 
-    /// Reports that a property's value does not do; the value is shown as written.
+    /// Reports that a property's value is wrong. The value is shown as written.
     pub(super) fn unfit(&mut self, name: &str, why: &str) {
         let written = self.raw.iter().find(|(given, _)| given == name);
         let shown = written.map_or("", |(_, value)| value.as_str());
@@ -95,7 +96,7 @@ impl<'a> Lookup<'a> {
         self.warnings
     }
 
-    /// The value, or the default, or nothing at all.
+    /// The value, else the default, else `None`.
     pub(super) fn text(&self, name: &str) -> String {
         self.values
             .get(name)
@@ -117,7 +118,7 @@ impl<'a> Lookup<'a> {
         self.word(name) == "true"
     }
 
-    /// The number; the table's bounds hold, so a type that covers them always fits.
+    /// The number. It is within the table's bounds, so a type that covers these bounds always holds it.
     pub(super) fn number<T: TryFrom<i64> + Default>(&self, name: &str) -> T {
         self.optional_number(name).unwrap_or_default()
     }
@@ -126,7 +127,7 @@ impl<'a> Lookup<'a> {
         self.text(name).trim().parse::<i64>().ok().and_then(|number| T::try_from(number).ok())
     }
 
-    /// The properties that begin with `start`, without it, in the order of the file.
+    /// The properties that begin with `start`, in the order of the file. Their names come without `start`.
     pub(super) fn below(&self, start: &str) -> Vec<(String, String)> {
         self.raw
             .iter()
@@ -185,7 +186,7 @@ fn is_one_of(value: &str, property: &Property, allowed: &[&str]) -> bool {
     }
 }
 
-/// What the value should have been, if it is not.
+/// What the value must be, if it is not.
 pub(super) fn misfit(value: &str, values: Values) -> Option<String> {
     let value = value.trim();
     match values {

@@ -1,8 +1,9 @@
 //! The connector's configuration: the JSON that is posted to Kafka Connect for Debezium's PostgreSQL connector.
 //!
-//! In comes the text of a connector file, out come typed [`Settings`] and the properties as written, for the REST API. Every property
-//! that Debezium and Kafka Connect know is classified in one table ([`properties`]): a property that would change what arrives in
-//! Kafka is either honoured or refused, never ignored. All problems are found in one pass, and none of them shows a secret.
+//! In: the text of a connector file. Out: typed [`Settings`] and the properties as written, for the REST API. Every
+//! property that Debezium and Kafka Connect know is classified in one table ([`properties`]): a property that would
+//! change what arrives in Kafka is either honoured or refused, never ignored. All problems are found in one pass, and
+//! none of them shows a secret.
 
 mod distance;
 mod error;
@@ -24,7 +25,7 @@ pub use settings::{
 };
 pub use variables::{ProcessVariables, Variables};
 
-/// What stands for a secret that is written into the file, wherever properties are shown.
+/// The text that is shown in the place of a secret that is written into the file.
 pub const MASK: &str = "***";
 
 /// A connector file that can be run.
@@ -32,11 +33,12 @@ pub const MASK: &str = "***";
 pub struct Connector {
     /// The connector's name: part of the REST paths and of every stored offset's key.
     pub name: String,
-    /// The properties in the order of the file, `${…}` as written; may hold a literal secret, so show [`Connector::shown`] instead.
+    /// The properties in the order of the file, `${…}` as written; may hold a literal secret, so show
+    /// [`Connector::shown`] instead.
     pub raw: Vec<(String, String)>,
     /// What the properties mean.
     pub settings: Settings,
-    /// What should be said once at the start.
+    /// Warnings to be logged once at the start.
     pub warnings: Vec<String>,
 }
 

@@ -1,11 +1,12 @@
 //! `producer.override.*`: the Java producer's properties in librdkafka's words.
 //!
-//! In comes a property's name without the prefix and its value, out comes librdkafka's name and value, or why it cannot be. Overrides
-//! that would weaken delivery are refused: the slot is confirmed on the strength of the broker's acknowledgement.
+//! In: a property's name without the prefix and its value. Out: librdkafka's name and value, or the reason why there is
+//! none. Overrides that would weaken the guarantees are refused, because the reader confirms the slot when the broker
+//! has acknowledged.
 
 use super::properties::Values;
 
-/// librdkafka's limits where they are narrower than Java's; from its CONFIGURATION.md.
+/// librdkafka's limits where they are narrower than Java's, from librdkafka's CONFIGURATION.md.
 const LINGER_MS_MAX: i64 = 900_000;
 const MESSAGE_BYTES_MIN: i64 = 1_000;
 const MESSAGE_BYTES_MAX: i64 = 1_000_000_000;
@@ -17,9 +18,10 @@ enum Rule {
     Same(&'static str, Values),
     /// Bytes there, kilobytes here.
     Kilobytes(&'static str, i64, i64),
-    /// Checked and left out: a change is sent until the broker has it, so limits on trying change nothing that arrives.
+    /// Checked and not passed on. The producer sends a change until the broker has it, so limits on attempts change
+    /// nothing that arrives.
     Idle(Values),
-    /// Only these values; they go without saying, so nothing is set.
+    /// Only these values are allowed. They are in force anyway, so nothing is set.
     Fixed(&'static [&'static str], &'static str),
 }
 
@@ -50,7 +52,7 @@ const RULES: &[(&str, Rule)] = &[
     ("client.id", Rule::Same("client.id", Values::Text)),
 ];
 
-/// librdkafka's name and value; nothing where the override asks for what is always so.
+/// librdkafka's name and value. `None` where the override asks for what is always in force.
 pub(super) fn translate(name: &str, value: &str) -> Result<Option<(String, String)>, String> {
     let Some((_, rule)) = RULES.iter().find(|(java, _)| *java == name) else {
         let known: Vec<&str> = RULES.iter().map(|(java, _)| *java).collect();

@@ -1,7 +1,8 @@
-//! The table of every property that Debezium's PostgreSQL connector and Kafka Connect know, and what becomes of each here.
+//! The table of every property that Debezium's PostgreSQL connector and Kafka Connect know, and what this reader does
+//! with each.
 //!
-//! Nothing comes in; out comes, for a name, its default, the values it may take, and whether it is honoured, changes nothing, or is
-//! refused. A property that could change what arrives in Kafka is never of the kind that changes nothing.
+//! Out: for a name, its default, the values it may take, and whether it is honoured, changes nothing, or is refused. A
+//! property that could change what arrives in Kafka is either honoured or refused.
 
 /// The values that a property may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,17 +20,17 @@ pub enum Values {
 /// What becomes of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Support {
-    /// It does here what it does in Debezium.
+    /// It has the same effect as in Debezium.
     Honoured,
-    /// Whatever it says, nothing would change here; the text says why.
+    /// None of its values would change anything here. The text says why.
     ChangesNothing(&'static str),
-    /// Only these values are supported; the text says what the others would need.
+    /// Only these values are supported. The text says why the others are not.
     Only(&'static [&'static str], &'static str),
-    /// Known, not supported unless empty; the text says what it would need.
+    /// It is known and not supported unless it is empty. The text says why.
     Refused(&'static str),
 }
 
-/// One property, or all that begin alike (the name then ends in `*`).
+/// One property, or all properties that begin alike. The name of these ends in `*`.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
     /// The name.
@@ -73,7 +74,7 @@ impl Property {
     }
 }
 
-/// Properties without which there is nothing to do.
+/// Properties that every connector needs.
 pub const REQUIRED: [&str; 6] = [
     "name",
     "connector.class",
@@ -316,7 +317,7 @@ pub const PROPERTIES: &[Property] = &[
     Property { name: "producer.override.*", default: None, values: ANY, support: Support::Honoured },
 ];
 
-/// The entry of a name: the exact one, else the longest beginning that fits.
+/// The entry of a name: the entry of that very name, else the longest one that ends in `*` and fits.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Property> {
     PROPERTIES.iter().find(|property| property.name == name).or_else(|| {

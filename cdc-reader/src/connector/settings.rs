@@ -1,7 +1,7 @@
 //! What a connector's properties mean.
 //!
-//! In come properties that were looked up, out come the types that the rest of the reader works with. A problem is reported to the
-//! lookup and the reading goes on, so that one run shows them all.
+//! In: properties that were looked up. Out: the types that the rest of the reader works with. A problem is reported to
+//! the lookup, and the work goes on, so that one run shows all problems.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -110,7 +110,7 @@ pub struct TopicCreation {
     pub config: Vec<(String, String)>,
 }
 
-/// The settings; they mean something only if no problem was reported.
+/// The settings. They are valid only if no problem was reported.
 pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
     check_names(lookup);
     if !lookup.is_set("plugin.name") {

@@ -1,4 +1,4 @@
-//! Claims about whole connector files: what is accepted, and what is said about what is not.
+//! Tests of whole connector files: what is accepted, and what the errors say.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -303,7 +303,8 @@ proptest! {
         let name = PROPERTIES[index].name.replace('*', "any");
         let outcome = parse(&with(&[(&name, &value)]), &variables());
         if let Err(error) = outcome {
-            // Half of what topic creation needs is reported under the name of the missing half.
+            // When one of the two properties of topic creation is missing, the problem is reported under the name of
+            // that property.
             let subject = if name.starts_with("topic.creation.default.") { "topic.creation." } else { &name };
             prop_assert!(error.to_string().contains(subject), "{}", error);
         }

@@ -1,6 +1,6 @@
 //! `${env:NAME}` and `${file:/path:key}`, as Kafka Connect's configuration providers resolve them.
 //!
-//! In comes a property's text, out comes the text to use. What a variable holds never appears in an error.
+//! In: a property's text. Out: the text to use. What a variable holds never appears in an error.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ impl Variables for ProcessVariables {
     }
 }
 
-/// Whether a value is one reference and nothing else, so that showing it as written shows no secret.
+/// Whether a value is one reference and nothing else. Such a value can be shown as written, because it shows no secret.
 pub(super) fn is_reference(value: &str) -> bool {
     value
         .strip_prefix("${")
@@ -38,9 +38,9 @@ pub(super) fn is_reference(value: &str) -> bool {
         .is_some_and(|inner| inner.contains(':') && !inner.contains(['{', '}']))
 }
 
-/// The value with every reference replaced; an error says what is missing, for the line that names the property.
+/// The value with every reference replaced. An error says what is missing. The caller adds the property's name.
 ///
-/// A `${…}` without a colon is no reference: Kafka Connect leaves it alone, too.
+/// A `${…}` without a colon is no reference, as in Kafka Connect.
 pub(super) fn resolve(value: &str, variables: &dyn Variables) -> Result<String, String> {
     let mut resolved = String::with_capacity(value.len());
     let mut rest = value;
@@ -79,7 +79,8 @@ fn provided(provider: &str, path: &str, variables: &dyn Variables) -> Result<Str
     }
 }
 
-/// One key of a Java properties file; the last one counts, as in Java.
+/// The value of a key in a Java properties file. When the key stands there several times, the last one counts, as in
+/// Java.
 fn java_property(text: &str, wanted: &str) -> Option<String> {
     let mut found = None;
     let mut lines = text.lines();

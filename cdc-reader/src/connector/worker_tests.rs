@@ -1,4 +1,4 @@
-//! Claims about properties that a real Kafka Connect worker with Debezium can confirm or refute.
+//! Tests of properties against a real Kafka Connect worker with Debezium.
 
 use devstack::http::{Answer, request};
 use serde_json::{Map, Value, json};

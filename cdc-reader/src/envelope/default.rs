@@ -1,9 +1,10 @@
-//! A column's default as Debezium reads it: by its text, which is wrong for some expressions, and consumers get what they are used to.
+//! A column's default as Debezium reads it. Debezium reads the text of the expression and misreads some expressions.
+//! This module does the same, so that consumers get the bytes that they know.
 //!
-//! In comes a default's expression as `pg_get_expr` prints it, out comes the JSON that stands for it, or nothing. What Debezium cannot
-//! read counts as no default. Three of its ways look like mistakes and are kept, because the bytes are its own: a literal ends at its
-//! first quotation mark, doubled or not (`'it''s'` is `it`); of `'a' || 'b'` the first literal is taken; a literal of several lines is
-//! none.
+//! In: a default's expression as `pg_get_expr` prints it. Out: the JSON that stands for it, or nothing. What Debezium
+//! cannot read counts as no default. Three of its rules look like mistakes and are kept for the same bytes: a literal
+//! ends at its first quotation mark, doubled or not (`'it''s'` is `it`); of `'a' || 'b'` the first literal is taken; a
+//! literal of several lines counts as no default.
 
 use shared::debezium::types::temporal;
 
@@ -16,12 +17,12 @@ use super::table::{ColumnInfo, TypeClass};
 const TYPES_WITHOUT_DEFAULT: [u32; 17] =
     [17, 18, 19, 26, 650, 869, 829, 774, 790, 1266, 3614, 3904, 3906, 3908, 3910, 3912, 3926];
 
-/// Functions that are written without parentheses. `CURRENT_USER` and its like are not among Debezium's.
+/// The functions without parentheses that Debezium knows. `CURRENT_USER` and similar ones are not among them.
 const FUNCTIONS_WITHOUT_PARENTHESES: [&str; 5] =
     ["CURRENT_DATE", "CURRENT_TIMESTAMP", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"];
 
-/// The kind as which a default of such a column is read; none when Debezium does not read it: only defaults of built-in types and of
-/// enumerations are read, and of no domain.
+/// The kind as which a default of such a column is read; none when Debezium does not read it: only defaults of built-in
+/// types and of enumerations are read, and of no domain.
 pub(super) fn kind_of_default(column: &ColumnInfo, form: Form) -> Option<Kind> {
     let Form::Plain(kind) = form else { return None };
     let is_known = match column.type_class {
@@ -29,12 +30,12 @@ pub(super) fn kind_of_default(column: &ColumnInfo, form: Form) -> Option<Kind> {
         TypeClass::Enum => true,
         TypeClass::Array { .. } | TypeClass::Named(_) => false,
     };
-    // A struct cannot be a default in Kafka Connect.
+    // In Kafka Connect a struct cannot be a default.
     let has_form = !matches!(kind, Kind::VariableDecimal | Kind::Point);
     (is_known && !column.is_domain && has_form).then_some(kind)
 }
 
-/// The JSON of a default expression; none when it is NULL or cannot be read.
+/// The JSON of a default expression. `None` when the default is NULL or cannot be read.
 pub(super) fn literal(expression: &str, kind: Kind) -> Option<Vec<u8>> {
     if expression.starts_with("NULL::") {
         return None;
@@ -61,7 +62,7 @@ fn is_function_call(expression: &str) -> bool {
     calls || FUNCTIONS_WITHOUT_PARENTHESES.iter().any(|name| inner.starts_with(name))
 }
 
-/// What stands for a value that a function makes.
+/// The value that stands for the result of a function.
 fn of_function(kind: Kind) -> Vec<u8> {
     match kind {
         Kind::Uuid => b"\"00000000-0000-0000-0000-000000000000\"".to_vec(),

@@ -1,7 +1,7 @@
 //! The form of a column: one value of a kind, or an array of them.
 //!
-//! In goes a column as the catalog describes it, out comes the form in which its values travel, or nothing where Debezium leaves the
-//! column out.
+//! In: a column as the catalog describes it. Out: the form in which its values travel, or nothing where Debezium leaves
+//! the column out.
 
 use shared::debezium::types::text::{push_base64, write_json_string};
 use shared::debezium::types::{ValueError, array, double, hstore};
@@ -106,7 +106,8 @@ impl Form {
         }
     }
 
-    /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the type.
+    /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the
+    /// type.
     #[must_use]
     pub fn fallback(self) -> &'static [u8] {
         match self {
@@ -115,9 +116,10 @@ impl Form {
         }
     }
 
-    /// Appends what stands for a TOASTed value that was not sent. Debezium has a placeholder for strings, bytes, hstore, and arrays
-    /// of strings, bytes, UUIDs, dates and 32- and 64-bit integers, and writes NULL for every other type. NULL would be taken for a
-    /// value, so the other types have a placeholder of the same kind here; false for a kind that is never TOASTed.
+    /// Appends what stands for a TOASTed value that was not sent. Debezium has a placeholder for strings, bytes,
+    /// hstore, and arrays of strings, bytes, UUIDs, dates and 32- and 64-bit integers, and writes NULL for every other
+    /// type. NULL would be taken for a value, so the other types have a placeholder of the same kind here; false for a
+    /// kind that is never TOASTed.
     pub fn write_unavailable(self, out: &mut Vec<u8>, placeholder: &str) -> bool {
         match self {
             Self::Plain(kind) => write_placeholder(kind, out, placeholder),

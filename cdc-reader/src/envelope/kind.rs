@@ -78,12 +78,13 @@ pub fn kind_of(type_oid: u32, modifier: i32) -> Option<Kind> {
         20 | 21 | 23 | 26 => Kind::Integer,
         700 => Kind::Float,
         701 => Kind::Double,
-        // Strings, cidr, inet, macaddr, macaddr8, xml, tsvector, and the ranges of integers, numerics, dates and timestamps.
+        // Strings, cidr, inet, macaddr, macaddr8, xml, tsvector, and the ranges of integers, numerics, dates and
+        // timestamps.
         18 | 19 | 25 | 1042 | 1043 | 650 | 869 | 829 | 774 | 142 | 3614 | 3904 | 3906 | 3908
         | 3910 | 3912 | 3926 => Kind::Text,
         1700 if modifier < VARHDRSZ => Kind::VariableDecimal,
-        // Precision in the upper half, scale in the lower eleven bits. Debezium takes the scale for unsigned: of numeric(5,-2) it
-        // writes 2046 digits after the point.
+        // Precision in the upper half, scale in the lower eleven bits. Debezium takes the scale for unsigned: of
+        // numeric(5,-2) it writes 2046 digits after the point.
         1700 => Kind::Decimal { scale: usize::try_from((modifier - VARHDRSZ) & 0x7FF).ok()? },
         1082 => Kind::Date,
         1083 if fraction_digits(modifier) <= 3 => Kind::TimeMillis,
@@ -193,8 +194,8 @@ impl Kind {
 
     /// Appends a value of a key as it stands in the header that names a row's other key.
     ///
-    /// Kafka Connect's header converter writes another JSON than its value converter: a decimal is a number, and in a string only the
-    /// quotation mark and the backslash are escaped.
+    /// Kafka Connect's header converter writes other JSON than its value converter: a decimal is a number, and in a
+    /// string only the quotation mark and the backslash are escaped.
     ///
     /// # Errors
     /// As [`Kind::write`].
@@ -213,7 +214,8 @@ impl Kind {
         }
     }
 
-    /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the type.
+    /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the
+    /// type.
     #[must_use]
     pub fn fallback(self) -> &'static [u8] {
         match self {
@@ -298,7 +300,8 @@ fn write_variable_decimal(out: &mut Vec<u8>, text: &str) -> Result<(), ValueErro
     Ok(())
 }
 
-/// `$1,234.50`, `-$0.05`: sign and digits are read, whatever the server's `lc_monetary` puts between and around them.
+/// Text like `$1,234.50` or `-$0.05`. The sign and the digits are read, and everything that the server's `lc_monetary`
+/// puts between and around them is passed over.
 fn write_money(out: &mut Vec<u8>, text: &str) -> Result<(), ValueError> {
     let negative = text.starts_with('-') || text.starts_with('(');
     let mut plain = String::from(if negative { "-" } else { "" });

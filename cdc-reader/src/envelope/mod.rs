@@ -1,12 +1,12 @@
 //! A table's compiled plan: tuples to the bytes of key and value.
 //!
-//! A [`TablePlan`] is made once for each version of a table. Everything that does not change from row to row is ready as bytes: field
-//! names with their separators, what stands for NULL, the parts of the source block. A row then costs one walk over its columns.
-//! Text that PostgreSQL printed becomes JSON directly, in a buffer that is used again. A row allocates nothing; of the values only `bytea`,
-//! bit strings, money and very long numerics do.
+//! A [`TablePlan`] is made once for each version of a table. Everything that does not change from row to row is ready
+//! as bytes: field names with their separators, the text for NULL, the parts of the source block. Writing a row is then
+//! one walk over its columns. Text that PostgreSQL printed becomes JSON directly, in a buffer that is used again. Only
+//! values of `bytea`, bit strings, money and very long numerics allocate memory.
 //!
-//! Which JSON a column becomes is its [`Form`]: one value of a [`Kind`], or an array of them. A new type or option is a new kind,
-//! nothing else changes.
+//! Which JSON a column becomes is its [`Form`]: one value of a [`Kind`], or an array of them. A new type or option is a
+//! new kind, nothing else changes.
 
 mod default;
 mod form;

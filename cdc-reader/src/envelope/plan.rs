@@ -25,7 +25,7 @@ pub struct PlanOptions {
     pub replace_null_with_default: bool,
 }
 
-/// A table that cannot be captured as it is.
+/// Why a table cannot be captured as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// A column's type has a form on the wire that is not built.
@@ -53,10 +53,10 @@ pub enum PlanError {
     },
 }
 
-/// A row that cannot be written. Never shows the value.
+/// A row that cannot be written. The error never shows the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// A value that its type cannot print, or that has no form on the wire.
+    /// A text that the type does not print, or a value that has no form in an event.
     #[error("column {column} of table {table}: {source}")]
     Value {
         /// `schema.table`.
@@ -234,8 +234,8 @@ impl TablePlan {
         }
     }
 
-    /// Appends the key of `row`; nothing when the table has none. An unchanged TOASTed value of `row` is taken from `before`: the server
-    /// sends a key that is stored out of line with the old row, whatever the update changes.
+    /// Appends the key of `row`, and nothing when the table has no key. An unchanged TOASTed value of `row` is taken
+    /// from `before`, because the server always sends a key that is stored out of line with the old row.
     ///
     /// # Errors
     /// When a key column has no value, or one that its type cannot print.
@@ -251,7 +251,7 @@ impl TablePlan {
         self.write_key_as(out, row, before, write_whole)
     }
 
-    /// Appends the key of `row` as the header of a row with another key names it.
+    /// Appends the key of `row` in the form of the header by which the event of the other key names it.
     ///
     /// # Errors
     /// As [`TablePlan::write_key`].
@@ -301,9 +301,9 @@ impl TablePlan {
         Ok(())
     }
 
-    /// Appends an event's value. `before` and `after` are rows of this version of the table; an unchanged TOASTed value of `after` is
-    /// taken from `before` where it has one. Returns the index of a column for whose value NULL was written, see
-    /// [`Written::NullInstead`].
+    /// Appends an event's value. `before` and `after` are rows of this version of the table; an unchanged TOASTed value
+    /// of `after` is taken from `before` where it has one. Returns the index of a column for whose value NULL was
+    /// written, see [`Written::NullInstead`].
     ///
     /// # Errors
     /// See [`RowError`].
@@ -401,8 +401,9 @@ impl TablePlan {
     }
 }
 
-/// Which of an event's two rows: before a change NULL may mean "not sent", and then stands for the type's fallback in a NOT NULL column.
-/// After it NULL is NULL, also where the catalog, which may be ahead of the stream, says NOT NULL by now.
+/// Which of an event's two rows is written. In the row before a change, NULL may mean "not sent". The type's fallback
+/// value then stands in a NOT NULL column. In the row after a change, NULL is NULL. That also holds where the catalog
+/// says NOT NULL, because the catalog may be ahead of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Image {
     Before,
@@ -414,13 +415,14 @@ enum Image {
 pub struct Change<R> {
     /// The operation.
     pub op: Op,
-    /// The row before, as far as known; a create does not show it, but its unchanged values are taken from there: a moved key's.
+    /// The row before the change, as far as it is known. A create does not show it, but for a moved key the create
+    /// takes unchanged values from it.
     pub before: Option<R>,
     /// The row after.
     pub after: Option<R>,
 }
 
-/// Where a column stands: in its table, and among those that are written.
+/// The place of a column in its table, and among the columns that are written.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     index: usize,

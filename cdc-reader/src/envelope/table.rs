@@ -1,4 +1,4 @@
-//! What the plan has to know of a table.
+//! What a plan has to know about a table.
 
 /// A table as it is captured.
 #[derive(Debug, Clone, PartialEq, Eq)]

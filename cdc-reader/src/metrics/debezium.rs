@@ -1,7 +1,7 @@
 //! Debezium's metrics of one connector, under the names and labels that the rules of its JMX exporter give them.
 //!
-//! In come counts, states and the queue's fill, out come the families of a registry. All are gauges, for that is what the exporter
-//! makes of them; each carries its context, `streaming` or `snapshot`.
+//! In: counts, states and the queue's fill. Out: the families of a registry. All are gauges, as the exporter makes
+//! them. Each has a label for its context, `streaming` or `snapshot`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -21,7 +21,7 @@ use super::names::{
 };
 use super::register::gauge;
 
-/// Stands for a moment that has not come, in Debezium's metrics as here.
+/// Stands for a moment that has not come yet, as in Debezium's metrics.
 const NEVER: i64 = -1;
 
 /// Which of the two things an event came from.
@@ -105,7 +105,8 @@ pub struct SnapshotMetrics {
     rows_scanned: Family<TableInContext, Gauge>,
 }
 
-/// What waits for Kafka, counted once and shown under Debezium's names, in both contexts, and under ours.
+/// What waits for Kafka. It is set once, and shown under Debezium's names in both contexts and under this reader's
+/// names.
 #[derive(Debug, Clone)]
 pub struct QueueMetrics {
     capacity: [Gauge; 2],
@@ -189,7 +190,7 @@ impl StreamingMetrics {
 }
 
 impl QueueMetrics {
-    /// Notes what may wait at most; 0 bytes is no limit.
+    /// Notes how much may wait. 0 bytes means no limit.
     pub fn set_capacity(&self, messages: usize, bytes: u64) {
         set(&self.capacity, messages);
         set(&self.remaining, messages);

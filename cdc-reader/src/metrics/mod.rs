@@ -1,9 +1,9 @@
-//! What the reader counts, in Prometheus' words: Debezium's metrics under the names that the jmx_exporter rules of Debezium give
-//! them, and our own.
+//! What the reader counts, for Prometheus: Debezium's metrics under the names that Debezium's rules for jmx_exporter
+//! give them, and metrics of this reader.
 //!
-//! In come numbers from the reader's thread, a flush about every 100 ms; out comes the text that a scrape reads. Every field is a
-//! handle that is cheap to clone and to set; labels are bounded: a context, a captured table, a peer. What depends on the moment of
-//! the scrape, like the time since the last event, is worked out then, from a stored timestamp.
+//! In: numbers from the reader's thread, about every 100 ms. Out: the text that a scrape reads. Every field is a handle
+//! that is cheap to clone and to set. Labels are bounded: a context, a captured table, a peer. A value that depends on
+//! the moment of the scrape, such as the time since the last event, is computed at the scrape from a stored timestamp.
 
 mod debezium;
 pub mod names;
@@ -30,7 +30,8 @@ use register::{counters, gauge};
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// 1 ms to 65 s, doubling: a local broker answers in the first buckets, an outage fills the last.
+/// 1 ms to 65 s, each bound twice the one before. A local broker's answers are in the first buckets, and those of an
+/// outage in the last.
 const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
     0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
     8.192, 16.384, 32.768, 65.536,
@@ -147,7 +148,8 @@ impl Metrics {
             ),
             registry: Arc::new(registry),
         };
-        // There from the first scrape on: a counter that appears with its first increment hides it from `rate()`.
+        // The counter exists from the first scrape on, because `rate()` would not see the first increment of a counter
+        // that appears with it.
         for peer in [Peer::Postgres, Peer::Kafka] {
             let _ = metrics.reconnects_to(peer);
         }

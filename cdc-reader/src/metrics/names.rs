@@ -1,6 +1,6 @@
 //! The metrics' names, as dashboards and alerts draw them.
 //!
-//! Nothing comes in; out come constants: Debezium's names as the rules of its JMX exporter make them, and ours, in base units.
+//! Out: constants: Debezium's names as the rules of its JMX exporter make them, and ours, in base units.
 
 /// Events that reached the connector.
 pub const EVENTS_SEEN: &str = "debezium_metrics_TotalNumberOfEventsSeen";

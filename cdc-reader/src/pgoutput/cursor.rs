@@ -1,6 +1,6 @@
-//! The only way to read a message: a position in the frame, with checks.
+//! The only way to read a message: a cursor in the frame, which checks every length.
 
-/// What is wrong with a message, where in it, and in which field.
+/// What is wrong with a message, at which byte and in which field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed pgoutput message {tag:?}: field {field} at byte {offset}: {problem}")]
 pub struct DecodeError {

@@ -1,4 +1,4 @@
-//! One small function a message.
+//! Decodes messages: one small function for each.
 
 use super::cursor::{Cursor, DecodeError, Problem};
 use super::message::{
@@ -17,7 +17,7 @@ const RELATION_COLUMN_BYTES_MIN: usize = 10;
 /// Decodes one message.
 ///
 /// # Errors
-/// When the bytes are not exactly one message of protocol version 1; names tag, field and offset.
+/// When the bytes are not exactly one message of protocol version 1. The error names tag, field and offset.
 pub fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     let mut cursor = Cursor::new(frame);
     let tag = cursor.u8("tag")?;

@@ -121,7 +121,7 @@ pub struct Insert<'a> {
     pub new: Tuple<'a>,
 }
 
-/// What is known of a row before its change.
+/// What a message says about the row before its change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldTuple<'a> {
     /// The identity's columns; NULL in the others means "not sent".

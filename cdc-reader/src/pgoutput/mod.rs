@@ -1,11 +1,12 @@
-//! Bytes of the `pgoutput` plugin to messages, protocol version 1. Pure: no socket, no clock, no memory between messages.
+//! Bytes of the `pgoutput` plugin to messages, protocol version 1. Pure: no socket, no clock, no memory between
+//! messages.
 //!
-//! In comes the payload of one `XLogData` message, out goes a [`Message`] that borrows from it: names, tuples and values are slices
-//! of the frame. Every message is checked to its last byte: lengths against what remains, flags against what the server sends,
-//! positions against zero, and unread bytes at the end are an error.
+//! In: the payload of one `XLogData` message. Out: a [`Message`] that borrows from it: names, tuples and values are
+//! slices of the frame. Every message is checked to its last byte: lengths against what remains, flags against what the
+//! server sends, positions against zero, and unread bytes at the end are an error.
 //!
-//! Format: <https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html>; the server's writers and readers are
-//! `logicalrep_write_*` and `logicalrep_read_*` in `src/backend/replication/logical/proto.c`.
+//! Format: <https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html>; the server's writers and
+//! readers are `logicalrep_write_*` and `logicalrep_read_*` in `src/backend/replication/logical/proto.c`.
 //!
 //! ```text
 //! B  final lsn u64 · commit time i64 · xid u32

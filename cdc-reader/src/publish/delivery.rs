@@ -1,7 +1,7 @@
-//! One face for everything that goes to Kafka: records, and the offsets that say how far they reach.
+//! The only way to Kafka: for records, and for the offsets that say how far the records reach.
 //!
-//! In come records and positions, out come the positions that are durable. The record of an offset takes the same way
-//! through the producer's queue as every other one.
+//! In: records and positions. Out: the positions that are durable. The record of an offset goes through the same
+//! producer's queue as every other record.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ impl Delivery {
         self.publisher.send(record)
     }
 
-    /// Enters the end of a transaction, or of a stretch of WAL without changes, into the ledger: everything that
-    /// belongs to it was sent before.
+    /// Enters the end of a transaction, or of WAL without changes, into the ledger. Everything that belongs to it was
+    /// sent before.
     pub fn commit(&self, position: Position) {
         self.publisher.ledger().commit(self.publisher.events_sent(), position);
     }

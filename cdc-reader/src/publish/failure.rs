@@ -6,8 +6,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::disposition::Disposition;
 
-/// How far apart the reports of one batch may come. One thread hands them out one after the other; this is for when it
-/// has to wait for its turn in between.
+/// The longest time between the reports of one batch. One thread delivers them one after the other, and may have to
+/// wait for the processor between two of them.
 const REPORTS_APART_MAX: Duration = Duration::from_secs(1);
 
 /// A record that Kafka did not take.
@@ -42,7 +42,7 @@ pub enum ConfigurationProblem {
         error: KafkaError,
     },
     /// librdkafka refuses the settings of new topics.
-    #[error("topics cannot be created as topic.creation.default.* has it: {reason}")]
+    #[error("topics cannot be created with the settings of topic.creation.default.*: {reason}")]
     Topics {
         /// What librdkafka says.
         reason: String,
@@ -59,7 +59,7 @@ pub enum ConfigurationProblem {
     },
 }
 
-/// What keeps Kafka from taking records now.
+/// Why Kafka takes no records now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Breakage {
     /// A record came back, or could not be handed over.
@@ -99,7 +99,7 @@ pub enum Breakage {
 }
 
 impl PublishError {
-    /// What a refused record asks for cannot be done by time.
+    /// Waiting does not help with a refused record.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
@@ -117,7 +117,8 @@ impl PublishError {
             }
             Some(Code::TopicAuthorizationFailed) => "not allowed to write to it",
             Some(Code::InvalidTopic) => "the topic's name is not valid",
-            // Said of every record of the batch when one alone is to blame, so the record at hand may well have a key.
+            // The broker says this of every record of the batch when only one is to blame, so the record at hand may
+            // have a key.
             Some(Code::InvalidRecord) => {
                 "the broker calls a record invalid: a compacted topic takes none without a key, such as a truncate or any event of a \
                  table without a key; set cleanup.policy=delete on the topic, or leave such events out with skipped.operations or \
@@ -131,7 +132,8 @@ impl PublishError {
 
 /// What has failed since the producer was made.
 ///
-/// A refusal decides, whenever it comes: another session would only meet it again. Of everything else the first counts.
+/// A refusal decides, whenever it comes, because another session would get the same refusal. Of all other failures the
+/// first one counts.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     decisive: Option<PublishError>,
@@ -143,7 +145,7 @@ impl Failures {
     /// Notes the error of a record that came back at `now`.
     pub(super) fn note(&mut self, error: &KafkaError, topic: &str, now: Instant) {
         match error.rdkafka_error_code() {
-            // Our own doing, when the producer goes.
+            // The reader itself causes this error when it drops the producer.
             Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
             Some(RDKafkaErrorCode::InvalidDifferentRecord) => {
                 self.dragged_along.get_or_insert(now);
@@ -164,9 +166,9 @@ impl Failures {
         }
     }
 
-    /// The failure that ends the session, if there is one at `now`. librdkafka gives back records that stood behind a
-    /// failed one. Such a record's report does not end the session as long as the report of the failed record may still
-    /// come.
+    /// The failure that ends the session, if there is one at `now`. librdkafka also gives back records that were queued
+    /// after a failed one. The report of such a record does not end the session as long as the report of the failed
+    /// record may still come.
     pub(super) fn decisive(&self, now: Instant) -> Option<PublishError> {
         self.decisive.clone().or_else(|| {
             let since = self.dragged_along?;

@@ -1,15 +1,15 @@
-//! Acknowledgements in any order to positions in order. Pure.
+//! Turns acknowledgements, which come in any order, into positions, which grow. Pure.
 
 use std::collections::VecDeque;
 
 use shared::position::Lsn;
 
-/// What becomes true when everything up to a commit is durable.
+/// The position that is confirmed when everything up to a commit is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// End of the commit: up to here the slot may be confirmed, and from here a stream starts again.
     pub end_lsn: Lsn,
-    /// Transaction id; none for a stretch of WAL without any published change.
+    /// Transaction id. `None` for WAL without any published change.
     pub tx_id: Option<u32>,
     /// Commit time, microseconds since the epoch; 0 where there is no transaction.
     pub commit_ts_us: i64,
@@ -30,8 +30,9 @@ struct Commit {
 
 /// Numbers of events and the commits between them.
 ///
-/// Events are numbered from 0 in the order in which they were sent. A set bit is an acknowledged event; full words at
-/// the front are dropped, so the window reaches from the first event that is not acknowledged to the last one sent.
+/// Events are numbered from 0 in the order in which they were sent. A set bit is an acknowledged event. Words at the
+/// front whose bits are all set are dropped, so the window reaches from the first event that is not acknowledged to the
+/// last event sent.
 #[derive(Debug, Default)]
 pub struct Ledger {
     words: VecDeque<u64>,
@@ -64,8 +65,8 @@ impl Ledger {
         if let Some(last) = self.commits.back_mut()
             && last.events_before == events_sent
         {
-            // What has no events of its own is confirmed together with what stands before it: neither a quiet stream
-            // nor transactions that publish nothing grow the queue.
+            // A commit without events is confirmed together with the commit before it. So neither a quiet stream nor
+            // transactions without events make the queue grow.
             let end_lsn = last.position.end_lsn.max(position.end_lsn);
             if position.tx_id.is_some() {
                 last.position = position;
@@ -76,7 +77,7 @@ impl Ledger {
         self.commits.push_back(Commit { events_before: events_sent, position });
     }
 
-    /// The last position whose every event is durable, if it is a new one.
+    /// The last position up to which every event is durable, if it is new.
     pub fn take_confirmed(&mut self) -> Option<Position> {
         let low_water = self.low_water();
         let mut confirmed = None;
@@ -102,8 +103,8 @@ impl Ledger {
         self.acknowledged
     }
 
-    /// Whether so much waits that nothing more should be read: one partition without a leader holds everything behind
-    /// it back.
+    /// Whether so many events wait that nothing more should be read. One partition without a leader holds back
+    /// everything after it.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.commits.len() > COMMITS_MAX || self.words.len() > WORDS_MAX

@@ -1,11 +1,11 @@
-//! Events to Kafka, and what has become durable there.
+//! Sends events to Kafka, and knows which of them are durable there.
 //!
 //! [`Publisher`] hands bytes to librdkafka, which owns batching, retries and order; [`Ledger`] turns its
 //! acknowledgements, which come back in any order over partitions, into the one position that may be confirmed: the end
 //! of the last transaction whose every event, and every event before it, has been acknowledged.
 //!
-//! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] the one face of records
-//! and offsets.
+//! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] is the only way to Kafka
+//! for records and offsets.
 //!
 //! Memory is bounded by librdkafka's queue (`producer.override.buffer.memory`) and the ledger's own bounds: when either
 //! is full, the caller stops reading the socket.

@@ -1,9 +1,9 @@
-//! Positions in Kafka Connect's own offset topic, in its own form, so that real Debezium can take over and be taken
-//! over from.
+//! Positions in Kafka Connect's own offset topic and form, so that Debezium can go on where this reader stopped, and
+//! the other way round.
 //!
-//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. What is written has the keys that Debezium 3.6
-//! writes after a commit; what is read may be any offset of Debezium's: in the middle of a transaction, of a snapshot,
-//! or a commit.
+//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. The value that is written has the keys that Debezium
+//! 3.6 writes after a commit. The value that is read may be any offset of Debezium's: after a commit, or in the middle
+//! of a transaction or a snapshot.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use super::topics::QuietContext;
 /// Kafka Connect's own default for `offset.storage.partitions`.
 pub const OFFSET_PARTITIONS: i32 = 25;
 
-/// Reading a compacted topic of offsets takes milliseconds; a broker that comes up needs longer.
+/// Reading a compacted topic of offsets takes milliseconds. A broker that is starting needs longer.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a new topic may take to be known.
@@ -32,7 +32,7 @@ const TOPIC_DEADLINE: Duration = Duration::from_secs(10);
 /// The pause between two questions for it.
 const TOPIC_PAUSE: Duration = Duration::from_millis(50);
 
-/// What keeps stored offsets from being read.
+/// Why the stored offset cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OffsetError {
     /// Kafka does not answer as it should.
@@ -43,7 +43,7 @@ pub enum OffsetError {
         /// Why not.
         reason: String,
     },
-    /// Somebody wrote what is no offset.
+    /// The stored record is not an offset.
     #[error(
         "the stored offset of connector {connector} in topic {topic} is not one of Debezium's PostgreSQL connector: {problem}"
     )]
@@ -130,7 +130,8 @@ impl OffsetStore {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
-            // Most of the topic's partitions are empty: waiting for more than is there would be the whole start.
+            // Most of the topic's partitions are empty. Waiting for further records in each of them would take most of
+            // the start.
             .set("fetch.wait.max.ms", "10")
             .create_with_context(Quiet)
             .map_err(|error| self.read_error(&error.to_string()))?;
@@ -155,8 +156,8 @@ impl OffsetStore {
                         .key()
                         .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
                         .is_some_and(|other| other == key);
-                    // Records of one key stand in one partition, unless somebody wrote one with another partitioner:
-                    // the newest counts.
+                    // Records of one key are in one partition, unless another partitioner wrote some of them. The
+                    // newest record counts.
                     let written = message.timestamp().to_millis();
                     if ours && written >= newest {
                         newest = written;
@@ -227,9 +228,9 @@ fn transient(error: &KafkaError) -> bool {
 
 /// The position that an offset stands for.
 ///
-/// `lsn_commit` is the end of the last commit seen. An offset without one was written inside the first transaction
-/// after a snapshot or a new slot: every transaction that committed before the row at `lsn` was written has been
-/// delivered, so starting at `lsn` is safe; the open transaction comes again as a whole.
+/// `lsn_commit` is the end of the last commit seen. An offset without `lsn_commit` was written inside the first
+/// transaction after a snapshot or a new slot. Every transaction that committed before the row at `lsn` was written has
+/// been delivered. So starting at `lsn` is safe, and the open transaction comes again as a whole.
 fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
     let value: Value = serde_json::from_slice(bytes).map_err(|_| "not JSON")?;
     let map = match value {
@@ -249,7 +250,7 @@ fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
     Ok(StoredOffset::Resume { position, last_commit })
 }
 
-/// A consumer that says nothing by itself.
+/// A consumer that logs nothing by itself.
 struct Quiet;
 
 impl rdkafka::ClientContext for Quiet {
@@ -298,7 +299,7 @@ mod tests {
             r#"{"lsn_proc":9,"messageType":"COMMIT","lsn_commit":9,"lsn":9,"txId":1,"ts_usec":1}"#,
             Ok(resume(9, Some(9))),
         );
-        // Inside a transaction: the row's LSN is further on than what is complete.
+        // Inside a transaction the row's LSN is greater than the position up to which everything is complete.
         check(
             r#"{"lsn_proc":20,"messageType":"INSERT","lsn_commit":9,"lsn":20,"txId":1,"ts_usec":1}"#,
             Ok(resume(9, Some(9))),

@@ -1,4 +1,4 @@
-//! The producer: bytes in, acknowledgements into the ledger.
+//! The producer. In: keys, values and headers. Out: records in Kafka, and their acknowledgements in the ledger.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +16,15 @@ use rdkafka::producer::{
 use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
 use super::ledger::Ledger;
 
-/// Space for what is in flight unless `producer.override.buffer.memory` says otherwise; Kafka's own producer takes 32
-/// MiB.
+/// The memory for what is in flight, unless `producer.override.buffer.memory` sets another size. Kafka's own producer
+/// takes 32 MiB.
 pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
 
-/// As many messages are in flight at most: librdkafka's default of 100 000 is reached by small rows before the bytes
-/// are.
+/// The most messages in flight. Small rows would reach librdkafka's default of 100 000 before they reach the limit in
+/// bytes.
 pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 
-/// The wait between two looks at a failure that is not decided on yet.
+/// The wait between two checks of a failure that is not decided yet.
 const UNDECIDED_WAIT: Duration = Duration::from_millis(10);
 
 /// How to reach Kafka and what events carry.
@@ -82,7 +82,7 @@ struct State {
     broker_error: Mutex<BrokerErrors>,
 }
 
-/// Broker errors since the last acknowledgement, logged at a falling rate.
+/// Broker errors since the last acknowledgement. They are logged less and less often.
 #[derive(Default)]
 struct BrokerErrors {
     count: u32,
@@ -134,7 +134,8 @@ impl Publisher {
                 Ok(())
             }
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                // How much is in flight would not tell: an acknowledged record keeps its room for a moment longer.
+                // The number of bytes in flight does not answer this, because an acknowledged record keeps its room for
+                // a moment longer.
                 if record_bytes(None, record.value) <= self.queue_bytes_max {
                     return Err(PublishError::QueueFull);
                 }
@@ -143,7 +144,7 @@ impl Publisher {
                     reason: "the event is larger than the producer's queue (producer.override.buffer.memory)",
                 })
             }
-            // Where something failed before, this one follows from it.
+            // After an earlier failure, this one is its consequence.
             Err((error, _)) => {
                 Err(self.failure().unwrap_or_else(|| PublishError::of_record(&error, record.topic)))
             }
@@ -185,8 +186,8 @@ impl Publisher {
         self.ledger().is_full()
     }
 
-    /// The failure that ends the session, if one is known. The record that it came for is not acknowledged, so nothing
-    /// after that is confirmed; what the ledger says is confirmed stays so.
+    /// The failure that ends the session, if one is known. The failed record is not acknowledged, so nothing after it
+    /// is confirmed. What the ledger has confirmed stays confirmed.
     #[must_use]
     pub fn failure(&self) -> Option<PublishError> {
         lock(&self.state.failures).decisive(Instant::now())
@@ -210,7 +211,7 @@ impl Publisher {
     pub fn flush(&self, deadline: Duration) -> bool {
         let flushed = self.producer.flush(deadline).is_ok();
         if flushed && self.in_flight() > 0 && self.failure().is_none() {
-            // Something came back that is not decided on yet, and librdkafka has nothing left to wait for.
+            // A failure came back that is not decided yet, and librdkafka has nothing left to wait for.
             std::thread::sleep(deadline.min(UNDECIDED_WAIT));
         }
         flushed && self.in_flight() == 0 && self.failure().is_none()
@@ -219,7 +220,7 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // What is still queued was not confirmed and will be sent again from the slot.
+        // Records that are still queued were not confirmed. The slot will send their changes again.
         self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
     }
 }
@@ -231,7 +232,8 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         .set("client.id", "cdc-reader")
         .set("queue.buffering.max.kbytes", (QUEUE_BYTES_MAX >> 10).to_string())
         .set("queue.buffering.max.messages", QUEUE_MESSAGES_MAX.to_string())
-        // The key's hash as Kafka's own producer computes it: events of one key meet those that real Debezium wrote.
+        // The hash of the key is the one that Kafka's own producer computes. So events of a key go to the partition of
+        // the events that Debezium wrote for it.
         .set("partitioner", "murmur2_random")
         .set("reconnect.backoff.max.ms", "2000")
         .set_log_level(RDKafkaLogLevel::Warning);
@@ -239,15 +241,15 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         config.set(name, value);
     }
     config
-        // Order per partition and no duplicates from the producer's own retries; an outage of any length only fills the
-        // queue.
+        // These settings keep the order in each partition, and the producer's own retries make no duplicates. An outage
+        // of any length only fills the queue.
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.timeout.ms", "0");
     config
 }
 
-/// What the configuration gives the queue, in bytes. librdkafka counts values alone.
+/// The size of the queue by the configuration, in bytes. librdkafka counts the bytes of values only.
 fn queue_bytes_max(config: &ClientConfig) -> u64 {
     let kilobytes = config.get("queue.buffering.max.kbytes").and_then(|text| text.parse().ok());
     kilobytes.map_or(QUEUE_BYTES_MAX, |count: u64| count << 10)
@@ -265,7 +267,7 @@ fn push_headers(headers: OwnedHeaders, pairs: &[(String, String)]) -> OwnedHeade
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while holding these; should it, the data is still whole.
+    // No thread panics while it holds these. If one did, the data would still be consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -275,7 +277,7 @@ struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Broker outages are reported by `error`, at a falling rate; librdkafka's own lines repeat for each broker and
+        // `error` reports outages of brokers, less and less often. librdkafka's own lines repeat for each broker and
         // attempt.
         tracing::debug!(?level, facility, message, "librdkafka");
     }
@@ -284,7 +286,7 @@ impl ClientContext for Context {
         let mut errors = lock(&self.state.broker_error);
         errors.count = errors.count.saturating_add(1);
         if errors.count.is_power_of_two() {
-            tracing::warn!(%error, reason, attempts = errors.count, "Kafka is not reachable, trying on");
+            tracing::warn!(%error, reason, attempts = errors.count, "Kafka is not reachable, trying again");
         }
     }
 }

@@ -41,7 +41,7 @@ pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, 
     Ok(admin.inner().fetch_cluster_id(timeout).unwrap_or_default())
 }
 
-/// Creates what does not exist yet; what exists is left as it is.
+/// Creates the topics that do not exist yet. Topics that exist stay as they are.
 ///
 /// # Errors
 /// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the
@@ -89,8 +89,8 @@ pub async fn ensure_topics(
     not_now.map_or(Ok(()), Err)
 }
 
-/// Why no waiting will help with a topic that was not created; none where it may. Too few brokers for the replicas may:
-/// some are not up yet.
+/// Why waiting does not help with a topic that was not created. `None` where waiting may help. When there are too few
+/// brokers for the replicas, waiting may help, because some brokers may not have started yet.
 fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
     use RDKafkaErrorCode as Code;
     match code {
@@ -117,7 +117,7 @@ fn admin(bootstrap_servers: &str) -> Result<AdminClient<QuietContext>, PublishEr
         .map_err(|error| PublishError::Configuration(ConfigurationProblem::Client { error }))
 }
 
-/// Errors come back from the calls; librdkafka's lines would only repeat them.
+/// The calls return errors, and librdkafka's log lines would only repeat them.
 pub(super) struct QuietContext;
 
 impl ClientContext for QuietContext {

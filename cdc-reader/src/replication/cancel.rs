@@ -1,7 +1,7 @@
-//! CancelRequest: a second connection asks the server to give up what the first one waits for.
+//! CancelRequest: a second connection asks the server to cancel the statement for which the first connection waits.
 //!
-//! Closing the first one is not enough: a server that waits for a lock or for old transactions does not look at its
-//! socket. <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
+//! Closing the first connection is not enough: a server that waits for a lock or for old transactions does not look at
+//! its socket. <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS>
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use shared::postgres::ConnectOptions;
 use super::ReplicationError;
 use super::transport::Transport;
 
-/// How long the server may take to close the connection, which says that it has sent the signal.
+/// How long the server may take to close the connection. By closing it the server says that it has sent the signal.
 const DEADLINE: Duration = Duration::from_secs(2);
 
 /// What BackendKeyData says about a session.
@@ -39,7 +39,7 @@ impl CancelKey {
         frontend::cancel_request(self.process, self.secret, &mut request);
         transport.write_all(&request)?;
         transport.flush()?;
-        // The server answers nothing; it closes.
+        // The server sends no answer and closes the connection.
         let _ = transport.read(&mut [0])?;
         Ok(())
     }

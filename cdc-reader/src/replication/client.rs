@@ -83,7 +83,9 @@ impl Client {
                 b'H' | b'c' | b'C' | b'N' | b'S' => {}
                 b'E' => failure = Some(ServerError::decode(body)),
                 b'Z' => break,
-                _ => return Err(ReplicationError::Protocol("no COPY data").into()),
+                _ => {
+                    return Err(ReplicationError::Protocol("no COPY data in answer to COPY").into());
+                }
             }
         }
         match failure {
@@ -107,12 +109,16 @@ impl Client {
                 b'W' => return Stream::new(self.wire),
                 b'N' | b'S' => {}
                 b'E' => return Err(ServerError::decode(self.wire.body(&frame)).into()),
-                _ => return Err(ReplicationError::Protocol("no CopyBothResponse")),
+                _ => {
+                    return Err(ReplicationError::Protocol(
+                        "no CopyBothResponse in answer to START_REPLICATION",
+                    ));
+                }
             }
         }
     }
 
-    /// The next frame. When the wait for it is given up, the server is asked to cancel the statement.
+    /// The next frame. When the wait ends before the answer, the server is asked to cancel the statement.
     fn frame(&mut self) -> Result<Frame, ReplicationError> {
         let frame = self.wire.frame(&self.limit);
         if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent { .. }))

@@ -1,4 +1,4 @@
-//! What can go wrong on a connection, and what to do about it.
+//! What can fail on a connection, and what to do then.
 
 use std::io;
 
@@ -52,13 +52,13 @@ pub enum ReplicationError {
         #[source]
         source: io::Error,
     },
-    /// The server is there, and has no process for us.
+    /// The server answers, and has no process for this connection.
     #[error("PostgreSQL at {address} cannot serve another connection now")]
     NotServed {
         /// Where.
         address: String,
     },
-    /// The server lets nobody in any more.
+    /// The server accepts no new connections, because it is shutting down.
     #[error("PostgreSQL is shutting down")]
     ShuttingDown,
     /// The connection broke.
@@ -67,7 +67,7 @@ pub enum ReplicationError {
     /// The server closed the connection.
     #[error("PostgreSQL closed the connection")]
     Closed,
-    /// The server has been silent for longer than it may.
+    /// The server has sent nothing for too long.
     #[error("PostgreSQL has been silent for {seconds} s")]
     Silent {
         /// How long.
@@ -114,8 +114,8 @@ impl ReplicationError {
         }
     }
 
-    /// Connection failures are retried; what the server refuses is retried only where the SQLSTATE says that time
-    /// helps.
+    /// Failures of the connection are retried. A refusal of the server is retried only when its SQLSTATE says that
+    /// waiting helps.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
@@ -142,12 +142,13 @@ fn sqlstate_disposition(code: &str) -> Disposition {
         _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
             Disposition::Retry
         }
-        // Slot in use by a walsender that has not noticed the end of its client; query cancelled; lock not available;
-        // I/O.
+        // The slot is in use by a walsender that has not noticed the end of its client; the query was cancelled; a lock
+        // is not available; I/O failed.
         "55006" | "57014" | "55P03" | "58030" | "40001" | "40P01" => Disposition::Retry,
-        // Limits on the time of a session or a transaction, set by somebody while we ran.
+        // Time limits of a session or a transaction that somebody has set meanwhile.
         "25P03" | "25P04" => Disposition::Retry,
-        // A table or column is gone that the catalog had a moment ago: the next session reads the catalog again.
+        // A table or column no longer exists that the catalog had a moment ago. The next session reads the catalog
+        // again.
         "42P01" | "42703" => Disposition::Retry,
         _ => Disposition::Stop,
     }

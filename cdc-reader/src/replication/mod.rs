@@ -1,9 +1,9 @@
-//! The socket: a blocking PostgreSQL client that can do what neither tokio-postgres nor postgres-protocol can,
-//! `CopyBoth`.
+//! The socket: a blocking PostgreSQL client that speaks `CopyBoth`, which neither tokio-postgres nor postgres-protocol
+//! does.
 //!
 //! One thread owns a connection. It reads blocks of up to [`wire::BLOCK_BYTES`] and hands out frames as slices of that
-//! block; nothing is copied and nothing allocated for a message. Reads time out after a short while, so that the same
-//! thread can answer the server, confirm positions and notice shutdown.
+//! block. Nothing is copied, and no memory is allocated for a message. Reads time out after a short while, so that the
+//! same thread can answer the server, confirm positions and notice shutdown.
 //!
 //! ```text
 //! transport (TCP, Unix socket, TLS) → wire (frames) → startup (SCRAM) → client (SQL, COPY OUT) → stream (CopyBoth)

@@ -17,18 +17,18 @@ use super::{ReplicationError, ServerError, WaitLimit};
 /// `invalid_authorization_specification`: no line of `pg_hba.conf` fits.
 const NO_ACCESS_RULE: &str = "28000";
 
-/// From here on a limit on the length of transactions can be set, which a snapshot and a decoded transaction must not
-/// have. Earlier servers refuse an unknown setting, so it cannot stand among the others.
+/// Since this version a server can limit the length of transactions, and a snapshot and a decoded transaction must have
+/// no such limit. Earlier servers refuse an unknown setting, so it is not among the other settings.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 
-/// How long the server may take to let us in.
+/// How long the server may take to start the session.
 const STARTUP_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How often a wait looks whether it has lasted long enough.
+/// How often a wait checks whether it has lasted long enough.
 const WAIT_STEP: Duration = Duration::from_millis(500);
 
-/// What a role or database may have set for others and must not hold here: a snapshot may take hours and its exporting
-/// session is idle meanwhile; and rows that a policy hides must be an error, because the stream shows them.
+/// Settings of a role or database that must not apply here. A snapshot may take hours, and the session that exports it
+/// is idle meanwhile. A row that a policy hides must be an error, because the stream shows that row.
 const READER_SETTINGS: [(&str, &str); 3] = [
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
@@ -46,8 +46,8 @@ pub enum Mode {
 
 /// Connects and authenticates.
 ///
-/// As libpq does: `prefer` tries again without TLS, and `allow` with it, when the server's access rules refuse the
-/// first way in.
+/// As in libpq, `prefer` tries again without TLS, and `allow` tries again with TLS, when the server's access rules
+/// refuse the first attempt.
 pub(super) fn open(
     options: &ConnectOptions,
     mode: Mode,
@@ -60,7 +60,8 @@ pub(super) fn open(
     match open_once(options, mode) {
         Err(error) if error.sqlstate() == Some(NO_ACCESS_RULE) && !options.is_unix() => {
             let second = ConnectOptions { ssl_mode: other, ..options.clone() };
-            // When neither way in is open, the first answer is the one to the question that was asked.
+            // When the server refuses both attempts, the first refusal is reported, because it belongs to the mode that
+            // was asked for.
             open_once(&second, mode).map_err(|_| error)
         }
         result => result,
@@ -93,12 +94,16 @@ fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), 
                     .ok_or(ReplicationError::Protocol("malformed BackendKeyData"))?;
             }
             b'E' => return Err(ServerError::decode(wire.body(&frame)).into()),
-            _ => return Err(ReplicationError::Protocol("neither ready nor a parameter")),
+            _ => {
+                return Err(ReplicationError::Protocol(
+                    "a message that does not belong to the start of a session",
+                ));
+            }
         }
     }
 }
 
-/// The major version, of a ParameterStatus that tells it; else 0.
+/// The major version in a ParameterStatus of `server_version`, else 0.
 fn server_version(body: &[u8]) -> u32 {
     let Some(version) = body.strip_prefix(b"server_version\0") else { return 0 };
     let digits = version.iter().take_while(|byte| byte.is_ascii_digit());
@@ -131,7 +136,7 @@ fn authenticate(
     let mut scram: Option<ScramSha256> = None;
     loop {
         let frame = wire.frame(limit).map_err(|error| match error {
-            // A server that cannot start a process for us says so in plain text, without a length.
+            // A server that cannot start a process for the connection says so in plain text, without a length.
             ReplicationError::Protocol(_) => {
                 ReplicationError::NotServed { address: options.display() }
             }
@@ -157,8 +162,8 @@ fn authenticate(
                 if !body[4..].split(|&b| b == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
                     return Err(ReplicationError::Authentication("SASL without SCRAM-SHA-256"));
                 }
-                // Channel binding is not offered: it needs the server certificate's hash, and TLS verification covers
-                // its purpose.
+                // Channel binding is not offered. It needs the hash of the server's certificate, and verification by
+                // TLS has the same purpose.
                 let exchange = ScramSha256::new(password(options)?, ChannelBinding::unsupported());
                 frontend::sasl_initial_response(SCRAM_SHA_256, exchange.message(), &mut answer)?;
                 scram = Some(exchange);
@@ -187,12 +192,12 @@ fn authenticate(
 }
 
 fn expect_scram(scram: &mut Option<ScramSha256>) -> Result<&mut ScramSha256, ReplicationError> {
-    scram.as_mut().ok_or(ReplicationError::Protocol("SASL continued before it began"))
+    scram.as_mut().ok_or(ReplicationError::Protocol("a SASL message before SASL began"))
 }
 
 fn password(options: &ConnectOptions) -> Result<&[u8], ReplicationError> {
     if options.password.is_empty() {
-        // What libpq says, with the code that the server uses for a wrong one.
+        // libpq reports this too. The code is the one that the server uses for a wrong password.
         return Err(ReplicationError::Server(ServerError {
             code: "28P01".to_owned(),
             message: format!(

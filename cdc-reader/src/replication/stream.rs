@@ -19,24 +19,27 @@ use super::{ReplicationError, ServerError, quote_identifier, quote_literal};
 /// Seconds from 1970 to 2000, where PostgreSQL's clock starts.
 pub(crate) const POSTGRES_EPOCH_SECONDS: u64 = 946_684_800;
 
-/// How long a read waits when nothing comes: the latency of confirmations and of shutdown when the source is idle.
+/// How long a read waits when nothing comes. Confirmations and a shutdown are delayed by up to this time when the
+/// source is idle.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
-/// A server that was silent this long is asked for a sign of life: its own keepalives come every half
-/// `wal_sender_timeout` (30 s).
+/// A server that was silent this long is asked for a reply. Its own keepalives come every half `wal_sender_timeout` (30
+/// s).
 const SILENCE_ASK: Duration = Duration::from_secs(45);
 
-/// A server that was silent this long is gone.
+/// A server that was silent this long counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// How long the server may take to end the stream in order.
 const END_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Under backlog the walsender makes one small send for each row and wakes us for it. Pausing this long before a read
-/// lets it fill the socket's buffer instead: a few large reads in place of thousands.
+/// Under backlog the walsender makes one small send for each row, and each send wakes the reader. A pause of this
+/// length before a read lets the walsender fill the socket's buffer, so that a few large reads replace thousands of
+/// small ones.
 const COALESCE_PAUSE: Duration = Duration::from_micros(500);
 
-/// A read that returned this much says that there is a backlog; below, latency counts.
+/// A read that returned at least this many bytes means that there is a backlog. After a smaller read there is no pause,
+/// to keep the latency low.
 const COALESCE_FROM_BYTES: u64 = 8 << 10;
 
 /// What to stream.
@@ -44,7 +47,7 @@ const COALESCE_FROM_BYTES: u64 = 8 << 10;
 pub struct StartOptions<'a> {
     /// Slot.
     pub slot: &'a str,
-    /// Where to start; the server uses the slot's confirmed position when that lies further on.
+    /// Where to start. The server starts at the slot's confirmed position when that is further on.
     pub start: Lsn,
     /// Publication.
     pub publication: &'a str,
@@ -69,14 +72,14 @@ impl StartOptions<'_> {
 pub enum Event<'a> {
     /// A message of the plugin.
     Data {
-        /// Position of the record that the message is about.
+        /// Position of the WAL record that the message describes.
         start: Lsn,
         /// The message.
         payload: &'a [u8],
     },
-    /// A sign of life.
+    /// A keepalive.
     Keepalive {
-        /// Everything before has been decoded and, if published, sent.
+        /// Everything before this position has been decoded and, if it is published, sent.
         wal_end: Lsn,
         /// Whether the server wants an answer at once.
         reply_requested: bool,
@@ -147,7 +150,7 @@ impl Stream {
         }
         if silence > SILENCE_ASK && !self.asked {
             self.asked = true;
-            // Positions of zero confirm nothing.
+            // A position of zero confirms nothing.
             return self.send_status(Lsn::INVALID, Lsn::INVALID, true);
         }
         Ok(())
@@ -176,7 +179,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends the stream in order, so that the slot is free at once. Errors are of no interest any more.
+    /// Ends the stream in order, so that the slot is free at once. Errors are ignored, because the stream ends anyway.
     pub fn finish(mut self) {
         let copy_done = [b'c', 0, 0, 0, 4];
         if self.wire.send(&copy_done).is_err() {

@@ -17,10 +17,11 @@ use super::ReplicationError;
 /// An address that does not answer counts as failed after this long.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A write that the server does not take for this long means that the connection is dead: status messages are 34 bytes.
+/// When the server does not take a write for this long, the connection is dead. Status messages have only 34 bytes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A receive buffer that lets the server run ahead while we hand a block on; the kernel may grant less.
+/// The size of the receive buffer. It lets the server send on while the reader works on a block. The kernel may grant
+/// less.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// A connected socket.
@@ -97,7 +98,9 @@ fn negotiate_tls(
         (b'N', SslMode::Prefer) => return Ok(Transport::Tcp(socket)),
         (b'N', _) => return Err(ReplicationError::TlsRefused { address: options.display() }),
         (b'E', _) => return Err(ReplicationError::NotServed { address: options.display() }),
-        _ => return Err(ReplicationError::Protocol("neither S, N nor E to an SSLRequest")),
+        _ => {
+            return Err(ReplicationError::Protocol("neither S, N nor E in answer to an SSLRequest"));
+        }
     }
     let failed = |source| ReplicationError::Tls { address: options.display(), source };
     let config = client_config(options.ssl_mode, &options.tls_files).map_err(failed)?;
@@ -110,7 +113,7 @@ fn negotiate_tls(
     Ok(Transport::Tls(Box::new(stream)))
 }
 
-/// A certificate that does not verify is not worth retrying; a broken connection is.
+/// A certificate that is not valid is not retried. A broken connection is retried.
 fn tls_failure(options: &ConnectOptions, error: io::Error) -> ReplicationError {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).cloned();
     match cause {

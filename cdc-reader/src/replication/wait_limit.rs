@@ -1,4 +1,4 @@
-//! How long an answer is waited for, and who may end the wait before.
+//! How long to wait for an answer, and who may end the wait earlier.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::ReplicationError;
 /// A catalog query answers at once.
 const BRIEF: Duration = Duration::from_secs(10);
 
-/// When a connection stops to wait for an answer.
+/// When a connection stops waiting for an answer.
 #[derive(Debug, Clone)]
 pub struct WaitLimit {
     deadline: Option<Duration>,
@@ -19,16 +19,15 @@ pub struct WaitLimit {
 impl WaitLimit {
     /// For statements that may have to wait for others: until `stop` is cancelled.
     ///
-    /// There is no deadline. A new slot waits for every transaction that was open before it, and a large table may hold
-    /// no visible row for long: whoever gave up and asked again would wait from the beginning. TCP notices a server
-    /// that is gone.
+    /// There is no deadline. A new slot waits for every transaction that was open before it, and reading a large table
+    /// may give no visible row for a long time. A second attempt would wait from the beginning again. TCP notices a
+    /// server that is gone.
     #[must_use]
     pub fn until_stopped(stop: &CancellationToken) -> Self {
         Self { deadline: None, stop: Some(stop.clone()) }
     }
 
-    /// For statements that answer at once, on a thread that has other work. They are also there while the process
-    /// drains.
+    /// For statements that answer at once, on a thread that has other work. They also run while the process drains.
     #[must_use]
     pub fn brief() -> Self {
         Self::of(BRIEF)

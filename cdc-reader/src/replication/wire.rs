@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use super::transport::Transport;
 use super::{ReplicationError, WaitLimit};
 
-/// How much is read at once: enough for a thousand small rows, small enough to stay in the second-level cache.
+/// How many bytes are read at once: enough for a thousand small rows, and few enough to stay in the second-level cache.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;
 
-/// A block that grew for one large message is given back once it is larger than this.
+/// A block that has grown beyond this for a large message is freed.
 const BLOCK_KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// The largest message: PostgreSQL's own limit for one (1 GiB less a byte) and the headers around it.
@@ -24,14 +24,14 @@ const FRAME_BYTES_MAX: usize = (1 << 30) + (64 << 10);
 
 const HEADER_BYTES: usize = 5;
 
-/// One frame; its body stands in [`Wire::body`] until the next call that reads.
+/// One frame. [`Wire::body`] gives its body until the next call that reads.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     pub(super) tag: u8,
     body: Range<usize>,
 }
 
-/// A socket with one block of what it sent.
+/// A socket, and one block of received bytes.
 pub(super) struct Wire {
     transport: Transport,
     block: Vec<u8>,
@@ -62,7 +62,7 @@ impl Wire {
         &self.block[frame.body.clone()]
     }
 
-    /// The next frame that is complete in the block; none when more bytes have to be read first.
+    /// The next frame that is complete in the block. `None` when more bytes have to be read first.
     pub(super) fn buffered_frame(&mut self) -> Result<Option<Frame>, ReplicationError> {
         let held = &self.block[self.start..self.end];
         let Some(header) = held.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
@@ -82,7 +82,8 @@ impl Wire {
         Ok(Some(frame))
     }
 
-    /// Reads once; false when the time-out passed without a byte. Frames handed out before are gone afterwards.
+    /// Reads once. False when the time-out passed without a byte. Afterwards, frames that were handed out before are no
+    /// longer valid.
     pub(super) fn fill(&mut self) -> Result<bool, ReplicationError> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -122,7 +123,7 @@ impl Wire {
         }
     }
 
-    /// Moves what is held to the front, and grows the block so that `bytes` fit from there.
+    /// Moves the unread bytes to the front, and grows the block so that `bytes` fit from there.
     fn make_room(&mut self, bytes: usize) {
         self.block.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
@@ -134,8 +135,8 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // Terminate; without it the server logs an unexpected end of file, and a walsender holds its slot a little
-        // longer.
+        // Sends Terminate. Without it the server logs an unexpected end of file, and a walsender holds its slot a
+        // little longer.
         let _ = self.transport.write_all(&[b'X', 0, 0, 0, 4]);
     }
 }

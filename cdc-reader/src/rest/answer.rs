@@ -1,6 +1,6 @@
 //! What an answer is made of.
 //!
-//! In come a status code and a JSON body, out comes the HTTP response that a Kafka Connect worker would give.
+//! In: a status code and a JSON body. Out: the HTTP response that a Kafka Connect worker would give.
 
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;

@@ -1,6 +1,6 @@
 //! `/health`.
 //!
-//! In comes the state, out comes whether the connector can do its work.
+//! In: the state. Out: whether the connector can do its work.
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,12 +1,12 @@
-//! The REST interface, answering as a Kafka Connect worker with one Debezium connector, and beside it `/health` and
-//! `/metrics`.
+//! The REST interface. It answers as a Kafka Connect worker with one Debezium connector, and has `/health` and
+//! `/metrics` beside that.
 //!
-//! In come HTTP requests and the state that the sessions report, out come Kafka Connect 4.3's own bodies and status
-//! codes. It only reads: what it would take to change the connector is answered as a method that is not allowed.
+//! In: HTTP requests and the state that the sessions report. Out: Kafka Connect 4.3's own bodies and status codes. The
+//! interface changes nothing. A request that would change the connector is answered as a method that is not allowed.
 //!
-//! Where it differs from a worker, on purpose: a secret that is written into the connector file is shown as `***`;
-//! properties come in the order of the file, not of a hash table; errors always carry `Content-Type: application/json`;
-//! `/health` answers 503 once the connector has failed, for it is the only one here.
+//! It differs from a worker on purpose in four ways: a secret that is written into the connector file is shown as
+//! `***`; properties come in the order of the file and not in that of a hash table; errors always have `Content-Type:
+//! application/json`; `/health` answers 503 once the connector has failed, because it is the only connector here.
 
 mod answer;
 mod health;

@@ -1,12 +1,12 @@
-//! The client of `/health` that the `health` command is.
+//! The client of `/health`, which the command `health` uses.
 //!
-//! In comes the address of a running reader, out comes whether that reader says that it is well.
+//! In: the address of a running reader. Out: whether that reader says that it is healthy.
 
 use std::time::Duration;
 
 use shared::probe::{self, ProbeError};
 
-/// How long a check may take: the answer needs no work, so a longer wait would only hide that the program hangs.
+/// How long a check may take. The answer needs no work, so a longer wait would only hide that the program hangs.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a check of the health fails.
@@ -21,32 +21,32 @@ pub enum HealthError {
         #[source]
         source: std::io::Error,
     },
-    /// It took too long.
+    /// The answer took too long.
     #[error("the reader at {address} did not answer within {} s", TIMEOUT.as_secs())]
     TimedOut {
         /// Where.
         address: String,
     },
-    /// Something answered that is no HTTP.
+    /// The answer was not HTTP.
     #[error("what answers at {address} is not the reader")]
     Strange {
         /// Where.
         address: String,
     },
-    /// It says that it is not well.
+    /// The reader says that it is not healthy.
     #[error("the reader at {address} answers {code}: {body}")]
     Unhealthy {
         /// Where.
         address: String,
         /// The HTTP status.
         code: u16,
-        /// Its own words.
+        /// The reader's own words.
         body: String,
     },
 }
 
-/// Asks a running reader for its health; `listen` is the address that it listens on, so `0.0.0.0` is asked on the
-/// loopback.
+/// Asks a running reader for its health. `listen` is the address that the reader listens on. For `0.0.0.0` the loopback
+/// is asked.
 ///
 /// # Errors
 /// See [`HealthError`].

@@ -1,6 +1,6 @@
-//! Paths and their answers, as seen of Kafka Connect 4.3.0 with Debezium 3.6.0.Final.
+//! Paths and their answers, as Kafka Connect 4.3.0 with Debezium 3.6.0.Final gives them.
 //!
-//! In comes a request and the state, out comes a status code and a body whose members stand in the worker's own order.
+//! In: a request and the state. Out: a status code and a body whose members stand in the worker's own order.
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -19,13 +19,13 @@ use crate::metrics;
 /// The version of Kafka Connect whose answers these are.
 const CONNECT_VERSION: &str = "4.3.0";
 
-/// Stands where a worker gives the commit it was built from: it says which program this really is.
+/// Stands in the place of the commit that a worker was built from, and says which program this really is.
 const COMMIT: &str = concat!("vaultstream-", env!("CARGO_PKG_VERSION"));
 
 /// The class of Debezium's task, which a worker adds to a task's configuration.
 const TASK_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnectorTask";
 
-/// Paths that a worker has for changing things: known, but without a method that is allowed here.
+/// Paths by which a worker can be changed. They are known here, but no method on them is allowed.
 const CLOSED: [&str; 8] = [
     "/connectors/{name}/pause",
     "/connectors/{name}/resume",

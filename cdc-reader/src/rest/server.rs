@@ -1,6 +1,6 @@
 //! The listening socket and its end.
 //!
-//! In comes an address, out comes a server that answers until it is cancelled, and not for long after.
+//! In: an address. Out: a server that answers until it is cancelled, and ends shortly after that.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::routes;
 use super::state::RestState;
 
-/// How long open requests may take after the cancellation: answers are immediate, so only a client that does not read
-/// is cut off.
+/// How long open requests may take after the cancellation. Answers are immediate, so only a client that does not read
+/// loses its answer.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// What keeps the REST interface from being served.
+/// Why the REST interface cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address cannot be listened on.
@@ -42,7 +42,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, ServeError> {
         .map_err(|source| ServeError::Bind { address: address.to_owned(), source })
 }
 
-/// Where the program says that it can be reached: the advertised host, else the one listened on, else this machine's
+/// The address by which others reach the program: the advertised host, else the host listened on, else this machine's
 /// name.
 #[must_use]
 pub fn worker_id(listening: SocketAddr, advertised: Option<&str>) -> String {
@@ -62,7 +62,7 @@ fn machine_name() -> String {
         .unwrap_or_else(|| "localhost".to_owned())
 }
 
-/// Answers until cancelled; requests that are open then may end.
+/// Answers until cancelled. Requests that are open then may still end.
 ///
 /// # Errors
 /// [`ServeError::Serve`].

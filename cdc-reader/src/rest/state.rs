@@ -1,7 +1,7 @@
 //! What the REST interface shows, as the sessions report it.
 //!
-//! In come the connector's identity, once, and its states, topics and offset as they change; out come the same for the
-//! answers. Setting is cheap and never waits, so that a session may do it anywhere.
+//! In: the connector's identity, once, and its states, topics and offset as they change. Out: the same for the answers.
+//! Setting them is cheap and never waits, so a session may do it anywhere.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -16,14 +16,14 @@ pub enum ConnectorState {
     Unassigned,
     /// At work.
     Running,
-    /// Held back on purpose.
+    /// Paused on purpose.
     Paused,
     /// Ended by an error.
     Failed {
         /// The error and its causes, one a line; without row values and secrets.
         trace: String,
     },
-    /// Between an error that may pass and the next attempt.
+    /// Waiting for the next attempt, after an error that may pass.
     Restarting,
 }
 
@@ -70,7 +70,7 @@ pub struct Identity {
     pub version: String,
     /// `topic.prefix`: the server's name in the stored offset's key.
     pub topic_prefix: String,
-    /// Where this program says that it can be reached, `host:port`.
+    /// The address by which others reach this program, `host:port`.
     pub worker_id: String,
 }
 
@@ -109,14 +109,14 @@ impl RestState {
         self.0.status.send_replace(Status { connector: state.clone(), task: state });
     }
 
-    /// Puts the task into a state; a worker's connector goes on running when its task fails.
+    /// Puts the task into a state. In a worker, a connector goes on running when its task fails.
     pub fn set_task(&self, state: ConnectorState) {
         self.0.status.send_modify(|status| status.task = state);
     }
 
-    /// Notes the cluster that the broker belongs to; the first word counts.
+    /// Notes the cluster that the broker belongs to. Only the first call counts.
     pub fn set_kafka_cluster_id(&self, id: &str) {
-        // A cluster's id never changes, so whoever came first said the same.
+        // A cluster's id never changes, so the first call said the same.
         let _known = self.0.kafka_cluster_id.set(id.to_owned());
     }
 

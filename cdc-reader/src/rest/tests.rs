@@ -1,4 +1,4 @@
-//! Claims about the REST interface; the answers of a real worker are the measure.
+//! Tests of the REST interface. The expected answers are those of a real worker.
 
 use std::net::SocketAddr;
 

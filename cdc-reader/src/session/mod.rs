@@ -1,6 +1,6 @@
 //! One session: from a connection to its end.
 //!
-//! In comes the context, out comes how the session ended. It keeps nothing that the next session needs.
+//! In: the context. Out: how the session ended. It keeps nothing that the next session needs.
 //!
 //! ```text
 //! preflight   is the source set up for it?

@@ -1,4 +1,4 @@
-//! Is the source set up for it? One clear line a problem, each with its remedy.
+//! Checks whether the source is set up for capturing. Each problem is one line that names its remedy.
 
 use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
@@ -7,20 +7,20 @@ use crate::replication::{Client, quote_identifier};
 use crate::setup_problem::SetupProblem;
 use crate::table::captured_tables;
 
-/// What the source is like, as far as the session needs it.
+/// What a session needs to know about the source.
 pub(super) struct Source {
     pub(super) settings: ServerSettings,
     /// The captured tables.
     pub(super) tables: Vec<CatalogTable>,
 }
 
-/// The oldest server whose catalog says whether a slot is lost (`wal_status`).
+/// The oldest server version whose catalog says whether a slot is lost (`wal_status`).
 const VERSION_MIN: u32 = 130_000;
 
 /// `server_version_num` counts this far from one major version to the next.
 const VERSIONS_PER_MAJOR: u32 = 10_000;
 
-/// Checks everything that can be known before streaming, and makes the publication if asked.
+/// Checks everything that can be known before streaming, and makes the publication if the settings ask for it.
 pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, SessionError> {
     let server = catalog::server_settings(sql)?;
     if server.version < VERSION_MIN {

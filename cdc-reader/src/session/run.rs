@@ -1,4 +1,4 @@
-//! A session's way: check, decide, make the slot, take the snapshot, stream.
+//! The steps of a session: check, decide, make the slot, take the snapshot, stream.
 
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::table::{Relations, topics};
 pub(crate) fn run(context: &Context, mut connected: impl FnMut()) -> Result<Ended, SessionError> {
     let settings = &context.connector.settings;
     let mut sql = context.connect(Mode::Sql)?;
-    // A captured table that somebody has locked is named in an error, again and again, instead of being waited for in
+    // When somebody has locked a captured table, the log names the table again and again. The session does not wait in
     // silence.
     sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, settings)?;
@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, mut connected: impl FnMut()) -> Result<Ende
     let found = Found { offset_topic, offset, slot: slot.as_ref(), wal_end };
     let start = decide(settings, &found)?;
     let delivery = context.delivery()?;
-    // From here on it answers questions of the thread that streams.
+    // From here on the connection answers questions of the thread that streams.
     let sql = sql.with_wait_limit(WaitLimit::brief());
     let last_commit = match offset {
         StoredOffset::Resume { last_commit, .. } => last_commit,
@@ -117,7 +117,7 @@ impl Session<'_> {
         &self.context.connector.settings.slot_name
     }
 
-    /// Without a snapshot. That the stream has begun is stored first: a slot that is lost later must not look like a
+    /// Streams without a snapshot. An offset is stored first, because a slot that is lost later must not look like a
     /// first start.
     fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         match self.store_offset(start)? {
@@ -142,23 +142,24 @@ impl Session<'_> {
         self.stream_on(replication, exported.consistent_point)
     }
 
-    /// An earlier start was interrupted before its snapshot was complete, so rows may have been published that are gone
-    /// by now.
+    /// An earlier start was interrupted before its snapshot was complete, so it may have published rows that the source
+    /// has deleted since then.
     ///
-    /// The slot has kept every change since. The deletes and truncates among them, up to a new snapshot's consistent
-    /// point, are published first; then the new snapshot; then the stream goes on from that point. Each key's events
-    /// thus stay in order, and no row stays behind that the source does not have.
+    /// The slot has kept every change since then. The session first publishes the deletes and truncates among them up
+    /// to a new snapshot's consistent point, then the new snapshot, and then streams from that point on. Each key's
+    /// events stay in order, and no consumer keeps a row that the source does not have.
     fn snapshot_again(mut self, confirmed: Lsn) -> Result<Ended, SessionError> {
         tracing::warn!(
             slot = self.slot_name(),
-            "the slot is there but no finished snapshot: taking the snapshot again"
+            "the slot exists and no snapshot was finished: taking the snapshot again"
         );
         let (holder, exported) = slot::create(self.context, SlotKind::Temporary)?;
         let stream = self
             .context
             .connect(Mode::Replication)?
             .start_replication(&self.start_options(confirmed))?;
-        // The snapshot holds its tables from here on: what changes them has to wait until their rows are read.
+        // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
+        // rows are read.
         let snapshot = Snapshot::open(self.context, &self.source.tables, &exported)?;
         let catch_up = self.streaming(Scope::Retractions, confirmed)?;
         if catch_up.run_until(stream, exported.consistent_point)? == Ended::Stopped
@@ -182,8 +183,8 @@ impl Session<'_> {
         let Some(rows) = snapshot::run(snapshot, self.context, &mut self.delivery)? else {
             return Ok(Ended::Stopped);
         };
-        // The offset says that the snapshot is complete, so every row has to be durable before it, and it before
-        // streaming begins.
+        // The offset says that the snapshot is complete. So every row has to be durable before the offset is written,
+        // and the offset has to be durable before streaming begins.
         if self.delivery.drain(&self.context.cancel)? == Ended::Stopped
             || self.store_offset(exported.consistent_point)? == Ended::Stopped
         {
@@ -194,7 +195,7 @@ impl Session<'_> {
         Ok(Ended::Done)
     }
 
-    /// Writes an offset that is no transaction's, and waits until Kafka has it.
+    /// Writes an offset that belongs to no transaction, and waits until Kafka has it.
     fn store_offset(&mut self, lsn: Lsn) -> Result<Ended, SessionError> {
         let stop = &self.context.cancel;
         let position = Position { end_lsn: lsn, tx_id: None, commit_ts_us: now_us() };

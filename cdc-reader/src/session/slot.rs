@@ -1,4 +1,5 @@
-//! The replication slot: making it with the snapshot that it exports, and why the server does not stream from it.
+//! Makes the replication slot with the snapshot that it exports, and finds out why the server does not stream from a
+//! slot.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,10 +9,11 @@ use crate::error::{LostSlot, SessionError};
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier};
 use crate::snapshot::ExportedSnapshot;
 
-/// A slot's name has 63 bytes at most, so a temporary slot's holds this much of the connector's own slot.
+/// A slot's name has 63 bytes at most, so the name of a temporary slot has this many bytes of the connector's own
+/// slot's name.
 const PREFIX_CHARS: usize = 30;
 
-/// And this much of what identifies this run.
+/// And it has this many bytes of the id of this run.
 const RUN_CHARS: usize = 12;
 
 /// How long a new slot exists.
@@ -23,7 +25,7 @@ pub(super) enum SlotKind {
     Temporary,
 }
 
-/// Makes a slot. Its snapshot can be looked through as long as the connection stays as it is.
+/// Makes a slot. Other sessions can use its snapshot as long as the connection runs no other statement.
 ///
 /// # Errors
 /// When the server cannot be reached, or refuses.
@@ -51,11 +53,11 @@ pub(super) fn create(
         .zip(cell(2))
         .map(|(consistent_point, name)| ExportedSnapshot { consistent_point, name });
     let exported =
-        exported.ok_or(ReplicationError::Protocol("no consistent point for a new slot"))?;
+        exported.ok_or(ReplicationError::Protocol("a new slot without its consistent point"))?;
     Ok((client, exported))
 }
 
-/// Each attempt has a name of its own: a server may still hold the slot of the one before.
+/// Each attempt uses another name, because a server may still hold the slot of the attempt before.
 fn temporary_name(context: &Context) -> String {
     static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
     let prefix: String = context.connector.settings.slot_name.chars().take(PREFIX_CHARS).collect();
@@ -64,8 +66,8 @@ fn temporary_name(context: &Context) -> String {
     format!("{prefix}_snapshot_{run}_{attempt}")
 }
 
-/// Why the server does not stream: it may have given the slot up since the session looked at it, as during a long
-/// snapshot.
+/// Finds out why the server does not stream. It may have invalidated the slot since the session looked at it, for
+/// instance during a long snapshot.
 pub(super) fn why_refused(
     context: &Context,
     server_version: u32,

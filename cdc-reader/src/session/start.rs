@@ -1,7 +1,7 @@
 //! Where a session begins. Pure.
 //!
-//! In come the stored offset, the slot, the end of the server's WAL and the settings. Out comes where to begin, or why
-//! nothing may begin: when changes are gone, an operator has to decide.
+//! In: the stored offset, the slot, the end of the server's WAL and the settings. Out: where to begin, or why the
+//! session must not begin. When changes are gone, an operator has to decide.
 
 use shared::position::Lsn;
 
@@ -16,13 +16,14 @@ use crate::setup_problem::SetupProblem;
 pub(super) enum Start {
     /// Stream from here.
     Resume(Lsn),
-    /// Make the slot, send the rows that exist, stream on.
+    /// Make the slot, send the rows that exist, then stream.
     FirstSnapshot,
-    /// The slot is there and no finished snapshot: an earlier start was interrupted. The slot was confirmed up to here.
+    /// The slot exists and no snapshot was finished, because an earlier start was interrupted. The slot was confirmed
+    /// up to this position.
     SnapshotAgain(Lsn),
     /// Make the slot and stream.
     FromNow,
-    /// The snapshot was all that is wanted, and it was taken.
+    /// Only a snapshot was asked for, and it was taken before.
     Done,
 }
 
@@ -31,7 +32,7 @@ pub(super) enum Start {
 pub(super) struct Found<'f> {
     /// The topic that `offset` was read from.
     pub(super) offset_topic: &'f str,
-    /// What was published up to now.
+    /// The stored offset: up to where everything has been published.
     pub(super) offset: StoredOffset,
     /// The connector's slot, if it exists.
     pub(super) slot: Option<&'f Slot>,
@@ -81,7 +82,7 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Se
     }
 }
 
-/// Refuses a slot of the connector's name that belongs to somebody else.
+/// Refuses a slot that has the connector's slot name and belongs to another plugin or database.
 fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
     let name = || settings.slot_name.clone();
     let problem = match (&slot.plugin, &slot.database) {

@@ -21,7 +21,8 @@ pub(super) enum Follower {
 }
 
 impl Waiting {
-    /// A table of one row is marked by its end, unless it is the first of all tables; empty tables count as tables.
+    /// The only row of a table is marked as the table's last row, unless the table is the first of all. Empty tables
+    /// count as tables.
     pub(super) fn mark(self, follower: Follower) -> SnapshotMark {
         match (follower, self.first_in_table) {
             (Follower::Nothing, _) => SnapshotMark::Last,

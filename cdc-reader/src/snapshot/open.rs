@@ -9,7 +9,7 @@ use crate::error::{SessionError, TableChange};
 use crate::replication::{Client, Mode, Row, quote_identifier, quote_literal};
 use crate::table::{Capture, captured_tables};
 
-/// A snapshot that other sessions may look through as long as the connection stays as it is that made its slot.
+/// A snapshot that other sessions can use as long as the connection that made its slot runs no other statement.
 #[derive(Debug, Clone)]
 pub(crate) struct ExportedSnapshot {
     /// The stream goes on from here.
@@ -39,7 +39,7 @@ impl Snapshot {
         let number = |rows: Vec<Row>| {
             rows.first().and_then(|row| row.first().cloned().flatten()).and_then(|n| n.parse().ok())
         };
-        // The id that Debezium shows: the snapshot transaction's own, without its epoch.
+        // The id that Debezium shows: that of the snapshot's own transaction, without the epoch.
         let tx_id = number(client.query("SELECT pg_catalog.txid_current() % 4294967296")?);
         let captured = captured_as_of_snapshot(&mut client, context, tables)?;
         let mut captures = Vec::new();
@@ -61,8 +61,8 @@ impl Snapshot {
 
 /// The captured tables as they were at the snapshot, locked against changes.
 ///
-/// Between the first look at the catalog and now a table may have been made, changed or rewritten. A rewritten table
-/// would look empty here.
+/// Since the first look at the catalog, somebody may have made, changed or rewritten a table. A rewritten table would
+/// look empty in the snapshot.
 fn captured_as_of_snapshot(
     client: &mut Client,
     context: &Context,

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// How often progress is logged where there is no terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A bar on a terminal, a line now and then elsewhere.
+/// Shows a bar on a terminal, and elsewhere a line every few seconds.
 pub(super) struct Progress {
     bar: ProgressBar,
     started: Instant,

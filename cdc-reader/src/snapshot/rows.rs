@@ -17,7 +17,7 @@ use crate::publish::Delivery;
 use crate::replication::{Client, ReplicationError, quote_identifier};
 use crate::table::Capture;
 
-/// Rows between two looks whether Kafka has failed and whether somebody asks for a stop.
+/// How many rows are read between two checks whether Kafka has failed and whether somebody asks for a stop.
 const ROWS_PER_LOOK: u64 = 1024;
 
 /// Publishes every row and returns how many there were; none when somebody asked for a stop before all were read.

@@ -1,8 +1,7 @@
-//! Messages to records: the frames of the stream are decoded in place and encoded into the emitter's arena.
+//! Makes records of messages: the frames of the stream are decoded in place and encoded into the emitter's arena.
 //!
-//! In comes the payload of a frame. Out come the records that wait in the emitter until the loop has handed them to
-//! Kafka, and what the loop has to know: that a transaction ended, or that a wanted position is reached. Nothing here
-//! waits for Kafka.
+//! In: the payload of a frame. Out: the records, which wait in the emitter until the loop has handed them to Kafka, and
+//! news for the loop: that a transaction has ended, or that a wanted position is reached. Nothing here waits for Kafka.
 
 use shared::debezium::envelope::{Origin, SnapshotMark, SourceInfo};
 use shared::position::Lsn;

@@ -1,8 +1,8 @@
 //! What may be confirmed, when the server gets a status, and when an offset is due. Pure: the caller says what time it
 //! is.
 //!
-//! In come the positions that were received and those that became durable, out come the positions for the server and
-//! for the offset topic. The confirmed position never goes back.
+//! In: the positions that were received and those that became durable. Out: the positions for the server and for the
+//! offset topic. The confirmed position never goes back.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,12 @@ use shared::position::Lsn;
 
 use crate::publish::Position;
 
-/// How soon the server learns of a new confirmed position. This interval only bounds what comes again after a crash.
+/// How soon the server learns of a new confirmed position. A crash repeats the changes of this interval at most.
 const STATUS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the server gets a status while changes flow, or wait for the producer's queue. The server's requests for a
-/// reply then lie unread behind the changes in the socket, so statuses have to be sent unasked, well within any
-/// `wal_sender_timeout` that is in use.
+/// How often the server gets a status while changes arrive or wait for the producer's queue. The server's requests for
+/// a reply then wait in the socket behind the changes. So the reader sends statuses without being asked, well within
+/// any `wal_sender_timeout` that is in use.
 const BUSY_STATUS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest silence towards the server, whatever the configuration says: `wal_sender_timeout` is a minute by
@@ -26,11 +26,12 @@ const STATUS_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// a reply, until everything is confirmed.
 const REPLY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often the offset is written: Kafka Connect's default is a minute, which is as much as a take-over would repeat.
+/// How often the offset is written. Kafka Connect's default is a minute. A program that goes on at the offset repeats
+/// the changes of this interval at most.
 const OFFSET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the offset is written when only WAL without published changes passes. The slot is confirmed past it, and
-/// real Debezium refuses to take over from an offset that lies before the WAL which the slot keeps.
+/// How often the offset is written when only WAL without published changes arrives. The slot is confirmed up to the end
+/// of that WAL, and Debezium refuses an offset that lies before the WAL which the slot keeps.
 const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What comes from the server at the moment.
@@ -47,7 +48,7 @@ pub(super) enum Traffic {
 pub(super) enum Offsets {
     /// It does.
     Stored,
-    /// It does not: an offset says that everything before it is published, and the stream leaves changes out.
+    /// It does not, because an offset says that everything before it is published, and this stream leaves changes out.
     NotStored,
 }
 

@@ -1,7 +1,6 @@
-//! The hot path: frames to records, acknowledgements to confirmations, on one thread.
+//! The hot path. One thread turns frames into records, and acknowledgements into confirmations.
 //!
-//! In come the frames of a replication stream, out go records and offsets to Kafka, and the confirmed position to the
-//! server.
+//! In: the frames of a replication stream. Out: records and offsets to Kafka, and the confirmed position to the server.
 //!
 //! ```text
 //! pump, the loop ─► changes, messages to records
@@ -10,10 +9,9 @@
 //!   └─► source_watch     how much WAL the slot holds back, whether the server shuts down
 //! ```
 //!
-//! What may be confirmed: the end of the last transaction whose every event, and every event before it, Kafka has
-//! acknowledged; and, with no transaction open, a keepalive's WAL end, which enters the ledger like an empty
-//! transaction and so waits for everything before it. An idle source's WAL is thus released without any heartbeat
-//! table.
+//! The confirmed position is the end of the last transaction for which Kafka has acknowledged every event, and every
+//! event before it. While no transaction is open, a keepalive's WAL end enters the ledger like an empty transaction,
+//! and waits for everything before it. So an idle source can remove its WAL without any heartbeat table.
 
 mod changes;
 mod confirm;

@@ -1,9 +1,9 @@
-//! The loop: a frame in, its records out, and now and then everything else.
+//! The loop. In: a frame. Out: its records. The periodic work is done in between.
 //!
-//! Every few hundred frames, and whenever nothing comes, the thread that reads the socket also does the periodic work:
-//! it takes over which position is durable, sends a status to the server, writes the offset, and looks whether Kafka
-//! has failed and whether somebody asks for a stop. When the producer's queue is full, the socket is not read, and the
-//! server is still answered.
+//! Every few hundred frames, and whenever nothing comes, the thread that reads the socket also does the periodic work.
+//! It asks the ledger which position is durable, sends a status to the server, writes the offset, and checks whether
+//! Kafka has failed and whether somebody asks for a stop. When the producer's queue is full, the socket is not read,
+//! and the server is still answered.
 
 use std::time::{Duration, Instant};
 
@@ -23,10 +23,11 @@ use crate::publish::{Delivery, Position};
 use crate::replication::{Event, ReplicationError, Stream};
 use crate::table::Relations;
 
-/// Frames between two looks at the clock; at the slowest rates the idle wait looks instead.
+/// How many frames are handled between two looks at the clock. When frames come slowly, the idle wait looks at the
+/// clock instead.
 const FRAMES_PER_LOOK: u32 = 256;
 
-/// How often the periodic work is done; acknowledgements become a confirmed position as often.
+/// How often the periodic work is done. Acknowledgements become a confirmed position as often.
 const PERIODIC_WORK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long what is in flight may take to become durable at an orderly end.
@@ -112,8 +113,8 @@ impl<'s> Streaming<'s> {
                 stream.finish();
             }
             Err(SessionError::Publish(_)) => {
-                // The source is well: what Kafka has acknowledged by now need not come again. Neither failure would be
-                // news.
+                // The source still answers, so the slot is confirmed up to what Kafka has acknowledged, and that need
+                // not come again. Failures of these two steps are not reported, because the session has failed already.
                 let _ = self.confirm();
                 let _ = self.send_status(&mut stream);
             }
@@ -227,7 +228,7 @@ impl<'s> Streaming<'s> {
         self.stop.is_requested() && self.stop.is_due(Instant::now(), self.changes.in_transaction())
     }
 
-    /// Takes over which position is durable by now.
+    /// Asks the ledger which position is durable now.
     fn confirm(&mut self) -> Result<(), SessionError> {
         if let Some(position) = self.delivery.take_confirmed() {
             if position.tx_id.is_some() {
@@ -235,7 +236,7 @@ impl<'s> Streaming<'s> {
             }
             self.confirmation.confirm(position);
         }
-        // What is durable stays so, whatever became of what was sent after it.
+        // What is durable stays durable, also when something after it has failed.
         Ok(self.delivery.check()?)
     }
 
@@ -265,7 +266,7 @@ impl<'s> Streaming<'s> {
         Ok(())
     }
 
-    /// Waits for what is in flight, writes the offset, and sends a status: the next start repeats nothing.
+    /// Waits for what is in flight, writes the offset, and sends a status, so that the next start repeats nothing.
     fn wind_up(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
         let deadline = Instant::now() + DRAIN_DEADLINE;
         while !self.delivery.flush(DRAIN_STEP) && Instant::now() < deadline {

@@ -1,12 +1,11 @@
-//! What a connection beside the stream learns about the source: how much WAL the slot holds back, and whether the
-//! server shuts down.
+//! A second connection finds out how much WAL the slot holds back, and whether the server shuts down.
 //!
-//! It has a thread of its own, because a source that is slow to answer, or to let anybody in, must not hold up the
-//! stream.
+//! It has a thread of its own, because a source that answers or connects slowly must not delay the stream.
 //!
 //! A server that shuts down waits until its walsenders' clients have confirmed everything (`WalSndDone` in PostgreSQL's
-//! walsender.c). When Kafka is away that would be until it is back, and nobody could restart the source. So the stream
-//! is given up after a while: the slot stands where it stood, and the next session sends again what was not confirmed.
+//! walsender.c). When Kafka is away, the server would wait until Kafka is back, and nobody could restart the source. So
+//! the stream is given up after a while. The slot's position stays, and the next session sends again what was not
+//! confirmed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,10 +21,11 @@ use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long a server that shuts down may wait for us: well below the minute that `pg_ctl stop` waits by default.
+/// How long a server that shuts down may wait for the reader: well below the minute that `pg_ctl stop` waits by
+/// default.
 const SHUTDOWN_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// SQLSTATE `cannot_connect_now`. From a server whose walsender still serves us it can only mean a shutdown.
+/// SQLSTATE `cannot_connect_now`. While the server's walsender still sends the stream, it can only mean a shutdown.
 const CANNOT_CONNECT_NOW: &str = "57P03";
 
 /// No measurement yet.
@@ -71,10 +71,10 @@ impl SourceWatch {
         u64::try_from(self.seen.slot_lag_bytes.load(Ordering::Relaxed)).ok()
     }
 
-    /// Looks whether the source waits for us to let it shut down.
+    /// Checks whether the source waits for the reader before it shuts down.
     ///
     /// # Errors
-    /// When it has waited for as long as it should.
+    /// When the source has waited long enough.
     pub(super) fn check_shutdown(&mut self, in_flight: u64) -> Result<(), ReplicationError> {
         let since = *self.seen.shutting_down_since.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = since else { return Ok(()) };
@@ -113,7 +113,7 @@ fn watch(source: &ConnectOptions, slot: &str, seen: &Seen, stop: &CancellationTo
             // The stream reports everything that is wrong, except a shutdown.
             Err(error) => {
                 tracing::debug!(%error, "cannot measure the slot's lag");
-                // An answer that comes too late would be taken for the next one's.
+                // A late answer to this question would be taken for the answer to the next question.
                 client = None;
                 if error.sqlstate() == Some(CANNOT_CONNECT_NOW) {
                     since.get_or_insert_with(Instant::now);

@@ -1,7 +1,7 @@
 //! When a stream ends without a failure. Pure: the caller says what time it is.
 //!
 //! A stream ends at a position that was wanted, or because somebody asked for a stop. A stop waits a while for the end
-//! of the open transaction, so that the next start does not send the beginning of that transaction again.
+//! of the open transaction, so that the next start does not publish the beginning of that transaction again.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl Stop {
         self.until.is_some_and(|until| lsn >= until)
     }
 
-    /// Somebody asks for a stop; the first time counts.
+    /// Somebody asks for a stop. Only the first call counts.
     pub(super) fn request(&mut self, now: Instant) {
         self.requested_at.get_or_insert(now);
     }

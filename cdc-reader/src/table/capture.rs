@@ -1,4 +1,4 @@
-//! A captured table, ready for its rows.
+//! A captured table with its plan and its topic, ready to write its rows.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The source's tables: which are captured, their plans, their topics.
+//! The source's tables: which of them are captured, their plans, and their topics.
 //!
-//! In come the catalog's answers and the relations that a stream announces. Out come the captured tables, each with the
+//! In: the catalog's answers and the relations that a stream announces. Out: the captured tables, each with the
 //! compiled plan that writes its rows and a topic that exists.
 
 mod capture;

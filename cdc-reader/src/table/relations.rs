@@ -1,8 +1,8 @@
-//! A table that the stream announces, to the compiled plan for its rows.
+//! Turns a table that the stream announces into the compiled plan for its rows.
 //!
-//! In comes a relation, as pgoutput sends it before the first row of each version of a table. The catalog adds what the
-//! relation does not say. Out comes the table's plan with its topic, which exists from then on, or the decision that
-//! the table is not captured.
+//! In: a relation, as pgoutput sends it before the first row of each version of a table. The catalog adds what the
+//! relation does not say. Out: the table's plan with its topic, which exists from then on, or the decision that the
+//! table is not captured.
 
 use std::collections::HashMap;
 
@@ -77,12 +77,13 @@ impl<'s> Relations<'s> {
         Ok(capture)
     }
 
-    /// What the stream and the catalog say together about a table.
+    /// The description of a table by the stream and the catalog together.
     fn table(&mut self, relation: &Relation<'_>) -> Result<TableInfo, SessionError> {
         let known = match catalog::table(self.sql, relation.namespace, relation.name) {
             Ok(known) => known,
             Err(ReplicationError::Io(_) | ReplicationError::Closed) => {
-                // The connection for SQL may have been idle for days; the stream's own is alive.
+                // The connection for SQL may have been idle for days and be dead, while the stream's connection is
+                // alive.
                 let database = &self.context.connector.settings.database;
                 *self.sql = Client::connect(database, Mode::Sql, WaitLimit::brief())?;
                 catalog::table(self.sql, relation.namespace, relation.name)?

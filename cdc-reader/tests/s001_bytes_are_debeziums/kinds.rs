@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 /// Name of the columns, type, default, values.
 struct Kind(&'static str, &'static str, &'static str, &'static [&'static str]);
 
-/// Every type that the reader knows, but `name`: Debezium writes NULL for every value of that type, the reader writes the value.
+/// Every type that the reader knows, but `name`: Debezium writes NULL for every value of that type, the reader writes
+/// the value.
 ///
-/// Doubles are such that Java 17 prints their shortest digits; some others it prints with one digit more (JDK-4511638), which later
-/// Javas and the reader do not. Dates are such that the Gregorian and the Julian calendar both know them: Debezium's snapshot, unlike
-/// its stream, turns others into other days.
+/// Doubles are such that Java 17 prints their shortest digits; some others it prints with one digit more (JDK-4511638),
+/// which later Javas and the reader do not. Dates are such that the Gregorian and the Julian calendar both know them:
+/// Debezium's snapshot, unlike its stream, turns others into other days.
 const KINDS: &[Kind] = &[
     Kind("bool", "boolean", "true", &["true", "false"]),
     Kind("int2", "smallint", "-7", &["-32768", "32767", "0"]),
@@ -328,8 +329,8 @@ CREATE TYPE pair AS (a integer, b text);
 /// Rows of the snapshot of a table; as many come with the changes.
 const ROWS: usize = 40;
 
-/// Types in one table: rows stay so short that nothing is stored out of line. Of an unchanged array in a NOT NULL column that was
-/// stored out of line, Debezium writes NULL and then fails, unless it has a placeholder for the type.
+/// Types in one table: rows stay so short that nothing is stored out of line. Of an unchanged array in a NOT NULL
+/// column that was stored out of line, Debezium writes NULL and then fails, unless it has a placeholder for the type.
 const KINDS_PER_TABLE: usize = 8;
 
 /// The types of each table, under its name.

@@ -56,7 +56,8 @@ SELECT n, 's', repeat('b', 9000), decode(repeat('ab', 9000), 'hex'), to_jsonb(re
 FROM generate_series(1, 3) AS n;
 CREATE UNLOGGED TABLE unlogged (id integer PRIMARY KEY, note text);
 INSERT INTO unlogged VALUES (1, 'x'), (2, NULL);
--- The types whose unchanged value Debezium does not show as NULL; long enough to be stored out of line, and less than a megabyte in an event.
+-- The types whose unchanged value Debezium does not show as NULL; long enough to be stored out of line, and less than a
+-- megabyte in an event.
 CREATE TABLE toasted_types (
     id integer PRIMARY KEY, small text, texts text[], varchars varchar(40)[], chars char(40)[], jsons json[], jsonbs jsonb[],
     raws bytea[], integers integer[], bigints bigint[], dates date[], uuids uuid[], pairs hstore, words tsvector, doc xml,

@@ -12,7 +12,8 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    /// Captures schema `public` of the source; `name` is also the topic prefix and the slot. The publication is `captured`.
+    /// Captures schema `public` of the source; `name` is also the topic prefix and the slot. The publication is
+    /// `captured`.
     pub(crate) fn new(source: &Source, name: &str) -> Self {
         let server = &source.server;
         let config = json!({

@@ -1,7 +1,7 @@
 //! Work for the reader whose outcome can be checked to the last version of the last row.
 //!
-//! In: a source. Out: transactions that insert rows with version 1 and raise versions by one. Invariant: a complete topic shows each
-//! version of each row, and each for the first time in its order.
+//! In: a source. Out: transactions that insert rows with version 1 and raise versions by one. Invariant: a complete
+//! topic shows each version of each row, and each for the first time in its order.
 
 use std::collections::BTreeMap;
 use std::thread::JoinHandle;
@@ -62,8 +62,8 @@ impl Source {
             .collect()
     }
 
-    /// Waits until the topic's last state is the table's, then checks that no version of any row is missing or out of its order.
-    /// Gives the topic's records.
+    /// Waits until the topic's last state is the table's, then checks that no version of any row is missing or out of
+    /// its order. Gives the topic's records.
     #[track_caller]
     pub(crate) fn wait_until_published(&self, bootstrap: &str, prefix: &str) -> Vec<Record> {
         let topic = format!("{prefix}.public.load");

@@ -1,5 +1,5 @@
-//! Every type that travels: how a source column is declared, what the model calls it, some values, and how to print it there as the
-//! vault prints it.
+//! Every type that travels: how a source column is declared, what the model calls it, some values, and how to print it
+//! there as the vault prints it.
 
 /// A type. `%` in `printed` stands for the column.
 pub(crate) struct Case {

@@ -1,5 +1,6 @@
-//! Every type goes from a source through Kafka into a satellite, and is there what it was in the source: from a snapshot, from an
-//! insert, after an update that leaves values out which are stored out of line, and after an update of everything.
+//! Every type goes from a source through Kafka into a satellite, and is there what it was in the source: from a
+//! snapshot, from an insert, after an update that leaves values out which are stored out of line, and after an update
+//! of everything.
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 

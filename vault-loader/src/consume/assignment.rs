@@ -1,7 +1,7 @@
-//! Taking partitions over: the group names them, the warehouse says from where.
+//! Takes over partitions: the group names the partitions, and the warehouse says at which offset each one starts.
 //!
-//! In comes a rebalance, out goes an explicit assignment with offsets that were read from the warehouse and compared
-//! with Kafka's. Every change of the assignment begins a new generation: batches of an older one are worthless.
+//! In: a rebalance. Out: an explicit assignment with offsets that were read from the warehouse and compared with
+//! Kafka's. Every change of the assignment begins a new generation. Batches of an older generation are dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,8 +31,8 @@ use crate::warehouse::WarehouseError;
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the warehouse may take to tell or to move offsets: a few rows by their key, and perhaps another loader's
-/// transaction.
+/// How long the warehouse may take to answer a question about offsets, or to move them: a few rows by their key, and
+/// perhaps the wait for another loader's transaction.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the rebalance callback and the intake share.
@@ -64,7 +64,7 @@ pub(super) struct ConsumerCallbacks(pub(super) Arc<Assignment>);
 
 impl ClientContext for ConsumerCallbacks {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // What matters arrives as an error of the consumer, and is said there at a falling rate.
+        // Important errors also arrive as errors of the consumer. They are logged there, less and less often.
         tracing::debug!(facility, message, "librdkafka");
     }
 
@@ -129,7 +129,7 @@ impl Assignment {
         tracing::info!(generation = current.generation, "partitions given back");
     }
 
-    /// Assigns the partitions with the warehouse's offsets, or notes why that must not be.
+    /// Assigns the partitions with the warehouse's offsets, or notes why it must not.
     pub(super) fn take_over(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
@@ -177,12 +177,13 @@ impl Assignment {
         for ((topic, partition), offset) in partitions.iter().zip(offsets) {
             assignment.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
-        // librdkafka keeps a pause over a rebalance, so whoever got these partitions back would wait for ever.
+        // librdkafka keeps a partition paused over a rebalance. A consumer that gets the partition back would wait for
+        // ever.
         consumer.resume(&assignment)?;
         consumer.assign(&assignment)
     }
 
-    /// The warehouse's offsets, each still within what Kafka has.
+    /// The warehouse's offsets, after a check that Kafka still has them.
     fn offsets(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
@@ -210,7 +211,7 @@ impl Assignment {
                     topic,
                     partition,
                     count,
-                    "skipping events that Kafka no longer has, as told"
+                    "skipping events that Kafka no longer has, because --accept-gap allows it"
                 );
                 self.runtime.block_on(self.skip(&topic, partition, *stored, low))?;
                 *stored = low;
@@ -242,7 +243,7 @@ impl Assignment {
         }
     }
 
-    /// Reads offsets from the warehouse, for as long as it takes it to answer.
+    /// Reads offsets from the warehouse, and tries again until the warehouse answers.
     async fn stored(&self, partitions: &[(String, i32)]) -> Result<Vec<i64>, ConsumeError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
@@ -274,7 +275,7 @@ impl Assignment {
         }
     }
 
-    /// What the warehouse says, unless it takes too long or the loader is to end.
+    /// The warehouse's answer, unless it takes too long or the loader has to end.
     async fn asked<T>(
         &self,
         question: impl Future<Output = Result<T, WarehouseError>>,

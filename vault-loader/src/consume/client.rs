@@ -1,7 +1,7 @@
 //! librdkafka's configuration for this loader.
 //!
-//! In goes a [`Config`], out comes a client configuration with bounded queues, committed reads only, and no automatic
-//! commit or reset of offsets: the warehouse owns them.
+//! In: a [`Config`]. Out: a client configuration with bounded queues, committed reads only, and no automatic commit or
+//! reset of offsets: the warehouse owns them.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::error::ConsumeError;
 use crate::config::Config;
 
-/// How long one question to the brokers may take; a signal is heard between two.
+/// How long one question to the brokers may take. The loader looks for a signal between two questions.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Properties of the consumer; what the configuration names in `kafka` comes last and wins.
+/// The properties of the consumer. Properties in the configuration's section `kafka` come last and win.
 #[must_use]
 pub fn consumer_config(config: &Config, source: &str) -> ClientConfig {
     let group = config.group_id.clone().unwrap_or_else(|| format!("vault-loader-{source}"));
@@ -33,7 +33,7 @@ pub fn consumer_config(config: &Config, source: &str) -> ClientConfig {
         ("allow.auto.create.topics", "false"),
         // New topics are noticed within this time.
         ("topic.metadata.refresh.interval.ms", "2000"),
-        // The shortest that brokers allow by default: a killed loader's partitions are free after 6 s.
+        // The shortest time that brokers allow by default. The partitions of a killed loader are free after 6 s.
         ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "2000"),
         ("queued.max.messages.kbytes", queue_kbytes.as_str()),
@@ -54,7 +54,7 @@ pub fn consumer_config(config: &Config, source: &str) -> ClientConfig {
     client
 }
 
-/// Waits until a broker answers or the loader is to end; blocks.
+/// Waits until a broker answers or the loader has to end. This blocks the thread.
 ///
 /// # Errors
 /// When no broker answers within `wait`, the loader is to end, or librdkafka does not take the configuration.

@@ -1,6 +1,6 @@
-//! What stops the reading of Kafka.
+//! Errors that stop the reading of Kafka.
 //!
-//! Everything else that Kafka can say is a failure of the world: librdkafka reconnects by itself, and the loader waits.
+//! After any other error of Kafka, librdkafka connects again by itself, and the loader waits.
 
 use rdkafka::error::KafkaError;
 
@@ -45,10 +45,10 @@ pub enum ConsumeError {
     /// The warehouse refuses to tell the offsets.
     #[error("cannot read the offsets")]
     Offsets(#[source] WarehouseError),
-    /// Kafka refuses for good: a wrong property, no permission, another member with our name.
-    #[error("Kafka refuses for good")]
+    /// Kafka refuses for good: a property is wrong, a permission is missing, or another member has the same name.
+    #[error("Kafka refuses this loader, and waiting does not help")]
     Refused(#[source] KafkaError),
-    /// librdkafka does not take a property; its own error would show the value.
+    /// librdkafka does not take a property. Its own error would show the value, so this one has a text without it.
     #[error("{0}")]
     Property(String),
     /// No broker answers.

@@ -1,8 +1,8 @@
 //! The thread that polls Kafka and fills batches.
 //!
-//! In come records, out go batches through a bounded channel. While the loader is busy the thread waits with its batch;
-//! if that lasts, it pauses its partitions and goes on polling, so that the group does not take it for dead. A batch of
-//! an older generation is dropped: its partitions may be somebody else's by now.
+//! In: records. Out: batches through a bounded channel. While the loader is busy, the thread waits with its batch. When
+//! the wait is long, the thread pauses its partitions and goes on polling, so that the group does not count it as dead.
+//! A batch of an older generation is dropped, because another loader may have its partitions now.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -28,18 +28,19 @@ use crate::health::HealthCell;
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId};
 
-/// How long an idle poll sleeps: the latency of commands and of the end.
+/// How long an idle poll sleeps. Commands and the end of the loader are delayed by up to this time.
 const IDLE_POLL: Duration = Duration::from_millis(50);
 
-/// How long the thread waits for the loader without polling; the group's patience is 300 s.
+/// How long the thread waits for the loader without polling. The group waits for 300 s before it counts a member as
+/// dead.
 const HOLD: Duration = Duration::from_secs(20);
 
 /// What the loader tells the intake.
 #[derive(Debug)]
 pub enum IntakeCommand {
-    /// these offsets are loaded: tell the group, for those who watch its lag
+    /// these offsets are loaded; the group is told them for those who watch its lag
     Commit(Vec<(Partition, i64)>),
-    /// the offsets of this generation are wrong: read them anew
+    /// the offsets of this generation are wrong and must be read again
     Reset(u64),
 }
 
@@ -74,14 +75,14 @@ pub struct Intake {
     next: HashMap<Partition, i64>,
     batch: Batch,
     first_at: Option<Instant>,
-    /// what `hand_over` paused and `deliver` has yet to resume
+    /// the partitions that `hand_over` has paused and `deliver` still has to resume
     paused: Option<TopicPartitionList>,
     failures: Backoff,
     missing: HashSet<String>,
 }
 
 impl Intake {
-    /// Subscribes to the model's topics; `runtime` serves the questions to the warehouse.
+    /// Subscribes to the model's topics. `runtime` runs the questions to the warehouse.
     ///
     /// # Errors
     /// When librdkafka does not take the configuration or the topics' names.
@@ -123,12 +124,13 @@ impl Intake {
         })
     }
 
-    /// Polls until the end; an error is the last thing that goes through the channel.
+    /// Polls until the end. An error is the last value that goes through the channel.
     pub fn run(mut self) {
         while !self.assignment.ending.is_cancelled() {
             if let Err(err) = self.turn() {
                 if !matches!(err, ConsumeError::Cancelled) {
-                    // Nobody listens any more only when the loader has ended, with its own error.
+                    // The channel is closed only when the loader has ended, and then the loader has an error of its
+                    // own.
                     let _ = self.batches.blocking_send(Err(err));
                 }
                 return;
@@ -163,7 +165,7 @@ impl Intake {
         Ok(())
     }
 
-    /// A new assignment makes what was collected worthless, and starts where the warehouse says.
+    /// After a new assignment, the collected records are dropped, and reading starts at the warehouse's offsets.
     fn check_generation(&mut self) -> Result<(), ConsumeError> {
         let mut current = self.assignment.current();
         if let Some(fatal) = current.fatal.take() {
@@ -206,7 +208,7 @@ impl Intake {
         }
     }
 
-    /// Hands the batch over or drops it; whichever it is, nothing stays paused.
+    /// Hands the batch over or drops it. In both cases no partition stays paused.
     fn deliver(&mut self) -> Result<(), ConsumeError> {
         let outcome = self.hand_over();
         if let Some(partitions) = self.paused.take() {
@@ -215,7 +217,7 @@ impl Intake {
         outcome
     }
 
-    /// Waits for the loader, polling with paused partitions if that takes long.
+    /// Waits for the loader. When the wait is long, it goes on polling with paused partitions.
     fn hand_over(&mut self) -> Result<(), ConsumeError> {
         loop {
             let ending = self.assignment.ending.clone();
@@ -248,7 +250,7 @@ impl Intake {
             self.carry_out_commands()?;
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(_)) => {
-                    // A record slipped through the pause and has no place here: read it again.
+                    // A record arrived in spite of the pause. There is no room for it here, so it is read again.
                     let assigned = self.consumer.assignment()?;
                     self.assignment.take_over(&self.consumer, &assigned);
                 }
@@ -262,7 +264,7 @@ impl Intake {
         }
     }
 
-    /// What is final ends the intake, everything else is said at a falling rate.
+    /// A final error ends the intake. Every other error is logged, less and less often.
     fn note(&mut self, error: KafkaError) -> Result<(), ConsumeError> {
         let code = error.rdkafka_error_code();
         match code {
@@ -287,7 +289,7 @@ impl Intake {
                 self.failures.next_delay();
                 self.assignment.metrics.retried("kafka");
                 if self.failures.should_log() {
-                    tracing::warn!(%error, "Kafka fails for now, going on");
+                    tracing::warn!(%error, "Kafka fails, trying again");
                 }
                 Ok(())
             }
@@ -319,7 +321,7 @@ fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
     }
 }
 
-/// Adds a record, unless it belongs to an assignment that is gone.
+/// Adds a record, unless it belongs to an older assignment.
 fn push(
     batch: &mut Batch,
     next: &mut HashMap<Partition, i64>,

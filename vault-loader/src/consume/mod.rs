@@ -1,8 +1,8 @@
 //! Reading Kafka: from a group's partitions to batches.
 //!
 //! The group only shares out partitions. At every assignment the warehouse says from which offset each partition is
-//! read; that offset is compared with what Kafka still has, and a gap stops the loader. Records leave as
-//! [`crate::batch::Batch`]es, in order.
+//! read. The loader compares that offset with the offsets that Kafka still has, and stops when there is a gap. Records
+//! leave as [`crate::batch::Batch`]es, in order.
 
 mod assignment;
 mod client;

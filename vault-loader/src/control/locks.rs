@@ -1,18 +1,18 @@
-//! The advisory locks by which loaders and migrations keep out of each other's way.
+//! The advisory locks that keep loaders and migrations apart.
 //!
-//! - Migrations queue up: one at a time.
-//! - A loader shares the loading lock for each attempt; a migration that changes something has it alone. So no batch is
-//!   written by one model while another takes its place.
-//! - Whoever loads events of a topic shares the topic's lock; a truncate has it alone.
+//! - One migration runs at a time, and the others wait.
+//! - Loaders share the loading lock during each attempt, and a migration takes it alone when it changes something. So
+//!   no batch is written with one model while another model replaces it.
+//! - Loaders of a topic's events share the topic's lock, and a truncate takes it alone.
 
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::ControlStatements;
 
-/// Key of the lock that keeps two migrations apart; any number that nobody else uses.
+/// Key of the lock that keeps two migrations apart. The number may be any that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x7661_756c_7401;
 
-/// Key of the loading lock; any number that nobody else uses.
+/// Key of the loading lock. The number may be any that nobody else uses.
 pub(super) const LOADING_LOCK: i64 = 0x7661_756c_7402;
 
 /// Waits until no other migration runs.
@@ -30,7 +30,7 @@ pub(super) async fn release_loading_lock(client: &Client) -> Result<(), Error> {
     client.batch_execute(&format!("SELECT pg_advisory_unlock_shared({LOADING_LOCK})")).await
 }
 
-/// Shares the locks of these topics, which are sorted.
+/// Takes the locks of these topics together with other loaders. The topics are sorted.
 pub(crate) async fn share_topics(
     transaction: &Transaction<'_>,
     statements: &ControlStatements,

@@ -1,8 +1,8 @@
 //! Events by the minute in which they were published, kept beside the offsets.
 //!
-//! In go the times of a stretch's events, out comes one upsert for all of them, in the transaction that moves the
-//! offsets: whoever looks at the warehouse sees how much comes and how late, and nothing has to read the vault for it.
-//! The table has a fixed number of rows for each partition (see `0002_event_minutes.sql`).
+//! In: the times of a stretch's events. Out: one upsert for all of them, in the transaction that moves the offsets. A
+//! query on this table shows how many events come and how late, without reading the vault. The table has a fixed number
+//! of rows for each partition (see `0002_event_minutes.sql`).
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Minutes {
         let fresh = Minute {
             start_us: number * MINUTE_US,
             events: 1,
-            // The clocks of source and reader may differ.
+            // The clocks of the source and the reader may differ.
             lag_max_us: times.published_us.saturating_sub(times.applied_us).max(0),
         };
         let slot = i32::try_from(number.rem_euclid(MINUTES_A_DAY))
@@ -74,7 +74,7 @@ impl Minutes {
     }
 }
 
-/// Forgets the minutes of a topic: what is loaded again is counted again.
+/// Deletes the minutes of a topic, because events that are loaded again are counted again.
 pub(crate) async fn forget_minutes(
     transaction: &Transaction<'_>,
     topic: &str,

@@ -1,10 +1,9 @@
 //! Everything that is asked of the control schema `dwh_control`: where the loader stands, what it could not load, which
 //! model holds.
 //!
-//! In go partitions, records' places and model texts, out come statements on the control tables and what they answer.
-//! Whoever reads Kafka, loads or migrates asks here, so that no other module names a control table. The offsets are the
-//! one truth about what is loaded: they move by compare-and-set, in the transaction that writes the rows, or not at
-//! all.
+//! In: partitions, records' places and model texts. Out: statements on the control tables and what they answer. All
+//! other modules use the functions here, so no other module names a control table. The offsets alone say what is
+//! loaded: they move by compare-and-set, in the transaction that writes the rows, or not at all.
 
 mod locks;
 mod minutes;

@@ -1,4 +1,4 @@
-//! The models that the warehouse was migrated to, the last of which holds.
+//! The models that the warehouse was migrated to. The last one is in force.
 
 use sha2::{Digest, Sha256};
 use tokio_postgres::{Client, Error, SimpleQueryMessage, Transaction};
@@ -22,8 +22,8 @@ pub(crate) struct StoredModel {
     pub(crate) hash: Vec<u8>,
 }
 
-/// Number of the model that the warehouse was last migrated to; none when that is another one, or made by a build that
-/// hashes otherwise.
+/// Number of the model that the warehouse was last migrated to. `None` when that is another model, or when a build with
+/// another version of hashes migrated it.
 pub(crate) async fn registered(
     client: &Client,
     text: &str,
@@ -41,7 +41,7 @@ pub(crate) async fn registered(
     Ok(row.filter(|row| row.get(1)).map(|row| row.get(0)))
 }
 
-/// The last model; none in a warehouse that was never migrated.
+/// The last model. `None` in a warehouse that was never migrated.
 pub(crate) async fn last_model(
     transaction: &Transaction<'_>,
 ) -> Result<Option<StoredModel>, Error> {
@@ -57,7 +57,7 @@ pub(crate) async fn last_model(
     Ok(row.map(|row| StoredModel { text: row.get(0), hash_version: row.get(1), hash: row.get(2) }))
 }
 
-/// Stores a model unless it is the last one already; answers whether it did.
+/// Stores a model unless it is the last one already. Returns whether it stored the model.
 pub(crate) async fn store_model(
     transaction: &Transaction<'_>,
     text: &str,
@@ -84,8 +84,8 @@ pub(crate) async fn store_model(
     Ok(stored > 0)
 }
 
-/// Keeps migrations out until [`release_model`], and stops when one was faster: the old model does not fill what is
-/// new.
+/// Keeps migrations out until [`release_model`]. Stops when a migration was faster, because the old model does not fill
+/// the new tables.
 pub(crate) async fn hold_model(client: &Client, model: i64) -> Result<(), WarehouseError> {
     // Two statements: the second sees what was committed while the first waited.
     let sql = format!(

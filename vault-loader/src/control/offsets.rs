@@ -1,7 +1,7 @@
-//! The offsets in the warehouse: the one truth about what is loaded.
+//! The offsets in the warehouse, which alone say what is loaded.
 //!
-//! In go partitions, out come the offsets from which to read. A partition that is seen for the first time gets a row
-//! with offset 0, so that moving it is the same compare-and-set as ever.
+//! In: partitions. Out: the offsets from which to read. A partition that is seen for the first time gets a row with
+//! offset 0, so that its offset is moved by the same compare-and-set as any other.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error, Transaction};
@@ -29,7 +29,7 @@ pub(crate) struct LastEvent {
     pub(crate) times: EventTimes,
 }
 
-/// How far one partition moves, and the last event behind that.
+/// How far one partition moves, and the last event of that move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OffsetMove {
     /// the partition
@@ -109,7 +109,7 @@ pub(crate) async fn read_progress(
         .collect())
 }
 
-/// Moves offsets by compare-and-set; anything but all of them is fenced.
+/// Moves offsets by compare-and-set. The loader is fenced unless all of them moved.
 pub(crate) async fn move_offsets(
     transaction: &Transaction<'_>,
     statements: &ControlStatements,
@@ -163,7 +163,7 @@ pub(crate) async fn is_loaded(transaction: &Transaction<'_>, topic: &str) -> Res
     Ok(transaction.execute(sql, &[&topic]).await? > 0)
 }
 
-/// Sets a topic back to its beginning; answers whether any event of it was loaded.
+/// Sets a topic back to its beginning. Returns whether any event of it was loaded.
 pub(crate) async fn set_back(transaction: &Transaction<'_>, topic: &str) -> Result<bool, Error> {
     let sql = "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = $1 AND next_offset > 0";
     Ok(transaction.execute(sql, &[&topic]).await? > 0)

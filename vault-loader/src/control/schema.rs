@@ -1,6 +1,6 @@
 //! The control schema's numbered, forward-only migrations.
 //!
-//! In goes a transaction, out comes the list of what was applied in it. A migration is applied once and never edited.
+//! In: a transaction. Out: the list of what was applied in it. A migration is applied once and never edited.
 
 use tokio_postgres::Transaction;
 

@@ -4,7 +4,8 @@
 
 use tokio_postgres::{Client, Error, Statement};
 
-/// Loads share a table, a truncate of it has it alone; the caller sorts the topics, so that nobody waits in a circle.
+/// Loads lock a table together, and a truncate locks it alone. The caller sorts the topics, so that loaders never wait
+/// for each other in a circle.
 const SHARE_TOPICS: &str = "
     SELECT pg_advisory_xact_lock_shared(hashtextextended(topic, 7))
     FROM unnest($1::text[]) AS topics (topic)";
@@ -24,7 +25,7 @@ const MOVE_OFFSETS: &str = "
       AND o.partition = n.partition
       AND o.next_offset = n.expected";
 
-/// Adds minutes up: a later minute takes the place of the same minute of an earlier day.
+/// Adds up events by minute. A minute replaces the same minute of an earlier day.
 const ADD_MINUTES: &str = "
     INSERT INTO dwh_control.event_minutes AS known
         (topic, partition, minute_of_day, minute, events, publish_lag_max_us)

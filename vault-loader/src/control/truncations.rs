@@ -1,4 +1,4 @@
-//! Truncates that were loaded: they also close keys whose older events arrive later.
+//! Truncates that were loaded. They also close keys whose older events arrive later.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub(crate) async fn read_truncations(
     Ok(found)
 }
 
-/// Writes a truncate down; `false` when it is there already and has done its work.
+/// Stores a truncate. `false` when it is stored already and has done its work.
 pub(crate) async fn note_truncation(
     transaction: &Transaction<'_>,
     topic: &str,

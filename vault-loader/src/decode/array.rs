@@ -1,7 +1,7 @@
 //! An array: a JSON array of values, or an array of arrays, read as the model's element type.
 //!
-//! In goes a JSON token and the type of the elements, out comes a [`Value::Array`] whose dimensions are those of PostgreSQL: every
-//! array of one level has the same length. What stands for an unchanged array is [`Value::Unchanged`].
+//! In: a JSON token and the type of the elements. Out: a [`Value::Array`] whose dimensions are those of PostgreSQL:
+//! every array of one level has the same length. What stands for an unchanged array is [`Value::Unchanged`].
 
 use std::borrow::Cow;
 use std::fmt;

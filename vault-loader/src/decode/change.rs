@@ -1,7 +1,8 @@
 //! A change event: operation, position and row image of one table's row.
 //!
-//! In go a record's value bytes and its table, out comes a [`Change`]. Whatever is wrong is either this event's fault
-//! (quarantine) or drift between the source's table and the model (stop: no event may be dropped over it).
+//! In: a record's value bytes and its table. Out: a [`Change`]. An error is either this event's fault, and the event
+//! goes to quarantine, or drift between the source's table and the model, and the loader stops, because no event may be
+//! lost because of drift.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +16,7 @@ use crate::batch::Partition;
 use crate::model::{ColumnId, Id, IdVec, Table, TableId, ids};
 
 ids! {
-    /// A value of one batch. The values of a row stand one behind the other, in the model's order of columns.
+    /// A value of one batch. The values of a row follow each other, in the model's order of columns.
     ValueId;
 }
 
@@ -31,18 +32,18 @@ impl std::ops::Add<ColumnId> for ValueId {
 /// The values of all rows of a batch.
 pub type Values<'a> = IdVec<ValueId, Value<'a>>;
 
-/// Where an event stands: in the source's log, in time, and in its topic.
+/// The place of an event in the source's WAL, in time, and in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPosition {
     /// when the event was published, microseconds since the epoch; the vault's load date
     pub published_us: i64,
     /// when the source committed, microseconds since the epoch; the vault's applied date
     pub applied_us: i64,
-    /// position of the row's WAL record; `None` for a snapshot read, whose position says nothing about changes of its
-    /// key
+    /// position of the row's WAL record; `None` for a row that a snapshot read, because its position says nothing about
+    /// changes of the key
     pub streamed_lsn: Option<i64>,
-    /// position that the record names: a change's own, a snapshot read's consistent point; orders all of them against
-    /// truncates
+    /// position that the record names: that of a change, or the consistent point of a snapshot; it orders changes and
+    /// reads against truncates
     pub record_lsn: Option<i64>,
     /// transaction at the source
     pub tx_id: Option<i64>,
@@ -89,7 +90,7 @@ pub struct RowChange {
     pub position: EventPosition,
     /// the row's first value; the others follow in the model's order of columns
     pub values: ValueId,
-    /// of a row that came from another key and left values out: the first value of an image of that key
+    /// for a row that came from another key and left values out: the first value of an image of that key
     pub moved_from: Option<ValueId>,
 }
 
@@ -142,7 +143,7 @@ pub enum EventError {
 const INSTANTS: std::ops::RangeInclusive<i64> =
     -210_866_803_200_000_000..=8_210_000_000_000_000_000;
 
-/// Decodes one record; a row's values are appended to `values`, also when the row turns out unusable.
+/// Decodes one record. The values of the row are appended to `values`, also when the row cannot be used.
 pub(super) fn decode<'a>(
     value: Option<&'a [u8]>,
     table: &Table,
@@ -195,10 +196,10 @@ pub(super) fn decode<'a>(
     Ok(Change::Row(RowChange { table: from.table, op, position, values: start, moved_from: None }))
 }
 
-/// Decodes the key that a row had before, when the row needs it: its event left a value out, which only that key's
-/// history holds.
+/// Decodes the key that a row had before, when the row needs it: its event left out a value that only the history of
+/// that key holds.
 ///
-/// A key that cannot be read is as good as none: the event is then refused where the value is needed.
+/// A key that cannot be read counts as no key. The event is then refused at the place where the value is needed.
 pub(super) fn decode_old_key<'a>(
     old_key: &'a [u8],
     table: &Table,

@@ -1,8 +1,8 @@
-//! From message bytes to typed changes of tables' rows. Pure.
+//! Turns message bytes into typed changes of tables' rows. Pure.
 //!
-//! In goes a batch of Kafka records and the plan, out comes [`Decoded`]: a [`Change`] for each record, whose values
-//! borrow from the record's bytes. Absent, NULL and unchanged values stay three different things, and errors never
-//! repeat a value.
+//! In: a batch of Kafka records and the plan. Out: [`Decoded`]: a [`Change`] for each record, whose values borrow from
+//! the record's bytes. A value that is absent, NULL or unchanged is three different things. An error never repeats a
+//! value.
 
 mod array;
 mod change;

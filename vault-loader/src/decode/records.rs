@@ -1,7 +1,6 @@
-//! A whole batch: its records as changes, in the order in which they arrived.
+//! Decodes a whole batch: its records become changes, in the order in which they arrived.
 //!
-//! In goes a [`Batch`], out comes [`Decoded`], once for each batch: whatever is tried again later works on these
-//! changes.
+//! In: a [`Batch`]. Out: [`Decoded`], once for each batch: whatever is tried again later works on these changes.
 
 use super::change::{Change, EventError, Values, decode, decode_old_key};
 use crate::batch::{Batch, RecordId, RecordRange};
@@ -14,12 +13,12 @@ pub struct Decoded<'a> {
     pub values: Values<'a>,
     /// one for each record, or the reason for its quarantine
     pub changes: IdVec<RecordId, Result<Change, String>>,
-    /// why decoding ended before the batch did: what stands before it is still to be loaded
+    /// why decoding ended before the end of the batch; the records before it are still to be loaded
     pub drift: Option<EventError>,
 }
 
 impl<'a> Decoded<'a> {
-    /// Decodes every record, up to the first one that no model of today can read.
+    /// Decodes every record, up to the first record that this model cannot read because the table's columns differ.
     #[must_use]
     pub fn new(batch: &'a Batch, plan: &Plan) -> Self {
         let mut decoded = Self::default();
@@ -47,7 +46,8 @@ impl<'a> Decoded<'a> {
         let value = batch.value(record);
         let mut change = decode(value, table, from, offset, &mut self.values)?;
         if value.is_none() && batch.key(record).is_none() {
-            // A tombstone names a key; without one it is no event that anybody writes.
+            // A tombstone has a key, because every table of a model has one. A record with neither key nor value is no
+            // event of such a table.
             let reason = "the record has neither key nor value".to_owned();
             return Err(EventError::Quarantine(reason));
         }
@@ -57,7 +57,7 @@ impl<'a> Decoded<'a> {
         Ok(change)
     }
 
-    /// Cuts the changes where a whole table was emptied: a truncate is ordered against everything around it.
+    /// Cuts the changes at each truncate, because a truncate is ordered against everything around it.
     #[must_use]
     pub fn segments(&self) -> Vec<RecordRange> {
         let mut segments = Vec::new();

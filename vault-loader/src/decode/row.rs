@@ -1,7 +1,7 @@
 //! A row image: a JSON object whose members are the table's columns.
 //!
-//! In goes the object's text and the table, out come one [`Value`] for each column, appended in the model's order.
-//! A column that the model does not know, or that the event lacks, is drift of the schema and not a fault of this event.
+//! In: the object's text and the table. Out: one [`Value`] for each column, appended in the model's order. A column
+//! that the model does not know, or that the event lacks, is drift and not a fault of this event.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::model::{ColumnId, Id, Table};
 pub(super) enum Image {
     /// every column
     Whole,
-    /// the primary key only: what a delete says about the rest is filler
+    /// the primary key only, because a delete holds no real values in the other columns
     Key,
 }
 
@@ -118,7 +118,7 @@ enum Name {
     Unknown(String),
 }
 
-/// Finds a column by name; events keep the table's order, so the next one is nearly always right.
+/// Finds a column by name. Events keep the table's order of columns, so the next column is nearly always the right one.
 struct NameSeed<'r> {
     table: &'r Table,
     next: usize,

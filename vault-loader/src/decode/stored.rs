@@ -1,7 +1,7 @@
 //! A value that the vault has stored, read from the text in which PostgreSQL prints it.
 //!
-//! In goes a text and the column's type, out comes the [`Value`] that an event with this value would have had. The session prints
-//! dates as ISO 8601 and bytes in hexadecimal digits.
+//! In: a text and the column's type. Out: the [`Value`] that an event with this value would have had. The session
+//! prints dates as ISO 8601 and bytes in hexadecimal digits.
 
 use shared::debezium::types::{ValueError, array, geometry, temporal};
 

@@ -1,6 +1,6 @@
 //! One column's value: JSON as Debezium writes it, read as the model's type.
 //!
-//! In goes a JSON token and a [`ScalarType`], out comes a [`Value`] that is in the type's range, so that encoding it later
+//! In: a JSON token and a [`ScalarType`]. Out: a [`Value`] that is in the type's range, so that encoding it later
 //! cannot fail. What does not fit is an error that says what was expected, never what was found.
 
 use std::borrow::Cow;
@@ -120,7 +120,7 @@ impl ScalarSeed {
                     .map(Value::Timestamp)
                     .ok_or_else(|| self.mismatch());
             }
-            // A double that happens to be whole may be written without a point.
+            // A double without a fraction may be written without a point.
             ScalarType::Real | ScalarType::Double => return self.double(whole_to_double(value)),
             _ => false,
         };
@@ -141,7 +141,7 @@ impl ScalarSeed {
         }
         let wrong = |_| self.mismatch();
         match self.0 {
-            // Of `json` the server keeps the spelling, so the spelling is data; of `jsonb` only the document.
+            // The server keeps the spelling of `json`, so the spelling is data. Of `jsonb` it keeps only the document.
             ScalarType::Text | ScalarType::Json => Ok(Value::Text(text)),
             ScalarType::Char => Ok(Value::Text(trim_padding(text))),
             ScalarType::Jsonb | ScalarType::Hstore => Ok(Value::Json(text)),
@@ -225,7 +225,8 @@ impl<'de> Visitor<'de> for ScalarSeed {
         Err(self.mismatch())
     }
 
-    /// `numeric` without bounds is an object, `{"scale": 2, "value": "…"}`, and so is a point, `{"x": 1.0, "y": 2.0, …}`.
+    /// `numeric` without bounds is an object, `{"scale": 2, "value": "…"}`, and so is a point, `{"x": 1.0, "y": 2.0,
+    /// …}`.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
         match self.0 {
             ScalarType::NumericUnbounded => {}
@@ -251,7 +252,8 @@ impl<'de> Visitor<'de> for ScalarSeed {
             return Ok(Value::Unchanged);
         }
         let places = usize::try_from(scale.max(0)).map_err(|_| self.mismatch())?;
-        // More than PostgreSQL has is refused here: the number is written out, as long as its scale says.
+        // A scale beyond PostgreSQL's is refused here, because the number is written out with as many digits as its
+        // scale says.
         let mut text = decimal::text_from_base64(&digits, places).map_err(|_| self.mismatch())?;
         if scale < 0 && text != "0" {
             let zeros = usize::try_from(scale.unsigned_abs()).map_err(|_| self.mismatch())?;
@@ -284,7 +286,7 @@ impl ScalarSeed {
     }
 }
 
-/// Reads a value of a key as it stands in a header, where Debezium writes a decimal as a JSON number. NULL is no key.
+/// Reads a value of a key from a header, where Debezium writes a decimal as a JSON number. NULL is not a key.
 pub(super) fn header_value(kind: ColumnType, json: &str) -> Option<Value<'_>> {
     let is_numeric = matches!(
         kind,
@@ -327,8 +329,9 @@ fn plain_number(json: &str) -> Option<String> {
 /// `infinity` on PostgreSQL's wire; `-infinity` is the least number.
 const INFINITE: i64 = i64::MAX;
 
-/// Microseconds of a timestamp without time zone. Up to three fractional digits travel as milliseconds, more as microseconds.
-/// Infinite ones travel as the JDBC driver's stand-ins, milliseconds that Debezium scales.
+/// Microseconds of a timestamp without time zone. A type with up to three fractional digits comes as milliseconds, a
+/// type with more as microseconds. Infinite ones travel as the JDBC driver's stand-ins, milliseconds that Debezium
+/// scales.
 fn timestamp(value: i64, precision: u32) -> Option<i64> {
     const INFINITY_MILLIS: i64 = 9_223_372_036_825_200;
     const NEGATIVE_INFINITY_MILLIS: i64 = -9_223_372_036_832_400;

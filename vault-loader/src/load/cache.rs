@@ -1,9 +1,9 @@
 //! Bounded memory of what the warehouse holds.
 //!
-//! In go keys with what was read or written for them, out comes the same while it is remembered. Entries hold true only
-//! while every compare-and-set of offsets succeeds: whoever sees one fail, or any other error, or gets partitions anew
-//! (another loader may have had them in between), clears everything. A truncate closes keys of all partitions, whoever
-//! loads it, and so clears its table's status.
+//! In: keys with what was read or written for them. Out: the same while it is remembered. Entries are true only as long
+//! as every compare-and-set of offsets succeeds. The loader clears everything after a failed compare-and-set, after any
+//! other error, and when it gets partitions again, because another loader may have had them in between. A truncate
+//! closes keys of all partitions, whichever loader loads it, so it clears the status entries of its table.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,9 @@ use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::Mention;
 
-/// Two generations of a map: when the young one is full it becomes the old one, and what was old is forgotten. What is
-/// in use moves up again, so this is close to "least recently used" at the price of two lookups.
+/// A map in two halves. When the young half is full, it becomes the old half, and the entries of the old half are
+/// forgotten. An entry that is used moves to the young half again, so this is close to "least recently used" and costs
+/// two lookups.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
     young: HashMap<Hash, V>,
@@ -55,7 +56,7 @@ impl<V: Copy> Cache<V> {
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Caches {
-    /// mentions of keys that are in the warehouse, or that sort behind what is there
+    /// mentions of keys that are in the warehouse, or that sort after a row that is there
     pub(super) hubs: IdVec<HubId, Cache<Mention>>,
     /// the same of links
     pub(super) links: IdVec<LinkId, Cache<Mention>>,

@@ -1,7 +1,6 @@
 //! PostgreSQL's binary COPY format, written by hand into one reused buffer.
 //!
-//! In go typed values, out come the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked
-//! ranges.
+//! In: typed values. Out: the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked ranges.
 //!
 //! ```text
 //! "PGCOPY\n\xff\r\n\0"  flags i32 = 0  extension i32 = 0
@@ -16,7 +15,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::decode::{ArrayValue, Value};
 use crate::model::{ColumnType, ScalarType};
 
-/// PostgreSQL counts from 2000-01-01: the difference to the Unix epoch.
+/// PostgreSQL counts from 2000-01-01. This is the difference to the Unix epoch.
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
@@ -97,7 +96,8 @@ impl CopyBuffer {
         }
     }
 
-    /// `array_recv`: dimensions, whether there are NULLs, the elements' type; for each dimension its length and lower bound; elements.
+    /// `array_recv`: dimensions, whether there are NULLs, the elements' type; for each dimension its length and lower
+    /// bound; elements.
     fn array(&mut self, kind: ScalarType, array: &ArrayValue<'_>) {
         let at = self.bytes.len();
         self.bytes.put_i32(0);

@@ -1,7 +1,7 @@
 //! Why a stretch of a batch was not committed.
 //!
-//! The fault of one event is kept apart from all that the warehouse says: only the loader knows the events of its
-//! batch.
+//! The fault of one event is kept apart from the errors of the warehouse, because only the loader knows the events of
+//! its batch.
 
 use crate::batch::RecordId;
 use crate::warehouse::WarehouseError;

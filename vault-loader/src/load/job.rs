@@ -1,8 +1,8 @@
-//! A batch on its way into the warehouse: which stretches are still to be committed, and what was found out on the way.
+//! A batch that is being loaded: which of its stretches are still to be committed, and what was found out meanwhile.
 //!
-//! In goes a batch, out comes one stretch after the other. Whatever depends on the events alone is done here, once and
-//! before any attempt: decoding for the whole batch, the vault rows for each stretch. A stretch that the warehouse
-//! refuses is halved, down to the event that is at fault.
+//! In: a batch. Out: one stretch after the other. Everything that depends on the events alone is done here, once and
+//! before any attempt: decoding for the whole batch, and the vault rows for each stretch. A stretch that the warehouse
+//! refuses is halved, until the event that is at fault is found.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -13,7 +13,7 @@ use crate::model::Plan;
 use crate::vault::projection::{Projection, Projector};
 use crate::warehouse::WarehouseError;
 
-/// A batch on its way into the warehouse.
+/// A batch that is being loaded.
 pub struct Job<'b> {
     plan: &'b Plan,
     batch: &'b Batch,
@@ -42,10 +42,10 @@ impl<'b> Job<'b> {
         self.batch.generation
     }
 
-    /// Works out the vault rows of the next stretch, unless that was done; `false` when nothing is left to commit.
+    /// Computes the vault rows of the next stretch, unless that was done. `false` when nothing is left to commit.
     ///
     /// # Errors
-    /// When no model of today can read what comes next.
+    /// When the next record has other columns than the model.
     pub(super) fn prepare(&mut self) -> Result<bool, WarehouseError> {
         let Some(&records) = self.pending.front() else {
             return match &self.decoded.drift {
@@ -95,7 +95,7 @@ impl<'b> Job<'b> {
         }
     }
 
-    /// Takes note that the next stretch was committed.
+    /// Notes that the next stretch was committed.
     pub(super) fn committed(&mut self, moves: &[(Partition, i64)]) {
         self.pending.pop_front();
         self.projection = None;
@@ -108,7 +108,7 @@ impl<'b> Job<'b> {
         self.projection = None;
     }
 
-    /// Halves the next stretch, which the warehouse refuses, down to the event that is at fault.
+    /// Halves the next stretch, which the warehouse refuses, until the event that is at fault is found.
     ///
     /// # Errors
     /// When the event that is at fault is in quarantine already: then the quarantine refuses it.

@@ -1,7 +1,7 @@
-//! Loads batches: one attempt for each stretch of a batch, over a session and caches that outlive it.
+//! Loads batches: one attempt for each stretch of a batch. The session and the caches live longer than a batch.
 //!
-//! In goes a [`Job`], out come commits, one for each stretch. The job remembers how far its batch is, so a failure of
-//! the world in the middle repeats the stretch that failed and nothing before it.
+//! In: a [`Job`]. Out: commits, one for each stretch. The job remembers how far its batch is loaded, so after a failure
+//! of the warehouse only the failed stretch is repeated.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ use crate::warehouse::WarehouseError;
 pub struct LoaderLimits {
     /// entries of all caches together; an entry is about 150 bytes
     pub cache_entries_max: usize,
-    /// events that may be in quarantine before the loader takes the fault for its own
+    /// how many events may be in quarantine before the loader stops, because the fault then lies in the loader or the
+    /// model
     pub quarantine_events_max: u64,
 }
 
@@ -50,14 +51,14 @@ impl Loader {
         Self { options, plan, limits, session: None, caches, generation: None, model: None }
     }
 
-    /// Loads only as long as the warehouse's model is the one with this number.
+    /// Loads only as long as the warehouse's model has this number.
     #[must_use]
     pub fn with_model(mut self, registered: i64) -> Self {
         self.model = Some(registered);
         self
     }
 
-    /// Forgets connection and caches: after an error nobody knows what still holds.
+    /// Drops connection and caches, because after an error their contents may be wrong.
     pub fn forget(&mut self) {
         self.session = None;
         self.caches.clear();
@@ -74,7 +75,7 @@ impl Loader {
                 return Ok(None);
             }
             if self.generation != Some(job.generation()) {
-                // Between two assignments another loader may have had these partitions.
+                // Another loader may have had these partitions between two assignments.
                 self.caches.clear();
                 self.generation = Some(job.generation());
             }
@@ -113,7 +114,7 @@ impl Loader {
         };
         control::hold_model(&session.client, model).await?;
         let outcome = self.commit(&mut session, stretch, projection).await;
-        // Without the connection the lock is gone too; the outcome stands.
+        // Without the connection the lock is gone too. The outcome of the attempt stays.
         if control::release_model(&session.client).await.is_ok() {
             self.session = Some(session);
         }
@@ -138,10 +139,10 @@ impl Loader {
     }
 }
 
-/// A fault of the loader or the model would send every event to quarantine: better to stop.
+/// Stops when many events are in quarantine. A fault of the loader or the model would send every event there.
 ///
-/// What counts is what the quarantine holds, not what this process sent there: a loader that is started again and again
-/// must not drain the topics a thousand events at a time.
+/// The number of events in the quarantine counts, and not the number that this process has sent there: otherwise a
+/// loader that is started again and again would empty the topics into the quarantine, a thousand events at a time.
 async fn check_quarantine(
     client: &Client,
     stretch: &Stretch<'_>,

@@ -1,7 +1,8 @@
 //! Writing to the warehouse: one transaction for a batch's rows, its quarantined events and its offsets.
 //!
-//! In goes a [`crate::batch::Batch`], out goes a commit that moved the offsets from where the batch began to where it
-//! ends, or nothing at all. Exactly-once rests on that alone; caches only save queries and are dropped at any doubt.
+//! In: a [`crate::batch::Batch`]. Out: a commit that moved the offsets from where the batch began to where it ends, or
+//! nothing at all. Loading exactly once depends on that alone. Caches only save queries, and are dropped after any
+//! error.
 
 mod cache;
 mod encode;

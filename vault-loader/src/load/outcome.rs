@@ -24,7 +24,7 @@ pub struct Loaded {
     pub last_applied_us: Option<i64>,
 }
 
-/// What may be remembered once the commit is through: the keys and states that the warehouse holds by then.
+/// What may be remembered after the commit: the keys and states that the warehouse then holds.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     pub(super) hubs: Vec<(HubId, Hash, Mention)>,

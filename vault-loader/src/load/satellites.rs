@@ -1,8 +1,8 @@
 //! The satellites of one attempt: their keys' stored state is read, candidates are folded, new versions are written.
 //!
-//! In go the candidates of a stretch and what is cached, out go versions inside the attempt's transaction, and the
-//! states that may be remembered after its commit. All satellites' states are asked for at once; a table's status is
-//! folded before its other satellites, because it judges inserts for them.
+//! In: the candidates of a stretch and what is cached. Out: versions inside the attempt's transaction, and the states
+//! that may be remembered after its commit. The states of all satellites are asked for at once. A table's status
+//! satellite is folded before its other satellites, because it decides about inserts for them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,13 +27,13 @@ use crate::vault::projection::{Candidate, Projection};
 #[derive(Default)]
 pub(super) struct WrittenSatellites {
     pub(super) rows: RowCounts,
-    /// the keys' last versions once the commit is through
+    /// the keys' last versions after the commit
     pub(super) states: Vec<(SatelliteId, Hash, KeyState)>,
     /// candidates that were recognised as loaded before
     pub(super) repeat_count: u64,
 }
 
-/// Folds and writes the satellites of a stretch; `truncations` are the ones that were loaded before, by table.
+/// Folds and writes the satellites of a stretch. `truncations` are the truncates that were loaded before, by table.
 pub(super) async fn write_satellites<'a>(
     writer: &RowWriter<'_, 'a>,
     projection: &Projection,
@@ -44,7 +44,7 @@ pub(super) async fn write_satellites<'a>(
     let mut folding = Folding::new(plan, &writer.stretch.decoded.values);
     let mut used: Vec<SatelliteId> =
         plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
-    // The status judges inserts for the other satellites.
+    // The status satellite decides about inserts for the other satellites.
     used.sort_by_key(|&id| plan.satellites[id].kind != SatelliteKind::Status);
     let reads = used.iter().map(|&id| {
         let unknown = unknown_keys(&projection.satellites[id], &mut caches.states[id]);

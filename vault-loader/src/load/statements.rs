@@ -1,8 +1,8 @@
 //! A connection that is ready to load: session settings, staging tables, prepared statements.
 //!
-//! In go connection options and the plan, out comes a [`LoadingSession`]. Whatever a session needs is made here once.
-//! After an error that is an event's own fault its transaction is rolled back; after any other error the session is
-//! thrown away whole.
+//! In: connection options and the plan. Out: a [`LoadingSession`]. Everything that a session needs is made here once.
+//! After an error that is an event's own fault, its transaction is rolled back. After any other error the whole session
+//! is dropped.
 
 use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::{Client, Statement};
@@ -16,14 +16,15 @@ use crate::warehouse::WarehouseError;
 
 /// Settings of a loading session.
 ///
-/// - A loader that is paused between two statements of a transaction must not hold its locks for ever: 30 s, then the
-///   server ends it.
+/// - A loader that is paused between two statements of a transaction must not hold its locks for ever. The server ends
+///   its session after 30 s.
 /// - Inside a COPY the server waits for the client without any limit, so it has to notice by itself that the client's
-///   machine is gone: within 25 s. A process that is frozen while its machine answers holds its locks until it goes on
-///   or is ended.
-/// - Waiting for a lock longer than 10 s means another loader hangs: give up, retry.
+///   machine is gone. It does so within 25 s. A process that is frozen while its machine answers holds its locks until
+///   it goes on or is ended.
+/// - A wait of more than 10 s for a lock means that another loader hangs. The statement fails, and the batch is tried
+///   again.
 /// - Stored values are read in the text form in which events are written.
-/// - Key probes must use the primary key whatever the planner thinks of a table that was empty when it was asked.
+/// - A query by key must use the primary key, also when the table was empty at the time of planning.
 const SETTINGS: &str = "
     SET synchronous_commit = on;
     SET idle_in_transaction_session_timeout = '30s';
@@ -58,7 +59,7 @@ pub(super) struct Staged {
 pub(super) struct SatelliteStatements {
     pub(super) states: Statement,
     pub(super) copy: Statement,
-    /// of a status satellite: reads the inserts that have given positions
+    /// for a status satellite: reads the inserts that have given positions
     pub(super) inserts: Option<Statement>,
     /// reads the values of the last version that an event may have left out
     pub(super) stored: Option<StoredPayload>,
@@ -143,8 +144,8 @@ async fn staged(
         let rest = columns.iter().map(|name| format!(", {alias}.{name}"));
         format!("({alias}.load_date, {alias}.record_source{})", rest.collect::<String>())
     };
-    // Sorted by key, so that two loaders that share hubs lock rows in one order. What is there already is left out
-    // before, because a conflict locks its row and writes WAL even when it updates nothing.
+    // The rows are sorted by key, so that two loaders that share hubs lock rows in the same order. Rows that exist
+    // already are left out before, because a conflict locks its row and writes WAL even when it updates nothing.
     let merge = format!(
         "INSERT INTO {VAULT_SCHEMA}.{table} AS known ({all})
          SELECT {all}
@@ -210,7 +211,7 @@ async fn satellite_statements(
     })
 }
 
-/// How to read the values that an update may leave out; none when every update has all of the satellite's values.
+/// How to read the values that an update may leave out. `None` when every update has all of the satellite's values.
 async fn stored_payload(
     client: &Client,
     table: &str,
@@ -272,7 +273,7 @@ fn last_version_before(table: &str, columns: &str) -> String {
     )
 }
 
-/// Rows that were made before they told their record's position came from inserts in order, whose bound it is.
+/// Rows from before the record's position was stored came from inserts in order. For these the bound is the position.
 fn inserts(table: &str) -> String {
     format!(
         "SELECT k.place, s.source_lsn, s.kafka_partition, s.kafka_offset

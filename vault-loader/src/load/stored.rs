@@ -1,7 +1,7 @@
 //! What the warehouse holds of one satellite's keys, read inside an attempt's transaction.
 //!
-//! In go keys and candidates, out come last versions, inserts that may be repeated, and values that an event left out.
-//! Every read goes by the satellite's primary key.
+//! In: keys and candidates. Out: last versions, inserts that may be repeated, and values that an event left out. Every
+//! read goes by the satellite's primary key.
 
 use std::collections::HashMap;
 
@@ -135,7 +135,7 @@ impl StoredReader<'_> {
     }
 }
 
-/// What a row answers to: its first column counts the things asked, from 1.
+/// Which question a row answers: its first column is the number of the question, from 1.
 fn asked_at<'q, T>(asked: &'q [T], row: &Row) -> Option<&'q T> {
     let place = usize::try_from(row.get::<_, i64>(0)).ok()?;
     asked.get(place.checked_sub(1)?)

@@ -1,8 +1,8 @@
-//! A stretch of a batch: what one commit writes, or nothing of it.
+//! A stretch of a batch: one commit writes all of it, or nothing is written.
 //!
-//! In go the batch's changes and what was found out about them, out come the answers that every step of an attempt
-//! needs: how far the partitions move, which topics are touched, what is counted. A stretch without a truncate also has
-//! its vault rows; they are worked out once, whatever happens to the attempts.
+//! In: the batch's changes and what was found out about them. Out: the answers that every step of an attempt needs: how
+//! far the partitions move, which topics are touched, what is counted. A stretch without a truncate also has its vault
+//! rows. They are computed once for all attempts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -32,7 +32,7 @@ pub(super) struct Stretch<'a> {
 }
 
 impl<'a> Stretch<'a> {
-    /// The row change of a record; none of one that is no row change or goes to quarantine.
+    /// The row change of a record. `None` for a record that is no row change or goes to quarantine.
     pub(super) fn row(&self, record: RecordId) -> Option<&'a RowChange> {
         match &self.decoded.changes[record] {
             Ok(Change::Row(change)) if !self.rejected.contains_key(&record) => Some(change),
@@ -40,7 +40,7 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// The table that the stretch empties, and where the truncate stands.
+    /// The table that the stretch empties, and the place of the truncate.
     pub(super) fn truncate(&self) -> Option<(TableId, &'a EventPosition)> {
         let first = self.records.first();
         match &self.decoded.changes[first] {
@@ -51,7 +51,7 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    /// Where each partition of the stretch moves, in one order for all loaders.
+    /// The offsets to which the partitions of the stretch move, in the same order for all loaders.
     pub(super) fn moves(&self) -> Vec<OffsetMove> {
         let mut moves: BTreeMap<Partition, OffsetMove> = BTreeMap::new();
         for record in self.records.iter() {

@@ -1,9 +1,9 @@
 //! One attempt to commit a stretch of a batch.
 //!
-//! In goes a stretch without a truncate and its vault rows, out comes a commit with rows, quarantined events and
-//! offsets, or an error and nothing. The order is: locks and offsets first (whoever is fenced writes nothing), then
-//! hubs and links in key order, then what is stored of the satellites' keys, their fold and their versions, quarantined
-//! events last.
+//! In: a stretch without a truncate and its vault rows. Out: a commit with rows, quarantined events and offsets, or an
+//! error and nothing. The order is: locks and offsets first, so that a fenced loader writes nothing; then hubs and
+//! links in key order; then the stored state of the satellites' keys, their fold and their versions; quarantined events
+//! last.
 
 use super::cache::Caches;
 use super::error::StretchError;
@@ -29,7 +29,7 @@ pub(super) async fn commit(
     let statements = &session.statements;
     let prepared = &statements.control;
     let transaction = session.client.transaction().await?;
-    // Sent at once, carried out in this order.
+    // The statements are sent at once and run in this order.
     let ((), (), (), truncations) = tokio::try_join!(
         async { Ok(control::share_topics(&transaction, prepared, &topics).await?) },
         async { Ok(control::move_offsets(&transaction, prepared, plan, &moves).await?) },

@@ -1,7 +1,8 @@
-//! A truncate: closes every open key of a table, in a small transaction of its own.
+//! A truncate: it closes every open key of a table, in a small transaction of its own.
 //!
-//! In goes the event's position, out comes one status row for each key that was open before it. The truncate is written
-//! down, so that it also closes keys whose older events arrive later; one that is written down already did its work.
+//! In: the event's position. Out: one status row for each key that was open before it. The truncate is stored, so that
+//! it also closes keys whose older events arrive later. A truncate that is stored already has done its work, and does
+//! nothing more.
 
 use tokio_postgres::Transaction;
 
@@ -54,16 +55,16 @@ pub(super) async fn commit(
     })
 }
 
-/// Closes the keys that were open before the truncate; answers how many.
+/// Closes the keys that were open before the truncate, and returns how many there were.
 async fn close_keys(
     transaction: &Transaction<'_>,
     plan: &Plan,
     status: &SatellitePlan,
     position: &EventPosition,
 ) -> Result<u64, WarehouseError> {
-    // The one statement that needs the whole table.
+    // This is the only statement that reads the whole table.
     transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
-    // A key's own partition keeps its place, so that a replay of that partition is recognised.
+    // The version keeps the place of the key's own partition, so that a replay of that partition is recognised.
     let sql = format!(
         "INSERT INTO {table} ({satellite}, {own})
          SELECT last.hash_key,

@@ -1,8 +1,8 @@
-//! Candidates become versions: the fold over one satellite's stretch of a batch.
+//! Turns candidates into versions: folds one satellite's candidates of a stretch.
 //!
-//! In go candidates in arrival order, the stored state of their keys and, where an event left a value out, the stored
-//! value; out come versions ready to be written. `vault::fold` decides what is new; here unchanged values are filled in
-//! before that question is asked, and truncates that were seen earlier close what comes late.
+//! In: candidates in the order of arrival, the stored state of their keys, and, where an event left a value out, the
+//! stored value. Out: versions, ready to be written. `vault::fold` decides which candidate is new. Before that, this
+//! module fills in unchanged values. Truncates that were seen earlier close keys whose events come late.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::vault::projection::Candidate;
 pub(super) enum Body {
     /// attributes of the row whose first value this is
     Row { values: ValueId },
-    /// the row exists or not, and which operation said so
+    /// whether the row exists, and which operation said so
     Status { letter: &'static str, is_deleted: bool },
     /// the link row that holds
     Link(Hash),
@@ -64,13 +64,15 @@ pub(super) struct Folding<'a> {
     plan: &'a Plan,
     values: &'a Values<'a>,
     filled: HashMap<ValueId, Value<'a>>,
-    /// what the status said about inserts, by record; those above everything that their key had are left out
+    /// what the status satellite said about inserts, by record; inserts above everything that their key had are left
+    /// out
     judged: HashMap<RecordId, InsertVerdict>,
     hasher: Hasher,
     pub(super) repeat_count: u64,
 }
 
-/// What is known about a satellite's keys: before the fold what is stored, then also what it made.
+/// What is known about a satellite's keys: before the fold the stored versions, after it also the versions that the
+/// fold made.
 #[derive(Default)]
 pub(super) struct KnownKeys<'k> {
     pub(super) states: HashMap<Hash, KeyState>,
@@ -78,7 +80,7 @@ pub(super) struct KnownKeys<'k> {
     pub(super) written: HashMap<Hash, Vec<Written>>,
     pub(super) stored: Stored,
     pub(super) departed: Departed,
-    /// of a status satellite: inserts of this batch, and stored ones that its inserts may repeat
+    /// for a status satellite: the inserts of this batch, and stored inserts that these may repeat
     pub(super) inserts: StoredInserts,
     pub(super) truncations: &'k [Truncation],
 }
@@ -119,7 +121,7 @@ impl<'a> Folding<'a> {
 
     /// Folds one satellite's candidates; `known.states` holds the new last versions afterwards.
     ///
-    /// A table's status goes first: it judges inserts for all of the table's satellites.
+    /// A table's status satellite is folded first, because it decides about inserts for all of the table's satellites.
     pub(super) fn fold(
         &mut self,
         satellite: &'a SatellitePlan,
@@ -163,7 +165,7 @@ impl<'a> Folding<'a> {
         Ok(versions)
     }
 
-    /// What the status says about an insert; nothing about other operations.
+    /// What the status satellite says about an insert. `None` for other operations.
     fn judge(
         &mut self,
         satellite: &SatellitePlan,
@@ -184,8 +186,8 @@ impl<'a> Folding<'a> {
         Some(insert)
     }
 
-    /// An unchanged value is the one of the key's last version: of this batch, else the stored one. Of a row that came
-    /// from another key it is the one that stood there before the row left.
+    /// An unchanged value comes from the key's last version, of this batch or else the stored one. For a row that came
+    /// from another key, it comes from that key's last version before the row left.
     fn fill(
         &mut self,
         satellite: &SatellitePlan,
@@ -200,8 +202,8 @@ impl<'a> Folding<'a> {
             }
             let carried = match (departure(candidate), candidate.change.op) {
                 (Some(departure), _) => self.moved(column, candidate, departure, known),
-                // An insert has all its values: this one is a row that moved here. What its key held before was another
-                // row's.
+                // An insert has all its values, so this event is a row that moved to this key. What the key held before
+                // belonged to another row.
                 (None, RowOp::Create) => Err(
                     "came with its row from a key that no readable header __debezium.oldkey names",
                 ),
@@ -231,8 +233,8 @@ impl<'a> Folding<'a> {
         .ok_or("without an earlier version")
     }
 
-    /// Only what the same partition brought is sure to be complete: another partition's last word may still be on its
-    /// way.
+    /// Only the events of the same partition are known to be complete. Later events of the key may still be on their
+    /// way in another partition.
     fn moved(
         &self,
         column: ColumnId,
@@ -287,7 +289,7 @@ impl<'a> Folding<'a> {
     }
 }
 
-/// A version of this batch whose values later events may lack.
+/// Remembers a version of this batch, because later events may lack some of its values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Written {
     lsn: Option<i64>,
@@ -299,7 +301,7 @@ fn stored_value<'v>(row: &StoredRow, column: ColumnId) -> Option<Value<'v>> {
     row.iter().find(|(stored, _)| *stored == column).map(|(_, value)| value.clone())
 }
 
-/// Where and when a row left another key, if this event moved it.
+/// The key that a row left and the log position at which it left it, if this event moved the row.
 pub(super) fn departure(candidate: &Candidate) -> Option<Departure> {
     candidate.moved_from.zip(candidate.change.position.streamed_lsn)
 }
@@ -318,7 +320,7 @@ pub(super) fn insert_place(candidate: &Candidate) -> Option<InsertPlace> {
     (candidate.change.op == RowOp::Create).then_some((candidate.key, lsn))
 }
 
-/// Remembers an insert, which may come again in this batch.
+/// Remembers an insert, because it may come again in this batch.
 fn note_insert(candidate: &Candidate, insert: Option<InsertVerdict>, known: &mut KnownKeys<'_>) {
     if let (Some(key), Some(InsertVerdict::First { bound })) = (insert_place(candidate), insert) {
         let EventPosition { partition, offset, .. } = candidate.change.position;
@@ -326,8 +328,9 @@ fn note_insert(candidate: &Candidate, insert: Option<InsertVerdict>, known: &mut
     }
 }
 
-/// A truncate may have come first although it happened later: from another partition. Then it closes the key that this
-/// event has opened. Against a truncate the position counts that the record names, not the key's bound.
+/// A truncate from another partition may have arrived first, although it happened later. Then it closes the key that
+/// this event has opened. The comparison with a truncate uses the position that the record names, and not the key's
+/// bound.
 fn close_late(
     candidate: &Candidate,
     opened: KeyState,
@@ -353,7 +356,7 @@ fn close_late(
     });
 }
 
-/// Whether a status that is equal to the one before is written all the same.
+/// Whether a status is written although it is equal to the one before.
 ///
 /// - An insert of a key that is open shows that the key was closed before it. The truncate that closed the key is still
 ///   on its way in another partition.

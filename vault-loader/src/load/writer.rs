@@ -1,6 +1,6 @@
 //! The rows of hubs and links, and quarantined events, inside one attempt's transaction.
 //!
-//! In go a stretch with its vault rows and what is cached, out go staged and merged rows, and the mentions that may be
+//! In: a stretch with its vault rows and what is cached. Out: staged and merged rows, and the mentions that may be
 //! remembered after the commit. Hubs and links are written in key order, so that two loaders never wait for each other
 //! in a circle.
 
@@ -24,7 +24,7 @@ use crate::vault::projection::{HubRow, LinkRow, Mention, Mentioned, Projection};
 /// Rows written, by vault table.
 pub(super) type RowCounts = Vec<(String, u64)>;
 
-/// Mentions that the warehouse holds once the commit is through.
+/// Mentions that the warehouse holds after the commit.
 type Mentions<I> = Vec<(I, Hash, Mention)>;
 
 /// Writes rows inside an attempt's transaction.
@@ -139,7 +139,7 @@ impl RowWriter<'_, '_> {
         Ok(self.transaction.execute(&staged.merge, &[]).await?)
     }
 
-    /// Sends rows; answers how many the server took.
+    /// Sends rows, and returns how many the server took.
     pub(super) async fn copy(
         &self,
         statement: &Statement,
@@ -151,7 +151,7 @@ impl RowWriter<'_, '_> {
         Ok(sink.finish().await?)
     }
 
-    /// Puts the stretch's bad events into quarantine; answers with their places and the reasons.
+    /// Puts the stretch's bad events into quarantine, and returns their places and the reasons.
     pub(super) async fn quarantine(&self) -> Result<Vec<(Partition, i64, String)>, StretchError> {
         let stretch = self.stretch;
         let mut places = Vec::new();
@@ -179,8 +179,8 @@ impl RowWriter<'_, '_> {
     }
 }
 
-/// Whether the warehouse may not have a row that sorts as early as this one.
+/// Whether the row has to be sent: the warehouse may have no row that sorts as early as this one.
 fn is_news(plan: &Plan, known: Option<Mention>, mention: Mention) -> bool {
-    // Equal load date and source leave the spelling of the key to decide, which the merge does.
+    // When load date and source are equal, the spelling of the key decides. The merge does that comparison.
     known.is_none_or(|known| mention.order(plan) <= known.order(plan))
 }

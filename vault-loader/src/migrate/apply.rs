@@ -1,7 +1,7 @@
 //! One migration run: lock, control schema, comparison, statements, grants, all in one transaction.
 //!
-//! In go a connection and the model file's text, out comes an [`MigrationOutcome`]. Two runs at once queue up at an
-//! advisory lock; a run that is refused leaves nothing behind.
+//! In: a connection and the model file's text. Out: an [`MigrationOutcome`]. Of two runs at once, one waits for the
+//! other at an advisory lock. A run that is refused changes nothing.
 
 use tokio_postgres::{Client, Transaction};
 
@@ -27,13 +27,13 @@ pub enum MigrateError {
     /// The model is invalid.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The change would destroy or reinterpret stored rows.
+    /// The change would destroy stored rows or change their meaning.
     #[error(
         "refused, nothing was changed:\n{}\nremedy: undo these in the model, or build a second warehouse from the topics",
         .0.join("\n")
     )]
     Destructive(Vec<String>),
-    /// What is loaded already would be missing from what is new.
+    /// Rows that are loaded already would be missing in the new tables.
     #[error(
         "refused, nothing was changed:\n{}\nremedy: stop the loader and migrate with --reload, which loads these topics anew from their beginning \
          (what is there stays and is not doubled), or build a second warehouse from the topics",
@@ -56,8 +56,8 @@ fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Migr
     |source| MigrateError::Sql { step, source }
 }
 
-/// Brings the warehouse in line with the model; `grantee` gets what `run` needs. With `reload`, topics whose tables
-/// feed something new are set back to their beginning; without, they are a reason to refuse.
+/// Changes the warehouse so that it fits the model. `grantee` gets the rights that `run` needs. With `reload`, topics
+/// whose tables feed something new are set back to their beginning. Without it, such topics are a reason to refuse.
 ///
 /// # Errors
 /// When the model is invalid, the change would destroy or reinterpret stored rows or leave something new incomplete, or
@@ -114,7 +114,7 @@ async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, Mi
     Ok(steps)
 }
 
-/// The catalog shows columns, not what hash keys are made of: the model that was applied last does.
+/// The catalog shows columns. The model that was applied last shows what the hash keys are made of.
 fn check_last_model(
     last: Option<&StoredModel>,
     plan: &Plan,
@@ -134,8 +134,8 @@ fn check_last_model(
     if found.is_empty() { Ok(old) } else { Err(MigrateError::Destructive(found)) }
 }
 
-/// Sets topics back whose tables feed something new, so that what was loaded of them gets there too: a replay adds what
-/// a satellite lacks and nothing that is there.
+/// Sets back the topics whose tables feed something new, so that the events that were loaded before get there too. A
+/// replay adds the rows that a satellite lacks, and no others.
 async fn complete(
     transaction: &Transaction<'_>,
     old: &Model,
@@ -166,7 +166,7 @@ async fn complete(
     if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Incomplete(refused)) }
 }
 
-/// Statements that turn what exists into what is wanted, or everything that stands against it.
+/// The statements that change the existing tables into the wanted ones, or all reasons against that.
 fn difference(
     wanted: &[TableSpec],
     existing: &std::collections::BTreeMap<String, Existing>,
@@ -224,7 +224,7 @@ async fn store_model(
     Ok(stored.then(|| format!("stored the model ({hash}…)")))
 }
 
-/// Grants exactly what loading needs. Granting again is no change, so it is no step.
+/// Grants exactly the rights that loading needs. Granting them again changes nothing, so it is not reported as a step.
 async fn grant(
     transaction: &Transaction<'_>,
     plan: &Plan,

@@ -1,6 +1,6 @@
-//! What the warehouse has: the vault schema's tables as the catalog describes them.
+//! The tables of the vault schema, as the warehouse's catalog describes them.
 //!
-//! In goes a connection, out come names, types and primary keys, spelled as in [`super::ddl`], so that they compare.
+//! In: a connection. Out: names, types and primary keys, spelled as in [`super::ddl`], so that they compare.
 
 use std::collections::BTreeMap;
 

@@ -1,11 +1,11 @@
-//! Which changes of a model the stored vault survives.
+//! Which changes of a model keep the stored vault valid.
 //!
-//! In go the model that the vault was made from and the new one, out comes every change that would destroy stored rows
-//! or make their hash keys mean something else. Growing is allowed: new tables, new columns at a satellite's end.
+//! In: the model that the vault was made from and the new one. Out: every change that would destroy stored rows or make
+//! their hash keys mean something else. New tables and new columns at the end of a satellite are allowed.
 
 use crate::model::{ColumnId, Link, LinkBinding, Model, Table, TableId};
 
-/// Lists what is not allowed, each as one line that names the place.
+/// Lists the changes that are not allowed. Each is one line that names the place.
 pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     let mut found = Vec::new();
     if old.source.name != new.source.name || old.source.schema != new.source.schema {
@@ -47,8 +47,9 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     found
 }
 
-/// Source tables of both models that now feed hubs, links or satellites which they did not feed before: what was loaded
-/// of them already is not there. Each as the new model knows it, with the names of what it feeds now.
+/// Source tables of both models that now feed hubs, links or satellites which they did not feed before. Their rows that
+/// were loaded already are missing there. Each table comes as the new model knows it, with the names of what it feeds
+/// now.
 pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(TableId, Vec<String>)> {
     let mut found = Vec::new();
     for (id, table) in new.tables.with_ids() {
@@ -66,7 +67,7 @@ pub(super) fn newly_fed(old: &Model, new: &Model) -> Vec<(TableId, Vec<String>)>
     found
 }
 
-/// What a source table feeds: hubs by role, for one table can name a hub twice.
+/// What a source table feeds. Hubs are listed by role, because one table can name a hub twice.
 fn feeds(model: &Model, table: &Table) -> Vec<String> {
     let hubs = table.hubs.iter().map(|binding| {
         let hub = &model.hubs[binding.hub].name;
@@ -194,7 +195,7 @@ mod tests {
         let fed = ["hub_passengers as passenger", link, "sat_ticket_passengers"];
         assert_eq!(role, "passenger");
         assert_eq!(found, [(tickets, fed.map(str::to_owned).to_vec())]);
-        // A table that is new altogether has everything before it.
+        // A new table has no loaded events, so nothing of it is missing.
         old.tables.items_mut().remove(tickets.to_index());
         assert!(newly_fed(&old, &new).is_empty());
     }

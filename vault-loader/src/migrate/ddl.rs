@@ -1,7 +1,7 @@
 //! The vault's tables as data, and as DDL.
 //!
-//! In goes a [`Plan`], out come [`TableSpec`]s in a fixed order and the SQL that makes them. The same specs are
-//! compared with the catalog, so what is created and what is checked cannot differ.
+//! In: a [`Plan`]. Out: [`TableSpec`]s in a fixed order and the SQL that makes them. The catalog is compared with the
+//! same specs, so the created tables and the checked tables cannot differ.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::model::{
     VAULT_SCHEMA, VERSION_COLUMNS, ident,
 };
 
-/// Load date of ghost and zero rows: before anything that can be loaded.
+/// Load date of the system rows. It lies before everything that can be loaded.
 pub const BEGINNING: &str = "1900-01-01 00:00:00+00";
 
 /// Record source of rows that no source sent.
@@ -50,7 +50,7 @@ pub struct TableSpec {
     pub updated: bool,
 }
 
-/// Rows that no source sent, so that joins need no special case.
+/// The system rows, which no source sent. With them, joins need no special case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SystemRows {
     /// "unknown" and "error" of a hub or link; the named columns hold the same key
@@ -296,7 +296,8 @@ fn business(column: &Column, comment: &str) -> ColumnSpec {
     ColumnSpec::new(&column.name, &kind.vault_type(), false, comment)
 }
 
-/// PostgreSQL cuts names at 63 bytes; ours stay readable and distinct by keeping the end.
+/// PostgreSQL cuts names at 63 bytes. A name that is too long loses its beginning here, so that it stays distinct and
+/// readable.
 fn shorten(name: &str, suffix: &str) -> String {
     let keep = 63 - suffix.len();
     let start = name.len().saturating_sub(keep);

@@ -1,7 +1,8 @@
-//! Makes the warehouse look like the model: control schema by numbered migrations, vault by difference to the catalog.
+//! Changes the warehouse so that it fits the model: the control schema by numbered migrations, the vault by comparison
+//! with the catalog.
 //!
-//! In goes a model, out comes a warehouse that has all its tables, and a list of what was done. Running it again does
-//! nothing; a change that would destroy or reinterpret what is stored is refused before anything is touched.
+//! In: a model. Out: a warehouse that has all its tables, and a list of what was done. A second run does nothing. A
+//! change that would destroy stored rows or change their meaning is refused before anything is changed.
 
 mod apply;
 mod catalog;

@@ -1,7 +1,7 @@
 //! The PostgreSQL types that a model may name, and what the vault stores for each.
 //!
-//! In goes a type as PostgreSQL prints it (`numeric(10,2)`, `text[]`), out comes a [`ColumnType`] and its vault DDL.
-//! Two spellings of one type are one value; a type outside the list is refused, never approximated.
+//! In: a type as PostgreSQL prints it (`numeric(10,2)`, `text[]`). Out: a [`ColumnType`] and its vault DDL. Two
+//! spellings of one type give the same value. A type outside the list is refused.
 
 /// A column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ impl ColumnType {
     /// `text`.
     pub const TEXT: Self = Self::Scalar(ScalarType::Text);
 
-    /// Reads a type as PostgreSQL writes it, short or long form; `None` for one the loader does not know.
+    /// Reads a type as PostgreSQL writes it, in short or long form. `None` for a type that the loader does not know.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().to_ascii_lowercase();
@@ -177,7 +177,7 @@ impl ScalarType {
         match self {
             Self::SmallInt => "smallint".to_owned(),
             Self::Integer => "integer".to_owned(),
-            // Months are days in it: it must not be taken for the interval that it was.
+            // The number counts a month as days, so it must not be stored as the interval that it was.
             Self::BigInt | Self::Interval => "bigint".to_owned(),
             Self::Numeric { precision, scale } => format!("numeric({precision},{scale})"),
             Self::NumericUnbounded => "numeric".to_owned(),
@@ -263,7 +263,7 @@ fn family(kind: ScalarType) -> u8 {
     }
 }
 
-/// Money travels with two digits after the point; eight bytes hold 17 before it.
+/// Money comes with two digits after the point. Its eight bytes hold 17 digits before the point.
 const MONEY: ScalarType = ScalarType::Numeric { precision: 19, scale: 2 };
 
 /// The longest `bit(n)`: `MaxAttrSize` in bits (`src/include/access/htup_details.h`).

@@ -1,6 +1,6 @@
 //! The shape of a model file, exactly as its author writes it.
 //!
-//! TOML in, structs of names out; unknown keys are refused here, meaning is checked in `resolve`.
+//! In: TOML. Out: structs of names. Unknown keys are refused here. `resolve` checks what the names mean.
 
 use serde::Deserialize;
 

@@ -1,7 +1,7 @@
-//! Names as SQL wants them: quoted where PostgreSQL reserves the word.
+//! Column names for SQL: quoted where PostgreSQL reserves the word.
 //!
-//! In goes a column's legal name, out comes the same name as it may stand in any statement. Only columns need this:
-//! tables and roles carry a prefix or a suffix, which no reserved word has.
+//! In: a column's legal name. Out: the same name as it may stand in any statement. Only columns need this: tables and
+//! roles carry a prefix or a suffix, which no reserved word has.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(crate) const RESERVED: &str = "\
      symmetric system_user table tablesample then to trailing true union unique user using variadic verbose when \
      where window with";
 
-/// Columns that every table has by itself; no quotes make them free.
+/// System columns that every table has. A column cannot have such a name, even with quotes.
 pub(super) const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// A column's name for use in a statement.

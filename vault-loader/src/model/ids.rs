@@ -1,18 +1,17 @@
-//! Indexes that the compiler keeps apart: a table's number cannot stand where a hub's is wanted.
+//! Indexes that the compiler keeps apart: a table's number cannot be used as a hub's.
 //!
-//! In goes a list, out comes an [`IdVec`] that only its own kind of id opens. An id is made by the list that it belongs
-//! to, so it is in range there; ids of one kind may open every list that has one item for each of the things they
-//! count.
+//! In: a list. Out: an [`IdVec`] that only its own kind of id opens. An id is made by the list that it belongs to, so
+//! it is in range there; ids of one kind may open every list that has one item for each of the things they count.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut, Index, IndexMut};
 
-/// The number of one thing among things of its kind, counted from 0.
+/// The number of an item in its list, counted from 0.
 pub trait Id: Copy {
-    /// The id of the thing at this place.
+    /// The id of the item at this place.
     fn from_index(index: usize) -> Self;
 
-    /// The place of the thing that the id stands for.
+    /// The place of the item that the id stands for.
     fn to_index(self) -> usize;
 }
 
@@ -53,7 +52,7 @@ ids! {
     SatelliteId;
 }
 
-/// A list that is opened by ids of one kind.
+/// A list that takes ids of one kind as indexes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdVec<I, T> {
     items: Vec<T>,
@@ -67,7 +66,7 @@ impl<I: Id, T> IdVec<I, T> {
         Self { items: Vec::new(), kind: PhantomData }
     }
 
-    /// Appends an item and answers with its id.
+    /// Appends an item and returns its id.
     pub fn push(&mut self, item: T) -> I {
         self.items.push(item);
         I::from_index(self.items.len() - 1)

@@ -1,8 +1,8 @@
 //! The vault model: which hubs, links and satellites every source table feeds.
 //!
-//! In goes the text of a model file (TOML), out comes a [`Model`] whose references are ids that cannot dangle, and a
-//! [`Plan`], the same compiled for loading. Whatever this module accepts can be created, loaded and hashed; every other
-//! stage relies on that and checks nothing again.
+//! In: the text of a model file (TOML). Out: a [`Model`] whose references are ids that cannot dangle, and a [`Plan`],
+//! the same compiled for loading. Whatever this module accepts can be created, loaded and hashed; every other stage
+//! relies on that and checks nothing again.
 
 mod column;
 mod file;

@@ -1,7 +1,7 @@
-//! The model compiled for loading: every satellite-like table in one flat list, names and orders worked out once.
+//! The model compiled for loading: all satellites of every kind in one flat list, with names and orders computed once.
 //!
-//! In goes a [`Model`], out comes a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by
-//! name while rows flow.
+//! In: a [`Model`]. Out: a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by name while
+//! rows flow.
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
 use super::types::{HubScope, Model, Parent};
@@ -46,7 +46,7 @@ pub struct TableProjection {
     pub topic: String,
     /// its satellites
     pub satellites: Vec<SatelliteId>,
-    /// hub bindings that the parent's hash key needs: all that a delete can and must compute
+    /// the hub bindings that the parent's hash key needs; a delete can compute only these
     pub parent_bindings: Vec<HubBindingId>,
 }
 

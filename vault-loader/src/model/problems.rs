@@ -1,7 +1,8 @@
 //! What is wrong with a model file: the list of problems, and the checks of names and types that every part needs.
 //!
-//! In go names and types as their author wrote them, each with its place in the file; problems are collected, so that
-//! all of them are reported at once. The checks of hubs, links and tables stand in `resolve` and `tables`.
+//! In: names and types as their author wrote them, each with its place in the file. Out: the list of problems. Problems
+//! are collected, so that all of them are reported at once. The checks of hubs, links and tables are in `resolve` and
+//! `tables`.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,7 +33,7 @@ impl fmt::Display for ModelProblem {
 /// Why a model file is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The text is not a model file at all.
+    /// The text is not a model file.
     #[error("the model file cannot be read: {}", .0.message())]
     Syntax(#[source] Box<toml::de::Error>),
     /// The file is well formed and says something impossible.

@@ -1,7 +1,7 @@
-//! From names to ids: the checks that make a model valid.
+//! Turns names into ids, and makes the checks by which a model is valid.
 //!
-//! In goes the file's text, out comes a [`Model`] or every problem found, each naming table and field and saying what
-//! to do. Entities are resolved in the order hubs, links, tables, so that each step leans on checked ground only.
+//! In: the file's text. Out: a [`Model`] or every problem found, each naming table and field and saying what to do.
+//! Entities are resolved in the order hubs, links, tables, so that each step uses only what is checked already.
 
 use std::collections::{HashMap, HashSet};
 

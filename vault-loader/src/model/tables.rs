@@ -1,7 +1,7 @@
 //! The checks of one source table: keys, hub bindings, links, parent, satellites, and that no column is forgotten.
 //!
-//! In goes the table as written and the checked hubs and links, out comes a [`Table`]. The parent is determined by the
-//! primary key, because events are ordered per key only and a history is an order.
+//! In: the table as written and the checked hubs and links. Out: a [`Table`]. The primary key determines the parent,
+//! because events are ordered for each key only, and a history needs that order.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,7 @@ impl Builder<'_> {
             match kind.as_str() {
                 None => self.problems.complain(&place, "has no type", "write name = \"type\""),
                 Some(text) => {
-                    // A column without a type is kept, so that its uses are not reported as well.
+                    // A column without a type is kept, so that no further problem is reported where it is used.
                     let kind = self.problems.column_type(&place, text).unwrap_or(ColumnType::TEXT);
                     self.columns.push(Column { name: name.clone(), kind });
                 }
@@ -282,7 +282,7 @@ impl Builder<'_> {
         satellites
     }
 
-    /// A hub that no link and no parent uses would lose the relationship that the column states.
+    /// When neither a link nor the parent uses a hub, the relationship that the column states would be lost.
     fn unused_bindings(
         &mut self,
         hubs: &IdVec<HubBindingId, HubBinding>,

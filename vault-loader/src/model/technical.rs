@@ -16,7 +16,7 @@ pub const STATUS_COLUMNS: [&str; 3] = ["op", "is_deleted", "record_lsn"];
 /// The effectivity satellite's own column: the link row that holds.
 pub const EFFECTIVITY_COLUMN: &str = "link_hash_key";
 
-/// Whether a column of this name cannot be a business column: tables have it already, or may get it.
+/// Whether a column of this name cannot be a business column, because tables have such a column already or may get one.
 #[must_use]
 pub fn is_technical(name: &str) -> bool {
     // The log position of a status came later than the first models; no table with business columns has it.

@@ -1,7 +1,7 @@
 //! The validated model: plain data with ids instead of names.
 //!
-//! Built by [`super::parse`] only, read by everything behind it. Every id is in range, every list is in the order in
-//! which the model's author wrote it, and that order is part of the hash keys.
+//! [`super::parse`] alone builds it, and every later stage reads it. Every id is in range, every list is in the order
+//! in which the model's author wrote it, and that order is part of the hash keys.
 
 use serde::Deserialize;
 use shared::debezium::topic::topic_name;

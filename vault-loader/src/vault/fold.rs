@@ -1,12 +1,13 @@
-//! Histories: which events of a key are new versions, and with which load date.
+//! Folds histories: decides which events of a key are new versions, and with which load date.
 //!
-//! In go a key's last version and the next event, out comes [`Verdict`]. Folding any sequence of events in their order
-//! per key, in any cut into batches, and with any part delivered again, gives the versions of the original sequence.
+//! In: a key's last version and the next event. Out: [`Verdict`]. Folding any sequence of events in their order per
+//! key, in any cut into batches, and with any part delivered again, gives the versions of the original sequence.
 //!
 //! # What orders the changes of one key
 //!
-//! The topic does: a partition holds a key's events as the source's transactions committed. Log positions never reorder
-//! anything, they only tell which events were folded before, and what they tell depends on the operation:
+//! The topic orders them: a partition holds a key's events in the order in which the source's transactions committed.
+//! Log positions never change that order. They only tell which events were folded before, and what they tell depends on
+//! the operation:
 //!
 //! - An **update** or a **delete** takes the row's lock before it writes WAL, so whatever happened to the key before is
 //!   committed and lies below: its position is above those of all events of the key before it.
@@ -71,7 +72,7 @@ pub struct StoredInsert {
     pub offset: i64,
 }
 
-/// What a key's status says about an insert.
+/// What a key's status satellite says about an insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InsertVerdict {
     /// it was never seen
@@ -79,12 +80,12 @@ pub enum InsertVerdict {
         /// the key's bound with it
         bound: i64,
     },
-    /// this very record was folded: a satellite made since then may still lack it
+    /// this very record was folded; a satellite that was made since then may still lack it
     Replayed {
         /// the key's bound with it
         bound: i64,
     },
-    /// another record told of it before
+    /// another record of the same insert was folded before
     Repeated,
 }
 
@@ -97,8 +98,8 @@ pub enum Verdict {
     Version(KeyState),
 }
 
-/// Judges an insert by the key's last status and, where that lies at or above it, the status that has its position
-/// (rule 3).
+/// Decides about an insert by the key's last status and, when that status lies at or above the insert, by the status
+/// that has the insert's position (rule 3).
 #[must_use]
 pub fn judge_insert(
     status: Option<&KeyState>,
@@ -118,7 +119,7 @@ pub fn judge_insert(
     }
 }
 
-/// Whether an event was folded before (rules 1 to 3); `insert` is the judgement of an insert.
+/// Whether an event was folded before (rules 1 to 3). `insert` is the decision about an insert.
 #[must_use]
 pub fn is_repeat(
     previous: Option<&KeyState>,
@@ -139,7 +140,7 @@ pub fn is_repeat(
     replayed || published_again
 }
 
-/// The position with the key's bound in place of the event's own, where an insert came late.
+/// The position, where the key's bound replaces the event's own position if an insert came late.
 #[must_use]
 pub fn bounded(position: &EventPosition, insert: Option<InsertVerdict>) -> EventPosition {
     match insert {
@@ -159,7 +160,8 @@ pub fn verdict(previous: Option<&KeyState>, position: &EventPosition, hashdiff: 
     }
 }
 
-/// A version made by this event whatever its content: load dates of a key strictly grow, and its bound never falls.
+/// The version that this event makes, whatever its content. The load dates of a key strictly grow, and its bound never
+/// falls.
 #[must_use]
 pub fn version(previous: Option<&KeyState>, position: &EventPosition, hashdiff: Hash) -> KeyState {
     let after = previous.map_or(i64::MIN, |state| state.load_date_us.saturating_add(1));

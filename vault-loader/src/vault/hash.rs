@@ -1,7 +1,7 @@
 //! Hash keys and hashdiffs: SHA-256 over an injective, typed canonical form.
 //!
-//! In go values, out come 32 bytes that never depend on a database's locale, a session's settings or a text's spelling
-//! of a number. Every part is self-delimiting, so two different inputs have two different forms:
+//! In: values. Out: 32 bytes that never depend on a database's locale, a session's settings or a text's spelling of a
+//! number. Every part is self-delimiting, so two different inputs have two different forms:
 //!
 //! ```text
 //! form     = version, kind, part…
@@ -10,8 +10,9 @@
 //! hashdiff = version, kind, (u32 length, column name, part)…   by name; NULL columns left out
 //! ```
 //!
-//! Key text is folded (NFC, trimmed, upper case), so that a key typed by a person is one key; everything else is exact.
-//! Changing any byte of this file's output means a new [`HASH_VERSION`] and a rehash of the vault: golden tests pin it.
+//! Key text is normalised (NFC, trimmed, upper case), so that spellings by different people give one key. Everything
+//! else is exact. A change of any byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault.
+//! Tests with fixed values detect such a change.
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
@@ -59,7 +60,7 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// Begins a hub's key; `source` is the source's name when the key is its own.
+    /// Begins a hub's key. `source` is the source's name when the key belongs to that source alone.
     pub fn hub(&mut self, source: Option<&str>) {
         self.begin(KIND_HUB);
         if let Some(source) = source {
@@ -82,7 +83,7 @@ impl Hasher {
         self.part(TAG_HASH, hash);
     }
 
-    /// Adds a value of a hub's key: text is folded.
+    /// Adds a value of a hub's key. Text is normalised.
     pub fn add_key(&mut self, value: &Value<'_>) {
         match value {
             Value::Text(text) => self.folded(text),
@@ -93,7 +94,7 @@ impl Hasher {
     /// Adds a value exactly.
     ///
     /// # Panics
-    /// On a value that is absent or unchanged: projection and folding resolve these first.
+    /// On a value that is absent or unchanged. Projection and fold replace such values before.
     pub fn add(&mut self, value: &Value<'_>) {
         match value {
             Value::Null => self.buffer.push(TAG_NULL),
@@ -137,7 +138,7 @@ impl Hasher {
         }
     }
 
-    /// Adds a satellite's column; NULL leaves no trace, so a new column that is NULL everywhere changes no hashdiff.
+    /// Adds a satellite's column. NULL adds nothing, so a new column that is NULL everywhere changes no hashdiff.
     pub fn add_column(&mut self, name: &str, value: &Value<'_>) {
         if *value != Value::Null {
             let length = length(name.len());
@@ -181,7 +182,7 @@ impl Hasher {
             self.buffer.extend(text.trim().bytes().map(|byte| byte.to_ascii_uppercase()));
         } else {
             let composed: String = text.nfc().collect();
-            // Upper case can decompose again (ΐ has no capital), hence the second pass.
+            // Upper case can decompose a letter again (ΐ has no capital), so the text is composed a second time.
             let upper: String = composed.trim().to_uppercase().nfc().collect();
             self.buffer.extend_from_slice(upper.as_bytes());
         }

@@ -1,17 +1,17 @@
-//! The canonical form of JSON text: members by key, no blanks, one spelling for each number and string.
+//! The canonical form of JSON text: members ordered by key, no blanks, one spelling for each number and string.
 //!
-//! In goes valid JSON, out go bytes that are equal exactly for equal documents. Numbers keep every digit: they become
-//! sign, digits without outer zeros, `e`, exponent. A repeated member keeps its last value, as `jsonb` does.
+//! In: valid JSON. Out: bytes that are equal exactly for equal documents. Numbers keep every digit: they become sign,
+//! digits without outer zeros, `e`, exponent. A repeated member keeps its last value, as `jsonb` does.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// Deeper documents are taken as they are spelled: recursion must end somewhere, and `jsonb` spells one document one
-/// way.
+/// A document that is nested more deeply is used as it is spelled, because the recursion needs a limit. `jsonb` always
+/// spells a document in the same way.
 const DEPTH_MAX: usize = 100;
 
-/// Appends the canonical form; text that is no JSON goes in as it is.
+/// Appends the canonical form. Text that is not JSON is appended as it is.
 pub(super) fn canonical(text: &str, out: &mut Vec<u8>) {
     let start = out.len();
     if write(text, out, 0).is_err() {

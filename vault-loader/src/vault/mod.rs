@@ -1,7 +1,7 @@
-//! What a change means for the vault: hash keys, rows of hubs and links, versions of satellites. Pure.
+//! Makes vault rows of changes: hash keys, rows of hubs and links, versions of satellites. Pure.
 //!
-//! In go decoded changes and the last known state of each key, out come the rows to write. Nothing here knows a clock,
-//! a socket or the order in which topics were read: the same events per key give the same rows.
+//! In: decoded changes and the last known state of each key. Out: the rows to write. Nothing here knows a clock, a
+//! socket or the order in which topics were read: the same events per key give the same rows.
 
 pub mod fold;
 pub mod hash;

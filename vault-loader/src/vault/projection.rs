@@ -1,8 +1,8 @@
-//! From row changes to vault rows: hub keys, link keys and one candidate version for each satellite.
+//! Turns changes of rows into vault rows: hub keys, link keys, and one candidate for each satellite.
 //!
-//! In goes a stretch of decoded changes, out comes a [`Projection`]: each hub and link key once, with its smallest load
-//! date, and every satellite's candidates in arrival order. A delete proves nothing about hubs and links, only about
-//! its own key, so it makes no rows there.
+//! In: a stretch of decoded changes. Out: a [`Projection`]: each hub and link key once, with its smallest load date,
+//! and every satellite's candidates in arrival order. A delete tells nothing about hubs and links except its own key,
+//! so it makes no rows there.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -90,7 +90,7 @@ pub struct Candidate {
     pub record: RecordId,
     /// hash key of the link row that holds now; only in effectivity satellites
     pub link: Hash,
-    /// hash key of the parent that the row had before, when its event left values out that stand there
+    /// hash key of the parent that the row had before, when its event left out values that this parent's history holds
     pub moved_from: Option<Hash>,
 }
 
@@ -114,7 +114,7 @@ impl Projection {
     }
 }
 
-/// An out-of-line value that was not sent cannot be a key.
+/// An unchanged TOASTed value cannot be part of a key, because it was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {0}, which a hub or link is made of, is an unchanged TOAST value")]
 pub struct UnchangedKey(pub String);
@@ -189,7 +189,7 @@ impl<'a> Projector<'a> {
         }
     }
 
-    /// Fills `hub_keys` and `link_keys`; of a delete only those that its own key determines.
+    /// Fills `hub_keys` and `link_keys`. For a delete, only those that its own key determines are filled.
     fn compute_keys(&mut self, change: &RowChange, whole: bool) -> Result<(), UnchangedKey> {
         let table = &self.plan.model.tables[change.table];
         let parents = &self.plan.tables[change.table].parent_bindings;
@@ -295,7 +295,8 @@ impl<'a> Projector<'a> {
     }
 }
 
-/// Which of two rows of one hub key stays: the warehouse's merge decides by the same order, so batches do not show.
+/// Which of two rows of one hub key stays. The warehouse's merge uses the same order, so the limits of batches make no
+/// difference.
 fn hub_order(plan: &Plan, values: &Values<'_>, a: &HubRow, b: &HubRow) -> Ordering {
     a.mention.order(plan).cmp(&b.mention.order(plan)).then_with(|| {
         let columns =

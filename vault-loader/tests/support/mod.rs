@@ -1,6 +1,6 @@
 //! A world of one test: a database, topics, a producer, loaders.
 //!
-//! In goes a name, out come helpers that publish events and wait until the warehouse says they are loaded.
+//! In: a name. Out: helpers that publish events and wait until the warehouse says they are loaded.
 
 mod events;
 pub(crate) mod queries;

@@ -1,6 +1,6 @@
 //! Arrays in PostgreSQL's text form, and as JSON arrays of their elements.
 //!
-//! In goes `{1,NULL,"a b"}`, out come its elements one after the other, or a JSON array. An array of several dimensions is an
+//! In: `{1,NULL,"a b"}`. Out: its elements one after the other, or a JSON array. An array of several dimensions is an
 //! array of arrays. Lower bounds (`[5:6]={7,8}`) have no place in JSON and are left out, as Debezium leaves them out.
 //!
 //! Text form: PostgreSQL manual, section 8.15.6, "Array Input and Output Syntax".
@@ -27,7 +27,8 @@ pub enum Token<'a> {
     Element(Cow<'a, [u8]>),
 }
 
-/// The parts of an array's text in order. After an error, or after the end of the outermost dimension, nothing more comes.
+/// The parts of an array's text in order. After an error, or after the end of the outermost dimension, nothing more
+/// comes.
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
     rest: &'a [u8],

@@ -1,8 +1,9 @@
 //! `hstore` as `io.debezium.data.Json`: a string that holds a JSON object of strings.
 //!
-//! In goes PostgreSQL's text (`"a"=>"1", "b"=>NULL`), out comes the object. Its members stand in the order in which Java's
-//! `HashMap` yields them, because Debezium keeps them in one: by bucket, and within a bucket in PostgreSQL's order. Java orders a
-//! bucket of more than eight members in another way when the map has 64 buckets or more; such a bucket is not imitated.
+//! In: PostgreSQL's text (`"a"=>"1", "b"=>NULL`). Out: the object. Its members stand in the order in which Java's
+//! `HashMap` yields them, because Debezium keeps them in one: by bucket, and within a bucket in PostgreSQL's order.
+//! Java orders a bucket of more than eight members in another way when the map has 64 buckets or more; such a bucket is
+//! not imitated.
 //!
 //! Text form: PostgreSQL manual, section F.18, "hstore".
 

@@ -13,7 +13,8 @@ use super::ValueError;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 
-/// 4714-11-24 00:00:00 BC, PostgreSQL's first instant (`MIN_TIMESTAMP` in `src/include/datatype/timestamp.h`), since 1970.
+/// 4714-11-24 00:00:00 BC, PostgreSQL's first instant (`MIN_TIMESTAMP` in `src/include/datatype/timestamp.h`), since
+/// 1970.
 const FIRST_INSTANT: i128 = -210_866_803_200_000_000;
 
 /// 294277-01-01 00:00:00, which is PostgreSQL's last instant and one microsecond (`END_TIMESTAMP`), since 1970.

@@ -16,16 +16,16 @@ pub fn write_json_string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Appends `text` as a JSON string inside a JSON string: Jackson's generator of characters, which Debezium uses there, leaves
-/// characters beyond U+FFFF as they are.
+/// Appends `text` as a JSON string inside a JSON string: Jackson's generator of characters, which Debezium uses there,
+/// leaves characters beyond U+FFFF as they are.
 pub fn write_json_string_for_writer(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     write_json_fragment(out, text.as_bytes(), u8::MAX);
     out.push(b'"');
 }
 
-/// Appends the escaped bytes of a UTF-8 string without quotes. Bytes from `surrogates_from` on begin a character that is written as
-/// two surrogates; no byte of UTF-8 is 255.
+/// Appends the escaped bytes of a UTF-8 string without quotes. Bytes from `surrogates_from` on begin a character that
+/// is written as two surrogates; no byte of UTF-8 is 255.
 fn write_json_fragment(out: &mut Vec<u8>, bytes: &[u8], surrogates_from: u8) {
     let mut clean_from = 0;
     for (index, &byte) in bytes.iter().enumerate() {

@@ -57,7 +57,7 @@ struct Event {
 const GONE: bool = true;
 const THERE: bool = false;
 
-/// Where the snapshot stands: below every change.
+/// The position of the snapshot, which is below every change.
 const SNAPSHOT: i64 = 0;
 
 fn content_column() -> ColumnId {
