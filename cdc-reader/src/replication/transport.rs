@@ -99,7 +99,9 @@ fn negotiate_tls(
         (b'N', _) => return Err(ReplicationError::TlsRefused { address: options.display() }),
         (b'E', _) => return Err(ReplicationError::NotServed { address: options.display() }),
         _ => {
-            return Err(ReplicationError::Protocol("neither S, N nor E in answer to an SSLRequest"));
+            return Err(ReplicationError::Protocol(
+                "neither S, N nor E in answer to an SSLRequest",
+            ));
         }
     }
     let failed = |source| ReplicationError::Tls { address: options.display(), source };
