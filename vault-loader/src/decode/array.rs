@@ -195,7 +195,7 @@ fn bits_of(byte: u8) -> impl Iterator<Item = bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::value::ValueSeed;
+    use super::super::column::ValueSeed;
     use super::*;
     use crate::model::ColumnType;
 

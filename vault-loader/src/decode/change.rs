@@ -10,8 +10,9 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 use shared::debezium::envelope::{self, Op};
 
+use super::column::header_value;
 use super::row::{Image, RowProblem, decode_row};
-use super::value::{Value, header_value};
+use super::value::Value;
 use crate::batch::Partition;
 use crate::model::{ColumnId, Id, IdVec, Table, TableId, ids};
 

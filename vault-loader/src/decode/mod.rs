@@ -6,6 +6,7 @@
 
 mod array;
 mod change;
+mod column;
 mod records;
 mod row;
 mod stored;

@@ -7,7 +7,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::value::{Value, ValueSeed};
+use super::column::ValueSeed;
+use super::value::Value;
 use crate::model::{ColumnId, Id, Table};
 
 /// Which columns of an image carry data.
