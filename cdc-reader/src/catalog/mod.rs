@@ -4,13 +4,18 @@
 //! announcement decides which columns there are. The catalog adds what pgoutput does not say: NOT NULL, defaults, and
 //! the order of the primary key.
 
-use std::str::FromStr;
+mod cells;
+mod types;
 
 use shared::position::Lsn;
 
-use crate::envelope::{ColumnInfo, TableInfo, TypeClass, kind_of};
+pub use types::resolve_types;
+
+use cells::{SHAPE, parsed, text};
+
+use crate::envelope::{ColumnInfo, TableInfo, TypeClass};
 use crate::pgoutput::{Identity, Relation};
-use crate::replication::{Client, ReplicationError, Row, quote_identifier, quote_literal};
+use crate::replication::{Client, ReplicationError, quote_identifier, quote_literal};
 
 /// Settings that decide whether streaming is possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,10 +92,6 @@ pub struct CatalogTable {
 
 /// Since this version a publication can name whole schemas.
 const SCHEMA_PUBLICATIONS_SINCE: u32 = 150_000;
-
-/// The answer has other columns than were asked for. Only a server that is not PostgreSQL answers so.
-const SHAPE: ReplicationError =
-    ReplicationError::Protocol("a catalog query answered in another shape");
 
 /// Reads the server's settings.
 ///
@@ -381,76 +382,6 @@ fn read_tables(client: &mut Client, filter: &str) -> Result<Vec<CatalogTable>, R
     Ok(tables)
 }
 
-/// Finds out the type of each column whose type's oid is not enough: domains, enumerations, arrays, and types of
-/// extensions.
-///
-/// # Errors
-/// When the query fails.
-pub fn resolve_types<'t>(
-    client: &mut Client,
-    tables: impl IntoIterator<Item = &'t mut TableInfo>,
-) -> Result<(), ReplicationError> {
-    let unknown =
-        |column: &&mut ColumnInfo| kind_of(column.type_oid, column.type_modifier).is_none();
-    let mut columns: Vec<&mut ColumnInfo> =
-        tables.into_iter().flat_map(|table| &mut table.columns).filter(unknown).collect();
-    if columns.is_empty() {
-        return Ok(());
-    }
-    let mut oids: Vec<String> = columns.iter().map(|column| column.type_oid.to_string()).collect();
-    oids.sort_unstable();
-    oids.dedup();
-    // A domain's modifier belongs to the type below the domain. The outermost modifier that is set counts.
-    let rows = client.query(&format!(
-        "WITH RECURSIVE beneath AS (
-             SELECT t.oid AS asked, -1 AS modifier, t.*
-             FROM pg_catalog.pg_type t
-             WHERE t.oid IN ({})
-             UNION ALL
-             SELECT b.asked, CASE WHEN b.modifier >= 0 THEN b.modifier ELSE b.typtypmod END, t.*
-             FROM beneath b
-             JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype
-             WHERE b.typtype = 'd'
-         )
-         SELECT b.asked, b.oid, b.modifier, b.typtype, b.typname, e.oid, e.typtype, e.typname
-         FROM beneath b
-         -- Of int2vector and oidvector, whose text is not an array's, the elements' type is known as well.
-         LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND e.typarray = b.oid
-         WHERE b.typtype <> 'd'",
-        oids.join(", ")
-    ))?;
-    for row in &rows {
-        let (asked, oid, modifier): (u32, u32, i32) =
-            (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
-        let class = match row.get(5).and_then(Option::as_deref) {
-            Some(_) => {
-                let element_oid = parsed(row, 5)?;
-                let element = class_of(element_oid, -1, text(row, 6)?, text(row, 7)?);
-                TypeClass::Array { element_oid, element: Box::new(element) }
-            }
-            None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?),
-        };
-        for column in columns.iter_mut().filter(|column| column.type_oid == asked) {
-            column.type_class = class.clone();
-            if asked != oid {
-                column.is_domain = true;
-                column.type_modifier = modifier;
-            }
-            column.type_oid = oid;
-        }
-    }
-    Ok(())
-}
-
-/// What a type is that is no array: `kind` is its `typtype`.
-fn class_of(oid: u32, modifier: i32, kind: &str, name: &str) -> TypeClass {
-    match kind {
-        "e" => TypeClass::Enum,
-        _ if kind_of(oid, modifier).is_some() => TypeClass::BuiltIn,
-        _ => TypeClass::Named(name.to_owned()),
-    }
-}
-
 /// Fills in the columns' defaults.
 ///
 /// The server looks into a table to print its defaults, so this waits for a table that somebody has locked exclusively.
@@ -553,14 +484,6 @@ pub fn merge(relation: &Relation<'_>, catalog: Option<&CatalogTable>) -> TableIn
         columns,
         key,
     }
-}
-
-fn text(row: &Row, index: usize) -> Result<&str, ReplicationError> {
-    row.get(index).and_then(Option::as_deref).ok_or(SHAPE)
-}
-
-fn parsed<T: FromStr>(row: &Row, index: usize) -> Result<T, ReplicationError> {
-    text(row, index)?.parse().map_err(|_| SHAPE)
 }
 
 #[cfg(test)]

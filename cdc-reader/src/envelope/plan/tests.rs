@@ -1,0 +1,195 @@
+//! Rows of small tables, from tuples to keys and values.
+
+use shared::debezium::envelope::SnapshotMark;
+use shared::position::Lsn;
+
+use super::super::table::TypeClass;
+use super::*;
+
+fn column(name: &str, type_oid: u32, modifier: i32) -> ColumnInfo {
+    ColumnInfo {
+        name: name.to_owned(),
+        type_oid,
+        type_modifier: modifier,
+        type_class: TypeClass::BuiltIn,
+        is_domain: false,
+        not_null: false,
+        default: None,
+    }
+}
+
+fn plan(replace_null_with_default: bool) -> TablePlan {
+    let mut id = column("id", 23, -1);
+    id.not_null = true;
+    let mut code = column("code", 1043, 10);
+    code.not_null = true;
+    code.default = Some("'XX'::character varying".to_owned());
+    let mut tz = column("tz", 1184, -1);
+    tz.default = Some("now()".to_owned());
+    let table = TableInfo {
+        schema: "public".to_owned(),
+        name: "flights".to_owned(),
+        columns: vec![id, code, column("note", 25, -1), tz],
+        key: vec![0],
+    };
+    TablePlan::new(table, &plan_options(replace_null_with_default)).unwrap()
+}
+
+fn plan_options(replace_null_with_default: bool) -> PlanOptions {
+    PlanOptions {
+        topic_prefix: "obs".to_owned(),
+        database: "obs".to_owned(),
+        version: "3.6.0.Final".to_owned(),
+        unavailable_value_placeholder: "__debezium_unavailable_value".to_owned(),
+        replace_null_with_default,
+    }
+}
+
+const INFO: SourceInfo<'static> = SourceInfo {
+    ts_us: 1,
+    snapshot: SnapshotMark::Streaming,
+    tx_id: 1,
+    lsn: Lsn(1),
+    last_commit: None,
+    origin: None,
+};
+
+#[track_caller]
+fn check(
+    plan: &TablePlan,
+    before: Option<&[Column<'_>]>,
+    after: Option<&[Column<'_>]>,
+    expected: &str,
+) {
+    let mut out = Vec::new();
+    let change = Change {
+        op: Op::Update,
+        before: before.map(|row| row.iter().copied()),
+        after: after.map(|row| row.iter().copied()),
+    };
+    plan.write_value(&mut out, &change, &INFO, 0).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.starts_with(expected), "{text}");
+}
+
+#[test]
+fn null_unchanged_and_key_only_are_three_things() {
+    let id = Column::Text(b"1");
+    let code = Column::Text(b"A");
+    check(
+        &plan(false),
+        None,
+        Some(&[id, code, Column::UnchangedToast, Column::Null]),
+        r#"{"before":null,"after":{"id":1,"code":"A","note":"__debezium_unavailable_value","tz":null},"source":"#,
+    );
+    check(
+        &plan(false),
+        Some(&[id, code, Column::Text(b"long"), Column::Null]),
+        Some(&[id, code, Column::UnchangedToast, Column::Null]),
+        r#"{"before":{"id":1,"code":"A","note":"long","tz":null},"after":{"id":1,"code":"A","note":"long","tz":null},"#,
+    );
+    check(
+        &plan(true),
+        Some(&[id, Column::Null, Column::Null, Column::Null]),
+        None,
+        r#"{"before":{"id":1,"code":"XX","note":null,"tz":"1970-01-01T00:00:00.000000Z"},"after":null,"#,
+    );
+}
+
+#[test]
+fn the_key_is_the_key_columns_alone() {
+    let mut key = Vec::new();
+    let row = [Column::Text(b"7"), Column::Null, Column::Null, Column::Null];
+    plan(false).write_key(&mut key, &row.iter().copied(), None).unwrap();
+    assert_eq!(key, br#"{"id":7}"#);
+    let row = [Column::Null];
+    assert!(plan(false).require_key(row.iter().copied()).is_err());
+    assert!(matches!(
+        plan(false).write_key(&mut key, &row.iter().copied(), None),
+        Err(RowError::Key { .. })
+    ));
+}
+
+#[test]
+fn an_unchanged_toasted_key_is_the_old_rows_and_nothing_else_is() {
+    let write = |new: Column<'_>, old: Option<Column<'_>>| {
+        let mut key = Vec::new();
+        let (new, old) = ([new], old.map(|old| [old]));
+        let old = old.as_ref().map(|old| old.iter().copied());
+        plan(false).write_key(&mut key, &new.iter().copied(), old.as_ref()).map(|()| key)
+    };
+    let seven = Some(Column::Text(b"7"));
+    assert_eq!(write(Column::UnchangedToast, seven).unwrap(), br#"{"id":7}"#);
+    assert_eq!(write(Column::Text(b"8"), seven).unwrap(), br#"{"id":8}"#);
+    for (new, old) in [
+        (Column::Null, seven),
+        (Column::UnchangedToast, None),
+        (Column::UnchangedToast, Some(Column::Null)),
+        (Column::UnchangedToast, Some(Column::UnchangedToast)),
+    ] {
+        assert!(matches!(write(new, old), Err(RowError::Key { .. })), "{new:?} {old:?}");
+    }
+}
+
+#[test]
+fn a_column_that_debezium_leaves_out_leaves_no_trace() {
+    let mut pair = column("pair", 99_999, -1);
+    pair.type_class = TypeClass::Named("pair".to_owned());
+    let mut mood = column("mood", 99_998, -1);
+    mood.type_class = TypeClass::Enum;
+    let table = TableInfo {
+        schema: "public".to_owned(),
+        name: "t".to_owned(),
+        columns: vec![pair, mood, column("id", 23, -1)],
+        key: vec![2],
+    };
+    let options = plan_options(false);
+    let plan = TablePlan::new(table.clone(), &options).unwrap();
+    assert_eq!(plan.left_out().collect::<Vec<_>>(), ["pair"]);
+    let row = [Column::Text(b"(1,2)"), Column::Text(b"ok"), Column::Text(b"7")];
+    check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":"ok","id":7},"source":"#);
+    let in_key = TablePlan::new(TableInfo { key: vec![0], ..table.clone() }, &options);
+    assert!(matches!(in_key, Err(PlanError::KeyLeftOut { .. })));
+    let mut arrays = table;
+    arrays.columns[0].type_class = array_of(99_997, TypeClass::Named("pair".to_owned()));
+    arrays.columns[1].type_class = array_of(99_996, TypeClass::Enum);
+    let plan = TablePlan::new(arrays, &options).unwrap();
+    let mut vectors = plan.table().clone();
+    vectors.columns[0].type_class = array_of(99_995, TypeClass::Named("vector".to_owned()));
+    assert!(matches!(TablePlan::new(vectors, &options), Err(PlanError::Type { .. })));
+    let row = [Column::Text(b"{(1,2)}"), Column::Text(b"{ok,NULL}"), Column::Text(b"7")];
+    check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":["ok",null],"id":7},"#);
+}
+
+fn array_of(element_oid: u32, element: TypeClass) -> TypeClass {
+    TypeClass::Array { element_oid, element: Box::new(element) }
+}
+
+#[test]
+fn a_value_without_a_form_is_null_and_its_column_is_named() {
+    let table = TableInfo {
+        schema: "public".to_owned(),
+        name: "t".to_owned(),
+        columns: vec![column("id", 23, -1), column("amount", 1700, -1)],
+        key: vec![0],
+    };
+    let plan = TablePlan::new(table.clone(), &plan_options(false)).unwrap();
+    let row = [Column::Text(b"1"), Column::Text(b"NaN")];
+    let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
+    let mut out = Vec::new();
+    assert_eq!(plan.write_value(&mut out, &change, &INFO, 0), Ok(Some(1)));
+    assert!(out.starts_with(br#"{"before":null,"after":{"id":1,"amount":null},"#));
+    let in_key = TablePlan::new(TableInfo { key: vec![1], ..table }, &plan_options(false)).unwrap();
+    let written = in_key.write_key(&mut Vec::new(), &row.iter().copied(), None);
+    assert!(matches!(written, Err(RowError::Value { .. })));
+}
+
+#[test]
+fn rows_of_another_shape_are_refused() {
+    for count in [0, 3, 5] {
+        let row = vec![Column::Null; count];
+        let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
+        let error = plan(false).write_value(&mut Vec::new(), &change, &INFO, 0).unwrap_err();
+        assert!(matches!(error, RowError::ColumnCount { expected: 4, .. }), "{error}");
+    }
+}
