@@ -143,11 +143,56 @@ fn split(list: &str) -> Vec<String> {
     parts.iter().map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
 }
 
+/// Whether a quantifier is possessive (`a++`, `a{2}+`), which would silently mean something else here.
+fn has_possessive_quantifier(expression: &str) -> bool {
+    let mut letters = expression.chars().peekable();
+    let (mut class_depth, mut is_after_quantifier) = (0usize, false);
+    while let Some(letter) = letters.next() {
+        let was_after_quantifier = std::mem::replace(&mut is_after_quantifier, false);
+        match letter {
+            '\\' => {
+                let escaped = letters.next();
+                // `\p{Alpha}`: the braces hold a name, not a number of repetitions.
+                if matches!(escaped, Some('p' | 'P' | 'x')) && letters.peek() == Some(&'{') {
+                    letters.by_ref().find(|&letter| letter == '}');
+                }
+            }
+            '[' => class_depth += 1,
+            ']' => class_depth = class_depth.saturating_sub(1),
+            _ if class_depth > 0 => {}
+            '+' if was_after_quantifier => return true,
+            '+' | '*' | '?' => is_after_quantifier = true,
+            '{' => {
+                letters.by_ref().find(|&letter| letter == '}');
+                is_after_quantifier = true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Java's names of POSIX classes, which are of ASCII characters only (`java.util.regex.Pattern`).
+const POSIX_CLASSES: [&str; 12] = [
+    "Alnum", "Alpha", "ASCII", "Blank", "Cntrl", "Digit", "Graph", "Lower", "Print", "Punct",
+    "Space", "Upper",
+];
+
+/// The expression with Java's POSIX classes in the spelling that is read here.
+fn with_posix_classes(expression: &str) -> String {
+    POSIX_CLASSES.iter().fold(expression.to_owned(), |expression, class| {
+        let lower = class.to_ascii_lowercase();
+        expression
+            .replace(&format!("\\p{{{class}}}"), &format!("[[:{lower}:]]"))
+            .replace(&format!("\\P{{{class}}}"), &format!("[[:^{lower}:]]"))
+    })
+}
+
 fn compile(expression: &str) -> Result<Regex, String> {
-    if ["++", "*+", "?+", "}+"].iter().any(|quantifier| expression.contains(quantifier)) {
+    if has_possessive_quantifier(expression) {
         return Err("possessive quantifiers are not supported".to_owned());
     }
-    RegexBuilder::new(&format!("^(?:{expression})$"))
+    RegexBuilder::new(&format!("^(?:{})$", with_posix_classes(expression)))
         .case_insensitive(true)
         .size_limit(REGEX_BYTES_MAX)
         .build()
@@ -230,8 +275,23 @@ mod tests {
     }
 
     #[test]
+    fn javas_classes_are_read_and_their_braces_are_no_repetitions() {
+        let filter = TableFilter::all()
+            .with_tables(include(
+                r"public\.\p{Alpha}+,public\.[\p{Digit}_]+,public\.\x{24}+,public\.\++",
+            ))
+            .unwrap();
+        check(&filter, "public.flights", true);
+        check(&filter, "public.fl1ghts", false);
+        check(&filter, "public.flüge", false);
+        check(&filter, "public.1_2", true);
+        check(&filter, "public.$$", true);
+        check(&filter, "public.++", true);
+    }
+
+    #[test]
     fn what_cannot_be_matched_as_java_does_is_refused() {
-        for list in ["a(?=b)", r"(a)\1", "a++", "(", "[a"] {
+        for list in ["a(?=b)", r"(a)\1", "a++", "a*+", "a?+", "a{2}+", "[a]++", "(", "[a"] {
             let refused = TableFilter::all().with_tables(include(list)).unwrap_err();
             let ListError::Include(why) = refused else { panic!("{list}: {refused:?}") };
             assert!(!why.is_empty() && !why.contains('\n'), "{list}: {why}");
