@@ -1,4 +1,4 @@
-//! What may be confirmed, when the server gets a status, and when an offset is due. Pure: the caller says what time it
+//! What is confirmed as the ledger says, when the server gets a status, and when an offset is due. Pure: the caller says what time it
 //! is.
 //!
 //! In: the positions that were received and those that became durable. Out: the positions for the server and for the
@@ -120,8 +120,11 @@ impl Confirmation {
 
     /// Notes that everything before `position` is durable.
     pub(super) fn confirm(&mut self, position: Position) {
-        debug_assert!(position.end_lsn >= self.confirmed, "confirmed positions only grow");
-        self.confirmed = self.confirmed.max(position.end_lsn);
+        // A commit of an earlier stream of this session may become durable after a later position was stored.
+        if position.end_lsn < self.confirmed {
+            return;
+        }
+        self.confirmed = position.end_lsn;
         let due = if position.tx_id.is_some() {
             self.last_transaction = position;
             &mut self.offset_due

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! pump, the loop ─► changes, messages to records
-//!   ├─► confirm (pure)   what may be confirmed, when to send a status, when an offset is due
+//!   ├─► confirm (pure)   what is confirmed, when to send a status, when an offset is due
 //!   ├─► stop (pure)      when the stream ends without a failure
 //!   └─► source_watch     how much WAL the slot holds back, whether the server shuts down
 //! ```

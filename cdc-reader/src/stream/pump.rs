@@ -106,12 +106,10 @@ impl<'s> Streaming<'s> {
     /// # Errors
     /// What breaks the stream, or keeps a change from being published.
     pub(crate) fn run(mut self, mut stream: Stream) -> Result<Ended, SessionError> {
-        let result = self.pump(&mut stream);
+        let ended = self.pump(&mut stream);
+        let result = ended.and_then(|ended| self.wind_up(&mut stream).map(|()| ended));
         match &result {
-            Ok(_) => {
-                self.wind_up(&mut stream)?;
-                stream.finish();
-            }
+            Ok(_) => stream.finish(),
             Err(SessionError::Publish(_)) => {
                 // The source still answers, so the slot is confirmed up to what Kafka has acknowledged, and that need
                 // not come again. Failures of these two steps are not reported, because the session has failed already.
@@ -148,8 +146,14 @@ impl<'s> Streaming<'s> {
             if self.send_records(stream)? == Ended::Stopped {
                 return Ok(Ended::Stopped);
             }
+            // Entered before the wait for the ledger: a stop meanwhile must not send the transaction again.
             if let Next::Committed(position) = next {
                 self.delivery.commit(position);
+            }
+            while self.delivery.is_ledger_full() {
+                if self.wait_for_kafka(stream)? == Ended::Stopped {
+                    return Ok(Ended::Stopped);
+                }
             }
             if self.is_stop_due() {
                 return Ok(Ended::Stopped);
@@ -185,17 +189,25 @@ impl<'s> Streaming<'s> {
         Next::Continue
     }
 
-    /// Hands the records of the last frame to Kafka, however long the producer's queue or the ledger is full.
+    /// Hands the records of the last frame to Kafka, however long the producer's queue is full.
     fn send_records(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
-        while !self.changes.flush(self.delivery)? || self.delivery.is_ledger_full() {
-            if self.periodic_work(stream)? == Ended::Stopped {
+        while !self.changes.flush(self.delivery)? {
+            if self.wait_for_kafka(stream)? == Ended::Stopped {
                 return Ok(Ended::Stopped);
             }
-            if self.confirmation.is_status_due(Instant::now(), Traffic::Flowing) {
-                self.send_status(stream)?;
-            }
-            self.delivery.wait_for_room()?;
         }
+        Ok(Ended::Done)
+    }
+
+    /// Waits a moment until the producer's queue or the ledger has room, and answers the server meanwhile.
+    fn wait_for_kafka(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
+        if self.periodic_work(stream)? == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        if self.confirmation.is_status_due(Instant::now(), Traffic::Flowing) {
+            self.send_status(stream)?;
+        }
+        self.delivery.wait_for_room()?;
         Ok(Ended::Done)
     }
 
