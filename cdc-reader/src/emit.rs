@@ -10,7 +10,7 @@ use std::sync::Arc;
 use shared::debezium::envelope::{Op, SourceInfo};
 
 use crate::connector::Settings;
-use crate::envelope::{Change, RowError, TablePlan};
+use crate::envelope::{Change, RowError};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, OldTuple, Tuple};
 use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
@@ -47,8 +47,8 @@ pub(crate) struct Emitter {
     skip_updates: bool,
     skip_deletes: bool,
     skip_truncates: bool,
-    /// Tables and columns for which [`Emitter::warn_of_null`] has spoken.
-    warned: HashSet<(String, String)>,
+    /// Topics and columns for which [`Emitter::warn_of_null`] has spoken.
+    warned: HashSet<(Arc<str>, usize)>,
     pub(crate) counts: Counts,
 }
 
@@ -153,6 +153,10 @@ impl Emitter {
         stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
         let MovedKey { key_before, key_after, before, new } = moved;
+        if self.skip_deletes && self.skip_creates {
+            self.counts.filtered += 1;
+            return Ok(());
+        }
         self.counts.updates += 1;
         let in_header = |arena: &mut Vec<u8>, row: &Columns<'_>, before: Option<&Columns<'_>>| {
             let start = arena.len();
@@ -250,9 +254,11 @@ impl Emitter {
         let plan = &capture.plan;
         let null_instead =
             plan.write_value(&mut self.arena, change, &stamp.source, stamp.now_ns)?;
-        if let Some(column) = null_instead {
+        if !null_instead.is_empty() {
             self.counts.nulls_instead += 1;
-            self.warn_of_null(plan, column);
+            for column in null_instead {
+                self.warn_of_null(capture, column);
+            }
         }
         self.pending.push(Pending {
             topic: Arc::clone(&capture.topic),
@@ -264,12 +270,12 @@ impl Emitter {
     }
 
     /// Says once for each column that some of its values have no form.
-    fn warn_of_null(&mut self, plan: &TablePlan, column: usize) {
-        let (table, column) = (plan.table().display(), &plan.table().columns[column].name);
-        if self.warned.insert((table.clone(), column.clone())) {
+    fn warn_of_null(&mut self, capture: &Capture, column: usize) {
+        if self.warned.insert((Arc::clone(&capture.topic), column)) {
+            let table = capture.plan.table();
             tracing::warn!(
-                table,
-                column,
+                table = table.display(),
+                column = table.columns[column].name,
                 "a numeric that is NaN or infinite has no form in decimal.handling.mode=precise: NULL is published in its place, as \
                  Debezium does; cdc_reader_nulls_instead_total counts further ones"
             );

@@ -1,7 +1,7 @@
 //! The types of columns: what a domain stands on, what an array holds, which types are enumerations.
 //!
-//! In come columns with the oids that a relation or the catalog gives them. The oid of a built-in type says everything. For the others the
-//! catalog is asked once for all columns.
+//! In come columns with the oids that a relation or the catalog gives them. The oid of a built-in type says everything.
+//! For the others the catalog is asked once for all columns.
 
 use super::cells::{parsed, text};
 use crate::envelope::{ColumnInfo, TableInfo, TypeClass, kind_of};
@@ -72,6 +72,8 @@ pub fn resolve_types<'t>(
 fn class_of(oid: u32, modifier: i32, kind: &str, name: &str) -> TypeClass {
     match kind {
         "e" => TypeClass::Enum,
+        // A composite type or a domain may have the name of an extension's type.
+        "c" | "d" => TypeClass::LeftOut,
         _ if kind_of(oid, modifier).is_some() => TypeClass::BuiltIn,
         _ => TypeClass::Named(name.to_owned()),
     }

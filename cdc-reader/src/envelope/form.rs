@@ -62,7 +62,7 @@ fn scalar(
     Ok(match class {
         TypeClass::BuiltIn => kind_of(type_oid, modifier),
         TypeClass::Enum => Some(Kind::Text),
-        TypeClass::Array { .. } => None,
+        TypeClass::Array { .. } | TypeClass::LeftOut => None,
         TypeClass::Named(name) => match name.as_str() {
             "citext" | "ltree" | "isbn" => Some(Kind::Text),
             "hstore" => Some(Kind::Hstore),

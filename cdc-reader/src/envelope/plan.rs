@@ -302,7 +302,7 @@ impl TablePlan {
     }
 
     /// Appends an event's value. `before` and `after` are rows of this version of the table; an unchanged TOASTed value
-    /// of `after` is taken from `before` where it has one. Returns the index of a column for whose value NULL was
+    /// of `after` is taken from `before` where it has one. Returns the indexes of columns for whose values NULL was
     /// written, see [`Written::NullInstead`].
     ///
     /// # Errors
@@ -313,12 +313,13 @@ impl TablePlan {
         change: &Change<R>,
         source: &SourceInfo<'_>,
         now_ns: i64,
-    ) -> Result<Option<usize>, RowError>
+    ) -> Result<Vec<usize>, RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
         out.extend_from_slice(b"{\"before\":");
-        let mut null_instead = None;
+        // Without such a column nothing is allocated.
+        let mut null_instead = Vec::new();
         match &change.before {
             Some(row) if change.op != Op::Create => {
                 null_instead = self.write_row(out, row.clone(), None::<R>, Image::Before)?;
@@ -327,8 +328,8 @@ impl TablePlan {
         }
         out.extend_from_slice(b",\"after\":");
         if let Some(row) = &change.after {
-            let found = self.write_row(out, row.clone(), change.before.clone(), Image::After)?;
-            null_instead = found.or(null_instead);
+            let after = self.write_row(out, row.clone(), change.before.clone(), Image::After)?;
+            null_instead.extend(after);
         } else {
             out.extend_from_slice(b"null");
         }
@@ -344,13 +345,13 @@ impl TablePlan {
         row: R,
         mut old: Option<R>,
         image: Image,
-    ) -> Result<Option<usize>, RowError>
+    ) -> Result<Vec<usize>, RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
         let mut count = 0;
         let mut is_empty = true;
-        let mut null_instead = None;
+        let mut null_instead = Vec::new();
         for (index, column) in row.enumerate() {
             count = index + 1;
             let old_value = old.as_mut().and_then(Iterator::next);
@@ -361,7 +362,7 @@ impl TablePlan {
                 (Column::Text(text), _) | (Column::UnchangedToast, Some(Column::Text(text))) => {
                     let written = plan.form.write(out, text);
                     if written.map_err(|e| self.value_error(index, e))? == Written::NullInstead {
-                        null_instead = Some(index);
+                        null_instead.push(index);
                     }
                 }
                 (Column::Null, _) => out.extend_from_slice(match image {

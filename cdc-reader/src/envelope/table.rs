@@ -32,10 +32,12 @@ pub enum TypeClass {
     Array {
         /// The oid of the elements' type.
         element_oid: u32,
-        /// What the elements' type is; a domain is [`TypeClass::Named`] here, because Debezium leaves such arrays out.
+        /// What the elements' type is.
         element: Box<TypeClass>,
     },
-    /// Another one, by its name: of an extension, a composite type, a type of the system.
+    /// A composite type; among the elements of an array also a domain. Debezium leaves both out.
+    LeftOut,
+    /// Another one, by its name: of an extension, or a type of the system.
     Named(String),
 }
 

@@ -66,7 +66,8 @@ pub enum StoredOffset {
     Resume {
         /// The position.
         position: Lsn,
-        /// The end of the last commit that was published; none when no commit was seen yet.
+        /// The offset's `lsn_commit`: the end of the last commit that was published, or WAL without changes after it; none in an offset
+        /// that Debezium wrote before the first commit.
         last_commit: Option<Lsn>,
     },
 }

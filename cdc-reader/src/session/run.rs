@@ -55,7 +55,7 @@ struct Session<'c> {
     source: Source,
     sql: Client,
     delivery: Delivery,
-    /// The end of the last commit that an earlier session has published.
+    /// The position of the stored offset, which is the end of the last commit that an earlier session has published, or lies after it.
     last_commit: Option<Lsn>,
 }
 
