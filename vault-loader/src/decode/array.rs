@@ -7,9 +7,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use shared::debezium::envelope::{UNAVAILABLE_UUID, UNAVAILABLE_VALUE};
+use shared::debezium::envelope::{
+    UNAVAILABLE_BASE64, UNAVAILABLE_OBJECT, UNAVAILABLE_UUID, UNAVAILABLE_VALUE,
+};
 
-use super::value::{ArrayValue, ScalarSeed, Value, is_placeholder};
+use super::value::{ArrayValue, ScalarSeed, Value, parse_uuid};
 use crate::model::ScalarType;
 
 /// PostgreSQL's `MAXDIM` (`src/include/utils/array.h`).
@@ -27,7 +29,9 @@ impl<'de> DeserializeSeed<'de> for ArraySeed {
         let mut shape = Shape::default();
         let seed = NodeSeed { kind: self.0, depth: 0, shape: &mut shape };
         match seed.deserialize(deserializer)? {
-            Node::Level if is_unchanged(self.0, &shape.elements) => Ok(Value::Unchanged),
+            Node::Level if shape.lengths.len() == 1 && is_unchanged(self.0, &shape.elements) => {
+                Ok(Value::Unchanged)
+            }
             Node::Level => {
                 let Shape { lengths, elements, .. } = shape;
                 let dimensions: Vec<usize> = lengths.into_iter().flatten().collect();
@@ -150,27 +154,29 @@ impl<'de> Visitor<'de> for NodeSeed<'_, 'de> {
     }
 }
 
-/// A string among the elements. What would stand for an unchanged value is one only if nothing else is in the array.
+/// A string among the elements. What would stand for an unchanged value is data here; [`is_unchanged`] looks at the whole array.
 fn element<'de, E: Error>(kind: ScalarType, text: Cow<'de, str>) -> Result<Value<'de>, E> {
     let is_zoned = matches!(kind, ScalarType::TimestampTz | ScalarType::TimeTz);
-    if is_placeholder(kind, &text) && (is_zoned || kind.may_be_toasted()) {
-        return Ok(match kind {
-            ScalarType::Text | ScalarType::Char | ScalarType::Json => Value::Text(text),
-            _ => Value::Unchanged,
-        });
+    if is_zoned && text == UNAVAILABLE_VALUE {
+        return Ok(Value::Unchanged);
     }
-    ScalarSeed(kind).text(text)
+    ScalarSeed(kind).data(text)
 }
 
 /// Whether the elements are those that stand for an unchanged array.
 fn is_unchanged(kind: ScalarType, elements: &[Value<'_>]) -> bool {
     match (kind, elements) {
         (_, [Value::Unchanged]) => true,
-        (ScalarType::Text | ScalarType::Char | ScalarType::Json, [Value::Text(text)]) => {
-            text == UNAVAILABLE_VALUE
-        }
+        (ScalarType::Hstore, [Value::Json(text)]) => text == UNAVAILABLE_OBJECT,
         (ScalarType::Uuid, [Value::Uuid(uuid)]) => {
-            super::value::parse_uuid(UNAVAILABLE_UUID).as_ref() == Some(uuid)
+            parse_uuid(UNAVAILABLE_UUID).as_ref() == Some(uuid)
+        }
+        (_, [Value::Text(text) | Value::Json(text)]) if text == UNAVAILABLE_VALUE => true,
+        (_, [Value::Bytes(bytes)]) => bytes == UNAVAILABLE_VALUE.as_bytes(),
+        (_, [number @ (Value::Numeric(_) | Value::Text(_))]) => {
+            let text = Cow::Borrowed(UNAVAILABLE_BASE64);
+            let placeholder = ScalarSeed(kind).data::<serde::de::value::Error>(text);
+            placeholder.is_ok_and(|placeholder| placeholder == *number)
         }
         (ScalarType::Boolean, bits) => {
             bits.len() == UNAVAILABLE_VALUE.len() * 8
@@ -274,6 +280,10 @@ mod tests {
         ] {
             assert_eq!(read(kind, &json), Ok(Value::Unchanged), "{kind} {json}");
         }
+        let two_levels = format!("[[\"{UNAVAILABLE_VALUE}\"]]");
+        check("text[]", &two_levels, &[1, 1], vec![Value::Text(UNAVAILABLE_VALUE.into())]);
+        let bytes = vec![Value::Bytes(UNAVAILABLE_VALUE.into()), Value::Bytes(vec![0])];
+        check("bytea[]", &format!("[{},\"AA==\"]", &base64[1..base64.len() - 1]), &[2], bytes);
         let among_others = format!("[\"{UNAVAILABLE_VALUE}\",\"x\"]");
         let texts = vec![Value::Text(UNAVAILABLE_VALUE.into()), Value::Text("x".into())];
         check("text[]", &among_others, &[2], texts);

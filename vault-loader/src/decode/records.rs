@@ -59,7 +59,7 @@ impl<'a> Decoded<'a> {
 
     /// Cuts the changes at each truncate, because a truncate is ordered against everything around it.
     #[must_use]
-    pub fn segments(&self) -> Vec<RecordRange> {
+    pub fn stretches(&self) -> Vec<RecordRange> {
         let mut segments = Vec::new();
         let mut start = RecordId::from_index(0);
         for (record, change) in self.changes.with_ids() {

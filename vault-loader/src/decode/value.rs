@@ -1,7 +1,7 @@
 //! One column's value: JSON as Debezium writes it, read as the model's type.
 //!
-//! In: a JSON token and a [`ScalarType`]. Out: a [`Value`] that is in the type's range, so that encoding it later
-//! cannot fail. What does not fit is an error that says what was expected, never what was found.
+//! In: a JSON token and a [`ScalarType`]. Out: a [`Value`] that can be encoded. Integers are in the type's range; of times
+//! the server knows the range. What does not fit is an error that says what was expected, never what was found.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -124,6 +124,11 @@ impl ScalarSeed {
         if self.0.may_be_toasted() && is_placeholder(self.0, &text) {
             return Ok(Value::Unchanged);
         }
+        self.data(text)
+    }
+
+    /// The value of a string that stands for nothing else.
+    pub(super) fn data<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
         let wrong = |_| self.mismatch();
         match self.0 {
             // The server keeps the spelling of `json`, so the spelling is data. Of `jsonb` it keeps only the document.
@@ -142,7 +147,9 @@ impl ScalarSeed {
             ScalarType::TimestampTz if text == "infinity" => Ok(Value::Timestamp(INFINITE)),
             ScalarType::TimestampTz if text == "-infinity" => Ok(Value::Timestamp(-INFINITE - 1)),
             ScalarType::TimestampTz => {
-                temporal::parse_zoned(&text).map(Value::Timestamp).map_err(wrong)
+                let micros = temporal::parse_zoned(&text).map_err(wrong)?;
+                let is_infinite = matches!(micros, i64::MIN | i64::MAX);
+                if is_infinite { Err(self.mismatch()) } else { Ok(Value::Timestamp(micros)) }
             }
             ScalarType::TimeTz => temporal::parse_zoned_time(&text).map(Value::Time).map_err(wrong),
             ScalarType::Bits { length } => {
@@ -286,7 +293,8 @@ fn timestamp(value: i64, precision: u32) -> Option<i64> {
         (millis, true) => temporal::from_millis(millis),
         (micros, false) if micros == INFINITY_MILLIS * 1000 => Some(INFINITE),
         (micros, false) if micros == NEGATIVE_INFINITY_MILLIS * 1000 => Some(-INFINITE - 1),
-        (micros, false) => Some(micros),
+        // Two microseconds of the year 294247 have the numbers of infinity.
+        (micros, false) => (micros.unsigned_abs() < i64::MAX.unsigned_abs()).then_some(micros),
     }
 }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL's binary COPY format, written by hand into one reused buffer.
 //!
-//! In: typed values. Out: the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked ranges.
+//! In: typed values. Out: the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked the
+//! ranges of integers, and the server refuses a time that its type does not hold.
 //!
 //! ```text
 //! "PGCOPY\n\xff\r\n\0"  flags i32 = 0  extension i32 = 0

@@ -31,7 +31,7 @@ impl<'b> Job<'b> {
     #[must_use]
     pub fn new(plan: &'b Plan, batch: &'b Batch) -> Self {
         let decoded = Decoded::new(batch, plan);
-        let pending = decoded.segments().into();
+        let pending = decoded.stretches().into();
         let offsets = batch.starts.clone();
         let rejected = BTreeMap::new();
         Self { plan, batch, decoded, pending, rejected, offsets, projection: None }

@@ -5,8 +5,9 @@
 //! share.
 //!
 //! PostgreSQL counts from 2000, so its last 30 years (294247 to 294276) lie beyond the greatest 64-bit number of
-//! microseconds since 1970. Such an instant is the number that remains after the overflow: it is less than PostgreSQL's
-//! first instant, so nothing else has this number. Debezium writes one number for all the seconds of these years.
+//! microseconds since 1970. Such an instant is the number that remains after the overflow. This number is less than
+//! PostgreSQL's first instant, so it is no other instant's; a few of these numbers are those of infinity, in January
+//! 294247. Debezium writes one number for all the seconds of these years.
 
 use super::ValueError;
 
