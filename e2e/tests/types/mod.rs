@@ -20,7 +20,7 @@ use cases::{CASES, Case, TYPES};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Rows of the snapshot; as many are inserted afterwards. No type has more values.
-const ROWS: usize = 5;
+const ROWS: usize = 7;
 
 #[tokio::test]
 async fn every_type_of_postgresql_15_is_in_the_vault_what_it_is_in_the_source() {
@@ -61,7 +61,10 @@ async fn travel(server: &PostgresAddress) {
     let all: Vec<String> = CASES
         .iter()
         .map(|Case { name, .. }| {
-            format!("{name} = (SELECT {name} FROM things AS o WHERE o.id = (things.id + 1) % 10)")
+            let rows = 2 * ROWS;
+            format!(
+                "{name} = (SELECT {name} FROM things AS o WHERE o.id = (things.id + 1) % {rows})"
+            )
         })
         .collect();
     run(&format!("UPDATE things SET n = 3, {}", all.join(", ")));
@@ -83,8 +86,9 @@ fn table() -> String {
     )
 }
 
-/// Each value of each type in turn; the last row of five is all NULL.
+/// The last value of each type, each of its values in turn, and a row of NULLs.
 fn rows(first: usize) -> String {
+    assert!(CASES.iter().all(|case| case.values.len() + 2 <= ROWS), "a value would be left out");
     let mut script = String::new();
     for row in 0..ROWS {
         let value = |case: &Case| match row + 1 {
