@@ -115,18 +115,8 @@ impl Kind {
     /// When the text is not what the type prints, or [`Kind::has_no_form_for`] the value.
     pub fn write(self, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
         match self {
-            Self::Bool => match text {
-                b"t" => out.extend_from_slice(b"true"),
-                b"f" => out.extend_from_slice(b"false"),
-                _ => return Err(ValueError("boolean")),
-            },
-            Self::Integer => {
-                let digits = text.strip_prefix(b"-").unwrap_or(text);
-                if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-                    return Err(ValueError("integer"));
-                }
-                out.extend_from_slice(text);
-            }
+            Self::Bool => write_bool(out, text)?,
+            Self::Integer => copy_integer(out, text)?,
             Self::Float => double::write_f32(out, parse_number(text)?),
             Self::Double => double::write_f64(out, parse_number(text)?),
             Self::Text | Self::Json | Self::Uuid => write_json_string(out, utf8(text)?),
@@ -153,25 +143,14 @@ impl Kind {
                     None => temporal::parse_timestamp(text)?,
                 },
             ),
-            Self::ZonedTimestamp { digits } => {
-                out.push(b'"');
-                match text {
-                    b"infinity" | b"-infinity" => out.extend_from_slice(text),
-                    _ => temporal::write_zoned(out, temporal::parse_timestamptz(text)?, digits),
-                }
-                out.push(b'"');
-            }
+            Self::ZonedTimestamp { digits } => write_zoned_timestamp(out, text, digits)?,
             Self::ZonedTime => {
                 out.push(b'"');
                 temporal::write_zoned_time(out, temporal::parse_timetz(text)?);
                 out.push(b'"');
             }
             Self::Duration => write_integer(out, interval::parse_micros(utf8(text)?)?),
-            Self::Bit => out.extend_from_slice(match text {
-                b"1" => b"true",
-                b"0" | b"" => b"false",
-                _ => return Err(ValueError("bit")),
-            }),
+            Self::Bit => write_bit(out, text)?,
             Self::Bits => {
                 out.push(b'"');
                 bits::write_base64(out, text)?;
@@ -243,6 +222,43 @@ impl Kind {
 
 fn utf8(text: &[u8]) -> Result<&str, ValueError> {
     std::str::from_utf8(text).map_err(|_| ValueError("UTF-8 string"))
+}
+
+fn write_bool(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+    out.extend_from_slice(match text {
+        b"t" => b"true".as_slice(),
+        b"f" => b"false",
+        _ => return Err(ValueError("boolean")),
+    });
+    Ok(())
+}
+
+fn write_bit(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+    out.extend_from_slice(match text {
+        b"1" => b"true".as_slice(),
+        b"0" | b"" => b"false",
+        _ => return Err(ValueError("bit")),
+    });
+    Ok(())
+}
+
+fn copy_integer(out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(ValueError("integer"));
+    }
+    out.extend_from_slice(text);
+    Ok(())
+}
+
+fn write_zoned_timestamp(out: &mut Vec<u8>, text: &[u8], digits: usize) -> Result<(), ValueError> {
+    out.push(b'"');
+    match text {
+        b"infinity" | b"-infinity" => out.extend_from_slice(text),
+        _ => temporal::write_zoned(out, temporal::parse_timestamptz(text)?, digits),
+    }
+    out.push(b'"');
+    Ok(())
 }
 
 /// PostgreSQL prints `NaN`, `Infinity` and `-Infinity` as Rust reads them.
