@@ -33,6 +33,11 @@ const CHANNEL_BATCHES: usize = 1;
 /// must not happen.
 const CONFLICTS_MAX: u32 = 5;
 
+/// How long a loader that was fenced waits before it reads the offsets anew. The other loader has the partitions, so a
+/// rebalance is on its way, which comes with the next heartbeat (3 s). When librdkafka gets an assignment and loses it
+/// again at the same moment, it can end the process with an assertion.
+const FENCED_WAIT: Duration = Duration::from_secs(4);
+
 /// How long an attempt may take before another connection asks the warehouse whether it answers, and how long that
 /// answer may take.
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
@@ -308,6 +313,10 @@ impl LoadStage {
                     );
                     self.metrics.fenced();
                     self.fenced = Some(batch.generation);
+                    tokio::select! {
+                        () = self.token.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(FENCED_WAIT) => {}
+                    }
                     // A closed channel means the intake has ended, which the next receive reports.
                     let _ = self.commands.send(IntakeCommand::Reset(batch.generation));
                     return Ok(());
