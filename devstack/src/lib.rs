@@ -8,7 +8,7 @@
 //!
 //! This is also the one support crate of the tests, because who starts a server knows best how to reach it, and because
 //! the benches and the whole pipelines of `e2e`, which are no tests, need the same: databases of one's own
-//! ([`Database`]), SQL ([`sql`], [`Psql`]), topics ([`topics`]), requests ([`http`]), logs ([`log`]), waiting
+//! ([`Database`]), SQL ([`sql`], [`Psql`]), settings of our programs ([`programs`]), topics ([`topics`]), requests ([`http`]), logs ([`log`]), waiting
 //! ([`wait_for`]). What one crate's tests alone need stays in that crate. No shipped program depends on this crate.
 //!
 //! The functions block unless they are `async`. They may be called from async tests: none of them needs, or disturbs,
@@ -27,6 +27,7 @@ mod ports;
 mod postgres;
 mod process;
 pub mod profile;
+pub mod programs;
 mod psql;
 mod server;
 pub mod shared;

@@ -91,6 +91,15 @@ impl ProcessOptions {
         self
     }
 
+    /// Sets environment variables.
+    #[must_use]
+    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |options, (name, value)| options.env(name, value))
+    }
+
     /// Keeps an environment variable of ours from the process.
     #[must_use]
     pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {

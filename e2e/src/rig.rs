@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use devstack::topics::Topics;
-use devstack::{PostgresAddress, Process, ProcessOptions, Psql, sql_files, try_wait_for};
+use devstack::{PostgresAddress, Process, ProcessOptions, Psql, programs, sql_files, try_wait_for};
 use rdkafka::Message as _;
 
 use crate::airline::{SOURCE_ROLES, TABLES, WAREHOUSE_ROLES, topic};
@@ -173,11 +173,7 @@ impl Rig {
             .args([verb, "--model"])
             .args([&self.model])
             .env(set("BOOTSTRAP_SERVERS"), &self.options.bootstrap)
-            .env(set("DATABASE__HOST"), &server.host)
-            .env(set("DATABASE__PORT"), server.port.to_string())
-            .env(set("DATABASE__NAME"), database)
-            .env(set("DATABASE__USER"), role)
-            .env(set("DATABASE__PASSWORD"), PASSWORD)
+            .envs(programs::loader_database(server, database, role, PASSWORD))
             .env(set("GROUP_ID"), format!("loader-{database}"))
             // A killed member's partitions are free at once instead of after its session's time-out.
             .env(set("GROUP_INSTANCE_ID"), format!("loader-{database}"))

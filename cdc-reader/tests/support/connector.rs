@@ -1,5 +1,6 @@
 //! A connector file, for our reader and for Kafka Connect alike.
 
+use devstack::programs;
 use serde_json::{Map, Value, json};
 
 use super::Source;
@@ -15,29 +16,7 @@ impl Connector {
     /// Captures schema `public` of the source; `name` is also the topic prefix and the slot. The publication is
     /// `captured`.
     pub(crate) fn new(source: &Source, name: &str) -> Self {
-        let server = &source.server;
-        let config = json!({
-            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-            "tasks.max": "1",
-            "database.hostname": server.host,
-            "database.port": server.port.to_string(),
-            "database.user": server.user,
-            "database.password": server.password,
-            "database.dbname": source.name,
-            "topic.prefix": name,
-            "plugin.name": "pgoutput",
-            "slot.name": name,
-            "publication.name": "captured",
-            "publication.autocreate.mode": "disabled",
-            "schema.include.list": "public",
-            "skipped.operations": "none",
-            "key.converter": "org.apache.kafka.connect.json.JsonConverter",
-            "key.converter.schemas.enable": "false",
-            "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-            "value.converter.schemas.enable": "false",
-            "value.converter.replace.null.with.default": "false",
-        });
-        let Value::Object(config) = config else { unreachable!("it is a map") };
+        let config = programs::connector(&source.server, &source.name, name);
         Self { name: name.to_owned(), config }
     }
 

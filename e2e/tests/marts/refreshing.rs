@@ -10,16 +10,17 @@ use super::warehouse::{Content, Warehouse, rows};
 
 /// The program as the role that may refresh and nothing else.
 fn refresh_marts(warehouse: &Warehouse, arguments: &[&str]) -> anyhow::Result<Command> {
-    let address = warehouse.address();
+    let database = devstack::programs::loader_database(
+        warehouse.address(),
+        warehouse.database(),
+        "mart_refresher",
+        super::warehouse::PASSWORD,
+    );
     let mut command = Command::new(devstack::binary("vault-loader")?);
     command
         .arg("refresh-marts")
         .args(arguments)
-        .env("VAULT_LOADER__DATABASE__HOST", &address.host)
-        .env("VAULT_LOADER__DATABASE__PORT", address.port.to_string())
-        .env("VAULT_LOADER__DATABASE__NAME", warehouse.database())
-        .env("VAULT_LOADER__DATABASE__USER", "mart_refresher")
-        .env("VAULT_LOADER__DATABASE__PASSWORD", super::warehouse::PASSWORD)
+        .envs(database)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     Ok(command)

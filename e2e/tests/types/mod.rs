@@ -10,7 +10,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use devstack::{PostgresAddress, Process, ProcessOptions, Psql, shared, wait_for, wait_for_async};
+use devstack::{
+    PostgresAddress, Process, ProcessOptions, Psql, programs, shared, wait_for, wait_for_async,
+};
 use e2e::sql;
 use serde_json::json;
 use tokio_postgres::Client;
@@ -40,8 +42,8 @@ async fn travel(server: &PostgresAddress) {
     server.create_database(&name).unwrap();
     stack.warehouse.create_database(&name).unwrap();
     std::fs::write(dir.join("vault.toml"), model(&name)).unwrap();
-    let connector = connector(server, &name).to_string();
-    std::fs::write(dir.join("connector.json"), connector).unwrap();
+    let connector = json!({ "name": name, "config": programs::connector(server, &name, &name) });
+    std::fs::write(dir.join("connector.json"), connector.to_string()).unwrap();
     let run = |script: &str| Psql::new(&server.superuser(&name)).unwrap().run(script).unwrap();
     run(&table());
     run(&rows(0));
@@ -145,28 +147,6 @@ columns = ["n", {}]
     )
 }
 
-fn connector(server: &PostgresAddress, name: &str) -> serde_json::Value {
-    json!({ "name": name, "config": {
-        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-        "database.hostname": server.host,
-        "database.port": server.port.to_string(),
-        "database.user": server.user,
-        "database.password": server.password,
-        "database.dbname": name,
-        "topic.prefix": name,
-        "plugin.name": "pgoutput",
-        "slot.name": name,
-        "publication.name": "captured",
-        "publication.autocreate.mode": "disabled",
-        "schema.include.list": "public",
-        "key.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "key.converter.schemas.enable": "false",
-        "value.converter": "org.apache.kafka.connect.json.JsonConverter",
-        "value.converter.schemas.enable": "false",
-        "value.converter.replace.null.with.default": "false",
-    }})
-}
-
 fn reader(dir: &Path, name: &str) -> Process {
     let options =
         ProcessOptions::new(devstack::binary("cdc-reader").unwrap(), dir.join("reader.log"))
@@ -188,11 +168,7 @@ fn loader(dir: &Path, name: &str, verb: &str) -> Process {
         .args([verb, "--model"])
         .args([dir.join("vault.toml")])
         .env("VAULT_LOADER__BOOTSTRAP_SERVERS", &stack.kafka_bootstrap)
-        .env("VAULT_LOADER__DATABASE__HOST", &server.host)
-        .env("VAULT_LOADER__DATABASE__PORT", server.port.to_string())
-        .env("VAULT_LOADER__DATABASE__NAME", name)
-        .env("VAULT_LOADER__DATABASE__USER", &server.user)
-        .env("VAULT_LOADER__DATABASE__PASSWORD", &server.password)
+        .envs(programs::loader_database(server, name, &server.user, &server.password))
         .env("VAULT_LOADER__GROUP_ID", name)
         .env("VAULT_LOADER__LISTEN", "127.0.0.1:0");
     Process::start(&options).unwrap()

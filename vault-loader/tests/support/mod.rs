@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use devstack::shared::{Stack, stack};
-use devstack::{Database, Process, ProcessOptions, unique, wait_for_async};
+use devstack::{Database, Process, ProcessOptions, programs, unique, wait_for_async};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -122,18 +122,16 @@ impl World {
     /// Variables of the loader; `user` is the superuser, who also is the table's owner here.
     pub(crate) fn variables(&self) -> Vec<(String, String)> {
         let warehouse = &self.stack.warehouse;
+        let (user, password) = (&warehouse.user, &warehouse.password);
         [
             ("VAULT_LOADER_MODEL", self.dir.path().join("vault.toml").display().to_string()),
             ("VAULT_LOADER__BOOTSTRAP_SERVERS", self.stack.kafka_bootstrap.clone()),
-            ("VAULT_LOADER__DATABASE__HOST", warehouse.host.clone()),
-            ("VAULT_LOADER__DATABASE__PORT", warehouse.port.to_string()),
-            ("VAULT_LOADER__DATABASE__NAME", self.database.name.clone()),
-            ("VAULT_LOADER__DATABASE__USER", warehouse.user.clone()),
-            ("VAULT_LOADER__DATABASE__PASSWORD", warehouse.password.clone()),
             ("VAULT_LOADER__LISTEN", "127.0.0.1:0".to_owned()),
         ]
+        .into_iter()
+        .chain(programs::loader_database(warehouse, &self.database.name, user, password))
         .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+        .collect()
     }
 
     /// Runs the loader's command to its end.

@@ -9,7 +9,9 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Context;
-use devstack::{Kafka, Postgres, Process, ProcessOptions, binary, free_port, workspace_root};
+use devstack::{
+    Kafka, Postgres, Process, ProcessOptions, binary, free_port, programs, workspace_root,
+};
 
 use crate::airline::WAREHOUSE_ROLES;
 use crate::bench::airline::{self, PASSWORD};
@@ -85,14 +87,10 @@ impl<'a> Warehouse<'a> {
     }
 
     fn environment(&self, role: &str) -> Vec<(&'static str, String)> {
-        vec![
-            ("VAULT_LOADER__BOOTSTRAP_SERVERS", self.kafka.bootstrap()),
-            ("VAULT_LOADER__DATABASE__HOST", self.server.host().to_owned()),
-            ("VAULT_LOADER__DATABASE__PORT", self.server.port().to_string()),
-            ("VAULT_LOADER__DATABASE__NAME", self.database.clone()),
-            ("VAULT_LOADER__DATABASE__USER", role.to_owned()),
-            ("VAULT_LOADER__DATABASE__PASSWORD", PASSWORD.to_owned()),
-        ]
+        let server = self.server.address();
+        let mut variables = vec![("VAULT_LOADER__BOOTSTRAP_SERVERS", self.kafka.bootstrap())];
+        variables.extend(programs::loader_database(server, &self.database, role, PASSWORD));
+        variables
     }
 
     /// Loads until the offsets have moved on by `events`, and ends the loader.
