@@ -5,6 +5,14 @@ use serde_json::{Value, json};
 
 use crate::support::{Event, World, create, delete, ticket, update};
 
+/// Versions of the tickets' phones, in the order of their load dates.
+const PHONES: &str = "
+    SELECT h.ticket_no, s.contact_data->>'phone' AS phone, s.source_lsn
+    FROM dwh_detailed.sat_ticket_passengers AS s
+    JOIN dwh_detailed.hub_tickets AS h USING (hash_key)
+    WHERE s.record_source <> 'SYSTEM'
+    ORDER BY s.load_date";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_toast_value_is_carried_forward() {
     let mut world = World::new("toast").await;
@@ -93,14 +101,7 @@ async fn an_unchanged_toast_value_moves_with_its_key() {
     world.publish(Event { partition: 1, ..moved(70, "3", "4") }).await;
     world.loaded().await;
     world
-        .assert_rows(
-            "SELECT h.ticket_no, s.contact_data->>'phone' AS phone, s.source_lsn
-             FROM dwh_detailed.sat_ticket_passengers AS s
-             JOIN dwh_detailed.hub_tickets AS h USING (hash_key)
-             WHERE s.record_source <> 'SYSTEM'
-             ORDER BY s.load_date",
-            &["(2,+2,10)", "(1,+1,30)", "(2,+1,40)", "(1,+9,50)", "(3,+1,60)"],
-        )
+        .assert_rows(PHONES, &["(2,+2,10)", "(1,+1,30)", "(2,+1,40)", "(1,+9,50)", "(3,+1,60)"])
         .await;
     world
         .assert_rows(
@@ -171,16 +172,7 @@ async fn an_unchanged_toast_value_moves_with_a_decimal_key() {
         .await;
     let mut loader = world.loader("loader");
     world.loaded().await;
-    world
-        .assert_rows(
-            "SELECT h.ticket_no, s.contact_data->>'phone' AS phone, s.source_lsn
-             FROM dwh_detailed.sat_ticket_passengers AS s
-             JOIN dwh_detailed.hub_tickets AS h USING (hash_key)
-             WHERE s.record_source <> 'SYSTEM'
-             ORDER BY s.load_date",
-            &["(2.0,+2,10)", "(1.0,+1,30)", "(2.0,+1,40)"],
-        )
-        .await;
+    world.assert_rows(PHONES, &["(2.0,+2,10)", "(1.0,+1,30)", "(2.0,+1,40)"]).await;
     assert_eq!(world.count("dwh_control.quarantine").await, 0);
     world.end(&mut loader);
 }
