@@ -4,7 +4,7 @@
 //! the column out.
 
 use shared::debezium::types::text::{push_base64, write_json_string};
-use shared::debezium::types::{ValueError, array, double, hstore};
+use shared::debezium::types::{ValueError, array, bits, double, hstore};
 
 use super::kind::{Kind, kind_of, write_integer};
 use super::table::{ColumnInfo, TypeClass};
@@ -116,10 +116,12 @@ impl Form {
         }
     }
 
-    /// Appends what stands for a TOASTed value that was not sent. Debezium has a placeholder for strings, bytes,
-    /// hstore, and arrays of strings, bytes, UUIDs, dates and 32- and 64-bit integers, and writes NULL for every other
-    /// type. NULL would be taken for a value, so the other types have a placeholder of the same kind here; false for a
-    /// kind that is never TOASTed.
+    /// Appends the placeholder of an unchanged TOASTed value. Returns false, and appends nothing, for a kind that the
+    /// server never stores out of line.
+    ///
+    /// Debezium has a placeholder for strings, bytes, hstore, and arrays of strings, bytes, UUIDs, dates, and 32- and
+    /// 64-bit integers. For every other type Debezium writes NULL, which a consumer takes for a value. So the other
+    /// types have a placeholder here, in the same form as their values.
     pub fn write_unavailable(self, out: &mut Vec<u8>, placeholder: &str) -> bool {
         match self {
             Self::Plain(kind) => write_placeholder(kind, out, placeholder),
@@ -173,8 +175,8 @@ fn write_placeholder_elements(kind: Kind, out: &mut Vec<u8>, placeholder: &str) 
     match kind {
         Kind::Float | Kind::Double => each(&|out, byte| double::write_f64(out, f64::from(byte))),
         Kind::Bool | Kind::Bit => each(&|out, byte| {
-            let bits = (0..8).rev().map(|bit| byte >> bit & 1 == 1).map(|bit| bit.to_string());
-            out.extend_from_slice(bits.collect::<Vec<_>>().join(",").as_bytes());
+            let bits: Vec<String> = bits::of_byte(byte).map(|bit| bit.to_string()).collect();
+            out.extend_from_slice(bits.join(",").as_bytes());
         }),
         Kind::Integer
         | Kind::Date

@@ -269,8 +269,8 @@ fn parse_number<T: std::str::FromStr>(text: &[u8]) -> Result<T, ValueError> {
 /// Microseconds of an infinite timestamp: those of the JDBC driver's constants, which is what Debezium writes.
 fn infinite_timestamp(text: &[u8]) -> Option<i64> {
     match text {
-        b"infinity" => Some(9_223_372_036_825_200_000),
-        b"-infinity" => Some(-9_223_372_036_832_400_000),
+        b"infinity" => Some(temporal::TIMESTAMP_INFINITY),
+        b"-infinity" => Some(temporal::TIMESTAMP_NEGATIVE_INFINITY),
         _ => None,
     }
 }

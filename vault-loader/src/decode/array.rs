@@ -11,11 +11,10 @@ use shared::debezium::envelope::{
     UNAVAILABLE_BASE64, UNAVAILABLE_OBJECT, UNAVAILABLE_UUID, UNAVAILABLE_VALUE,
 };
 
+use shared::debezium::types::{array::DIMENSIONS_MAX, bits};
+
 use super::value::{ArrayValue, ScalarSeed, Value, parse_uuid};
 use crate::model::ScalarType;
-
-/// PostgreSQL's `MAXDIM` (`src/include/utils/array.h`).
-const DIMENSIONS_MAX: usize = 6;
 
 /// Reads an array whose elements are of a known type.
 pub(super) struct ArraySeed(pub(super) ScalarType);
@@ -154,10 +153,11 @@ impl<'de> Visitor<'de> for NodeSeed<'_, 'de> {
     }
 }
 
-/// A string among the elements. What would stand for an unchanged value is data here; [`is_unchanged`] looks at the whole array.
+/// A string among the elements. A placeholder is data here, because only an array that holds nothing else is unchanged:
+/// [`is_unchanged`] decides that.
 fn element<'de, E: Error>(kind: ScalarType, text: Cow<'de, str>) -> Result<Value<'de>, E> {
     let is_zoned = matches!(kind, ScalarType::TimestampTz | ScalarType::TimeTz);
-    // These are longer than a value of the type, or no value of it at all.
+    // For these types the placeholder is no value, or is longer than every value.
     let is_bits = matches!(kind, ScalarType::Bits { .. });
     if is_zoned && text == UNAVAILABLE_VALUE || is_bits && text == UNAVAILABLE_BASE64 {
         return Ok(Value::Unchanged);
@@ -182,7 +182,7 @@ fn is_unchanged(kind: ScalarType, elements: &[Value<'_>]) -> bool {
         }
         (ScalarType::Boolean, bits) => {
             bits.len() == UNAVAILABLE_VALUE.len() * 8
-                && std::iter::zip(bits, UNAVAILABLE_VALUE.bytes().flat_map(bits_of))
+                && std::iter::zip(bits, UNAVAILABLE_VALUE.bytes().flat_map(bits::of_byte))
                     .all(|(element, bit)| *element == Value::Bool(bit))
         }
         (kind, numbers) => {
@@ -194,11 +194,6 @@ fn is_unchanged(kind: ScalarType, elements: &[Value<'_>]) -> bool {
                 })
         }
     }
-}
-
-/// The bits of a byte, the highest first.
-fn bits_of(byte: u8) -> impl Iterator<Item = bool> {
-    (0..8).rev().map(move |bit| byte >> bit & 1 == 1)
 }
 
 #[cfg(test)]
@@ -265,7 +260,7 @@ mod tests {
         let numbers = format!("[{}]", bytes.join(","));
         let base64 = "[\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"]";
         let bits: Vec<String> =
-            UNAVAILABLE_VALUE.bytes().flat_map(bits_of).map(|bit| bit.to_string()).collect();
+            UNAVAILABLE_VALUE.bytes().flat_map(bits::of_byte).map(|bit| bit.to_string()).collect();
         for (kind, json) in [
             ("text[]", format!("[\"{UNAVAILABLE_VALUE}\"]")),
             ("jsonb[]", format!("[\"{UNAVAILABLE_VALUE}\"]")),

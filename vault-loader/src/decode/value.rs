@@ -1,7 +1,7 @@
 //! One column's value: JSON as Debezium writes it, read as the model's type.
 //!
-//! In: a JSON token and a [`ScalarType`]. Out: a [`Value`] that can be encoded. Integers are in the type's range; of times
-//! the server knows the range. What does not fit is an error that says what was expected, never what was found.
+//! In: a JSON token and a [`ScalarType`]. Out: a [`Value`] that can be encoded. Integers are in the type's range. The
+//! server checks the range of times. What does not fit is an error that says what was expected, never what was found.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -76,11 +76,11 @@ impl<'de> DeserializeSeed<'de> for ScalarSeed {
 }
 
 impl ScalarSeed {
-    pub(super) fn mismatch<E: Error>(&self) -> E {
+    fn mismatch<E: Error>(&self) -> E {
         E::custom(format_args!("the value is no {}", self.0.vault_type()))
     }
 
-    pub(super) fn integer<E: Error>(&self, value: i64) -> Result<Value<'static>, E> {
+    fn integer<E: Error>(&self, value: i64) -> Result<Value<'static>, E> {
         let in_range = match self.0 {
             ScalarType::SmallInt => i16::try_from(value).is_ok(),
             ScalarType::Integer => i32::try_from(value).is_ok(),
@@ -112,7 +112,7 @@ impl ScalarSeed {
         if in_range { Ok(Value::Int(value)) } else { Err(self.mismatch()) }
     }
 
-    pub(super) fn double<E: Error>(&self, value: f64) -> Result<Value<'static>, E> {
+    fn double<E: Error>(&self, value: f64) -> Result<Value<'static>, E> {
         match self.0 {
             ScalarType::Real => Ok(Value::Real(narrow(value))),
             ScalarType::Double => Ok(Value::Double(value)),
@@ -120,7 +120,7 @@ impl ScalarSeed {
         }
     }
 
-    pub(super) fn text<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
+    fn text<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
         if self.0.may_be_toasted() && is_placeholder(self.0, &text) {
             return Ok(Value::Unchanged);
         }
@@ -285,16 +285,16 @@ const INFINITE: i64 = i64::MAX;
 /// type with more as microseconds. Infinite ones travel as the JDBC driver's stand-ins, milliseconds that Debezium
 /// scales.
 fn timestamp(value: i64, precision: u32) -> Option<i64> {
-    const INFINITY_MILLIS: i64 = 9_223_372_036_825_200;
-    const NEGATIVE_INFINITY_MILLIS: i64 = -9_223_372_036_832_400;
-    match (value, precision <= 3) {
-        (INFINITY_MILLIS, true) => Some(INFINITE),
-        (NEGATIVE_INFINITY_MILLIS, true) => Some(-INFINITE - 1),
-        (millis, true) => temporal::from_millis(millis),
-        (micros, false) if micros == INFINITY_MILLIS * 1000 => Some(INFINITE),
-        (micros, false) if micros == NEGATIVE_INFINITY_MILLIS * 1000 => Some(-INFINITE - 1),
+    let in_millis = precision <= 3;
+    let divisor = if in_millis { 1000 } else { 1 };
+    match value {
+        infinity if infinity == temporal::TIMESTAMP_INFINITY / divisor => Some(INFINITE),
+        infinity if infinity == temporal::TIMESTAMP_NEGATIVE_INFINITY / divisor => {
+            Some(-INFINITE - 1)
+        }
+        millis if in_millis => temporal::from_millis(millis),
         // Two microseconds of the year 294247 have the numbers of infinity.
-        (micros, false) => (micros.unsigned_abs() < i64::MAX.unsigned_abs()).then_some(micros),
+        micros => (micros.unsigned_abs() < i64::MAX.unsigned_abs()).then_some(micros),
     }
 }
 
@@ -302,7 +302,7 @@ fn timestamp(value: i64, precision: u32) -> Option<i64> {
 pub(super) const NUMERIC_DIGITS_MAX: usize = 131_072;
 
 /// Whether a string stands for an unchanged value of this type.
-pub(super) fn is_placeholder(kind: ScalarType, text: &str) -> bool {
+fn is_placeholder(kind: ScalarType, text: &str) -> bool {
     match kind {
         ScalarType::Bytea | ScalarType::Numeric { .. } | ScalarType::Bits { .. } => {
             text == UNAVAILABLE_BASE64

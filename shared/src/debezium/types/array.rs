@@ -11,8 +11,8 @@ use super::ValueError;
 
 const BAD: ValueError = ValueError("array");
 
-/// PostgreSQL's `MAXDIM` (`src/include/utils/array.h`).
-const DIMENSIONS_MAX: usize = 6;
+/// The most dimensions of an array: PostgreSQL's `MAXDIM` (`src/include/utils/array.h`).
+pub const DIMENSIONS_MAX: usize = 6;
 
 /// A part of an array's text.
 #[derive(Debug, Clone, PartialEq, Eq)]

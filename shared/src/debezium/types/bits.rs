@@ -11,6 +11,11 @@ use super::text::push_base64;
 
 const BAD: ValueError = ValueError("bit string");
 
+/// The bits of a byte, the highest first: what stands for an unchanged array of booleans is made of the placeholder's.
+pub fn of_byte(byte: u8) -> impl Iterator<Item = bool> {
+    (0..8).rev().map(move |bit| byte >> bit & 1 == 1)
+}
+
 /// Appends PostgreSQL's text (`10110`) as base64, without quotes.
 ///
 /// # Errors

@@ -21,6 +21,13 @@ const FIRST_INSTANT: i128 = -210_866_803_200_000_000;
 /// 294277-01-01 00:00:00, which is PostgreSQL's last instant and one microsecond (`END_TIMESTAMP`), since 1970.
 const END_OF_INSTANTS: i128 = 9_224_318_016_000_000_000;
 
+/// `infinity` as Debezium writes a timestamp without time zone, in microseconds: a constant of the JDBC driver. A type
+/// with up to three digits has a thousandth of it.
+pub const TIMESTAMP_INFINITY: i64 = 9_223_372_036_825_200_000;
+
+/// `-infinity` as Debezium writes a timestamp without time zone, in microseconds.
+pub const TIMESTAMP_NEGATIVE_INFINITY: i64 = -9_223_372_036_832_400_000;
+
 /// `infinity` as Debezium's stream writes a date; no date of PostgreSQL has this number.
 pub const DATE_INFINITY: i32 = -2_147_472_692;
 
@@ -229,8 +236,8 @@ fn offset_micros(text: &[u8]) -> Option<i64> {
     Some(if *sign == b'-' { -offset } else { offset })
 }
 
-/// Appends `HH:MM:SS[.f…]Z`, Debezium's `io.debezium.time.ZonedTime`, without quotes. The fraction has no zeros at its
-/// end.
+/// Appends `HH:MM:SS[.f…]Z`, Debezium's `io.debezium.time.ZonedTime`, without quotes. The fraction has no zeros at
+/// its end.
 pub fn write_zoned_time(out: &mut Vec<u8>, micros: i64) {
     let seconds = micros / MICROS_PER_SECOND;
     for (index, value) in [seconds / 3600, seconds / 60 % 60, seconds % 60].into_iter().enumerate()
