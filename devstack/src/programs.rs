@@ -23,8 +23,8 @@ pub fn loader_database(
     ]
 }
 
-/// The properties of a connector that captures schema `public` of a database as the server's superuser, for Debezium and
-/// for our reader alike. `name` is the topic prefix and the slot. The publication is `captured`.
+/// The properties of a connector that captures schema `public` of a database as the server's superuser, for Debezium
+/// and for our reader alike. `name` is the topic prefix and the slot. The publication is `captured`.
 #[must_use]
 pub fn connector(server: &PostgresAddress, database: &str, name: &str) -> Map<String, Value> {
     let properties = json!({

@@ -33,9 +33,10 @@ const CHANNEL_BATCHES: usize = 1;
 /// must not happen.
 const CONFLICTS_MAX: u32 = 5;
 
-/// How long a loader that was fenced waits before it reads the offsets anew. The other loader has the partitions, so a
-/// rebalance is on its way, which comes with the next heartbeat (3 s). When librdkafka gets an assignment and loses it
-/// again at the same moment, it can end the process with an assertion.
+/// How long a fenced loader waits before it reads the offsets again and assigns its partitions anew. Another loader has
+/// the partitions, so the group takes them from this loader with its next heartbeat, which comes within 3 s. When both
+/// happen at once, librdkafka stops a partition twice and ends the process:
+/// <https://github.com/confluentinc/librdkafka/issues/5573>.
 const FENCED_WAIT: Duration = Duration::from_secs(4);
 
 /// How long an attempt may take before another connection asks the warehouse whether it answers, and how long that

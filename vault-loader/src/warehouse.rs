@@ -1,8 +1,8 @@
 //! What can fail in the warehouse, and what to do then.
 //!
-//! In: the server's answer. Out: a [`WarehouseError`]: A failure of the server or the network is retried, an event that
-//! causes an error is found and goes to quarantine, and a broken invariant stops the loader. An unknown error is never
-//! taken for a harmless one.
+//! In: the server's answer. Out: a [`WarehouseError`]. The loader tries again after a failure of the server or the
+//! network. It finds an event that causes an error and puts the event into quarantine. A broken invariant stops the
+//! loader, and so does an unknown error.
 
 use shared::postgres::ConnectError;
 use tokio_postgres::error::SqlState;
@@ -14,7 +14,7 @@ pub enum WarehouseError {
     #[error("cannot reach the warehouse")]
     Connect(#[from] ConnectError),
     /// The warehouse or the network failed. The same batch can succeed later.
-    #[error("the warehouse failed for now")]
+    #[error("the warehouse failed, and the same batch can succeed later")]
     Retry(#[source] tokio_postgres::Error),
     /// The warehouse keeps the connection open and does not answer. The same batch can succeed on another connection.
     #[error("the warehouse did not answer within {wait_s} s")]

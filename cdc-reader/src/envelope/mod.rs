@@ -3,8 +3,8 @@
 //! A [`TablePlan`] is made once for each version of a table. Everything that does not change from row to row is ready
 //! as bytes: field names with their separators, the text for NULL, the parts of the source block. Writing a row is then
 //! one walk over its columns. Text that PostgreSQL printed becomes JSON directly, in a buffer that is used again. A
-//! row and its integers, texts and times allocate nothing; a number with a point, `bytea`, a bit string, `hstore` and an
-//! array's element with a backslash do, for themselves.
+//! row allocates no memory for integers, texts and times. It allocates memory for a number with a point, `bytea`, a bit
+//! string, `hstore`, and an array's element with a backslash.
 //!
 //! Which JSON a column becomes is its [`Form`]: one value of a [`Kind`], or an array of them. A new type or option is a
 //! new kind, nothing else changes.

@@ -66,8 +66,8 @@ pub enum StoredOffset {
     Resume {
         /// The position.
         position: Lsn,
-        /// The offset's `lsn_commit`: the end of the last commit that was published, or WAL without changes after it; none in an offset
-        /// that Debezium wrote before the first commit.
+        /// The offset's `lsn_commit`: the end of the last commit that was published, or the end of WAL without changes
+        /// after that commit. None when Debezium wrote the offset before the first commit.
         last_commit: Option<Lsn>,
     },
 }

@@ -55,7 +55,7 @@ struct Session<'c> {
     source: Source,
     sql: Client,
     delivery: Delivery,
-    /// The position of the stored offset, which is the end of the last commit that an earlier session has published, or lies after it.
+    /// The `lsn_commit` of the stored offset. Events name it until the stream has seen a commit.
     last_commit: Option<Lsn>,
 }
 

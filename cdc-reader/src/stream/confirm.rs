@@ -1,5 +1,5 @@
-//! What is confirmed as the ledger says, when the server gets a status, and when an offset is due. Pure: the caller says what time it
-//! is.
+//! How far the stream is confirmed, when the server gets a status, and when an offset is due. Pure: the caller gives
+//! the time.
 //!
 //! In: the positions that were received and those that became durable. Out: the positions for the server and for the
 //! offset topic. The confirmed position never goes back.
