@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use devstack::{
-    Kafka, Postgres, PostgresAddress, Process, ProcessOptions, Psql, binary, free_port, sql_files,
+    Kafka, Postgres, PostgresAddress, Process, ProcessOptions, Psql, free_port, sql_files,
     workspace_root,
 };
 use serde_json::{Value, json};
@@ -74,8 +74,9 @@ pub(super) fn connector(
     Ok(connector)
 }
 
-/// Starts `cdc-reader` with a connector; its log and files lie in `dir`.
+/// Starts a build of `cdc-reader` with a connector; its log and files lie in `dir`.
 pub(super) fn start_reader(
+    program: &Path,
     kafka: &Kafka,
     connector: &Value,
     dir: &Path,
@@ -86,7 +87,7 @@ pub(super) fn start_reader(
         .with_context(|| format!("cannot write {}", file.display()))?;
     let listen = format!("127.0.0.1:{}", free_port()?);
     let offsets = format!("{name}-offsets");
-    let options = ProcessOptions::new(binary("cdc-reader")?, dir.join(format!("{name}.log")))
+    let options = ProcessOptions::new(program, dir.join(format!("{name}.log")))
         .args(["run", "--listen", &listen, "--bootstrap-servers", &kafka.bootstrap()])
         .args(["--offset-storage-topic", &offsets, "--connector"])
         .args([&file]);

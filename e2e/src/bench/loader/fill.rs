@@ -91,7 +91,8 @@ impl Source<'_> {
             ("table.exclude.list", "public.bench_tickets"),
         ];
         let connector = airline::connector(self.server.address(), prefix, &changes)?;
-        let mut reader = airline::start_reader(self.kafka, &connector, self.dir)?;
+        let mut reader =
+            airline::start_reader(&binary("cdc-reader")?, self.kafka, &connector, self.dir)?;
         let topics = topics_of(prefix);
         let found = wait(self.patience, &format!("{events} events of {prefix}"), || {
             airline::require_alive(&mut reader, "cdc-reader")?;

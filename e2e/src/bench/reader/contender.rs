@@ -47,6 +47,10 @@ pub enum Contender {
     CdcReaderTcp,
     /// cdc-reader over the Unix socket, into Kafka
     CdcReaderUnix,
+    /// The build of --other over TCP, into Kafka
+    OtherReaderTcp,
+    /// The build of --other over the Unix socket, into Kafka
+    OtherReaderUnix,
     /// Debezium over TCP, into Kafka
     Debezium,
 }
@@ -59,6 +63,8 @@ impl Contender {
             Self::RecvlogicalUnix => "pg_recvlogical, Unix socket",
             Self::CdcReaderTcp => "cdc-reader, TCP",
             Self::CdcReaderUnix => "cdc-reader, Unix socket",
+            Self::OtherReaderTcp => "other cdc-reader, TCP",
+            Self::OtherReaderUnix => "other cdc-reader, Unix socket",
             Self::Debezium => "Debezium, TCP",
         }
     }
@@ -70,6 +76,8 @@ impl Contender {
             Self::RecvlogicalUnix => "recvlogical_unix",
             Self::CdcReaderTcp => "reader_tcp",
             Self::CdcReaderUnix => "reader_unix",
+            Self::OtherReaderTcp => "other_tcp",
+            Self::OtherReaderUnix => "other_unix",
             Self::Debezium => "debezium",
         }
     }
@@ -95,6 +103,10 @@ pub(super) struct Arena<'a> {
     pub(super) connect: Option<&'a Connect>,
     pub(super) topics: &'a Topics,
     pub(super) work: &'a Work,
+    /// This build of `cdc-reader`.
+    pub(super) reader: &'a Path,
+    /// The build that `--other` names.
+    pub(super) other_reader: Option<&'a Path>,
     /// Further properties of the connectors; they win over the bench's own.
     pub(super) producer: &'a [(String, String)],
     pub(super) dir: &'a Path,
@@ -118,8 +130,10 @@ impl Arena<'_> {
         match contender {
             Contender::RecvlogicalTcp => self.recvlogical(&address.host, slot),
             Contender::RecvlogicalUnix => self.recvlogical(&socket, slot),
-            Contender::CdcReaderTcp => self.cdc_reader(&address.host, slot),
-            Contender::CdcReaderUnix => self.cdc_reader(&socket, slot),
+            Contender::CdcReaderTcp => self.cdc_reader(self.reader, &address.host, slot),
+            Contender::CdcReaderUnix => self.cdc_reader(self.reader, &socket, slot),
+            Contender::OtherReaderTcp => self.cdc_reader(self.other()?, &address.host, slot),
+            Contender::OtherReaderUnix => self.cdc_reader(self.other()?, &socket, slot),
             Contender::Debezium => self.debezium(slot),
         }
     }
@@ -154,10 +168,14 @@ impl Arena<'_> {
         Ok(Drained { seconds, first_event_seconds: None, confirmed_seconds: Some(seconds), usage })
     }
 
-    fn cdc_reader(&self, host: &str, slot: &Slot<'_>) -> anyhow::Result<Drained> {
+    fn other(&self) -> anyhow::Result<&Path> {
+        self.other_reader.context("--other does not name another build of cdc-reader")
+    }
+
+    fn cdc_reader(&self, program: &Path, host: &str, slot: &Slot<'_>) -> anyhow::Result<Drained> {
         let connector = self.connector(slot, &[("database.hostname", host)])?;
         let started = Instant::now();
-        let mut process = airline::start_reader(self.kafka, &connector, self.dir)?;
+        let mut process = airline::start_reader(program, self.kafka, &connector, self.dir)?;
         let first = self
             .wait_for_events(slot, || airline::require_alive(&mut process, "cdc-reader"))
             .with_context(|| airline::log_end(process.log()))?;

@@ -42,6 +42,7 @@ Examples:
   make bench-reader
   bench-reader --rows 1000000 --runs 3 --with-debezium
   bench-reader --only recvlogical-tcp --only cdc-reader-tcp
+  bench-reader --other ../before/target/release/cdc-reader
 
 CPU is user and system time of the program alone; `server` and `broker` are what PostgreSQL and Kafka used meanwhile. \
 Resident is the peak. Starting is part of the seconds and of events/s; `first event` tells how long it took. All share this machine's cores, so compare contenders of one run only.";
@@ -62,6 +63,9 @@ pub struct Options {
     /// Let Debezium run, too, on a Kafka Connect of its own
     #[arg(long)]
     with_debezium: bool,
+    /// Let another build of cdc-reader run, too, such as that of an earlier commit
+    #[arg(long, value_name = "PROGRAM")]
+    other: Option<PathBuf>,
     /// Only these contenders; repeatable [default: all but Debezium]
     #[arg(long, value_enum, value_name = "CONTENDER")]
     only: Vec<Contender>,
@@ -103,6 +107,9 @@ impl Options {
         } else {
             self.only.clone()
         };
+        if self.other.is_some() && self.only.is_empty() {
+            contenders.extend([Contender::OtherReaderTcp, Contender::OtherReaderUnix]);
+        }
         if self.with_debezium && !contenders.contains(&Contender::Debezium) {
             contenders.push(Contender::Debezium);
         }
@@ -123,7 +130,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     servers::require_release(options.any_build)?;
     let machine = Machine::look();
     say(&format!("on {}", machine.line()));
-    binary("cdc-reader")?;
+    let reader = binary("cdc-reader")?;
     let root = workspace_root();
     let dir = servers::run_dir(&options.run_dir.clone().unwrap_or_else(|| root.join(".run")))?;
     say("starting PostgreSQL and Kafka");
@@ -146,6 +153,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         connect: connect.as_ref(),
         topics: &topics,
         work: &work,
+        reader: &reader,
+        other_reader: options.other.as_deref(),
         producer: &options.producer,
         dir: dir.path(),
         patience: servers::patience(options.deadline),
@@ -258,6 +267,7 @@ fn describe(
         "versions": {
             "commit": machine::commit(&workspace_root()),
             "cdc-reader": machine::version(&binary("cdc-reader")?),
+            "other cdc-reader": options.other.as_deref().map(machine::version),
             "pg_recvlogical": machine::version(&client_binary("pg_recvlogical")?),
             "postgres": server_version,
             "kafka": devstack::KAFKA_VERSION,
@@ -296,5 +306,14 @@ mod tests {
         assert!(!of(&[]).contains(&Contender::Debezium));
         assert_eq!(of(&["--with-debezium"]).last(), Some(&Contender::Debezium));
         assert_eq!(of(&["--only", "debezium", "--with-debezium"]), [Contender::Debezium]);
+    }
+
+    #[test]
+    fn another_build_runs_over_both_kinds_of_connection() {
+        let of =
+            |words: &[&str]| Options::parse_from(["bench-reader"].iter().chain(words)).contenders();
+        assert!(!of(&[]).contains(&Contender::OtherReaderTcp));
+        let both = [Contender::OtherReaderTcp, Contender::OtherReaderUnix];
+        assert!(of(&["--other", "x"]).ends_with(&both));
     }
 }
