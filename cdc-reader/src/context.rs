@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::connector::Connector;
+use crate::ended::Ended;
 use crate::envelope::PlanOptions;
 use crate::observe::Observer;
-use crate::publish::{Delivery, OffsetStore, PublishError, Publisher, PublisherOptions};
+use crate::publish::{Delivery, History, OffsetStore, PublishError, Publisher, PublisherOptions};
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
 /// What a session needs from outside.
@@ -60,9 +62,19 @@ impl Context {
         Client::connect(&self.connector.settings.database, mode, limit)
     }
 
-    /// Makes the producer of one session. Records that the producer of an earlier session still held are dropped with
-    /// that producer.
-    pub(crate) fn delivery(&self) -> Result<Delivery, PublishError> {
+    /// Waits, and says whether somebody asked for a stop meanwhile.
+    pub(crate) fn pause(&self, wait: Duration) -> Ended {
+        clock::sleep(&self.cancel, wait);
+        if self.cancel.is_cancelled() { Ended::Stopped } else { Ended::Done }
+    }
+
+    /// Makes the delivery of events that belong to `history`.
+    pub(crate) fn delivery(&self, history: History) -> Result<Delivery, PublishError> {
+        Ok(Delivery::new(self.publisher()?, self.offsets(), history, clock::now_us()))
+    }
+
+    /// Makes a producer.
+    pub(crate) fn publisher(&self) -> Result<Publisher, PublishError> {
         let settings = &self.connector.settings;
         let context = |name: &str| format!("__debezium.context.{name}");
         let context_headers = if settings.extended_headers {
@@ -81,6 +93,6 @@ impl Context {
             context_headers,
         })?;
         self.observer.queue_bytes_max(publisher.queue_bytes_max());
-        Ok(Delivery::new(publisher, self.offsets()))
+        Ok(publisher)
     }
 }

@@ -1,14 +1,13 @@
 //! Why a session failed, and what to do then.
 
-use shared::position::Lsn;
-
 use crate::disposition::Disposition;
 use crate::envelope::{PlanError, RowError};
 use crate::exit;
+use crate::gap::Gap;
 use crate::metrics::Peer;
 use crate::pgoutput::DecodeError;
 use crate::publish::{OffsetError, PublishError};
-use crate::replication::ReplicationError;
+use crate::replication::{ReplicationError, SourceIdentity};
 use crate::setup_problem::SetupProblem;
 use crate::transaction::OrderError;
 
@@ -48,16 +47,24 @@ pub enum SessionError {
     /// The tables have changed since the session began. The next session begins with the changed tables.
     #[error("the source changed while the snapshot was being set up: {0}")]
     TablesChanged(TableChange),
-    /// Changes are gone for good.
+    /// Nobody can go on from the stored offset without a gap.
     #[error(
-        "replication slot {slot} is lost: {reason}; changes since then are gone: drop the slot, delete the connector's stored offset and \
-         start again, so that a new snapshot is taken"
+        "cannot go on from the stored offset without a gap: {gap}. {}",
+        gap.remedy(.slot)
     )]
-    SlotLost {
-        /// The slot.
+    Gap {
+        /// The connector's slot.
         slot: String,
-        /// Why.
-        reason: LostSlot,
+        /// Why not.
+        gap: Gap,
+    },
+    /// Two connections of one session reached different servers.
+    #[error("the source has changed since the session began: it was {before}, and now it is {now}")]
+    SourceChanged {
+        /// What the session's first connection reached.
+        before: SourceIdentity,
+        /// What a later one reached.
+        now: SourceIdentity,
     },
     /// Nothing answered within the time that a first start may take.
     #[error("source and Kafka did not both answer within {seconds} s of the start: {cause}")]
@@ -66,40 +73,6 @@ pub enum SessionError {
         seconds: u64,
         /// The last failure.
         cause: String,
-    },
-}
-
-/// Why a replication slot is lost.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LostSlot {
-    /// Somebody dropped it.
-    #[error(
-        "it does not exist, and the offset stored in topic {topic} says that changes were published up to {offset}"
-    )]
-    Missing {
-        /// The topic of the stored offset.
-        topic: String,
-        /// The stored offset.
-        offset: Lsn,
-    },
-    /// The server's WAL ends before what was published.
-    #[error(
-        "the offset stored in topic {topic} is {offset}, beyond the server's WAL, which ends at {wal_end}: this is another server, or one \
-         that was set back"
-    )]
-    BehindOffset {
-        /// The topic of the stored offset.
-        topic: String,
-        /// The stored offset.
-        offset: Lsn,
-        /// The end of the server's WAL.
-        wal_end: Lsn,
-    },
-    /// The server gave it up.
-    #[error("the server has invalidated it ({reason})")]
-    Invalidated {
-        /// The server's word for the reason.
-        reason: String,
     },
 }
 
@@ -118,13 +91,20 @@ pub enum TableChange {
 }
 
 impl SessionError {
+    /// Nobody can go on from the stored offset of the connector with this slot.
+    pub(crate) fn gap(slot: &str, gap: Gap) -> Self {
+        Self::Gap { slot: slot.to_owned(), gap }
+    }
+
     /// Whether another session may succeed.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Replication(error) => error.disposition(),
             Self::Publish(error) => error.disposition(),
-            Self::Offsets(OffsetError::Read { .. }) | Self::TablesChanged(_) => Disposition::Retry,
+            Self::Offsets(OffsetError::Read { .. })
+            | Self::TablesChanged(_)
+            | Self::SourceChanged { .. } => Disposition::Retry,
             Self::Offsets(OffsetError::Malformed { .. })
             | Self::Order(_)
             | Self::Decode(_)
@@ -132,7 +112,7 @@ impl SessionError {
             | Self::Row(_)
             | Self::UnknownRelation { .. }
             | Self::Setup(_)
-            | Self::SlotLost { .. }
+            | Self::Gap { .. }
             | Self::Startup { .. } => Disposition::Stop,
         }
     }
@@ -148,7 +128,7 @@ impl SessionError {
             Self::Replication(
                 ReplicationError::Tls { .. } | ReplicationError::TlsRefused { .. },
             ) => exit::CONFIGURATION,
-            Self::SlotLost { .. } => exit::OPERATOR,
+            Self::Gap { .. } => exit::OPERATOR,
             _ => exit::FAILED,
         }
     }
@@ -248,13 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_slot_is_for_an_operator() {
-        let reason = LostSlot::Invalidated { reason: "wal_removed".to_owned() };
-        let error = SessionError::SlotLost { slot: "inventory".to_owned(), reason };
+    fn a_gap_is_for_an_operator() {
+        let reason = "wal_removed".to_owned();
+        let error = SessionError::gap("inventory", Gap::Invalidated { reason });
         assert_eq!(
             error.to_string(),
-            "replication slot inventory is lost: the server has invalidated it (wal_removed); changes since then are gone: drop the slot, \
-             delete the connector's stored offset and start again, so that a new snapshot is taken"
+            "cannot go on from the stored offset without a gap: the server has invalidated the replication slot (wal_removed), so the \
+             changes after its position are gone. To go on with a new snapshot, drop the slot inventory if it exists, run \
+             `cdc-reader offset delete`, and start again"
         );
         check(error, Disposition::Stop, exit::OPERATOR);
     }

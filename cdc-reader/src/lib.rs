@@ -46,6 +46,8 @@ pub mod observe;
 
 pub mod setup_problem;
 
+pub mod gap;
+
 pub mod context;
 pub mod error;
 

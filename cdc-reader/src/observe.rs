@@ -10,7 +10,7 @@ use std::time::Instant;
 use shared::position::Lsn;
 
 use crate::metrics::{Metrics, Peer};
-use crate::publish::{OffsetStore, Position, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::publish::{Offset, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::rest::{ConnectorState, RestState};
 
 /// Events since the sample before.
@@ -99,8 +99,8 @@ impl Observer {
     }
 
     /// The offset that was stored last.
-    pub fn offset(&self, position: &Position) {
-        self.state.set_offset(OffsetStore::value(position));
+    pub fn offset(&self, offset: &Offset) {
+        self.state.set_offset(offset.value());
     }
 
     /// The cluster that answered.

@@ -76,9 +76,10 @@ pub fn run(context: &Context) -> Result<(), SessionError> {
     };
     let first_start = Instant::now();
     let mut was_connected = false;
+    let mut delivery = None;
     loop {
         let session_start = Instant::now();
-        let result = session::run(context, || {
+        let result = session::run(context, &mut delivery, || {
             was_connected = true;
             context.observer.running();
         });

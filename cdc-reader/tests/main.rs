@@ -21,3 +21,4 @@ mod s011_stops_while_waiting;
 mod s012_refused_records;
 mod s013_locks_and_limits;
 mod s014_starts_without_a_snapshot;
+mod s015_source_identity;

@@ -19,6 +19,8 @@ fn ran_before(source: &Source, id: &str) -> Launch {
     launch
 }
 
+const BEYOND: &str = "is 10000000/0, beyond the server's WAL";
+
 #[track_caller]
 fn check_lost(launch: &Launch, id: &str, reason: &str) {
     let bootstrap = &shared::stack().kafka_bootstrap;
@@ -26,11 +28,15 @@ fn check_lost(launch: &Launch, id: &str, reason: &str) {
     let before = record_count(bootstrap, &topic);
     let (code, log) = launch.start().wait_for_end(PATIENCE);
     assert_eq!(code, 3, "{log}");
-    assert!(log.contains(&format!("replication slot {id} is lost: {reason}")), "{log}");
-    assert!(
-        log.contains("drop the slot, delete the connector's stored offset and start again"),
-        "{log}"
-    );
+    assert!(log.contains("cannot go on from the stored offset without a gap: "), "{log}");
+    assert!(log.contains(reason), "{log}");
+    let remedy = match reason {
+        BEYOND => "give the connector a new topic.prefix and a new slot.name".to_owned(),
+        _ => format!(
+            "drop the slot {id} if it exists, run `cdc-reader offset delete`, and start again"
+        ),
+    };
+    assert!(log.contains(&remedy), "{log}");
     assert_eq!(record_count(bootstrap, &topic), before, "nothing is published");
 }
 
@@ -51,7 +57,7 @@ fn a_slot_whose_wal_is_gone_ends_the_reader_with_code_three() {
             source.run("INSERT INTO wal VALUES ('x'); SELECT pg_switch_wal(); CHECKPOINT;");
             source.value("SELECT wal_status FROM pg_replication_slots") == "lost"
         });
-        check_lost(&launch, &id, "the server has invalidated it");
+        check_lost(&launch, &id, "the server has invalidated the replication slot");
         drop(source);
     }
 }
@@ -77,7 +83,7 @@ fn a_slot_that_is_lost_during_the_snapshot_ends_the_reader_with_code_three() {
     });
     let (code, log) = reader.wait_for_end(PATIENCE);
     assert_eq!(code, 3, "{log}");
-    assert!(log.contains("the server has invalidated it"), "{log}");
+    assert!(log.contains("the server has invalidated the replication slot"), "{log}");
     drop(source);
 }
 
@@ -88,7 +94,11 @@ fn a_dropped_slot_with_a_stored_offset_ends_the_reader_with_code_three() {
         let source = Source::with_load(server, &id);
         let launch = ran_before(&source, &id);
         source.run(&format!("SELECT pg_drop_replication_slot('{id}')"));
-        check_lost(&launch, &id, "it does not exist, and the offset stored in topic");
+        check_lost(
+            &launch,
+            &id,
+            "the replication slot does not exist, and the offset stored in topic",
+        );
     }
 }
 
@@ -105,9 +115,5 @@ fn an_offset_beyond_the_server_s_wal_ends_the_reader_with_code_three() {
     let ahead = 1u64 << 60;
     let value = serde_json::json!({ "lsn_proc": ahead, "messageType": "COMMIT", "lsn_commit": ahead, "lsn": ahead });
     publish(&stack.kafka_bootstrap, &topic, &key, &value.to_string());
-    check_lost(
-        &launch,
-        &id,
-        &format!("the offset stored in topic {topic} is 10000000/0, beyond the server's WAL"),
-    );
+    check_lost(&launch, &id, BEYOND);
 }

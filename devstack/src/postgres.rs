@@ -4,6 +4,7 @@
 //! Invariant: passwords are always asked for (SCRAM-SHA-256), and the server ends with its owner unless it is detached.
 
 mod address;
+mod copy;
 mod home;
 mod options;
 mod replica;

@@ -52,12 +52,16 @@ pub struct Slot {
     pub database: Option<String>,
     /// The process that streams from the slot.
     pub active_pid: Option<u32>,
+    /// The server keeps the WAL from here on.
+    pub restart_lsn: Option<Lsn>,
     /// The confirmed flush LSN.
     pub confirmed_flush: Option<Lsn>,
     /// `reserved`, `extended`, `unreserved` or `lost`.
     pub wal_status: Option<String>,
     /// Why the server has invalidated the slot, as PostgreSQL 16 and later say.
     pub invalidation: Option<String>,
+    /// Whether a standby copied the slot from its primary. It can be read after a promotion.
+    pub is_synchronized: bool,
 }
 
 impl Slot {
@@ -203,8 +207,9 @@ pub fn slot(
         160_000.. => "CASE WHEN conflicting THEN 'rows_removed' END",
         _ => "NULL::text",
     };
+    let synchronized = if version >= 170_000 { "synced" } else { "false" };
     let rows = client.query(&format!(
-        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, {invalidation}
+        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, {invalidation}, restart_lsn, {synchronized}
          FROM pg_catalog.pg_replication_slots
          WHERE slot_name = {}",
         quote_literal(name)
@@ -218,7 +223,20 @@ pub fn slot(
         confirmed_flush: optional(3).and_then(|lsn| lsn.parse().ok()),
         wal_status: optional(4),
         invalidation: optional(5),
+        restart_lsn: optional(6).and_then(|lsn| lsn.parse().ok()),
+        is_synchronized: optional(7).as_deref() == Some("t"),
     }))
+}
+
+/// The server's version number, and whether the server is in recovery.
+///
+/// # Errors
+/// When the query fails.
+pub fn version_and_recovery(client: &mut Client) -> Result<(u32, bool), ReplicationError> {
+    let rows = client
+        .query("SELECT current_setting('server_version_num'), pg_catalog.pg_is_in_recovery()")?;
+    let row = rows.first().ok_or(SHAPE)?;
+    Ok((parsed(row, 0)?, text(row, 1)? == "t"))
 }
 
 /// The end of the server's WAL. On a standby it is the end of what the standby has replayed.

@@ -97,8 +97,6 @@ const NO_HEARTBEAT: &str =
 const NO_POLL: &str = "there is no polling loop: events go to the producer as they are decoded";
 const NO_QUEUE: &str =
     "what waits for Kafka waits in the producer, within producer.override.buffer.memory";
-const HELD_SLOT: &str =
-    "a slot that another process holds is waited for, as any failure that may pass";
 const NO_LOCKS: &str = "a snapshot takes no locks beyond those of reading";
 const NO_TRANSFORMS: &str = "transformations are not applied";
 const NO_METADATA: &str = "no transaction metadata is written";
@@ -148,9 +146,9 @@ pub const PROPERTIES: &[Property] = &[
     Property::only("plugin.name", Values::OneOf(&["decoderbufs", "pgoutput"]), &["pgoutput"], "logical decoding is read from pgoutput, which every server has; set plugin.name=pgoutput"),
     Property::honoured("slot.name", "debezium", ANY),
     Property::only("slot.drop.on.stop", BOOL, &["false"], "dropping the slot; drop it yourself once the connector is not to go on"),
-    Property::only("slot.failover", BOOL, &["false"], "failover slots"),
-    Property::idle("slot.max.retries", COUNT0, HELD_SLOT),
-    Property::idle("slot.retry.delay.ms", MILLIS, HELD_SLOT),
+    Property::honoured("slot.failover", "false", BOOL),
+    Property::honoured("slot.max.retries", "6", COUNT0),
+    Property::honoured("slot.retry.delay.ms", "10000", MILLIS),
     Property::refused("slot.stream.params", "the options of pgoutput are chosen by the server's version"),
     Property::honoured("publication.name", "dbz_publication", ANY),
     Property::honoured("publication.autocreate.mode", "all_tables", Values::OneOf(&["all_tables", "disabled", "filtered", "no_tables"])),

@@ -30,6 +30,10 @@ pub struct Settings {
     pub topic_prefix: String,
     /// The replication slot.
     pub slot_name: String,
+    /// Whether a new slot is one that standbys copy.
+    pub slot_failover: bool,
+    /// How long a server that was promoted may take to get the slot.
+    pub slot_wait: Duration,
     /// The publication.
     pub publication_name: String,
     /// Whether and how the publication is created.
@@ -121,6 +125,9 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
         database: database(lookup),
         topic_prefix: lookup.text("topic.prefix"),
         slot_name: lookup.text("slot.name"),
+        slot_failover: lookup.boolean("slot.failover"),
+        slot_wait: millis(lookup, "slot.retry.delay.ms")
+            .saturating_mul(lookup.number("slot.max.retries")),
         publication_name: lookup.text("publication.name"),
         publication_autocreate: match lookup.word("publication.autocreate.mode").as_str() {
             "disabled" => PublicationAutocreate::Disabled,

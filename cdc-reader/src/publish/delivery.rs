@@ -1,14 +1,20 @@
 //! The only way to Kafka: for records, and for the offsets that say how far the records reach.
 //!
-//! In: records and positions. Out: the positions that are durable. The record of an offset goes through the same
-//! producer's queue as every other record.
+//! In: records and positions. Out: the positions whose events are durable, and the positions whose offset is durable.
+//! The record of an offset goes through the same producer's queue as every other record.
+//!
+//! A delivery lives as long as its connector, and so does its producer: when the connection to the source fails, the
+//! records that are on their way arrive before those of the next session. Only a producer that has failed itself is
+//! replaced.
 
 use std::time::Duration;
 
+use shared::position::Lsn;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::PublishError;
-use super::ledger::Position;
+use super::ledger::{Position, Transaction};
+use super::offset::{History, Offset};
 use super::offsets::OffsetStore;
 use super::producer::{Publisher, Record, RecordHeaders};
 use crate::ended::Ended;
@@ -23,13 +29,68 @@ const DRAIN_STEP: Duration = Duration::from_millis(200);
 pub struct Delivery {
     publisher: Publisher,
     offsets: OffsetStore,
+    /// The history that the events belong to, and the last transaction of it whose events are durable.
+    history: History,
+    /// The time for offsets without a transaction, microseconds since the epoch.
+    started_us: i64,
+    /// The offset that Kafka has not acknowledged yet, with the number of its record.
+    offset_in_flight: Option<(u64, Offset)>,
+    /// The commit of the last transaction of which something was sent.
+    reached: Lsn,
 }
 
 impl Delivery {
-    /// Sends by `publisher`, and writes the offsets of `offsets`.
+    /// Sends by `publisher`, and writes the offsets of `offsets`. Events belong to `history`, as long as nobody says
+    /// otherwise; an offset without a transaction has the time `started_us`.
     #[must_use]
-    pub fn new(publisher: Publisher, offsets: OffsetStore) -> Self {
-        Self { publisher, offsets }
+    pub fn new(
+        publisher: Publisher,
+        offsets: OffsetStore,
+        history: History,
+        started_us: i64,
+    ) -> Self {
+        Self {
+            publisher,
+            offsets,
+            history,
+            started_us,
+            offset_in_flight: None,
+            reached: Lsn::INVALID,
+        }
+    }
+
+    /// Begins a session: events belong to `history` from now on. What earlier sessions sent must be settled before.
+    pub fn begin(&mut self, history: History) {
+        self.publisher.ledger().forget_commits();
+        self.offset_in_flight = None;
+        self.history = history;
+    }
+
+    /// Replaces a producer that has failed. Records that it still holds are dropped; their changes come again.
+    ///
+    /// # Errors
+    /// When `make` cannot make another one.
+    pub fn replace_if_failed(
+        &mut self,
+        make: impl FnOnce() -> Result<Publisher, PublishError>,
+    ) -> Result<(), PublishError> {
+        if self.publisher.failure().is_some() {
+            self.publisher = make()?;
+            self.offset_in_flight = None;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that earlier sessions sent is durable, and stores the offset up to which it is complete.
+    ///
+    /// # Errors
+    /// What fails meanwhile.
+    pub fn settle(&mut self, stop: &CancellationToken) -> Result<Ended, PublishError> {
+        if self.drain(stop)? == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        let Some(position) = self.take_confirmed() else { return Ok(Ended::Done) };
+        self.store_offset(&position, stop)
     }
 
     /// Hands one record to the producer, which copies it.
@@ -40,49 +101,98 @@ impl Delivery {
         self.publisher.send(record)
     }
 
+    /// Notes that events of a transaction are sent from now on, which commits at `commit`.
+    pub fn reach(&mut self, commit: Lsn) {
+        self.reached = self.reached.max(commit);
+    }
+
+    /// The commit of the last transaction of which events were sent since the start of the process.
+    #[must_use]
+    pub fn reached(&self) -> Lsn {
+        self.reached
+    }
+
     /// Enters the end of a transaction, or of WAL without changes, into the ledger. Everything that belongs to it was
     /// sent before.
     pub fn commit(&self, position: Position) {
         self.publisher.ledger().commit(self.publisher.events_sent(), position);
     }
 
-    /// The last position that has become durable since the last call, if there is one.
+    /// The last position whose events have become durable since the last call, if there is one.
     #[must_use]
-    pub fn take_confirmed(&self) -> Option<Position> {
-        self.publisher.ledger().take_confirmed()
+    pub fn take_confirmed(&mut self) -> Option<Position> {
+        let position = self.publisher.ledger().take_confirmed()?;
+        self.history.transaction = position.transaction.or(self.history.transaction);
+        Some(position)
     }
 
-    /// Hands the record of an offset to the producer; false when the producer's queue is full.
+    /// The offset that has become durable since the last call, if there is one.
+    #[must_use]
+    pub fn take_stored(&mut self) -> Option<Offset> {
+        let (number, offset) = self.offset_in_flight?;
+        if !self.publisher.ledger().is_acknowledged(number) {
+            return None;
+        }
+        self.offset_in_flight = None;
+        Some(offset)
+    }
+
+    /// Hands the record of an offset to the producer; false when the producer's queue is full, or an earlier offset is
+    /// not durable yet.
     ///
     /// # Errors
     /// What makes the record impossible.
     pub fn try_write_offset(&mut self, position: &Position) -> Result<bool, PublishError> {
+        if self.offset_in_flight.is_some() {
+            return Ok(false);
+        }
+        let offset = self.offset(position);
         let key = self.offsets.key();
-        let value = OffsetStore::value(position).to_string();
+        let value = offset.value().to_string();
         let record = Record {
             topic: self.offsets.topic(),
             key: Some(&key),
             value: Some(value.as_bytes()),
             headers: RecordHeaders::None,
         };
+        let number = self.publisher.events_sent();
         match self.publisher.send(&record) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.offset_in_flight = Some((number, offset));
+                Ok(true)
+            }
             Err(PublishError::QueueFull) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Hands the record of an offset to the producer, however long the producer's queue is full, unless `stop` is
-    /// cancelled.
+    fn offset(&self, position: &Position) -> Offset {
+        let transaction = position.transaction.or(self.history.transaction);
+        Offset {
+            position: Position { transaction, ..*position },
+            ts_us: transaction
+                .map_or(self.started_us, |Transaction { commit_ts_us, .. }| commit_ts_us),
+            source: self.history.source,
+        }
+    }
+
+    /// Stores an offset, and waits until Kafka has it, unless `stop` is cancelled.
     ///
     /// # Errors
     /// What makes the record impossible, and what else fails meanwhile.
-    pub fn write_offset(
+    pub fn store_offset(
         &mut self,
         position: &Position,
         stop: &CancellationToken,
     ) -> Result<Ended, PublishError> {
-        self.send_when_room(stop, |delivery| delivery.try_write_offset(position))
+        let handed_over = self.send_when_room(stop, |delivery| {
+            let _stored_before = delivery.take_stored();
+            delivery.try_write_offset(position)
+        })?;
+        if handed_over == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+        self.drain(stop)
     }
 
     /// Repeats `attempt`, which says false while the queue is full, until it says true or `stop` is cancelled.

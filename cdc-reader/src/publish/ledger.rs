@@ -7,11 +7,20 @@ use shared::position::Lsn;
 /// The position that is confirmed when everything up to a commit is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// End of the commit: up to here the slot may be confirmed, and from here a stream starts again.
+    /// End of the commit, or of WAL without published changes: from here a stream starts again.
     pub end_lsn: Lsn,
-    /// Transaction id. `None` for WAL without any published change.
-    pub tx_id: Option<u32>,
-    /// Commit time, microseconds since the epoch; 0 where there is no transaction.
+    /// The last transaction before that end. `None` for WAL without any published change.
+    pub transaction: Option<Transaction>,
+}
+
+/// A transaction that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transaction {
+    /// End of its commit record.
+    pub end_lsn: Lsn,
+    /// Transaction id.
+    pub xid: u32,
+    /// Commit time, microseconds since the epoch.
     pub commit_ts_us: i64,
 }
 
@@ -67,11 +76,8 @@ impl Ledger {
         {
             // A commit without events is confirmed together with the commit before it. So neither a quiet stream nor
             // transactions without events make the queue grow.
-            let end_lsn = last.position.end_lsn.max(position.end_lsn);
-            if position.tx_id.is_some() {
-                last.position = position;
-            }
-            last.position.end_lsn = end_lsn;
+            last.position.end_lsn = last.position.end_lsn.max(position.end_lsn);
+            last.position.transaction = position.transaction.or(last.position.transaction);
             return;
         }
         self.commits.push_back(Commit { events_before: events_sent, position });
@@ -95,6 +101,19 @@ impl Ledger {
     pub fn low_water(&self) -> u64 {
         let tail = self.words.front().map_or(0, |word| word.trailing_ones());
         self.first_word * 64 + u64::from(tail)
+    }
+
+    /// Whether an event that was sent is durable.
+    #[must_use]
+    pub fn is_acknowledged(&self, event: u64) -> bool {
+        let Some(word) = (event / 64).checked_sub(self.first_word) else { return true };
+        let word = usize::try_from(word).ok().and_then(|word| self.words.get(word));
+        word.is_some_and(|bits| bits >> (event % 64) & 1 == 1)
+    }
+
+    /// Forgets the commits that wait. Their events are still acknowledged.
+    pub fn forget_commits(&mut self) {
+        self.commits.clear();
     }
 
     /// How many events have been acknowledged.
@@ -124,7 +143,12 @@ mod tests {
     use super::*;
 
     fn position(end: u64) -> Position {
-        Position { end_lsn: Lsn(end), tx_id: Some(1), commit_ts_us: 0 }
+        transaction(end, 1)
+    }
+
+    fn transaction(end: u64, xid: u32) -> Position {
+        let transaction = Transaction { end_lsn: Lsn(end), xid, commit_ts_us: 0 };
+        Position { end_lsn: Lsn(end), transaction: Some(transaction) }
     }
 
     #[test]
@@ -145,12 +169,13 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.commit(1, position(100));
         for end in 101..1000 {
-            ledger.commit(1, Position { end_lsn: Lsn(end), tx_id: None, commit_ts_us: 0 });
+            ledger.commit(1, Position { end_lsn: Lsn(end), transaction: None });
         }
         assert_eq!(ledger.waiting(), 1);
         assert_eq!(ledger.take_confirmed(), None);
         ledger.acknowledge(0);
-        assert_eq!(ledger.take_confirmed().map(|p| p.end_lsn), Some(Lsn(999)));
+        let expected = Position { end_lsn: Lsn(999), ..position(100) };
+        assert_eq!(ledger.take_confirmed(), Some(expected), "the last transaction is still known");
     }
 
     #[test]
@@ -158,12 +183,34 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.commit(1, position(100));
         for end in 101..10_000 {
-            ledger.commit(1, Position { tx_id: Some(7), ..position(end) });
+            ledger.commit(1, transaction(end, 7));
         }
         assert_eq!(ledger.waiting(), 1);
         ledger.acknowledge(0);
-        let confirmed = ledger.take_confirmed().unwrap();
-        assert_eq!((confirmed.end_lsn, confirmed.tx_id), (Lsn(9_999), Some(7)));
+        assert_eq!(ledger.take_confirmed(), Some(transaction(9_999, 7)));
+    }
+
+    #[test]
+    fn an_acknowledged_event_is_known_as_such_whatever_waits_before_it() {
+        let mut ledger = Ledger::default();
+        ledger.acknowledge(70);
+        assert!(ledger.is_acknowledged(70));
+        for event in [0, 69, 71, 1_000] {
+            assert!(!ledger.is_acknowledged(event), "{event}");
+        }
+        (0..70).for_each(|event| ledger.acknowledge(event));
+        assert!(ledger.is_acknowledged(0) && ledger.is_acknowledged(63), "its word is gone");
+    }
+
+    #[test]
+    fn a_forgotten_commit_is_never_confirmed() {
+        let mut ledger = Ledger::default();
+        ledger.commit(1, position(100));
+        ledger.forget_commits();
+        ledger.acknowledge(0);
+        assert_eq!(ledger.take_confirmed(), None);
+        ledger.commit(1, position(90));
+        assert_eq!(ledger.take_confirmed(), Some(position(90)));
     }
 
     #[test]

@@ -13,14 +13,16 @@
 mod delivery;
 mod failure;
 mod ledger;
+mod offset;
 mod offsets;
 mod producer;
 mod topics;
 
 pub use delivery::Delivery;
 pub use failure::{Breakage, ConfigurationProblem, PublishError};
-pub use ledger::{Ledger, Position};
-pub use offsets::{OFFSET_PARTITIONS, OffsetError, OffsetStore, StoredOffset};
+pub use ledger::{Ledger, Position, Transaction};
+pub use offset::{History, Offset, Resume, StoredOffset};
+pub use offsets::{OFFSET_PARTITIONS, OffsetError, OffsetStore};
 pub use producer::{
     Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record, RecordHeaders,
 };

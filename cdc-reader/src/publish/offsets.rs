@@ -1,11 +1,10 @@
-//! Positions in Kafka Connect's own offset topic and form, so that Debezium can go on where this reader stopped, and
+//! The connector's place in Kafka Connect's own offset topic, so that Debezium can go on where this reader stopped, and
 //! the other way round.
 //!
-//! Key `["<connector>",{"server":"<topic.prefix>"}]`, value a map. The value that is written has the keys that Debezium
-//! 3.6 writes after a commit. The value that is read may be any offset of Debezium's: after a commit, or in the middle
-//! of a transaction or a snapshot.
+//! In: the connector's name and topic prefix. Out: the last offset that was stored under the key
+//! `["<connector>",{"server":"<topic.prefix>"}]`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
@@ -15,9 +14,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use serde_json::{Value, json};
-use shared::position::Lsn;
 
-use super::ledger::Position;
+use super::offset::{StoredOffset, parse};
 use super::topics::QuietContext;
 
 /// Kafka Connect's own default for `offset.storage.partitions`.
@@ -57,21 +55,6 @@ pub enum OffsetError {
     },
 }
 
-/// Where a connector stood.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StoredOffset {
-    /// Nothing is stored, or a snapshot that was not finished.
-    None,
-    /// Everything that committed before `position` has been published.
-    Resume {
-        /// The position.
-        position: Lsn,
-        /// The offset's `lsn_commit`: the end of the last commit that was published, or the end of WAL without changes
-        /// after that commit. None when Debezium wrote the offset before the first commit.
-        last_commit: Option<Lsn>,
-    },
-}
-
 /// One connector's place in the offset topic.
 #[derive(Debug, Clone)]
 pub struct OffsetStore {
@@ -105,20 +88,6 @@ impl OffsetStore {
         json!([self.connector, { "server": self.server }]).to_string().into_bytes()
     }
 
-    /// The record's value after the commit at `position`.
-    #[must_use]
-    pub fn value(position: &Position) -> Value {
-        let lsn = position.end_lsn.0;
-        json!({
-            "lsn_proc": lsn,
-            "messageType": "COMMIT",
-            "lsn_commit": lsn,
-            "lsn": lsn,
-            "txId": position.tx_id,
-            "ts_usec": position.commit_ts_us,
-        })
-    }
-
     /// Reads the topic to its end and returns the last offset of this connector.
     ///
     /// # Errors
@@ -138,8 +107,7 @@ impl OffsetStore {
             .map_err(|error| self.read_error(&error.to_string()))?;
         let mut unfinished = self.assign_all(&consumer)?;
         let key: Value = json!([self.connector, { "server": self.server }]);
-        let mut last = None;
-        let mut newest = None;
+        let mut newest = Newest::default();
         let started = Instant::now();
         while !unfinished.is_empty() {
             if started.elapsed() > READ_DEADLINE {
@@ -157,17 +125,15 @@ impl OffsetStore {
                         .key()
                         .and_then(|bytes| serde_json::from_slice::<Value>(bytes).ok())
                         .is_some_and(|other| other == key);
-                    // Records of one key are in one partition, unless another partitioner wrote some of them. The
-                    // newest record counts.
-                    let written = message.timestamp().to_millis();
-                    if ours && written >= newest {
-                        newest = written;
-                        last = Some(message.payload().map(<[u8]>::to_vec));
+                    if ours {
+                        let written = message.timestamp().to_millis();
+                        let value = message.payload().map(<[u8]>::to_vec);
+                        newest.take(message.partition(), written, value);
                     }
                 }
             }
         }
-        match last.flatten() {
+        match newest.value() {
             None => Ok(StoredOffset::None),
             Some(bytes) => parse(&bytes).map_err(|problem| OffsetError::Malformed {
                 topic: self.topic.clone(),
@@ -227,28 +193,24 @@ fn transient(error: &KafkaError) -> bool {
     )
 }
 
-/// The position that an offset stands for.
+/// The record of a key that counts: the last one of its partition.
 ///
-/// `lsn_commit` is the end of the last commit seen. An offset without `lsn_commit` was written inside the first
-/// transaction after a snapshot or a new slot. Every transaction that committed before the row at `lsn` was written has
-/// been delivered. So starting at `lsn` is safe, and the open transaction comes again as a whole.
-fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|_| "not JSON")?;
-    let map = match value {
-        Value::Null => return Ok(StoredOffset::None),
-        Value::Object(map) => map,
-        _ => return Err("not a map"),
-    };
-    let truth = |name: &str| map.get(name).and_then(Value::as_bool);
-    let in_snapshot = map.get("snapshot").is_some_and(|mark| !mark.is_null() && mark != false);
-    let finished = truth("snapshot_completed").or_else(|| truth("last_snapshot_record"));
-    if in_snapshot && finished != Some(true) {
-        return Ok(StoredOffset::None);
+/// Records of one key are in one partition, unless another partitioner wrote some of them. Between partitions the time
+/// stamps decide.
+#[derive(Debug, Default)]
+struct Newest {
+    /// For each partition the last record: when it was written, and its value; none for a tombstone.
+    last: BTreeMap<i32, (Option<i64>, Option<Vec<u8>>)>,
+}
+
+impl Newest {
+    fn take(&mut self, partition: i32, written: Option<i64>, value: Option<Vec<u8>>) {
+        self.last.insert(partition, (written, value));
     }
-    let lsn = |name: &str| map.get(name).and_then(Value::as_u64).filter(|&lsn| lsn > 0).map(Lsn);
-    let last_commit = lsn("lsn_commit");
-    let position = last_commit.or_else(|| lsn("lsn")).ok_or("it has no lsn")?;
-    Ok(StoredOffset::Resume { position, last_commit })
+
+    fn value(self) -> Option<Vec<u8>> {
+        self.last.into_values().max_by_key(|(written, _)| *written).and_then(|(_, value)| value)
+    }
 }
 
 /// A consumer that logs nothing by itself.
@@ -271,51 +233,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn offsets_have_kafka_connects_form() {
+    fn the_key_has_kafka_connects_form() {
         let store = OffsetStore::new("k:9092", "connect-offsets", "obs", "obs");
         assert_eq!(store.key(), br#"["obs",{"server":"obs"}]"#);
-        let position = Position {
-            end_lsn: Lsn(1_467_071_720),
-            tx_id: Some(25_566),
-            commit_ts_us: 1_795_228_672_325_479,
-        };
-        assert_eq!(
-            OffsetStore::value(&position).to_string(),
-            r#"{"lsn_proc":1467071720,"messageType":"COMMIT","lsn_commit":1467071720,"lsn":1467071720,"txId":25566,"ts_usec":1795228672325479}"#
-        );
     }
 
     #[track_caller]
-    fn check(text: &str, expected: Result<StoredOffset, &'static str>) {
-        assert_eq!(parse(text.as_bytes()), expected, "{text}");
-    }
-
-    fn resume(position: u64, last_commit: Option<u64>) -> StoredOffset {
-        StoredOffset::Resume { position: Lsn(position), last_commit: last_commit.map(Lsn) }
-    }
-
-    #[test]
-    fn debeziums_offsets_are_understood_wherever_they_were_written() {
-        check(
-            r#"{"lsn_proc":9,"messageType":"COMMIT","lsn_commit":9,"lsn":9,"txId":1,"ts_usec":1}"#,
-            Ok(resume(9, Some(9))),
-        );
-        // Inside a transaction the row's LSN is greater than the position up to which everything is complete.
-        check(
-            r#"{"lsn_proc":20,"messageType":"INSERT","lsn_commit":9,"lsn":20,"txId":1,"ts_usec":1}"#,
-            Ok(resume(9, Some(9))),
-        );
-        check(r#"{"lsn":20,"txId":1,"ts_usec":1}"#, Ok(resume(20, None)));
-        check(r#"{"snapshot":"INITIAL","snapshot_completed":true,"lsn":20}"#, Ok(resume(20, None)));
-        check(r#"{"snapshot":true,"last_snapshot_record":false,"lsn":20}"#, Ok(StoredOffset::None));
-        check("null", Ok(StoredOffset::None));
+    fn newest_of(records: &[(i32, Option<i64>, Option<&str>)]) -> Option<String> {
+        let mut newest = Newest::default();
+        for (partition, written, value) in records {
+            newest.take(*partition, *written, value.map(|text| text.as_bytes().to_vec()));
+        }
+        newest.value().map(|value| String::from_utf8(value).unwrap())
     }
 
     #[test]
-    fn what_is_no_offset_is_refused() {
-        check("x", Err("not JSON"));
-        check("[]", Err("not a map"));
-        check("{}", Err("it has no lsn"));
-        check(r#"{"lsn":"x"}"#, Err("it has no lsn"));
+    fn the_order_in_a_partition_decides_and_not_the_clock() {
+        assert_eq!(
+            newest_of(&[(3, Some(20), Some("a")), (3, Some(10), Some("b"))]).as_deref(),
+            Some("b")
+        );
+        assert_eq!(newest_of(&[(3, Some(20), Some("a")), (3, Some(10), None)]), None);
+        assert_eq!(newest_of(&[]), None);
+    }
+
+    #[test]
+    fn between_partitions_the_newer_record_counts() {
+        assert_eq!(
+            newest_of(&[(3, Some(20), Some("a")), (5, Some(10), Some("b"))]).as_deref(),
+            Some("a")
+        );
+        assert_eq!(
+            newest_of(&[(5, Some(10), Some("b")), (3, Some(20), Some("a"))]).as_deref(),
+            Some("a")
+        );
     }
 }

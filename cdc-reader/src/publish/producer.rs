@@ -27,6 +27,9 @@ pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 /// The wait between two checks of a failure that is not decided yet.
 const UNDECIDED_WAIT: Duration = Duration::from_millis(10);
 
+/// How long the end of a producer waits for the answers to what is on its way.
+const LAST_ANSWERS_WAIT: Duration = Duration::from_secs(1);
+
 /// How to reach Kafka and what events carry.
 #[derive(Debug, Clone)]
 pub struct PublisherOptions {
@@ -221,7 +224,10 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         // Records that are still queued were not confirmed. The slot will send their changes again.
-        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+        self.producer.purge(rdkafka::producer::PurgeConfig::default().queue());
+        // A record that is on its way may still be appended. It must not come after those of another producer.
+        let _answered = self.producer.flush(LAST_ANSWERS_WAIT);
+        self.producer.purge(rdkafka::producer::PurgeConfig::default().inflight());
     }
 }
 

@@ -14,6 +14,7 @@
 mod cancel;
 mod client;
 mod error;
+mod identity;
 mod startup;
 mod stream;
 mod transport;
@@ -22,6 +23,9 @@ mod wire;
 
 pub use client::{Client, Row};
 pub use error::{ReplicationError, ServerError};
+pub use identity::{
+    SourceIdentity, SystemIdentifier, Timeline, TimelineHistory, identify, timeline_history,
+};
 pub use postgres_protocol::escape::{
     escape_identifier as quote_identifier, escape_literal as quote_literal,
 };

@@ -1,19 +1,24 @@
 //! One session: from a connection to its end.
 //!
-//! In: the context. Out: how the session ended. It keeps nothing that the next session needs.
+//! In: the context, and the delivery to Kafka that lives longer than the session. Out: how the session ended.
 //!
 //! ```text
-//! preflight   is the source set up for it?
-//!   └─► start (pure)   from the stored offset, the slot, the WAL's end and the settings: where to begin
-//!         └─► slot     the slot is made, with the snapshot that it exports
-//!               └─► run   [snapshot,] stream
+//! writer_lock   nobody else captures with this slot
+//!   └─► ready       which server is it, and can it be read yet?
+//!         └─► preflight   is the source set up for it?
+//!               └─► start (pure)   from the stored offset, the server and the settings: where to begin
+//!                     └─► slot     the slot is made, with the snapshot that it exports
+//!                           └─► run   [snapshot,] stream
 //! ```
 
 #[cfg(test)]
 mod example;
 mod preflight;
+mod ready;
 mod run;
+mod server;
 mod slot;
 mod start;
+mod writer_lock;
 
 pub(crate) use run::run;

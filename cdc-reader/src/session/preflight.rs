@@ -9,7 +9,6 @@ use crate::table::captured_tables;
 
 /// What a session needs to know about the source.
 pub(super) struct Source {
-    pub(super) settings: ServerSettings,
     /// The captured tables.
     pub(super) tables: Vec<CatalogTable>,
 }
@@ -50,7 +49,7 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
             "no table is captured yet: check schema.include.list and table.include.list"
         );
     }
-    Ok(Source { settings: server, tables })
+    Ok(Source { tables })
 }
 
 fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<SetupProblem> {

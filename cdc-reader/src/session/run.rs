@@ -1,106 +1,151 @@
-//! The steps of a session: check, decide, make the slot, take the snapshot, stream.
+//! The steps of a session: wait for the server, check, decide, make the slot, take the snapshot, stream.
 
 use std::time::Instant;
 
 use shared::position::Lsn;
 
 use super::preflight::{self, Source};
-use super::slot::{self, SlotKind};
-use super::start::{Found, Start, decide};
-use crate::catalog;
-use crate::clock::now_us;
+use super::server::{self, Server};
+use super::slot::{self, NewSlot, SlotKind};
+use super::start::{Found, ResumeAt, Start, decide};
+use super::{ready, writer_lock};
 use crate::connector::SnapshotMode;
 use crate::context::Context;
 use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
-use crate::publish::{Delivery, Position, StoredOffset};
+use crate::publish::{Delivery, History, Position, StoredOffset};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
-use crate::stream::Streaming;
+use crate::stream::{Overlap, Streaming};
 use crate::table::{Relations, topics};
 
-/// Runs a session to its end; `connected` is called when the source and Kafka have both answered.
+/// Runs a session to its end. The delivery to Kafka is made by the first session that gets so far, and later sessions
+/// go on with it. `connected` is called when the source and Kafka have both answered.
 ///
 /// # Errors
 /// What ends it before its work is done and before somebody asks for a stop.
-pub(crate) fn run(context: &Context, mut connected: impl FnMut()) -> Result<Ended, SessionError> {
+pub(crate) fn run(
+    context: &Context,
+    delivery: &mut Option<Delivery>,
+    mut connected: impl FnMut(),
+) -> Result<Ended, SessionError> {
+    let mut replication = context.connect(Mode::Replication)?;
+    topics::create_topics(context, &[])?;
+    connected();
+    if writer_lock::wait(&mut replication, context)? == Ended::Stopped
+        || settle(context, delivery)? == Ended::Stopped
+    {
+        return Ok(Ended::Stopped);
+    }
+    let offset = context.offsets().load()?;
+    let reached = delivery.as_ref().map_or(Lsn::INVALID, Delivery::reached);
+    let Some(server) = ready::look_until_ready(&mut replication, context, &offset, reached)? else {
+        return Ok(Ended::Stopped);
+    };
     let settings = &context.connector.settings;
     let mut sql = context.connect(Mode::Sql)?;
     // When somebody has locked a captured table, the log names the table again and again. The session does not wait in
     // silence.
     sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, settings)?;
-    topics::create_topics(context, &source.tables)?;
-    let offset = context.offsets().load()?;
-    connected();
-    let slot = catalog::slot(&mut sql, &settings.slot_name, source.settings.version)?;
-    let wal_end = catalog::wal_end(&mut sql)?;
-    let offset_topic = &context.offset_topic;
-    let found = Found { offset_topic, offset, slot: slot.as_ref(), wal_end };
+    let found = Found { offset_topic: &context.offset_topic, offset, reached, server: &server };
     let start = decide(settings, &found)?;
-    let delivery = context.delivery()?;
+    topics::create_topics(context, &source.tables)?;
+    let history = History { source: server.identity, transaction: offset.transaction() };
+    let delivery = match delivery {
+        Some(delivery) => {
+            delivery.begin(history);
+            delivery
+        }
+        None => delivery.insert(context.delivery(history)?),
+    };
     // From here on the connection answers questions of the thread that streams.
     let sql = sql.with_wait_limit(WaitLimit::brief());
-    let last_commit = match offset {
-        StoredOffset::Resume { last_commit, .. } => last_commit,
-        StoredOffset::None => None,
-    };
-    Session { context, source, sql, delivery, last_commit }.run(start)
+    let is_adopted = !matches!(&offset, StoredOffset::Resume(stored)
+        if stored.history.is_some_and(|stored| stored.source == server.identity));
+    Session { context, server, source, sql, delivery, is_adopted }.run(replication, start)
+}
+
+/// What earlier sessions sent becomes durable, and so does its offset, before this session decides where to begin.
+fn settle(context: &Context, delivery: &mut Option<Delivery>) -> Result<Ended, SessionError> {
+    let Some(delivery) = delivery else { return Ok(Ended::Done) };
+    delivery.replace_if_failed(|| context.publisher())?;
+    Ok(delivery.settle(&context.cancel)?)
 }
 
 /// A session under way.
 struct Session<'c> {
     context: &'c Context,
+    server: Server,
     source: Source,
     sql: Client,
-    delivery: Delivery,
-    /// The `lsn_commit` of the stored offset. Events name it until the stream has seen a commit.
-    last_commit: Option<Lsn>,
+    delivery: &'c mut Delivery,
+    /// Whether the stored offset does not name the server's history: it names an earlier timeline, or none.
+    is_adopted: bool,
 }
 
 impl Session<'_> {
-    fn run(self, start: Start) -> Result<Ended, SessionError> {
+    fn run(mut self, mut replication: Client, start: Start) -> Result<Ended, SessionError> {
         match start {
-            Start::Resume(lsn) => {
+            Start::Resume(at) => {
                 self.context.observer.snapshot_skipped();
-                self.stream(lsn)
+                self.resume(replication, at)
             }
             Start::Done => {
                 tracing::info!("snapshot.mode is initial_only and the snapshot was taken before");
                 Ok(Ended::Done)
             }
             Start::FromNow => {
-                let (replication, exported) = slot::create(self.context, SlotKind::Permanent)?;
-                self.stream_from_now(replication, exported.consistent_point)
+                let new = self.create_slot(&mut replication, SlotKind::Permanent)?;
+                self.stream_from_now(replication, new.exported.consistent_point)
             }
             Start::FirstSnapshot => {
-                let (replication, exported) = slot::create(self.context, SlotKind::Permanent)?;
-                self.snapshot_and_stream(replication, &exported)
+                let new = self.create_slot(&mut replication, SlotKind::Permanent)?;
+                self.snapshot_and_stream(replication, &new.exported)
             }
-            Start::SnapshotAgain(confirmed) => self.snapshot_again(confirmed),
+            Start::SnapshotAgain(confirmed) => self.snapshot_again(replication, confirmed),
         }
     }
 
-    fn stream(self, start: Lsn) -> Result<Ended, SessionError> {
-        let replication = self.context.connect(Mode::Replication)?;
-        self.stream_on(replication, start)
+    fn create_slot(
+        &mut self,
+        replication: &mut Client,
+        kind: SlotKind,
+    ) -> Result<NewSlot, SessionError> {
+        slot::create(replication, self.context, kind, self.server.version)
     }
 
-    fn stream_on(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
-        tracing::info!(slot = self.slot_name(), %start, "streaming");
-        let stream =
-            replication.start_replication(&self.start_options(start)).map_err(|error| {
-                slot::why_refused(self.context, self.source.settings.version, error)
-            })?;
+    /// Goes on where an earlier stream ended. From then on the stored offset names this server's history.
+    fn resume(mut self, replication: Client, at: ResumeAt) -> Result<Ended, SessionError> {
+        if self.is_adopted {
+            tracing::info!(source = %self.server.identity, position = %at.until, "the stored offset belongs to this history from now on");
+            if self.store_offset(at.until)? == Ended::Stopped {
+                return Ok(Ended::Stopped);
+            }
+        }
+        let overlap = Overlap::between(at.from, at.until, at.transaction);
+        self.stream(replication, at.from, at.last_commit, overlap)
+    }
+
+    fn stream(
+        mut self,
+        replication: Client,
+        start: Lsn,
+        last_commit: Option<Lsn>,
+        overlap: Overlap,
+    ) -> Result<Ended, SessionError> {
+        tracing::info!(slot = self.slot_name(), source = %self.server.identity, %start, "streaming");
+        let stream = replication
+            .start_replication(&self.start_options(start))
+            .map_err(|error| slot::why_refused(self.context, self.server.version, error))?;
         self.context.observer.streaming(true);
-        self.streaming(Scope::All, start)?.run(stream)
+        self.streaming(Scope::All, start)?.after(last_commit, overlap).run(stream)
     }
 
     fn streaming(&mut self, scope: Scope, start: Lsn) -> Result<Streaming<'_>, SessionError> {
         let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
-        let streaming = Streaming::new(self.context, &mut self.delivery, relations, scope, start)?;
-        Ok(streaming.after(self.last_commit))
+        Streaming::new(self.context, self.delivery, relations, scope, start)
     }
 
     fn start_options(&self, start: Lsn) -> StartOptions<'_> {
@@ -121,7 +166,7 @@ impl Session<'_> {
     /// first start.
     fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         match self.store_offset(start)? {
-            Ended::Done => self.stream_on(replication, start),
+            Ended::Done => self.stream(replication, start, None, Overlap::none()),
             Ended::Stopped => Ok(Ended::Stopped),
         }
     }
@@ -139,7 +184,7 @@ impl Session<'_> {
             tracing::info!("snapshot.mode is initial_only: the work is done");
             return Ok(Ended::Done);
         }
-        self.stream_on(replication, exported.consistent_point)
+        self.stream(replication, exported.consistent_point, None, Overlap::none())
     }
 
     /// An earlier start was interrupted before its snapshot was complete, so it may have published rows that the source
@@ -148,30 +193,33 @@ impl Session<'_> {
     /// The slot has kept every change since then. The session first publishes the deletes and truncates among them up
     /// to a new snapshot's consistent point, then the new snapshot, and then streams from that point on. Each key's
     /// events stay in order, and no consumer keeps a row that the source does not have.
-    fn snapshot_again(mut self, confirmed: Lsn) -> Result<Ended, SessionError> {
+    fn snapshot_again(
+        mut self,
+        mut replication: Client,
+        confirmed: Lsn,
+    ) -> Result<Ended, SessionError> {
         tracing::warn!(
             slot = self.slot_name(),
             "the slot exists and no snapshot was finished: taking the snapshot again"
         );
-        let (holder, exported) = slot::create(self.context, SlotKind::Temporary)?;
-        let stream = self
-            .context
-            .connect(Mode::Replication)?
-            .start_replication(&self.start_options(confirmed))?;
+        let new = self.create_slot(&mut replication, SlotKind::Temporary)?;
+        let mut second = self.context.connect(Mode::Replication)?;
+        server::require_same(&mut second, self.server.identity)?;
+        let stream = second.start_replication(&self.start_options(confirmed))?;
         // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
         // rows are read.
-        let snapshot = Snapshot::open(self.context, &self.source.tables, &exported)?;
+        let snapshot = Snapshot::open(self.context, &self.source.tables, &new.exported)?;
         let catch_up = self.streaming(Scope::Retractions, confirmed)?;
-        if catch_up.run_until(stream, exported.consistent_point)? == Ended::Stopped
-            || self.snapshot(snapshot, &exported)? == Ended::Stopped
+        if catch_up.run_until(stream, new.exported.consistent_point)? == Ended::Stopped
+            || self.snapshot(snapshot, &new.exported)? == Ended::Stopped
         {
             return Ok(Ended::Stopped);
         }
-        drop(holder);
+        slot::drop_temporary(&mut replication, &new)?;
         if self.context.connector.settings.snapshot_mode == SnapshotMode::InitialOnly {
             return Ok(Ended::Done);
         }
-        self.stream(exported.consistent_point)
+        self.stream(replication, new.exported.consistent_point, None, Overlap::none())
     }
 
     fn snapshot(
@@ -180,7 +228,7 @@ impl Session<'_> {
         exported: &ExportedSnapshot,
     ) -> Result<Ended, SessionError> {
         let started = Instant::now();
-        let Some(rows) = snapshot::run(snapshot, self.context, &mut self.delivery)? else {
+        let Some(rows) = snapshot::run(snapshot, self.context, self.delivery)? else {
             return Ok(Ended::Stopped);
         };
         // The offset says that the snapshot is complete. So every row has to be durable before the offset is written,
@@ -195,14 +243,13 @@ impl Session<'_> {
         Ok(Ended::Done)
     }
 
-    /// Writes an offset that belongs to no transaction, and waits until Kafka has it.
+    /// Stores an offset that belongs to no transaction, and waits until Kafka has it.
     fn store_offset(&mut self, lsn: Lsn) -> Result<Ended, SessionError> {
-        let stop = &self.context.cancel;
-        let position = Position { end_lsn: lsn, tx_id: None, commit_ts_us: now_us() };
-        if self.delivery.write_offset(&position, stop)? == Ended::Stopped {
-            return Ok(Ended::Stopped);
+        let position = Position { end_lsn: lsn, transaction: None };
+        let ended = self.delivery.store_offset(&position, &self.context.cancel)?;
+        if let Some(offset) = self.delivery.take_stored() {
+            self.context.observer.offset(&offset);
         }
-        self.context.observer.offset(&position);
-        Ok(self.delivery.drain(stop)?)
+        Ok(ended)
     }
 }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::catalog;
 use crate::context::Context;
-use crate::error::{LostSlot, SessionError};
+use crate::error::SessionError;
+use crate::gap::Gap;
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier};
 use crate::snapshot::ExportedSnapshot;
 
@@ -16,6 +17,9 @@ const PREFIX_CHARS: usize = 30;
 /// And it has this many bytes of the id of this run.
 const RUN_CHARS: usize = 12;
 
+/// Since this version a standby can copy slots from its primary.
+const FAILOVER_SLOTS_SINCE: u32 = 170_000;
+
 /// How long a new slot exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SlotKind {
@@ -25,17 +29,25 @@ pub(super) enum SlotKind {
     Temporary,
 }
 
+/// A slot that was made, and the snapshot that it exports.
+pub(super) struct NewSlot {
+    name: String,
+    pub(super) exported: ExportedSnapshot,
+}
+
 /// Makes a slot. Other sessions can use its snapshot as long as the connection runs no other statement.
 ///
 /// # Errors
-/// When the server cannot be reached, or refuses.
+/// When the connection fails, or the server refuses.
 pub(super) fn create(
+    client: &mut Client,
     context: &Context,
     kind: SlotKind,
-) -> Result<(Client, ExportedSnapshot), SessionError> {
-    let mut client = context.connect(Mode::Replication)?;
+    server_version: u32,
+) -> Result<NewSlot, SessionError> {
+    let settings = &context.connector.settings;
     let (name, temporary) = match kind {
-        SlotKind::Permanent => (context.connector.settings.slot_name.clone(), ""),
+        SlotKind::Permanent => (settings.slot_name.clone(), ""),
         SlotKind::Temporary => (temporary_name(context), " TEMPORARY"),
     };
     tracing::info!(
@@ -43,8 +55,20 @@ pub(super) fn create(
         temporary = kind == SlotKind::Temporary,
         "creating the replication slot; this waits for transactions that are open on the source"
     );
+    let is_failover = kind == SlotKind::Permanent && settings.slot_failover;
+    let options = if is_failover && server_version >= FAILOVER_SLOTS_SINCE {
+        "(SNAPSHOT 'export', FAILOVER true)"
+    } else {
+        "EXPORT_SNAPSHOT"
+    };
+    if is_failover && server_version < FAILOVER_SLOTS_SINCE {
+        tracing::warn!(
+            slot = name,
+            "slot.failover needs PostgreSQL 17 or later: the slot is made without it, and no standby copies it"
+        );
+    }
     let rows = client.query(&format!(
-        "CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput EXPORT_SNAPSHOT",
+        "CREATE_REPLICATION_SLOT {}{temporary} LOGICAL pgoutput {options}",
         quote_identifier(&name)
     ))?;
     let cell = |index: usize| rows.first().and_then(|row| row.get(index).cloned().flatten());
@@ -54,7 +78,16 @@ pub(super) fn create(
         .map(|(consistent_point, name)| ExportedSnapshot { consistent_point, name });
     let exported =
         exported.ok_or(ReplicationError::Protocol("a new slot without its consistent point"))?;
-    Ok((client, exported))
+    Ok(NewSlot { name, exported })
+}
+
+/// Drops a temporary slot, which would keep WAL as long as its connection lasts.
+///
+/// # Errors
+/// When the connection fails, or the server refuses.
+pub(super) fn drop_temporary(client: &mut Client, slot: &NewSlot) -> Result<(), SessionError> {
+    client.query(&format!("DROP_REPLICATION_SLOT {}", quote_identifier(&slot.name)))?;
+    Ok(())
 }
 
 /// Each attempt uses another name, because a server may still hold the slot of the attempt before.
@@ -78,9 +111,7 @@ pub(super) fn why_refused(
         .connect(Mode::Sql)
         .and_then(|mut sql| catalog::slot(&mut sql, name, server_version));
     match slot.ok().flatten().and_then(|slot| slot.lost()) {
-        Some(reason) => {
-            SessionError::SlotLost { slot: name.clone(), reason: LostSlot::Invalidated { reason } }
-        }
+        Some(reason) => SessionError::gap(name, Gap::Invalidated { reason }),
         None => error.into(),
     }
 }

@@ -39,8 +39,10 @@ impl Snapshot {
         let number = |rows: Vec<Row>| {
             rows.first().and_then(|row| row.first().cloned().flatten()).and_then(|n| n.parse().ok())
         };
-        // The id that Debezium shows: that of the snapshot's own transaction, without the epoch.
-        let tx_id = number(client.query("SELECT pg_catalog.txid_current() % 4294967296")?);
+        // The id that Debezium shows: that of the snapshot's own transaction, without the epoch. A standby gives none.
+        let tx_id = number(client.query(
+            "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 ELSE pg_catalog.txid_current() % 4294967296 END",
+        )?);
         let captured = captured_as_of_snapshot(&mut client, context, tables)?;
         let mut captures = Vec::new();
         let mut rows_estimate = 0;

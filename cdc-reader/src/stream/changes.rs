@@ -6,6 +6,7 @@
 use shared::debezium::envelope::{Origin, SnapshotMark, SourceInfo};
 use shared::position::Lsn;
 
+use super::overlap::Overlap;
 use super::stop::Stop;
 use crate::clock::{now_ns, now_us, unix_micros};
 use crate::connector::Settings;
@@ -14,7 +15,7 @@ use crate::envelope::RowError;
 use crate::error::SessionError;
 use crate::observe::Counts;
 use crate::pgoutput::{self, Begin, Commit, Message, Truncate};
-use crate::publish::{Delivery, Position, PublishError};
+use crate::publish::{Delivery, Position, PublishError, Transaction};
 use crate::table::{Capture, Relations};
 use crate::transaction::TransactionOrder;
 
@@ -23,6 +24,8 @@ use crate::transaction::TransactionOrder;
 pub(super) enum Next {
     /// The stream goes on.
     Continue,
+    /// A transaction began that will commit at this position. Its events are sent from now on.
+    Began(Lsn),
     /// A transaction ended. It enters the ledger once its last record has been handed to Kafka.
     Committed(Position),
     /// Everything before the wanted position has been handled.
@@ -33,6 +36,13 @@ pub(super) enum Next {
 pub(super) struct Changes<'s> {
     emitter: Emitter,
     order: TransactionOrder,
+    overlap: Overlap,
+    /// Whether the open transaction was published before.
+    is_skipped: bool,
+    /// For errors.
+    slot: String,
+    /// The stored offset's `lsn_commit`. Events name it until the stream has seen a commit.
+    last_commit: Option<Lsn>,
     /// Where the open transaction comes from: name and position of a replication origin.
     origin: Option<(String, Lsn)>,
     relations: Relations<'s>,
@@ -54,6 +64,10 @@ impl<'s> Changes<'s> {
         Self {
             emitter: Emitter::new(settings, scope),
             order: TransactionOrder::default(),
+            overlap: Overlap::none(),
+            is_skipped: false,
+            slot: settings.slot_name.clone(),
+            last_commit: None,
             origin: None,
             relations,
             commits: 0,
@@ -61,9 +75,20 @@ impl<'s> Changes<'s> {
         }
     }
 
-    /// Goes on after an earlier stream, whose last commit ended at `last_commit`.
-    pub(super) fn after(&mut self, last_commit: Option<Lsn>) {
+    /// Goes on after an earlier stream, whose last commit ended at `last_commit`. What both streams have is `overlap`.
+    pub(super) fn after(&mut self, last_commit: Option<Lsn>, overlap: Overlap) {
         self.order = TransactionOrder::after(last_commit);
+        self.last_commit = last_commit;
+        self.overlap = overlap;
+    }
+
+    /// Whether everything before `wal_end` lies behind what an earlier stream has published.
+    ///
+    /// # Errors
+    /// When the server's history is not the one that was published.
+    pub(super) fn is_past_overlap(&mut self, wal_end: Lsn) -> Result<bool, SessionError> {
+        let slot = &self.slot;
+        self.overlap.is_past(wal_end).map_err(|gap| SessionError::gap(slot, gap))
     }
 
     /// Takes the message of the frame whose record stands at `start`.
@@ -94,8 +119,7 @@ impl<'s> Changes<'s> {
                 if stop.is_reached(begin.final_lsn) {
                     return Ok(Next::Reached);
                 }
-                self.order.begin(begin)?;
-                self.origin = None;
+                return self.begin(begin);
             }
             Message::Commit(commit) => return self.commit(commit),
             Message::Relation(relation) => self.relations.announce(&relation)?,
@@ -110,6 +134,18 @@ impl<'s> Changes<'s> {
         Ok(Next::Continue)
     }
 
+    fn begin(&mut self, begin: Begin) -> Result<Next, SessionError> {
+        let slot = &self.slot;
+        let is_skipped = self.overlap.skips(&begin).map_err(|gap| SessionError::gap(slot, gap))?;
+        let was_skipped = std::mem::replace(&mut self.is_skipped, is_skipped);
+        if was_skipped && !self.is_skipped {
+            self.order = TransactionOrder::after(self.last_commit);
+        }
+        self.order.begin(begin)?;
+        self.origin = None;
+        Ok(if self.is_skipped { Next::Continue } else { Next::Began(begin.final_lsn) })
+    }
+
     /// A row's change: `emit` encodes it when its table is captured.
     fn change(
         &mut self,
@@ -119,6 +155,9 @@ impl<'s> Changes<'s> {
         emit: impl FnOnce(&mut Emitter, &Capture, &Stamp<'_>) -> Result<(), RowError>,
     ) -> Result<(), SessionError> {
         let open = self.order.check_change(name)?;
+        if self.is_skipped {
+            return Ok(());
+        }
         if let Some(capture) = self.relations.captured(relation)? {
             let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
             emit(&mut self.emitter, capture, &stamp)?;
@@ -130,6 +169,9 @@ impl<'s> Changes<'s> {
 
     fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), SessionError> {
         let open = self.order.check_change("a truncate")?;
+        if self.is_skipped {
+            return Ok(());
+        }
         let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
         for relation in truncate.relations() {
             if let Some(capture) = self.relations.captured(relation)? {
@@ -141,14 +183,17 @@ impl<'s> Changes<'s> {
 
     fn commit(&mut self, commit: Commit) -> Result<Next, SessionError> {
         let open = self.order.commit(commit)?;
+        if self.is_skipped {
+            let slot = &self.slot;
+            self.overlap.check(&open, &commit).map_err(|gap| SessionError::gap(slot, gap))?;
+            return Ok(Next::Continue);
+        }
         self.commits += 1;
         let commit_ts_us = unix_micros(commit.commit_time);
         self.behind_ms = Some((now_us() - commit_ts_us) / 1000);
-        Ok(Next::Committed(Position {
-            end_lsn: commit.end_lsn,
-            tx_id: Some(open.xid),
-            commit_ts_us,
-        }))
+        let end_lsn = commit.end_lsn;
+        let transaction = Transaction { end_lsn, xid: open.xid, commit_ts_us };
+        Ok(Next::Committed(Position { end_lsn, transaction: Some(transaction) }))
     }
 
     /// Whether a transaction is open.

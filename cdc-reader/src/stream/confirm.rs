@@ -1,8 +1,11 @@
 //! How far the stream is confirmed, when the server gets a status, and when an offset is due. Pure: the caller gives
 //! the time.
 //!
-//! In: the positions that were received and those that became durable. Out: the positions for the server and for the
-//! offset topic. The confirmed position never goes back.
+//! In: the positions that were received, those whose events became durable, and those whose offset became durable. Out:
+//! the positions for the server and for the offset topic. The confirmed position never goes back.
+//!
+//! A position is confirmed to the server only when its offset is durable in Kafka. So a slot whose confirmed position
+//! lies behind the stored offset was moved by somebody else.
 
 use std::time::{Duration, Instant};
 
@@ -28,11 +31,11 @@ const REPLY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often the offset is written. Kafka Connect's default is a minute. A program that goes on at the offset repeats
 /// the changes of this interval at most.
-const OFFSET_INTERVAL: Duration = Duration::from_secs(1);
+const OFFSET_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the offset is written when only WAL without published changes arrives. The slot is confirmed up to the end
-/// of that WAL, and Debezium refuses an offset that lies before the WAL which the slot keeps.
-const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the offset is written when only WAL without published changes arrives. The slot is confirmed as often, so
+/// that the server can remove that WAL.
+const QUIET_OFFSET_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What comes from the server at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +61,11 @@ pub(super) struct Confirmation {
     offsets: Offsets,
     status_interval: Duration,
     received: Lsn,
+    /// The events of everything before are durable.
+    durable: Lsn,
     confirmed: Lsn,
     /// The confirmed position in the last status.
     reported: Lsn,
-    /// The last transaction that became durable.
-    last_transaction: Position,
     /// A transaction that became durable since the offset was last written.
     offset_due: Option<Position>,
     /// WAL without a published change that was passed since the offset was last written.
@@ -74,10 +77,10 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
-    /// A stream that begins at `start` (its transaction id is none, its commit time that of the start) at the time
-    /// `now`. `status_interval` is how often the configuration wants a status sent.
+    /// A stream that begins at `start` at the time `now`. `status_interval` is how often the configuration wants a
+    /// status sent.
     pub(super) fn new(
-        start: Position,
+        start: Lsn,
         offsets: Offsets,
         status_interval: Duration,
         now: Instant,
@@ -85,10 +88,10 @@ impl Confirmation {
         Self {
             offsets,
             status_interval: status_interval.min(STATUS_INTERVAL_MAX),
-            received: start.end_lsn,
-            confirmed: start.end_lsn,
+            received: start,
+            durable: start,
+            confirmed: start,
             reported: Lsn::INVALID,
-            last_transaction: start,
             offset_due: None,
             quiet_offset_due: None,
             reply_requested: false,
@@ -102,7 +105,7 @@ impl Confirmation {
         self.received
     }
 
-    /// Everything before this position is durable in Kafka.
+    /// Everything before this position is durable in Kafka, and so is the offset that says so.
     pub(super) fn confirmed(&self) -> Lsn {
         self.confirmed
     }
@@ -114,26 +117,27 @@ impl Confirmation {
 
     /// What the ledger has to know about WAL that ends at `wal_end` and holds no published change, if that is new.
     pub(super) fn quiet_position(&self, wal_end: Lsn) -> Option<Position> {
-        let position = Position { end_lsn: wal_end, tx_id: None, commit_ts_us: 0 };
-        (wal_end > self.confirmed).then_some(position)
+        let position = Position { end_lsn: wal_end, transaction: None };
+        (wal_end > self.durable).then_some(position)
     }
 
-    /// Notes that everything before `position` is durable.
-    pub(super) fn confirm(&mut self, position: Position) {
+    /// Notes that the events of everything before `position` are durable.
+    pub(super) fn events_are_durable(&mut self, position: Position) {
         // A commit of an earlier stream of this session may become durable after a later position was stored.
-        if position.end_lsn < self.confirmed {
+        if position.end_lsn < self.durable {
             return;
         }
-        self.confirmed = position.end_lsn;
-        let due = if position.tx_id.is_some() {
-            self.last_transaction = position;
-            &mut self.offset_due
-        } else {
-            &mut self.quiet_offset_due
-        };
-        if self.offsets == Offsets::Stored {
-            *due = Some(Position { end_lsn: position.end_lsn, ..self.last_transaction });
+        self.durable = position.end_lsn;
+        match (self.offsets, position.transaction) {
+            (Offsets::NotStored, _) => self.confirmed = position.end_lsn,
+            (Offsets::Stored, Some(_)) => self.offset_due = Some(position),
+            (Offsets::Stored, None) => self.quiet_offset_due = Some(position),
         }
+    }
+
+    /// Notes that an offset is durable which says that everything before `position` is.
+    pub(super) fn offset_is_durable(&mut self, position: Lsn) {
+        self.confirmed = self.confirmed.max(position);
     }
 
     /// Notes that the server asks for a status.
@@ -180,14 +184,17 @@ impl Confirmation {
         due.into_iter().flatten().max_by_key(|position| position.end_lsn)
     }
 
-    /// Whether the offset is written now.
+    /// Whether the offset is written now. A server that asks for a status may be waiting for the confirmed position, so
+    /// the offset is written soon.
     pub(super) fn is_offset_due(&self, now: Instant) -> bool {
         let since_offset = now.saturating_duration_since(self.last_offset);
         (self.offset_due.is_some() && since_offset >= OFFSET_INTERVAL)
             || (self.quiet_offset_due.is_some() && since_offset >= QUIET_OFFSET_INTERVAL)
+            || (self.reply_requested && self.offset().is_some() && since_offset >= REPLY_INTERVAL)
     }
 
-    /// Notes that writing the offset was tried. When the producer's queue was full, the offset stays due.
+    /// Notes that writing the offset was tried. When the producer's queue was full, or the offset before is not durable
+    /// yet, the offset stays due.
     pub(super) fn offset_tried(&mut self, now: Instant) {
         self.last_offset = now;
     }
@@ -201,19 +208,21 @@ impl Confirmation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::Transaction;
 
-    const START: Position = Position { end_lsn: Lsn(100), tx_id: None, commit_ts_us: 5 };
+    const START: Lsn = Lsn(100);
 
     fn confirmation(now: Instant) -> Confirmation {
         Confirmation::new(START, Offsets::Stored, Duration::from_secs(60), now)
     }
 
     fn transaction(end: u64) -> Position {
-        Position { end_lsn: Lsn(end), tx_id: Some(7), commit_ts_us: 9 }
+        let transaction = Transaction { end_lsn: Lsn(end), xid: 7, commit_ts_us: 9 };
+        Position { end_lsn: Lsn(end), transaction: Some(transaction) }
     }
 
     fn quiet(end: u64) -> Position {
-        Position { end_lsn: Lsn(end), tx_id: None, commit_ts_us: 0 }
+        Position { end_lsn: Lsn(end), transaction: None }
     }
 
     fn ms(count: u64) -> Duration {
@@ -234,8 +243,19 @@ mod tests {
         let mut stream = confirmation(Instant::now());
         assert_eq!(stream.quiet_position(Lsn(100)), None);
         assert_eq!(stream.quiet_position(Lsn(101)), Some(quiet(101)));
-        stream.confirm(quiet(101));
+        stream.events_are_durable(quiet(101));
         assert_eq!(stream.quiet_position(Lsn(101)), None);
+    }
+
+    #[test]
+    fn a_position_is_confirmed_when_its_offset_is_durable_and_not_before() {
+        let mut stream = confirmation(Instant::now());
+        stream.events_are_durable(transaction(150));
+        assert_eq!(stream.confirmed(), Lsn(100));
+        stream.offset_is_durable(Lsn(150));
+        assert_eq!(stream.confirmed(), Lsn(150));
+        stream.offset_is_durable(Lsn(140));
+        assert_eq!(stream.confirmed(), Lsn(150), "it never goes back");
     }
 
     #[test]
@@ -247,7 +267,9 @@ mod tests {
         assert!(stream.is_status_due(start + ms(1_000), Traffic::Flowing));
         assert!(!stream.is_status_due(start + ms(9_999), Traffic::Quiet));
         assert!(stream.is_status_due(start + STATUS_INTERVAL_MAX, Traffic::Quiet));
-        stream.confirm(transaction(150));
+        stream.events_are_durable(transaction(150));
+        assert!(!stream.is_status_due(start + ms(500), Traffic::Flowing), "nothing is stored yet");
+        stream.offset_is_durable(Lsn(150));
         for traffic in [Traffic::Flowing, Traffic::Quiet] {
             assert!(!stream.is_status_due(start + ms(499), traffic));
             assert!(stream.is_status_due(start + ms(500), traffic));
@@ -274,53 +296,54 @@ mod tests {
         stream.request_reply();
         assert!(!stream.is_reply_due(start + ms(19)));
         assert!(stream.is_reply_due(start + ms(20)));
-        stream.confirm(transaction(150));
+        stream.events_are_durable(transaction(150));
+        assert!(stream.is_offset_due(start + REPLY_INTERVAL), "the server may wait for it");
+        stream.offset_is_durable(Lsn(150));
         assert!(stream.is_reply_due(start));
         stream.status_sent(start);
         assert!(!stream.is_reply_requested() && !stream.is_reply_due(start + ms(20)));
     }
 
     #[test]
-    fn a_transactions_offset_is_written_every_second() {
+    fn a_transactions_offset_is_written_every_half_second() {
         let start = Instant::now();
         let mut stream = confirmation(start);
         assert!(!stream.is_offset_due(start + QUIET_OFFSET_INTERVAL), "nothing happened");
-        stream.confirm(transaction(150));
-        assert!(!stream.is_offset_due(start + ms(999)));
-        assert!(stream.is_offset_due(start + ms(1_000)));
+        stream.events_are_durable(transaction(150));
+        assert!(!stream.is_offset_due(start + ms(499)));
+        assert!(stream.is_offset_due(start + ms(500)));
         assert_eq!(stream.offset(), Some(transaction(150)));
         // The queue was full: it stays due.
+        stream.offset_tried(start + ms(500));
+        assert!(!stream.is_offset_due(start + ms(999)));
+        assert!(stream.is_offset_due(start + ms(1_000)));
         stream.offset_tried(start + ms(1_000));
-        assert!(!stream.is_offset_due(start + ms(1_999)));
-        assert!(stream.is_offset_due(start + ms(2_000)));
-        stream.offset_tried(start + ms(2_000));
         stream.offset_written();
         assert_eq!(stream.offset(), None);
         assert!(!stream.is_offset_due(start + QUIET_OFFSET_INTERVAL * 2));
     }
 
     #[test]
-    fn the_offset_of_quiet_wal_names_the_last_transaction_and_is_written_once_a_minute() {
+    fn the_offset_of_quiet_wal_is_written_less_often() {
         let start = Instant::now();
         let mut stream = confirmation(start);
-        stream.confirm(quiet(120));
-        assert!(!stream.is_offset_due(start + ms(59_999)));
-        assert!(stream.is_offset_due(start + ms(60_000)));
-        assert_eq!(stream.offset(), Some(Position { end_lsn: Lsn(120), ..START }));
-        stream.confirm(transaction(150));
-        stream.confirm(quiet(160));
-        let expected = Position { end_lsn: Lsn(160), ..transaction(150) };
-        assert_eq!(stream.offset(), Some(expected));
-        // The transaction's offset is due after a second, and takes the quiet WAL along.
-        assert!(stream.is_offset_due(start + ms(1_000)));
+        stream.events_are_durable(quiet(120));
+        assert!(!stream.is_offset_due(start + ms(4_999)));
+        assert!(stream.is_offset_due(start + ms(5_000)));
+        assert_eq!(stream.offset(), Some(quiet(120)));
+        stream.events_are_durable(transaction(150));
+        stream.events_are_durable(quiet(160));
+        assert_eq!(stream.offset(), Some(quiet(160)));
+        // The transaction's offset is due after half a second, and the quiet WAL goes with it.
+        assert!(stream.is_offset_due(start + ms(500)));
     }
 
     #[test]
     fn a_stream_that_leaves_changes_out_has_no_offset_and_confirms_all_the_same() {
         let start = Instant::now();
         let mut stream = Confirmation::new(START, Offsets::NotStored, ms(700), start);
-        stream.confirm(transaction(150));
-        stream.confirm(quiet(160));
+        stream.events_are_durable(transaction(150));
+        stream.events_are_durable(quiet(160));
         assert_eq!((stream.confirmed(), stream.offset()), (Lsn(160), None));
         assert!(!stream.is_offset_due(start + QUIET_OFFSET_INTERVAL));
     }

@@ -15,8 +15,10 @@
 
 mod changes;
 mod confirm;
+mod overlap;
 mod pump;
 mod source_watch;
 mod stop;
 
+pub(crate) use overlap::Overlap;
 pub(crate) use pump::Streaming;

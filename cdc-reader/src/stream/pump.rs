@@ -11,6 +11,7 @@ use shared::position::Lsn;
 
 use super::changes::{Changes, Next};
 use super::confirm::{Confirmation, Offsets, Traffic};
+use super::overlap::Overlap;
 use super::source_watch::SourceWatch;
 use super::stop::Stop;
 use crate::clock::now_us;
@@ -19,7 +20,7 @@ use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::observe::Sample;
-use crate::publish::{Delivery, Position};
+use crate::publish::Delivery;
 use crate::replication::{Event, ReplicationError, Stream};
 use crate::table::Relations;
 
@@ -54,7 +55,7 @@ pub(crate) struct Streaming<'s> {
 }
 
 impl<'s> Streaming<'s> {
-    /// A stream that continues at `start`.
+    /// A stream that begins at `start`.
     ///
     /// # Errors
     /// When the source cannot be watched beside it.
@@ -67,7 +68,6 @@ impl<'s> Streaming<'s> {
     ) -> Result<Self, SessionError> {
         let now = Instant::now();
         let settings = &context.connector.settings;
-        let start = Position { end_lsn: start, tx_id: None, commit_ts_us: now_us() };
         let offsets = match scope {
             Scope::All => Offsets::Stored,
             Scope::Retractions => Offsets::NotStored,
@@ -86,8 +86,9 @@ impl<'s> Streaming<'s> {
     }
 
     /// The stream goes on after an earlier one, whose last published commit ended at `last_commit`: events name it.
-    pub(crate) fn after(mut self, last_commit: Option<Lsn>) -> Self {
-        self.changes.after(last_commit);
+    /// What of that stream comes again is `overlap`.
+    pub(crate) fn after(mut self, last_commit: Option<Lsn>, overlap: Overlap) -> Self {
+        self.changes.after(last_commit, overlap);
         self
     }
 
@@ -131,7 +132,7 @@ impl<'s> Streaming<'s> {
                     self.changes.apply(start, payload, &self.stop)?
                 }
                 Event::Keepalive { wal_end, reply_requested } => {
-                    self.keepalive(wal_end, reply_requested)
+                    self.keepalive(wal_end, reply_requested)?
                 }
                 Event::Idle => {
                     self.traffic = Traffic::Quiet;
@@ -140,8 +141,10 @@ impl<'s> Streaming<'s> {
                 }
                 Event::End => return Err(ReplicationError::Closed.into()),
             };
-            if let Next::Committed(position) = next {
-                self.confirmation.receive(position.end_lsn);
+            match next {
+                Next::Began(commit) => self.delivery.reach(commit),
+                Next::Committed(position) => self.confirmation.receive(position.end_lsn),
+                Next::Continue | Next::Reached => {}
             }
             if self.send_records(stream)? == Ended::Stopped {
                 return Ok(Ended::Stopped);
@@ -173,20 +176,20 @@ impl<'s> Streaming<'s> {
         }
     }
 
-    fn keepalive(&mut self, wal_end: Lsn, reply_requested: bool) -> Next {
+    fn keepalive(&mut self, wal_end: Lsn, reply_requested: bool) -> Result<Next, SessionError> {
         self.confirmation.receive(wal_end);
-        if !self.changes.in_transaction() {
+        if !self.changes.in_transaction() && self.changes.is_past_overlap(wal_end)? {
             if let Some(position) = self.confirmation.quiet_position(wal_end) {
                 self.delivery.commit(position);
             }
             if self.stop.is_reached(wal_end) {
-                return Next::Reached;
+                return Ok(Next::Reached);
             }
         }
         if reply_requested {
             self.confirmation.request_reply();
         }
-        Next::Continue
+        Ok(Next::Continue)
     }
 
     /// Hands the records of the last frame to Kafka, however long the producer's queue is full.
@@ -225,11 +228,11 @@ impl<'s> Streaming<'s> {
             }
         }
         self.confirm()?;
-        if self.confirmation.is_status_due(now, self.traffic) {
-            self.send_status(stream)?;
-        }
         if self.confirmation.is_offset_due(now) {
             self.write_offset()?;
+        }
+        if self.confirmation.is_status_due(now, self.traffic) {
+            self.send_status(stream)?;
         }
         self.watch.check_shutdown(self.delivery.in_flight())?;
         self.report();
@@ -240,21 +243,28 @@ impl<'s> Streaming<'s> {
         self.stop.is_requested() && self.stop.is_due(Instant::now(), self.changes.in_transaction())
     }
 
-    /// Asks the ledger which position is durable now.
+    /// Asks which events and which offset have become durable.
     fn confirm(&mut self) -> Result<(), SessionError> {
         if let Some(position) = self.delivery.take_confirmed() {
-            if position.tx_id.is_some() {
-                self.context.observer.published(now_us() - position.commit_ts_us);
+            if let Some(transaction) = position.transaction {
+                self.context.observer.published(now_us() - transaction.commit_ts_us);
             }
-            self.confirmation.confirm(position);
+            self.confirmation.events_are_durable(position);
+        }
+        if let Some(offset) = self.delivery.take_stored() {
+            self.context.observer.offset(&offset);
+            self.confirmation.offset_is_durable(offset.position.end_lsn);
         }
         // What is durable stays durable, also when something after it has failed.
         Ok(self.delivery.check()?)
     }
 
-    /// Answers the server's request with the position that is durable by now, if the answer is due.
+    /// Answers the server's request with the position that is confirmed by now, if the answer is due.
     fn reply(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
         self.confirm()?;
+        if self.confirmation.is_offset_due(Instant::now()) {
+            self.write_offset()?;
+        }
         if self.confirmation.is_reply_due(Instant::now()) {
             self.send_status(stream)?;
         }
@@ -267,12 +277,12 @@ impl<'s> Streaming<'s> {
         Ok(())
     }
 
-    /// Hands the furthest offset to the producer; when the producer's queue is full, the offset stays due.
+    /// Hands the furthest offset to the producer. When the producer's queue is full, or the offset before is not durable
+    /// yet, the offset stays due.
     fn write_offset(&mut self) -> Result<(), SessionError> {
         self.confirmation.offset_tried(Instant::now());
         let Some(position) = self.confirmation.offset() else { return Ok(()) };
         if self.delivery.try_write_offset(&position)? {
-            self.context.observer.offset(&position);
             self.confirmation.offset_written();
         }
         Ok(())
@@ -297,9 +307,10 @@ impl<'s> Streaming<'s> {
             self.write_offset()?;
             if !self.delivery.flush(LAST_OFFSET_DEADLINE) {
                 tracing::warn!(
-                    "the offset was not acknowledged before the end; the slot's confirmed position stands"
+                    "the offset was not acknowledged before the end; the next start publishes again what follows the offset before"
                 );
             }
+            self.confirm()?;
         }
         self.send_status(stream)
     }

@@ -25,6 +25,11 @@ impl Source {
         Self(Database::create(server, name).unwrap())
     }
 
+    /// The database of this name on another server, which has a copy of it.
+    pub(crate) fn at(server: &PostgresAddress, name: &str) -> Self {
+        Self(Database { server: server.clone(), name: name.to_owned() })
+    }
+
     /// A database with the airline's eight tables.
     pub(crate) fn airline(server: &PostgresAddress, name: &str) -> Self {
         let source = Self::create(server, name);

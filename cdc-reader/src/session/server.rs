@@ -1,0 +1,58 @@
+//! What a session finds on the server that its replication connection reached: which cluster it is, its slot, and the
+//! end of its WAL.
+
+use shared::position::Lsn;
+
+use crate::catalog::{self, Slot};
+use crate::error::SessionError;
+use crate::replication::{
+    Client, ReplicationError, SourceIdentity, TimelineHistory, identify, timeline_history,
+};
+
+/// The server behind a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Server {
+    /// Cluster and timeline.
+    pub(super) identity: SourceIdentity,
+    /// Where the timeline left its ancestors.
+    pub(super) history: TimelineHistory,
+    /// `server_version_num`.
+    pub(super) version: u32,
+    /// Whether it is a standby, or recovers.
+    pub(super) is_in_recovery: bool,
+    /// The connector's slot, if it exists.
+    pub(super) slot: Option<Slot>,
+    /// The end of its WAL.
+    pub(super) wal_end: Lsn,
+}
+
+impl Server {
+    /// Asks the server for all of it.
+    ///
+    /// # Errors
+    /// When the connection fails.
+    pub(super) fn look(client: &mut Client, slot: &str) -> Result<Self, ReplicationError> {
+        let identity = identify(client)?;
+        let (version, is_in_recovery) = catalog::version_and_recovery(client)?;
+        Ok(Self {
+            identity,
+            history: timeline_history(client, identity.timeline)?,
+            version,
+            is_in_recovery,
+            slot: catalog::slot(client, slot, version)?,
+            wal_end: catalog::wal_end(client)?,
+        })
+    }
+}
+
+/// Checks that a further connection reached the same server.
+///
+/// # Errors
+/// When the connection reached another one, or fails.
+pub(super) fn require_same(
+    client: &mut Client,
+    before: SourceIdentity,
+) -> Result<(), SessionError> {
+    let now = identify(client)?;
+    if now == before { Ok(()) } else { Err(SessionError::SourceChanged { before, now }) }
+}
