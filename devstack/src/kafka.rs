@@ -17,7 +17,7 @@ use rustix::process::Signal;
 pub use options::KafkaOptions;
 
 use crate::ports::{self, WantedPort};
-use crate::process::{Identity, ProcessOptions};
+use crate::process::{Frozen, Identity, ProcessOptions};
 use crate::server::Server;
 use crate::{artifacts, fs};
 
@@ -118,6 +118,11 @@ impl Kafka {
     /// Kills the broker, as `kill -9` does, and waits until it is gone.
     pub fn kill9(&mut self) {
         self.server.kill9();
+    }
+
+    /// Stops the broker's process until the guard is dropped, as a machine that hangs would.
+    pub fn freeze(&self) -> anyhow::Result<Frozen> {
+        Ok(Frozen::with_children(self.identity()?))
     }
 
     /// Stops the broker in order and starts it on the same port and data.

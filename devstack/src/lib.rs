@@ -45,6 +45,6 @@ pub use database::{Database, unique};
 pub use kafka::{Kafka, KafkaOptions};
 pub use ports::{PortInUse, free_port, require_free};
 pub use postgres::{PasswordAuth, Postgres, PostgresAddress, PostgresOptions, StopMode, Tls};
-pub use process::{Identity, Process, ProcessOptions};
+pub use process::{Frozen, Identity, Process, ProcessOptions};
 pub use psql::{Psql, sql_files};
 pub use wait::{Condition, try_wait_for, try_wait_for_async, wait_for, wait_for_async};

@@ -19,7 +19,7 @@ pub use options::{PasswordAuth, PostgresOptions, Tls};
 
 use crate::account::Account;
 use crate::ports::{self, WantedPort};
-use crate::process::{Identity, Process, ProcessOptions};
+use crate::process::{Frozen, Identity, Process, ProcessOptions};
 use crate::server::{STOP_DEADLINE, Server};
 
 /// How long a server may take to answer, crash recovery included.
@@ -119,6 +119,12 @@ impl Postgres {
             self.options.name,
             self.server.last_words()
         )
+    }
+
+    /// Stops all processes of the server until the guard is dropped, as a machine that hangs would. Its kernel still
+    /// accepts connections.
+    pub fn freeze(&self) -> anyhow::Result<Frozen> {
+        Ok(Frozen::with_children(self.identity()?))
     }
 
     /// Stops the server in the given way and starts it on the same port and data.

@@ -5,6 +5,7 @@
 //! this process ends, by any signal, the pipe closes and the shell ends the child. When the child is detached, the
 //! shell only waits. A signal goes only to a process that has the same start time as before.
 
+mod frozen;
 mod identity;
 
 use std::ffi::{OsStr, OsString};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::Signal;
 
+pub use frozen::Frozen;
 pub use identity::Identity;
 
 use crate::log;

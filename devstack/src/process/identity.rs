@@ -37,6 +37,11 @@ impl Identity {
                 .is_some_and(|stat| stat.start_time == self.start_time && stat.state != 'Z')
     }
 
+    /// Whether this very process is there and stopped by a signal.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_alive() && stat(self.pid).is_some_and(|stat| stat.state == 'T')
+    }
+
     /// Sends `signal` if this very process still runs.
     pub(crate) fn signal(&self, signal: Signal) {
         if self.is_alive()
