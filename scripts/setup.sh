@@ -71,6 +71,7 @@ mvn maven
 cc gcc
 g++ g++
 make make
+cmake cmake
 pkg-config pkg-config
 openssl openssl
 curl curl
@@ -81,6 +82,7 @@ setpriv util-linux
 psql postgresql-client
 END
     [[ -e /usr/include/zlib.h ]] || echo zlib1g-dev
+    [[ -e /usr/include/openssl/ssl.h ]] || echo libssl-dev
     [[ -s /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     # Docker Compose comes from PyPI where there is none.
     python3 -m pip --version &>/dev/null || echo python3-pip

@@ -87,7 +87,8 @@ standin_kafka() {
 
 standin_rust() {
     local program
-    [[ -n "${VAULTSTREAM_BINARIES:-}" ]] || step "build the programs" build_pipeline
+    # The images hold no libssl, so OpenSSL is linked in, as deploy/Dockerfile does.
+    [[ -n "${VAULTSTREAM_BINARIES:-}" ]] || OPENSSL_NO_VENDOR=0 step "build the programs" build_pipeline
     for program in cdc-reader vault-loader booking; do
         [[ -x "$BINARIES/$program" ]] ||
             fail "$BINARIES/$program is missing: build it, or say where it is with VAULTSTREAM_BINARIES"
