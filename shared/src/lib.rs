@@ -10,6 +10,7 @@ pub mod secret;
 pub mod debezium;
 
 pub mod backoff;
+pub mod kafka;
 pub mod postgres;
 pub mod probe;
 pub mod shutdown;
