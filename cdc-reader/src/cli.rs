@@ -3,12 +3,17 @@
 //! In: arguments, variables and a TOML file. Out: the settings that do not belong to a connector. An argument wins over
 //! its variable, a variable over the file, the file over the default.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
+use shared::kafka::{Properties, names};
+use shared::secret::Secret;
 use shared::telemetry::LogFormat;
+
+use crate::kafka_clients::without_kind;
 
 /// The loopback only. An operator who wants to reach the interface from outside has to set the address.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8083";
@@ -17,6 +22,9 @@ pub const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Kafka Connect's usual name for the topic.
 pub const DEFAULT_OFFSET_STORAGE_TOPIC: &str = "connect-offsets";
 
+/// The beginning of the worker's variables in Debezium's image of Kafka Connect.
+const CONNECT_PREFIX: &str = "CONNECT_";
+
 /// What `--help` says first. Each paragraph is one line, which clap wraps to the width of the terminal.
 const LONG_ABOUT: &str = "\
 Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does.
@@ -24,6 +32,11 @@ Captures a PostgreSQL database's changes and publishes them to Kafka, as Debeziu
 The connector file is the JSON that is posted to Kafka Connect for Debezium's PostgreSQL connector; \
 ${env:NAME} and ${file:/path:key} in it are resolved. http://<listen>/connectors shows the state as a \
 Kafka Connect worker does. /health and /metrics are at the same address.
+
+TLS and SASL towards Kafka are set by a worker's properties: security.protocol, sasl.mechanism, sasl.jaas.config, \
+ssl.truststore.location and others, with producer., admin. or consumer. before them for one kind of client. They stand in \
+the section [kafka] of the TOML file, or in variables as CONNECT_SECURITY_PROTOCOL or CONNECT_PRODUCER_SASL_JAAS_CONFIG; \
+the connector overrides them with producer.override.*, admin.override.* and consumer.override.*.
 
 Exit codes:
   0  the reader ended as asked
@@ -120,6 +133,8 @@ pub struct Worker {
     pub startup_timeout: Duration,
     /// Form of the log lines.
     pub log_format: LogFormat,
+    /// TLS and SASL towards Kafka.
+    pub kafka: Properties,
 }
 
 /// What is wrong with the worker's settings.
@@ -149,14 +164,25 @@ struct WorkerFile {
     offset_storage_topic: Option<String>,
     startup_timeout: Option<u64>,
     log_format: Option<LogFormat>,
+    #[serde(default)]
+    kafka: Properties,
 }
 
 impl WorkerArgs {
-    /// The settings in force.
+    /// The settings in force. Those of Kafka's clients may also come from the process's environment.
     ///
     /// # Errors
     /// See [`WorkerError`].
     pub fn resolve(self) -> Result<Worker, WorkerError> {
+        let text = |text: OsString| text.into_string().ok();
+        let variables = std::env::vars_os();
+        self.resolve_with(variables.filter_map(|(name, value)| Some((text(name)?, text(value)?))))
+    }
+
+    fn resolve_with(
+        self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Worker, WorkerError> {
         let file = self.config.as_deref().map_or_else(|| Ok(WorkerFile::default()), read)?;
         let given = |value: Option<String>| value.filter(|text| !text.trim().is_empty());
         Ok(Worker {
@@ -173,8 +199,25 @@ impl WorkerArgs {
                 .or(file.startup_timeout)
                 .map_or(DEFAULT_STARTUP_TIMEOUT, Duration::from_secs),
             log_format: self.log_format.or(file.log_format).unwrap_or_default(),
+            kafka: with_variables(file.kafka, variables),
         })
     }
+}
+
+/// The properties of TLS and SASL, those of the environment above those of the file. Other variables of a Kafka Connect
+/// worker mean nothing here.
+fn with_variables(
+    mut properties: Properties,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Properties {
+    for (name, value) in variables {
+        let Some(name) = name.strip_prefix(CONNECT_PREFIX) else { continue };
+        let name = name.to_ascii_lowercase().replace('_', ".");
+        if names::is_security(without_kind(&name)) {
+            properties.set(&name, Secret::new(value));
+        }
+    }
+    properties
 }
 
 fn read(path: &Path) -> Result<WorkerFile, WorkerError> {
@@ -229,6 +272,33 @@ mod tests {
             assert!(matches!(error, WorkerError::File { .. }), "{error:?}");
             assert!(error.to_string().contains(&*path.to_string_lossy()), "{error}");
         }
+    }
+
+    #[test]
+    fn tls_and_sasl_come_from_the_file_and_from_a_connect_worker_s_variables() {
+        let file = file(
+            "bootstrap_servers = \"x\"\n[kafka]\nsecurity.protocol = \"SSL\"\n\"ssl.truststore.type\" = \"PEM\"\n",
+        );
+        let args = WorkerArgs { config: Some(file.path().to_owned()), ..WorkerArgs::default() };
+        let variables = [
+            ("CONNECT_SECURITY_PROTOCOL", "SASL_SSL"),
+            ("CONNECT_PRODUCER_SASL_JAAS_CONFIG", "hunter2"),
+            ("CONNECT_KEY_CONVERTER", "org.apache.kafka.connect.json.JsonConverter"),
+            ("SASL_MECHANISM", "PLAIN"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let worker = args.resolve_with(variables.into_iter()).unwrap();
+        let found: Vec<_> =
+            worker.kafka.iter().map(|(name, value)| (name, value.expose())).collect();
+        assert_eq!(
+            found,
+            [
+                ("producer.sasl.jaas.config", "hunter2"),
+                ("security.protocol", "SASL_SSL"),
+                ("ssl.truststore.type", "PEM"),
+            ]
+        );
+        assert!(!format!("{worker:?}").contains("hunter2"));
     }
 
     #[test]

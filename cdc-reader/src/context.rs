@@ -10,6 +10,7 @@ use crate::clock;
 use crate::connector::Connector;
 use crate::ended::Ended;
 use crate::envelope::PlanOptions;
+use crate::kafka_clients::KafkaClients;
 use crate::observe::Observer;
 use crate::publish::{Delivery, History, OffsetStore, PublishError, Publisher, PublisherOptions};
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
@@ -18,8 +19,8 @@ use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 pub struct Context {
     /// The connector.
     pub connector: Connector,
-    /// Kafka's `bootstrap.servers`.
-    pub bootstrap_servers: String,
+    /// How each kind of client reaches Kafka.
+    pub kafka: KafkaClients,
     /// Kafka Connect's `offset.storage.topic`.
     pub offset_topic: String,
     /// How long source and Kafka may take to answer for the first time; afterwards an outage is waited out however long
@@ -38,7 +39,7 @@ pub struct Context {
 impl Context {
     pub(crate) fn offsets(&self) -> OffsetStore {
         OffsetStore::new(
-            &self.bootstrap_servers,
+            &self.kafka.consumer,
             &self.offset_topic,
             &self.connector.name,
             &self.connector.settings.topic_prefix,
@@ -88,7 +89,7 @@ impl Context {
             Vec::new()
         };
         let publisher = Publisher::new(&PublisherOptions {
-            bootstrap_servers: self.bootstrap_servers.clone(),
+            cluster: self.kafka.producer.clone(),
             overrides: settings.producer_overrides.clone(),
             context_headers,
         })?;

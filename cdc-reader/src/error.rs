@@ -105,7 +105,7 @@ impl SessionError {
             Self::Offsets(OffsetError::Read { .. })
             | Self::TablesChanged(_)
             | Self::SourceChanged { .. } => Disposition::Retry,
-            Self::Offsets(OffsetError::Malformed { .. })
+            Self::Offsets(OffsetError::Malformed { .. } | OffsetError::Denied { .. })
             | Self::Order(_)
             | Self::Decode(_)
             | Self::Plan(_)
@@ -121,9 +121,10 @@ impl SessionError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setup(_) | Self::Plan(_) | Self::Publish(PublishError::Configuration(_)) => {
-                exit::CONFIGURATION
-            }
+            Self::Setup(_)
+            | Self::Plan(_)
+            | Self::Publish(PublishError::Configuration(_))
+            | Self::Offsets(OffsetError::Denied { .. }) => exit::CONFIGURATION,
             Self::Replication(error) if is_login_failure(error) => exit::CONFIGURATION,
             Self::Replication(
                 ReplicationError::Tls { .. } | ReplicationError::TlsRefused { .. },

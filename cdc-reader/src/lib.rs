@@ -24,6 +24,7 @@ pub mod ended;
 pub mod exit;
 
 pub mod connector;
+pub mod kafka_clients;
 pub mod metrics;
 
 pub mod replication;

@@ -7,6 +7,7 @@ use cdc_reader::cli::{Cli, Command, RunArgs};
 use cdc_reader::connector;
 use cdc_reader::context::Context;
 use cdc_reader::exit;
+use cdc_reader::kafka_clients::KafkaClients;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
 use cdc_reader::rest::{self, Identity, RestState};
@@ -83,8 +84,10 @@ struct Started {
 async fn start(args: RunArgs) -> anyhow::Result<Started> {
     let worker = args.worker.resolve()?;
     let connector = connector::load(&args.connector)?;
+    let security = &connector.settings.kafka_security;
+    let kafka = KafkaClients::new(&worker.bootstrap_servers, &worker.kafka, security)?;
     telemetry::init(worker.log_format);
-    for warning in &connector.warnings {
+    for warning in connector.warnings.iter().chain(kafka.producer.security().warnings()) {
         tracing::warn!("{warning}");
     }
     let cancel = shutdown::on_signals()?;
@@ -107,7 +110,7 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
     let server = tokio::spawn(rest::serve(listener, state.clone(), cancel.clone()));
     let context = Context {
         connector,
-        bootstrap_servers: worker.bootstrap_servers,
+        kafka,
         offset_topic: worker.offset_storage_topic,
         startup_timeout: worker.startup_timeout,
         cancel: cancel.clone(),

@@ -21,8 +21,9 @@ use std::path::Path;
 pub use error::{ConnectorError, Problem};
 pub use filter::TableFilter;
 pub use settings::{
-    PublicationAutocreate, Settings, SkippedOperations, SnapshotMode, TopicCreation,
+    KafkaSecurity, PublicationAutocreate, Settings, SkippedOperations, SnapshotMode, TopicCreation,
 };
+pub(crate) use variables::resolve;
 pub use variables::{ProcessVariables, Variables};
 
 /// The text that is shown in the place of a secret that is written into the file.

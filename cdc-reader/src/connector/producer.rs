@@ -1,4 +1,5 @@
-//! `producer.override.*`: the Java producer's properties in librdkafka's words.
+//! `producer.override.*`: the Java producer's properties in librdkafka's words. Those of TLS and SASL are read in
+//! `shared::kafka`, together with the worker's.
 //!
 //! In: a property's name without the prefix and its value. Out: librdkafka's name and value, or the reason why there is
 //! none. Overrides that would weaken the guarantees are refused, because the reader confirms the slot when the broker
@@ -30,7 +31,6 @@ enum Rule {
 const RULES: &[(&str, Rule)] = &[
     ("acks", Rule::Fixed(&["all", "-1"], "a change counts as delivered once every in-sync replica has it")),
     ("enable.idempotence", Rule::Fixed(&["true"], "without it a retry could reorder or repeat changes")),
-    ("security.protocol", Rule::Fixed(&["PLAINTEXT"], "TLS and SASL towards Kafka are not built in yet")),
     ("compression.type", Rule::Same("compression.type", Values::OneOf(&["none", "gzip", "snappy", "lz4", "zstd"]))),
     ("linger.ms", Rule::Same("linger.ms", Values::Integer(0, LINGER_MS_MAX))),
     ("batch.size", Rule::Same("batch.size", Values::Integer(1, INT_MAX))),

@@ -313,6 +313,8 @@ pub const PROPERTIES: &[Property] = &[
     Property { name: "topic.creation.default.*", default: None, values: ANY, support: Support::Honoured },
     Property::refused("topic.creation.*", "all topics are created alike, by topic.creation.default.*"),
     Property { name: "producer.override.*", default: None, values: ANY, support: Support::Honoured },
+    Property { name: "admin.override.*", default: None, values: ANY, support: Support::Honoured },
+    Property { name: "consumer.override.*", default: None, values: ANY, support: Support::Honoured },
 ];
 
 /// The entry of a name: the entry of that very name, else the longest one that ends in `*` and fits.
@@ -338,6 +340,7 @@ pub fn is_secret(name: &str) -> bool {
         .iter()
         .any(|ending| name.ends_with(ending))
         || name.contains("registry.auth.client-secret")
+        || shared::kafka::names::is_secret(&name)
 }
 
 #[cfg(test)]
@@ -393,6 +396,7 @@ mod tests {
         assert!(is_secret("database.password"));
         assert!(is_secret("database.sslpassword"));
         assert!(is_secret("producer.override.sasl.jaas.config"));
+        assert!(is_secret("admin.override.ssl.keystore.key"));
         assert!(!is_secret("database.user"));
     }
 }

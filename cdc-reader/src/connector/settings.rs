@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use shared::kafka::{Properties, names};
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use shared::tls::{SslMode, TlsFiles};
@@ -64,6 +65,19 @@ pub struct Settings {
     pub topic_creation: TopicCreation,
     /// Overrides of the producer, in librdkafka's words.
     pub producer_overrides: Vec<(String, String)>,
+    /// Overrides of the worker's TLS and SASL towards Kafka.
+    pub kafka_security: KafkaSecurity,
+}
+
+/// TLS and SASL of the clients of Kafka, in Java's words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KafkaSecurity {
+    /// `producer.override.*`.
+    pub producer: Properties,
+    /// `admin.override.*`.
+    pub admin: Properties,
+    /// `consumer.override.*`.
+    pub consumer: Properties,
 }
 
 /// `publication.autocreate.mode`.
@@ -153,6 +167,11 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
         errors_max_retries: lookup.optional_number("errors.max.retries"),
         topic_creation: topic_creation(lookup),
         producer_overrides: producer_overrides(lookup),
+        kafka_security: KafkaSecurity {
+            producer: kafka_security(lookup, "producer.override."),
+            admin: kafka_security(lookup, "admin.override."),
+            consumer: kafka_security(lookup, "consumer.override."),
+        },
     }
 }
 
@@ -283,10 +302,32 @@ fn topic_creation(lookup: &mut Lookup<'_>) -> TopicCreation {
 fn producer_overrides(lookup: &mut Lookup<'_>) -> Vec<(String, String)> {
     let mut overrides = Vec::new();
     for (name, value) in lookup.below("producer.override.") {
+        if names::is_security(&name) {
+            continue;
+        }
         match producer::translate(&name, &value) {
             Ok(translated) => overrides.extend(translated),
             Err(why) => lookup.unfit(&format!("producer.override.{name}"), &why),
         }
     }
     overrides
+}
+
+/// The properties of TLS and SASL below `start`. Of the admin client and of the consumer there are no others.
+fn kafka_security(lookup: &mut Lookup<'_>, start: &str) -> Properties {
+    let mut properties = Properties::default();
+    for (name, value) in lookup.below(start) {
+        let full = format!("{start}{name}");
+        if !names::is_security(&name) {
+            if start != "producer.override." {
+                let why = "of these overrides there are security.*, sasl.* and ssl.* only";
+                lookup.problem(&full, &format!("property {full} is not supported: {why}"));
+            }
+        } else if let Some(line) = names::problem(&name, &value) {
+            lookup.problem(&full, &format!("property {start}{line}"));
+        } else {
+            properties.set(&name, Secret::new(value));
+        }
+    }
+    properties
 }

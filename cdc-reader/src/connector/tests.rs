@@ -107,6 +107,37 @@ fn the_airline_connector_means_what_it_says() {
 }
 
 #[test]
+fn tls_and_sasl_of_kafka_can_be_overridden_and_their_secrets_are_hidden() {
+    const LOGIN: &str =
+        "org.apache.kafka.common.security.scram.ScramLoginModule required password=\"hunter2\";";
+    let connector = accepted(&with(&[
+        ("producer.override.linger.ms", "5"),
+        ("producer.override.security.protocol", "SASL_SSL"),
+        ("producer.override.sasl.jaas.config", LOGIN),
+        ("admin.override.ssl.keystore.key", "hunter2"),
+        ("consumer.override.sasl.jaas.config", "${env:CDC_READER_PASSWORD}"),
+    ]));
+    let names = |properties: &shared::kafka::Properties| -> Vec<String> {
+        properties.iter().map(|(name, _)| name.to_owned()).collect()
+    };
+    let security = &connector.settings.kafka_security;
+    assert_eq!(names(&security.producer), ["sasl.jaas.config", "security.protocol"]);
+    assert_eq!(names(&security.admin), ["ssl.keystore.key"]);
+    let consumer = security.consumer.iter().next().map(|(_, value)| value.expose());
+    assert_eq!(consumer, Some("hunter2"), "variables are resolved");
+    assert_eq!(connector.settings.producer_overrides, [("linger.ms".into(), "5".into())]);
+    assert!(!format!("{connector:?} {:?}", connector.shown()).contains("hunter2"));
+    check_refused(
+        &[("producer.override.sasl.jass.config", "hunter2")],
+        "property producer.override.sasl.jass.config is no property of Kafka's clients",
+    );
+    check_refused(
+        &[("admin.override.linger.ms", "5")],
+        "property admin.override.linger.ms is not supported: of these overrides there are security.*, sasl.* and ssl.* only",
+    );
+}
+
+#[test]
 fn defaults_are_debezium_s() {
     let connector = accepted(&with(&[]));
     let settings = &connector.settings;

@@ -41,7 +41,7 @@ pub(super) fn is_reference(value: &str) -> bool {
 /// The value with every reference replaced. An error says what is missing. The caller adds the property's name.
 ///
 /// A `${…}` without a colon is no reference, as in Kafka Connect.
-pub(super) fn resolve(value: &str, variables: &dyn Variables) -> Result<String, String> {
+pub(crate) fn resolve(value: &str, variables: &dyn Variables) -> Result<String, String> {
     let mut resolved = String::with_capacity(value.len());
     let mut rest = value;
     while let Some(start) = rest.find("${") {

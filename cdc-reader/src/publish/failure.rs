@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use shared::kafka::{Refusal, refused_property};
 
 use crate::disposition::Disposition;
 
@@ -36,11 +37,14 @@ pub enum PublishError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationProblem {
     /// librdkafka refuses the configuration of a client.
-    #[error("{error}")]
+    #[error("{reason}")]
     Client {
-        /// What librdkafka says.
-        error: KafkaError,
+        /// What librdkafka says, without any value.
+        reason: String,
     },
+    /// The brokers refuse this client.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// librdkafka refuses the settings of new topics.
     #[error("topics cannot be created with the settings of topic.creation.default.*: {reason}")]
     Topics {
@@ -75,12 +79,14 @@ pub enum Breakage {
     #[error("event numbers ran out")]
     EventNumbers,
     /// No broker answers.
-    #[error("no Kafka broker answers at {bootstrap_servers}: {error}")]
+    #[error(
+        "no Kafka broker answers at {bootstrap_servers} (does security.protocol fit the brokers' listener?): {reason}"
+    )]
     NoBroker {
         /// Where.
         bootstrap_servers: String,
         /// What librdkafka says.
-        error: KafkaError,
+        reason: String,
     },
     /// The cluster does not answer a request for new topics.
     #[error("cannot create topics: {error}")]
@@ -96,6 +102,13 @@ pub enum Breakage {
         /// What the broker says.
         code: RDKafkaErrorCode,
     },
+}
+
+impl ConfigurationProblem {
+    /// librdkafka's error, without the value that it does not take.
+    pub(super) fn client(error: &KafkaError) -> Self {
+        Self::Client { reason: refused_property(error).unwrap_or_else(|| error.to_string()) }
+    }
 }
 
 impl PublishError {

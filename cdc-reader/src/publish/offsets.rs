@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
 use rdkafka::Offset;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use serde_json::{Value, json};
+use shared::kafka::{Cluster, refused_property};
 
 use super::offset::{StoredOffset, parse};
 use super::topics::QuietContext;
@@ -41,6 +41,14 @@ pub enum OffsetError {
         /// Why not.
         reason: String,
     },
+    /// The topic may not be read.
+    #[error(
+        "not allowed to read offsets from topic {topic}: the principal of the consumer needs the rights Read and Describe on it"
+    )]
+    Denied {
+        /// The topic.
+        topic: String,
+    },
     /// The stored record is not an offset.
     #[error(
         "the stored offset of connector {connector} in topic {topic} is not one of Debezium's PostgreSQL connector: {problem}"
@@ -58,7 +66,7 @@ pub enum OffsetError {
 /// One connector's place in the offset topic.
 #[derive(Debug, Clone)]
 pub struct OffsetStore {
-    bootstrap_servers: String,
+    cluster: Cluster,
     topic: String,
     connector: String,
     server: String,
@@ -67,9 +75,9 @@ pub struct OffsetStore {
 impl OffsetStore {
     /// The place of connector `connector` with topic prefix `server`.
     #[must_use]
-    pub fn new(bootstrap_servers: &str, topic: &str, connector: &str, server: &str) -> Self {
+    pub fn new(cluster: &Cluster, topic: &str, connector: &str, server: &str) -> Self {
         Self {
-            bootstrap_servers: bootstrap_servers.to_owned(),
+            cluster: cluster.clone(),
             topic: topic.to_owned(),
             connector: connector.to_owned(),
             server: server.to_owned(),
@@ -93,9 +101,9 @@ impl OffsetStore {
     /// # Errors
     /// When Kafka does not answer in time, or the stored value is no offset.
     pub fn load(&self) -> Result<StoredOffset, OffsetError> {
-        let consumer: BaseConsumer<Quiet> = ClientConfig::new()
-            .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("client.id", "cdc-reader-offsets")
+        let consumer: BaseConsumer<Quiet> = self
+            .cluster
+            .client("cdc-reader-offsets")
             .set("group.id", "cdc-reader-offsets")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
@@ -104,7 +112,10 @@ impl OffsetStore {
             // the start.
             .set("fetch.wait.max.ms", "10")
             .create_with_context(Quiet)
-            .map_err(|error| self.read_error(&error.to_string()))?;
+            .map_err(|error| {
+                let refused = refused_property(&error);
+                self.read_error(&refused.unwrap_or_else(|| error.to_string()))
+            })?;
         let mut unfinished = self.assign_all(&consumer)?;
         let key: Value = json!([self.connector, { "server": self.server }]);
         let mut newest = Newest::default();
@@ -119,6 +130,7 @@ impl OffsetStore {
                     unfinished.remove(&partition);
                 }
                 Some(Err(error)) if transient(&error) => {}
+                Some(Err(error)) if is_denied(&error) => return Err(self.denied()),
                 Some(Err(error)) => return Err(self.read_error(&error.to_string())),
                 Some(Ok(message)) => {
                     let ours = message
@@ -161,6 +173,11 @@ impl OffsetStore {
             let metadata = consumer
                 .fetch_metadata(Some(&self.topic), READ_DEADLINE)
                 .map_err(|error| self.read_error(&error.to_string()))?;
+            let denied = Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+            let mut found = metadata.topics().iter();
+            if found.any(|topic| topic.error().map(RDKafkaErrorCode::from) == denied) {
+                return Err(self.denied());
+            }
             let partitions: HashSet<i32> = metadata
                 .topics()
                 .iter()
@@ -176,11 +193,20 @@ impl OffsetStore {
         }
     }
 
+    fn denied(&self) -> OffsetError {
+        OffsetError::Denied { topic: self.topic.clone() }
+    }
+
     fn read_error(&self, reason: &str) -> OffsetError {
         OffsetError::Read { topic: self.topic.clone(), reason: reason.to_owned() }
     }
 }
 
+fn is_denied(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+}
+
+/// What does not keep us from reading on. The consumer is in no group, so it needs no right on one.
 fn transient(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -189,6 +215,7 @@ fn transient(error: &KafkaError) -> bool {
                 | RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::OperationTimedOut
                 | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::GroupAuthorizationFailed
         )
     )
 }
@@ -234,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_key_has_kafka_connects_form() {
-        let store = OffsetStore::new("k:9092", "connect-offsets", "obs", "obs");
+        let store = OffsetStore::new(&Cluster::default(), "connect-offsets", "obs", "obs");
         assert_eq!(store.key(), br#"["obs",{"server":"obs"}]"#);
     }
 

@@ -12,6 +12,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer,
 };
+use shared::kafka::Cluster;
 
 use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
 use super::ledger::Ledger;
@@ -33,8 +34,8 @@ const LAST_ANSWERS_WAIT: Duration = Duration::from_secs(1);
 /// How to reach Kafka and what events carry.
 #[derive(Debug, Clone)]
 pub struct PublisherOptions {
-    /// `host:port,…`.
-    pub bootstrap_servers: String,
+    /// The brokers, and how the producer reaches them.
+    pub cluster: Cluster,
     /// librdkafka properties from `producer.override.*`.
     pub overrides: Vec<(String, String)>,
     /// Headers of every data event, as `(name, value)`.
@@ -103,7 +104,7 @@ impl Publisher {
             .create_with_context::<_, ThreadedProducer<Context>>(Context {
                 state: Arc::clone(&state),
             })
-            .map_err(|error| PublishError::Configuration(ConfigurationProblem::Client { error }))?;
+            .map_err(|error| PublishError::Configuration(ConfigurationProblem::client(&error)))?;
         let context_headers = options.context_headers.clone();
         let headers = (!context_headers.is_empty())
             .then(|| push_headers(OwnedHeaders::new_with_capacity(4), &context_headers));
@@ -232,10 +233,8 @@ impl Drop for Publisher {
 }
 
 fn producer_config(options: &PublisherOptions) -> ClientConfig {
-    let mut config = ClientConfig::new();
+    let mut config = options.cluster.client("cdc-reader");
     config
-        .set("bootstrap.servers", &options.bootstrap_servers)
-        .set("client.id", "cdc-reader")
         .set("queue.buffering.max.kbytes", (QUEUE_BYTES_MAX >> 10).to_string())
         .set("queue.buffering.max.messages", QUEUE_MESSAGES_MAX.to_string())
         // The hash of the key is the one that Kafka's own producer computes. So events of a key go to the partition of

@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use shared::kafka::{Cluster, ContactError, first_contact};
 
 use super::failure::{Breakage, ConfigurationProblem, PublishError};
+
+/// The name under which the broker knows these calls.
+const CLIENT_ID: &str = "cdc-reader-admin";
 
 /// How long the broker may take to create topics.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,17 +31,23 @@ pub struct Topic<'a> {
 /// The cluster's id, which also proves that a broker answers.
 ///
 /// # Errors
-/// When no broker answers within `timeout`.
-pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, PublishError> {
-    let admin = admin(bootstrap_servers)?;
-    let broken = |error: KafkaError| {
-        PublishError::Broken(Breakage::NoBroker {
-            bootstrap_servers: bootstrap_servers.to_owned(),
-            error,
-        })
-    };
-    admin.inner().fetch_metadata(None, timeout).map_err(broken)?;
-    Ok(admin.inner().fetch_cluster_id(timeout).unwrap_or_default())
+/// [`PublishError::Configuration`] when the brokers refuse us, [`PublishError::Broken`] when none answers within
+/// `timeout`.
+pub fn cluster_id(cluster: &Cluster, timeout: Duration) -> Result<String, PublishError> {
+    first_contact(&cluster.client(CLIENT_ID), timeout, || true).map_err(|error| match error {
+        ContactError::Configuration(reason) => {
+            PublishError::Configuration(ConfigurationProblem::Client { reason })
+        }
+        ContactError::Refused(refusal) => {
+            PublishError::Configuration(ConfigurationProblem::Refused(refusal))
+        }
+        other @ (ContactError::NoAnswer(_) | ContactError::Stopped) => {
+            PublishError::Broken(Breakage::NoBroker {
+                bootstrap_servers: cluster.bootstrap_servers().to_owned(),
+                reason: other.to_string(),
+            })
+        }
+    })
 }
 
 /// Creates the topics that do not exist yet. Topics that exist stay as they are.
@@ -46,11 +55,8 @@ pub fn cluster_id(bootstrap_servers: &str, timeout: Duration) -> Result<String, 
 /// # Errors
 /// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the
 /// cluster cannot do it now, or does not answer.
-pub async fn ensure_topics(
-    bootstrap_servers: &str,
-    topics: &[Topic<'_>],
-) -> Result<(), PublishError> {
-    let admin = admin(bootstrap_servers)?;
+pub async fn ensure_topics(cluster: &Cluster, topics: &[Topic<'_>]) -> Result<(), PublishError> {
+    let admin = admin(cluster)?;
     let wanted: Vec<NewTopic<'_>> =
         topics
             .iter()
@@ -109,12 +115,9 @@ fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
     }
 }
 
-fn admin(bootstrap_servers: &str) -> Result<AdminClient<QuietContext>, PublishError> {
-    ClientConfig::new()
-        .set("bootstrap.servers", bootstrap_servers)
-        .set("client.id", "cdc-reader-admin")
-        .create_with_context(QuietContext)
-        .map_err(|error| PublishError::Configuration(ConfigurationProblem::Client { error }))
+fn admin(cluster: &Cluster) -> Result<AdminClient<QuietContext>, PublishError> {
+    let client = cluster.client(CLIENT_ID).create_with_context(QuietContext);
+    client.map_err(|error| PublishError::Configuration(ConfigurationProblem::client(&error)))
 }
 
 /// The calls return errors, and librdkafka's log lines would only repeat them.

@@ -17,7 +17,7 @@ pub(crate) fn create_topics(
     context: &Context,
     tables: &[CatalogTable],
 ) -> Result<(), SessionError> {
-    let cluster = cluster_id(&context.bootstrap_servers, KAFKA_TIMEOUT)?;
+    let cluster = cluster_id(&context.kafka.admin, KAFKA_TIMEOUT)?;
     context.observer.kafka_cluster(&cluster);
     let prefix = &context.connector.settings.topic_prefix;
     let names: Vec<String> = tables
@@ -31,7 +31,7 @@ pub(crate) fn create_topics(
         config: &compact,
         ..table_topic(context, &context.offset_topic)
     });
-    context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &topics))?;
+    context.runtime.block_on(ensure_topics(&context.kafka.admin, &topics))?;
     context.observer.topics(&names);
     Ok(())
 }
@@ -39,7 +39,7 @@ pub(crate) fn create_topics(
 /// Makes the topic of a table that appeared while streaming.
 pub(super) fn create_topic(context: &Context, name: &str) -> Result<(), SessionError> {
     let topic = table_topic(context, name);
-    Ok(context.runtime.block_on(ensure_topics(&context.bootstrap_servers, &[topic]))?)
+    Ok(context.runtime.block_on(ensure_topics(&context.kafka.admin, &[topic]))?)
 }
 
 fn table_topic<'a>(context: &'a Context, name: &'a str) -> Topic<'a> {
