@@ -4,14 +4,12 @@
 //! range. Unknown keys are refused by name; what is required has no default. A value is never part of an error, because
 //! it may be a secret in the wrong place.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaConfRes;
 use serde::Deserialize;
+use shared::kafka::{Cluster, Mechanism, Properties, Security, names, refused_property};
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use shared::tls::{SslMode, TlsFiles};
@@ -38,9 +36,10 @@ pub struct Config {
     /// timeout
     #[serde(default)]
     pub group_instance_id: Option<String>,
-    /// further properties of librdkafka, as they are (`security.protocol`, `sasl.username`, …)
+    /// TLS and SASL by the names of Kafka's Java clients (`security.protocol`, `sasl.jaas.config`, …), and further
+    /// properties of librdkafka
     #[serde(default)]
-    pub kafka: BTreeMap<String, Secret>,
+    pub kafka: Properties,
     /// when a batch is full
     #[serde(default)]
     pub batch: BatchLimits,
@@ -137,6 +136,9 @@ const OWN_PROPERTIES: [(&str, &str); 8] = [
     ("group.instance.id", "use group_instance_id"),
 ];
 
+/// librdkafka's second name of `sasl.mechanism`.
+const SECOND_NAME: &str = "sasl.mechanisms";
+
 const OFFSETS: &str = "the warehouse owns the offsets";
 
 fn default_listen() -> SocketAddr {
@@ -209,19 +211,6 @@ fn place(message: &str) -> String {
     }
 }
 
-/// Which property librdkafka does not take; `None` for an error of another kind.
-pub(crate) fn refused_property(error: &KafkaError) -> Option<String> {
-    let KafkaError::ClientConfig(result, reason, key, value) = error else { return None };
-    // librdkafka quotes the name of a property, and of some also the value.
-    let rest = reason.replace(&format!("\"{key}\""), "");
-    let telling = !rest.contains('"') && (value.is_empty() || !rest.contains(value.as_str()));
-    Some(match result {
-        RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN => format!("librdkafka has no property {key}"),
-        _ if telling => format!("librdkafka refuses the value of {key}: {reason}"),
-        _ => format!("librdkafka refuses the value of {key}"),
-    })
-}
-
 /// Refuses variables that are not UTF-8. The library's own error would show the value, and this one shows the name
 /// only.
 fn check_variables() -> Result<(), ConfigError> {
@@ -271,8 +260,8 @@ impl Config {
             }
         }
         self.ssl_mode()?;
-        for property in self.kafka.keys() {
-            if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| own == property) {
+        for (property, _) in self.kafka.iter() {
+            if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == property) {
                 let problem = format!("{property} must not be set: {why}");
                 return Err(invalid("kafka", problem));
             }
@@ -295,21 +284,61 @@ impl Config {
     /// Checks what only a command that talks to Kafka needs.
     ///
     /// # Errors
-    /// When no broker is named, or librdkafka does not take a property.
+    /// When no broker is named, TLS or SASL are not set up as a whole, or librdkafka does not take a property.
     pub fn require_kafka(&self) -> Result<(), ConfigError> {
         if self.bootstrap_servers.trim().is_empty() {
             let problem = "is not set: give host:port of a Kafka broker";
             return Err(invalid("bootstrap_servers", problem));
         }
-        let mut properties = ClientConfig::new();
-        for (name, value) in &self.kafka {
-            properties.set(name, value.expose());
-        }
-        properties.create_native_config().map(drop).map_err(|error| {
+        self.kafka_client("vault-loader")?.create_native_config().map(drop).map_err(|error| {
             // Any other error means a zero byte in a name or a value.
             let problem = refused_property(&error);
             invalid("kafka", problem.unwrap_or_else(|| "a property holds a zero byte".to_owned()))
         })
+    }
+
+    /// What every client of Kafka begins with: the brokers, TLS and SASL.
+    ///
+    /// # Errors
+    /// When TLS or SASL are not set up as a whole; a text for each problem, none of which shows a secret.
+    pub fn cluster(&self) -> Result<Cluster, ConfigError> {
+        let properties = self.kafka.iter().map(|(name, value)| {
+            // librdkafka knows the mechanism by a second name.
+            let name = if name == SECOND_NAME { "sasl.mechanism" } else { name };
+            (name, value.clone())
+        });
+        let known = properties.filter(|(name, _)| names::treatment(name).is_some());
+        let security = Security::read(&known.collect())
+            .map_err(|problems| invalid("kafka", problems.join("; ")))?;
+        Ok(Cluster::new(&self.bootstrap_servers, security))
+    }
+
+    /// How the loader proves itself to the brokers; `None` without SASL.
+    #[must_use]
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.cluster().ok()?.security().mechanism()
+    }
+
+    /// A client of this name, with the file's further properties, which win.
+    ///
+    /// # Errors
+    /// As [`Config::cluster`].
+    pub fn kafka_client(&self, client_id: &str) -> Result<ClientConfig, ConfigError> {
+        let mut client = self.cluster()?.client(client_id);
+        self.set_further_properties(&mut client);
+        Ok(client)
+    }
+
+    /// Sets the properties that are librdkafka's own.
+    pub(crate) fn set_further_properties(&self, client: &mut ClientConfig) {
+        for (name, value) in self.kafka.iter() {
+            if names::treatment(name).is_none() && name != SECOND_NAME {
+                if name == "ssl.ca.pem" {
+                    client.remove("ssl.ca.location");
+                }
+                client.set(name, value.expose());
+            }
+        }
     }
 
     fn ssl_mode(&self) -> Result<SslMode, ConfigError> {
@@ -396,7 +425,50 @@ mod tests {
             let message = load(property).expect_err(property).to_string();
             assert!(message.contains(&format!("kafka: {property} must not be set")), "{message}");
         }
-        assert_eq!(load("sasl.username").unwrap().kafka["sasl.username"].expose(), "x");
+        let accepted = load("sasl.username").unwrap();
+        let found: Vec<_> =
+            accepted.kafka.iter().map(|(name, value)| (name, value.expose())).collect();
+        assert_eq!(found, [("sasl.username", "x")]);
+    }
+
+    #[test]
+    fn tls_and_sasl_come_from_the_environment_and_librdkafkas_own_words_win() {
+        let login = "org.apache.kafka.common.security.scram.ScramLoginModule required username=\"u\" password=\"hunter2\";";
+        let config = read(&[
+            ("VAULT_LOADER__BOOTSTRAP_SERVERS", "k:1"),
+            ("VAULT_LOADER__KAFKA__SECURITY_PROTOCOL", "SASL_SSL"),
+            ("VAULT_LOADER__KAFKA__SASL_MECHANISMS", "SCRAM-SHA-512"),
+            ("VAULT_LOADER__KAFKA__SASL_JAAS_CONFIG", login),
+            ("VAULT_LOADER__KAFKA__SSL_CA_PEM", "x"),
+            ("VAULT_LOADER__KAFKA__SOCKET_TIMEOUT_MS", "7000"),
+        ])
+        .unwrap();
+        let client = config.kafka_client("me").unwrap();
+        let expected = [
+            ("security.protocol", Some("sasl_ssl")),
+            ("sasl.mechanism", Some("SCRAM-SHA-512")),
+            ("sasl.username", Some("u")),
+            ("sasl.password", Some("hunter2")),
+            ("ssl.ca.pem", Some("x")),
+            ("ssl.ca.location", None),
+            ("socket.timeout.ms", Some("7000")),
+        ];
+        for (name, value) in expected {
+            assert_eq!(client.get(name), value, "{name}");
+        }
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn half_a_login_is_refused_by_name() {
+        let config = read(&[
+            ("VAULT_LOADER__BOOTSTRAP_SERVERS", "k:1"),
+            ("VAULT_LOADER__KAFKA__SECURITY_PROTOCOL", "SASL_SSL"),
+            ("VAULT_LOADER__KAFKA__SASL_MECHANISM", "PLAIN"),
+            ("VAULT_LOADER__KAFKA__SASL_USERNAME", "u"),
+        ]);
+        let message = config.unwrap().require_kafka().unwrap_err().to_string();
+        assert!(message.contains("kafka: sasl.jaas.config must give password"), "{message}");
     }
 
     /// What a file with a secret in it says when it is refused.
@@ -444,10 +516,13 @@ mod tests {
             "[kafka]\n\"sasl.pasword\" = \"hunter2\"\n",
             "librdkafka has no property sasl.pasword",
         );
-        let jaas =
-            "[kafka]\n\"sasl.jaas.config\" = 'org.apache.Login required password=\"hunter2\";'\n";
-        check(jaas, "value of sasl.jaas.config: Java JAAS configuration is not supported");
-        check("[kafka]\n\"security.protocol\" = \"hunter2\"\n", "the value of security.protocol");
+        let jaas = "[kafka]\nsecurity.protocol = \"SASL_SSL\"\nsasl.mechanism = \"PLAIN\"\n\
+                    \"sasl.jaas.config\" = 'org.apache.Login required password=\"hunter2\";'\n";
+        check(jaas, "kafka: sasl.jaas.config must name org.apache.kafka");
+        check(
+            "[kafka]\n\"security.protocol\" = \"hunter2\"\n",
+            "security.protocol must be PLAINTEXT",
+        );
         check("[kafka]\n\"sasl.password\" = \"hunter2\\u0000\"\n", "zero byte");
         check_refusal("loader.toml", "database = \"postgres://u:hunter2@h/n\"\n", "database");
         check_refusal("loader.toml", &format!("listen = \"hunter2\"\n{database}"), "listen");

@@ -14,8 +14,9 @@ use vault_loader::http::{Served, serve};
 use vault_loader::metrics::Metrics;
 use vault_loader::migrate::{self, MigrateError};
 use vault_loader::model::{self, ModelError, Plan};
-use vault_loader::pipeline::{self, RunOptions};
-use vault_loader::{migrate::ddl, refresh, status};
+use vault_loader::pipeline::{self, RunError, RunOptions};
+use vault_loader::status::{self, StatusError};
+use vault_loader::{migrate::ddl, refresh};
 
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
 
@@ -36,7 +37,9 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
   VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine stop the loader
                                      (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
-  [kafka]                            further properties of librdkafka, in the file only
+  VAULT_LOADER__KAFKA__SECURITY_PROTOCOL  PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL. TLS and SASL have the names of Kafka's Java
+                                     clients with _ for each dot: SASL_MECHANISM, SASL_JAAS_CONFIG, SSL_TRUSTSTORE_LOCATION
+  [kafka]                            the same in the file, and further properties of librdkafka
 
 Logs go to standard error, as text on a terminal and as JSON otherwise; RUST_LOG sets their level.
 
@@ -130,7 +133,13 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         Some(MigrateError::Model(_)) => true,
         _ => err.is::<ModelError>(),
     };
-    if model || err.is::<ConfigError>() || err.is::<Usage>() { 2 } else { 1 }
+    let kafka = match (err.downcast_ref(), err.downcast_ref()) {
+        (Some(RunError::Consume(err)), _) | (_, Some(StatusError::Kafka(err))) => {
+            err.is_configuration()
+        }
+        _ => false,
+    };
+    if model || kafka || err.is::<ConfigError>() || err.is::<Usage>() { 2 } else { 1 }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -100,7 +100,8 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
     let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
     let (commands, incoming) = mpsc::channel();
     let intake_options = IntakeOptions {
-        client: consumer_config(&options.config, &options.plan.model.source.name),
+        client: consumer_config(&options.config, &options.plan.model.source.name)?,
+        mechanism: options.config.mechanism(),
         plan: Arc::clone(&options.plan),
         warehouse: warehouse.clone(),
         batch: options.config.batch,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
 use shared::postgres::connect;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::consume::{ConsumeError, consumer_config};
+use crate::consume::{ConsumeError, consumer_config, probe_brokers};
 use crate::control::{WarehouseOffset, read_progress};
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
@@ -55,12 +56,16 @@ pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError
     let topics: Vec<String> = plan.tables.iter().map(|table| table.topic.clone()).collect();
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let stored = read_progress(&client, &topics).await.map_err(WarehouseError::from)?;
-    let mut kafka = consumer_config(config, &plan.model.source.name);
+    let mut kafka = consumer_config(config, &plan.model.source.name)?;
     kafka.remove("group.instance.id");
     kafka.set("statistics.interval.ms", "0");
-    let ends = tokio::task::spawn_blocking(move || ends(&kafka, &topics))
-        .await
-        .map_err(|_| ConsumeError::Cancelled)??;
+    let probed = config.clone();
+    let ends = tokio::task::spawn_blocking(move || {
+        probe_brokers(&probed, TIMEOUT, &CancellationToken::new())?;
+        ends(&kafka, &topics)
+    })
+    .await
+    .map_err(|_| ConsumeError::Cancelled)??;
     Ok(ends.into_iter().map(|end| line(end, &stored)).collect())
 }
 

@@ -80,12 +80,17 @@ fn a_refused_configuration_does_not_show_its_secrets() {
     std::fs::write(&model, AIRLINE).unwrap();
     let database = "bootstrap_servers = \"localhost:1\"\n[database]\nhost = \"localhost\"\nname = \"dwh\"\nuser = \"u\"\n";
     let unquoted = format!("{database}password = hunter2\n");
-    let jaas =
-        format!("{database}[kafka]\n\"sasl.jaas.config\" = 'L required password=\"hunter2\";'\n");
+    let jaas = format!(
+        "{database}[kafka]\nsecurity.protocol = \"SASL_SSL\"\nsasl.mechanism = \"PLAIN\"\n\
+         sasl.jaas.config = 'L required password=\"hunter2\";'\n"
+    );
     let misspelt = format!("{database}[kafka]\n\"sasl.pasword\" = \"hunter2\"\n");
     for (text, expected) in [
         (&unquoted, "cannot be parsed at line 6"),
-        (&jaas, "librdkafka refuses the value of sasl.jaas.config"),
+        (
+            &jaas,
+            "sasl.jaas.config must name org.apache.kafka.common.security.plain.PlainLoginModule",
+        ),
         (&misspelt, "librdkafka has no property sasl.pasword"),
     ] {
         let config = dir.path().join("loader.toml");

@@ -3,28 +3,28 @@
 //! In: a [`Config`]. Out: a client configuration with bounded queues, committed reads only, and no automatic commit or
 //! reset of offsets: the warehouse owns them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use shared::backoff::Backoff;
+use shared::kafka::{ContactError, first_contact};
 use tokio_util::sync::CancellationToken;
 
 use super::error::ConsumeError;
 use crate::config::Config;
 
-/// How long one question to the brokers may take. The loader looks for a signal between two questions.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The name under which the brokers know the loader.
+const CLIENT_ID: &str = "vault-loader";
 
 /// The properties of the consumer. Properties in the configuration's section `kafka` come last and win.
-#[must_use]
-pub fn consumer_config(config: &Config, source: &str) -> ClientConfig {
+///
+/// # Errors
+/// When TLS or SASL are not set up as a whole.
+pub fn consumer_config(config: &Config, source: &str) -> Result<ClientConfig, ConsumeError> {
     let group = config.group_id.clone().unwrap_or_else(|| format!("vault-loader-{source}"));
     let queue_kbytes = (config.limits.queue_bytes_max / 1024).to_string();
-    let mut client = ClientConfig::new();
+    let mut client = config.cluster()?.client(CLIENT_ID);
     for (key, value) in [
-        ("bootstrap.servers", config.bootstrap_servers.as_str()),
-        ("client.id", "vault-loader"),
         ("group.id", group.as_str()),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
@@ -48,46 +48,37 @@ pub fn consumer_config(config: &Config, source: &str) -> ClientConfig {
     if let Some(instance) = &config.group_instance_id {
         client.set("group.instance.id", instance);
     }
-    for (key, value) in &config.kafka {
-        client.set(key, value.expose());
-    }
-    client
+    config.set_further_properties(&mut client);
+    Ok(client)
 }
 
 /// Waits until a broker answers or the loader has to end. This blocks the thread.
 ///
 /// # Errors
-/// When no broker answers within `wait`, the loader is to end, or librdkafka does not take the configuration.
+/// When the brokers refuse the loader, none answers within `wait`, the loader is to end, or librdkafka does not take the
+/// configuration.
 pub fn probe_brokers(
     config: &Config,
     wait: Duration,
     ending: &CancellationToken,
 ) -> Result<(), ConsumeError> {
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", &config.bootstrap_servers);
-    for (key, value) in &config.kafka {
-        client.set(key, value.expose());
-    }
-    client.set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
-    let consumer: BaseConsumer = client.create()?;
-    let deadline = Instant::now() + wait;
+    let client = config.kafka_client(CLIENT_ID)?;
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
-    loop {
-        if consumer.fetch_metadata(None, PROBE_TIMEOUT.min(wait)).is_ok() {
-            return Ok(());
-        }
+    let go_on = || {
         backoff.next_delay();
         if backoff.should_log() {
             tracing::warn!("no Kafka broker answers yet");
         }
-        if ending.is_cancelled() {
-            return Err(ConsumeError::Cancelled);
-        }
-        if Instant::now() >= deadline {
-            return Err(ConsumeError::Unreachable {
-                servers: config.bootstrap_servers.clone(),
-                wait_s: wait.as_secs(),
-            });
-        }
-    }
+        !ending.is_cancelled()
+    };
+    first_contact(&client, wait, go_on).map(drop).map_err(|error| match error {
+        ContactError::Configuration(reason) => ConsumeError::Denied(reason),
+        ContactError::Refused(refusal) => ConsumeError::Denied(refusal.to_string()),
+        ContactError::Stopped => ConsumeError::Cancelled,
+        ContactError::NoAnswer(reason) => ConsumeError::Unreachable {
+            servers: config.bootstrap_servers.clone(),
+            wait_s: wait.as_secs(),
+            reason,
+        },
+    })
 }

@@ -4,7 +4,9 @@
 
 use rdkafka::error::KafkaError;
 
-use crate::config::refused_property;
+use shared::kafka::refused_property;
+
+use crate::config::ConfigError;
 use crate::warehouse::WarehouseError;
 
 /// Why reading cannot go on.
@@ -51,17 +53,38 @@ pub enum ConsumeError {
     /// librdkafka does not take a property. Its own error would show the value, so this one has a text without it.
     #[error("{0}")]
     Property(String),
+    /// The brokers refuse us, or librdkafka cannot use a file of certificates.
+    #[error("configuration: kafka: {0}")]
+    Denied(String),
     /// No broker answers.
-    #[error("no Kafka broker answers at {servers} within {wait_s} s: check bootstrap_servers")]
+    #[error(
+        "no Kafka broker answers at {servers} within {wait_s} s: check bootstrap_servers, and security.protocol in [kafka]: {reason}"
+    )]
     Unreachable {
         /// what was asked
         servers: String,
         /// how long
         wait_s: u64,
+        /// the last thing that was said
+        reason: String,
     },
     /// The loader is ending.
     #[error("ended before the partitions were taken over")]
     Cancelled,
+}
+
+impl ConsumeError {
+    /// Whether the user has to change the configuration.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::Property(_))
+    }
+}
+
+impl From<ConfigError> for ConsumeError {
+    fn from(error: ConfigError) -> Self {
+        Self::Property(error.to_string())
+    }
 }
 
 impl From<KafkaError> for ConsumeError {

@@ -15,6 +15,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shared::backoff::Backoff;
+use shared::kafka::Mechanism;
 use shared::postgres::ConnectOptions;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
@@ -48,6 +49,8 @@ pub enum IntakeCommand {
 pub struct IntakeOptions {
     /// librdkafka's properties
     pub client: ClientConfig,
+    /// how the client proves itself
+    pub mechanism: Option<Mechanism>,
     /// the compiled model, whose topics are read
     pub plan: Arc<Plan>,
     /// where the offsets are
@@ -79,6 +82,7 @@ pub struct Intake {
     paused: Option<TopicPartitionList>,
     failures: Backoff,
     missing: HashSet<String>,
+    mechanism: Option<Mechanism>,
 }
 
 impl Intake {
@@ -121,6 +125,7 @@ impl Intake {
             paused: None,
             failures: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
             missing: HashSet::new(),
+            mechanism: options.mechanism,
         })
     }
 
@@ -268,6 +273,13 @@ impl Intake {
     fn note(&mut self, error: KafkaError) -> Result<(), ConsumeError> {
         let code = error.rdkafka_error_code();
         match code {
+            // A token's endpoint that does not answer for a while is reported like this. The last token is still good.
+            Some(RDKafkaErrorCode::Authentication)
+                if self.mechanism == Some(Mechanism::OauthBearer) =>
+            {
+                self.log_failure(&error);
+                Ok(())
+            }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 let what = error.to_string();
                 if self.missing.insert(what) {
@@ -286,13 +298,17 @@ impl Intake {
                 | RDKafkaErrorCode::Authentication,
             ) => Err(ConsumeError::Refused(error)),
             _ => {
-                self.failures.next_delay();
-                self.assignment.metrics.retried("kafka");
-                if self.failures.should_log() {
-                    tracing::warn!(%error, "Kafka fails, trying again");
-                }
+                self.log_failure(&error);
                 Ok(())
             }
+        }
+    }
+
+    fn log_failure(&mut self, error: &KafkaError) {
+        self.failures.next_delay();
+        self.assignment.metrics.retried("kafka");
+        if self.failures.should_log() {
+            tracing::warn!(%error, "Kafka fails, trying again");
         }
     }
 }
