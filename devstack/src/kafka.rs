@@ -4,6 +4,7 @@
 //! Invariant: nobody but this machine reaches it; its heap is bounded; data and port survive a restart.
 
 mod options;
+mod secured;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Signal;
 
 pub use options::KafkaOptions;
+pub use secured::{Secured, SecuredOptions};
 
 use crate::ports::{self, WantedPort};
 use crate::process::{Frozen, Identity, ProcessOptions};
@@ -36,6 +38,7 @@ pub struct Kafka {
     port: u16,
     server: Server,
     temporary: bool,
+    secured: Option<Secured>,
 }
 
 impl Kafka {
@@ -52,7 +55,7 @@ impl Kafka {
             variable: options.port_variable.clone(),
         };
         let server = Server::new("kafka", dir.join("kafka.log"));
-        let mut kafka = Self { port: 0, options, libs, dir, server, temporary };
+        let mut kafka = Self { port: 0, options, libs, dir, server, temporary, secured: None };
         let start = |kafka: &mut Self, port| {
             kafka.port = port;
             kafka.configure()?;
@@ -62,13 +65,29 @@ impl Kafka {
         Ok(kafka)
     }
 
-    fn configure(&self) -> anyhow::Result<()> {
+    fn configure(&mut self) -> anyhow::Result<()> {
         let data = self.dir.join("data");
-        let properties = self.options.properties(self.port, ports::free_port()?, &data);
+        let controller = ports::free_port()?;
+        let (mut more, mut format) = (String::new(), Vec::new());
+        if let Some(options) = &self.options.secured {
+            let secured = Secured::prepare(&self.dir)?;
+            more = secured.properties(self.port, controller, options);
+            format = options.format_arguments();
+            self.secured = Some(secured);
+        }
+        let properties = self.options.properties(self.port, controller, &data, &more);
         fs::write(&self.properties(), &properties)?;
         if data.join("meta.properties").exists() {
             return Ok(());
         }
+        let path = self.properties().display().to_string();
+        let mut arguments = ["format", "-t", CLUSTER_ID, "-c", &path].map(str::to_owned).to_vec();
+        arguments.extend(format);
+        self.tool("kafka.tools.StorageTool", &arguments)
+    }
+
+    /// Runs one of Kafka's own tools.
+    fn tool(&self, class: &str, arguments: &[String]) -> anyhow::Result<()> {
         let output = Command::new(java())
             .args([
                 "-XX:TieredStopAtLevel=1",
@@ -78,17 +97,31 @@ impl Kafka {
                 "-cp",
             ])
             .arg(self.class_path())
-            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(self.properties())
+            .arg(class)
+            .args(arguments)
             .output()
             .context("cannot run java; install it with `make setup`")?;
         anyhow::ensure!(
             output.status.success(),
-            "kafka's storage tool failed: {}{}",
+            "kafka's {class} failed: {}{}",
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// Grants a user operations (`Read`, `Write`, …) on all topics whose names begin with `prefix`.
+    pub fn grant(&self, user: &str, operations: &[&str], prefix: &str) -> anyhow::Result<()> {
+        let bootstrap = self.bootstrap();
+        let mut arguments = vec!["--bootstrap-server", &bootstrap, "--add"];
+        let principal = format!("User:{user}");
+        arguments.extend(["--allow-principal", &principal]);
+        for operation in operations {
+            arguments.extend(["--operation", operation]);
+        }
+        arguments.extend(["--topic", prefix, "--resource-pattern-type", "prefixed"]);
+        let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
+        self.tool("org.apache.kafka.tools.AclCommand", &arguments)
     }
 
     fn properties(&self) -> PathBuf {
@@ -146,6 +179,17 @@ impl Kafka {
     /// `host:port`, for `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         bootstrap(self.port)
+    }
+
+    /// The listeners with TLS and SASL.
+    ///
+    /// # Panics
+    /// When the broker was started without any.
+    pub fn secured(&self) -> &Secured {
+        match &self.secured {
+            Some(secured) => secured,
+            None => panic!("the broker was started without KafkaOptions::secured"),
+        }
     }
 
     /// The TCP port.

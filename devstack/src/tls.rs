@@ -1,6 +1,7 @@
-//! Certificates for a test server: an authority of its own, and a server certificate for `localhost` and 127.0.0.1.
+//! Certificates for a test server: an authority of its own, a server certificate for `localhost` and 127.0.0.1, and others
+//! of the same authority.
 //!
-//! In: a directory. Out: `ca.crt`, `server.crt`, `server.key` in it, made by `openssl`.
+//! In: a directory. Out: `ca.crt`, `server.crt`, `server.key` and others in it, made by `openssl`.
 //! Invariant: the keys are for these tests only, live in the run directory and are readable by their owner alone.
 
 use std::ffi::OsStr;
@@ -20,27 +21,46 @@ pub(crate) struct Files {
     pub(crate) key: PathBuf,
 }
 
+/// What a certificate is for.
+pub(crate) struct Purpose<'a> {
+    /// The certificate's subject, in OpenSSL's form.
+    pub(crate) subject: &'a str,
+    /// The host names and addresses that it stands for, in OpenSSL's form; none for a client.
+    pub(crate) hosts: Option<&'a str>,
+}
+
 /// Makes an authority and a server certificate below `dir`.
 pub(crate) fn generate(dir: &Path) -> anyhow::Result<Files> {
-    let path = |name: &str| dir.join(name);
-    let (ca, ca_key, request) = (path("ca.crt"), path("ca.key"), path("server.csr"));
-    let files = Files { ca: ca.clone(), cert: path("server.crt"), key: path("server.key") };
-    let extensions = path("server.ext");
-    crate::fs::write(
-        &extensions,
-        "basicConstraints = CA:FALSE\nsubjectAltName = DNS:localhost, IP:127.0.0.1\nextendedKeyUsage = serverAuth\n",
-    )?;
-    let new_key =
-        ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"].map(OsStr::new);
-    let authority =
-        ["req", "-x509", "-days", "3650", "-subj", "/CN=devstack authority"].map(OsStr::new);
-    let authority_files =
-        [OsStr::new("-keyout"), ca_key.as_os_str(), OsStr::new("-out"), ca.as_os_str()];
-    openssl(&[&authority[..], &new_key[..], &authority_files[..]].concat())?;
-    let ask = ["req", "-subj", "/CN=localhost"].map(OsStr::new);
+    authority(dir)?;
+    let hosts = Some("DNS:localhost, IP:127.0.0.1");
+    issue(dir, "server", &Purpose { subject: "/CN=localhost", hosts })
+}
+
+const NEW_KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
+/// Makes an authority below `dir`: `ca.crt` and `ca.key`.
+pub(crate) fn authority(dir: &Path) -> anyhow::Result<()> {
+    let (ca, key) = (dir.join("ca.crt"), dir.join("ca.key"));
+    let subject = ["req", "-x509", "-days", "3650", "-subj", "/CN=devstack authority"];
+    let files = [OsStr::new("-keyout"), key.as_os_str(), OsStr::new("-out"), ca.as_os_str()];
+    openssl(&[&subject.map(OsStr::new)[..], &NEW_KEY.map(OsStr::new)[..], &files].concat())
+}
+
+/// Makes a certificate of the authority below `dir`, and its key: `<name>.crt` and `<name>.key`.
+pub(crate) fn issue(dir: &Path, name: &str, purpose: &Purpose<'_>) -> anyhow::Result<Files> {
+    let path = |end: &str| dir.join(format!("{name}.{end}"));
+    let files = Files { ca: dir.join("ca.crt"), cert: path("crt"), key: path("key") };
+    let (request, extensions) = (path("csr"), path("ext"));
+    let usage = match purpose.hosts {
+        Some(hosts) => format!("subjectAltName = {hosts}\nextendedKeyUsage = serverAuth\n"),
+        None => "extendedKeyUsage = clientAuth\n".to_owned(),
+    };
+    crate::fs::write(&extensions, &format!("basicConstraints = CA:FALSE\n{usage}"))?;
+    let ask = ["req", "-subj", purpose.subject].map(OsStr::new);
     let ask_files =
         [OsStr::new("-keyout"), files.key.as_os_str(), OsStr::new("-out"), request.as_os_str()];
-    openssl(&[&ask[..], &new_key[..], &ask_files[..]].concat())?;
+    openssl(&[&ask[..], &NEW_KEY.map(OsStr::new)[..], &ask_files[..]].concat())?;
+    let ca_key = dir.join("ca.key");
     openssl(&[
         OsStr::new("x509"),
         OsStr::new("-req"),
@@ -50,7 +70,7 @@ pub(crate) fn generate(dir: &Path) -> anyhow::Result<Files> {
         OsStr::new("-in"),
         request.as_os_str(),
         OsStr::new("-CA"),
-        ca.as_os_str(),
+        files.ca.as_os_str(),
         OsStr::new("-CAkey"),
         ca_key.as_os_str(),
         OsStr::new("-extfile"),
@@ -59,7 +79,7 @@ pub(crate) fn generate(dir: &Path) -> anyhow::Result<Files> {
         files.cert.as_os_str(),
     ])?;
     std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(0o600))
-        .context("cannot protect the server's key")?;
+        .context("cannot protect a key")?;
     Ok(files)
 }
 

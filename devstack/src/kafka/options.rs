@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::secured::SecuredOptions;
+
 /// Choices for a broker. Start with [`KafkaOptions::default`].
 #[derive(Debug, Clone)]
 pub struct KafkaOptions {
@@ -14,6 +16,7 @@ pub struct KafkaOptions {
     pub(super) dir: Option<PathBuf>,
     pub(super) heap_megabytes: u32,
     pub(super) quick_start: bool,
+    pub(super) secured: Option<SecuredOptions>,
     settings: Vec<(String, String)>,
 }
 
@@ -27,6 +30,7 @@ impl Default for KafkaOptions {
             dir: None,
             heap_megabytes: 512,
             quick_start: true,
+            secured: None,
             settings: Vec::new(),
         }
     }
@@ -76,8 +80,15 @@ impl KafkaOptions {
         self
     }
 
-    /// The text of `server.properties`.
-    pub(super) fn properties(&self, port: u16, controller: u16, data: &Path) -> String {
+    /// Listeners with TLS and SASL beside the plain one, and rights that are checked.
+    #[must_use]
+    pub fn secured(mut self, options: SecuredOptions) -> Self {
+        self.secured = Some(options);
+        self
+    }
+
+    /// The text of `server.properties`; `more` stands after the defaults.
+    pub(super) fn properties(&self, port: u16, controller: u16, data: &Path, more: &str) -> String {
         let mut text = String::new();
         let data = data.display();
         let _ = write!(
@@ -100,6 +111,7 @@ impl KafkaOptions {
              share.coordinator.state.topic.min.isr=1\n\
              group.initial.rebalance.delay.ms=0\n"
         );
+        text.push_str(more);
         for (name, value) in &self.settings {
             let _ = writeln!(text, "{name}={value}");
         }
@@ -117,6 +129,7 @@ mod tests {
             9092,
             9093,
             Path::new("/data"),
+            "",
         );
         assert!(text.find("num.partitions=3").unwrap() > text.find("num.partitions=1").unwrap());
     }
