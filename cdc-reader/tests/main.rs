@@ -22,4 +22,5 @@ mod s012_refused_records;
 mod s013_locks_and_limits;
 mod s014_starts_without_a_snapshot;
 mod s015_source_identity;
+mod s031_kafka_security;
 mod s034_one_writer;

@@ -11,6 +11,7 @@ mod handover;
 mod loading;
 mod migrating;
 mod replaying;
+mod securing;
 mod serving;
 mod support;
 mod truncating;

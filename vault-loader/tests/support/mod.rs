@@ -37,6 +37,8 @@ const BEGINNING_US: i64 = 1_790_000_000_000_000;
 
 pub(crate) struct World {
     pub(crate) stack: &'static Stack,
+    /// where Kafka is
+    pub(crate) bootstrap: String,
     pub(crate) source: String,
     pub(crate) database: Database,
     pub(crate) model: String,
@@ -53,6 +55,13 @@ impl World {
         Self::with_model(name, str::to_owned).await
     }
 
+    /// The same with topics on another broker than the shared one.
+    pub(crate) async fn at(name: &str, bootstrap: &str) -> Self {
+        let world = Self::unmigrated_at(name, bootstrap).await;
+        world.migrate(&[]);
+        world
+    }
+
     /// The same with a model that is changed first.
     pub(crate) async fn with_model(name: &str, change: impl FnOnce(&str) -> String) -> Self {
         let world = Self::unmigrated(name).await;
@@ -63,6 +72,10 @@ impl World {
 
     /// An empty database.
     pub(crate) async fn unmigrated(name: &str) -> Self {
+        Self::unmigrated_at(name, &stack().kafka_bootstrap).await
+    }
+
+    async fn unmigrated_at(name: &str, bootstrap: &str) -> Self {
         let stack = stack();
         let database = unique(&format!("vl_{name}"));
         // Another name than the database's, so that neither can be taken for the other.
@@ -70,13 +83,14 @@ impl World {
         let database = Database::create(&stack.warehouse, &database).unwrap();
         let client = database.connect().await.unwrap();
         let producer = ClientConfig::new()
-            .set("bootstrap.servers", &stack.kafka_bootstrap)
+            .set("bootstrap.servers", bootstrap)
             .set("enable.idempotence", "true")
             .create()
             .unwrap();
         let model = AIRLINE.replacen("name = \"airline\"", &format!("name = \"{source}\""), 1);
         let world = Self {
             stack,
+            bootstrap: bootstrap.to_owned(),
             source,
             database,
             model,
@@ -108,8 +122,7 @@ impl World {
 
     /// Kafka's administration.
     pub(crate) fn admin(&self) -> AdminClient<DefaultClientContext> {
-        let bootstrap = &self.stack.kafka_bootstrap;
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap()
+        ClientConfig::new().set("bootstrap.servers", &self.bootstrap).create().unwrap()
     }
 
     pub(crate) async fn create_topic(&self, table: &str, partitions: i32) {
@@ -125,7 +138,7 @@ impl World {
         let (user, password) = (&warehouse.user, &warehouse.password);
         [
             ("VAULT_LOADER_MODEL", self.dir.path().join("vault.toml").display().to_string()),
-            ("VAULT_LOADER__BOOTSTRAP_SERVERS", self.stack.kafka_bootstrap.clone()),
+            ("VAULT_LOADER__BOOTSTRAP_SERVERS", self.bootstrap.clone()),
             ("VAULT_LOADER__LISTEN", "127.0.0.1:0".to_owned()),
         ]
         .into_iter()
