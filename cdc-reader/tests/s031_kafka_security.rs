@@ -183,3 +183,34 @@ fn whoever_cannot_get_in_is_told_in_one_line_what_to_change() {
     let protocol = Way::new("no TLS", secured.sasl(), "PLAINTEXT");
     check_end(&protocol, &connector, 1, &["within 3 s of the start", "security.protocol"]);
 }
+
+#[test]
+fn a_principal_that_may_write_but_not_create_topics_works_when_they_exist() {
+    let kafka = broker();
+    let id = unique("writer");
+    let source = Source::with_load(&shared::stack().postgres15, &id);
+    let connector = Connector::new(&source, &id);
+    kafka.grant("writer", &["Write", "Describe", "Read"], &id).unwrap();
+    kafka.grant("blind", &["Write", "Describe"], &id).unwrap();
+    let by = |user| {
+        Way::new(user, kafka.secured().sasl(), "SASL_SSL")
+            .trusting(&kafka)
+            .sasl("SCRAM-SHA-256", &login(SCRAM, user, PASSWORD))
+    };
+    check_end(&by("writer"), &connector, 2, &["cannot be created", "not allowed to create it"]);
+
+    // Somebody who may creates them.
+    let reader = Way::new("off", kafka.bootstrap(), "PLAINTEXT").launch(&connector).start();
+    reader.wait_for_line("streaming");
+    source.run(&transactions(1, 3));
+    source.wait_until_published(&kafka.bootstrap(), &id);
+    reader.stop();
+
+    let reader = by("writer").launch(&connector).start();
+    reader.wait_for_line("streaming");
+    source.run(&transactions(100, 3));
+    let records = source.wait_until_published(&kafka.bootstrap(), &id);
+    assert_eq!(repeats(&records), 0);
+    reader.stop();
+    check_end(&by("blind"), &connector, 2, &["not allowed to read offsets", "Read"]);
+}

@@ -81,6 +81,10 @@ pub async fn ensure_topics(cluster: &Cluster, topics: &[Topic<'_>]) -> Result<()
         match result {
             Ok(name) => tracing::info!(topic = name, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            // A principal that may not create topics hears this of topics that exist, too.
+            Err((topic, code)) if is_denied(code) && exists(&admin, &topic) => {
+                tracing::debug!(topic, "not allowed to create the topic, which exists");
+            }
             Err((topic, code)) => match never(code) {
                 Some(reason) => {
                     let problem = ConfigurationProblem::Topic { topic, reason, code };
@@ -113,6 +117,18 @@ fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+fn is_denied(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
+}
+
+fn exists(admin: &AdminClient<QuietContext>, topic: &str) -> bool {
+    let metadata = admin.inner().fetch_metadata(Some(topic), ADMIN_TIMEOUT);
+    metadata.is_ok_and(|found| {
+        found.topics().iter().any(|topic| topic.error().is_none() && !topic.partitions().is_empty())
+    })
 }
 
 fn admin(cluster: &Cluster) -> Result<AdminClient<QuietContext>, PublishError> {
