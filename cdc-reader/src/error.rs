@@ -127,7 +127,10 @@ impl SessionError {
             | Self::Offsets(OffsetError::Denied { .. }) => exit::CONFIGURATION,
             Self::Replication(error) if is_login_failure(error) => exit::CONFIGURATION,
             Self::Replication(
-                ReplicationError::Tls { .. } | ReplicationError::TlsRefused { .. },
+                ReplicationError::Tls { .. }
+                | ReplicationError::TlsRefused { .. }
+                | ReplicationError::Refused { .. }
+                | ReplicationError::Unproven { .. },
             ) => exit::CONFIGURATION,
             Self::Gap { .. } => exit::OPERATOR,
             _ => exit::FAILED,

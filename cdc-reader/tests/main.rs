@@ -23,4 +23,5 @@ mod s013_locks_and_limits;
 mod s014_starts_without_a_snapshot;
 mod s015_source_identity;
 mod s031_kafka_security;
+mod s032_authentication;
 mod s034_one_writer;

@@ -9,8 +9,10 @@ pub mod secret;
 
 pub mod debezium;
 
+pub mod authentication;
 pub mod backoff;
 pub mod kafka;
+pub mod end_point;
 pub mod postgres;
 pub mod probe;
 pub mod shutdown;

@@ -8,10 +8,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::config::SslMode as WireSslMode;
+use tokio_postgres::config::{ChannelBinding as WireChannelBinding, SslMode as WireSslMode};
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::authentication::{AuthenticationRules, ChannelBinding};
 use crate::secret::Secret;
 use crate::tls::{SslMode, TlsError, TlsFiles, client_config};
 
@@ -55,6 +56,8 @@ pub struct ConnectOptions {
     pub ssl_mode: SslMode,
     /// Files for TLS.
     pub tls_files: TlsFiles,
+    /// Which ways of authentication the server may ask for.
+    pub authentication: AuthenticationRules,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
 }
@@ -71,6 +74,7 @@ impl ConnectOptions {
             password: Secret::default(),
             ssl_mode: SslMode::default(),
             tls_files: TlsFiles::default(),
+            authentication: AuthenticationRules::default(),
             application_name: "vaultstream".to_owned(),
         }
     }
@@ -207,6 +211,11 @@ fn wire_config(options: &ConnectOptions) -> Config {
             SslMode::Disable => WireSslMode::Disable,
             SslMode::Allow | SslMode::Prefer => WireSslMode::Prefer,
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => WireSslMode::Require,
+        })
+        .channel_binding(match options.authentication.channel_binding {
+            ChannelBinding::Disable => WireChannelBinding::Disable,
+            ChannelBinding::Prefer => WireChannelBinding::Prefer,
+            ChannelBinding::Require => WireChannelBinding::Require,
         });
     if !options.password.is_empty() {
         config.password(options.password.expose());

@@ -145,6 +145,16 @@ pub fn client_config(mode: SslMode, files: &TlsFiles) -> Result<ClientConfig, Tl
     }
 }
 
+/// Whether the server's certificate is verified in this mode with these files.
+#[must_use]
+pub fn verifies(mode: SslMode, files: &TlsFiles) -> bool {
+    match mode {
+        SslMode::VerifyCa | SslMode::VerifyFull => true,
+        SslMode::Require => files.root_cert.is_some(),
+        SslMode::Disable | SslMode::Allow | SslMode::Prefer => false,
+    }
+}
+
 fn certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = |source| TlsError::Pem { what, path: path.to_owned(), source };
     CertificateDer::pem_file_iter(path).map_err(pem)?.collect::<Result<_, _>>().map_err(pem)

@@ -141,6 +141,8 @@ pub const PROPERTIES: &[Property] = &[
     Property::refused("database.initial.statements", "session settings are fixed, so that values print alike everywhere"),
     Property::idle("database.query.timeout.ms", COUNT0, NO_QUERY_LIMIT),
     Property::idle("connection.validation.timeout.ms", MILLIS, NO_QUERY_LIMIT),
+    Property::honoured("driver.channelBinding", "prefer", Values::OneOf(&["disable", "prefer", "require"])),
+    Property::honoured("driver.requireAuth", "", ANY),
     Property::refused("driver.*", "there is no JDBC driver to pass it to"),
     // Slot and publication.
     Property::only("plugin.name", Values::OneOf(&["decoderbufs", "pgoutput"]), &["pgoutput"], "logical decoding is read from pgoutput, which every server has; set plugin.name=pgoutput"),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use shared::authentication::{AllowedMethods, AuthenticationRules, ChannelBinding};
 use shared::kafka::{Properties, names};
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
@@ -209,6 +210,7 @@ fn database(lookup: &mut Lookup<'_>) -> ConnectOptions {
         client_cert: lookup.optional("database.sslcert").map(PathBuf::from),
         client_key: lookup.optional("database.sslkey").map(PathBuf::from),
     };
+    options.authentication = authentication(lookup);
     APPLICATION_NAME.clone_into(&mut options.application_name);
     if options.tls_files.client_cert.is_some() != options.tls_files.client_key.is_some() {
         lookup.problem(
@@ -221,6 +223,18 @@ fn database(lookup: &mut Lookup<'_>) -> ConnectOptions {
         lookup.unfit("database.sslmode", "needs database.sslrootcert");
     }
     options
+}
+
+/// The JDBC driver's properties, which Debezium hands on to it.
+fn authentication(lookup: &mut Lookup<'_>) -> AuthenticationRules {
+    let channel_binding =
+        ChannelBinding::from_str(&lookup.word("driver.channelBinding")).unwrap_or_default();
+    let allowed = AllowedMethods::from_str(&lookup.word("driver.requireAuth"));
+    let allowed = allowed.unwrap_or_else(|why| {
+        lookup.unfit("driver.requireAuth", why.0);
+        AllowedMethods::default()
+    });
+    AuthenticationRules { channel_binding, allowed }
 }
 
 fn tables(lookup: &mut Lookup<'_>) -> TableFilter {

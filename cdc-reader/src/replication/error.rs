@@ -2,6 +2,7 @@
 
 use std::io;
 
+use shared::authentication::Refusal;
 use shared::tls::TlsError;
 
 use crate::disposition::Disposition;
@@ -96,9 +97,30 @@ pub enum ReplicationError {
         "PostgreSQL asks for an authentication method that is not supported: {0}; supported are scram-sha-256, md5, password and trust"
     )]
     Authentication(&'static str),
+    /// The server asks for a way to authenticate that is not safe here, or that the user does not allow.
+    #[error("{}", advice(address, *refusal))]
+    Refused {
+        /// Where.
+        address: String,
+        /// Why the request is not answered.
+        refusal: Refusal,
+    },
+    /// SCRAM failed on our side: the server did not prove that it knows the password.
+    #[error(
+        "PostgreSQL at {address} did not prove that it knows the password, so it may be somebody else: {why}"
+    )]
+    Unproven {
+        /// Where.
+        address: String,
+        /// What the server did.
+        why: String,
+    },
     /// The server reports an error.
     #[error("PostgreSQL: {0}")]
     Server(#[from] ServerError),
+    /// The server ends an exchange of authentication that it had begun.
+    #[error("PostgreSQL rejects the authentication: {0}")]
+    Rejected(#[source] ServerError),
     /// The server sends what the protocol does not allow here.
     #[error("unexpected answer from PostgreSQL: {0}")]
     Protocol(&'static str),
@@ -109,7 +131,7 @@ impl ReplicationError {
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
-            Self::Server(error) => Some(&error.code),
+            Self::Server(error) | Self::Rejected(error) => Some(&error.code),
             _ => None,
         }
     }
@@ -126,12 +148,39 @@ impl ReplicationError {
             | Self::Closed
             | Self::Silent { .. }
             | Self::Stopped => Disposition::Retry,
-            Self::Server(error) => sqlstate_disposition(&error.code),
+            Self::Server(error) | Self::Rejected(error) => sqlstate_disposition(&error.code),
             Self::Tls { .. }
             | Self::TlsRefused { .. }
             | Self::Authentication(_)
+            | Self::Refused { .. }
+            | Self::Unproven { .. }
             | Self::Protocol(_) => Disposition::Stop,
         }
+    }
+}
+
+/// What to say of a request that is not answered, and what to change.
+fn advice(address: &str, refusal: Refusal) -> String {
+    match refusal {
+        Refusal::NotAllowed(method) => format!(
+            "PostgreSQL at {address} authenticates by {0}, which driver.requireAuth does not allow; change pg_hba.conf on the server, or add {0} to driver.requireAuth",
+            method.as_str()
+        ),
+        Refusal::GivesPasswordAway(method) => format!(
+            "PostgreSQL at {address} asks for the password by {0}, and nobody has verified who is at that address, so the password is not sent; \
+             use scram-sha-256 in pg_hba.conf, or set database.sslmode=verify-full and database.sslrootcert, or allow it with driver.requireAuth={0}",
+            method.as_str()
+        ),
+        Refusal::Unbound(why) => format!(
+            "PostgreSQL at {address} cannot be bound to the TLS connection, which driver.channelBinding=require demands: {why}"
+        ),
+        Refusal::OfferedWithoutTls => format!(
+            "PostgreSQL at {address} offers SCRAM-SHA-256-PLUS on a connection without TLS: something between the reader and the server ends the TLS; \
+             set database.sslmode=require or stronger"
+        ),
+        Refusal::NoMechanism => format!(
+            "PostgreSQL at {address} asks for SASL without SCRAM-SHA-256, and the reader has no other mechanism; use scram-sha-256 in pg_hba.conf"
+        ),
     }
 }
 

@@ -6,11 +6,12 @@
 //! same thread can answer the server, confirm positions and notice shutdown.
 //!
 //! ```text
-//! transport (TCP, Unix socket, TLS) → wire (frames) → startup (SCRAM) → client (SQL, COPY OUT) → stream (CopyBoth)
+//! transport (TCP, Unix, TLS) → wire (frames) → authentication → startup → client (SQL, COPY) → stream (CopyBoth)
 //! ```
 //!
 //! Protocol: <https://www.postgresql.org/docs/current/protocol-replication.html>.
 
+mod authentication;
 mod cancel;
 mod client;
 mod error;

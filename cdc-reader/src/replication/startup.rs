@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::frontend;
 use shared::postgres::{ConnectOptions, SESSION_SETTINGS};
 use shared::tls::SslMode;
 
+use super::authentication;
 use super::cancel::CancelKey;
 use super::transport::Transport;
 use super::wire::Wire;
@@ -58,7 +57,7 @@ pub(super) fn open(
         _ => return open_once(options, mode),
     };
     match open_once(options, mode) {
-        Err(error) if error.sqlstate() == Some(NO_ACCESS_RULE) && !options.is_unix() => {
+        Err(error) if is_no_access_rule(&error) && !options.is_unix() => {
             let second = ConnectOptions { ssl_mode: other, ..options.clone() };
             // When the server refuses both attempts, the first refusal is reported, because it belongs to the mode that
             // was asked for.
@@ -68,13 +67,19 @@ pub(super) fn open(
     }
 }
 
+/// Whether the server refuses the connection itself. A refusal in the middle of an authentication is another matter: it
+/// does not depend on TLS.
+fn is_no_access_rule(error: &ReplicationError) -> bool {
+    matches!(error, ReplicationError::Server(server) if server.code == NO_ACCESS_RULE)
+}
+
 fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), ReplicationError> {
     let limit = WaitLimit::of(STARTUP_DEADLINE);
     let mut key = CancelKey::default();
     let mut wire = Wire::new(Transport::connect(options)?);
     wire.set_read_timeout(Some(WAIT_STEP))?;
     wire.send(&startup_packet(options, mode)?)?;
-    authenticate(&mut wire, options, &limit)?;
+    authentication::run(&mut wire, options, &limit)?;
     let mut major_version = 0;
     let mut setting_sent = false;
     loop {
@@ -125,90 +130,6 @@ fn startup_packet(options: &ConnectOptions, mode: Mode) -> Result<BytesMut, Repl
     frontend::startup_message(parameters, &mut packet)
         .map_err(|_| ReplicationError::Protocol("a connection parameter holds a NUL byte"))?;
     Ok(packet)
-}
-
-/// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-START-UP>
-fn authenticate(
-    wire: &mut Wire,
-    options: &ConnectOptions,
-    limit: &WaitLimit,
-) -> Result<(), ReplicationError> {
-    let mut scram: Option<ScramSha256> = None;
-    loop {
-        let frame = wire.frame(limit).map_err(|error| match error {
-            // A server that cannot start a process for the connection says so in plain text, without a length.
-            ReplicationError::Protocol(_) => {
-                ReplicationError::NotServed { address: options.display() }
-            }
-            other => other,
-        })?;
-        let body = wire.body(&frame);
-        let mut answer = BytesMut::new();
-        match (frame.tag, body.first_chunk::<4>().map(|code| u32::from_be_bytes(*code))) {
-            (b'E', _) => return Err(ServerError::decode(body).into()),
-            (b'N', _) => continue,
-            (b'R', Some(0)) => return Ok(()),
-            (b'R', Some(3)) => {
-                frontend::password_message(password(options)?, &mut answer)?;
-            }
-            (b'R', Some(5)) => {
-                let salt = body[4..]
-                    .first_chunk::<4>()
-                    .ok_or(ReplicationError::Protocol("md5 request without salt"))?;
-                let hash = md5_hash(options.user.as_bytes(), password(options)?, *salt);
-                frontend::password_message(hash.as_bytes(), &mut answer)?;
-            }
-            (b'R', Some(10)) => {
-                if !body[4..].split(|&b| b == 0).any(|name| name == SCRAM_SHA_256.as_bytes()) {
-                    return Err(ReplicationError::Authentication("SASL without SCRAM-SHA-256"));
-                }
-                // Channel binding is not offered. It needs the hash of the server's certificate, and verification by
-                // TLS has the same purpose.
-                let exchange = ScramSha256::new(password(options)?, ChannelBinding::unsupported());
-                frontend::sasl_initial_response(SCRAM_SHA_256, exchange.message(), &mut answer)?;
-                scram = Some(exchange);
-            }
-            (b'R', Some(11)) => {
-                let exchange = expect_scram(&mut scram)?;
-                exchange.update(&body[4..])?;
-                frontend::sasl_response(exchange.message(), &mut answer)?;
-            }
-            (b'R', Some(12)) => {
-                expect_scram(&mut scram)?.finish(&body[4..])?;
-                continue;
-            }
-            (b'R', Some(7..=9)) => {
-                return Err(ReplicationError::Authentication("Kerberos or GSSAPI"));
-            }
-            (b'R', Some(_)) => {
-                return Err(ReplicationError::Authentication(
-                    "a method that this build does not know",
-                ));
-            }
-            _ => return Err(ReplicationError::Protocol("no authentication request")),
-        }
-        wire.send(&answer)?;
-    }
-}
-
-fn expect_scram(scram: &mut Option<ScramSha256>) -> Result<&mut ScramSha256, ReplicationError> {
-    scram.as_mut().ok_or(ReplicationError::Protocol("a SASL message before SASL began"))
-}
-
-fn password(options: &ConnectOptions) -> Result<&[u8], ReplicationError> {
-    if options.password.is_empty() {
-        // libpq reports this too. The code is the one that the server uses for a wrong password.
-        return Err(ReplicationError::Server(ServerError {
-            code: "28P01".to_owned(),
-            message: format!(
-                "role {:?} needs a password and database.password gives none",
-                options.user
-            ),
-            detail: None,
-            hint: None,
-        }));
-    }
-    Ok(options.password.expose().as_bytes())
 }
 
 #[cfg(test)]

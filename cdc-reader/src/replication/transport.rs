@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
+use shared::authentication::{EndPoint, Peer};
+use shared::end_point::end_point_hash;
 use shared::postgres::ConnectOptions;
-use shared::tls::{SslMode, client_config};
+use shared::tls::{SslMode, client_config, verifies};
 use socket2::{SockRef, TcpKeepalive};
 
 use super::ReplicationError;
@@ -48,6 +50,29 @@ impl Transport {
                 negotiate_tls(socket, options)
             }
         }
+    }
+
+    /// Who can be at the other end.
+    pub(super) fn peer(&self, options: &ConnectOptions) -> io::Result<Peer> {
+        let socket = match self {
+            Self::Unix(_) => return Ok(Peer::Local),
+            Self::Tls(_) if verifies(options.ssl_mode, &options.tls_files) => {
+                return Ok(Peer::Verified);
+            }
+            Self::Tls(stream) => &stream.sock,
+            Self::Tcp(socket) => socket,
+        };
+        let is_local = socket.peer_addr()?.ip().to_canonical().is_loopback();
+        Ok(if is_local { Peer::Local } else { Peer::Unknown })
+    }
+
+    /// What SCRAM can be bound to.
+    pub(super) fn end_point(&self) -> EndPoint {
+        let Self::Tls(stream) = self else { return EndPoint::NoTls };
+        let certificate = stream.conn.peer_certificates().and_then(|chain| chain.first());
+        certificate
+            .and_then(|certificate| end_point_hash(certificate))
+            .map_or(EndPoint::NoHash, EndPoint::Hash)
     }
 
     /// How long a read waits for bytes.

@@ -45,6 +45,10 @@ impl Wire {
         Self { transport, block: vec![0; BLOCK_BYTES], start: 0, end: 0, received_bytes: 0 }
     }
 
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.transport.set_read_timeout(timeout)
     }

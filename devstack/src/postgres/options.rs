@@ -44,6 +44,7 @@ pub struct PostgresOptions {
     pub(crate) fsync: bool,
     pub(crate) tls: Option<Tls>,
     pub(crate) auth: PasswordAuth,
+    pub(crate) access: Vec<String>,
     pub(crate) settings: Vec<(String, String)>,
 }
 
@@ -62,6 +63,7 @@ impl PostgresOptions {
             fsync: true,
             tls: None,
             auth: PasswordAuth::Scram,
+            access: Vec::new(),
             settings: Vec::new(),
         }
     }
@@ -124,6 +126,13 @@ impl PostgresOptions {
         self
     }
 
+    /// A line for `pg_hba.conf`; wins over the rules of [`PasswordAuth`].
+    #[must_use]
+    pub fn access(mut self, line: &str) -> Self {
+        self.access.push(line.to_owned());
+        self
+    }
+
     /// A line for `postgresql.conf`; wins over the defaults.
     #[must_use]
     pub fn setting(mut self, name: &str, value: &str) -> Self {
@@ -161,7 +170,7 @@ impl PostgresOptions {
             PasswordAuth::Scram => "host",
             PasswordAuth::ScramOverTlsOnly => "hostssl",
         };
-        let mut text = String::new();
+        let mut text: String = self.access.iter().map(|line| format!("{line}\n")).collect();
         for database in ["all", "replication"] {
             let _ = writeln!(text, "local {database} all scram-sha-256");
             let _ = writeln!(text, "{tcp} {database} all 127.0.0.1/32 scram-sha-256");
