@@ -24,4 +24,5 @@ mod s014_starts_without_a_snapshot;
 mod s015_source_identity;
 mod s031_kafka_security;
 mod s032_authentication;
+mod s033_secrets_in_errors;
 mod s034_one_writer;

@@ -1,10 +1,12 @@
 //! What is wrong with a connector file.
 //!
-//! Each problem is one line that names the property and the remedy. A value is shown only as the file has it, and never
-//! when the property holds a secret.
+//! Each problem is one line that names the property and the remedy. A value is shown only as the file has it, and only
+//! when the property is known to hold no secret ([`super::properties::may_be_shown`]).
 
 use std::fmt;
 use std::path::PathBuf;
+
+use super::properties::shown_name;
 
 /// One thing that must be changed in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +16,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(property: impl Into<String>, line: impl Into<String>) -> Self {
-        Self { property: property.into(), line: line.into() }
+    pub(crate) fn new(property: &str, line: impl Into<String>) -> Self {
+        Self { property: shown_name(property), line: line.into() }
     }
 
     /// The property it is about.

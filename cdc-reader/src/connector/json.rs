@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::{ConnectorError, Problem};
+use super::properties::shown_name;
 
 /// A JSON value that still knows its repeated names.
 enum Node {
@@ -41,11 +42,14 @@ pub(super) fn properties(
             "initial_state" if value == "RUNNING" => {}
             "initial_state" => problems.push(Problem::new(
                 "initial_state",
-                format!("\"initial_state\" is {value:?}, only RUNNING is supported"),
+                "\"initial_state\" must be RUNNING; no other state is supported",
             )),
             other => problems.push(Problem::new(
                 other,
-                format!("unknown member {other:?} beside \"config\" (properties belong inside it)"),
+                format!(
+                    "unknown member {:?} beside \"config\" (properties belong inside it)",
+                    shown_name(other)
+                ),
             )),
         }
     }
@@ -69,7 +73,10 @@ fn flatten(entries: Vec<(String, Node)>, problems: &mut Vec<Problem>) -> Vec<(St
     let mut flat: Vec<(String, String)> = Vec::with_capacity(entries.len());
     for (name, node) in entries {
         if !seen.insert(name.clone()) {
-            problems.push(Problem::new(&name, format!("property {name:?} stands twice")));
+            problems.push(Problem::new(
+                &name,
+                format!("property {:?} stands twice", shown_name(&name)),
+            ));
             continue;
         }
         match node {
@@ -77,7 +84,7 @@ fn flatten(entries: Vec<(String, Node)>, problems: &mut Vec<Problem>) -> Vec<(St
             Node::Scalar(value) => flat.push((name, value)),
             Node::Array | Node::Object(_) => problems.push(Problem::new(
                 &name,
-                format!("property {name:?} must be a string, a number or a boolean"),
+                format!("property {:?} must be a string, a number or a boolean", shown_name(&name)),
             )),
         }
     }

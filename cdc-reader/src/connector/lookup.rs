@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::MASK;
 use super::distance::nearest;
 use super::error::Problem;
-use super::properties::{self, PROPERTIES, Property, Support, Values};
+use super::properties::{self, PROPERTIES, Property, Support, Values, may_be_shown, shown_name};
 use super::variables::{Variables, is_reference, resolve};
 
 pub(super) struct Lookup<'a> {
@@ -144,8 +144,15 @@ fn checked(name: &str, written: &str, variables: &dyn Variables) -> Result<Strin
     let Some(property) = properties::find(name) else {
         return Err(unknown(name));
     };
-    let value =
-        resolve(written, variables).map_err(|missing| format!("property {name}: {missing}"))?;
+    let shown = shown_name(name);
+    let value = resolve(written, variables).map_err(|missing| {
+        // What is missing is named by a part of the value. Beside other text this may be a part of a secret.
+        if is_shown(name, written) {
+            format!("property {shown}: {missing}")
+        } else {
+            format!("property {shown}: a ${{…}} in its value cannot be resolved")
+        }
+    })?;
     let assigned = assignment(name, written);
     if value.trim().is_empty() && matches!(property.values, Values::Text) {
         return Ok(value);
@@ -166,10 +173,11 @@ fn checked(name: &str, written: &str, variables: &dyn Variables) -> Result<Strin
 }
 
 fn unknown(name: &str) -> String {
+    let shown = shown_name(name);
     let known = PROPERTIES.iter().map(|property| property.name);
     match nearest(name, known) {
-        Some(near) => format!("unknown property {name:?} (did you mean {near:?}?)"),
-        None => format!("unknown property {name:?}"),
+        Some(near) => format!("unknown property {shown:?} (did you mean {near:?}?)"),
+        None => format!("unknown property {shown:?}"),
     }
 }
 
@@ -208,11 +216,14 @@ pub(super) fn misfit(value: &str, values: Values) -> Option<String> {
     }
 }
 
-/// `name=value` for a line that people read: as written, secrets hidden.
+/// `name=value` for a line that people read: as written, or masked unless the value is known to be harmless.
 fn assignment(name: &str, written: &str) -> String {
-    if properties::is_secret(name) && !is_reference(written) {
-        format!("{name}={MASK}")
-    } else {
-        format!("{name}={written}")
-    }
+    let value = if is_shown(name, written) { written } else { MASK };
+    format!("{}={value}", shown_name(name))
+}
+
+/// Whether a property's value may be shown as it is written: it is known to be harmless, or it is a reference and
+/// nothing else.
+pub(super) fn is_shown(name: &str, written: &str) -> bool {
+    may_be_shown(name) || is_reference(written)
 }

@@ -44,14 +44,15 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// The properties as they may be shown: `${…}` as written, a literal secret replaced by [`MASK`].
+    /// The properties as they may be shown: `${…}` as written, and [`MASK`] in the place of every other value that is
+    /// not known to be harmless.
     #[must_use]
     pub fn shown(&self) -> Vec<(String, String)> {
         self.raw
             .iter()
             .map(|(name, value)| {
-                let hide = properties::is_secret(name) && !variables::is_reference(value);
-                (name.clone(), if hide { MASK.to_owned() } else { value.clone() })
+                let value = if lookup::is_shown(name, value) { value.as_str() } else { MASK };
+                (properties::shown_name(name), value.to_owned())
             })
             .collect()
     }
@@ -62,9 +63,8 @@ impl fmt::Debug for Connector {
         f.debug_struct("Connector")
             .field("name", &self.name)
             .field("properties", &self.shown())
-            .field("settings", &self.settings)
             .field("warnings", &self.warnings)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -334,15 +334,71 @@ pub fn find(name: &str) -> Option<&'static Property> {
     })
 }
 
-/// Whether a property holds a secret, by the endings that Debezium hides.
+/// Properties of free text whose values are no secrets: names, lists of names, and words of Kafka's.
+const HARMLESS_TEXTS: &[&str] = &[
+    "name",
+    "connector.class",
+    "vaultstream.source.version",
+    "database.hostname",
+    "database.user",
+    "database.dbname",
+    "database.sslrootcert",
+    "driver.requireAuth",
+    "slot.name",
+    "publication.name",
+    "schema.include.list",
+    "schema.exclude.list",
+    "table.include.list",
+    "table.exclude.list",
+    "skipped.operations",
+    "sourceinfo.struct.maker",
+    "unavailable.value.placeholder",
+    "queue.provider.type",
+    "topic.prefix",
+    "topic.delimiter",
+    "topic.naming.strategy",
+    "signal.enabled.channels",
+    "key.converter",
+    "value.converter",
+    "header.converter",
+    "transforms",
+    "producer.override.acks",
+    "producer.override.enable.idempotence",
+    "producer.override.security.protocol",
+    "producer.override.compression.type",
+    "producer.override.linger.ms",
+    "producer.override.batch.size",
+    "producer.override.buffer.memory",
+    "producer.override.max.request.size",
+    "producer.override.max.in.flight.requests.per.connection",
+    "topic.creation.default.cleanup.policy",
+    "topic.creation.default.compression.type",
+    "topic.creation.default.max.message.bytes",
+    "topic.creation.default.min.insync.replicas",
+    "topic.creation.default.retention.bytes",
+    "topic.creation.default.retention.ms",
+    "topic.creation.default.segment.bytes",
+];
+
+/// Whether a property's value may appear in errors and answers: it is a word, a number or true or false, or it is known
+/// to be harmless. Every other value may be a secret, also that of an unknown property.
 #[must_use]
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["password", "secret", "sasl.jaas.config", "basic.auth.user.info"]
-        .iter()
-        .any(|ending| name.ends_with(ending))
-        || name.contains("registry.auth.client-secret")
-        || shared::kafka::names::is_secret(&name)
+pub fn may_be_shown(name: &str) -> bool {
+    HARMLESS_TEXTS.contains(&name)
+        || find(name).is_some_and(|property| !matches!(property.values, Values::Text))
+}
+
+/// What stands before the salt in the name `column.mask.hash.<algorithm>.with.salt.<salt>`.
+const BEFORE_SALT: &str = ".with.salt.";
+
+/// A property's name as it may be shown. The salt of a mask is part of the name, and whoever knows it can find out
+/// masked values.
+#[must_use]
+pub fn shown_name(name: &str) -> String {
+    match name.to_ascii_lowercase().find(BEFORE_SALT) {
+        Some(at) => format!("{}{}", &name[..at + BEFORE_SALT.len()], super::MASK),
+        None => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -394,11 +450,32 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_known_by_their_endings() {
-        assert!(is_secret("database.password"));
-        assert!(is_secret("database.sslpassword"));
-        assert!(is_secret("producer.override.sasl.jaas.config"));
-        assert!(is_secret("admin.override.ssl.keystore.key"));
-        assert!(!is_secret("database.user"));
+    fn what_debezium_hides_is_not_shown_and_what_is_shown_is_in_the_table() {
+        for ending in ["password", "secret", "sasl.jaas.config", "user.info", "token", "key"] {
+            for name in HARMLESS_TEXTS {
+                assert!(!name.ends_with(ending), "{name}");
+            }
+        }
+        for name in HARMLESS_TEXTS {
+            assert!(find(name).is_some_and(|property| property.values == Values::Text), "{name}");
+        }
+        for name in ["database.password", "producer.override.ssl.keystore.key", "no.such.property"]
+        {
+            assert!(!may_be_shown(name), "{name}");
+        }
+        assert!(may_be_shown("database.port"));
+    }
+
+    #[test]
+    fn the_salt_in_a_name_is_not_shown() {
+        assert_eq!(
+            shown_name("column.mask.hash.SHA-256.with.salt.CzQMA0cB5K"),
+            "column.mask.hash.SHA-256.with.salt.***"
+        );
+        assert_eq!(
+            shown_name("colum.mask.hash.MD5.WITH.SALT.a"),
+            "colum.mask.hash.MD5.WITH.SALT.***"
+        );
+        assert_eq!(shown_name("slot.name"), "slot.name");
     }
 }

@@ -287,6 +287,12 @@ fn a_literal_secret_is_never_shown() {
             ("producer.override.sasl.jaas.config", "hunter3"),
             ("database.password", "${env:X}hunter3"),
         ],
+        [
+            ("producer.override.ssl.keystore.key", "-----BEGIN PRIVATE KEY-----hunter3"),
+            ("column.mask.hash.SHA-256.with.salt.hunter3", "hunter3"),
+        ],
+        [("database.password", "a${hunter3:x}"), ("database.initial.statements", "${x}hunter3")],
+        [("colum.mask.hash.v2.MD5.with.salt.hunter3", "a"), ("no.such.property", "hunter3")],
     ] {
         let lines = refused(&with(&changes)).join("\n");
         assert!(!lines.contains("hunter3"), "{lines}");
@@ -326,7 +332,55 @@ fn every_refused_property_of_the_table_is_refused_in_a_file_and_every_idle_one_a
     }
 }
 
+/// Texts in every place where a connector file can hold one, but for those whose values are known to be harmless.
+fn unlisted() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(PROPERTIES).prop_map(|property| property.name.to_owned());
+    let typed = prop::sample::select(vec![
+        "producer.override.client.id",
+        "producer.override.retries",
+        "producer.override.sasl.jaas.config",
+        "producer.override.ssl.keystore.key",
+        "topic.creation.default.x",
+        "slot.nmae",
+        "nothing",
+        "initial_state",
+        "config",
+    ])
+    .prop_map(str::to_owned);
+    prop_oneof![known, typed]
+        .prop_map(|name| name.replace('*', "any"))
+        .prop_filter("its value may be shown", |name| !properties::may_be_shown(name))
+}
+
 proptest! {
+    #[test]
+    fn no_value_of_an_unlisted_property_is_ever_shown(
+        name in unlisted(),
+        before in prop::sample::select(vec!["", "a", "${env:PRIMARY_HOST}", "${env:NOWHERE}", "${", "${no:", "-1", "\"", "\\"]),
+        after in prop::sample::select(vec!["", "}", ":x}", "(", ",", "=", " "]),
+        beside in any::<bool>(),
+        other in prop::sample::select(vec![("slot.name", "debezium"), ("slot.name", "Bad"), ("sasl.mechanism", "y")]),
+    ) {
+        const SECRET: &str = "hunter3secret";
+        let value = format!("{before}{SECRET}{after}");
+        // A whole reference names a variable, and is shown as it is written.
+        prop_assume!(!variables::is_reference(&value));
+        let flat = with(&[(&name, &value), other]);
+        let text = if beside {
+            let mut config: serde_json::Map<_, _> = serde_json::from_str(&with(&[other])).unwrap();
+            config.remove("name");
+            serde_json::json!({ "name": "inventory", &name: value, "config": config }).to_string()
+        } else {
+            flat
+        };
+        let (shown, debug) = match parse(&text, &variables()) {
+            Ok(connector) => (format!("{:?} {:?}", connector.shown(), connector.warnings), format!("{connector:?}")),
+            Err(error) => (error.to_string(), format!("{error:?}")),
+        };
+        prop_assert!(!shown.contains(SECRET), "{}", shown);
+        prop_assert!(!debug.contains(SECRET), "{}", debug);
+    }
+
     #[test]
     fn any_value_of_any_property_is_settings_or_problems_and_never_a_panic(
         index in 0..PROPERTIES.len(), value in "\\PC{0,20}",
