@@ -125,6 +125,14 @@ install_postgres() {
     rm -f "$kept"
 }
 
+# PostGIS for the PostgreSQL of the distribution, whose types the tests compare with Debezium's.
+install_postgis() {
+    compgen -G '/usr/share/postgresql/15/extension/postgis.control' >/dev/null && return
+    update_lists
+    has_package postgresql-15-postgis-3 || fail "no package of PostGIS for PostgreSQL 15; add PostgreSQL's own packages: https://wiki.postgresql.org/wiki/Apt"
+    install_packages postgresql-15-postgis-3
+}
+
 # An older pg_basebackup or pg_dump refuses the servers of the tests, however new those are that came with it.
 client_is_new_enough() {
     local program version
@@ -219,6 +227,7 @@ install_postgres
 install_rust
 if [[ "$LEVEL" == test ]]; then
     install_client
+    install_postgis
     install_cargo_command nextest "$NEXTEST_VERSION" --no-default-features --features default-no-update
     install_cargo_command deny "$DENY_VERSION" --no-default-features
     install_cargo_command machete "$MACHETE_VERSION"

@@ -109,7 +109,7 @@ fn compare(server: &PostgresAddress) {
     let debezium = stack.connect();
     let id = unique(&format!("bytes{}", server.version));
     let source = Source::airline(server, &id);
-    source.run(&kinds::create());
+    source.run(&kinds::create(server.version));
     source.run(operations::BEFORE);
     let variants = [
         Variant::NullIsNull,

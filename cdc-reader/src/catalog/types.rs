@@ -38,23 +38,34 @@ pub fn resolve_types<'t>(
              JOIN pg_catalog.pg_type t ON t.oid = b.typbasetype
              WHERE b.typtype = 'd'
          )
-         SELECT b.asked, b.oid, b.modifier, b.typtype, b.typname, e.oid, e.typtype, e.typname
+         SELECT b.asked, b.oid, b.modifier, b.typtype, b.typname, e.oid, e.typtype, e.typname, x.belongs
          FROM beneath b
          -- Of int2vector and oidvector, whose text is not an array's, the elements' type is known as well.
          LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND e.typarray = b.oid
+         -- Whether the type, or the elements' type, came with an extension: somebody else's type may have the same name.
+         CROSS JOIN LATERAL (
+             SELECT EXISTS (
+                 SELECT FROM pg_catalog.pg_depend d
+                 WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                   AND d.objid = coalesce(e.oid, b.oid)
+                   AND d.deptype = 'e'
+             ) AS belongs
+         ) x
          WHERE b.typtype <> 'd'",
         oids.join(", ")
     ))?;
     for row in &rows {
         let (asked, oid, modifier): (u32, u32, i32) =
             (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+        let is_of_extension = text(row, 8)? == "t";
         let class = match row.get(5).and_then(Option::as_deref) {
             Some(_) => {
                 let element_oid = parsed(row, 5)?;
-                let element = class_of(element_oid, -1, text(row, 6)?, text(row, 7)?);
+                let element =
+                    class_of(element_oid, -1, text(row, 6)?, text(row, 7)?, is_of_extension);
                 TypeClass::Array { element_oid, element: Box::new(element) }
             }
-            None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?),
+            None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?, is_of_extension),
         };
         for column in columns.iter_mut().filter(|column| column.type_oid == asked) {
             column.type_class = class.clone();
@@ -69,12 +80,12 @@ pub fn resolve_types<'t>(
 }
 
 /// What a type is that is no array: `kind` is its `typtype`.
-fn class_of(oid: u32, modifier: i32, kind: &str, name: &str) -> TypeClass {
+fn class_of(oid: u32, modifier: i32, kind: &str, name: &str, is_of_extension: bool) -> TypeClass {
     match kind {
         "e" => TypeClass::Enum,
-        // A composite type or a domain may have the name of an extension's type.
         "c" | "d" => TypeClass::LeftOut,
         _ if kind_of(oid, modifier).is_some() => TypeClass::BuiltIn,
-        _ => TypeClass::Named(name.to_owned()),
+        _ if is_of_extension => TypeClass::OfExtension(name.to_owned()),
+        _ => TypeClass::LeftOut,
     }
 }

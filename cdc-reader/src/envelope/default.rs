@@ -28,7 +28,7 @@ pub(super) fn kind_of_default(column: &ColumnInfo, form: Form) -> Option<Kind> {
     let is_known = match column.type_class {
         TypeClass::BuiltIn => !TYPES_WITHOUT_DEFAULT.contains(&column.type_oid),
         TypeClass::Enum => true,
-        TypeClass::Array { .. } | TypeClass::LeftOut | TypeClass::Named(_) => false,
+        TypeClass::Array { .. } | TypeClass::LeftOut | TypeClass::OfExtension(_) => false,
     };
     // In Kafka Connect a struct cannot be a default.
     let has_form = !matches!(kind, Kind::VariableDecimal | Kind::Point);

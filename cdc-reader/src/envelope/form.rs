@@ -4,7 +4,7 @@
 //! the column out.
 
 use shared::debezium::types::text::{push_base64, write_json_string};
-use shared::debezium::types::{ValueError, array, bits, double, hstore};
+use shared::debezium::types::{ValueError, array, bits, double, geometry, hstore, vector};
 
 use super::kind::{Kind, kind_of, write_integer};
 use super::table::{ColumnInfo, TypeClass};
@@ -24,52 +24,45 @@ pub enum Form {
 pub enum Written {
     /// All of it.
     Whole,
-    /// NULL was written in place of a value that has no form: a numeric that is not a finite number.
+    /// NULL was written in place of a value that has no form, see [`Kind::has_no_form_for`].
     NullInstead,
 }
 
 /// Element types of which Debezium leaves arrays out: money, name, interval, varbit, xml, point.
 const NO_ELEMENTS: [u32; 6] = [790, 19, 1186, 1562, 142, 600];
 
-/// A type that Debezium writes and this build does not.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("type {0} is not supported yet")]
-pub struct UnsupportedType(pub String);
-
-/// Types of PostGIS and pgvector that Debezium writes in forms of their own.
-const UNSUPPORTED: [&str; 5] = ["geometry", "geography", "vector", "halfvec", "sparsevec"];
-
 /// The form of a column; none when Debezium leaves columns of that type out.
-///
-/// # Errors
-/// When Debezium writes the type in a form that is not built.
-pub(super) fn form_of(column: &ColumnInfo) -> Result<Option<Form>, UnsupportedType> {
+pub(super) fn form_of(column: &ColumnInfo) -> Option<Form> {
     let modifier = column.type_modifier;
-    Ok(match &column.type_class {
+    match &column.type_class {
         TypeClass::Array { element_oid, .. } if NO_ELEMENTS.contains(element_oid) => None,
         TypeClass::Array { element_oid, element } => {
-            scalar(*element_oid, modifier, element)?.map(Form::Array)
+            scalar(*element_oid, modifier, element).map(Form::Array)
         }
-        class => scalar(column.type_oid, modifier, class)?.map(Form::Plain),
-    })
+        class => scalar(column.type_oid, modifier, class).map(Form::Plain),
+    }
 }
 
-fn scalar(
-    type_oid: u32,
-    modifier: i32,
-    class: &TypeClass,
-) -> Result<Option<Kind>, UnsupportedType> {
-    Ok(match class {
+fn scalar(type_oid: u32, modifier: i32, class: &TypeClass) -> Option<Kind> {
+    match class {
         TypeClass::BuiltIn => kind_of(type_oid, modifier),
         TypeClass::Enum => Some(Kind::Text),
         TypeClass::Array { .. } | TypeClass::LeftOut => None,
-        TypeClass::Named(name) => match name.as_str() {
+        TypeClass::OfExtension(name) => match name.as_str() {
             "citext" | "ltree" | "isbn" => Some(Kind::Text),
             "hstore" => Some(Kind::Hstore),
-            name if UNSUPPORTED.contains(&name) => return Err(UnsupportedType(name.to_owned())),
+            "geometry" | "geography" => Some(Kind::Geometry),
+            "vector" => Some(Kind::DoubleVector),
+            "halfvec" => Some(Kind::FloatVector),
+            "sparsevec" => Some(Kind::SparseVector),
             _ => None,
         },
-    })
+    }
+}
+
+/// What stands between the elements of an array: the `typdelim` of the elements' type, which PostGIS sets to a colon.
+fn delimiter(kind: Kind) -> u8 {
+    if kind == Kind::Geometry { b':' } else { b',' }
 }
 
 impl Form {
@@ -82,7 +75,7 @@ impl Form {
             Self::Plain(kind) => write_or_null(kind, out, text),
             Self::Array(kind) => {
                 let mut written = Written::Whole;
-                array::write_json(out, text, |out, element| {
+                array::write_json(out, delimiter(kind), text, |out, element| {
                     if write_or_null(kind, out, element)? == Written::NullInstead {
                         written = Written::NullInstead;
                     }
@@ -101,7 +94,8 @@ impl Form {
         match self {
             Self::Plain(kind) => kind.write_in_header(out, text),
             Self::Array(kind) => {
-                array::write_json(out, text, |out, element| kind.write_in_header(out, element))
+                let write = |out: &mut Vec<u8>, element: &[u8]| kind.write_in_header(out, element);
+                array::write_json(out, delimiter(kind), text, write)
             }
         }
     }
@@ -158,6 +152,13 @@ fn write_placeholder(kind: Kind, out: &mut Vec<u8>, placeholder: &str) -> bool {
             base64(out);
             out.push(b'}');
         }
+        Kind::Geometry => geometry::write_unavailable_geometry(out, placeholder),
+        Kind::DoubleVector | Kind::FloatVector => {
+            out.push(b'[');
+            write_placeholder_elements(Kind::Double, out, placeholder);
+            out.push(b']');
+        }
+        Kind::SparseVector => vector::write_unavailable_sparse(out, placeholder),
         _ => return false,
     }
     true
@@ -260,6 +261,8 @@ mod tests {
             (Form::Plain(Kind::Decimal { scale: 2 }), base64.to_owned()),
             (Form::Plain(Kind::VariableDecimal), format!("{{\"scale\":0,\"value\":{base64}}}")),
             (Form::Array(Kind::Decimal { scale: 2 }), format!("[{base64}]")),
+            (Form::Plain(Kind::Geometry), format!("{{\"wkb\":{base64},\"srid\":null}}")),
+            (Form::Plain(Kind::DoubleVector), format!("[{}.0]", bytes.join(".0,"))),
         ] {
             assert_eq!(unavailable(form), expected, "{form:?}");
         }

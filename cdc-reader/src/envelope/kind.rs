@@ -2,7 +2,7 @@
 
 use shared::debezium::types::text::{push_base64, write_json_string};
 use shared::debezium::types::{
-    ValueError, bits, decimal, double, geometry, hstore, interval, temporal,
+    ValueError, bits, decimal, double, geometry, hstore, interval, temporal, vector,
 };
 
 /// The form that a column's values have on the wire.
@@ -60,6 +60,14 @@ pub enum Kind {
     Hstore,
     /// `io.debezium.data.geometry.Point`.
     Point,
+    /// `io.debezium.data.geometry.Geometry` or `Geography`: PostGIS's types.
+    Geometry,
+    /// `io.debezium.data.DoubleVector`: pgvector's `vector`.
+    DoubleVector,
+    /// `io.debezium.data.FloatVector`: pgvector's `halfvec`.
+    FloatVector,
+    /// `io.debezium.data.SparseDoubleVector`: pgvector's `sparsevec`.
+    SparseVector,
 }
 
 /// Type modifiers of varlena types count their own four-byte header.
@@ -160,15 +168,25 @@ impl Kind {
             Self::Bytes => write_bytes(out, text)?,
             Self::Hstore => hstore::write_json(out, utf8(text)?)?,
             Self::Point => geometry::write_point(out, utf8(text)?)?,
+            Self::Geometry => geometry::write_geometry(out, text)?,
+            Self::DoubleVector => vector::write_doubles(out, utf8(text)?)?,
+            Self::FloatVector => vector::write_floats(out, utf8(text)?)?,
+            Self::SparseVector => vector::write_sparse(out, utf8(text)?)?,
         }
         Ok(())
     }
 
-    /// Whether the value cannot be shown: a numeric that is not a finite number. Debezium writes NULL in its place.
+    /// Whether the value cannot be shown: a numeric that is not a finite number, or a sparse vector of more than 32767
+    /// dimensions. Debezium writes NULL in its place.
     #[must_use]
     pub fn has_no_form_for(self, text: &[u8]) -> bool {
-        matches!(self, Self::Decimal { .. } | Self::VariableDecimal)
-            && matches!(text, b"NaN" | b"Infinity" | b"-Infinity")
+        match self {
+            Self::Decimal { .. } | Self::VariableDecimal => {
+                matches!(text, b"NaN" | b"Infinity" | b"-Infinity")
+            }
+            Self::SparseVector => vector::has_too_many_dimensions(text),
+            _ => false,
+        }
     }
 
     /// Appends a value of a key as it stands in the header that names a row's other key.
@@ -216,6 +234,10 @@ impl Kind {
             Self::Point => {
                 b"{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
             }
+            // An empty collection.
+            Self::Geometry => b"{\"wkb\":\"AQcAAAAAAAAA\",\"srid\":null}",
+            Self::DoubleVector | Self::FloatVector => b"[]",
+            Self::SparseVector => b"{\"dimensions\":0,\"vector\":[]}",
         }
     }
 }

@@ -15,7 +15,7 @@ mod kind;
 mod plan;
 mod table;
 
-pub use form::{Form, UnsupportedType, Written};
+pub use form::{Form, Written};
 pub use kind::{Kind, kind_of};
 pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan};
 pub use table::{ColumnInfo, TableInfo, TypeClass};

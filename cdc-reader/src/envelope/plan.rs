@@ -6,7 +6,7 @@ use shared::debezium::types::ValueError;
 use shared::debezium::types::text::write_json_string;
 
 use super::default;
-use super::form::{Form, UnsupportedType, Written, form_of};
+use super::form::{Form, Written, form_of};
 use super::table::{ColumnInfo, TableInfo};
 use crate::pgoutput::Column;
 
@@ -28,18 +28,6 @@ pub struct PlanOptions {
 /// Why a table cannot be captured as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// A column's type has a form on the wire that is not built.
-    #[error(
-        "column {column} of table {table}: {source}; leave the table out with table.exclude.list"
-    )]
-    Type {
-        /// `schema.table`.
-        table: String,
-        /// Column.
-        column: String,
-        /// Its type.
-        source: UnsupportedType,
-    },
     /// A column of the key would be left out.
     #[error(
         "column {column} of table {table} is part of the key, and Debezium leaves its type out; leave the table out with \
@@ -149,12 +137,12 @@ impl TablePlan {
     /// Compiles the plan.
     ///
     /// # Errors
-    /// When a column's type has no form on the wire.
+    /// When a column of the key has no form on the wire.
     pub fn new(table: TableInfo, options: &PlanOptions) -> Result<Self, PlanError> {
         let mut columns = Vec::with_capacity(table.columns.len());
         let mut position = 0;
         for (index, column) in table.columns.iter().enumerate() {
-            let plan = ColumnPlan::new(&table, Place { index, position }, column, options)?;
+            let plan = ColumnPlan::new(&table, Place { index, position }, column, options);
             position += usize::from(plan.is_some());
             columns.push(plan);
         }
@@ -436,13 +424,8 @@ impl ColumnPlan {
         place: Place,
         column: &ColumnInfo,
         options: &PlanOptions,
-    ) -> Result<Option<Self>, PlanError> {
-        let form = form_of(column).map_err(|source| PlanError::Type {
-            table: table.display(),
-            column: column.name.clone(),
-            source,
-        })?;
-        let Some(form) = form else { return Ok(None) };
+    ) -> Option<Self> {
+        let form = form_of(column)?;
         let default = default::kind_of_default(column, form)
             .zip(column.default.as_deref())
             .and_then(|(kind, expression)| default::literal(expression, kind));
@@ -455,7 +438,7 @@ impl ColumnPlan {
         } else {
             null.clone()
         };
-        Ok(Some(Self { field: field(place.position, &column.name), form, unknown, null }))
+        Some(Self { field: field(place.position, &column.name), form, unknown, null })
     }
 }
 

@@ -35,10 +35,11 @@ pub enum TypeClass {
         /// What the elements' type is.
         element: Box<TypeClass>,
     },
-    /// A composite type; among the elements of an array also a domain. Debezium leaves both out.
+    /// A composite type; among the elements of an array also a domain; a type of the system, or one that somebody made
+    /// himself. Debezium leaves them out.
     LeftOut,
-    /// Another one, by its name: of an extension, or a type of the system.
-    Named(String),
+    /// A type that belongs to an extension, by its name.
+    OfExtension(String),
 }
 
 /// A column as it is captured.

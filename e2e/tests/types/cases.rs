@@ -26,12 +26,30 @@ const fn printed(case: Case, printed: &'static str) -> Case {
     Case { printed, ..case }
 }
 
-/// What a type of the system is created for.
+/// What a type of the system is created for. The types of PostGIS and pgvector, which no package has for every server,
+/// are texts in the form that these extensions print.
 pub(crate) const TYPES: &str = "
 CREATE EXTENSION citext;
 CREATE EXTENSION ltree;
 CREATE EXTENSION hstore;
 CREATE EXTENSION isn;
+CREATE TYPE vector; CREATE TYPE halfvec; CREATE TYPE sparsevec; CREATE TYPE geometry;
+CREATE FUNCTION vector_in(cstring) RETURNS vector LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION vector_out(vector) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE vector (INPUT = vector_in, OUTPUT = vector_out, LIKE = text);
+CREATE FUNCTION halfvec_in(cstring) RETURNS halfvec LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION halfvec_out(halfvec) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE halfvec (INPUT = halfvec_in, OUTPUT = halfvec_out, LIKE = text);
+CREATE FUNCTION sparsevec_in(cstring) RETURNS sparsevec LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION sparsevec_out(sparsevec) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE sparsevec (INPUT = sparsevec_in, OUTPUT = sparsevec_out, LIKE = text);
+CREATE FUNCTION geometry_in(cstring) RETURNS geometry LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION geometry_out(geometry) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE geometry (INPUT = geometry_in, OUTPUT = geometry_out, LIKE = text, DELIMITER = ':');
+ALTER EXTENSION citext ADD TYPE vector;
+ALTER EXTENSION citext ADD TYPE halfvec;
+ALTER EXTENSION citext ADD TYPE sparsevec;
+ALTER EXTENSION citext ADD TYPE geometry;
 CREATE TYPE mood AS ENUM ('ok', 'sad');
 CREATE DOMAIN price AS numeric(8, 3);
 CREATE DOMAIN words AS text[];
@@ -91,6 +109,11 @@ pub(crate) const CASES: &[Case] = &[
     case("isbn", "isbn", "isbn", &["'978-0-393-04002-9'"]),
     printed(case("hstore", "hstore", "hstore", &["'b=>2, a=>NULL'", "hstore(long_texts(), long_texts())"]), "hstore_to_jsonb(%)::text"),
     case("point", "point", "point", &["'(1.5,-2)'", "'(NaN,Infinity)'"]),
+    printed(case("geometry", "geometry", "geometry(Point,4326)", &["'0101000020E6100000000000000000F03F0000000000000040'", "('0102000000' || repeat('AB', 3000))::geometry"]), "lower('\\x' || %::text)"),
+    printed(case("vector", "vector", "vector(3)", &["'[1,-2.5,0.1]'", "replace(translate(numbers()::text, '{}', '[]'), ' ', '')::vector"]), "translate(%::text, '[]', '{}')"),
+    printed(case("halfvec", "halfvec", "halfvec", &["'[0.5,65504]'", "translate(numbers()::text, '{}', '[]')::halfvec"]), "translate(%::text, '[]', '{}')"),
+    case("sparsevec", "sparsevec", "sparsevec(9)", &["'{1:1.5,4:-2}/9'", "'{}/3'", "('{' || (SELECT string_agg(n || ':1.25', ',') FROM unnest(numbers()) AS n) || '}/30000')::sparsevec"]),
+    printed(case("geometry_a", "geometry[]", "geometry[]", &["'{0101000000000000000000F03F0000000000000040:NULL}'", "array[('0102000000' || repeat('AB', 3000))::geometry]"]), "(SELECT array_agg(decode(x::text, 'hex') ORDER BY i)::text FROM unnest(%) WITH ORDINALITY AS u (x, i))"),
     case("mood", "mood", "text", &["'ok'", "'sad'"]),
     case("price", "price", "numeric(8,3)", &["1.5", "-2"]),
     case("bool_a", "boolean[]", "boolean[]", &["'{t,f,NULL}'", "'{}'", "'{{t,f},{f,t}}'", "array_fill(true, array[3000])"]),

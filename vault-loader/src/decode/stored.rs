@@ -32,9 +32,11 @@ fn scalar(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueError> {
         ScalarType::Double => Value::Double(text.parse().map_err(|_| ValueError("stored double"))?),
         // An array prints its elements so, a cast to text prints whole words.
         ScalarType::Boolean => Value::Bool(matches!(text, "t" | "true")),
-        ScalarType::Text | ScalarType::Char | ScalarType::Bits { .. } | ScalarType::Json => {
-            Value::Text(text.to_owned().into())
-        }
+        ScalarType::Text
+        | ScalarType::Char
+        | ScalarType::Bits { .. }
+        | ScalarType::Json
+        | ScalarType::SparseVector => Value::Text(text.to_owned().into()),
         ScalarType::Jsonb | ScalarType::Hstore => Value::Json(text.to_owned().into()),
         ScalarType::Date => Value::Date(match text {
             "infinity" => i32::MAX,
@@ -50,7 +52,7 @@ fn scalar(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueError> {
             _ => temporal::parse_timestamp(bytes)?,
         }),
         ScalarType::Uuid => Value::Uuid(parse_uuid(text).ok_or(ValueError("stored uuid"))?),
-        ScalarType::Bytea => Value::Bytes(
+        ScalarType::Bytea | ScalarType::Geometry => Value::Bytes(
             text.strip_prefix("\\x")
                 .and_then(|digits| hex::decode(digits).ok())
                 .ok_or(ValueError("stored bytea"))?,

@@ -8,9 +8,11 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize as _;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use shared::debezium::envelope::{UNAVAILABLE_BASE64, UNAVAILABLE_OBJECT, UNAVAILABLE_VALUE};
-use shared::debezium::types::{bits, decimal, temporal};
+use shared::debezium::types::{bits, decimal, temporal, vector};
 
 use crate::model::ScalarType;
 
@@ -223,6 +225,8 @@ impl<'de> Visitor<'de> for ScalarSeed {
         match self.0 {
             ScalarType::NumericUnbounded => {}
             ScalarType::Point => return self.point(map),
+            ScalarType::Geometry => return self.geometry(map),
+            ScalarType::SparseVector => return self.sparse_vector(map),
             _ => return Err(self.mismatch()),
         }
         let (mut scale, mut digits): (Option<i32>, Option<String>) = (None, None);
@@ -258,7 +262,41 @@ impl<'de> Visitor<'de> for ScalarSeed {
     }
 }
 
+/// What is needed of a geometry: its binary, which holds the number of the reference system as well.
+#[derive(serde::Deserialize)]
+struct Geometry<'a> {
+    #[serde(borrow)]
+    wkb: Cow<'a, str>,
+}
+
+/// A sparse vector.
+#[derive(serde::Deserialize)]
+struct SparseVector {
+    dimensions: i64,
+    vector: Vec<vector::Element>,
+}
+
 impl ScalarSeed {
+    fn geometry<'de, A: MapAccess<'de>>(self, map: A) -> Result<Value<'de>, A::Error> {
+        let geometry = Geometry::deserialize(MapAccessDeserializer::new(map))
+            .map_err(|_: A::Error| self.mismatch())?;
+        if geometry.wkb == UNAVAILABLE_BASE64 {
+            return Ok(Value::Unchanged);
+        }
+        let bytes = BASE64.decode(geometry.wkb.as_bytes());
+        bytes.map(Value::Bytes).map_err(|_| self.mismatch())
+    }
+
+    fn sparse_vector<'de, A: MapAccess<'de>>(self, map: A) -> Result<Value<'de>, A::Error> {
+        let SparseVector { dimensions, vector: elements } =
+            SparseVector::deserialize(MapAccessDeserializer::new(map))
+                .map_err(|_: A::Error| self.mismatch())?;
+        if vector::is_unavailable_sparse(dimensions, &elements, UNAVAILABLE_VALUE) {
+            return Ok(Value::Unchanged);
+        }
+        Ok(Value::Text(Cow::Owned(vector::sparse_text(dimensions, elements))))
+    }
+
     /// The coordinates of a point. The same point in well-known binary is not needed.
     fn point<'de, A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
         let (mut x, mut y) = (None, None);
@@ -453,6 +491,14 @@ mod tests {
         check("date", "-735160", Value::Date(-735_160));
         check("timestamp", "-9222426057709551617", Value::Timestamp(-9_222_426_057_709_551_617));
         check("timestamp(3)", "9224318015999999", Value::Timestamp(-9_222_426_057_709_552_616));
+        let (wkb, bytes) =
+            (r#"{"wkb":"AQcAAAAAAAAA","srid":null}"#, vec![1, 7, 0, 0, 0, 0, 0, 0, 0]);
+        check("geography(Point, 4326)", wkb, Value::Bytes(bytes));
+        check(
+            "sparsevec",
+            r#"{"dimensions":9,"vector":[[4,-2.0],[1,1.5]]}"#,
+            Value::Text("{1:1.5,4:-2}/9".into()),
+        );
         check("point", r#"{"x":1.5,"y":-2.0,"wkb":"","srid":null}"#, Value::Point(1.5, -2.0));
         check("hstore", r#""{\"a\":null}""#, Value::Json("{\"a\":null}".into()));
     }

@@ -30,7 +30,9 @@ impl ColumnType {
                 let has_arrays = !NO_ELEMENTS.contains(&element);
                 has_arrays.then(|| ScalarType::parse(element)).flatten().map(Self::Array)
             }
-            None => ScalarType::parse(&text).map(Self::Scalar),
+            None => dense_vector(&text)
+                .map(Self::Array)
+                .or_else(|| ScalarType::parse(&text).map(Self::Scalar)),
         }
     }
 
@@ -127,11 +129,19 @@ pub enum ScalarType {
     Hstore,
     /// `point`
     Point,
+    /// `geometry` and `geography` of PostGIS; stored as extended well-known binary, so that the warehouse needs no
+    /// PostGIS
+    Geometry,
+    /// `sparsevec` of pgvector; stored as its text
+    SparseVector,
 }
 
 impl ScalarType {
     /// Reads the lower-case spelling of a type.
     fn parse(text: &str) -> Option<Self> {
+        if is_geometry(text) {
+            return Some(Self::Geometry);
+        }
         let (name, arguments) = split_arguments(text)?;
         let simple = |kind: Self| arguments.is_empty().then_some(kind);
         match name.as_str() {
@@ -167,6 +177,7 @@ impl ScalarType {
             "bytea" => simple(Self::Bytea),
             "hstore" => simple(Self::Hstore),
             "point" => simple(Self::Point),
+            "sparsevec" => (arguments.len() <= 1).then_some(Self::SparseVector),
             _ => None,
         }
     }
@@ -184,7 +195,7 @@ impl ScalarType {
             Self::Real => "real".to_owned(),
             Self::Double => "double precision".to_owned(),
             Self::Boolean => "boolean".to_owned(),
-            Self::Text | Self::Char | Self::Bits { .. } => "text".to_owned(),
+            Self::Text | Self::Char | Self::Bits { .. } | Self::SparseVector => "text".to_owned(),
             Self::TimeTz => "time with time zone".to_owned(),
             Self::Date => "date".to_owned(),
             Self::Time { .. } => "time without time zone".to_owned(),
@@ -194,7 +205,7 @@ impl ScalarType {
             Self::Jsonb | Self::Hstore => "jsonb".to_owned(),
             Self::Point => "point".to_owned(),
             Self::Uuid => "uuid".to_owned(),
-            Self::Bytea => "bytea".to_owned(),
+            Self::Bytea | Self::Geometry => "bytea".to_owned(),
         }
     }
 
@@ -209,7 +220,7 @@ impl ScalarType {
             Self::Real => 700,
             Self::Double => 701,
             Self::Boolean => 16,
-            Self::Text | Self::Char | Self::Bits { .. } => 25,
+            Self::Text | Self::Char | Self::Bits { .. } | Self::SparseVector => 25,
             Self::Date => 1082,
             Self::Time { .. } => 1083,
             Self::TimeTz => 1266,
@@ -218,7 +229,7 @@ impl ScalarType {
             Self::Json => 114,
             Self::Jsonb | Self::Hstore => 3802,
             Self::Uuid => 2950,
-            Self::Bytea => 17,
+            Self::Bytea | Self::Geometry => 17,
             Self::Point => 600,
         }
     }
@@ -236,6 +247,8 @@ impl ScalarType {
                 | Self::Bits { .. }
                 | Self::Numeric { .. }
                 | Self::NumericUnbounded
+                | Self::Geometry
+                | Self::SparseVector
         )
     }
 }
@@ -260,6 +273,8 @@ fn family(kind: ScalarType) -> u8 {
         ScalarType::Interval => 14,
         ScalarType::Bits { .. } => 15,
         ScalarType::Point => 16,
+        ScalarType::Geometry => 17,
+        ScalarType::SparseVector => 18,
     }
 }
 
@@ -268,6 +283,25 @@ const MONEY: ScalarType = ScalarType::Numeric { precision: 19, scale: 2 };
 
 /// The longest `bit(n)`: `MaxAttrSize` in bits (`src/include/access/htup_details.h`).
 const BITS_MAX: u32 = 83_886_080;
+
+/// The numbers of pgvector's `vector(n)` and `halfvec(n)`, which travel and are stored as arrays.
+fn dense_vector(text: &str) -> Option<ScalarType> {
+    let (name, arguments) = split_arguments(text)?;
+    match name.as_str() {
+        "vector" if arguments.len() <= 1 => Some(ScalarType::Double),
+        "halfvec" if arguments.len() <= 1 => Some(ScalarType::Real),
+        _ => None,
+    }
+}
+
+/// `geometry`, or `geography(point, 4326)` and the like, whose words in brackets restrict values and nothing else.
+fn is_geometry(text: &str) -> bool {
+    let (name, has_end) = match text.split_once('(') {
+        Some((name, rest)) => (name.trim_end(), rest.ends_with(')')),
+        None => (text, true),
+    };
+    has_end && matches!(name, "geometry" | "geography")
+}
 
 /// `numeric(10, 2)` becomes `("numeric", [10, 2])`; `timestamp(3) with time zone` keeps its tail in the name.
 fn split_arguments(text: &str) -> Option<(String, Vec<i64>)> {
@@ -346,6 +380,12 @@ mod tests {
         check("numeric(5,-2)", Some("numeric(5,-2)"));
         check("hstore", Some("jsonb"));
         check("point", Some("point"));
+        check("geometry", Some("bytea"));
+        check("geography(Point, 4326)", Some("bytea"));
+        check("geometry[]", Some("bytea[]"));
+        check("vector(3)", Some("double precision[]"));
+        check("halfvec", Some("real[]"));
+        check("sparsevec(5)", Some("text"));
         check("integer[]", Some("integer[]"));
         check("varchar(5)[][]", Some("text[]"));
         check("timestamp(3)[]", Some("timestamp without time zone[]"));
@@ -355,7 +395,9 @@ mod tests {
     #[test]
     fn unknown_or_malformed_types_are_refused() {
         for text in [
-            "geometry",
+            "geometry(",
+            "vector(3,4)",
+            "vector[]",
             "interval[]",
             "money[]",
             "numeric(2,1001)",

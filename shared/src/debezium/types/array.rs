@@ -32,6 +32,7 @@ pub enum Token<'a> {
 #[derive(Debug, Clone)]
 pub struct Tokens<'a> {
     rest: &'a [u8],
+    delimiter: u8,
     depth: usize,
     /// An element or a dimension has just ended: a comma or the end of the dimension comes next.
     is_after_item: bool,
@@ -41,11 +42,16 @@ pub struct Tokens<'a> {
 /// Reads an array that PostgreSQL printed as `text`, with commas between the elements.
 #[must_use]
 pub fn tokens(text: &[u8]) -> Tokens<'_> {
+    tokens_between(b',', text)
+}
+
+/// Reads an array with another delimiter between the elements: the `typdelim` of their type.
+fn tokens_between(delimiter: u8, text: &[u8]) -> Tokens<'_> {
     let bounds_end = match text.first() {
         Some(b'[') => text.iter().position(|&byte| byte == b'=').map_or(0, |equals| equals + 1),
         _ => 0,
     };
-    Tokens { rest: &text[bounds_end..], depth: 0, is_after_item: false, is_done: false }
+    Tokens { rest: &text[bounds_end..], delimiter, depth: 0, is_after_item: false, is_done: false }
 }
 
 impl<'a> Iterator for Tokens<'a> {
@@ -63,7 +69,7 @@ impl<'a> Iterator for Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     fn token(&mut self) -> Result<Token<'a>, ValueError> {
-        let has_comma = self.is_after_item && self.rest.first() == Some(&b',');
+        let has_comma = self.is_after_item && self.rest.first() == Some(&self.delimiter);
         if has_comma {
             self.rest = &self.rest[1..];
         }
@@ -88,7 +94,8 @@ impl<'a> Tokens<'a> {
     }
 
     fn plain(&mut self) -> Result<Token<'a>, ValueError> {
-        let length = self.rest.iter().position(|byte| matches!(byte, b',' | b'}')).ok_or(BAD)?;
+        let ends = |byte: &u8| *byte == self.delimiter || *byte == b'}';
+        let length = self.rest.iter().position(ends).ok_or(BAD)?;
         let (element, rest) = self.rest.split_at(length);
         self.rest = rest;
         match element {
@@ -127,17 +134,19 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// Appends a JSON array; `write_element` appends the JSON of one element from its text.
+/// Appends a JSON array; `delimiter` stands between the elements of `text`, and `write_element` appends the JSON of one
+/// element from its text.
 ///
 /// # Errors
 /// When the text is no array, and what `write_element` fails with.
 pub fn write_json(
     out: &mut Vec<u8>,
+    delimiter: u8,
     text: &[u8],
     mut write_element: impl FnMut(&mut Vec<u8>, &[u8]) -> Result<(), ValueError>,
 ) -> Result<(), ValueError> {
     let mut is_first = true;
-    for token in tokens(text) {
+    for token in tokens_between(delimiter, text) {
         let token = token?;
         if !is_first && token != Token::Close {
             out.push(b',');
@@ -165,7 +174,7 @@ mod tests {
             out.extend_from_slice(element);
             Ok(())
         };
-        write_json(&mut out, text.as_bytes(), copy).map(|()| String::from_utf8(out).unwrap())
+        write_json(&mut out, b',', text.as_bytes(), copy).map(|()| String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -181,6 +190,17 @@ mod tests {
         ] {
             assert_eq!(json(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn another_delimiter_may_stand_between_elements() {
+        let mut out = Vec::new();
+        let copy = |out: &mut Vec<u8>, element: &[u8]| {
+            out.extend_from_slice(element);
+            Ok(())
+        };
+        write_json(&mut out, b':', b"{01:NULL:\"a:b\"}", copy).unwrap();
+        assert_eq!(out, b"[01,null,a:b]");
     }
 
     #[test]

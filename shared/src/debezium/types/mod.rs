@@ -12,6 +12,7 @@ pub mod hstore;
 pub mod interval;
 pub mod temporal;
 pub mod text;
+pub mod vector;
 
 /// A text that is not a value of its type. The error holds the type's name only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
