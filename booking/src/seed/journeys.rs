@@ -10,7 +10,7 @@ use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand_chacha::ChaCha8Rng;
 
-use super::SeedError;
+use super::error::SeedError;
 use super::math::whole;
 use super::network::{FUTURE_DAYS, Network, PAST_DAYS};
 use crate::reference::fleet::Fare;

@@ -4,6 +4,7 @@
 //! In: options and a connection string. Out: rows of all eight tables by COPY, in one transaction. The same seed, scale
 //! and day always give the same rows. There is one commit, and the server's constraints hold at it.
 
+mod error;
 mod journeys;
 mod math;
 mod network;
@@ -19,17 +20,15 @@ use tokio_postgres::{Client, Transaction};
 use self::math::whole;
 use self::network::Network;
 use self::rows::Dataset;
-use crate::database::{ConnectError, Database};
+use crate::database::Database;
 use crate::reference::airports::AIRPORTS;
 use crate::reference::fleet::FLEET;
 use crate::tables::Table;
 
+pub use self::error::{SCALE_MAX, SeedError};
+
 /// Bookings at scale 1.
 pub const BOOKINGS_PER_SCALE: f64 = 10_000.0;
-
-/// Largest scale: five million bookings, for which about two gigabytes of memory are needed. Flight numbers have four
-/// digits and booking references six, which ends not far above.
-pub const SCALE_MAX: f64 = 500.0;
 
 /// Bytes of COPY text sent at once: large enough that a message's overhead vanishes, small enough to stay in cache.
 const BLOCK_BYTES: usize = 256 * 1024;
@@ -79,52 +78,6 @@ impl SeedSummary {
     /// Rows of one table.
     pub fn rows(&self, table: Table) -> u64 {
         self.row_counts.iter().find(|(filled, _)| *filled == table).map_or(0, |(_, count)| *count)
-    }
-}
-
-/// Why seeding failed. A failed seeding writes nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum SeedError {
-    /// The scale is no usable number.
-    #[error("scale {0} is not above 0 and at most {SCALE_MAX}")]
-    Scale(f64),
-    /// The server could not be reached.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The database is in use.
-    #[error(
-        "table {0} holds rows: seed an empty database, or pass --truncate with the connection string of the tables' owner \
-         to remove the rows of all eight tables"
-    )]
-    NotEmpty(&'static str),
-    /// An airport or aircraft model exists already that the data set would insert.
-    #[error(
-        "table {table} holds {code} already, which the data set brings itself: delete that row, or pass --truncate with the \
-         connection string of the tables' owner to remove the rows of all eight tables"
-    )]
-    Taken {
-        /// The table.
-        table: &'static str,
-        /// The code of the row.
-        code: String,
-    },
-    /// The generator found no room. That is a defect of the generator, because it plans the flights from the demand.
-    #[error("the timetable has no room for the demand: choose another --seed or a larger --scale")]
-    TimetableFull,
-    /// The server refused.
-    #[error("cannot {step}")]
-    Database {
-        /// What was being done.
-        step: String,
-        /// The server's answer.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-}
-
-impl SeedError {
-    fn at(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Self {
-        move |source| Self::Database { step: step.into(), source }
     }
 }
 

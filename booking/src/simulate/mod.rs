@@ -13,17 +13,19 @@
 mod airline;
 mod changes;
 mod clock;
+mod error;
 mod mix;
 mod operations;
 mod pace;
 mod sales;
 mod session;
+mod shared;
 mod tally;
 mod worker;
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -33,15 +35,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::clock::AirlineClock;
 use self::pace::Pacer;
+use self::shared::Shared;
 use self::worker::Worker;
-use crate::database::{ConnectError, Database};
+use crate::database::Database;
 
+pub use self::error::SimulateError;
 pub use self::mix::{Kind, MIX};
 pub use self::tally::{Counts, Tally};
-
-/// How long the transactions under way may take when the run is over. A transaction takes milliseconds, but a
-/// checkpoint on a slow disk can delay it by seconds.
-const LAST_TRANSACTION_WAIT: Duration = Duration::from_secs(10);
 
 /// How a simulation runs.
 #[derive(Debug, Clone)]
@@ -60,80 +60,6 @@ pub struct SimulateOptions {
     pub time_factor: f64,
     /// The airline's time at the start. `None` means now, or the latest take-off or landing if that is later.
     pub now: Option<DateTime<Utc>>,
-}
-
-/// Why a simulation ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum SimulateError {
-    /// A number is out of range.
-    #[error("{name} {value} is not a finite number of zero or more")]
-    Number {
-        /// The option.
-        name: &'static str,
-        /// What was given.
-        value: f64,
-    },
-    /// The server could not be reached at the start.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// There is no airline to simulate.
-    #[error("the database holds no flights: run `booking seed` first")]
-    NoFlights,
-    /// The server refused a statement, and a new attempt would fail too.
-    #[error("cannot {step}")]
-    Database {
-        /// What was being done.
-        step: &'static str,
-        /// The server's answer.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// A worker panicked: a defect.
-    #[error("a worker of the simulation ended unexpectedly")]
-    Worker(#[source] tokio::task::JoinError),
-}
-
-/// What all workers share.
-struct Shared {
-    database: Database,
-    pacer: Pacer,
-    tally: Arc<Tally>,
-    transactions_left: AtomicU64,
-    deadline: Option<Instant>,
-    stop: CancellationToken,
-}
-
-impl Shared {
-    /// Takes one transaction from those that may still run.
-    fn take_transaction(&self) -> bool {
-        let take = |left: u64| left.checked_sub(1);
-        self.transactions_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-
-    /// Whether no further transaction may begin.
-    fn is_over(&self) -> bool {
-        self.stop.is_cancelled() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
-    }
-
-    /// Waits until no further transaction may begin.
-    async fn over(&self) {
-        let deadline = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = deadline => {}
-        }
-    }
-
-    /// Waits until the run is over and a transaction under way has had [`LAST_TRANSACTION_WAIT`] to end.
-    async fn patience_is_over(&self) {
-        self.over().await;
-        tokio::time::sleep(LAST_TRANSACTION_WAIT).await;
-    }
 }
 
 /// Runs until the duration or the number of transactions is reached, `stop` is cancelled, or a transaction fails for

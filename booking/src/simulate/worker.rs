@@ -13,9 +13,10 @@ use tokio_postgres::{Client, Error};
 
 use super::airline::{Airline, Outcome};
 use super::clock::AirlineClock;
+use super::error::SimulateError;
 use super::mix::Kind;
 use super::session::Session;
-use super::{Shared, SimulateError};
+use super::shared::Shared;
 use crate::database::{ConnectError, Database};
 
 /// Attempts for one transaction that keeps meeting conflicts. Keys are drawn from millions, so even a run that draws

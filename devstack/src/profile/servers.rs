@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::{Kind, Profile, Record, State};
+use super::plan::Profile;
 use crate::kafka::Kafka;
 use crate::postgres::Postgres;
+use crate::state::{Kind, Record, State};
 
 /// The servers of a profile, which end with this value.
 pub(super) struct Servers {
