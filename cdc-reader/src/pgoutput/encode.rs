@@ -1,6 +1,6 @@
 //! The decoder's twin, for tests and fuzzing: messages to the bytes a server would send.
 
-use super::message::{Identity, Message, OldTuple};
+use super::message::{Begin, Commit, Identity, Message, OldTuple, Truncate};
 use super::tuple::{Column, Tuple};
 
 /// The bytes of a message.
@@ -8,18 +8,8 @@ use super::tuple::{Column, Tuple};
 pub fn encode(message: &Message<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     match message {
-        Message::Begin(m) => {
-            out.push(b'B');
-            out.extend(m.final_lsn.0.to_be_bytes());
-            out.extend(m.commit_time.to_be_bytes());
-            out.extend(m.xid.to_be_bytes());
-        }
-        Message::Commit(m) => {
-            out.extend(b"C\0");
-            out.extend(m.commit_lsn.0.to_be_bytes());
-            out.extend(m.end_lsn.0.to_be_bytes());
-            out.extend(m.commit_time.to_be_bytes());
-        }
+        Message::Begin(m) => begin(&mut out, m),
+        Message::Commit(m) => commit(&mut out, m),
         Message::Origin(m) => {
             out.push(b'O');
             out.extend(m.lsn.to_be_bytes());
@@ -50,12 +40,7 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
             out.extend(m.relation.to_be_bytes());
             old_tuple(&mut out, &m.old);
         }
-        Message::Truncate(m) => {
-            out.push(b'T');
-            out.extend(u32::try_from(m.relations.len() / 4).unwrap_or(u32::MAX).to_be_bytes());
-            out.push(u8::from(m.cascade) | u8::from(m.restart_identity) << 1);
-            out.extend(m.relations);
-        }
+        Message::Truncate(m) => truncate(&mut out, m),
         Message::LogicalMessage(m) => {
             out.push(b'M');
             out.push(u8::from(m.transactional));
@@ -65,6 +50,27 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
         }
     }
     out
+}
+
+fn begin(out: &mut Vec<u8>, m: &Begin) {
+    out.push(b'B');
+    out.extend(m.final_lsn.0.to_be_bytes());
+    out.extend(m.commit_time.to_be_bytes());
+    out.extend(m.xid.to_be_bytes());
+}
+
+fn commit(out: &mut Vec<u8>, m: &Commit) {
+    out.extend(b"C\0");
+    out.extend(m.commit_lsn.0.to_be_bytes());
+    out.extend(m.end_lsn.0.to_be_bytes());
+    out.extend(m.commit_time.to_be_bytes());
+}
+
+fn truncate(out: &mut Vec<u8>, m: &Truncate<'_>) {
+    out.push(b'T');
+    out.extend(u32::try_from(m.relations.len() / 4).unwrap_or(u32::MAX).to_be_bytes());
+    out.push(u8::from(m.cascade) | u8::from(m.restart_identity) << 1);
+    out.extend(m.relations);
 }
 
 fn relation(out: &mut Vec<u8>, m: &super::Relation<'_>) {
