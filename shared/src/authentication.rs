@@ -162,6 +162,69 @@ pub enum Refusal {
     NoMechanism,
 }
 
+/// What the properties are called that the user can change.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// The list of methods.
+    pub require_auth: &'static str,
+    /// Channel binding.
+    pub channel_binding: &'static str,
+    /// TLS mode.
+    pub sslmode: &'static str,
+    /// The authority's file.
+    pub sslrootcert: &'static str,
+}
+
+/// The properties of a connector.
+pub const READER_WORDS: Words = Words {
+    require_auth: "driver.requireAuth",
+    channel_binding: "driver.channelBinding",
+    sslmode: "database.sslmode",
+    sslrootcert: "database.sslrootcert",
+};
+
+/// The keys of the loader's configuration.
+pub const LOADER_WORDS: Words = Words {
+    require_auth: "database.require_auth",
+    channel_binding: "database.channel_binding",
+    sslmode: "database.sslmode",
+    sslrootcert: "database.sslrootcert",
+};
+
+impl Refusal {
+    /// What the server does, and what the user can change.
+    #[must_use]
+    pub fn advice(self, words: &Words) -> String {
+        let Words { require_auth, channel_binding, sslmode, sslrootcert } = words;
+        match self {
+            Self::NotAllowed(method) => {
+                let method = method.as_str();
+                format!(
+                    "the server authenticates by {method}, which {require_auth} does not allow; \
+                     change pg_hba.conf on the server, or add {method} to {require_auth}"
+                )
+            }
+            Self::GivesPasswordAway(method) => {
+                let method = method.as_str();
+                format!(
+                    "the server asks for the password by {method}, and nobody has verified who it is, so the password is not sent; \
+                     use scram-sha-256 in pg_hba.conf, or set {sslmode}=verify-full and {sslrootcert}, or allow it with {require_auth}={method}"
+                )
+            }
+            Self::Unbound(why) => format!(
+                "the server cannot be bound to the TLS connection, which {channel_binding}=require demands: {why}"
+            ),
+            Self::OfferedWithoutTls => format!(
+                "the server offers SCRAM-SHA-256-PLUS on a connection without TLS, so something in between ends the TLS; \
+                 set {sslmode}=require or stronger"
+            ),
+            Self::NoMechanism => "the server asks for SASL without SCRAM-SHA-256, and there is no other mechanism here; \
+                 use scram-sha-256 in pg_hba.conf"
+                .to_owned(),
+        }
+    }
+}
+
 /// How SCRAM begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scram {

@@ -13,6 +13,7 @@ pub mod authentication;
 pub mod backoff;
 pub mod kafka;
 pub mod end_point;
+mod guarded;
 pub mod postgres;
 pub mod probe;
 pub mod shutdown;

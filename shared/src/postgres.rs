@@ -5,16 +5,18 @@
 //! a server's or a role's configuration, because snapshot rows, streamed rows and comparisons have to print values
 //! alike.
 
-use std::path::PathBuf;
+use std::io;
 use std::time::Duration;
 
 use tokio_postgres::config::{ChannelBinding as WireChannelBinding, SslMode as WireSslMode};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::authentication::{AuthenticationRules, ChannelBinding};
+use crate::authentication::{AuthenticationRules, ChannelBinding, Peer};
+use crate::guarded::{Bytes, Guarded, GuardedTls, Socket, SocketLimits};
 use crate::secret::Secret;
-use crate::tls::{SslMode, TlsError, TlsFiles, client_config};
+use crate::tls::{SslMode, TlsError, TlsFiles, client_config, verifies};
 
 /// Session settings of every connection, as `(name, value)`; the replication connection sends the same in its startup
 /// packet.
@@ -104,7 +106,16 @@ pub enum ConnectError {
         #[source]
         source: TlsError,
     },
-    /// The server refuses, or nothing answers.
+    /// Nothing answers.
+    #[error("cannot connect to PostgreSQL at {address}")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The server refuses, or is refused.
     #[error("cannot connect to PostgreSQL at {address}")]
     Connect {
         /// Where.
@@ -129,7 +140,7 @@ impl ConnectError {
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Connect { source, .. } => source.code().map(|code| code.code()),
-            Self::Tls { .. } | Self::Silent { .. } => None,
+            Self::Tls { .. } | Self::Unreachable { .. } | Self::Silent { .. } => None,
         }
     }
 }
@@ -162,16 +173,44 @@ pub async fn connect_within(
 async fn connect_however_long(options: &ConnectOptions) -> Result<Client, ConnectError> {
     let config = wire_config(options);
     let failed = |source| ConnectError::Connect { address: options.display(), source };
+    let Socket { bytes, peer } = open(options)
+        .await
+        .map_err(|source| ConnectError::Unreachable { address: options.display(), source })?;
+    let rules = options.authentication.clone();
     if options.is_unix() || options.ssl_mode == SslMode::Disable {
-        let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+        let plain = Guarded::plain(bytes, rules, peer);
+        let (client, connection) = config.connect_raw(plain, NoTls).await.map_err(failed)?;
         tokio::spawn(drive(connection));
         return Ok(client);
     }
     let tls = client_config(options.ssl_mode, &options.tls_files)
         .map_err(|source| ConnectError::Tls { address: options.display(), source })?;
-    let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(failed)?;
+    let verified = verifies(options.ssl_mode, &options.tls_files);
+    let Ok(inner) = MakeTlsConnect::<Guarded<Box<dyn Bytes>>>::make_tls_connect(
+        &mut MakeRustlsConnect::new(tls),
+        &options.host,
+    );
+    let tls = GuardedTls {
+        inner,
+        rules: rules.clone(),
+        peer: if verified { Peer::Verified } else { peer },
+    };
+    let before_tls = Guarded::before_tls(bytes, rules, peer);
+    let (client, connection) = config.connect_raw(before_tls, tls).await.map_err(failed)?;
     tokio::spawn(drive(connection));
     Ok(client)
+}
+
+async fn open(options: &ConnectOptions) -> io::Result<Socket> {
+    if options.is_unix() {
+        return Socket::unix(&options.host, options.port).await;
+    }
+    let limits = SocketLimits {
+        accept: ACCEPT_TIMEOUT,
+        unacknowledged: UNACKNOWLEDGED_TIMEOUT,
+        idle: Duration::from_secs(30),
+    };
+    Socket::tcp(&options.host, options.port, limits).await
 }
 
 async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
@@ -187,11 +226,6 @@ where
 
 fn wire_config(options: &ConnectOptions) -> Config {
     let mut config = Config::new();
-    if options.is_unix() {
-        config.host_path(PathBuf::from(&options.host));
-    } else {
-        config.host(&options.host);
-    }
     let session: Vec<String> = SESSION_SETTINGS
         .iter()
         // tokio-postgres sets the encoding itself; spaces inside a value are escaped by a backslash.
@@ -199,14 +233,10 @@ fn wire_config(options: &ConnectOptions) -> Config {
         .map(|(name, value)| format!("-c {name}={}", value.replace(' ', "\\ ")))
         .collect();
     config
-        .port(options.port)
         .dbname(&options.database)
         .user(&options.user)
         .application_name(&options.application_name)
         .options(session.join(" "))
-        .connect_timeout(ACCEPT_TIMEOUT)
-        .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
-        .keepalives_idle(Duration::from_secs(30))
         .ssl_mode(match options.ssl_mode {
             SslMode::Disable => WireSslMode::Disable,
             SslMode::Allow | SslMode::Prefer => WireSslMode::Prefer,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rdkafka::ClientConfig;
 use serde::Deserialize;
+use shared::authentication::{AllowedMethods, AuthenticationRules, AuthenticationWord};
 use shared::kafka::{Cluster, Mechanism, Properties, Security, names, refused_property};
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
@@ -67,6 +68,13 @@ pub struct Database {
     /// `disable` … `verify-full`; `prefer` unless set
     #[serde(default)]
     pub sslmode: Option<String>,
+    /// `disable`, `prefer` or `require`: whether SCRAM is bound to the TLS connection; `prefer` unless set
+    #[serde(default)]
+    pub channel_binding: Option<String>,
+    /// the methods by which the warehouse may authenticate, as in libpq's `require_auth`; a password goes to an unknown
+    /// server only when its method is named here
+    #[serde(default)]
+    pub require_auth: Option<String>,
     /// authorities to trust
     #[serde(default)]
     pub sslrootcert: Option<PathBuf>,
@@ -260,6 +268,7 @@ impl Config {
             }
         }
         self.ssl_mode()?;
+        self.authentication()?;
         for (property, _) in self.kafka.iter() {
             if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == property) {
                 let problem = format!("{property} must not be set: {why}");
@@ -351,6 +360,21 @@ impl Config {
         })
     }
 
+    fn authentication(&self) -> Result<AuthenticationRules, ConfigError> {
+        let channel_binding = self.database.channel_binding.as_deref().unwrap_or("prefer");
+        let allowed: AllowedMethods = self
+            .database
+            .require_auth
+            .as_deref()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|why: AuthenticationWord| invalid("database.require_auth", why.0))?;
+        let channel_binding = channel_binding
+            .parse()
+            .map_err(|why: AuthenticationWord| invalid("database.channel_binding", why.0))?;
+        Ok(AuthenticationRules { channel_binding, allowed })
+    }
+
     /// How to connect to the warehouse.
     #[must_use]
     pub fn connect_options(&self) -> ConnectOptions {
@@ -359,6 +383,7 @@ impl Config {
         options.user.clone_from(&database.user);
         options.password = database.password.clone();
         options.ssl_mode = self.ssl_mode().unwrap_or_default();
+        options.authentication = self.authentication().unwrap_or_default();
         options.tls_files = TlsFiles {
             root_cert: database.sslrootcert.clone(),
             client_cert: database.sslcert.clone(),
@@ -511,6 +536,8 @@ mod tests {
         };
         check("port = \"hunter2\"\n", "database.port: expected ");
         check("sslmode = \"hunter2\"\n", "database.sslmode: must be");
+        check("channel_binding = \"hunter2\"\n", "database.channel_binding: must be");
+        check("require_auth = \"hunter2\"\n", "database.require_auth: must be");
         check("password = [\"hunter2\"]\n", "database.password");
         check(
             "[kafka]\n\"sasl.pasword\" = \"hunter2\"\n",

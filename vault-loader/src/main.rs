@@ -31,6 +31,9 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__USER       vault_owner to migrate, vault_loader to run, mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY)
+  VAULT_LOADER__DATABASE__CHANNEL_BINDING  prefer; require refuses a warehouse that cannot be bound to the TLS connection
+  VAULT_LOADER__DATABASE__REQUIRE_AUTH     methods by which the warehouse may authenticate, as in libpq; password and md5 are
+                                     answered over an unverified connection only when they are named here
   VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use shared::authentication::Refusal;
+use shared::authentication::{READER_WORDS, Refusal};
 use shared::tls::TlsError;
 
 use crate::disposition::Disposition;
@@ -98,7 +98,7 @@ pub enum ReplicationError {
     )]
     Authentication(&'static str),
     /// The server asks for a way to authenticate that is not safe here, or that the user does not allow.
-    #[error("{}", advice(address, *refusal))]
+    #[error("PostgreSQL at {address}: {}", refusal.advice(&READER_WORDS))]
     Refused {
         /// Where.
         address: String,
@@ -156,31 +156,6 @@ impl ReplicationError {
             | Self::Unproven { .. }
             | Self::Protocol(_) => Disposition::Stop,
         }
-    }
-}
-
-/// What to say of a request that is not answered, and what to change.
-fn advice(address: &str, refusal: Refusal) -> String {
-    match refusal {
-        Refusal::NotAllowed(method) => format!(
-            "PostgreSQL at {address} authenticates by {0}, which driver.requireAuth does not allow; change pg_hba.conf on the server, or add {0} to driver.requireAuth",
-            method.as_str()
-        ),
-        Refusal::GivesPasswordAway(method) => format!(
-            "PostgreSQL at {address} asks for the password by {0}, and nobody has verified who is at that address, so the password is not sent; \
-             use scram-sha-256 in pg_hba.conf, or set database.sslmode=verify-full and database.sslrootcert, or allow it with driver.requireAuth={0}",
-            method.as_str()
-        ),
-        Refusal::Unbound(why) => format!(
-            "PostgreSQL at {address} cannot be bound to the TLS connection, which driver.channelBinding=require demands: {why}"
-        ),
-        Refusal::OfferedWithoutTls => format!(
-            "PostgreSQL at {address} offers SCRAM-SHA-256-PLUS on a connection without TLS: something between the reader and the server ends the TLS; \
-             set database.sslmode=require or stronger"
-        ),
-        Refusal::NoMechanism => format!(
-            "PostgreSQL at {address} asks for SASL without SCRAM-SHA-256, and the reader has no other mechanism; use scram-sha-256 in pg_hba.conf"
-        ),
     }
 }
 
