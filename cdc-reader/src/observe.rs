@@ -107,6 +107,13 @@ impl Observer {
     pub fn kafka_cluster(&self, id: &str) {
         self.state.set_kafka_cluster_id(id);
     }
+    /// The offset that an earlier session, or Debezium, has stored.
+    pub fn stored_offset(&self, value: Option<serde_json::Value>) {
+        if let Some(value) = value {
+            self.state.set_offset(value);
+        }
+    }
+
 
     /// Bytes that may wait for Kafka in the producer that is used from now on.
     pub fn queue_bytes_max(&self, bytes: u64) {

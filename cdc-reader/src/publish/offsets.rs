@@ -96,11 +96,11 @@ impl OffsetStore {
         json!([self.connector, { "server": self.server }]).to_string().into_bytes()
     }
 
-    /// Reads the topic to its end and returns the last offset of this connector.
+    /// Reads the topic to its end and returns the last offset of this connector: what it means, and as it stands there.
     ///
     /// # Errors
     /// When Kafka does not answer in time, or the stored value is no offset.
-    pub fn load(&self) -> Result<StoredOffset, OffsetError> {
+    pub fn load(&self) -> Result<(StoredOffset, Option<Value>), OffsetError> {
         let consumer: BaseConsumer<Quiet> = self
             .cluster
             .client("cdc-reader-offsets")
@@ -146,12 +146,15 @@ impl OffsetStore {
             }
         }
         match newest.value() {
-            None => Ok(StoredOffset::None),
-            Some(bytes) => parse(&bytes).map_err(|problem| OffsetError::Malformed {
-                topic: self.topic.clone(),
-                connector: self.connector.clone(),
-                problem,
-            }),
+            None => Ok((StoredOffset::None, None)),
+            Some(bytes) => {
+                let offset = parse(&bytes).map_err(|problem| OffsetError::Malformed {
+                    topic: self.topic.clone(),
+                    connector: self.connector.clone(),
+                    problem,
+                })?;
+                Ok((offset, serde_json::from_slice(&bytes).ok().filter(Value::is_object)))
+            }
         }
     }
 

@@ -38,7 +38,8 @@ pub(crate) fn run(
     {
         return Ok(Ended::Stopped);
     }
-    let offset = context.offsets().load()?;
+    let (offset, shown) = context.offsets().load()?;
+    context.observer.stored_offset(shown);
     let reached = delivery.as_ref().map_or(Lsn::INVALID, Delivery::reached);
     let Some(server) = ready::look_until_ready(&mut replication, context, &offset, reached)? else {
         return Ok(Ended::Stopped);
