@@ -31,7 +31,8 @@ Captures a PostgreSQL database's changes and publishes them to Kafka, as Debeziu
 
 The connector file is the JSON that is posted to Kafka Connect for Debezium's PostgreSQL connector; \
 ${env:NAME} and ${file:/path:key} in it are resolved. http://<listen>/connectors shows the state as a \
-Kafka Connect worker does. /health and /metrics are at the same address.
+Kafka Connect worker does. At the same address /health says whether the reader lives, /ready whether it is \
+connected and makes progress, and /metrics has its metrics.
 
 TLS and SASL towards Kafka are set by a worker's properties: security.protocol, sasl.mechanism, sasl.jaas.config, \
 ssl.truststore.location and others, with producer., admin. or consumer. before them for one kind of client. They stand in \
@@ -61,7 +62,7 @@ pub enum Command {
     Run(RunArgs),
     /// Read a connector file and report every problem in it, without connecting to any server
     Check(CheckArgs),
-    /// Ask a running reader whether it is healthy: exit code 0 or 1
+    /// Ask a running reader whether it lives, or with --ready whether it is connected and makes progress: exit code 0 or 1
     Health(HealthArgs),
 }
 
@@ -90,6 +91,9 @@ pub struct HealthArgs {
     /// The address that the reader listens on
     #[arg(long, value_name = "HOST:PORT", env = "CDC_READER_LISTEN", default_value = DEFAULT_LISTEN)]
     pub listen: String,
+    /// Ask whether the reader is connected and makes progress, and not only whether it lives
+    #[arg(long)]
+    pub ready: bool,
 }
 
 /// Settings of the worker, as given; see [`WorkerArgs::resolve`].

@@ -2,6 +2,7 @@
 //!
 //! In: the connector's and the worker's settings, once. Out: connections, producers and the place of the stored offset.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,7 @@ use crate::kafka_clients::KafkaClients;
 use crate::observe::Observer;
 use crate::publish::{Delivery, History, OffsetStore, PublishError, Publisher, PublisherOptions};
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
+use crate::source_watch::SourceWatch;
 
 /// What a session needs from outside.
 pub struct Context {
@@ -29,7 +31,9 @@ pub struct Context {
     /// Cancelled when the process shall end.
     pub cancel: CancellationToken,
     /// Metrics and status.
-    pub observer: Observer,
+    pub observer: Arc<Observer>,
+    /// Asks the source beside the sessions.
+    pub watch: SourceWatch,
     /// Identifies this start in the events' headers.
     pub run_id: String,
     /// For the few calls that are asynchronous.

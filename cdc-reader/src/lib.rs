@@ -17,7 +17,8 @@
 //! ```
 //!
 //! Beside the flow are the connector's configuration (`connector`), the questions to the source's catalog (`catalog`),
-//! and what is shown to the outside (`metrics`, `rest`, `observe`).
+//! and what is shown to the outside (`metrics`, `readiness`, `rest`, `observe`,
+//! `source_watch`).
 
 pub mod disposition;
 pub mod ended;
@@ -41,9 +42,11 @@ pub mod catalog;
 mod clock;
 pub mod copy_text;
 
+pub mod readiness;
 pub mod rest;
 
 pub mod observe;
+pub mod source_watch;
 
 pub mod setup_problem;
 

@@ -1,16 +1,18 @@
 //! Parses, loads, waits for a signal, and returns an exit code.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_reader::cli::{Cli, Command, RunArgs};
+use cdc_reader::cli::{Cli, Command, HealthArgs, RunArgs};
 use cdc_reader::connector;
 use cdc_reader::context::Context;
 use cdc_reader::exit;
 use cdc_reader::kafka_clients::KafkaClients;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
-use cdc_reader::rest::{self, Identity, RestState};
+use cdc_reader::rest::{self, Identity, Question, RestState};
+use cdc_reader::source_watch::SourceWatch;
 use cdc_reader::supervise;
 use clap::Parser;
 use shared::{shutdown, telemetry};
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Run(args) => run(args).await,
             Command::Check(args) => check(&args.connector),
-            Command::Health(args) => match rest::check(&args.listen).await {
+            Command::Health(args) => match rest::check(&args.listen, question(&args)).await {
                 Ok(()) => exit::OK,
                 Err(error) => {
                     eprintln!("{error}");
@@ -40,6 +42,10 @@ fn main() -> ExitCode {
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     ExitCode::from(code)
+}
+
+fn question(args: &HealthArgs) -> Question {
+    if args.ready { Question::Ready } else { Question::Health }
 }
 
 fn check(path: &std::path::Path) -> u8 {
@@ -108,13 +114,17 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
     );
     tracing::info!(listen = %listener.local_addr()?, connector = connector.name, "started");
     let server = tokio::spawn(rest::serve(listener, state.clone(), cancel.clone()));
+    let observer = Arc::new(Observer::new(metrics, state));
+    let source = &connector.settings;
+    let watch = SourceWatch::start(&source.database, &source.slot_name, &observer, &cancel)?;
     let context = Context {
         connector,
         kafka,
         offset_topic: worker.offset_storage_topic,
         startup_timeout: worker.startup_timeout,
         cancel: cancel.clone(),
-        observer: Observer::new(metrics, state),
+        observer,
+        watch,
         run_id: uuid::Uuid::now_v7().to_string(),
         runtime: tokio::runtime::Handle::current(),
     };

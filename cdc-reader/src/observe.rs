@@ -9,8 +9,10 @@ use std::time::Instant;
 
 use shared::position::Lsn;
 
+use crate::catalog::SlotWal;
 use crate::metrics::{Metrics, Peer};
 use crate::publish::{Offset, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::readiness::Phase;
 use crate::rest::{ConnectorState, RestState};
 
 /// Events since the sample before.
@@ -47,6 +49,8 @@ pub struct Sample {
     pub in_flight: u64,
     /// Bytes of their keys and values.
     pub in_flight_bytes: u64,
+    /// Records of this session that Kafka has acknowledged.
+    pub acknowledged: u64,
     /// Transactions that wait for Kafka.
     pub ledger_waiting: usize,
     /// How old the last commit was when it was read, in milliseconds; none when there was none since the last sample.
@@ -103,10 +107,6 @@ impl Observer {
         self.state.set_offset(offset.value());
     }
 
-    /// The cluster that answered.
-    pub fn kafka_cluster(&self, id: &str) {
-        self.state.set_kafka_cluster_id(id);
-    }
     /// The offset that an earlier session, or Debezium, has stored.
     pub fn stored_offset(&self, value: Option<serde_json::Value>) {
         if let Some(value) = value {
@@ -114,6 +114,10 @@ impl Observer {
         }
     }
 
+    /// The cluster that answered.
+    pub fn kafka_cluster(&self, id: &str) {
+        self.state.set_kafka_cluster_id(id);
+    }
 
     /// Bytes that may wait for Kafka in the producer that is used from now on.
     pub fn queue_bytes_max(&self, bytes: u64) {
@@ -123,22 +127,30 @@ impl Observer {
     /// Source and Kafka have answered.
     pub fn running(&self) {
         self.state.set(ConnectorState::Running);
+        self.enter(Phase::Preparing);
     }
 
-    /// A session ended and another one follows. `cause` is not logged here.
-    pub fn restarting(&self, peer: Peer) {
+    /// A session ended by `cause` and another one follows. The cause is not logged here.
+    pub fn restarting(&self, peer: Peer, cause: String) {
         self.state.set_task(ConnectorState::Restarting);
+        self.enter(Phase::Restarting { cause });
         self.metrics.reconnects_to(peer).inc();
     }
 
     /// The reader has ended and no further session follows.
     pub fn failed(&self, trace: &str) {
         self.state.set_task(ConnectorState::Failed { trace: trace.to_owned() });
+        self.enter(Phase::Failed { cause: trace.to_owned() });
     }
 
-    /// Whether the replication connection stands.
+    /// Whether changes are streamed. As in Debezium, they are not while a snapshot runs.
     pub fn streaming(&self, connected: bool) {
         self.metrics.streaming.connected.set(i64::from(connected));
+        self.enter(if connected { Phase::Streaming } else { Phase::Connecting });
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.state.progress().enter(phase, Instant::now());
     }
 
     /// A transaction became durable this long after its commit.
@@ -147,9 +159,15 @@ impl Observer {
         self.metrics.publish_latency_seconds.observe(f64::from(micros) / 1e6);
     }
 
-    /// WAL that the slot holds back.
-    pub fn slot_lag(&self, bytes: u64) {
-        self.metrics.slot_lag_bytes.set(signed(bytes));
+    /// The WAL that concerns the slot, as far as it is known now.
+    pub fn slot_wal(&self, wal: &SlotWal) {
+        self.metrics.slot_retained_wal_bytes.set(wal.retained);
+        self.metrics.slot_unconfirmed_wal_bytes.set(wal.unconfirmed);
+    }
+
+    /// The source was asked beside the sessions: `silent` says why it did not answer.
+    pub fn source_asked(&self, silent: Option<String>) {
+        self.state.progress().asked_source(silent);
     }
 
     /// Takes a sample over.
@@ -179,12 +197,14 @@ impl Observer {
         self.metrics
             .ledger_transactions
             .set(i64::try_from(sample.ledger_waiting).unwrap_or(i64::MAX));
+        self.state.progress().published(sample.in_flight, sample.acknowledged, Instant::now());
     }
 
     /// A snapshot of so many tables begins.
     pub fn snapshot_started(&self, tables: usize) {
         let count = i64::try_from(tables).unwrap_or(i64::MAX);
         *self.snapshot_start.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.enter(Phase::Snapshot);
         let snapshot = &self.metrics.snapshot;
         snapshot.running.set(1);
         snapshot.completed.set(0);
@@ -193,8 +213,14 @@ impl Observer {
         snapshot.tables_remaining.set(count);
     }
 
+    /// The snapshot has read further rows.
+    pub fn snapshot_moved(&self) {
+        self.state.progress().snapshot_moved(Instant::now());
+    }
+
     /// A table is done.
     pub fn snapshot_table_done(&self, table: &str, rows: u64, tables_left: usize) {
+        self.snapshot_moved();
         self.metrics.snapshot.rows_scanned(table).set(signed(rows));
         self.metrics.snapshot_events.seen.inc_by(signed(rows));
         self.metrics.snapshot_events.note_event();
@@ -203,6 +229,7 @@ impl Observer {
 
     /// The snapshot ended, complete or not.
     pub fn snapshot_ended(&self, complete: bool) {
+        self.snapshot_moved();
         let snapshot = &self.metrics.snapshot;
         snapshot.running.set(0);
         snapshot.completed.set(i64::from(complete));

@@ -99,11 +99,11 @@ pub fn run(context: &Context) -> Result<(), SessionError> {
                 });
             }
             Verdict::Exhausted => {
-                context.observer.restarting(error.peer());
+                context.observer.restarting(error.peer(), error.chain());
                 return Err(error);
             }
             Verdict::Retry { wait } => {
-                context.observer.restarting(error.peer());
+                context.observer.restarting(error.peer(), error.chain());
                 if retries.backoff.should_log() {
                     tracing::warn!(
                         error = error.chain(),

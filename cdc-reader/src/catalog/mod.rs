@@ -286,25 +286,37 @@ pub fn rewritten_tables(client: &mut Client) -> Result<Vec<(String, String)>, Re
         .collect()
 }
 
-/// WAL bytes that the slot keeps the server from removing.
+/// WAL that concerns a slot, in bytes. A part is none when the server does not say it, as for a slot that it has
+/// invalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SlotWal {
+    /// From `restart_lsn` to the end of the WAL: what the server has to keep on its disk for the slot.
+    pub retained: Option<u64>,
+    /// From `confirmed_flush_lsn` to the end of the WAL: what the reader has not confirmed.
+    pub unconfirmed: Option<u64>,
+}
+
+/// How much WAL a slot concerns now; none when there is no such slot.
 ///
 /// # Errors
 /// When the query fails.
-pub fn slot_lag_bytes(client: &mut Client, name: &str) -> Result<Option<u64>, ReplicationError> {
+pub fn slot_wal(client: &mut Client, name: &str) -> Result<Option<SlotWal>, ReplicationError> {
     let rows = client.query(&format!(
-        "SELECT pg_catalog.pg_wal_lsn_diff(
-                  CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
-                       ELSE pg_catalog.pg_current_wal_lsn() END,
-                  confirmed_flush_lsn)::bigint
-         FROM pg_catalog.pg_replication_slots
+        "SELECT pg_catalog.pg_wal_lsn_diff(wal.current, restart_lsn)::bigint,
+                pg_catalog.pg_wal_lsn_diff(wal.current, confirmed_flush_lsn)::bigint
+         FROM pg_catalog.pg_replication_slots,
+              (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                           ELSE pg_catalog.pg_current_wal_lsn() END AS current) AS wal
          WHERE slot_name = {}",
         quote_literal(name)
     ))?;
-    Ok(rows
-        .first()
-        .and_then(|row| row.first().cloned().flatten())
-        .and_then(|bytes| bytes.parse::<i64>().ok())
-        .map(|bytes| u64::try_from(bytes).unwrap_or(0)))
+    let Some(row) = rows.first() else { return Ok(None) };
+    let bytes = |index: usize| {
+        let bytes: i64 = row.get(index)?.as_deref()?.parse().ok()?;
+        // A confirmed position may lie beyond what a standby has replayed.
+        Some(u64::try_from(bytes).unwrap_or(0))
+    };
+    Ok(Some(SlotWal { retained: bytes(0), unconfirmed: bytes(1) }))
 }
 
 /// Reads every ordinary and partitioned table outside the system's schemas, without defaults.

@@ -210,10 +210,7 @@ impl QueueMetrics {
     pub(super) fn register(registry: &mut Registry, topic_prefix: &str) -> Self {
         let messages_here = gauge(registry, PUBLISH_QUEUE_MESSAGES, "Messages that wait for Kafka");
         let bytes_here = gauge(registry, PUBLISH_QUEUE_BYTES, "Bytes that wait for Kafka");
-        let debezium = registry.sub_registry_with_labels(
-            [("plugin".into(), "postgres".into()), ("name".into(), topic_prefix.to_owned().into())]
-                .into_iter(),
-        );
+        let debezium = sub_registry(registry, topic_prefix);
         let mut both = |name, help| {
             let family = family(debezium, name, help);
             [Context::Streaming, Context::Snapshot]
@@ -228,6 +225,14 @@ impl QueueMetrics {
             bytes_here,
         }
     }
+}
+
+/// Where metrics have the labels that Debezium's have beside their own.
+pub(super) fn sub_registry<'r>(registry: &'r mut Registry, topic_prefix: &str) -> &'r mut Registry {
+    registry.sub_registry_with_labels(
+        [("plugin".into(), "postgres".into()), ("name".into(), topic_prefix.to_owned().into())]
+            .into_iter(),
+    )
 }
 
 /// The families behind [`EventMetrics`], which exist in both contexts.

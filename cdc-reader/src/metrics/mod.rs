@@ -7,6 +7,7 @@
 
 mod debezium;
 pub mod names;
+mod optional;
 mod register;
 
 use std::sync::Arc;
@@ -23,9 +24,11 @@ use debezium::{Context, EventFamilies, now_ms};
 pub use debezium::{EventMetrics, QueueMetrics, SnapshotMetrics, StreamingMetrics};
 use names::{
     COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, NULLS_INSTEAD_TOTAL,
-    PUBLISH_LATENCY_SECONDS, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_LAG_BYTES,
+    PUBLISH_LATENCY_SECONDS, READY, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_RETAINED_WAL_BYTES,
+    SLOT_UNCONFIRMED_WAL_BYTES,
 };
-use register::{counters, gauge};
+pub use optional::OptionalGauge;
+use register::{counter, counters, gauge, optional_gauge};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -65,8 +68,12 @@ pub struct Metrics {
     pub snapshot: SnapshotMetrics,
     /// What waits for Kafka.
     pub queue: QueueMetrics,
-    /// See [`SLOT_LAG_BYTES`].
-    pub slot_lag_bytes: Gauge,
+    /// See [`SLOT_RETAINED_WAL_BYTES`].
+    pub slot_retained_wal_bytes: OptionalGauge,
+    /// See [`SLOT_UNCONFIRMED_WAL_BYTES`].
+    pub slot_unconfirmed_wal_bytes: OptionalGauge,
+    /// See [`READY`]: 0 or 1.
+    pub ready: Gauge,
     /// See [`CONFIRMED_FLUSH_LSN_BYTES`].
     pub confirmed_flush_lsn_bytes: Gauge,
     /// See [`RECEIVED_LSN_BYTES`].
@@ -87,10 +94,7 @@ impl Metrics {
     #[must_use]
     pub fn new(topic_prefix: &str) -> Self {
         let mut registry = Registry::default();
-        let debezium = registry.sub_registry_with_labels(
-            [("plugin".into(), "postgres".into()), ("name".into(), topic_prefix.to_owned().into())]
-                .into_iter(),
-        );
+        let debezium = debezium::sub_registry(&mut registry, topic_prefix);
         let events = EventFamilies::register(debezium);
         let streaming = StreamingMetrics::register(debezium);
         let snapshot = SnapshotMetrics::register(debezium);
@@ -101,23 +105,26 @@ impl Metrics {
             "Seconds from the commit in the source to the acknowledgement by the broker",
             latency.clone(),
         );
-        let nulls_instead = Counter::default();
-        registry.register(
-            // The encoder appends the suffix itself.
-            NULLS_INSTEAD_TOTAL.trim_end_matches("_total"),
-            "Events in which NULL stands in place of a numeric that is not a finite number",
-            nulls_instead.clone(),
-        );
         let metrics = Self {
             streaming_events: events.in_context(Context::Streaming),
             snapshot_events: events.in_context(Context::Snapshot),
             streaming,
             snapshot,
             queue,
-            slot_lag_bytes: gauge(
+            slot_retained_wal_bytes: optional_gauge(
                 &mut registry,
-                SLOT_LAG_BYTES,
-                "WAL bytes between the server's end and what the slot has confirmed",
+                SLOT_RETAINED_WAL_BYTES,
+                "WAL that the source keeps on its disk for the slot",
+            ),
+            slot_unconfirmed_wal_bytes: optional_gauge(
+                &mut registry,
+                SLOT_UNCONFIRMED_WAL_BYTES,
+                "WAL that is not confirmed to the slot",
+            ),
+            ready: gauge(
+                &mut registry,
+                READY,
+                "Whether the reader is connected and makes progress",
             ),
             confirmed_flush_lsn_bytes: gauge(
                 &mut registry,
@@ -140,7 +147,11 @@ impl Metrics {
                 COLUMNS_LEFT_OUT,
                 "Columns of captured tables whose type has no form in an event",
             ),
-            nulls_instead,
+            nulls_instead: counter(
+                &mut registry,
+                NULLS_INSTEAD_TOTAL,
+                "Events in which NULL stands in place of a numeric that is not a finite number",
+            ),
             reconnects: counters(
                 &mut registry,
                 RECONNECTS_TOTAL,
@@ -148,12 +159,16 @@ impl Metrics {
             ),
             registry: Arc::new(registry),
         };
-        // The counter exists from the first scrape on, because `rate()` would not see the first increment of a counter
-        // that appears with it.
-        for peer in [Peer::Postgres, Peer::Kafka] {
-            let _ = metrics.reconnects_to(peer);
-        }
+        metrics.show_reconnects();
         metrics
+    }
+
+    /// The counter exists from the first scrape on, because `rate()` would not see the first increment of a counter that
+    /// appears with it.
+    fn show_reconnects(&self) {
+        for peer in [Peer::Postgres, Peer::Kafka] {
+            let _ = self.reconnects_to(peer);
+        }
     }
 
     /// The counter of connections to a peer that had to be made again.
@@ -247,12 +262,27 @@ mod tests {
         let metrics = Metrics::new("a");
         // A family is shown once it has a member.
         metrics.snapshot.rows_scanned("public.a").set(1);
+        metrics.slot_retained_wal_bytes.set(Some(1));
+        metrics.slot_unconfirmed_wal_bytes.set(Some(1));
         let text = metrics.encode();
         let mut helps: Vec<&str> = text.lines().filter(|line| line.starts_with("# HELP")).collect();
         let count = helps.len();
         helps.sort_unstable();
         helps.dedup();
         assert_eq!(helps.len(), count);
-        assert_eq!(count, 32);
+        assert_eq!(count, 34);
+    }
+
+    #[test]
+    fn what_is_unknown_has_no_sample() {
+        let metrics = Metrics::new("a");
+        let shown = || metrics.encode().contains(SLOT_RETAINED_WAL_BYTES);
+        assert!(!shown());
+        metrics.slot_retained_wal_bytes.set(Some(7));
+        check(&metrics.encode(), "cdc_reader_slot_retained_wal_bytes 7");
+        metrics.slot_retained_wal_bytes.set(Some(0));
+        check(&metrics.encode(), "cdc_reader_slot_retained_wal_bytes 0");
+        metrics.slot_retained_wal_bytes.set(None);
+        assert!(!shown());
     }
 }

@@ -47,8 +47,13 @@ pub const SNAPSHOT_SECONDS: &str = "debezium_metrics_SnapshotDurationInSeconds";
 /// Rows read of each table.
 pub const ROWS_SCANNED: &str = "debezium_metrics_RowsScanned";
 
-/// WAL that the source keeps for the slot.
-pub const SLOT_LAG_BYTES: &str = "cdc_reader_slot_lag_bytes";
+/// WAL that the source keeps on its disk for the slot; no sample when unknown.
+pub const SLOT_RETAINED_WAL_BYTES: &str = "cdc_reader_slot_retained_wal_bytes";
+/// WAL that the reader has not confirmed to the slot; no sample when unknown. Until version 0.1 its name was
+/// `cdc_reader_slot_lag_bytes`.
+pub const SLOT_UNCONFIRMED_WAL_BYTES: &str = "cdc_reader_slot_unconfirmed_wal_bytes";
+/// Whether `/ready` says yes.
+pub const READY: &str = "cdc_reader_ready";
 /// Position up to which the slot is confirmed.
 pub const CONFIRMED_FLUSH_LSN_BYTES: &str = "cdc_reader_confirmed_flush_lsn_bytes";
 /// Position up to which we have read.

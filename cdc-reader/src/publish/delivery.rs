@@ -270,6 +270,12 @@ impl Delivery {
         self.publisher.in_flight()
     }
 
+    /// Records that Kafka has acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.publisher.ledger().acknowledged()
+    }
+
     /// Bytes of keys and values that wait for Kafka.
     #[must_use]
     pub fn in_flight_bytes(&self) -> u64 {

@@ -1,6 +1,11 @@
-//! `/health`.
+//! `/health` and `/ready`.
 //!
-//! In: the state. Out: whether the connector can do its work.
+//! In: the state. Out: whether the process lives, and whether it is connected and makes progress.
+//!
+//! They are two questions, because what follows from them is different. A process that is not alive has to be started
+//! again. A process that is alive and not ready waits for a server, and another start would only wait again.
+
+use std::time::Instant;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,24 +13,34 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::state::{ConnectorState, RestState};
+use crate::readiness::judge;
 
 const HEALTHY: &str = "Worker has completed startup and is ready to handle requests.";
-const STARTING: &str = "Worker is still starting up.";
 const UNHEALTHY: &str =
     "Worker was unable to handle this request and may be unable to handle other requests.";
 
-pub(super) async fn answer(State(state): State<RestState>) -> Answer {
+/// The process can answer, and its work has not ended by a failure.
+pub(super) async fn health(State(state): State<RestState>) -> Answer {
     let status = state.status();
     let failed = [&status.connector, &status.task].into_iter().find_map(ConnectorState::trace);
-    let (code, word, message) = match (failed, &status.task) {
-        (Some(trace), _) => {
+    match failed {
+        None => Answer::ok(json!({"status": "healthy", "message": HEALTHY})),
+        Some(trace) => {
             let cause = trace.lines().next().unwrap_or_default();
-            (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", format!("{UNHEALTHY} {cause}"))
+            let message = format!("{UNHEALTHY} {cause}");
+            let body = json!({"status": "unhealthy", "message": message});
+            Answer::new(StatusCode::SERVICE_UNAVAILABLE, body)
         }
-        (None, ConnectorState::Unassigned) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "starting", STARTING.to_owned())
+    }
+}
+
+/// The reader is connected and makes progress.
+pub(super) async fn ready(State(state): State<RestState>) -> Answer {
+    match judge(&state.progress().facts(Instant::now())) {
+        Ok(()) => Answer::ok(json!({"status": "ready"})),
+        Err(reason) => {
+            let body = json!({"status": "not ready", "message": reason});
+            Answer::new(StatusCode::SERVICE_UNAVAILABLE, body)
         }
-        (None, _) => (StatusCode::OK, "healthy", HEALTHY.to_owned()),
-    };
-    Answer::new(code, json!({"status": word, "message": message}))
+    }
 }

@@ -1,6 +1,6 @@
-//! The client of `/health`, which the command `health` uses.
+//! The client of `/health` and `/ready`, which the command `health` uses.
 //!
-//! In: the address of a running reader. Out: whether that reader says that it is healthy.
+//! In: the address of a running reader. Out: whether that reader says yes.
 
 use std::time::Duration;
 
@@ -8,6 +8,15 @@ use shared::probe::{self, ProbeError};
 
 /// How long a check may take. The answer needs no work, so a longer wait would only hide that the program hangs.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a running reader is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Whether it lives.
+    Health,
+    /// Whether it is connected and makes progress.
+    Ready,
+}
 
 /// Why a check of the health fails.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +42,7 @@ pub enum HealthError {
         /// Where.
         address: String,
     },
-    /// The reader says that it is not healthy.
+    /// The reader says no.
     #[error("the reader at {address} answers {code}: {body}")]
     Unhealthy {
         /// Where.
@@ -45,14 +54,18 @@ pub enum HealthError {
     },
 }
 
-/// Asks a running reader for its health. `listen` is the address that the reader listens on. For `0.0.0.0` the loopback
+/// Asks a running reader a question. `listen` is the address that the reader listens on. For `0.0.0.0` the loopback
 /// is asked.
 ///
 /// # Errors
 /// See [`HealthError`].
-pub async fn check(listen: &str) -> Result<(), HealthError> {
+pub async fn check(listen: &str, question: Question) -> Result<(), HealthError> {
+    let path = match question {
+        Question::Health => "health",
+        Question::Ready => "ready",
+    };
     let address = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
-    let answer = match probe::get(format!("http://{address}/health"), TIMEOUT).await {
+    let answer = match probe::get(format!("http://{address}/{path}"), TIMEOUT).await {
         Ok(answer) => answer,
         Err(ProbeError::Unreachable(source)) => {
             return Err(HealthError::Unreachable { address, source });

@@ -2,6 +2,8 @@
 //!
 //! In: a request and the state. Out: a status code and a body whose members stand in the worker's own order.
 
+use std::time::Instant;
+
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
@@ -15,6 +17,7 @@ use super::health;
 use super::state::{ConnectorState, RestState};
 use crate::connector::properties::CONNECTOR_CLASS;
 use crate::metrics;
+use crate::readiness::judge;
 
 /// The version of Kafka Connect whose answers these are.
 const CONNECT_VERSION: &str = "4.3.0";
@@ -38,7 +41,7 @@ const CLOSED: [&str; 8] = [
 ];
 
 pub(super) fn router(state: RestState) -> Router {
-    let open: [(&str, MethodRouter<RestState>); 12] = [
+    let open: [(&str, MethodRouter<RestState>); 13] = [
         ("/connectors", get(connectors)),
         ("/connectors/{name}", get(connector)),
         ("/connectors/{name}/config", get(config)),
@@ -49,7 +52,8 @@ pub(super) fn router(state: RestState) -> Router {
         ("/connectors/{name}/offsets", get(offsets)),
         ("/connector-plugins", get(plugins)),
         ("/admin/loggers", get(loggers)),
-        ("/health", get(health::answer)),
+        ("/health", get(health::health)),
+        ("/ready", get(health::ready)),
         ("/metrics", get(scrape)),
     ];
     let closed = CLOSED.into_iter().map(|path| (path, MethodRouter::new()));
@@ -167,6 +171,8 @@ async fn loggers() -> Answer {
 }
 
 async fn scrape(State(state): State<RestState>) -> Response {
+    let ready = judge(&state.progress().facts(Instant::now())).is_ok();
+    state.metrics().ready.set(i64::from(ready));
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], state.metrics().encode()).into_response()
 }
 

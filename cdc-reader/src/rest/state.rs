@@ -4,10 +4,12 @@
 //! Setting them is cheap and never waits, so a session may do it anywhere.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
+use crate::readiness::Progress;
 
 /// The states of a connector or task that Kafka Connect knows and that occur here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,7 @@ pub struct RestState(Arc<Shared>);
 struct Shared {
     identity: Identity,
     metrics: Metrics,
+    progress: Progress,
     status: watch::Sender<Status>,
     kafka_cluster_id: OnceLock<String>,
     topics: RwLock<Vec<String>>,
@@ -97,6 +100,7 @@ impl RestState {
         Self(Arc::new(Shared {
             identity,
             metrics,
+            progress: Progress::new(Instant::now()),
             status: watch::Sender::new(unassigned),
             kafka_cluster_id: OnceLock::new(),
             topics: RwLock::default(),
@@ -143,6 +147,12 @@ impl RestState {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Status> {
         self.0.status.subscribe()
+    }
+
+    /// Where the facts are kept that decide whether the reader is ready.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.0.progress
     }
 
     pub(super) fn identity(&self) -> &Identity {

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::check as check_health;
-use super::{ConnectorState, HealthError, Identity, RestState, bind, serve, worker_id};
+use super::{ConnectorState, HealthError, Identity, Question, RestState, bind, serve, worker_id};
 use crate::connector::{Connector, ProcessVariables, parse};
 use crate::metrics::Metrics;
+use crate::readiness::Phase;
 
 /// A reader's REST interface on a free port, with nothing behind it.
 struct Served {
@@ -174,17 +175,18 @@ async fn what_changes_a_connector_is_a_method_that_is_not_allowed() {
 }
 
 #[tokio::test]
-async fn health_follows_the_connector_from_its_start_to_its_failure() {
+async fn a_reader_is_healthy_from_its_start_to_its_failure() {
     let served = Served::start(&connector("air", "x")).await;
     let address = served.address.to_string();
-    let starting = r#"{"status":"starting","message":"Worker is still starting up."}"#;
-    check(&served.get("/health").await, 503, starting);
-    assert!(matches!(check_health(&address).await, Err(HealthError::Unhealthy { code: 503, .. })));
-
-    for state in [ConnectorState::Running, ConnectorState::Restarting, ConnectorState::Paused] {
+    for state in [
+        ConnectorState::Unassigned,
+        ConnectorState::Running,
+        ConnectorState::Restarting,
+        ConnectorState::Paused,
+    ] {
         served.state.set(state);
         assert_eq!(served.get("/health").await.status, 200);
-        check_health(&address).await.unwrap();
+        check_health(&address, Question::Health).await.unwrap();
     }
 
     served.state.set_task(ConnectorState::Failed { trace: "slot is gone\n\tbecause".to_owned() });
@@ -199,13 +201,35 @@ async fn health_follows_the_connector_from_its_start_to_its_failure() {
 }
 
 #[tokio::test]
+async fn a_reader_is_ready_while_it_streams() {
+    let served = Served::start(&connector("air", "x")).await;
+    let address = served.address.to_string();
+    let ready = || check_health(&address, Question::Ready);
+    let waiting = r#"{"status":"not ready","message":"connecting to the source and to Kafka"}"#;
+    check(&served.get("/ready").await, 503, waiting);
+    assert!(matches!(ready().await, Err(HealthError::Unhealthy { code: 503, .. })));
+    let metric = async || served.get("/metrics").await.body;
+    assert!(metric().await.contains("\ncdc_reader_ready 0\n"));
+
+    let now = std::time::Instant::now();
+    served.state.progress().enter(Phase::Streaming, now);
+    check(&served.get("/ready").await, 200, r#"{"status":"ready"}"#);
+    ready().await.unwrap();
+    assert!(metric().await.contains("\ncdc_reader_ready 1\n"));
+
+    served.state.progress().enter(Phase::Restarting { cause: "gone".to_owned() }, now);
+    let restarting = r#"{"status":"not ready","message":"connecting again after a failure: gone"}"#;
+    check(&served.get("/ready").await, 503, restarting);
+}
+
+#[tokio::test]
 async fn the_health_check_names_what_is_wrong_with_the_address() {
     let taken = bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let refused = bind(&address).await.unwrap_err().to_string();
     assert!(refused.contains(&address) && refused.contains("CDC_READER_LISTEN"), "{refused}");
     drop(taken);
-    let unreachable = check_health(&address).await.unwrap_err();
+    let unreachable = check_health(&address, Question::Health).await.unwrap_err();
     assert!(matches!(unreachable, HealthError::Unreachable { .. }), "{unreachable}");
 }
 

@@ -141,10 +141,10 @@ impl Session<'_> {
             .start_replication(&self.start_options(start))
             .map_err(|error| slot::why_refused(self.context, self.server.version, error))?;
         self.context.observer.streaming(true);
-        self.streaming(Scope::All, start)?.after(last_commit, overlap).run(stream)
+        self.streaming(Scope::All, start).after(last_commit, overlap).run(stream)
     }
 
-    fn streaming(&mut self, scope: Scope, start: Lsn) -> Result<Streaming<'_>, SessionError> {
+    fn streaming(&mut self, scope: Scope, start: Lsn) -> Streaming<'_> {
         let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
         Streaming::new(self.context, self.delivery, relations, scope, start)
     }
@@ -210,7 +210,7 @@ impl Session<'_> {
         // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
         // rows are read.
         let snapshot = Snapshot::open(self.context, &self.source.tables, &new.exported)?;
-        let catch_up = self.streaming(Scope::Retractions, confirmed)?;
+        let catch_up = self.streaming(Scope::Retractions, confirmed);
         if catch_up.run_until(stream, new.exported.consistent_point)? == Ended::Stopped
             || self.snapshot(snapshot, &new.exported)? == Ended::Stopped
         {

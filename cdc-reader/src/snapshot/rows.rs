@@ -149,6 +149,7 @@ impl Writer<'_, '_> {
                 return Ok(Ended::Stopped);
             }
             self.progress.at(self.row_count);
+            self.context.observer.snapshot_moved();
         }
         Ok(Ended::Done)
     }

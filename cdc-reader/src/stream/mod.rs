@@ -6,7 +6,7 @@
 //! pump, the loop ─► changes, messages to records
 //!   ├─► confirm (pure)   what is confirmed, when to send a status, when an offset is due
 //!   ├─► stop (pure)      when the stream ends without a failure
-//!   └─► source_watch     how much WAL the slot holds back, whether the server shuts down
+//!   └─► source_shutdown (pure)   how long a server that shuts down may wait
 //! ```
 //!
 //! The confirmed position is the end of the last transaction for which Kafka has acknowledged every event, and every
@@ -17,7 +17,7 @@ mod changes;
 mod confirm;
 mod overlap;
 mod pump;
-mod source_watch;
+mod source_shutdown;
 mod stop;
 
 pub(crate) use overlap::Overlap;

@@ -12,7 +12,7 @@ use shared::position::Lsn;
 use super::changes::{Changes, Next};
 use super::confirm::{Confirmation, Offsets, Traffic};
 use super::overlap::Overlap;
-use super::source_watch::SourceWatch;
+use super::source_shutdown::SourceShutdown;
 use super::stop::Stop;
 use crate::clock::now_us;
 use crate::context::Context;
@@ -47,7 +47,7 @@ pub(crate) struct Streaming<'s> {
     changes: Changes<'s>,
     confirmation: Confirmation,
     stop: Stop,
-    watch: SourceWatch,
+    source_shutdown: SourceShutdown,
     traffic: Traffic,
     /// Frames since the last look at the clock.
     frames: u32,
@@ -56,33 +56,30 @@ pub(crate) struct Streaming<'s> {
 
 impl<'s> Streaming<'s> {
     /// A stream that begins at `start`.
-    ///
-    /// # Errors
-    /// When the source cannot be watched beside it.
     pub(crate) fn new(
         context: &'s Context,
         delivery: &'s mut Delivery,
         relations: Relations<'s>,
         scope: Scope,
         start: Lsn,
-    ) -> Result<Self, SessionError> {
+    ) -> Self {
         let now = Instant::now();
         let settings = &context.connector.settings;
         let offsets = match scope {
             Scope::All => Offsets::Stored,
             Scope::Retractions => Offsets::NotStored,
         };
-        Ok(Self {
+        Self {
             context,
             delivery,
             changes: Changes::new(settings, scope, relations),
             confirmation: Confirmation::new(start, offsets, settings.status_update_interval, now),
             stop: Stop::on_request(),
-            watch: SourceWatch::start(&settings.database, &settings.slot_name)?,
+            source_shutdown: SourceShutdown::new(now),
             traffic: Traffic::Quiet,
             frames: 0,
             last_periodic_work: now,
-        })
+        }
     }
 
     /// The stream goes on after an earlier one, whose last published commit ended at `last_commit`: events name it.
@@ -234,7 +231,8 @@ impl<'s> Streaming<'s> {
         if self.confirmation.is_status_due(now, self.traffic) {
             self.send_status(stream)?;
         }
-        self.watch.check_shutdown(self.delivery.in_flight())?;
+        let refusals = self.context.watch.refusals();
+        self.source_shutdown.check(refusals, self.delivery.in_flight(), now)?;
         self.report();
         Ok(Ended::Done)
     }
@@ -317,9 +315,6 @@ impl<'s> Streaming<'s> {
 
     /// Hands what has happened since the last time to the metrics.
     fn report(&mut self) {
-        if let Some(bytes) = self.watch.slot_lag_bytes() {
-            self.context.observer.slot_lag(bytes);
-        }
         let happened = self.changes.take_counts();
         self.context.observer.sample(&Sample {
             counts: happened.counts,
@@ -328,6 +323,7 @@ impl<'s> Streaming<'s> {
             confirmed: self.confirmation.confirmed(),
             in_flight: self.delivery.in_flight(),
             in_flight_bytes: self.delivery.in_flight_bytes(),
+            acknowledged: self.delivery.acknowledged(),
             ledger_waiting: self.delivery.commits_waiting(),
             behind_ms: happened.behind_ms,
         });

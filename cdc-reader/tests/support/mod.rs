@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) use connector::Connector;
 pub(crate) use devstack::topics::Record;
 pub(crate) use devstack::unique;
-pub(crate) use reader::Launch;
+pub(crate) use reader::{Launch, Reader};
 pub(crate) use source::Source;
 pub(crate) use topics::{compacted, publish, record_count, records, topics_of};
 

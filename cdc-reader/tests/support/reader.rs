@@ -138,21 +138,61 @@ impl Reader {
 
     /// The value of a metric, summed over its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
+        self.known_metric(name).unwrap_or_else(|| panic!("there is no metric {name}"))
+    }
+
+    /// The value of a metric, summed over its labels; none when it has no sample.
+    pub(crate) fn known_metric(&self, name: &str) -> Option<f64> {
         let page = self.get("/metrics").body;
         let of = |line: &str| {
             let rest = line.strip_prefix(name)?;
             (rest.starts_with(['{', ' '])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
         };
         let values: Vec<f64> = page.lines().filter_map(of).collect();
-        assert!(!values.is_empty(), "there is no metric {name}");
-        values.iter().sum()
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// Whether it says that it is ready, or its reason why not.
+    #[track_caller]
+    pub(crate) fn readiness(&self) -> Result<(), String> {
+        let answer = self.get("/ready");
+        let message = || answer.json().unwrap()["message"].as_str().unwrap().to_owned();
+        match answer.status {
+            200 => Ok(()),
+            503 => Err(message()),
+            other => panic!("/ready answers {other}: {}", answer.body),
+        }
+    }
+
+    /// Waits until it is ready.
+    #[track_caller]
+    pub(crate) fn wait_until_ready(&self) {
+        wait_for(PATIENCE, "the reader to be ready", || {
+            self.readiness().map(Some).map_err(|why| format!("{why}; it said {}", self.tail()))
+        });
+    }
+
+    /// Waits until it is not ready for a reason that contains this text.
+    #[track_caller]
+    pub(crate) fn wait_until_not_ready(&self, reason: &str) {
+        wait_for(PATIENCE, &format!("the reader not to be ready: {reason}"), || {
+            match self.readiness() {
+                Err(why) if why.contains(reason) => Ok(Some(())),
+                other => Err(format!("{other:?}")),
+            }
+        });
+    }
+
+    /// Where it listens.
+    #[track_caller]
+    pub(crate) fn address(&self) -> String {
+        self.wait_for_line("started")["listen"].as_str().unwrap().to_owned()
     }
 
     /// `GET path`.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> http::Answer {
-        let started = self.wait_for_line("started");
-        http::get(&format!("http://{}{path}", started["listen"].as_str().unwrap())).unwrap()
+        http::get(&format!("http://{}{path}", self.address())).unwrap()
     }
 
     /// The end of its log.
