@@ -69,7 +69,7 @@ show_figures() {
     figure 'snapshot: throughput, source to vault' "$((SNAPSHOT_ROWS * 1000 / SNAPSHOT_MS)) rows/s"
     figure 'vault: rows after the snapshot, and now' "$VAULT_ROWS, $(vault_rows)"
     figure 'lag: from the end of the simulation to equal marts' "$(seconds "$CATCH_UP_MS") s"
-    figure 'lag: WAL of the primary that the reader has not confirmed' "$(slot_lag_bytes) bytes"
+    figure 'lag: WAL of the primary that the reader has not confirmed' "$(unconfirmed_wal_bytes) bytes"
 }
 
 show_next() {

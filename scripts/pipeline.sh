@@ -139,7 +139,7 @@ start_pipeline() {
 }
 
 # Bytes of WAL that the reader has not confirmed yet; nothing while there is no slot.
-slot_lag_bytes() {
+unconfirmed_wal_bytes() {
     on_primary --tuples-only --no-align --command "
         SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint
         FROM pg_replication_slots

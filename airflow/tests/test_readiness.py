@@ -25,7 +25,7 @@ IDLE_READER = """
 debezium_metrics_Connected{plugin="postgres",name="airline",context="streaming"} 1
 debezium_metrics_SnapshotRunning{plugin="postgres",name="airline",context="snapshot"} 0
 cdc_reader_publish_queue_messages 0
-cdc_reader_slot_lag_bytes 9632
+cdc_reader_slot_unconfirmed_wal_bytes 9632
 """
 
 
@@ -100,8 +100,8 @@ def test_other_tables_do_not_matter() -> None:
         ('Connected{plugin="postgres",name="airline",context="streaming"} 1', "Connected 0"),
         ("SnapshotRunning{plugin=\"postgres\",name=\"airline\",context=\"snapshot\"} 0", "SnapshotRunning 1"),
         ("queue_messages 0", "queue_messages 4"),
-        ("lag_bytes 9632", "lag_bytes 1e9"),
-        ("cdc_reader_slot_lag_bytes 9632", ""),
+        ("wal_bytes 9632", "wal_bytes 1e9"),
+        ("cdc_reader_slot_unconfirmed_wal_bytes 9632", ""),
     ],
 )
 def test_a_reader_is_idle_only_if_everything_says_so(line: str, instead: str) -> None:

@@ -127,7 +127,7 @@ def reader_is_idle(text: str) -> bool:
         samples = [number for _, number in metric_values(text, name)]
         return samples[0] if samples else None
 
-    backlog = value("cdc_reader_slot_lag_bytes")
+    backlog = value("cdc_reader_slot_unconfirmed_wal_bytes")
     return (
         value("debezium_metrics_Connected") == 1
         and value("debezium_metrics_SnapshotRunning") == 0
