@@ -30,6 +30,8 @@ pub mod metrics;
 
 pub mod replication;
 
+pub mod orderly_end;
+
 pub mod pgoutput;
 
 pub mod transaction;

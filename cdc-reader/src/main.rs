@@ -11,6 +11,7 @@ use cdc_reader::exit;
 use cdc_reader::kafka_clients::KafkaClients;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
+use cdc_reader::orderly_end::GIVE_UP_AFTER;
 use cdc_reader::rest::{self, Identity, Question, RestState};
 use cdc_reader::source_watch::SourceWatch;
 use cdc_reader::supervise;
@@ -134,14 +135,28 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
 async fn work(started: Started) -> anyhow::Result<u8> {
     let Started { context, server, cancel } = started;
     // The hot path is a thread of its own: nothing of it may wait for another task.
-    let outcome = tokio::task::spawn_blocking(move || {
+    let worker = tokio::task::spawn_blocking(move || {
         let result = supervise::run(&context);
         if let Err(error) = &result {
             context.observer.failed(&error.chain());
         }
         result
-    })
-    .await?;
+    });
+    let given_up = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(GIVE_UP_AFTER).await;
+    };
+    let outcome = tokio::select! {
+        outcome = worker => outcome?,
+        () = given_up => {
+            let seconds = GIVE_UP_AFTER.as_secs();
+            tracing::warn!(
+                seconds,
+                "ending although a server is still waited for; the next start publishes again what was not confirmed"
+            );
+            return Ok(exit::OK);
+        }
+    };
     cancel.cancel();
     server.await??;
     Ok(match outcome {

@@ -33,7 +33,7 @@ impl Client {
         mode: Mode,
         limit: WaitLimit,
     ) -> Result<Self, ReplicationError> {
-        let (wire, cancel_key) = startup::open(options, mode)?;
+        let (wire, cancel_key) = startup::open(options, mode, &limit)?;
         Ok(Self { wire, limit, options: options.clone(), cancel_key })
     }
 

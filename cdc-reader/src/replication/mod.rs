@@ -32,6 +32,8 @@ pub use postgres_protocol::escape::{
 };
 pub use startup::Mode;
 pub(crate) use stream::POSTGRES_EPOCH_SECONDS;
+#[cfg(test)]
+pub(crate) use stream::STREAM_END_DEADLINE;
 pub use stream::{Event, StartOptions, Stream};
 pub use wait_limit::WaitLimit;
 

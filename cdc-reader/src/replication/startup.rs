@@ -50,18 +50,19 @@ pub enum Mode {
 pub(super) fn open(
     options: &ConnectOptions,
     mode: Mode,
+    limit: &WaitLimit,
 ) -> Result<(Wire, CancelKey), ReplicationError> {
     let other = match options.ssl_mode {
         SslMode::Allow => SslMode::Require,
         SslMode::Prefer => SslMode::Disable,
-        _ => return open_once(options, mode),
+        _ => return open_once(options, mode, limit),
     };
-    match open_once(options, mode) {
+    match open_once(options, mode, limit) {
         Err(error) if is_no_access_rule(&error) && !options.is_unix() => {
             let second = ConnectOptions { ssl_mode: other, ..options.clone() };
             // When the server refuses both attempts, the first refusal is reported, because it belongs to the mode that
             // was asked for.
-            open_once(&second, mode).map_err(|_| error)
+            open_once(&second, mode, limit).map_err(|_| error)
         }
         result => result,
     }
@@ -73,8 +74,12 @@ fn is_no_access_rule(error: &ReplicationError) -> bool {
     matches!(error, ReplicationError::Server(server) if server.code == NO_ACCESS_RULE)
 }
 
-fn open_once(options: &ConnectOptions, mode: Mode) -> Result<(Wire, CancelKey), ReplicationError> {
-    let limit = WaitLimit::of(STARTUP_DEADLINE);
+fn open_once(
+    options: &ConnectOptions,
+    mode: Mode,
+    limit: &WaitLimit,
+) -> Result<(Wire, CancelKey), ReplicationError> {
+    let limit = limit.at_most(STARTUP_DEADLINE);
     let mut key = CancelKey::default();
     let mut wire = Wire::new(Transport::connect(options)?);
     wire.set_read_timeout(Some(WAIT_STEP))?;

@@ -31,7 +31,7 @@ const SILENCE_ASK: Duration = Duration::from_secs(45);
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// How long the server may take to end the stream in order.
-const END_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const STREAM_END_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Under backlog the walsender makes one small send for each row, and each send wakes the reader. A pause of this
 /// length before a read lets the walsender fill the socket's buffer, so that a few large reads replace thousands of
@@ -186,7 +186,7 @@ impl Stream {
             return;
         }
         let started = Instant::now();
-        while started.elapsed() < END_DEADLINE {
+        while started.elapsed() < STREAM_END_DEADLINE {
             match self.wire.buffered_frame() {
                 Ok(Some(frame)) if frame.tag == b'Z' || frame.tag == b'E' => break,
                 Ok(Some(_)) => {}

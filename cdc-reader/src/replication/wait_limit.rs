@@ -39,6 +39,12 @@ impl WaitLimit {
         Self { stop: Some(stop.clone()), ..self }
     }
 
+    /// The same, with this deadline where it has none or a later one.
+    pub(super) fn at_most(&self, deadline: Duration) -> Self {
+        let deadline = self.deadline.map_or(deadline, |own| own.min(deadline));
+        Self { deadline: Some(deadline), stop: self.stop.clone() }
+    }
+
     pub(super) fn of(deadline: Duration) -> Self {
         Self { deadline: Some(deadline), stop: None }
     }
@@ -76,5 +82,10 @@ mod tests {
             Err(ReplicationError::Stopped)
         ));
         WaitLimit::brief().check(start).unwrap();
+        let stopped = WaitLimit::until_stopped(&stop).at_most(BRIEF).check(start);
+        assert!(matches!(stopped, Err(ReplicationError::Stopped)));
+        let late = WaitLimit::of(Duration::ZERO).at_most(BRIEF);
+        let late = late.check(start - Duration::from_secs(1));
+        assert!(matches!(late, Err(ReplicationError::Silent { seconds: 0 })));
     }
 }

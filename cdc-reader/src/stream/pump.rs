@@ -31,14 +31,8 @@ const FRAMES_PER_LOOK: u32 = 256;
 /// How often the periodic work is done. Acknowledgements become a confirmed position as often.
 const PERIODIC_WORK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long what is in flight may take to become durable at an orderly end.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(20);
-
 /// How often the server gets a status while an orderly end waits for what is in flight.
 const DRAIN_STEP: Duration = Duration::from_millis(100);
-
-/// How long the last offset may take to become durable at an orderly end.
-const LAST_OFFSET_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A stream with all that it needs.
 pub(crate) struct Streaming<'s> {
@@ -288,10 +282,11 @@ impl<'s> Streaming<'s> {
 
     /// Waits for what is in flight, writes the offset, and sends a status, so that the next start repeats nothing.
     fn wind_up(&mut self, stream: &mut Stream) -> Result<(), SessionError> {
-        let deadline = Instant::now() + DRAIN_DEADLINE;
-        while !self.delivery.flush(DRAIN_STEP) && Instant::now() < deadline {
+        let end = self.stop.orderly_end(Instant::now());
+        while !self.delivery.flush(DRAIN_STEP) && Instant::now() < end.drain_until() {
             self.confirm()?;
             self.send_status(stream)?;
+            self.report();
         }
         self.confirm()?;
         let left = self.delivery.in_flight();
@@ -303,7 +298,8 @@ impl<'s> Streaming<'s> {
         }
         if self.confirmation.offset().is_some() {
             self.write_offset()?;
-            if !self.delivery.flush(LAST_OFFSET_DEADLINE) {
+            let patience = end.last_offset_until().saturating_duration_since(Instant::now());
+            if !self.delivery.flush(patience) {
                 tracing::warn!(
                     "the offset was not acknowledged before the end; the next start publishes again what follows the offset before"
                 );

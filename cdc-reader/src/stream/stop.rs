@@ -3,12 +3,11 @@
 //! A stream ends at a position that was wanted, or because somebody asked for a stop. A stop waits a while for the end
 //! of the open transaction, so that the next start does not publish the beginning of that transaction again.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shared::position::Lsn;
 
-/// How long a stop waits for the end of an open transaction.
-const FINISH_DEADLINE: Duration = Duration::from_secs(5);
+use crate::orderly_end::OrderlyEnd;
 
 /// What ends a stream.
 #[derive(Debug, Default)]
@@ -47,13 +46,20 @@ impl Stop {
     /// Whether the stream ends now: a stop was asked for, and no transaction is open or the open one takes too long.
     pub(super) fn is_due(&self, now: Instant, in_transaction: bool) -> bool {
         self.requested_at.is_some_and(|since| {
-            !in_transaction || now.saturating_duration_since(since) >= FINISH_DEADLINE
+            !in_transaction || now >= OrderlyEnd::began(since).transaction_until()
         })
+    }
+
+    /// The times of the stream's end, which came `now`. A stop that was asked for earlier has used up a part of them.
+    pub(super) fn orderly_end(&self, now: Instant) -> OrderlyEnd {
+        OrderlyEnd::began(self.requested_at.map_or(now, |requested| requested.min(now)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -73,7 +79,17 @@ mod tests {
         // Asking again does not prolong the wait.
         stop.request(start + Duration::from_secs(4));
         assert!(!stop.is_due(start + Duration::from_millis(4_999), true));
-        assert!(stop.is_due(start + FINISH_DEADLINE, true));
+        assert!(stop.is_due(start + Duration::from_secs(5), true));
+    }
+
+    #[test]
+    fn the_wait_for_a_transaction_is_part_of_the_whole_end() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(5);
+        let mut stop = Stop::on_request();
+        assert_eq!(stop.orderly_end(later), OrderlyEnd::began(later));
+        stop.request(start);
+        assert_eq!(stop.orderly_end(later), OrderlyEnd::began(start));
     }
 
     #[test]
