@@ -84,7 +84,7 @@ async fn run(args: RunArgs) -> u8 {
 /// Everything that the configuration decides, ready to work.
 struct Started {
     context: Context,
-    server: tokio::task::JoinHandle<Result<(), rest::ServeError>>,
+    server: tokio::task::JoinHandle<()>,
     cancel: tokio_util::sync::CancellationToken,
 }
 
@@ -158,7 +158,7 @@ async fn work(started: Started) -> anyhow::Result<u8> {
         }
     };
     cancel.cancel();
-    server.await??;
+    server.await?;
     Ok(match outcome {
         Ok(()) => {
             tracing::info!("stopped in order");

@@ -23,6 +23,7 @@ mod s013_locks_and_limits;
 mod s014_starts_without_a_snapshot;
 mod s015_source_identity;
 mod s028_health_and_readiness;
+mod s029_http_limits;
 mod s030_orderly_stop;
 mod s031_kafka_security;
 mod s032_authentication;

@@ -1,7 +1,8 @@
 //! What the reader, the loader and the topics agree on.
 //!
 //! Positions, Debezium's contract on the topics in both directions, and what both programs do in the same way:
-//! connecting to PostgreSQL, logging, waiting between attempts, shutting down, asking a running program for its health.
+//! connecting to PostgreSQL, logging, waiting between attempts, shutting down, serving HTTP within limits, asking a running program for its
+//! health.
 //! A type belongs here only if both programs need it.
 
 pub mod position;
@@ -14,6 +15,7 @@ pub mod backoff;
 pub mod kafka;
 pub mod end_point;
 mod guarded;
+pub mod http;
 pub mod postgres;
 pub mod probe;
 pub mod shutdown;

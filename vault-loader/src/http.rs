@@ -12,6 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use shared::http::{self, Limits};
 use shared::probe::{self, ProbeError};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -29,19 +30,12 @@ pub struct Served {
 }
 
 /// Serves until the token is cancelled.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    served: Served,
-    token: CancellationToken,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, served: Served, token: CancellationToken) {
     let router = Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .with_state(served);
-    axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await
+    http::serve(listener, router, Limits::default(), token).await;
 }
 
 async fn health(State(served): State<Served>) -> impl IntoResponse {

@@ -3,17 +3,13 @@
 //! In: an address. Out: a server that answers until it is cancelled, and ends shortly after that.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
+use shared::http::{self, Limits};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::routes;
 use super::state::RestState;
-
-/// How long open requests may take after the cancellation. Answers are immediate, so only a client that does not read
-/// loses its answer.
-const DRAIN: Duration = Duration::from_secs(2);
 
 /// Why the REST interface cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +23,6 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    /// The socket broke.
-    #[error("the REST interface ended")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Listens on an address, `host:port`.
@@ -62,20 +55,7 @@ fn machine_name() -> String {
         .unwrap_or_else(|| "localhost".to_owned())
 }
 
-/// Answers until cancelled. Requests that are open then may still end.
-///
-/// # Errors
-/// [`ServeError::Serve`].
-pub async fn serve(
-    listener: TcpListener,
-    state: RestState,
-    cancel: CancellationToken,
-) -> Result<(), ServeError> {
-    let drained = cancel.clone();
-    let server = axum::serve(listener, routes::router(state))
-        .with_graceful_shutdown(cancel.cancelled_owned());
-    tokio::select! {
-        ended = async { server.await } => ended.map_err(ServeError::Serve),
-        () = async { drained.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-    }
+/// Answers until cancelled, within the limits that every server of ours has. Requests that are open then may still end.
+pub async fn serve(listener: TcpListener, state: RestState, cancel: CancellationToken) {
+    http::serve(listener, routes::router(state), Limits::default(), cancel).await;
 }

@@ -252,7 +252,7 @@ async fn serving_ends_when_it_is_cancelled_though_a_client_holds_its_connection(
     let server = tokio::spawn(serve(listener, idle.state.clone(), cancel.clone()));
     let _held = tokio::net::TcpStream::connect(address).await.unwrap();
     cancel.cancel();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }
 
 /// Every answer that both can give is compared with the one of a worker that runs Debezium with the same configuration.
