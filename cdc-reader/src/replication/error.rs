@@ -9,7 +9,7 @@ use crate::disposition::Disposition;
 
 /// An ErrorResponse: <https://www.postgresql.org/docs/current/protocol-error-fields.html>.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message} (SQLSTATE {code})")]
+#[error("{message} (SQLSTATE {code}){}", hint_text(.hint.as_deref()))]
 pub struct ServerError {
     /// SQLSTATE.
     pub code: String,
@@ -39,6 +39,17 @@ impl ServerError {
         }
         error
     }
+
+    /// The server's table of locks is too small for the tables of one transaction. The next attempt would need as many.
+    /// The hint names the setting in every language.
+    fn is_short_of_locks(&self) -> bool {
+        let hint = self.hint.as_deref().unwrap_or_default();
+        self.code == "53200" && hint.contains("max_locks_per_transaction")
+    }
+}
+
+fn hint_text(hint: Option<&str>) -> String {
+    hint.map_or_else(String::new, |hint| format!("; the server's hint: {hint}"))
 }
 
 /// A failure of the connection to the source.
@@ -148,6 +159,7 @@ impl ReplicationError {
             | Self::Closed
             | Self::Silent { .. }
             | Self::Stopped => Disposition::Retry,
+            Self::Server(error) if error.is_short_of_locks() => Disposition::Stop,
             Self::Server(error) | Self::Rejected(error) => sqlstate_disposition(&error.code),
             Self::Tls { .. }
             | Self::TlsRefused { .. }
@@ -187,5 +199,16 @@ mod tests {
         let error = ServerError::decode(b"SERROR\0C55000\0Mcannot\0Htry\0\0");
         assert_eq!((error.code.as_str(), error.message.as_str()), ("55000", "cannot"));
         assert_eq!(error.hint.as_deref(), Some("try"));
+        assert_eq!(error.to_string(), "cannot (SQLSTATE 55000); the server's hint: try");
+    }
+
+    #[test]
+    fn what_is_short_for_a_while_is_waited_for_and_too_few_locks_are_not() {
+        let of = |body: &[u8]| ReplicationError::from(ServerError::decode(body)).disposition();
+        assert_eq!(of(b"C53200\0Mout of memory\0\0"), Disposition::Retry);
+        assert_eq!(of(b"C53300\0Mtoo many connections\0\0"), Disposition::Retry);
+        assert_eq!(of(b"C53100\0Mdisk full\0\0"), Disposition::Retry);
+        let locks = b"C53200\0Mout of shared memory\0HYou might need to increase \"max_locks_per_transaction\".\0\0";
+        assert_eq!(of(locks), Disposition::Stop);
     }
 }
