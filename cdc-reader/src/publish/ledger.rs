@@ -24,11 +24,14 @@ pub struct Transaction {
     pub commit_ts_us: i64,
 }
 
-/// Commits that may wait: 32 MB.
-const COMMITS_MAX: usize = 1_000_000;
+/// Commits that may wait: 16 MB.
+const COMMITS_MAX: usize = 500_000;
 
 /// Words of 64 events that may wait: 64 million events in 8 MB.
 const WORDS_MAX: usize = 1_000_000;
+
+/// A list that has become empty keeps room for so many entries, and gives the rest back.
+const ROOM_KEPT: usize = 1024;
 
 #[derive(Debug, Clone, Copy)]
 struct Commit {
@@ -67,6 +70,9 @@ impl Ledger {
             self.words.pop_front();
             self.first_word += 1;
         }
+        if self.words.is_empty() {
+            self.words.shrink_to(ROOM_KEPT);
+        }
     }
 
     /// Notes a commit after `events_sent` events. Positions must not go back.
@@ -92,6 +98,9 @@ impl Ledger {
         {
             confirmed = Some(commit.position);
             self.commits.pop_front();
+        }
+        if self.commits.is_empty() {
+            self.commits.shrink_to(ROOM_KEPT);
         }
         confirmed
     }
