@@ -96,6 +96,7 @@ impl Context {
             cluster: self.kafka.producer.clone(),
             overrides: settings.producer_overrides.clone(),
             context_headers,
+            stalled_seconds: self.observer.publish_stalled(),
         })?;
         self.observer.queue_bytes_max(publisher.queue_bytes_max());
         Ok(publisher)

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use prometheus_client::metrics::gauge::Gauge;
 use shared::position::Lsn;
 
 use crate::catalog::SlotWal;
@@ -47,7 +48,7 @@ pub struct Sample {
     pub confirmed: Lsn,
     /// Records that wait for Kafka.
     pub in_flight: u64,
-    /// Bytes of their keys and values.
+    /// What they take in memory, in bytes.
     pub in_flight_bytes: u64,
     /// Records of this session that Kafka has acknowledged.
     pub acknowledged: u64,
@@ -122,6 +123,12 @@ impl Observer {
     /// Bytes that may wait for Kafka in the producer that is used from now on.
     pub fn queue_bytes_max(&self, bytes: u64) {
         self.metrics.queue.set_capacity(QUEUE_MESSAGES_MAX, bytes);
+    }
+
+    /// The gauge for the seconds in which Kafka has acknowledged nothing of what waits.
+    #[must_use]
+    pub fn publish_stalled(&self) -> Gauge {
+        self.metrics.publish_stalled_seconds.clone()
     }
 
     /// Source and Kafka have answered.

@@ -24,8 +24,8 @@ use debezium::{Context, EventFamilies, now_ms};
 pub use debezium::{EventMetrics, QueueMetrics, SnapshotMetrics, StreamingMetrics};
 use names::{
     COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, NULLS_INSTEAD_TOTAL,
-    PUBLISH_LATENCY_SECONDS, READY, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL, SLOT_RETAINED_WAL_BYTES,
-    SLOT_UNCONFIRMED_WAL_BYTES,
+    PUBLISH_LATENCY_SECONDS, PUBLISH_STALLED_SECONDS, READY, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL,
+    SLOT_RETAINED_WAL_BYTES, SLOT_UNCONFIRMED_WAL_BYTES,
 };
 pub use optional::OptionalGauge;
 use register::{counter, counters, gauge, optional_gauge};
@@ -80,6 +80,8 @@ pub struct Metrics {
     pub received_lsn_bytes: Gauge,
     /// See [`PUBLISH_LATENCY_SECONDS`].
     pub publish_latency_seconds: Histogram,
+    /// See [`PUBLISH_STALLED_SECONDS`].
+    pub publish_stalled_seconds: Gauge,
     /// See [`LEDGER_TRANSACTIONS`].
     pub ledger_transactions: Gauge,
     /// See [`COLUMNS_LEFT_OUT`].
@@ -137,6 +139,11 @@ impl Metrics {
                 "Position up to which the stream has been read",
             ),
             publish_latency_seconds: latency,
+            publish_stalled_seconds: gauge(
+                &mut registry,
+                PUBLISH_STALLED_SECONDS,
+                "Seconds for which Kafka has acknowledged nothing of what waits, 0 when nothing waits",
+            ),
             ledger_transactions: gauge(
                 &mut registry,
                 LEDGER_TRANSACTIONS,
@@ -270,7 +277,7 @@ mod tests {
         helps.sort_unstable();
         helps.dedup();
         assert_eq!(helps.len(), count);
-        assert_eq!(count, 34);
+        assert_eq!(count, 35);
     }
 
     #[test]

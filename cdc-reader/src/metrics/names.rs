@@ -64,6 +64,8 @@ pub const PUBLISH_LATENCY_SECONDS: &str = "cdc_reader_publish_latency_seconds";
 pub const PUBLISH_QUEUE_MESSAGES: &str = "cdc_reader_publish_queue_messages";
 /// Bytes that wait for Kafka.
 pub const PUBLISH_QUEUE_BYTES: &str = "cdc_reader_publish_queue_bytes";
+/// For how long Kafka has acknowledged nothing of what waits.
+pub const PUBLISH_STALLED_SECONDS: &str = "cdc_reader_publish_stalled_seconds";
 /// Transactions that are read and not wholly acknowledged.
 pub const LEDGER_TRANSACTIONS: &str = "cdc_reader_ledger_transactions";
 /// Columns of captured tables that are left out of events because their types have no form on the wire.

@@ -276,9 +276,15 @@ impl Delivery {
         self.publisher.ledger().acknowledged()
     }
 
-    /// Bytes of keys and values that wait for Kafka.
+    /// The memory of the records that wait for Kafka, in bytes.
     #[must_use]
     pub fn in_flight_bytes(&self) -> u64 {
         self.publisher.in_flight_bytes()
+    }
+
+    /// For how many whole seconds Kafka has acknowledged nothing of what waits; 0 when nothing waits.
+    #[must_use]
+    pub fn stalled_seconds(&self) -> u64 {
+        self.publisher.stalled_seconds()
     }
 }

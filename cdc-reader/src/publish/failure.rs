@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use shared::kafka::{Refusal, refused_property};
 
+use super::answers::{self, Answer};
 use crate::disposition::Disposition;
 
 /// The longest time between the reports of one batch. One thread delivers them one after the other, and may have to
@@ -51,6 +52,14 @@ pub enum ConfigurationProblem {
         /// What librdkafka says.
         reason: String,
     },
+    /// The broker does not take this producer.
+    #[error("Kafka does not take the reader's producer: {remedy} ({code})")]
+    Producer {
+        /// What the broker says.
+        code: RDKafkaErrorCode,
+        /// What has to be changed.
+        remedy: &'static str,
+    },
     /// The broker refuses a topic.
     #[error("topic {topic} cannot be created: {reason} ({code})")]
     Topic {
@@ -72,9 +81,23 @@ pub enum Breakage {
         /// What librdkafka says.
         error: KafkaError,
     },
+    /// The producer cannot go on.
+    #[error("the producer cannot go on: {code}: {reason}")]
+    Producer {
+        /// What librdkafka or the broker says.
+        code: RDKafkaErrorCode,
+        /// The same in a sentence.
+        reason: String,
+    },
     /// A batch came back without a record that would be to blame.
-    #[error("a batch was refused and none of its records named as the reason")]
+    #[error("records came back because of another one, and none was named as the reason")]
     Batch,
+    /// The machine gives no further thread.
+    #[error("cannot start a thread: {reason}")]
+    Thread {
+        /// What the machine says.
+        reason: String,
+    },
     /// More events than there are numbers.
     #[error("event numbers ran out")]
     EventNumbers,
@@ -121,25 +144,27 @@ impl PublishError {
         }
     }
 
-    /// What follows from the error that came back for a record.
+    /// What follows from the error that came back for a record, or with which it could not be handed over.
     pub(super) fn of_record(error: &KafkaError, topic: &str) -> Self {
-        use RDKafkaErrorCode as Code;
-        let reason = match error.rdkafka_error_code() {
-            Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize) => {
-                "the event is larger than max.request.size (producer.override.max.request.size) or the topic's max.message.bytes"
+        match error.rdkafka_error_code().map(answers::of_record) {
+            Some(Answer::Stop(reason)) => Self::Refused { topic: topic.to_owned(), reason },
+            Some(Answer::Wait | Answer::OfAnother | Answer::OfOurOwn) | None => {
+                Self::Broken(Breakage::Record { error: error.clone() })
             }
-            Some(Code::TopicAuthorizationFailed) => "not allowed to write to it",
-            Some(Code::InvalidTopic) => "the topic's name is not valid",
-            // The broker says this of every record of the batch when only one is to blame, so the record at hand may
-            // have a key.
-            Some(Code::InvalidRecord) => {
-                "the broker calls a record invalid: a compacted topic takes none without a key, such as a truncate or any event of a \
-                 table without a key; set cleanup.policy=delete on the topic, or leave such events out with skipped.operations or \
-                 table.exclude.list"
+        }
+    }
+
+    /// What follows from a fatal error, after which the producer sends nothing more. `None` when the record that caused
+    /// it tells more.
+    pub(super) fn of_producer(code: RDKafkaErrorCode, reason: String) -> Option<Self> {
+        match answers::of_record(code) {
+            Answer::Wait => Some(Self::Broken(Breakage::Producer { code, reason })),
+            Answer::Stop(remedy) => {
+                let problem = ConfigurationProblem::Producer { code, remedy };
+                Some(Self::Configuration(problem))
             }
-            _ => return Self::Broken(Breakage::Record { error: error.clone() }),
-        };
-        Self::Refused { topic: topic.to_owned(), reason }
+            Answer::OfAnother | Answer::OfOurOwn => None,
+        }
     }
 }
 
@@ -150,20 +175,19 @@ impl PublishError {
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     decisive: Option<PublishError>,
-    /// When the first record came back that only shared a batch with a refused one.
+    /// When the first record came back for which another one is to blame.
     dragged_along: Option<Instant>,
 }
 
 impl Failures {
     /// Notes the error of a record that came back at `now`.
     pub(super) fn note(&mut self, error: &KafkaError, topic: &str, now: Instant) {
-        match error.rdkafka_error_code() {
-            // The reader itself causes this error when it drops the producer.
-            Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {}
-            Some(RDKafkaErrorCode::InvalidDifferentRecord) => {
+        match error.rdkafka_error_code().map(answers::of_record) {
+            Some(Answer::OfOurOwn) => {}
+            Some(Answer::OfAnother) => {
                 self.dragged_along.get_or_insert(now);
             }
-            _ => {
+            Some(Answer::Wait | Answer::Stop(_)) | None => {
                 let error = PublishError::of_record(error, topic);
                 let decides = match &self.decisive {
                     None => true,
@@ -239,6 +263,18 @@ mod tests {
         let [at_once, later] = decided(&[Code::InvalidDifferentRecord]);
         assert_eq!(at_once, None);
         assert_eq!(later.unwrap().disposition(), Disposition::Retry);
+    }
+
+    #[test]
+    fn a_fatal_error_is_judged_by_what_is_behind_it() {
+        let of = |code| PublishError::of_producer(code, "why".to_owned());
+        let stops = of(Code::ClusterAuthorizationFailed).unwrap();
+        assert_eq!(stops.disposition(), Disposition::Stop);
+        assert!(stops.to_string().contains("IdempotentWrite"), "{stops}");
+        assert_eq!(of(Code::OutOfOrderSequenceNumber).unwrap().disposition(), Disposition::Retry);
+        assert_eq!(of(Code::InvalidProducerEpoch).unwrap().disposition(), Disposition::Retry);
+        // The record that made the gap says why.
+        assert_eq!(of(Code::GaplessGuarantee), None);
     }
 
     #[test]

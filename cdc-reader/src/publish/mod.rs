@@ -7,15 +7,21 @@
 //! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] is the only way to Kafka
 //! for records and offsets.
 //!
-//! Memory is bounded by librdkafka's queue (`producer.override.buffer.memory`) and the ledger's own bounds: when either
-//! is full, the caller stops reading the socket.
+//! Memory is bounded: what waits for Kafka takes at most `producer.override.buffer.memory`, keys, headers and
+//! librdkafka's own structures included (`in_flight`), and the ledger has its own bounds. When either is full, the caller
+//! stops reading the socket.
 
+mod answers;
 mod delivery;
 mod failure;
+mod in_flight;
 mod ledger;
 mod offset;
 mod offsets;
 mod producer;
+mod stall;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use delivery::Delivery;
@@ -24,6 +30,7 @@ pub use ledger::{Ledger, Position, Transaction};
 pub use offset::{History, Offset, Resume, StoredOffset};
 pub use offsets::{OFFSET_PARTITIONS, OffsetError, OffsetStore};
 pub use producer::{
-    Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record, RecordHeaders,
+    EVENT_BYTES_MAX, Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record,
+    RecordHeaders, row_bytes_max,
 };
 pub use topics::{Topic, cluster_id, ensure_topics};

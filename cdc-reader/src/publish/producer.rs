@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::gauge::Gauge;
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -15,7 +16,10 @@ use rdkafka::producer::{
 use shared::kafka::Cluster;
 
 use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
+use super::in_flight::{HeaderMemory, Ticket};
 use super::ledger::Ledger;
+use super::stall::{StallWatch, Topics, Waiting};
+use crate::disposition::Disposition;
 
 /// The memory for what is in flight, unless `producer.override.buffer.memory` sets another size. Kafka's own producer
 /// takes 32 MiB.
@@ -25,11 +29,32 @@ pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
 /// bytes.
 pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 
+/// The largest event, unless `producer.override.max.request.size` sets another limit: the default of Kafka's own
+/// producer. That one adds up to 46 bytes more around an event than librdkafka does, so librdkafka takes each event that
+/// it takes. For the last bytes the broker decides, whose own default is 1,048,588 with everything around the event.
+pub const EVENT_BYTES_MAX: u64 = 1 << 20;
+
+/// A row is read whatever its event may take, up to this size: columns may be left out of the event.
+const ROW_BYTES_MIN: u64 = 64 << 20;
+
+/// How much larger a row can be than its event: the text of a bit string is six times its form in an event, and nothing
+/// shrinks more.
+const ROW_TO_EVENT: u64 = 8;
+
 /// The wait between two checks of a failure that is not decided yet.
 const UNDECIDED_WAIT: Duration = Duration::from_millis(10);
 
 /// How long the end of a producer waits for the answers to what is on its way.
 const LAST_ANSWERS_WAIT: Duration = Duration::from_secs(1);
+
+/// The size from which on a row's event cannot be sent, with these properties of the producer. A larger row is not even
+/// read.
+#[must_use]
+pub fn row_bytes_max(overrides: &[(String, String)]) -> u64 {
+    let set = overrides.iter().rev().find(|(name, _)| name == "message.max.bytes");
+    let event: u64 = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(EVENT_BYTES_MAX);
+    event.saturating_mul(ROW_TO_EVENT).max(ROW_BYTES_MIN)
+}
 
 /// How to reach Kafka and what events carry.
 #[derive(Debug, Clone)]
@@ -40,6 +65,8 @@ pub struct PublisherOptions {
     pub overrides: Vec<(String, String)>,
     /// Headers of every data event, as `(name, value)`.
     pub context_headers: Vec<(String, String)>,
+    /// Shows for how many seconds Kafka has acknowledged nothing of what waits.
+    pub stalled_seconds: Gauge,
 }
 
 /// One record to send.
@@ -70,20 +97,38 @@ pub enum RecordHeaders<'a> {
 pub struct Publisher {
     producer: ThreadedProducer<Context>,
     state: Arc<State>,
-    events_sent: u64,
-    bytes_sent: u64,
-    /// What the queue holds at most, in bytes of values.
+    /// The memory of all records that were sent.
+    memory_sent: u64,
+    /// What all records that wait may take in memory.
     queue_bytes_max: u64,
     headers: Option<OwnedHeaders>,
+    header_memory: HeaderMemory,
     context_headers: Vec<(String, String)>,
+    last_topic: String,
+    topics: Arc<Topics>,
+    stalled_seconds: Gauge,
+    _stall_watch: StallWatch,
 }
 
 #[derive(Default)]
 struct State {
     ledger: Mutex<Ledger>,
-    bytes_acknowledged: AtomicU64,
+    events_sent: AtomicU64,
+    /// The memory of all records that were acknowledged.
+    memory_returned: AtomicU64,
     failures: Mutex<Failures>,
     broker_error: Mutex<BrokerErrors>,
+}
+
+impl State {
+    fn waiting(&self) -> Waiting {
+        let (acknowledged, oldest) = {
+            let ledger = lock(&self.ledger);
+            (ledger.acknowledged(), ledger.low_water())
+        };
+        let sent = self.events_sent.load(Ordering::Acquire);
+        Waiting { records: sent.saturating_sub(acknowledged), oldest }
+    }
 }
 
 /// Broker errors since the last acknowledgement. They are logged less and less often.
@@ -96,7 +141,7 @@ impl Publisher {
     /// Makes a producer; it connects in the background.
     ///
     /// # Errors
-    /// When librdkafka refuses the configuration.
+    /// When librdkafka refuses the configuration, or no thread can be started.
     pub fn new(options: &PublisherOptions) -> Result<Self, PublishError> {
         let state = Arc::new(State::default());
         let config = producer_config(options);
@@ -108,14 +153,30 @@ impl Publisher {
         let context_headers = options.context_headers.clone();
         let headers = (!context_headers.is_empty())
             .then(|| push_headers(OwnedHeaders::new_with_capacity(4), &context_headers));
+        let lengths = context_headers.iter().map(|(name, value)| (name.len(), value.len()));
+        let header_memory = HeaderMemory::of(lengths);
+        let queue_bytes_max = queue_bytes_max(&config);
+        let topics = Arc::new(Topics::default());
+        let watched = Arc::clone(&state);
+        let stall_watch = StallWatch::start(
+            config,
+            options.stalled_seconds.clone(),
+            Arc::clone(&topics),
+            move || watched.waiting(),
+        )
+        .map_err(|error| PublishError::Broken(Breakage::Thread { reason: error.to_string() }))?;
         Ok(Self {
             producer,
             state,
-            events_sent: 0,
-            bytes_sent: 0,
-            queue_bytes_max: queue_bytes_max(&config),
+            memory_sent: 0,
+            queue_bytes_max,
             headers,
+            header_memory,
             context_headers,
+            last_topic: String::new(),
+            topics,
+            stalled_seconds: options.stalled_seconds.clone(),
+            _stall_watch: stall_watch,
         })
     }
 
@@ -124,23 +185,32 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::QueueFull`] when there is no room, else what makes the record impossible.
     pub fn send(&mut self, record: &Record<'_>) -> Result<(), PublishError> {
-        let number = usize::try_from(self.events_sent)
-            .map_err(|_| PublishError::Broken(Breakage::EventNumbers))?;
+        let number = self.events_sent();
+        let ticket = Ticket::new(number, self.header_memory_of(record))
+            .ok_or(PublishError::Broken(Breakage::EventNumbers))?;
+        let word = ticket.to_word().ok_or(PublishError::Broken(Breakage::EventNumbers))?;
+        let memory = memory_of(ticket, record.key, record.value);
+        let waiting = self.in_flight_bytes();
+        if waiting > 0 && waiting + memory > self.queue_bytes_max {
+            return Err(PublishError::QueueFull);
+        }
         let mut message: BaseRecord<'_, [u8], [u8], usize> =
-            BaseRecord::with_opaque_to(record.topic, number);
+            BaseRecord::with_opaque_to(record.topic, word);
         message.key = record.key;
         message.payload = record.value;
         message.headers = self.headers_of(record);
         match self.producer.send(message) {
             Ok(()) => {
-                self.events_sent += 1;
-                self.bytes_sent += record_bytes(record.key, record.value);
+                self.state.events_sent.store(number + 1, Ordering::Release);
+                self.memory_sent += memory;
+                self.note_topic(record.topic);
                 Ok(())
             }
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
-                // The number of bytes in flight does not answer this, because an acknowledged record keeps its room for
-                // a moment longer.
-                if record_bytes(None, record.value) <= self.queue_bytes_max {
+                // The memory in flight does not answer this, because an acknowledged record keeps its room in
+                // librdkafka for a moment longer.
+                let value_bytes = record.value.map_or(0, <[u8]>::len);
+                if u64::try_from(value_bytes).is_ok_and(|bytes| bytes <= self.queue_bytes_max) {
                     return Err(PublishError::QueueFull);
                 }
                 Err(PublishError::Refused {
@@ -152,6 +222,22 @@ impl Publisher {
             Err((error, _)) => {
                 Err(self.failure().unwrap_or_else(|| PublishError::of_record(&error, record.topic)))
             }
+        }
+    }
+
+    /// Changes of one table often follow each other, so most topics are known by the last one.
+    fn note_topic(&mut self, topic: &str) {
+        if self.last_topic != topic {
+            topic.clone_into(&mut self.last_topic);
+            self.topics.note(topic);
+        }
+    }
+
+    fn header_memory_of(&self, record: &Record<'_>) -> HeaderMemory {
+        match record.headers {
+            RecordHeaders::None => HeaderMemory::default(),
+            RecordHeaders::Context => self.header_memory,
+            RecordHeaders::With(name, value) => self.header_memory.with(name.len(), value.len()),
         }
     }
 
@@ -167,7 +253,7 @@ impl Publisher {
         }
     }
 
-    /// Bytes that may wait for Kafka: `producer.override.buffer.memory`, or [`QUEUE_BYTES_MAX`].
+    /// Memory that records may take while they wait for Kafka: `producer.override.buffer.memory`, or [`QUEUE_BYTES_MAX`].
     #[must_use]
     pub fn queue_bytes_max(&self) -> u64 {
         self.queue_bytes_max
@@ -176,7 +262,7 @@ impl Publisher {
     /// How many events have been sent.
     #[must_use]
     pub fn events_sent(&self) -> u64 {
-        self.events_sent
+        self.state.events_sent.load(Ordering::Relaxed)
     }
 
     /// The ledger.
@@ -194,19 +280,30 @@ impl Publisher {
     /// is confirmed. What the ledger has confirmed stays confirmed.
     #[must_use]
     pub fn failure(&self) -> Option<PublishError> {
-        lock(&self.state.failures).decisive(Instant::now())
+        let of_record = lock(&self.state.failures).decisive(Instant::now());
+        if of_record.as_ref().is_some_and(|error| error.disposition() == Disposition::Stop) {
+            return of_record;
+        }
+        let fatal = self.producer.client().fatal_error();
+        fatal.and_then(|(code, reason)| PublishError::of_producer(code, reason)).or(of_record)
     }
 
     /// Events that wait for Kafka.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.events_sent.saturating_sub(self.ledger().acknowledged())
+        self.state.waiting().records
     }
 
-    /// Bytes of keys and values that wait for Kafka.
+    /// The memory of the records that wait for Kafka, in bytes: keys, values, headers and librdkafka's structures.
     #[must_use]
     pub fn in_flight_bytes(&self) -> u64 {
-        self.bytes_sent.saturating_sub(self.state.bytes_acknowledged.load(Ordering::Relaxed))
+        self.memory_sent.saturating_sub(self.state.memory_returned.load(Ordering::Relaxed))
+    }
+
+    /// For how many whole seconds Kafka has acknowledged nothing of what waits; 0 when nothing waits.
+    #[must_use]
+    pub fn stalled_seconds(&self) -> u64 {
+        u64::try_from(self.stalled_seconds.get()).unwrap_or(0)
     }
 
     /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in
@@ -236,6 +333,7 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
     let mut config = options.cluster.client("cdc-reader");
     config
         .set("queue.buffering.max.kbytes", (QUEUE_BYTES_MAX >> 10).to_string())
+        .set("message.max.bytes", EVENT_BYTES_MAX.to_string())
         .set("queue.buffering.max.messages", QUEUE_MESSAGES_MAX.to_string())
         // The hash of the key is the one that Kafka's own producer computes. So events of a key go to the partition of
         // the events that Debezium wrote for it.
@@ -247,22 +345,24 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
     }
     config
         // These settings keep the order in each partition, and the producer's own retries make no duplicates. An outage
-        // of any length only fills the queue.
+        // of any length only fills the queue. When a batch is refused, nothing of its partition is written after it.
         .set("enable.idempotence", "true")
+        .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
         .set("message.timeout.ms", "0");
     config
 }
 
-/// The size of the queue by the configuration, in bytes. librdkafka counts the bytes of values only.
+/// The size of the queue by the configuration, in bytes. librdkafka counts the bytes of values only, and the reader
+/// counts all the memory of a record.
 fn queue_bytes_max(config: &ClientConfig) -> u64 {
     let kilobytes = config.get("queue.buffering.max.kbytes").and_then(|text| text.parse().ok());
     kilobytes.map_or(QUEUE_BYTES_MAX, |count: u64| count << 10)
 }
 
-fn record_bytes(key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
+fn memory_of(ticket: Ticket, key: Option<&[u8]>, value: Option<&[u8]>) -> u64 {
     let length = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
-    u64::try_from(length(key) + length(value)).unwrap_or(u64::MAX)
+    ticket.memory(length(key), length(value))
 }
 
 fn push_headers(headers: OwnedHeaders, pairs: &[(String, String)]) -> OwnedHeaders {
@@ -299,12 +399,13 @@ impl ClientContext for Context {
 impl ProducerContext<NoCustomPartitioner> for Context {
     type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
+    fn delivery(&self, result: &DeliveryResult<'_>, word: usize) {
         match result {
             Ok(message) => {
-                let bytes = record_bytes(message.key(), message.payload());
-                self.state.bytes_acknowledged.fetch_add(bytes, Ordering::Relaxed);
-                lock(&self.state.ledger).acknowledge(u64::try_from(number).unwrap_or(u64::MAX));
+                let ticket = Ticket::from_word(word);
+                let memory = memory_of(ticket, message.key(), message.payload());
+                self.state.memory_returned.fetch_add(memory, Ordering::Relaxed);
+                lock(&self.state.ledger).acknowledge(ticket.number());
                 let mut errors = lock(&self.state.broker_error);
                 if errors.count > 0 {
                     tracing::info!(attempts = errors.count, "Kafka is reachable again");

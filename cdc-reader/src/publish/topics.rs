@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use shared::kafka::{Cluster, ContactError, first_contact};
 
+use super::answers;
 use super::failure::{Breakage, ConfigurationProblem, PublishError};
 
 /// The name under which the broker knows these calls.
@@ -85,7 +86,7 @@ pub async fn ensure_topics(cluster: &Cluster, topics: &[Topic<'_>]) -> Result<()
             Err((topic, code)) if is_denied(code) && exists(&admin, &topic) => {
                 tracing::debug!(topic, "not allowed to create the topic, which exists");
             }
-            Err((topic, code)) => match never(code) {
+            Err((topic, code)) => match answers::of_new_topic(code) {
                 Some(reason) => {
                     let problem = ConfigurationProblem::Topic { topic, reason, code };
                     return Err(PublishError::Configuration(problem));
@@ -97,26 +98,6 @@ pub async fn ensure_topics(cluster: &Cluster, topics: &[Topic<'_>]) -> Result<()
         }
     }
     not_now.map_or(Ok(()), Err)
-}
-
-/// Why waiting does not help with a topic that was not created. `None` where waiting may help. When there are too few
-/// brokers for the replicas, waiting may help, because some brokers may not have started yet.
-fn never(code: RDKafkaErrorCode) -> Option<&'static str> {
-    use RDKafkaErrorCode as Code;
-    match code {
-        Code::InvalidConfig => {
-            Some("the broker does not take a setting of topic.creation.default.*")
-        }
-        Code::InvalidPartitions => Some("topic.creation.default.partitions is out of range"),
-        Code::InvalidTopic => {
-            Some("its name is too long, or another topic's with a dot for an underscore")
-        }
-        Code::PolicyViolation => Some("the cluster's policy for new topics forbids it"),
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Some("not allowed to create it")
-        }
-        _ => None,
-    }
 }
 
 fn is_denied(code: RDKafkaErrorCode) -> bool {

@@ -13,7 +13,9 @@ pub(crate) use devstack::topics::Record;
 pub(crate) use devstack::unique;
 pub(crate) use reader::{Launch, Reader};
 pub(crate) use source::Source;
-pub(crate) use topics::{compacted, publish, record_count, records, topics_of};
+pub(crate) use topics::{
+    compacted, make_topic, publish, record_count, records, set_topic, topics_of,
+};
 
 /// How long anything that must happen may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -124,9 +124,18 @@ impl Reader {
 
     /// The largest memory that it has had resident, in MiB.
     pub(crate) fn peak_mebibytes(&self) -> u64 {
+        self.mebibytes("VmHWM:")
+    }
+
+    /// The memory that it has resident now, in MiB.
+    pub(crate) fn resident_mebibytes(&self) -> u64 {
+        self.mebibytes("VmRSS:")
+    }
+
+    fn mebibytes(&self, field: &str) -> u64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 

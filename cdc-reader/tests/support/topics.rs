@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use devstack::topics::Topics;
 use devstack::wait_for;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
 
 use super::{PATIENCE, Record};
 
@@ -47,4 +52,37 @@ pub(crate) fn compacted(records: &[Record]) -> BTreeMap<String, serde_json::Valu
         };
     }
     last
+}
+
+fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Makes a topic with one partition, whose replicas are on these brokers and have all to be in sync.
+pub(crate) fn make_topic(bootstrap: &str, topic: &str, replicas: &[i32]) -> Result<bool, String> {
+    let assignment = [replicas];
+    let in_sync = replicas.len().to_string();
+    let new = NewTopic::new(topic, 1, TopicReplication::Variable(&assignment))
+        .set("min.insync.replicas", &in_sync);
+    let options = AdminOptions::new();
+    let made = block_on(admin(bootstrap).create_topics(&[new], &options));
+    match made.map_err(|error| error.to_string())?.remove(0) {
+        Ok(_) => Ok(true),
+        Err((_, code)) => Err(code.to_string()),
+    }
+}
+
+/// Sets a property of a topic; the others go back to their defaults.
+#[track_caller]
+pub(crate) fn set_topic(bootstrap: &str, topic: &str, property: &str, value: &str) {
+    let resource = ResourceSpecifier::Topic(topic);
+    let change = AlterConfig::new(resource).set(property, value);
+    let options = AdminOptions::new();
+    for altered in block_on(admin(bootstrap).alter_configs(&[change], &options)).unwrap() {
+        altered.unwrap();
+    }
 }
