@@ -319,6 +319,27 @@ pub fn slot_wal(client: &mut Client, name: &str) -> Result<Option<SlotWal>, Repl
     Ok(Some(SlotWal { retained: bytes(0), unconfirmed: bytes(1) }))
 }
 
+/// Whether this walsender sends the slot's stream and works on something. A walsender that waits for its socket or for
+/// new WAL reads what the client sends, so it would answer the client.
+///
+/// # Errors
+/// When the query fails.
+pub fn is_walsender_at_work(
+    client: &mut Client,
+    slot: &str,
+    pid: i32,
+) -> Result<bool, ReplicationError> {
+    let rows = client.query(&format!(
+        "SELECT 1
+         FROM pg_catalog.pg_replication_slots AS slot
+         JOIN pg_catalog.pg_stat_activity AS activity ON activity.pid = slot.active_pid
+         WHERE slot.slot_name = {} AND slot.active_pid = {pid}
+           AND coalesce(activity.wait_event_type, '') NOT IN ('Activity', 'Client')",
+        quote_literal(slot)
+    ))?;
+    Ok(!rows.is_empty())
+}
+
 /// Reads every ordinary and partitioned table outside the system's schemas, without defaults.
 ///
 /// The query takes no lock on any of them, so it does not wait for a table that somebody rewrites, captured or not.

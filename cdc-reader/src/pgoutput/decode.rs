@@ -39,6 +39,14 @@ pub fn decode(frame: &[u8]) -> Result<Message<'_>, DecodeError> {
     Ok(message)
 }
 
+/// The relation whose row a message changes, from the message's first five bytes; none for other messages.
+#[must_use]
+pub fn changed_relation(head: &[u8]) -> Option<u32> {
+    let (tag, rest) = head.split_first()?;
+    let oid = rest.first_chunk::<4>()?;
+    matches!(tag, b'I' | b'U' | b'D').then(|| u32::from_be_bytes(*oid))
+}
+
 fn decode_begin(cursor: &mut Cursor<'_>) -> Result<Begin, DecodeError> {
     Ok(Begin {
         final_lsn: cursor.lsn("final lsn")?,

@@ -30,7 +30,7 @@ mod message;
 mod tuple;
 
 pub use cursor::DecodeError;
-pub use decode::decode;
+pub use decode::{changed_relation, decode};
 pub use message::{
     Begin, Commit, Delete, Identity, Insert, LogicalMessage, Message, OldTuple, Origin, Relation,
     RelationColumn, Truncate, Type, Update,

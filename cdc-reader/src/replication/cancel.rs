@@ -31,6 +31,11 @@ impl CancelKey {
         Some(Self { process: i32::from_be_bytes(*process), secret: i32::from_be_bytes(*secret) })
     }
 
+    /// The session's process at the server.
+    pub(super) fn process(self) -> i32 {
+        self.process
+    }
+
     /// Asks the server to cancel what the session is doing, over the same kind of connection.
     pub(super) fn cancel(self, options: &ConnectOptions) -> Result<(), ReplicationError> {
         let mut transport = Transport::connect(options)?;

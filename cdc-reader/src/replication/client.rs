@@ -106,7 +106,10 @@ impl Client {
         loop {
             let frame = self.frame()?;
             match frame.tag {
-                b'W' => return Stream::new(self.wire),
+                b'W' => {
+                    let (pid, limit) = (self.cancel_key.process(), options.message_bytes_max);
+                    return Stream::new(self.wire, pid, limit);
+                }
                 b'N' | b'S' => {}
                 b'E' => return Err(ServerError::decode(self.wire.body(&frame)).into()),
                 _ => {

@@ -34,7 +34,7 @@ pub use startup::Mode;
 pub(crate) use stream::POSTGRES_EPOCH_SECONDS;
 #[cfg(test)]
 pub(crate) use stream::STREAM_END_DEADLINE;
-pub use stream::{Event, StartOptions, Stream};
+pub use stream::{Event, LARGE_HEAD_BYTES, StartOptions, Stream};
 pub use wait_limit::WaitLimit;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use shared::position::Lsn;
 
-use super::wire::Wire;
+use super::wire::{Held, LargeFrame, Wire};
 use super::{ReplicationError, ServerError, quote_identifier, quote_literal};
 
 /// Seconds from 1970 to 2000, where PostgreSQL's clock starts.
@@ -24,23 +24,26 @@ pub(crate) const POSTGRES_EPOCH_SECONDS: u64 = 946_684_800;
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
 /// A server that was silent this long is asked for a reply. Its own keepalives come every half `wal_sender_timeout` (30
-/// s).
+/// s). A walsender that decodes a large transaction answers only when it sends the next message.
 const SILENCE_ASK: Duration = Duration::from_secs(45);
-
-/// A server that was silent this long counts as gone.
-const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// How long the server may take to end the stream in order.
 pub(crate) const STREAM_END_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Under backlog the walsender makes one small send for each row, and each send wakes the reader. A pause of this
-/// length before a read lets the walsender fill the socket's buffer, so that a few large reads replace thousands of
-/// small ones.
+/// Under backlog the walsender makes one small send for each row, and each send wakes a reader that waits for it. A pause
+/// of this length before a read lets the walsender fill the socket's buffer, so that a few large reads replace thousands
+/// of small ones.
 const COALESCE_PAUSE: Duration = Duration::from_micros(500);
 
 /// A read that returned at least this many bytes means that there is a backlog. After a smaller read there is no pause,
 /// to keep the latency low.
 const COALESCE_FROM_BYTES: u64 = 8 << 10;
+
+/// How much of a large message is shown: a row's change begins with its tag and the relation.
+pub const LARGE_HEAD_BYTES: usize = 5;
+
+/// XLogData's own fields, which stand before the plugin's message.
+const DATA_HEADER_BYTES: usize = 25;
 
 /// What to stream.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +56,8 @@ pub struct StartOptions<'a> {
     pub publication: &'a str,
     /// Whether logical messages are wanted: PostgreSQL 14 and later.
     pub messages: bool,
+    /// Larger messages are shown by their head first: see [`Event::Large`].
+    pub message_bytes_max: u64,
 }
 
 impl StartOptions<'_> {
@@ -85,7 +90,19 @@ pub enum Event<'a> {
         reply_requested: bool,
     },
     /// Nothing came for a moment, or only a notice.
-    Idle,
+    Idle {
+        /// How long the server has owed an answer; zero when it owes none.
+        unanswered: Duration,
+    },
+    /// A message comes that is larger than [`StartOptions::message_bytes_max`]. The caller skips it, or wants it whole.
+    Large {
+        /// How large it is, in bytes.
+        bytes: u64,
+        /// The first bytes of the plugin's message, [`LARGE_HEAD_BYTES`] of them.
+        head: &'a [u8],
+    },
+    /// A part of a message came, and the rest of it did not come yet. The server waits for statuses all the same.
+    Partial,
     /// The server ends the stream in order, as it does at its shutdown.
     End,
 }
@@ -93,40 +110,99 @@ pub enum Event<'a> {
 /// A running stream.
 pub struct Stream {
     wire: Wire,
+    server_pid: i32,
     last_received: Instant,
-    asked: bool,
+    /// When the server was asked for a reply, if nothing has come from it since.
+    asked: Option<Instant>,
     backlog: bool,
+    message_bytes_max: usize,
+    /// The large message that was shown last and is neither skipped nor wanted yet.
+    large: Option<LargeFrame>,
+    /// The message that comes is wanted whole, however large it is.
+    is_wanted: bool,
 }
 
 impl Stream {
-    pub(super) fn new(wire: Wire) -> Result<Self, ReplicationError> {
+    pub(super) fn new(
+        wire: Wire,
+        server_pid: i32,
+        message_bytes_max: u64,
+    ) -> Result<Self, ReplicationError> {
         wire.set_read_timeout(Some(IDLE_WAIT))?;
-        Ok(Self { wire, last_received: Instant::now(), asked: false, backlog: false })
+        Ok(Self {
+            wire,
+            server_pid,
+            last_received: Instant::now(),
+            asked: None,
+            backlog: false,
+            message_bytes_max: usize::try_from(message_bytes_max).unwrap_or(usize::MAX),
+            large: None,
+            is_wanted: false,
+        })
     }
 
-    /// The next event; its payload is a slice of the block that was read.
+    /// The process id of the server's walsender.
+    #[must_use]
+    pub fn server_pid(&self) -> i32 {
+        self.server_pid
+    }
+
+    /// The next event; its payload is a slice of the block that was read. Returns after each read of the socket, so a
+    /// large message on a slow link does not keep the caller from answering the server.
     ///
     /// # Errors
     /// When the connection breaks, the server reports an error, or sends what the protocol does not allow.
     pub fn receive(&mut self) -> Result<Event<'_>, ReplicationError> {
-        let frame = loop {
-            if let Some(frame) = self.wire.buffered_frame()? {
-                break frame;
-            }
+        let mut held = self.held()?;
+        if matches!(held, Held::Nothing) {
             if !self.read()? {
-                self.check_silence()?;
-                return Ok(Event::Idle);
+                return Ok(Event::Idle { unanswered: self.ask_when_silent()? });
             }
+            held = self.held()?;
+        }
+        let frame = match held {
+            Held::Frame(frame) => frame,
+            Held::Large(frame) => return self.show(frame),
+            Held::Nothing => return Ok(Event::Partial),
         };
+        self.is_wanted = false;
         let body = self.wire.body(&frame);
         match frame.tag {
             b'd' => decode_event(body),
             b'c' => Ok(Event::End),
             b'E' => Err(ServerError::decode(body).into()),
-            b'N' | b'S' => Ok(Event::Idle),
+            b'N' | b'S' => Ok(Event::Idle { unanswered: Duration::ZERO }),
             b'C' | b'Z' => Ok(Event::End),
             _ => Err(ReplicationError::Protocol("unknown frame in a stream")),
         }
+    }
+
+    fn held(&mut self) -> Result<Held, ReplicationError> {
+        let limit = if self.is_wanted { usize::MAX } else { self.message_bytes_max };
+        self.wire.held(limit, DATA_HEADER_BYTES + LARGE_HEAD_BYTES)
+    }
+
+    fn show(&mut self, frame: LargeFrame) -> Result<Event<'_>, ReplicationError> {
+        let bytes = u64::try_from(frame.frame_bytes).unwrap_or(u64::MAX);
+        let frame = self.large.insert(frame);
+        let body = self.wire.head(frame);
+        match (frame.tag, body.first(), body.get(DATA_HEADER_BYTES..)) {
+            (b'd', Some(b'w'), Some(head)) => Ok(Event::Large { bytes, head }),
+            _ => Err(ReplicationError::Protocol("a frame of a stream is larger than any message")),
+        }
+    }
+
+    /// Throws the large message away that was shown last.
+    pub fn skip_large(&mut self) {
+        if let Some(frame) = self.large.take() {
+            self.wire.skip(&frame);
+        }
+    }
+
+    /// Wants the large message whole that was shown last.
+    pub fn want_large(&mut self) {
+        self.large = None;
+        self.is_wanted = true;
     }
 
     fn read(&mut self) -> Result<bool, ReplicationError> {
@@ -138,22 +214,22 @@ impl Stream {
         self.backlog = self.wire.received_bytes() - before >= COALESCE_FROM_BYTES;
         if got {
             self.last_received = Instant::now();
-            self.asked = false;
+            self.asked = None;
         }
         Ok(got)
     }
 
-    fn check_silence(&mut self) -> Result<(), ReplicationError> {
-        let silence = self.last_received.elapsed();
-        if silence > SILENCE_MAX {
-            return Err(ReplicationError::Silent { seconds: silence.as_secs() });
+    /// Asks a silent server for a reply. Gives how long it has owed one.
+    fn ask_when_silent(&mut self) -> Result<Duration, ReplicationError> {
+        if let Some(asked) = self.asked {
+            return Ok(asked.elapsed());
         }
-        if silence > SILENCE_ASK && !self.asked {
-            self.asked = true;
+        if self.last_received.elapsed() > SILENCE_ASK {
+            self.asked = Some(Instant::now());
             // A position of zero confirms nothing.
-            return self.send_status(Lsn::INVALID, Lsn::INVALID, true);
+            self.send_status(Lsn::INVALID, Lsn::INVALID, true)?;
         }
-        Ok(())
+        Ok(Duration::ZERO)
     }
 
     /// Reports positions: `written` is received, `flushed` is durable in Kafka.
@@ -237,6 +313,7 @@ mod tests {
             start: Lsn(0x1_0000_00FF),
             publication: "My \"pub",
             messages: true,
+            message_bytes_max: 1,
         };
         assert_eq!(
             options.command(),

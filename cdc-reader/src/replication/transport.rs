@@ -22,6 +22,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// When the server does not take a write for this long, the connection is dead. Status messages have only 34 bytes.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A connection on which nothing comes is probed after this long by TCP itself, then [`KEEPALIVE_PROBES`] times at
+/// [`KEEPALIVE_INTERVAL`]. A machine that is gone is noticed within a minute, whether its server was busy or not.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+
+/// See [`KEEPALIVE_AFTER`].
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// See [`KEEPALIVE_AFTER`].
+const KEEPALIVE_PROBES: u32 = 3;
+
+/// How long a machine may leave what we sent without an acknowledgement. TCP sends no keepalives while data waits, and
+/// would try again for a quarter of an hour.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+
 /// The size of the receive buffer. It lets the server send on while the reader works on a block. The kernel may grant
 /// less.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
@@ -96,9 +111,12 @@ fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> {
                 raw.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
                 raw.set_tcp_keepalive(
                     &TcpKeepalive::new()
-                        .with_time(Duration::from_secs(30))
-                        .with_interval(Duration::from_secs(10)),
+                        .with_time(KEEPALIVE_AFTER)
+                        .with_interval(KEEPALIVE_INTERVAL)
+                        .with_retries(KEEPALIVE_PROBES),
                 )?;
+                #[cfg(target_os = "linux")]
+                raw.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
                 return Ok(socket);
             }
             Err(error) => last = error,

@@ -31,6 +31,25 @@ pub(super) struct Frame {
     body: Range<usize>,
 }
 
+/// A frame that is too large to be held: its head, and how large the whole is.
+#[derive(Debug, Clone)]
+pub(super) struct LargeFrame {
+    pub(super) tag: u8,
+    pub(super) frame_bytes: usize,
+    head: Range<usize>,
+}
+
+/// What the block holds next.
+#[derive(Debug, Clone)]
+pub(super) enum Held {
+    /// A whole frame.
+    Frame(Frame),
+    /// The head of a frame that is larger than the wanted limit. It stays until it is skipped or read whole.
+    Large(LargeFrame),
+    /// More bytes have to be read first.
+    Nothing,
+}
+
 /// A socket, and one block of received bytes.
 pub(super) struct Wire {
     transport: Transport,
@@ -38,11 +57,20 @@ pub(super) struct Wire {
     start: usize,
     end: usize,
     received_bytes: u64,
+    /// Bytes that are still to be read and thrown away.
+    skip_bytes: usize,
 }
 
 impl Wire {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, block: vec![0; BLOCK_BYTES], start: 0, end: 0, received_bytes: 0 }
+        Self {
+            transport,
+            block: vec![0; BLOCK_BYTES],
+            start: 0,
+            end: 0,
+            received_bytes: 0,
+            skip_bytes: 0,
+        }
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -66,24 +94,60 @@ impl Wire {
         &self.block[frame.body.clone()]
     }
 
+    /// The first bytes of a large frame's body.
+    pub(super) fn head(&self, frame: &LargeFrame) -> &[u8] {
+        &self.block[frame.head.clone()]
+    }
+
     /// The next frame that is complete in the block. `None` when more bytes have to be read first.
     pub(super) fn buffered_frame(&mut self) -> Result<Option<Frame>, ReplicationError> {
+        match self.held(FRAME_BYTES_MAX, 0)? {
+            Held::Frame(frame) => Ok(Some(frame)),
+            Held::Large(_) | Held::Nothing => Ok(None),
+        }
+    }
+
+    /// What the block holds next. Of a frame that is larger than `frame_bytes_max` only the head is given, once its body
+    /// has `head_bytes` of it, and no memory is taken for the rest.
+    pub(super) fn held(
+        &mut self,
+        frame_bytes_max: usize,
+        head_bytes: usize,
+    ) -> Result<Held, ReplicationError> {
+        if self.skip_bytes > 0 {
+            return Ok(Held::Nothing);
+        }
         let held = &self.block[self.start..self.end];
-        let Some(header) = held.first_chunk::<HEADER_BYTES>() else { return Ok(None) };
+        let Some(header) = held.first_chunk::<HEADER_BYTES>() else { return Ok(Held::Nothing) };
+        let tag = header[0];
         let length = i32::from_be_bytes([header[1], header[2], header[3], header[4]]);
         let frame_bytes = usize::try_from(length)
             .ok()
             .filter(|length| (4..=FRAME_BYTES_MAX).contains(length))
             .ok_or(ReplicationError::Protocol("frame length out of range"))?
             + 1;
-        if held.len() < frame_bytes {
-            self.make_room(frame_bytes);
-            return Ok(None);
+        let body = self.start + HEADER_BYTES;
+        if held.len() >= frame_bytes {
+            let frame = Frame { tag, body: body..self.start + frame_bytes };
+            self.start += frame_bytes;
+            return Ok(Held::Frame(frame));
         }
-        let frame =
-            Frame { tag: header[0], body: self.start + HEADER_BYTES..self.start + frame_bytes };
-        self.start += frame_bytes;
-        Ok(Some(frame))
+        if frame_bytes <= frame_bytes_max {
+            self.make_room(frame_bytes);
+            return Ok(Held::Nothing);
+        }
+        if held.len() < HEADER_BYTES + head_bytes {
+            self.make_room(HEADER_BYTES + head_bytes);
+            return Ok(Held::Nothing);
+        }
+        Ok(Held::Large(LargeFrame { tag, frame_bytes, head: body..body + head_bytes }))
+    }
+
+    /// Throws a large frame away, also what has not come of it yet.
+    pub(super) fn skip(&mut self, frame: &LargeFrame) {
+        let here = frame.frame_bytes.min(self.end - self.start);
+        self.start += here;
+        self.skip_bytes = frame.frame_bytes - here;
     }
 
     /// Reads once. False when the time-out passed without a byte. Afterwards, frames that were handed out before are no
@@ -101,6 +165,9 @@ impl Wire {
             Ok(0) => Err(ReplicationError::Closed),
             Ok(count) => {
                 self.end += count;
+                let skipped = self.skip_bytes.min(self.end - self.start);
+                self.skip_bytes -= skipped;
+                self.start += skipped;
                 self.received_bytes += u64::try_from(count).unwrap_or(0);
                 Ok(true)
             }
@@ -114,16 +181,18 @@ impl Wire {
         }
     }
 
-    /// The next frame, however long it takes within `limit`.
+    /// The next frame, however long it takes within `limit`, which also ends a frame that trickles in.
     pub(super) fn frame(&mut self, limit: &WaitLimit) -> Result<Frame, ReplicationError> {
         let started = Instant::now();
+        let mut has_read = false;
         loop {
             if let Some(frame) = self.buffered_frame()? {
                 return Ok(frame);
             }
-            if !self.fill()? {
+            if std::mem::replace(&mut has_read, true) {
                 limit.check(started)?;
             }
+            self.fill()?;
         }
     }
 
@@ -132,7 +201,9 @@ impl Wire {
         self.block.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         if self.block.len() < bytes {
-            self.block.resize(bytes.next_multiple_of(BLOCK_BYTES), 0);
+            let bytes = bytes.next_multiple_of(BLOCK_BYTES);
+            self.block.reserve_exact(bytes - self.block.len());
+            self.block.resize(bytes, 0);
         }
     }
 }
@@ -142,5 +213,71 @@ impl Drop for Wire {
         // Sends Terminate. Without it the server logs an unexpected end of file, and a walsender holds its slot a
         // little longer.
         let _ = self.transport.write_all(&[b'X', 0, 0, 0, 4]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+        let length = i32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[tag][..], &length, body].concat()
+    }
+
+    /// A wire on which these bytes come, and then nothing.
+    fn wire(bytes: Vec<u8>) -> (Wire, std::thread::JoinHandle<UnixStream>) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let writer = std::thread::spawn(move || {
+            theirs.write_all(&bytes).unwrap();
+            theirs
+        });
+        (Wire::new(Transport::Unix(ours)), writer)
+    }
+
+    #[test]
+    fn a_large_frame_is_skipped_without_memory_for_it_and_the_next_one_follows() {
+        let large: Vec<u8> = (0..2_000_000u32).flat_map(u32::to_be_bytes).collect();
+        let bytes = [frame(b'd', &large), frame(b'd', b"small")].concat();
+        let (mut wire, writer) = wire(bytes);
+        let frame = loop {
+            match wire.held(1_000_000, 8).unwrap() {
+                Held::Large(frame) => break frame,
+                Held::Frame(_) => panic!("it is larger"),
+                Held::Nothing => assert!(wire.fill().unwrap()),
+            }
+        };
+        assert_eq!((frame.tag, frame.frame_bytes), (b'd', large.len() + 5));
+        assert_eq!(wire.head(&frame), &large[..8]);
+        wire.skip(&frame);
+        let next = loop {
+            match wire.held(1_000_000, 8).unwrap() {
+                Held::Frame(frame) => break frame,
+                Held::Large(_) => panic!("it was skipped"),
+                Held::Nothing => assert!(wire.fill().unwrap()),
+            }
+        };
+        assert_eq!(wire.body(&next), b"small");
+        assert_eq!(wire.block.len(), BLOCK_BYTES);
+        drop(writer.join().unwrap());
+    }
+
+    #[test]
+    fn a_large_frame_that_is_not_skipped_can_be_read_whole() {
+        let large = vec![7; 1_000_000];
+        let (mut wire, writer) = wire(frame(b'd', &large));
+        loop {
+            match wire.held(1000, 8).unwrap() {
+                Held::Large(_) => break,
+                Held::Frame(_) => panic!("it is larger"),
+                Held::Nothing => assert!(wire.fill().unwrap()),
+            }
+        }
+        let whole = wire.frame(&WaitLimit::brief()).unwrap();
+        assert_eq!(wire.body(&whole), large);
+        drop(writer.join().unwrap());
     }
 }

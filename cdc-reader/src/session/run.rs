@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
-use crate::publish::{Delivery, History, Position, StoredOffset};
+use crate::publish::{Delivery, History, Position, StoredOffset, row_bytes_max};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
 use crate::stream::{Overlap, Streaming};
@@ -156,6 +156,7 @@ impl Session<'_> {
             publication: &self.context.connector.settings.publication_name,
             // Logical messages are not published to Kafka yet, so they are not asked for.
             messages: false,
+            message_bytes_max: row_bytes_max(&self.context.connector.settings.producer_overrides),
         }
     }
 

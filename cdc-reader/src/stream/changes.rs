@@ -32,6 +32,15 @@ pub(super) enum Next {
     Reached,
 }
 
+/// What the loop does with a large message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Large {
+    /// It is read whole and applied.
+    Wanted,
+    /// It belongs to a table that is not captured.
+    Skipped,
+}
+
 /// The changes of one stream, from messages to records.
 pub(super) struct Changes<'s> {
     emitter: Emitter,
@@ -144,6 +153,24 @@ impl<'s> Changes<'s> {
         self.order.begin(begin)?;
         self.origin = None;
         Ok(if self.is_skipped { Next::Continue } else { Next::Began(begin.final_lsn) })
+    }
+
+    /// What to do with a message that is larger than any row whose event Kafka takes.
+    ///
+    /// # Errors
+    /// When it is the row of a captured table: its event would be refused after it had been held twice.
+    pub(super) fn large(&mut self, bytes: u64, head: &[u8]) -> Result<Large, SessionError> {
+        let Some(relation) = pgoutput::changed_relation(head) else { return Ok(Large::Wanted) };
+        let Some(capture) = self.relations.captured(relation)? else {
+            self.order.check_change("a change of a row")?;
+            self.emitter.counts.filtered += 1;
+            return Ok(Large::Skipped);
+        };
+        let topic = capture.plan.topic().to_owned();
+        tracing::error!(topic, bytes, "a row is larger than any event that Kafka takes");
+        let reason = "the row is more than eight times as large as producer.override.max.request.size, and larger than 64 MiB: raise it and \
+                      the topic's max.message.bytes, or leave the table out with table.exclude.list";
+        Err(PublishError::Refused { topic, reason }.into())
     }
 
     /// A row's change: `emit` encodes it when its table is captured.

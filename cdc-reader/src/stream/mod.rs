@@ -6,6 +6,7 @@
 //! pump, the loop ─► changes, messages to records
 //!   ├─► confirm (pure)   what is confirmed, when to send a status, when an offset is due
 //!   ├─► stop (pure)      when the stream ends without a failure
+//!   ├─► silence (pure)   whether a server that does not answer is busy or gone
 //!   └─► source_shutdown (pure)   how long a server that shuts down may wait
 //! ```
 //!
@@ -17,6 +18,7 @@ mod changes;
 mod confirm;
 mod overlap;
 mod pump;
+mod silence;
 mod source_shutdown;
 mod stop;
 

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use shared::position::Lsn;
 
-use super::changes::{Changes, Next};
+use super::changes::{Changes, Large, Next};
 use super::confirm::{Confirmation, Offsets, Traffic};
 use super::overlap::Overlap;
+use super::silence::Silence;
 use super::source_shutdown::SourceShutdown;
 use super::stop::Stop;
 use crate::clock::now_us;
@@ -41,6 +42,7 @@ pub(crate) struct Streaming<'s> {
     changes: Changes<'s>,
     confirmation: Confirmation,
     stop: Stop,
+    silence: Silence,
     source_shutdown: SourceShutdown,
     traffic: Traffic,
     /// Frames since the last look at the clock.
@@ -69,6 +71,7 @@ impl<'s> Streaming<'s> {
             changes: Changes::new(settings, scope, relations),
             confirmation: Confirmation::new(start, offsets, settings.status_update_interval, now),
             stop: Stop::on_request(),
+            silence: Silence::new(),
             source_shutdown: SourceShutdown::new(now),
             traffic: Traffic::Quiet,
             frames: 0,
@@ -98,6 +101,7 @@ impl<'s> Streaming<'s> {
     /// # Errors
     /// What breaks the stream, or keeps a change from being published.
     pub(crate) fn run(mut self, mut stream: Stream) -> Result<Ended, SessionError> {
+        self.context.watch.of_walsender(stream.server_pid());
         let ended = self.pump(&mut stream);
         let result = ended.and_then(|ended| self.wind_up(&mut stream).map(|()| ended));
         match &result {
@@ -125,8 +129,21 @@ impl<'s> Streaming<'s> {
                 Event::Keepalive { wal_end, reply_requested } => {
                     self.keepalive(wal_end, reply_requested)?
                 }
-                Event::Idle => {
+                Event::Idle { unanswered } => {
                     self.traffic = Traffic::Quiet;
+                    self.frames = FRAMES_PER_LOOK;
+                    self.check_silence(unanswered)?;
+                    Next::Continue
+                }
+                Event::Large { bytes, head } => {
+                    match self.changes.large(bytes, head)? {
+                        Large::Wanted => stream.want_large(),
+                        Large::Skipped => stream.skip_large(),
+                    }
+                    Next::Continue
+                }
+                Event::Partial => {
+                    self.traffic = Traffic::Flowing;
                     self.frames = FRAMES_PER_LOOK;
                     Next::Continue
                 }
@@ -229,6 +246,13 @@ impl<'s> Streaming<'s> {
         self.source_shutdown.check(refusals, self.delivery.in_flight(), now)?;
         self.report();
         Ok(Ended::Done)
+    }
+
+    /// Checks whether a server that has owed an answer for so long is still there.
+    fn check_silence(&mut self, unanswered: Duration) -> Result<(), SessionError> {
+        let watch = &self.context.watch;
+        watch.note_silence(!unanswered.is_zero());
+        Ok(self.silence.check(unanswered, watch.since_at_work())?)
     }
 
     fn is_stop_due(&self) -> bool {

@@ -3,6 +3,7 @@
 mod connector;
 pub(crate) mod load;
 mod reader;
+pub(crate) mod slow_link;
 mod source;
 mod topics;
 
