@@ -90,6 +90,16 @@ impl Transport {
             .map_or(EndPoint::NoHash, EndPoint::Hash)
     }
 
+    /// Bytes that wait in the socket's receive buffer, with TLS the encrypted ones.
+    pub(super) fn waiting_bytes(&self) -> io::Result<u64> {
+        let count = match self {
+            Self::Tcp(socket) => rustix::io::ioctl_fionread(socket),
+            Self::Unix(socket) => rustix::io::ioctl_fionread(socket),
+            Self::Tls(stream) => rustix::io::ioctl_fionread(&stream.sock),
+        };
+        Ok(count?)
+    }
+
     /// How long a read waits for bytes.
     pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {

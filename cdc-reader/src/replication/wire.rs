@@ -90,6 +90,11 @@ impl Wire {
         self.received_bytes
     }
 
+    /// Bytes that wait in the socket; 0 when the system cannot tell.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.transport.waiting_bytes().unwrap_or(0)
+    }
+
     pub(super) fn body(&self, frame: &Frame) -> &[u8] {
         &self.block[frame.body.clone()]
     }
