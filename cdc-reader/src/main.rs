@@ -17,6 +17,12 @@ use cdc_reader::source_watch::SourceWatch;
 use cdc_reader::supervise;
 use clap::Parser;
 use shared::{shutdown, telemetry};
+use tikv_jemallocator::Jemalloc;
+
+/// For our own memory and librdkafka's, which takes most of it: what a stall of Kafka has filled goes back to the system
+/// when it is over.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

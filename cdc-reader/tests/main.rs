@@ -23,6 +23,7 @@ mod s013_locks_and_limits;
 mod s014_starts_without_a_snapshot;
 mod s015_source_identity;
 mod s024_slow_links;
+mod s025_memory;
 mod s026_broker_answers;
 mod s027_event_sizes;
 mod s028_health_and_readiness;

@@ -1,0 +1,144 @@
+//! With a broker that stands still, the reader's memory stays bounded, whatever the rows are like, and it is given back
+//! afterwards.
+
+use std::process::Command;
+
+use devstack::{Kafka, KafkaOptions, shared, wait_for};
+
+use crate::support::{Connector, Launch, PATIENCE, Reader, Source, record_count, unique};
+
+/// What the process may have resident, in MiB, with everything that waits for the broker.
+const PEAK_MEBIBYTES_MAX: u64 = 128;
+
+/// What it may keep when nothing waits any longer, in MiB.
+const REST_MEBIBYTES_MAX: u64 = 72;
+
+/// A broker that can be frozen.
+struct Frozen(Kafka);
+
+impl Frozen {
+    fn signal(&self, name: &str) {
+        let pid = self.0.identity().unwrap().pid.to_string();
+        assert!(
+            Command::new("kill").args([name, &pid]).status().unwrap().success(),
+            "{name} {pid}"
+        );
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
+/// Runs the load with the broker frozen, until the reader takes no more, and then lets everything arrive.
+fn check(reader: Reader, source: &Source, kafka: &Frozen, load: &str, topic: &str, records: u64) {
+    let before = reader.resident_mebibytes();
+    kafka.signal("-STOP");
+    source.run(load);
+    // Full to nine tenths; what remains is less than a large row.
+    let full = reader.metric("debezium_metrics_MaxQueueSizeInBytes") / 2.0 * 0.8;
+    wait_for(PATIENCE * 2, "the queue to be full", || {
+        let waiting = reader.metric("cdc_reader_publish_queue_bytes");
+        if waiting >= full { Ok(Some(())) } else { Err(format!("{waiting} of {full}")) }
+    });
+    let frozen = reader.resident_mebibytes();
+    kafka.signal("-CONT");
+    let bootstrap = kafka.0.bootstrap();
+    wait_for(PATIENCE * 4, "everything to arrive", || match record_count(&bootstrap, topic) {
+        count if count == records => Ok(Some(())),
+        count => Err(format!("{count} of {records}; the reader said {}", reader.tail())),
+    });
+    let peak = reader.peak_mebibytes();
+    eprintln!("resident MiB: {before} before, {frozen} with the queue full, {peak} at most");
+    assert!(peak < PEAK_MEBIBYTES_MAX, "{peak} MiB");
+    wait_for(PATIENCE, "the memory to be given back", || {
+        let rest = reader.resident_mebibytes();
+        if rest <= REST_MEBIBYTES_MAX { Ok(Some(())) } else { Err(format!("{rest} MiB")) }
+    });
+    eprintln!("resident MiB: {} afterwards", reader.resident_mebibytes());
+    reader.stop();
+}
+
+#[test]
+fn deletes_of_small_rows_stay_in_bounds() {
+    const ROWS: u64 = 700_000;
+    let kafka = Frozen(Kafka::start(KafkaOptions::default()).unwrap());
+    let id = unique("deletes");
+    let source = Source::create(&shared::stack().postgres15, &id);
+    source.run(&format!(
+        "CREATE TABLE small (id integer PRIMARY KEY);
+         INSERT INTO small SELECT generate_series(1, {ROWS});
+         CREATE PUBLICATION captured FOR ALL TABLES;"
+    ));
+    let connector = Connector::new(&source, &id).set("snapshot.mode", "no_data");
+    let reader = Launch::new(&connector, &kafka.0.bootstrap()).start();
+    reader.wait_for_line("streaming");
+    let topic = format!("{id}.public.small");
+    // Each delete has its tombstone.
+    check(reader, &source, &kafka, "DELETE FROM small", &topic, 2 * ROWS);
+}
+
+#[test]
+fn large_rows_stay_in_bounds() {
+    const ROWS: u64 = 20;
+    const ROW_BYTES: u64 = 10_000_000;
+    let kafka = Frozen(Kafka::start(KafkaOptions::default()).unwrap());
+    let id = unique("large");
+    let source = Source::create(&shared::stack().postgres15, &id);
+    source.run(
+        "CREATE TABLE large (id integer PRIMARY KEY, filler text NOT NULL);
+         CREATE PUBLICATION captured FOR ALL TABLES;",
+    );
+    let connector = Connector::new(&source, &id)
+        .set("producer.override.max.request.size", "11000000")
+        .set("topic.creation.default.partitions", "1")
+        .set("topic.creation.default.replication.factor", "1")
+        .set("topic.creation.default.max.message.bytes", "11000000");
+    let reader = Launch::new(&connector, &kafka.0.bootstrap()).start();
+    reader.wait_for_line("streaming");
+    let load = format!(
+        "INSERT INTO large SELECT n, repeat('x', {ROW_BYTES}) FROM generate_series(1, {ROWS}) AS n"
+    );
+    check(reader, &source, &kafka, &load, &format!("{id}.public.large"), ROWS);
+}
+
+/// Several times what the reader holds of one row whose event it cannot send.
+const HUGE_ROW_BYTES: u64 = 200_000_000;
+
+#[test]
+fn a_row_that_is_too_large_for_any_event_is_refused_unread_and_one_of_another_table_is_passed_over()
+{
+    let id = unique("huge");
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let source = Source::create(&shared::stack().postgres15, &id);
+    source.run(
+        "CREATE TABLE other (id integer PRIMARY KEY, filler text NOT NULL);
+         CREATE TABLE large (id integer PRIMARY KEY, filler text NOT NULL);
+         CREATE PUBLICATION captured FOR ALL TABLES;",
+    );
+    let connector = Connector::new(&source, &id).set("table.exclude.list", "public.other");
+    let mut reader = Launch::new(&connector, bootstrap).start();
+    reader.wait_for_line("streaming");
+    let insert = |table: &str, bytes: u64| {
+        source.run(&format!("INSERT INTO {table} VALUES (1, repeat('x', {bytes}))"));
+    };
+    insert("other", HUGE_ROW_BYTES);
+    insert("large", 10);
+    let topic = format!("{id}.public.large");
+    wait_for(PATIENCE, "the row after the huge one", || match record_count(bootstrap, &topic) {
+        1 => Ok(Some(())),
+        count => Err(format!("{count} of 1; the reader said {}", reader.tail())),
+    });
+    let peak = reader.peak_mebibytes();
+    assert!(peak < 64, "{peak} MiB");
+
+    source.run("DELETE FROM large");
+    insert("large", HUGE_ROW_BYTES);
+    let (code, log) = reader.wait_for_end(PATIENCE);
+    assert_eq!(code, 1, "{log}");
+    let refused = format!("topic {topic} refuses an event");
+    let words = [&refused, "producer.override.max.request.size", "table.exclude.list"];
+    assert!(log.lines().any(|line| words.iter().all(|word| line.contains(word))), "{log}");
+}
