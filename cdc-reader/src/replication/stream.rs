@@ -107,7 +107,10 @@ pub enum Event<'a> {
         head: &'a [u8],
     },
     /// A part of a message came, and the rest of it did not come yet. The server waits for statuses all the same.
-    Partial,
+    Partial {
+        /// As in [`Event::Idle`].
+        unanswered: Duration,
+    },
     /// The server ends the stream in order, as it does at its shutdown.
     End,
 }
@@ -161,14 +164,18 @@ impl Stream {
         let mut held = self.held()?;
         if matches!(held, Held::Nothing) {
             if !self.read()? {
-                return Ok(Event::Idle { unanswered: self.ask_when_silent()? });
+                let unanswered = self.ask_when_silent()?;
+                if self.wire.is_within_frame() {
+                    return Ok(Event::Partial { unanswered });
+                }
+                return Ok(Event::Idle { unanswered });
             }
             held = self.held()?;
         }
         let frame = match held {
             Held::Frame(frame) => frame,
             Held::Large(frame) => return self.show(frame),
-            Held::Nothing => return Ok(Event::Partial),
+            Held::Nothing => return Ok(Event::Partial { unanswered: Duration::ZERO }),
         };
         self.is_wanted = false;
         let body = self.wire.body(&frame);

@@ -86,6 +86,11 @@ impl Wire {
         self.transport.flush()
     }
 
+    /// Whether a part of a frame has come, and the rest has not.
+    pub(super) fn is_within_frame(&self) -> bool {
+        self.start < self.end || self.skip_bytes > 0
+    }
+
     pub(super) fn received_bytes(&self) -> u64 {
         self.received_bytes
     }

@@ -142,9 +142,10 @@ impl<'s> Streaming<'s> {
                     }
                     Next::Continue
                 }
-                Event::Partial => {
+                Event::Partial { unanswered } => {
                     self.traffic = Traffic::Flowing;
                     self.frames = FRAMES_PER_LOOK;
+                    self.watch.check_silence(unanswered)?;
                     Next::Continue
                 }
                 Event::End => return Err(ReplicationError::Closed.into()),
