@@ -12,10 +12,10 @@ pub mod debezium;
 
 pub mod authentication;
 pub mod backoff;
-pub mod kafka;
 pub mod end_point;
 mod guarded;
 pub mod http;
+pub mod kafka;
 pub mod postgres;
 pub mod probe;
 pub mod shutdown;

@@ -7,6 +7,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use shared::kafka::{Cluster, Security};
 
 use super::answers::{self, Answer};
 use super::{PublishError, Publisher, PublisherOptions, Record, RecordHeaders};
@@ -24,7 +25,7 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 
 fn publisher(cluster: &MockCluster<'_, DefaultProducerContext>) -> Publisher {
     Publisher::new(&PublisherOptions {
-        bootstrap_servers: cluster.bootstrap_servers(),
+        cluster: Cluster::new(&cluster.bootstrap_servers(), Security::default()),
         overrides: [("linger.ms", "0"), ("retry.backoff.ms", "1"), ("retry.backoff.max.ms", "5")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
@@ -121,7 +122,7 @@ fn the_memory_of_what_waits_is_bounded_and_given_back() {
     // Nothing is acknowledged as long as nobody leads the partition.
     cluster.partition_leader("t", 0, None).unwrap();
     let mut publisher = Publisher::new(&PublisherOptions {
-        bootstrap_servers: cluster.bootstrap_servers(),
+        cluster: Cluster::new(&cluster.bootstrap_servers(), Security::default()),
         overrides: vec![("queue.buffering.max.kbytes".to_owned(), "64".to_owned())],
         context_headers: vec![("name".to_owned(), "value".to_owned())],
         stalled_seconds: Gauge::default(),

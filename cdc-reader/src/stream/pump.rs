@@ -145,7 +145,7 @@ impl<'s> Streaming<'s> {
                 Event::Partial { unanswered } => {
                     self.traffic = Traffic::Flowing;
                     self.frames = FRAMES_PER_LOOK;
-                    self.watch.check_silence(unanswered)?;
+                    self.check_silence(unanswered)?;
                     Next::Continue
                 }
                 Event::End => return Err(ReplicationError::Closed.into()),
