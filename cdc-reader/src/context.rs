@@ -13,7 +13,10 @@ use crate::ended::Ended;
 use crate::envelope::PlanOptions;
 use crate::kafka_clients::KafkaClients;
 use crate::observe::Observer;
-use crate::publish::{Delivery, History, OffsetStore, PublishError, Publisher, PublisherOptions};
+use crate::publish::{
+    Delivery, History, NewTopics, OffsetStore, PublishError, Publisher, PublisherOptions,
+    TopicMaker,
+};
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 use crate::source_watch::SourceWatch;
 
@@ -75,7 +78,13 @@ impl Context {
 
     /// Makes the delivery of events that belong to `history`.
     pub(crate) fn delivery(&self, history: History) -> Result<Delivery, PublishError> {
-        Ok(Delivery::new(self.publisher()?, self.offsets(), history, clock::now_us()))
+        Ok(Delivery::new(
+            self.publisher()?,
+            self.offsets(),
+            self.topic_maker(),
+            history,
+            clock::now_us(),
+        ))
     }
 
     /// Makes a producer.
@@ -100,5 +109,24 @@ impl Context {
         })?;
         self.observer.queue_bytes_max(publisher.queue_bytes_max());
         Ok(publisher)
+    }
+
+    fn topic_maker(&self) -> TopicMaker {
+        TopicMaker::start(
+            &self.kafka.admin,
+            self.new_topics(),
+            self.runtime.clone(),
+            self.observer.on_first_record(),
+        )
+    }
+
+    /// How missing topics are made.
+    pub(crate) fn new_topics(&self) -> NewTopics {
+        let creation = &self.connector.settings.topic_creation;
+        NewTopics {
+            partitions: creation.partitions,
+            replication_factor: creation.replication_factor.map(i32::from),
+            config: creation.config.clone(),
+        }
     }
 }

@@ -12,7 +12,7 @@ use shared::position::Lsn;
 
 use crate::catalog::SlotWal;
 use crate::metrics::{Metrics, Peer};
-use crate::publish::{Offset, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
+use crate::publish::{Offset, OnFirstRecord, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX};
 use crate::readiness::Phase;
 use crate::rest::{ConnectorState, RestState};
 
@@ -96,11 +96,10 @@ impl Observer {
         self.metrics.columns_left_out.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
     }
 
-    /// Topics that are written to.
-    pub fn topics(&self, names: &[String]) {
-        for name in names {
-            self.state.note_topic(name);
-        }
+    /// Takes the name of each topic that gets its first record.
+    pub fn on_first_record(&self) -> OnFirstRecord {
+        let state = self.state.clone();
+        Box::new(move |topic| state.note_topic(topic))
     }
 
     /// The offset that was stored last.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::PublishError;
 use super::ledger::{Position, Transaction};
+use super::maker::TopicMaker;
 use super::offset::{History, Offset};
 use super::offsets::OffsetStore;
 use super::producer::{Publisher, Record, RecordHeaders};
@@ -29,6 +30,7 @@ const DRAIN_STEP: Duration = Duration::from_millis(200);
 pub struct Delivery {
     publisher: Publisher,
     offsets: OffsetStore,
+    topics: TopicMaker,
     /// The history that the events belong to, and the last transaction of it whose events are durable.
     history: History,
     /// The time for offsets without a transaction, microseconds since the epoch.
@@ -40,18 +42,20 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Sends by `publisher`, and writes the offsets of `offsets`. Events belong to `history`, as long as nobody says
-    /// otherwise; an offset without a transaction has the time `started_us`.
+    /// Sends by `publisher` to topics that `topics` makes, and writes the offsets of `offsets`. Events belong to
+    /// `history`, as long as nobody says otherwise; an offset without a transaction has the time `started_us`.
     #[must_use]
     pub fn new(
         publisher: Publisher,
         offsets: OffsetStore,
+        topics: TopicMaker,
         history: History,
         started_us: i64,
     ) -> Self {
         Self {
             publisher,
             offsets,
+            topics,
             history,
             started_us,
             offset_in_flight: None,
@@ -76,6 +80,7 @@ impl Delivery {
     ) -> Result<(), PublishError> {
         if self.publisher.failure().is_some() {
             self.publisher = make()?;
+            self.topics.forget();
             self.offset_in_flight = None;
         }
         Ok(())
@@ -98,6 +103,7 @@ impl Delivery {
     /// # Errors
     /// [`PublishError::QueueFull`] when there is no room, else what makes the record impossible.
     pub fn send(&mut self, record: &Record<'_>) -> Result<(), PublishError> {
+        self.topics.need(record.topic);
         self.publisher.send(record)
     }
 
@@ -249,7 +255,7 @@ impl Delivery {
     /// # Errors
     /// The failure that ends the session. What has become durable before it stays so.
     pub fn check(&self) -> Result<(), PublishError> {
-        self.publisher.failure().map_or(Ok(()), Err)
+        self.publisher.failure().or_else(|| self.topics.failure()).map_or(Ok(()), Err)
     }
 
     /// Whether so much waits for acknowledgements that nothing more should be read.

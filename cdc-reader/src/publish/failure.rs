@@ -60,6 +60,17 @@ pub enum ConfigurationProblem {
         /// What has to be changed.
         remedy: &'static str,
     },
+    /// The offset topic deletes records, so a stored offset would be gone after a while.
+    #[error(
+        "the offset topic {topic} has cleanup.policy={policy}, so Kafka deletes stored offsets after a while: set cleanup.policy=compact on \
+         it, or name another topic with OFFSET_STORAGE_TOPIC"
+    )]
+    OffsetTopic {
+        /// The topic.
+        topic: String,
+        /// Its policy.
+        policy: String,
+    },
     /// The broker refuses a topic.
     #[error("topic {topic} cannot be created: {reason} ({code})")]
     Topic {

@@ -7,6 +7,9 @@
 //! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] is the only way to Kafka
 //! for records and offsets.
 //!
+//! [`TopicMaker`] makes a topic when its first record comes. Until the topic exists, its records wait in librdkafka's
+//! queue.
+//!
 //! Memory is bounded: what waits for Kafka takes at most `producer.override.buffer.memory`, keys, headers and
 //! librdkafka's own structures included (`in_flight`), and the ledger has its own bounds. When either is full, the caller
 //! stops reading the socket.
@@ -16,6 +19,7 @@ mod delivery;
 mod failure;
 mod in_flight;
 mod ledger;
+mod maker;
 mod offset;
 mod offsets;
 mod producer;
@@ -27,10 +31,11 @@ mod topics;
 pub use delivery::Delivery;
 pub use failure::{Breakage, ConfigurationProblem, PublishError};
 pub use ledger::{Ledger, Position, Transaction};
+pub use maker::{OnFirstRecord, TopicMaker};
 pub use offset::{History, Offset, Resume, StoredOffset};
-pub use offsets::{OFFSET_PARTITIONS, OffsetError, OffsetStore};
+pub use offsets::{OffsetError, OffsetStore};
 pub use producer::{
     EVENT_BYTES_MAX, Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record,
     RecordHeaders, row_bytes_max,
 };
-pub use topics::{Topic, cluster_id, ensure_topics};
+pub use topics::{NewTopics, cluster_id, ensure_offset_topic};

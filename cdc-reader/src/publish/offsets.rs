@@ -18,9 +18,6 @@ use shared::kafka::{Cluster, refused_property};
 use super::offset::{StoredOffset, parse};
 use super::topics::QuietContext;
 
-/// Kafka Connect's own default for `offset.storage.partitions`.
-pub const OFFSET_PARTITIONS: i32 = 25;
-
 /// Reading a compacted topic of offsets takes milliseconds. A broker that is starting needs longer.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 

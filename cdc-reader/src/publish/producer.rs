@@ -41,6 +41,10 @@ const ROW_BYTES_MIN: u64 = 64 << 20;
 /// shrinks more.
 const ROW_TO_EVENT: u64 = 8;
 
+/// How long the records of a topic that does not exist wait for it, in milliseconds. After that the session fails, and
+/// the next one begins at the same record. Much more than half an hour would overflow an `int` of librdkafka 2.12.
+const TOPIC_WAIT_MAX_MS: u32 = 300_000;
+
 /// The wait between two checks of a failure that is not decided yet.
 const UNDECIDED_WAIT: Duration = Duration::from_millis(10);
 
@@ -349,7 +353,11 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("enable.gapless.guarantee", "true")
         .set("acks", "all")
-        .set("message.timeout.ms", "0");
+        .set("message.timeout.ms", "0")
+        // Topics are made by `maker`, with the settings of topic.creation.*, and not by the broker's own rule. The
+        // records of a topic that does not exist yet wait as long as this before librdkafka gives them back.
+        .set("allow.auto.create.topics", "false")
+        .set("topic.metadata.propagation.max.ms", TOPIC_WAIT_MAX_MS.to_string());
     config
 }
 

@@ -1,11 +1,14 @@
-//! Topics that have to be there before the first event.
+//! Topics: whether they exist, how they are made, and what the offset topic has to be.
 
 use std::time::Duration;
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication, TopicResult,
+};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use shared::kafka::{Cluster, ContactError, first_contact};
+use tokio_util::sync::CancellationToken;
 
 use super::answers;
 use super::failure::{Breakage, ConfigurationProblem, PublishError};
@@ -16,17 +19,44 @@ const CLIENT_ID: &str = "cdc-reader-admin";
 /// How long the broker may take to create topics.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A topic that should exist.
-#[derive(Debug, Clone)]
-pub struct Topic<'a> {
-    /// Name.
-    pub name: &'a str,
+/// How long the broker may take to say whether a topic exists. A stop waits for this answer.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Kafka Connect's own default for `offset.storage.partitions`.
+const OFFSET_PARTITIONS: i32 = 25;
+
+/// The only `cleanup.policy` that keeps an offset as long as no newer one replaces it.
+const COMPACT: &str = "compact";
+
+/// How a topic is made that does not exist: `topic.creation.default.*`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewTopics {
     /// Partitions; the broker's default when none.
     pub partitions: Option<i32>,
     /// Replicas; the broker's default when none.
     pub replication_factor: Option<i32>,
-    /// Topic configuration.
-    pub config: &'a [(String, String)],
+    /// The topics' own configuration.
+    pub config: Vec<(String, String)>,
+}
+
+impl NewTopics {
+    /// The form of the offset topic: compacted, with Kafka Connect's number of partitions, and with as many replicas as
+    /// the other topics.
+    #[must_use]
+    pub fn for_offsets(&self) -> Self {
+        Self {
+            partitions: Some(OFFSET_PARTITIONS),
+            replication_factor: self.replication_factor,
+            config: vec![("cleanup.policy".to_owned(), COMPACT.to_owned())],
+        }
+    }
+
+    fn of_name<'a>(&'a self, name: &'a str) -> NewTopic<'a> {
+        let partitions = self.partitions.unwrap_or(-1);
+        let replication = TopicReplication::Fixed(self.replication_factor.unwrap_or(-1));
+        let new = NewTopic::new(name, partitions, replication);
+        self.config.iter().fold(new, |new, (key, value)| new.set(key, value))
+    }
 }
 
 /// The cluster's id, which also proves that a broker answers.
@@ -51,69 +81,133 @@ pub fn cluster_id(cluster: &Cluster, timeout: Duration) -> Result<String, Publis
     })
 }
 
-/// Creates the topics that do not exist yet. Topics that exist stay as they are.
+/// Makes those of these topics that do not exist, and gives those that still do not exist, each with the reason. A
+/// topic that exists stays as it is, also where the right to create topics is missing. A cancelled `stop` ends the work
+/// early.
 ///
-/// # Errors
-/// [`PublishError::Configuration`] when a topic can never be created like this, [`PublishError::Broken`] when the
-/// cluster cannot do it now, or does not answer.
-pub async fn ensure_topics(cluster: &Cluster, topics: &[Topic<'_>]) -> Result<(), PublishError> {
-    let admin = admin(cluster)?;
-    let wanted: Vec<NewTopic<'_>> =
-        topics
-            .iter()
-            .map(|topic| {
-                let partitions = topic.partitions.unwrap_or(-1);
-                let replication = TopicReplication::Fixed(topic.replication_factor.unwrap_or(-1));
-                topic.config.iter().fold(
-                    NewTopic::new(topic.name, partitions, replication),
-                    |new, (key, value)| new.set(key, value),
-                )
-            })
-            .collect();
-    let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
-    let results = admin.create_topics(&wanted, &options).await.map_err(|error| match error {
-        KafkaError::AdminOpCreation(reason) => {
-            PublishError::Configuration(ConfigurationProblem::Topics { reason })
+/// The reason is [`PublishError::Configuration`] when the topic can never be created like this, and
+/// [`PublishError::Broken`] when the cluster cannot do it now, or does not answer.
+pub(super) async fn make_topics(
+    cluster: &Cluster,
+    names: &[String],
+    new: &NewTopics,
+    stop: &CancellationToken,
+) -> Vec<(String, PublishError)> {
+    let all = |error: &PublishError| {
+        names.iter().map(|name| (name.clone(), error.clone())).collect::<Vec<_>>()
+    };
+    let admin = match admin(cluster) {
+        Ok(admin) => admin,
+        Err(error) => return all(&error),
+    };
+    let mut missing = Vec::new();
+    for name in names {
+        if stop.is_cancelled() {
+            return Vec::new();
         }
-        error => PublishError::Broken(Breakage::Topics { error }),
-    })?;
-    let mut not_now = None;
-    for result in results {
-        match result {
-            Ok(name) => tracing::info!(topic = name, "topic created"),
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            // A principal that may not create topics hears this of topics that exist, too.
-            Err((topic, code)) if is_denied(code) && exists(&admin, &topic) => {
-                tracing::debug!(topic, "not allowed to create the topic, which exists");
-            }
-            Err((topic, code)) => match answers::of_new_topic(code) {
-                Some(reason) => {
-                    let problem = ConfigurationProblem::Topic { topic, reason, code };
-                    return Err(PublishError::Configuration(problem));
-                }
-                None => {
-                    not_now.get_or_insert(PublishError::Broken(Breakage::Topic { topic, code }));
-                }
-            },
+        match exists(&admin, name) {
+            Ok(true) => {}
+            Ok(false) => missing.push(new.of_name(name)),
+            Err(error) => return all(&PublishError::Broken(Breakage::Topics { error })),
         }
     }
-    not_now.map_or(Ok(()), Err)
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let options = AdminOptions::new()
+        .request_timeout(Some(ADMIN_TIMEOUT))
+        .operation_timeout(Some(ADMIN_TIMEOUT));
+    let results = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Vec::new(),
+        results = admin.create_topics(&missing, &options) => results,
+    };
+    let results = match results {
+        Ok(results) => results,
+        Err(KafkaError::AdminOpCreation(reason)) => {
+            return all(&PublishError::Configuration(ConfigurationProblem::Topics { reason }));
+        }
+        Err(error) => return all(&PublishError::Broken(Breakage::Topics { error })),
+    };
+    results.into_iter().filter_map(outcome).collect()
 }
 
-fn is_denied(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(code, Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed)
+/// Makes the offset topic when it does not exist, and checks that it keeps the last offset of each connector for ever.
+///
+/// # Errors
+/// [`PublishError::Configuration`] when the topic can never be created, or deletes old records, and
+/// [`PublishError::Broken`] when the cluster does not answer.
+pub async fn ensure_offset_topic(
+    cluster: &Cluster,
+    topic: &str,
+    new: &NewTopics,
+) -> Result<(), PublishError> {
+    let (names, stop) = ([topic.to_owned()], CancellationToken::new());
+    let failed = make_topics(cluster, &names, new, &stop).await;
+    if let Some((_, error)) = failed.into_iter().next() {
+        return Err(error);
+    }
+    let admin = admin(cluster)?;
+    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+    let described = admin
+        .describe_configs(&[ResourceSpecifier::Topic(topic)], &options)
+        .await
+        .map_err(|error| PublishError::Broken(Breakage::Topics { error }))?;
+    let policy = described
+        .into_iter()
+        .find_map(Result::ok)
+        .and_then(|resource| resource.get("cleanup.policy").and_then(|entry| entry.value.clone()));
+    match policy {
+        Some(policy) if policy != COMPACT => {
+            let topic = topic.to_owned();
+            Err(PublishError::Configuration(ConfigurationProblem::OffsetTopic { topic, policy }))
+        }
+        Some(_) => Ok(()),
+        None => {
+            tracing::warn!(
+                topic,
+                "the reader may not see the settings of the offset topic: make sure that it has cleanup.policy=compact alone"
+            );
+            Ok(())
+        }
+    }
 }
 
-fn exists(admin: &AdminClient<QuietContext>, topic: &str) -> bool {
-    let metadata = admin.inner().fetch_metadata(Some(topic), ADMIN_TIMEOUT);
-    metadata.is_ok_and(|found| {
-        found.topics().iter().any(|topic| topic.error().is_none() && !topic.partitions().is_empty())
-    })
+/// Whether a topic exists. A question does not make it, whatever the broker's `auto.create.topics.enable`.
+fn exists(admin: &AdminClient<QuietContext>, topic: &str) -> Result<bool, KafkaError> {
+    let metadata = admin.inner().fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+    Ok(metadata
+        .topics()
+        .iter()
+        .any(|found| found.name() == topic && !found.partitions().is_empty()))
+}
+
+fn outcome(result: TopicResult) -> Option<(String, PublishError)> {
+    match result {
+        Ok(topic) => {
+            tracing::info!(topic, "topic created");
+            None
+        }
+        Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => None,
+        Err((topic, code)) => {
+            let error = match answers::of_new_topic(code) {
+                Some(reason) => PublishError::Configuration(ConfigurationProblem::Topic {
+                    topic: topic.clone(),
+                    reason,
+                    code,
+                }),
+                None => PublishError::Broken(Breakage::Topic { topic: topic.clone(), code }),
+            };
+            Some((topic, error))
+        }
+    }
 }
 
 fn admin(cluster: &Cluster) -> Result<AdminClient<QuietContext>, PublishError> {
-    let client = cluster.client(CLIENT_ID).create_with_context(QuietContext);
+    let client = cluster
+        .client(CLIENT_ID)
+        .set("allow.auto.create.topics", "false")
+        .create_with_context(QuietContext);
     client.map_err(|error| PublishError::Configuration(ConfigurationProblem::client(&error)))
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run(
     mut connected: impl FnMut(),
 ) -> Result<Ended, SessionError> {
     let mut replication = context.connect(Mode::Replication)?;
-    topics::create_topics(context, &[])?;
+    topics::prepare_offset_topic(context)?;
     connected();
     if writer_lock::wait(&mut replication, context)? == Ended::Stopped
         || settle(context, delivery)? == Ended::Stopped
@@ -52,7 +52,7 @@ pub(crate) fn run(
     let source = preflight::check(&mut sql, settings)?;
     let found = Found { offset_topic: &context.offset_topic, offset, reached, server: &server };
     let start = decide(settings, &found)?;
-    topics::create_topics(context, &source.tables)?;
+    topics::warn_of_shared_topics(context, &source.tables);
     let history = History { source: server.identity, transaction: offset.transaction() };
     let delivery = match delivery {
         Some(delivery) => {

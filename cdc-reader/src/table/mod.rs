@@ -1,7 +1,7 @@
 //! The source's tables: which of them are captured, their plans, and their topics.
 //!
 //! In: the catalog's answers and the relations that a stream announces. Out: the captured tables, each with the
-//! compiled plan that writes its rows and a topic that exists.
+//! compiled plan that writes its rows and its topic.
 
 mod capture;
 mod captured;

@@ -1,13 +1,12 @@
 //! Turns a table that the stream announces into the compiled plan for its rows.
 //!
 //! In: a relation, as pgoutput sends it before the first row of each version of a table. The catalog adds what the
-//! relation does not say. Out: the table's plan with its topic, which exists from then on, or the decision that the
-//! table is not captured.
+//! relation does not say. Out: the table's plan with its topic, or the decision that the table is not captured.
 
 use std::collections::HashMap;
 
 use super::capture::Capture;
-use super::topics;
+use super::topics::TopicTables;
 use crate::catalog::{self, CatalogTable};
 use crate::context::Context;
 use crate::envelope::TableInfo;
@@ -27,19 +26,19 @@ pub(crate) struct Relations<'s> {
     context: &'s Context,
     /// For questions to the catalog.
     sql: &'s mut Client,
-    /// The tables whose topics were made at the start of the session.
-    tables: &'s [CatalogTable],
+    topics: TopicTables,
     announced: HashMap<u32, Announced>,
 }
 
 impl<'s> Relations<'s> {
-    /// No relation has been announced yet. `tables` have their topics already.
+    /// No relation has been announced yet. `tables` are known from the start of the session.
     pub(crate) fn new(
         context: &'s Context,
         sql: &'s mut Client,
         tables: &'s [CatalogTable],
     ) -> Self {
-        Self { context, sql, tables, announced: HashMap::new() }
+        let topics = TopicTables::of(&context.connector.settings.topic_prefix, tables);
+        Self { context, sql, topics, announced: HashMap::new() }
     }
 
     /// Takes a new version of a table: its plan is compiled anew.
@@ -67,13 +66,8 @@ impl<'s> Relations<'s> {
         let capture = Capture::compile(self.context, self.table(relation)?)?;
         let (table, topic) = (capture.plan.table().display(), capture.plan.topic());
         tracing::debug!(table, topic, "table announced");
-        let is_known = |table: &CatalogTable| {
-            table.info.schema == relation.namespace && table.info.name == relation.name
-        };
-        if !self.tables.iter().any(is_known) {
-            topics::create_topic(self.context, topic)?;
-        }
-        self.context.observer.topics(&[topic.to_owned()]);
+        let prefix = &self.context.connector.settings.topic_prefix;
+        self.topics.add(prefix, relation.namespace, relation.name);
         Ok(capture)
     }
 

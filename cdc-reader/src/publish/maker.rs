@@ -1,0 +1,188 @@
+//! Makes the topics that records are sent to, beside the thread that sends them.
+//!
+//! In: the name of each record's topic. Out: topics that exist, or the failure that ends the session. A topic is looked
+//! for, and made where it is missing, when its first record comes, as Kafka Connect does it for Debezium.
+//!
+//! Invariants: the sending thread never waits here. The records of a topic that does not exist yet wait in librdkafka,
+//! in their order and within the bound of the producer's queue; the records of other topics go on. A topic that cannot
+//! be made now is tried again without end, because the cluster may only be slow or away. A topic that can never be made
+//! is a failure.
+
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use shared::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+
+use shared::kafka::Cluster;
+
+use super::failure::PublishError;
+use super::topics::{NewTopics, make_topics};
+use crate::disposition::Disposition;
+
+/// The first wait before a topic is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+
+/// The longest one. A cluster that is back is noticed within it.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// What is called with the name of each topic that gets its first record.
+pub type OnFirstRecord = Box<dyn Fn(&str) + Send>;
+
+/// The topics that one producer writes to.
+pub struct TopicMaker {
+    /// Those that were asked for.
+    asked: HashSet<String>,
+    /// The last one that was needed: rows of one table follow each other.
+    last: String,
+    on_first_record: OnFirstRecord,
+    requests: Option<Sender<String>>,
+    failure: Arc<Mutex<Option<PublishError>>>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl TopicMaker {
+    /// Starts the thread that makes topics of the form `new` at these brokers.
+    #[must_use]
+    pub fn start(
+        cluster: &Cluster,
+        new: NewTopics,
+        runtime: tokio::runtime::Handle,
+        on_first_record: OnFirstRecord,
+    ) -> Self {
+        let (sender, requests) = channel();
+        let (failure, stop) = (Arc::default(), CancellationToken::new());
+        let worker = Worker {
+            cluster: cluster.clone(),
+            new,
+            runtime,
+            requests,
+            failure: Arc::clone(&failure),
+            stop: stop.clone(),
+        };
+        Self {
+            asked: HashSet::new(),
+            last: String::new(),
+            on_first_record,
+            requests: Some(sender),
+            failure,
+            stop,
+            thread: Some(std::thread::spawn(move || worker.run())),
+        }
+    }
+
+    /// A record is about to be sent to this topic.
+    pub fn need(&mut self, topic: &str) {
+        if self.last == topic {
+            return;
+        }
+        topic.clone_into(&mut self.last);
+        if self.asked.contains(topic) {
+            return;
+        }
+        self.asked.insert(topic.to_owned());
+        (self.on_first_record)(topic);
+        // The thread ends only when the sender is gone.
+        let _ = self.requests.as_ref().map(|requests| requests.send(topic.to_owned()));
+    }
+
+    /// Looks for every topic again. A failed producer may have failed because somebody has deleted a topic.
+    pub fn forget(&mut self) {
+        self.asked.clear();
+        self.last.clear();
+    }
+
+    /// Why a topic can never be made as configured, if that is known of one.
+    #[must_use]
+    pub fn failure(&self) -> Option<PublishError> {
+        lock(&self.failure).clone()
+    }
+}
+
+impl Drop for TopicMaker {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The thread's side.
+struct Worker {
+    cluster: Cluster,
+    new: NewTopics,
+    runtime: tokio::runtime::Handle,
+    requests: Receiver<String>,
+    failure: Arc<Mutex<Option<PublishError>>>,
+    stop: CancellationToken,
+}
+
+impl Worker {
+    fn run(self) {
+        let mut wanted: Vec<String> = Vec::new();
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
+        loop {
+            if wanted.is_empty() {
+                backoff.reset();
+                match self.requests.recv() {
+                    Ok(topic) => wanted.push(topic),
+                    Err(_) => return,
+                }
+            }
+            wanted.extend(self.requests.try_iter());
+            wanted = self.attempt(wanted, &mut backoff);
+            if self.stop.is_cancelled() {
+                return;
+            }
+            if wanted.is_empty() {
+                continue;
+            }
+            match self.requests.recv_timeout(backoff.next_delay()) {
+                Ok(topic) => wanted.push(topic),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Makes these topics, and gives those that have to be tried again.
+    fn attempt(&self, wanted: Vec<String>, backoff: &mut Backoff) -> Vec<String> {
+        let making = make_topics(&self.cluster, &wanted, &self.new, &self.stop);
+        let failed = self.runtime.block_on(making);
+        if self.stop.is_cancelled() {
+            return wanted;
+        }
+        let may_log = backoff.attempts() == 0 || backoff.should_log();
+        let mut again = Vec::new();
+        for (topic, error) in failed {
+            match error.disposition() {
+                Disposition::Stop => {
+                    lock(&self.failure).get_or_insert(error);
+                }
+                Disposition::Retry => {
+                    if may_log {
+                        tracing::warn!(
+                            topic,
+                            %error,
+                            attempts = backoff.attempts() + 1,
+                            "the topic cannot be made yet: its records wait, those of other topics go on; trying again"
+                        );
+                    }
+                    again.push(topic);
+                }
+            }
+        }
+        again
+    }
+}
