@@ -10,9 +10,9 @@ use std::sync::Arc;
 use shared::debezium::envelope::{Op, SourceInfo};
 
 use crate::connector::Settings;
-use crate::envelope::{Change, RowError};
+use crate::envelope::{Change, MessagePlan, PlanOptions, RowError};
 use crate::observe::Counts;
-use crate::pgoutput::{Columns, OldTuple, Tuple};
+use crate::pgoutput::{Columns, LogicalMessage, OldTuple, Tuple};
 use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
 use crate::table::Capture;
 
@@ -24,8 +24,9 @@ const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 pub(crate) enum Scope {
     /// Every captured change.
     All,
-    /// Deletes and truncates only. They are the retractions before a snapshot is taken again: they delete the rows that
-    /// the source has lost since the first snapshot.
+    /// Of the changes, deletes and truncates only. They are the retractions before a snapshot is taken again: they
+    /// delete the rows that the source has lost since the first snapshot. No snapshot shows logical decoding messages,
+    /// so all of them are published.
     Retractions,
 }
 
@@ -34,7 +35,23 @@ struct Pending {
     topic: Arc<str>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
-    header: Option<(&'static str, Range<usize>)>,
+    headers: Headers,
+}
+
+#[derive(Debug, Clone)]
+enum Headers {
+    /// None: logical decoding messages.
+    None,
+    /// Debezium's context.
+    Context,
+    /// One that names the other key of a moved row, and the context.
+    OtherKey(&'static str, Range<usize>),
+}
+
+impl Headers {
+    fn of(other_key: Option<(&'static str, Range<usize>)>) -> Self {
+        other_key.map_or(Self::Context, |(name, key)| Self::OtherKey(name, key))
+    }
 }
 
 /// Encodes changes and holds the records until they are sent.
@@ -47,6 +64,8 @@ pub(crate) struct Emitter {
     skip_updates: bool,
     skip_deletes: bool,
     skip_truncates: bool,
+    messages: MessagePlan,
+    message_topic: Arc<str>,
     /// Topics and columns for which [`Emitter::warn_of_null`] has spoken.
     warned: HashSet<(Arc<str>, usize)>,
     pub(crate) counts: Counts,
@@ -61,8 +80,9 @@ pub(crate) struct Stamp<'o> {
 }
 
 impl Emitter {
-    pub(crate) fn new(settings: &Settings, scope: Scope) -> Self {
+    pub(crate) fn new(settings: &Settings, plan_options: &PlanOptions, scope: Scope) -> Self {
         let skipped = settings.skipped_operations;
+        let messages = MessagePlan::new(plan_options);
         Self {
             arena: Vec::new(),
             pending: Vec::new(),
@@ -72,6 +92,8 @@ impl Emitter {
             skip_updates: skipped.updates || scope == Scope::Retractions,
             skip_deletes: skipped.deletes,
             skip_truncates: skipped.truncates,
+            message_topic: Arc::from(messages.topic()),
+            messages,
             warned: HashSet::new(),
             counts: Counts::default(),
         }
@@ -218,6 +240,21 @@ impl Emitter {
         self.encode(capture, None, &change, stamp, None)
     }
 
+    /// A logical decoding message. As in Debezium, its record carries no headers.
+    pub(crate) fn message(&mut self, message: &LogicalMessage<'_>, stamp: &Stamp<'_>) {
+        let start = self.arena.len();
+        MessagePlan::write_key(&mut self.arena, message);
+        let end_of_key = self.arena.len();
+        let now_ms = stamp.now_ns.div_euclid(1_000_000);
+        self.messages.write_value(&mut self.arena, message, &stamp.source, now_ms);
+        self.pending.push(Pending {
+            topic: Arc::clone(&self.message_topic),
+            key: Some(start..end_of_key),
+            value: Some(end_of_key..self.arena.len()),
+            headers: Headers::None,
+        });
+    }
+
     fn encode_key<'a, R>(
         &mut self,
         capture: &Capture,
@@ -264,7 +301,7 @@ impl Emitter {
             topic: Arc::clone(&capture.topic),
             key,
             value: Some(start..self.arena.len()),
-            header,
+            headers: Headers::of(header),
         });
         Ok(())
     }
@@ -290,7 +327,7 @@ impl Emitter {
     ) {
         if self.tombstones {
             let topic = Arc::clone(&capture.topic);
-            self.pending.push(Pending { topic, key, value: None, header });
+            self.pending.push(Pending { topic, key, value: None, headers: Headers::of(header) });
         }
     }
 
@@ -302,9 +339,10 @@ impl Emitter {
                 topic: &pending.topic,
                 key: pending.key.as_ref().map(bytes),
                 value: pending.value.as_ref().map(bytes),
-                headers: match &pending.header {
-                    Some((name, range)) => RecordHeaders::With(name, bytes(range)),
-                    None => RecordHeaders::Context,
+                headers: match &pending.headers {
+                    Headers::None => RecordHeaders::None,
+                    Headers::Context => RecordHeaders::Context,
+                    Headers::OtherKey(name, range) => RecordHeaders::With(name, bytes(range)),
                 },
             };
             match delivery.send(&record) {

@@ -46,6 +46,8 @@ pub enum OrderError {
 pub struct TransactionOrder {
     open: Option<Begin>,
     last_commit: Option<Commit>,
+    /// The end of the last message outside a transaction, when it comes after the last commit.
+    message_end: Option<Lsn>,
     /// The end of the last commit of an earlier stream.
     earlier_commit: Option<Lsn>,
 }
@@ -98,12 +100,22 @@ impl TransactionOrder {
             return Err(OrderError::Backwards { last: commit.commit_lsn, next: commit.end_lsn });
         }
         self.last_commit = Some(commit);
+        self.message_end = None;
         Ok(open)
     }
 
-    /// End of the last commit seen on this stream.
+    /// Notes a logical decoding message that belongs to no transaction and ends at `lsn`.
+    pub fn note_message(&mut self, lsn: Lsn) {
+        self.message_end = Some(lsn);
+    }
+
+    /// End of the last commit seen on this stream. As in Debezium, a message outside a transaction counts as a commit.
     #[must_use]
     pub fn last_commit_end(&self) -> Option<Lsn> {
+        self.message_end.or_else(|| self.last_commit_of_transaction())
+    }
+
+    fn last_commit_of_transaction(&self) -> Option<Lsn> {
         self.last_commit.map(|commit| commit.end_lsn).or(self.earlier_commit)
     }
 
@@ -136,6 +148,18 @@ mod tests {
         order.begin(begin(2, 140)).unwrap();
         order.commit(commit(140, 150)).unwrap();
         assert_eq!(order.last_commit_end(), Some(Lsn(150)));
+    }
+
+    #[test]
+    fn a_message_outside_a_transaction_counts_as_a_commit() {
+        let mut order = TransactionOrder::after(Some(Lsn(50)));
+        assert_eq!(order.last_commit_end(), Some(Lsn(50)));
+        order.note_message(Lsn(90));
+        assert_eq!(order.last_commit_end(), Some(Lsn(90)));
+        order.begin(begin(1, 100)).unwrap();
+        assert_eq!(order.last_commit_end(), Some(Lsn(90)));
+        order.commit(commit(100, 140)).unwrap();
+        assert_eq!(order.last_commit_end(), Some(Lsn(140)));
     }
 
     #[test]

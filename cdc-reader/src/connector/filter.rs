@@ -1,4 +1,4 @@
-//! Which tables are captured: Debezium's include and exclude lists.
+//! Which tables and which logical decoding messages are captured: Debezium's include and exclude lists.
 //!
 //! In: comma-separated lists of regular expressions. Out: a yes or no for a schema and a table. An expression must
 //! match the whole name (`schema`, or `schema.table`), upper or lower case, as in Debezium. Look-around and
@@ -87,6 +87,22 @@ impl TableFilter {
         let Names::Included(list) = &self.tables else { return 0 };
         let name = format!("{schema}.{table}");
         list.iter().position(|expression| expression.is_match(&name)).unwrap_or(list.len())
+    }
+}
+
+/// Which logical decoding messages are published, by their prefixes.
+#[derive(Debug, Clone, Default)]
+pub struct MessageFilter(Names);
+
+impl MessageFilter {
+    pub(super) fn new(lists: Lists<'_>) -> Result<Self, ListError> {
+        Names::compile(lists).map(Self)
+    }
+
+    /// Whether messages of the prefix are published.
+    #[must_use]
+    pub fn captures(&self, prefix: &str) -> bool {
+        self.0.contain(prefix)
     }
 }
 
@@ -254,6 +270,17 @@ mod tests {
         check(&filter, "public.flights", true);
         check(&filter, "public.secret_a", false);
         check(&filter, "other.flights", false);
+    }
+
+    #[test]
+    fn messages_are_chosen_by_their_whole_prefix() {
+        let captured = |lists| {
+            ["audit", "Audit", "audit2", ""]
+                .map(|prefix| MessageFilter::new(lists).unwrap().captures(prefix))
+        };
+        assert_eq!(captured(include("")), [true; 4]);
+        assert_eq!(captured(include("audit,x")), [true, true, false, false]);
+        assert_eq!(captured(exclude("aud.*")), [false, false, false, true]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::fmt;
 use std::path::Path;
 
 pub use error::{ConnectorError, Problem};
-pub use filter::TableFilter;
+pub use filter::{MessageFilter, TableFilter};
 pub use settings::{
     KafkaSecurity, PublicationAutocreate, Settings, SkippedOperations, SnapshotMode, TopicCreation,
 };

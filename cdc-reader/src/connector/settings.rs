@@ -13,7 +13,7 @@ use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use shared::tls::{SslMode, TlsFiles};
 
-use super::filter::{ListError, Lists, TableFilter};
+use super::filter::{ListError, Lists, MessageFilter, TableFilter};
 use super::lookup::Lookup;
 use super::producer;
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub snapshot_mode: SnapshotMode,
     /// Which tables are captured.
     pub tables: TableFilter,
+    /// Which logical decoding messages are published.
+    pub messages: MessageFilter,
     /// Which operations are left out.
     pub skipped_operations: SkippedOperations,
     /// Whether a delete is followed by a tombstone.
@@ -156,6 +158,7 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
             _ => SnapshotMode::Initial,
         },
         tables: tables(lookup),
+        messages: messages(lookup),
         skipped_operations: skipped_operations(lookup),
         tombstones_on_delete: lookup.boolean("tombstones.on.delete"),
         extended_headers: lookup.boolean("extended.headers.enabled"),
@@ -244,21 +247,36 @@ fn tables(lookup: &mut Lookup<'_>) -> TableFilter {
     }
     for kind in ["schema", "table"] {
         let names = [format!("{kind}.include.list"), format!("{kind}.exclude.list")];
-        let texts = names.each_ref().map(|name| lookup.text(name));
-        let lists = Lists { include: &texts[0], exclude: &texts[1] };
-        let next = match kind {
+        let next = with_lists(lookup, &names, |lists| match kind {
             "schema" => filter.clone().with_schemas(lists),
             _ => filter.clone().with_tables(lists),
-        };
-        match next {
-            Ok(next) => filter = next,
-            Err(ListError::Include(why)) => lookup.unfit(&names[0], &regex_line(&why)),
-            Err(ListError::Exclude(why)) => lookup.unfit(&names[1], &regex_line(&why)),
-            Err(ListError::Both) => lookup
-                .problem(&names[1], &format!("{} and {} cannot both be given", names[0], names[1])),
-        }
+        });
+        filter = next.unwrap_or(filter);
     }
     filter
+}
+
+fn messages(lookup: &mut Lookup<'_>) -> MessageFilter {
+    let names = ["include", "exclude"].map(|list| format!("message.prefix.{list}.list"));
+    with_lists(lookup, &names, MessageFilter::new).unwrap_or_default()
+}
+
+/// A filter of an include list and an exclude list, by the names of the two properties. None, and a problem is
+/// reported, when they make no filter.
+fn with_lists<F>(
+    lookup: &mut Lookup<'_>,
+    names: &[String; 2],
+    make: impl FnOnce(Lists<'_>) -> Result<F, ListError>,
+) -> Option<F> {
+    let texts = names.each_ref().map(|name| lookup.text(name));
+    match make(Lists { include: &texts[0], exclude: &texts[1] }) {
+        Ok(filter) => return Some(filter),
+        Err(ListError::Include(why)) => lookup.unfit(&names[0], &regex_line(&why)),
+        Err(ListError::Exclude(why)) => lookup.unfit(&names[1], &regex_line(&why)),
+        Err(ListError::Both) => lookup
+            .problem(&names[1], &format!("{} and {} cannot both be given", names[0], names[1])),
+    }
+    None
 }
 
 fn regex_line(why: &str) -> String {

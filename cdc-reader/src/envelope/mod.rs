@@ -12,10 +12,12 @@
 mod default;
 mod form;
 mod kind;
+mod message;
 mod plan;
 mod table;
 
 pub use form::{Form, Written};
 pub use kind::{Kind, kind_of};
+pub use message::MessagePlan;
 pub use plan::{Change, PlanError, PlanOptions, RowError, TablePlan};
 pub use table::{ColumnInfo, TableInfo, TypeClass};

@@ -25,6 +25,15 @@ pub struct PlanOptions {
     pub replace_null_with_default: bool,
 }
 
+impl PlanOptions {
+    /// A writer of the source blocks of one table.
+    pub(super) fn source_writer(&self, schema: &str, table: &str) -> SourceWriter {
+        let (version, prefix) = (&self.version, &self.topic_prefix);
+        let writer = SourceWriter::new(version, prefix, &self.database, schema, table);
+        if self.replace_null_with_default { writer } else { writer.without_default_mark() }
+    }
+}
+
 /// Why a table cannot be captured as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
@@ -155,20 +164,9 @@ impl TablePlan {
             };
             key.push(KeyPart { column, field: field(position, name), form: plan.form });
         }
-        let source = SourceWriter::new(
-            &options.version,
-            &options.topic_prefix,
-            &options.database,
-            &table.schema,
-            &table.name,
-        );
         Ok(Self {
             topic: topic_name(&options.topic_prefix, &table.schema, &table.name),
-            source: if options.replace_null_with_default {
-                source
-            } else {
-                source.without_default_mark()
-            },
+            source: options.source_writer(&table.schema, &table.name),
             placeholder: options.unavailable_value_placeholder.clone(),
             columns,
             key,

@@ -20,6 +20,9 @@ use crate::snapshot::{self, ExportedSnapshot, Snapshot};
 use crate::stream::{Overlap, Streaming};
 use crate::table::{Relations, topics};
 
+/// Since this version pgoutput sends logical decoding messages, to clients that ask for them.
+const MESSAGES_SINCE: u32 = 140_000;
+
 /// Runs a session to its end. The delivery to Kafka is made by the first session that gets so far, and later sessions
 /// go on with it. `connected` is called when the source and Kafka have both answered.
 ///
@@ -154,8 +157,7 @@ impl Session<'_> {
             slot: self.slot_name(),
             start,
             publication: &self.context.connector.settings.publication_name,
-            // Logical messages are not published to Kafka yet, so they are not asked for.
-            messages: false,
+            messages: self.server.version >= MESSAGES_SINCE,
             message_bytes_max: row_bytes_max(&self.context.connector.settings.producer_overrides),
         }
     }

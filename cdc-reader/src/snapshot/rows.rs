@@ -31,11 +31,11 @@ pub(crate) fn run(
     let mut writer = Writer {
         context,
         delivery,
-        emitter: Emitter::new(&context.connector.settings, Scope::All),
+        emitter: Emitter::new(&context.connector.settings, &context.plan_options(), Scope::All),
         info: SourceInfo {
             ts_us: 0,
             snapshot: SnapshotMark::True,
-            tx_id: snapshot.tx_id,
+            tx_id: Some(snapshot.tx_id),
             lsn: snapshot.exported.consistent_point,
             last_commit: None,
             origin: None,

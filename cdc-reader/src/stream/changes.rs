@@ -9,12 +9,13 @@ use shared::position::Lsn;
 use super::overlap::Overlap;
 use super::stop::Stop;
 use crate::clock::{now_ns, now_us, unix_micros};
-use crate::connector::Settings;
+use crate::connector::MessageFilter;
+use crate::context::Context;
 use crate::emit::{Emitter, Scope, Stamp};
 use crate::envelope::RowError;
 use crate::error::SessionError;
 use crate::observe::Counts;
-use crate::pgoutput::{self, Begin, Commit, Message, Truncate};
+use crate::pgoutput::{self, Begin, Commit, LogicalMessage, Message, Truncate};
 use crate::publish::{Delivery, Position, PublishError, Transaction};
 use crate::table::{Capture, Relations};
 use crate::transaction::TransactionOrder;
@@ -26,7 +27,8 @@ pub(super) enum Next {
     Continue,
     /// A transaction began that will commit at this position. Its events are sent from now on.
     Began(Lsn),
-    /// A transaction ended. It enters the ledger once its last record has been handed to Kafka.
+    /// A transaction, or a message outside of any, ended. It enters the ledger once its last record has been handed to
+    /// Kafka.
     Committed(Position),
     /// Everything before the wanted position has been handled.
     Reached,
@@ -54,6 +56,10 @@ pub(super) struct Changes<'s> {
     last_commit: Option<Lsn>,
     /// Where the open transaction comes from: name and position of a replication origin.
     origin: Option<(String, Lsn)>,
+    /// The commit time of the last transaction, in microseconds since the epoch; before the first one, the time at
+    /// which the stream began.
+    last_commit_ts_us: i64,
+    messages: MessageFilter,
     relations: Relations<'s>,
     commits: u64,
     behind_ms: Option<i64>,
@@ -69,15 +75,18 @@ pub(super) struct Happened {
 }
 
 impl<'s> Changes<'s> {
-    pub(super) fn new(settings: &Settings, scope: Scope, relations: Relations<'s>) -> Self {
+    pub(super) fn new(context: &Context, scope: Scope, relations: Relations<'s>) -> Self {
+        let settings = &context.connector.settings;
         Self {
-            emitter: Emitter::new(settings, scope),
+            emitter: Emitter::new(settings, &context.plan_options(), scope),
             order: TransactionOrder::default(),
             overlap: Overlap::none(),
             is_skipped: false,
             slot: settings.slot_name.clone(),
             last_commit: None,
             origin: None,
+            last_commit_ts_us: now_us(),
+            messages: settings.messages.clone(),
             relations,
             commits: 0,
             behind_ms: None,
@@ -137,8 +146,7 @@ impl<'s> Changes<'s> {
             }
             // The catalog says what the types of a relation's columns are.
             Message::Type(_) => {}
-            // Not asked for.
-            Message::LogicalMessage(_) => self.emitter.counts.filtered += 1,
+            Message::LogicalMessage(message) => return self.message(&message, start, stop),
         }
         Ok(Next::Continue)
     }
@@ -151,6 +159,7 @@ impl<'s> Changes<'s> {
             self.order = TransactionOrder::after(self.last_commit);
         }
         self.order.begin(begin)?;
+        self.last_commit_ts_us = unix_micros(begin.commit_time);
         self.origin = None;
         Ok(if self.is_skipped { Next::Continue } else { Next::Began(begin.final_lsn) })
     }
@@ -192,6 +201,53 @@ impl<'s> Changes<'s> {
             self.emitter.counts.filtered += 1;
         }
         Ok(())
+    }
+
+    /// A logical decoding message, in a transaction or outside of any.
+    ///
+    /// One outside of any transaction comes where its WAL record stands: after all transactions that committed before
+    /// it, and before all others. So its end is a position from which a stream can start again, and it enters the
+    /// ledger as a commit without a transaction.
+    fn message(
+        &mut self,
+        message: &LogicalMessage<'_>,
+        start: Lsn,
+        stop: &Stop,
+    ) -> Result<Next, SessionError> {
+        let is_captured = self.messages.captures(message.prefix);
+        if message.transactional {
+            let open = self.order.check_change("a transactional message")?;
+            if is_captured && !self.is_skipped {
+                let last_commit = self.order.last_commit_end();
+                let stamp = stamp(open, start, last_commit, self.origin.as_ref());
+                self.emitter.message(message, &stamp);
+            }
+            return Ok(Next::Continue);
+        }
+        if stop.is_before_message(message.lsn) {
+            return Ok(Next::Reached);
+        }
+        let slot = &self.slot;
+        if self.overlap.skips_message(message.lsn).map_err(|gap| SessionError::gap(slot, gap))? {
+            return Ok(Next::Continue);
+        }
+        self.order.note_message(message.lsn);
+        if is_captured {
+            let stamp = Stamp {
+                source: SourceInfo {
+                    // As in Debezium, such a message has no time of its own.
+                    ts_us: self.last_commit_ts_us,
+                    tx_id: None,
+                    ..streamed(start, self.order.last_commit_end(), self.origin.as_ref())
+                },
+                now_ns: now_ns(),
+            };
+            self.emitter.message(message, &stamp);
+        }
+        if self.order.is_open() {
+            return Ok(Next::Continue);
+        }
+        Ok(Next::Committed(Position { end_lsn: message.lsn, transaction: None }))
     }
 
     fn truncate(&mut self, truncate: &Truncate<'_>, start: Lsn) -> Result<(), SessionError> {
@@ -252,11 +308,20 @@ fn stamp(
 ) -> Stamp<'_> {
     let source = SourceInfo {
         ts_us: unix_micros(open.commit_time),
+        tx_id: Some(open.xid),
+        ..streamed(lsn, last_commit, origin)
+    };
+    Stamp { source, now_ns: now_ns() }
+}
+
+/// What the source block says of a streamed event beside its transaction.
+fn streamed(lsn: Lsn, last_commit: Option<Lsn>, origin: Option<&(String, Lsn)>) -> SourceInfo<'_> {
+    SourceInfo {
+        ts_us: 0,
         snapshot: SnapshotMark::Streaming,
-        tx_id: open.xid,
+        tx_id: None,
         lsn,
         last_commit,
         origin: origin.map(|(name, lsn)| Origin { name, lsn: *lsn }),
-    };
-    Stamp { source, now_ns: now_ns() }
+    }
 }

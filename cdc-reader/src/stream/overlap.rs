@@ -52,6 +52,18 @@ impl Overlap {
         }
     }
 
+    /// Whether a message outside a transaction, which ends at `lsn`, is skipped, because it was published before.
+    ///
+    /// # Errors
+    /// As [`Overlap::skips`].
+    pub(super) fn skips_message(&mut self, lsn: Lsn) -> Result<bool, Gap> {
+        match self.until {
+            Some(until) if lsn <= until => Ok(true),
+            Some(_) => self.end().map(|()| false),
+            None => Ok(false),
+        }
+    }
+
     /// Takes the end of a transaction that was skipped.
     ///
     /// # Errors

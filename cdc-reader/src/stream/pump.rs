@@ -68,7 +68,7 @@ impl<'s> Streaming<'s> {
         Self {
             context,
             delivery,
-            changes: Changes::new(settings, scope, relations),
+            changes: Changes::new(context, scope, relations),
             confirmation: Confirmation::new(start, offsets, settings.status_update_interval, now),
             stop: Stop::on_request(),
             silence: Silence::new(),

@@ -33,6 +33,11 @@ impl Stop {
         self.until.is_some_and(|until| lsn >= until)
     }
 
+    /// Whether a message outside a transaction, which ends at `lsn`, comes after everything that was wanted.
+    pub(super) fn is_before_message(&self, lsn: Lsn) -> bool {
+        self.until.is_some_and(|until| lsn > until)
+    }
+
     /// Somebody asks for a stop. Only the first call counts.
     pub(super) fn request(&mut self, now: Instant) {
         self.requested_at.get_or_insert(now);
@@ -99,5 +104,8 @@ mod tests {
         assert!(stop.is_reached(Lsn(100)));
         assert!(stop.is_reached(Lsn(101)));
         assert!(!Stop::on_request().is_reached(Lsn(u64::MAX)));
+        assert!(!stop.is_before_message(Lsn(100)), "it ends where the wanted part ends");
+        assert!(stop.is_before_message(Lsn(101)));
+        assert!(!Stop::on_request().is_before_message(Lsn(u64::MAX)));
     }
 }

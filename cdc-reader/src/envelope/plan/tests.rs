@@ -48,7 +48,7 @@ fn plan_options(replace_null_with_default: bool) -> PlanOptions {
 const INFO: SourceInfo<'static> = SourceInfo {
     ts_us: 1,
     snapshot: SnapshotMark::Streaming,
-    tx_id: 1,
+    tx_id: Some(1),
     lsn: Lsn(1),
     last_commit: None,
     origin: None,

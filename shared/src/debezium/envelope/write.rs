@@ -41,8 +41,8 @@ pub struct SourceInfo<'o> {
     pub ts_us: i64,
     /// Where in a snapshot.
     pub snapshot: SnapshotMark,
-    /// Transaction id.
-    pub tx_id: u32,
+    /// Transaction id; `None` outside of any transaction.
+    pub tx_id: Option<u32>,
     /// Position of the row's WAL record.
     pub lsn: Lsn,
     /// End of the last commit before this event. `None` after a first start, until a commit has been seen.
@@ -121,7 +121,10 @@ impl SourceWriter {
         out.extend_from_slice(number.format(info.ts_us).as_bytes());
         out.extend_from_slice(b"000");
         out.extend_from_slice(&self.table);
-        out.extend_from_slice(number.format(info.tx_id).as_bytes());
+        match info.tx_id {
+            Some(id) => out.extend_from_slice(number.format(id).as_bytes()),
+            None => out.extend_from_slice(b"null"),
+        }
         out.extend_from_slice(b",\"lsn\":");
         out.extend_from_slice(number.format(info.lsn.0).as_bytes());
         match info.origin {
@@ -167,7 +170,7 @@ mod tests {
             &SourceInfo {
                 ts_us: 1_795_228_672_314_623,
                 snapshot: SnapshotMark::Streaming,
-                tx_id: 25_562,
+                tx_id: Some(25_562),
                 lsn: Lsn(1_467_067_560),
                 last_commit: Some(Lsn(1_467_067_560)),
                 origin: None,
@@ -186,7 +189,7 @@ mod tests {
         let info = SourceInfo {
             ts_us: 5_000_001,
             snapshot: SnapshotMark::Last,
-            tx_id: 9,
+            tx_id: Some(9),
             lsn: Lsn(77),
             last_commit: None,
             origin: None,
