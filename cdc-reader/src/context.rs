@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::connector::Connector;
+use crate::connector::{Connector, ConvertingFailures};
 use crate::ended::Ended;
-use crate::envelope::PlanOptions;
+use crate::envelope::{PlanOptions, WithoutForm};
 use crate::kafka_clients::KafkaClients;
 use crate::observe::Observer;
 use crate::publish::{
@@ -61,6 +61,10 @@ impl Context {
             version: settings.version.clone(),
             unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
             replace_null_with_default: settings.replace_null_with_default_value,
+            without_form: match settings.converting_failures {
+                ConvertingFailures::Fail => WithoutForm::Error,
+                ConvertingFailures::Warn | ConvertingFailures::Skip => WithoutForm::Null,
+            },
         }
     }
 

@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use shared::debezium::envelope::{Op, SourceInfo};
+use shared::position::Lsn;
 
-use crate::connector::Settings;
+use crate::connector::{ConvertingFailures, Settings};
 use crate::envelope::{Change, MessagePlan, PlanOptions, RowError};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, LogicalMessage, OldTuple, Tuple};
@@ -66,8 +67,10 @@ pub(crate) struct Emitter {
     skip_truncates: bool,
     messages: MessagePlan,
     message_topic: Arc<str>,
-    /// Topics and columns for which [`Emitter::warn_of_null`] has spoken.
-    warned: HashSet<(Arc<str>, usize)>,
+    /// Whether a value without a form is a warning.
+    warns_of_nulls: bool,
+    /// Tables and columns for which [`Emitter::tell_of_null`] has spoken.
+    warned: HashSet<(String, usize)>,
     pub(crate) counts: Counts,
 }
 
@@ -94,6 +97,7 @@ impl Emitter {
             skip_truncates: skipped.truncates,
             message_topic: Arc::from(messages.topic()),
             messages,
+            warns_of_nulls: settings.converting_failures == ConvertingFailures::Warn,
             warned: HashSet::new(),
             counts: Counts::default(),
         }
@@ -294,7 +298,7 @@ impl Emitter {
         if !null_instead.is_empty() {
             self.counts.nulls_instead += 1;
             for column in null_instead {
-                self.warn_of_null(capture, column);
+                self.tell_of_null(capture, column, stamp.source.lsn);
             }
         }
         self.pending.push(Pending {
@@ -306,15 +310,30 @@ impl Emitter {
         Ok(())
     }
 
-    /// Says once for each column that some of its values have no form.
-    fn warn_of_null(&mut self, capture: &Capture, column: usize) {
-        if self.warned.insert((Arc::clone(&capture.topic), column)) {
-            let table = capture.plan.table();
+    /// Says once for each column that a value of it has no form.
+    fn tell_of_null(&mut self, capture: &Capture, column: usize, position: Lsn) {
+        let table = capture.plan.table();
+        if !self.warned.insert((table.display(), column)) {
+            return;
+        }
+        let (table, column) = (table.display(), &table.columns[column]);
+        let (column, column_type) = (&column.name, column.type_name());
+        if self.warns_of_nulls {
             tracing::warn!(
-                table = table.display(),
-                column = table.columns[column].name,
-                "a numeric that is NaN or infinite has no form in decimal.handling.mode=precise: NULL is published in its place, as \
-                 Debezium does; cdc_reader_nulls_instead_total counts further ones"
+                table,
+                column,
+                column_type,
+                %position,
+                "a value has no form in events: NULL is published in its place, as event.converting.failure.handling.mode=warn says; \
+                 cdc_reader_nulls_instead_total counts further ones"
+            );
+        } else {
+            tracing::debug!(
+                table,
+                column,
+                column_type,
+                %position,
+                "a value has no form in events: NULL is published in its place"
             );
         }
     }

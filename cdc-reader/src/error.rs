@@ -1,5 +1,7 @@
 //! Why a session failed, and what to do then.
 
+use shared::position::Lsn;
+
 use crate::disposition::Disposition;
 use crate::envelope::{PlanError, RowError};
 use crate::exit;
@@ -33,8 +35,13 @@ pub enum SessionError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A row that cannot be written.
-    #[error(transparent)]
-    Row(#[from] RowError),
+    #[error("at {position}: {source}")]
+    Row {
+        /// Where the change stands in the WAL; for a snapshot's row the consistent point.
+        position: Lsn,
+        /// Why not.
+        source: RowError,
+    },
     /// A row of a relation that was never announced.
     #[error("pgoutput sent a row of relation {oid} without announcing it")]
     UnknownRelation {
@@ -96,6 +103,11 @@ impl SessionError {
         Self::Gap { slot: slot.to_owned(), gap }
     }
 
+    /// A row that cannot be written, by its position.
+    pub(crate) fn row(position: Lsn) -> impl Fn(RowError) -> Self {
+        move |source| Self::Row { position, source }
+    }
+
     /// Whether another session may succeed.
     #[must_use]
     pub fn disposition(&self) -> Disposition {
@@ -109,7 +121,7 @@ impl SessionError {
             | Self::Order(_)
             | Self::Decode(_)
             | Self::Plan(_)
-            | Self::Row(_)
+            | Self::Row { .. }
             | Self::UnknownRelation { .. }
             | Self::Setup(_)
             | Self::Gap { .. }

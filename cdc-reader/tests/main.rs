@@ -24,6 +24,7 @@ mod s014_starts_without_a_snapshot;
 mod s015_source_identity;
 mod s021_topics;
 mod s022_logical_messages;
+mod s023_values_without_a_form;
 mod s024_slow_links;
 mod s025_memory;
 mod s026_broker_answers;

@@ -21,7 +21,8 @@ use std::path::Path;
 pub use error::{ConnectorError, Problem};
 pub use filter::{MessageFilter, TableFilter};
 pub use settings::{
-    KafkaSecurity, PublicationAutocreate, Settings, SkippedOperations, SnapshotMode, TopicCreation,
+    ConvertingFailures, KafkaSecurity, PublicationAutocreate, Settings, SkippedOperations,
+    SnapshotMode, TopicCreation,
 };
 pub(crate) use variables::resolve;
 pub use variables::{ProcessVariables, Variables};

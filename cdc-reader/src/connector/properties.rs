@@ -236,7 +236,7 @@ pub const PROPERTIES: &[Property] = &[
     Property::honoured("errors.max.retries", "-1", Values::Integer(-1, 2_147_483_647)),
     Property::honoured("retriable.restart.connector.wait.ms", "10000", Values::Integer(1, i64::MAX)),
     Property::only("event.processing.failure.handling.mode", Values::OneOf(&["fail", "warn", "skip"]), &["fail"], "skipping a change; nothing is ever skipped here"),
-    Property::only("event.converting.failure.handling.mode", Values::OneOf(&["fail", "warn", "skip"]), &["fail", "warn"], "skipping a value; nothing is ever skipped here"),
+    Property::honoured("event.converting.failure.handling.mode", "warn", Values::OneOf(&["fail", "warn", "skip"])),
     Property::idle("executor.shutdown.timeout.ms", MILLIS, "shutting down drains, then ends"),
     Property::idle("statistics.metrics.enabled", BOOL, "metrics are always on"),
     Property::idle("internal.advanced.metrics.enable", BOOL, "metrics are always on"),

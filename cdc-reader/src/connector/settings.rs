@@ -54,6 +54,8 @@ pub struct Settings {
     pub extended_headers: bool,
     /// Whether a NULL in a row is written as the column's default.
     pub replace_null_with_default_value: bool,
+    /// What becomes of a value that has no form in an event.
+    pub converting_failures: ConvertingFailures,
     /// How often the server hears of our position.
     pub status_update_interval: Duration,
     /// What is written for a value that the stream does not hold.
@@ -105,6 +107,17 @@ pub enum SnapshotMode {
     InitialOnly,
     /// Never.
     NoData,
+}
+
+/// `event.converting.failure.handling.mode`: what becomes of a value that has no form in an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConvertingFailures {
+    /// It stops the reader.
+    Fail,
+    /// NULL is published in its place, with a warning.
+    Warn,
+    /// NULL is published in its place, and only a debug line says so.
+    Skip,
 }
 
 /// `skipped.operations`: what is left out.
@@ -164,6 +177,11 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
         extended_headers: lookup.boolean("extended.headers.enabled"),
         replace_null_with_default_value: lookup
             .boolean("value.converter.replace.null.with.default"),
+        converting_failures: match lookup.word("event.converting.failure.handling.mode").as_str() {
+            "fail" => ConvertingFailures::Fail,
+            "skip" => ConvertingFailures::Skip,
+            _ => ConvertingFailures::Warn,
+        },
         status_update_interval: millis(lookup, "status.update.interval.ms"),
         unavailable_value_placeholder: lookup.text("unavailable.value.placeholder"),
         version: lookup.text("vaultstream.source.version"),

@@ -70,6 +70,7 @@ mod tests {
     use shared::debezium::envelope::SnapshotMark;
     use shared::position::Lsn;
 
+    use super::super::plan::WithoutForm;
     use super::*;
 
     #[test]
@@ -80,6 +81,7 @@ mod tests {
             version: "v".to_owned(),
             unavailable_value_placeholder: String::new(),
             replace_null_with_default: true,
+            without_form: WithoutForm::Null,
         });
         let source = SourceInfo {
             ts_us: 1_000_001,

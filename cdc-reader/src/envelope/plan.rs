@@ -23,6 +23,17 @@ pub struct PlanOptions {
     pub unavailable_value_placeholder: String,
     /// `value.converter.replace.null.with.default`.
     pub replace_null_with_default: bool,
+    /// What becomes of a value that has no form in an event.
+    pub without_form: WithoutForm,
+}
+
+/// What becomes of a value that has no form in an event. A value of a key is always an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutForm {
+    /// It is an error.
+    Error,
+    /// NULL stands in its place.
+    Null,
 }
 
 impl PlanOptions {
@@ -40,7 +51,7 @@ pub enum PlanError {
     /// A column of the key would be left out.
     #[error(
         "column {column} of table {table} is part of the key, and Debezium leaves its type out; leave the table out with \
-         table.exclude.list"
+         table.exclude.list, or give the table another key"
     )]
     KeyLeftOut {
         /// `schema.table`.
@@ -53,25 +64,31 @@ pub enum PlanError {
 /// A row that cannot be written. The error never shows the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowError {
-    /// A text that the type does not print, or a value that has no form in an event.
-    #[error("column {column} of table {table}: {source}")]
+    /// A value that has no form in an event.
+    #[error(
+        "column {column} of table {table}: a value has no form in events ({why}); event.converting.failure.handling.mode=warn publishes \
+         NULL in its place, table.exclude.list leaves the table out"
+    )]
     Value {
+        /// `schema.table`.
+        table: String,
+        /// Column.
+        column: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A value of the key that has no form in an event.
+    #[error(
+        "key column {column} of table {table}: a value has no form in events ({source}), and a key must not be NULL; leave the table out \
+         with table.exclude.list, or change the key"
+    )]
+    KeyValue {
         /// `schema.table`.
         table: String,
         /// Column.
         column: String,
         /// What it should be.
         source: ValueError,
-    },
-    /// An unchanged TOASTed value in a column whose type has no placeholder.
-    #[error(
-        "column {column} of table {table}: an unchanged TOASTed value cannot be shown; set REPLICA IDENTITY FULL"
-    )]
-    Unavailable {
-        /// `schema.table`.
-        table: String,
-        /// Column.
-        column: String,
     },
     /// A row with more or fewer columns than its relation.
     #[error("table {table}: a row has {actual} columns, its relation {expected}")]
@@ -119,6 +136,9 @@ struct KeyPart {
     form: Form,
 }
 
+/// Why a numeric has no form.
+const NOT_FINITE: &str = "a number that is NaN or infinite";
+
 /// One of the two ways in which a form writes a value of a key.
 type WriteValue = fn(Form, &mut Vec<u8>, &[u8]) -> Result<(), ValueError>;
 
@@ -140,6 +160,7 @@ pub struct TablePlan {
     key: Vec<KeyPart>,
     source: SourceWriter,
     placeholder: String,
+    without_form: WithoutForm,
 }
 
 impl TablePlan {
@@ -168,6 +189,7 @@ impl TablePlan {
             topic: topic_name(&options.topic_prefix, &table.schema, &table.name),
             source: options.source_writer(&table.schema, &table.name),
             placeholder: options.unavailable_value_placeholder.clone(),
+            without_form: options.without_form,
             columns,
             key,
             table,
@@ -272,8 +294,10 @@ impl TablePlan {
                 value => value,
             };
             match value {
-                Some(Column::Text(text)) => write(part.form, out, text)
-                    .map_err(|source| self.value_error(part.column, source))?,
+                Some(Column::Text(text)) => write(part.form, out, text).map_err(|source| {
+                    let (table, column) = self.name_column(part.column);
+                    RowError::KeyValue { table, column, source }
+                })?,
                 // Of a unique index that stands in for a primary key.
                 Some(Column::Null) if !self.table.columns[part.column].not_null => {
                     out.extend_from_slice(b"null");
@@ -346,8 +370,8 @@ impl TablePlan {
             out.extend_from_slice(&plan.field);
             match (column, old_value) {
                 (Column::Text(text), _) | (Column::UnchangedToast, Some(Column::Text(text))) => {
-                    let written = plan.form.write(out, text);
-                    if written.map_err(|e| self.value_error(index, e))? == Written::NullInstead {
+                    if let Some(why) = plan.write(out, text) {
+                        self.check_without_form(index, &why)?;
                         null_instead.push(index);
                     }
                 }
@@ -356,9 +380,9 @@ impl TablePlan {
                     Image::After => &plan.null,
                 }),
                 (Column::UnchangedToast, _) => {
-                    if !plan.form.write_unavailable(out, &self.placeholder) {
-                        let (table, column) = self.name_column(index);
-                        return Err(RowError::Unavailable { table, column });
+                    if let Some(why) = plan.write_unavailable(out, &self.placeholder) {
+                        self.check_without_form(index, &why)?;
+                        null_instead.push(index);
                     }
                 }
                 (Column::Binary(_), _) => {
@@ -382,9 +406,15 @@ impl TablePlan {
         (self.table.display(), self.table.columns[index].name.clone())
     }
 
-    fn value_error(&self, index: usize, source: ValueError) -> RowError {
-        let (table, column) = self.name_column(index);
-        RowError::Value { table, column, source }
+    /// Whether NULL may stand in the place of a value that has no form.
+    fn check_without_form(&self, index: usize, why: &str) -> Result<(), RowError> {
+        match self.without_form {
+            WithoutForm::Null => Ok(()),
+            WithoutForm::Error => {
+                let (table, column) = self.name_column(index);
+                Err(RowError::Value { table, column, why: why.to_owned() })
+            }
+        }
     }
 }
 
@@ -437,6 +467,28 @@ impl ColumnPlan {
             null.clone()
         };
         Some(Self { field: field(place.position, &column.name), form, unknown, null })
+    }
+
+    /// Appends a value that PostgreSQL printed as `text`. Where the value has no form, appends NULL and says why.
+    fn write(&self, out: &mut Vec<u8>, text: &[u8]) -> Option<String> {
+        let start = out.len();
+        let why = match self.form.write(out, text) {
+            Ok(Written::Whole) => return None,
+            Ok(Written::NullInstead) => return Some(NOT_FINITE.to_owned()),
+            Err(error) => error.to_string(),
+        };
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+        Some(why)
+    }
+
+    /// Appends the placeholder of an unchanged TOASTed value, or NULL and says why.
+    fn write_unavailable(&self, out: &mut Vec<u8>, placeholder: &str) -> Option<String> {
+        if self.form.write_unavailable(out, placeholder) {
+            return None;
+        }
+        out.extend_from_slice(b"null");
+        Some("an unchanged TOASTed value of a type without a placeholder".to_owned())
     }
 }
 

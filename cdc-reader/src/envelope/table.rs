@@ -42,6 +42,17 @@ pub enum TypeClass {
     OfExtension(String),
 }
 
+impl ColumnInfo {
+    /// The type, for messages: its name, or its oid when it is a type of the server's own.
+    #[must_use]
+    pub fn type_name(&self) -> String {
+        match &self.type_class {
+            TypeClass::OfExtension(name) => name.clone(),
+            _ => format!("oid {}", self.type_oid),
+        }
+    }
+}
+
 /// A column as it is captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnInfo {

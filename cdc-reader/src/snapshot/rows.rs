@@ -134,7 +134,9 @@ impl Writer<'_, '_> {
         let now_ns = now_ns();
         self.info.ts_us = now_ns / 1000;
         let stamp = Stamp { source: self.info, now_ns };
-        self.emitter.read(capture, &self.row.columns(), &stamp)?;
+        let position = self.info.lsn;
+        let read = self.emitter.read(capture, &self.row.columns(), &stamp);
+        read.map_err(SessionError::row(position))?;
         self.row_count += 1;
         let emitter = &mut self.emitter;
         let sent = self

@@ -196,7 +196,7 @@ impl<'s> Changes<'s> {
         }
         if let Some(capture) = self.relations.captured(relation)? {
             let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
-            emit(&mut self.emitter, capture, &stamp)?;
+            emit(&mut self.emitter, capture, &stamp).map_err(SessionError::row(start))?;
         } else {
             self.emitter.counts.filtered += 1;
         }
@@ -258,7 +258,7 @@ impl<'s> Changes<'s> {
         let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
         for relation in truncate.relations() {
             if let Some(capture) = self.relations.captured(relation)? {
-                self.emitter.truncate(capture, &stamp)?;
+                self.emitter.truncate(capture, &stamp).map_err(SessionError::row(start))?;
             }
         }
         Ok(())

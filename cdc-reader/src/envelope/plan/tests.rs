@@ -42,6 +42,7 @@ fn plan_options(replace_null_with_default: bool) -> PlanOptions {
         version: "3.6.0.Final".to_owned(),
         unavailable_value_placeholder: "__debezium_unavailable_value".to_owned(),
         replace_null_with_default,
+        without_form: WithoutForm::Null,
     }
 }
 
@@ -144,16 +145,17 @@ fn a_column_that_debezium_leaves_out_leaves_no_trace() {
         key: vec![2],
     };
     let options = plan_options(false);
-    let plan = TablePlan::new(table.clone(), &options).unwrap();
+    let compile = |table| TablePlan::new(table, &options);
+    let plan = compile(table.clone()).unwrap();
     assert_eq!(plan.left_out().collect::<Vec<_>>(), ["pair"]);
     let row = [Column::Text(b"(1,2)"), Column::Text(b"ok"), Column::Text(b"7")];
     check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":"ok","id":7},"source":"#);
-    let in_key = TablePlan::new(TableInfo { key: vec![0], ..table.clone() }, &options);
+    let in_key = compile(TableInfo { key: vec![0], ..table.clone() });
     assert!(matches!(in_key, Err(PlanError::KeyLeftOut { .. })));
     let mut arrays = table;
     arrays.columns[0].type_class = array_of(99_997, TypeClass::LeftOut);
     arrays.columns[1].type_class = array_of(99_996, TypeClass::Enum);
-    let plan = TablePlan::new(arrays, &options).unwrap();
+    let plan = compile(arrays).unwrap();
     let row = [Column::Text(b"{(1,2)}"), Column::Text(b"{ok,NULL}"), Column::Text(b"7")];
     check(&plan, None, Some(&row), r#"{"before":null,"after":{"mood":["ok",null],"id":7},"#);
 }
@@ -208,15 +210,38 @@ fn a_value_without_a_form_is_null_and_its_column_is_named() {
         columns: vec![column("id", 23, -1), column("amount", 1700, -1)],
         key: vec![0],
     };
-    let plan = TablePlan::new(table.clone(), &plan_options(false)).unwrap();
+    let compile =
+        |table: &TableInfo, options: &PlanOptions| TablePlan::new(table.clone(), options).unwrap();
     let row = [Column::Text(b"1"), Column::Text(b"NaN")];
     let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
     let mut out = Vec::new();
+    let plan = compile(&table, &plan_options(false));
     assert_eq!(plan.write_value(&mut out, &change, &INFO, 0), Ok(vec![1]));
     assert!(out.starts_with(br#"{"before":null,"after":{"id":1,"amount":null},"#));
-    let in_key = TablePlan::new(TableInfo { key: vec![1], ..table }, &plan_options(false)).unwrap();
+    let fails = PlanOptions { without_form: WithoutForm::Error, ..plan_options(false) };
+    let error = compile(&table, &fails).write_value(&mut out, &change, &INFO, 0).unwrap_err();
+    assert!(matches!(error, RowError::Value { .. }), "{error}");
+    let in_key = compile(&TableInfo { key: vec![1], ..table }, &plan_options(false));
     let written = in_key.write_key(&mut Vec::new(), &row.iter().copied(), None);
-    assert!(matches!(written, Err(RowError::Value { .. })));
+    assert!(matches!(written, Err(RowError::KeyValue { .. })));
+}
+
+#[test]
+fn what_was_written_of_a_value_without_a_form_is_taken_back() {
+    let mut integers = column("a", 1007, -1);
+    integers.type_class = array_of(23, TypeClass::BuiltIn);
+    let table = TableInfo {
+        schema: "public".to_owned(),
+        name: "t".to_owned(),
+        columns: vec![integers, column("id", 23, -1)],
+        key: vec![1],
+    };
+    let plan = TablePlan::new(table, &plan_options(false)).unwrap();
+    let row = [Column::Text(b"{1,x}"), Column::Text(b"1")];
+    let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
+    let mut out = Vec::new();
+    assert_eq!(plan.write_value(&mut out, &change, &INFO, 0), Ok(vec![0]));
+    assert!(out.starts_with(br#"{"before":null,"after":{"a":null,"id":1},"#));
 }
 
 #[test]
