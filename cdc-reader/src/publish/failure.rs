@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use shared::kafka::{Refusal, refused_property};
 
+use shared::debezium::envelope::parse;
+
 use super::answers::{self, Answer};
 use crate::disposition::Disposition;
 
@@ -28,6 +30,19 @@ pub enum PublishError {
         topic: String,
         /// Why.
         reason: &'static str,
+    },
+    /// A record is larger than a limit of the producer or of the topic.
+    #[error(
+        "topic {topic} refuses an event: it is too large{of}: {bytes} bytes of key and value; raise both \
+         producer.override.max.request.size in the connector file and max.message.bytes of the topic above that"
+    )]
+    TooLarge {
+        /// The topic.
+        topic: String,
+        /// `, of table … at …`; empty when the record does not say it.
+        of: String,
+        /// The size of key and value.
+        bytes: usize,
     },
     /// Kafka does not do now what it may do later; a new producer resumes from the last confirmed position.
     #[error("publishing to Kafka failed: {0}")]
@@ -151,14 +166,22 @@ impl PublishError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::QueueFull | Self::Broken(_) => Disposition::Retry,
-            Self::Configuration(_) | Self::Refused { .. } => Disposition::Stop,
+            Self::Configuration(_) | Self::Refused { .. } | Self::TooLarge { .. } => {
+                Disposition::Stop
+            }
         }
     }
 
     /// What follows from the error that came back for a record, or with which it could not be handed over.
-    pub(super) fn of_record(error: &KafkaError, topic: &str) -> Self {
-        match error.rdkafka_error_code().map(answers::of_record) {
-            Some(Answer::Stop(reason)) => Self::Refused { topic: topic.to_owned(), reason },
+    pub(super) fn of_record(error: &KafkaError, record: Rejected<'_>) -> Self {
+        use RDKafkaErrorCode as Code;
+        let topic = record.topic.to_owned();
+        let code = error.rdkafka_error_code();
+        if matches!(code, Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize)) {
+            return Self::TooLarge { topic, of: record.source(), bytes: record.bytes() };
+        }
+        match code.map(answers::of_record) {
+            Some(Answer::Stop(reason)) => Self::Refused { topic, reason },
             Some(Answer::Wait | Answer::OfAnother | Answer::OfOurOwn) | None => {
                 Self::Broken(Breakage::Record { error: error.clone() })
             }
@@ -179,6 +202,31 @@ impl PublishError {
     }
 }
 
+/// A record that came back, or could not be handed over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rejected<'r> {
+    pub(super) topic: &'r str,
+    pub(super) key: Option<&'r [u8]>,
+    pub(super) value: Option<&'r [u8]>,
+}
+
+impl Rejected<'_> {
+    fn bytes(self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+
+    /// Which table's change it is, and where it stands in the WAL. Nothing of the row is shown.
+    fn source(self) -> String {
+        let event = self.value.and_then(|value| parse(value).ok());
+        let Some(source) = event.map(|event| event.source) else { return String::new() };
+        let at = source.lsn.map(|lsn| format!(" at {lsn}")).unwrap_or_default();
+        if source.table.is_empty() {
+            return format!(", a logical decoding message{at}");
+        }
+        format!(", of table {}.{}{at}", source.schema, source.table)
+    }
+}
+
 /// What has failed since the producer was made.
 ///
 /// A refusal decides, whenever it comes, because another session would get the same refusal. Of all other failures the
@@ -192,14 +240,14 @@ pub(super) struct Failures {
 
 impl Failures {
     /// Notes the error of a record that came back at `now`.
-    pub(super) fn note(&mut self, error: &KafkaError, topic: &str, now: Instant) {
+    pub(super) fn note(&mut self, error: &KafkaError, record: Rejected<'_>, now: Instant) {
         match error.rdkafka_error_code().map(answers::of_record) {
             Some(Answer::OfOurOwn) => {}
             Some(Answer::OfAnother) => {
                 self.dragged_along.get_or_insert(now);
             }
             Some(Answer::Wait | Answer::Stop(_)) | None => {
-                let error = PublishError::of_record(error, topic);
+                let error = PublishError::of_record(error, record);
                 let decides = match &self.decisive {
                     None => true,
                     Some(known) => {
@@ -232,12 +280,14 @@ mod tests {
 
     use super::*;
 
+    const RECORD: Rejected<'static> = Rejected { topic: "t", key: Some(b"key"), value: None };
+
     /// What has been decided after these reports, at once and after a while.
     fn decided(reports: &[Code]) -> [Option<PublishError>; 2] {
         let now = Instant::now();
         let mut failures = Failures::default();
         for code in reports {
-            failures.note(&KafkaError::MessageProduction(*code), "t", now);
+            failures.note(&KafkaError::MessageProduction(*code), RECORD, now);
         }
         [failures.decisive(now), failures.decisive(now + REPORTS_APART_MAX)]
     }
@@ -267,6 +317,22 @@ mod tests {
         check_refused(&[outage, Code::InvalidRecord], "compacted");
         check_refused(&[Code::MessageSizeTooLarge, outage], "max.request.size");
         check_refused(&[Code::MessageSizeTooLarge, Code::InvalidRecord], "max.request.size");
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_is_named_by_table_and_position_and_both_limits() {
+        let value = br#"{"before":null,"after":{"id":1,"secret":"row"},"source":{"version":"3","connector":"postgresql","name":"p","ts_ms":1,"ts_us":1,"snapshot":"false","db":"d","schema":"public","table":"big","txId":5,"lsn":16,"xmin":null},"op":"c","ts_ms":1,"ts_us":1}"#;
+        let record = Rejected { value: Some(value), ..RECORD };
+        let error = KafkaError::MessageProduction(Code::MessageSizeTooLarge);
+        let text = PublishError::of_record(&error, record).to_string();
+        assert_eq!(
+            text,
+            format!(
+                "topic t refuses an event: it is too large, of table public.big at 0/10: {} bytes of key and value; raise both \
+                 producer.override.max.request.size in the connector file and max.message.bytes of the topic above that",
+                value.len() + 3
+            )
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use rdkafka::producer::{
 };
 use shared::kafka::Cluster;
 
-use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError};
+use super::failure::{Breakage, ConfigurationProblem, Failures, PublishError, Rejected};
 use super::in_flight::{HeaderMemory, Ticket};
 use super::ledger::Ledger;
 use super::stall::{StallWatch, Topics, Waiting};
@@ -84,6 +84,12 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// What it carries beside key and value.
     pub headers: RecordHeaders<'a>,
+}
+
+impl<'a> From<&Record<'a>> for Rejected<'a> {
+    fn from(record: &Record<'a>) -> Self {
+        Self { topic: record.topic, key: record.key, value: record.value }
+    }
 }
 
 /// Headers of a record.
@@ -223,9 +229,9 @@ impl Publisher {
                 })
             }
             // After an earlier failure, this one is its consequence.
-            Err((error, _)) => {
-                Err(self.failure().unwrap_or_else(|| PublishError::of_record(&error, record.topic)))
-            }
+            Err((error, _)) => Err(self
+                .failure()
+                .unwrap_or_else(|| PublishError::of_record(&error, record.into()))),
         }
     }
 
@@ -421,7 +427,12 @@ impl ProducerContext<NoCustomPartitioner> for Context {
                 }
             }
             Err((error, message)) => {
-                lock(&self.state.failures).note(error, message.topic(), Instant::now());
+                let record = Rejected {
+                    topic: message.topic(),
+                    key: message.key(),
+                    value: message.payload(),
+                };
+                lock(&self.state.failures).note(error, record, Instant::now());
             }
         }
     }
