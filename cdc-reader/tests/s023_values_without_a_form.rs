@@ -213,3 +213,38 @@ fn a_key_of_a_type_that_is_left_out_ends_the_reader_by_name_and_the_others_go_on
     wait_for_rows(&id, "other", 2);
     reader.stop();
 }
+
+/// A unique index stands in for a primary key here, and its columns may be NULL.
+#[test]
+fn a_null_in_the_old_row_of_a_unique_key_is_what_debezium_writes() {
+    let stack = shared::stack();
+    let debezium = stack.connect();
+    let id = unique("oldnull");
+    let source = Source::create(&stack.postgres18, &id);
+    source.run(
+        "CREATE TABLE u (a integer, b text, c date, d integer, UNIQUE (a, b, c));
+         ALTER TABLE u REPLICA IDENTITY FULL;
+         INSERT INTO u VALUES (1, NULL, NULL, NULL);
+         CREATE PUBLICATION captured FOR ALL TABLES;",
+    );
+    let names = ["d", "o"].map(|who| format!("{who}_{id}"));
+    let [theirs, ours] = &names;
+    debezium.create(&Connector::new(&source, theirs).json()).unwrap();
+    source.wait_until_active(theirs);
+    let reader = Launch::new(&Connector::new(&source, ours), &stack.kafka_bootstrap).start();
+    reader.wait_for_line("streaming");
+    source.run("UPDATE u SET d = 1");
+    let old_row = |name: &String| {
+        wait_for(PATIENCE, "an event with the old row", || {
+            let found = records(&stack.kafka_bootstrap, &format!("{name}.public.u"));
+            let values = found.iter().filter(|record| record.value.is_some());
+            let before = values.map(|record| record.json()["before"].clone());
+            before.into_iter().find(|before| !before.is_null()).ok_or("none yet").map(Some)
+        })
+    };
+    let [expected, actual] = names.each_ref().map(old_row);
+    assert_eq!(expected, actual);
+    assert_eq!(actual, serde_json::json!({"a": 1, "b": null, "c": null, "d": null}));
+    debezium.delete(theirs).unwrap();
+    reader.stop();
+}

@@ -171,8 +171,8 @@ impl TablePlan {
     pub fn new(table: TableInfo, options: &PlanOptions) -> Result<Self, PlanError> {
         let mut columns = Vec::with_capacity(table.columns.len());
         let mut position = 0;
-        for (index, column) in table.columns.iter().enumerate() {
-            let plan = ColumnPlan::new(&table, Place { index, position }, column, options);
+        for column in &table.columns {
+            let plan = ColumnPlan::new(position, column, options);
             position += usize::from(plan.is_some());
             columns.push(plan);
         }
@@ -439,20 +439,10 @@ pub struct Change<R> {
     pub after: Option<R>,
 }
 
-/// The place of a column in its table, and among the columns that are written.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    index: usize,
-    position: usize,
-}
-
 impl ColumnPlan {
-    fn new(
-        table: &TableInfo,
-        place: Place,
-        column: &ColumnInfo,
-        options: &PlanOptions,
-    ) -> Option<Self> {
+    /// The plan of the column that stands at this place among the columns that are written. None for a column that is
+    /// left out.
+    fn new(position: usize, column: &ColumnInfo, options: &PlanOptions) -> Option<Self> {
         let form = form_of(column)?;
         let default = default::kind_of_default(column, form)
             .zip(column.default.as_deref())
@@ -461,12 +451,12 @@ impl ColumnPlan {
             Some(default) if options.replace_null_with_default => default.clone(),
             _ => b"null".to_vec(),
         };
-        let unknown = if column.not_null || table.key.contains(&place.index) {
+        let unknown = if column.not_null {
             default.unwrap_or_else(|| form.fallback().to_vec())
         } else {
             null.clone()
         };
-        Some(Self { field: field(place.position, &column.name), form, unknown, null })
+        Some(Self { field: field(position, &column.name), form, unknown, null })
     }
 
     /// Appends a value that PostgreSQL printed as `text`. Where the value has no form, appends NULL and says why.
