@@ -1,9 +1,9 @@
-//! `snapshot.mode=no_data`, and what the offset says while only WAL without captured changes passes.
+//! `snapshot.mode=no_data` and `initial_only`, and what the offset says while only WAL without captured changes passes.
 
 use devstack::{shared, wait_for};
 
 use crate::support::load::{rows, transactions};
-use crate::support::{Connector, Launch, PATIENCE, Source, unique};
+use crate::support::{Connector, Launch, PATIENCE, Source, record_count, unique};
 
 #[test]
 fn a_stream_without_a_snapshot_holds_none_and_remembers_that_it_began() {
@@ -65,4 +65,30 @@ fn real_debezium_takes_over_after_a_stretch_without_captured_changes() {
     debezium.create(&connector.json()).unwrap();
     source.wait_until_published(bootstrap, &id);
     debezium.delete(&id).unwrap();
+}
+
+/// Nobody would read from a slot that stays, and the server would keep WAL for it until its disk is full.
+#[test]
+fn a_snapshot_alone_leaves_no_slot_behind_and_is_taken_once() {
+    let stack = shared::stack();
+    let bootstrap = &stack.kafka_bootstrap;
+    for server in [&stack.postgres15, &stack.postgres18] {
+        let id = unique(&format!("only{}", server.version));
+        let source = Source::with_load(server, &id);
+        source.run(&rows(1, 10));
+        let connector = Connector::new(&source, &id).set("snapshot.mode", "initial_only");
+        let launch = Launch::new(&connector, bootstrap);
+        for _ in 0..2 {
+            let (code, log) = launch.start().wait_for_end(PATIENCE);
+            assert_eq!(code, 0, "{log}");
+            let slots =
+                format!("SELECT count(*) FROM pg_replication_slots WHERE database = '{id}'");
+            wait_for(PATIENCE, "the slots to be gone", || source.value(&slots) == "0");
+            assert_eq!(record_count(bootstrap, &format!("{id}.public.load")), 10);
+        }
+        // The changes since then are gone, so a stream must not begin as if it were the first.
+        let stream = Launch::new(&Connector::new(&source, &id), bootstrap);
+        let (code, log) = stream.start().wait_for_end(PATIENCE);
+        assert_eq!(code, 3, "{log}");
+    }
 }

@@ -104,6 +104,10 @@ impl Session<'_> {
                 let new = self.create_slot(&mut replication, SlotKind::Permanent)?;
                 self.stream_from_now(replication, new.exported.consistent_point)
             }
+            Start::OnlySnapshot => {
+                let (holder, exported) = slot::create(self.context, SlotKind::Temporary)?;
+                self.snapshot_and_stream(holder, &exported)
+            }
             Start::FirstSnapshot => {
                 let new = self.create_slot(&mut replication, SlotKind::Permanent)?;
                 self.snapshot_and_stream(replication, &new.exported)

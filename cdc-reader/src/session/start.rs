@@ -24,6 +24,8 @@ pub(super) enum Start {
     /// The slot exists and no snapshot was finished, because an earlier start was interrupted. The slot was confirmed
     /// up to this position.
     SnapshotAgain(Lsn),
+    /// Send the rows that exist. No slot stays behind, because nobody would read from it.
+    OnlySnapshot,
     /// Make the slot and stream.
     FromNow,
     /// Only a snapshot was asked for, and it was taken before.
@@ -69,6 +71,12 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Se
         }
         StoredOffset::None => Lsn::INVALID,
     };
+    let only_snapshot = settings.snapshot_mode == SnapshotMode::InitialOnly;
+    // Nothing is read from a slot any more, so none has to be there.
+    if only_snapshot && let StoredOffset::Resume(stored) = &found.offset {
+        check_end(stored, until, found).map_err(gap)?;
+        return Ok(Start::Done);
+    }
     let slot = found.server.slot.as_ref();
     if let Some(reason) = slot.and_then(Slot::lost) {
         return Err(gap(Gap::Invalidated { reason }));
@@ -83,10 +91,9 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Se
             Err(gap(Gap::Missing { topic, offset: stored.position }))
         }
         (StoredOffset::Resume(stored), Some(slot)) => {
-            let at = resume_at(stored, until, slot, found).map_err(gap)?;
-            let is_done = settings.snapshot_mode == SnapshotMode::InitialOnly;
-            Ok(if is_done { Start::Done } else { Start::Resume(at) })
+            Ok(Start::Resume(resume_at(stored, until, slot, found).map_err(gap)?))
         }
+        (StoredOffset::None, None) if only_snapshot => Ok(Start::OnlySnapshot),
         (StoredOffset::None, None) if takes_snapshot => Ok(Start::FirstSnapshot),
         (StoredOffset::None, None) => Ok(Start::FromNow),
         (StoredOffset::None, Some(slot)) => {
@@ -142,16 +149,22 @@ pub(super) fn check_history(stored: &Resume, reached: Lsn, server: &Server) -> R
     Ok(stored.position.min(switch))
 }
 
+/// Checks that the server's WAL has come as far as what was published.
+fn check_end(stored: &Resume, until: Lsn, found: &Found<'_>) -> Result<(), Gap> {
+    let (topic, wal_end) = (found.offset_topic.to_owned(), found.server.wal_end);
+    if until <= wal_end {
+        return Ok(());
+    }
+    Err(Gap::BehindOffset { topic, offset: stored.position, wal_end })
+}
+
 /// Where the stream goes on, when everything before `until` has been published and is in the server's history.
 ///
 /// The server sends again what the slot has not confirmed. That is how the stream can check that the server still has
 /// the transactions that were published.
 fn resume_at(stored: &Resume, until: Lsn, slot: &Slot, found: &Found<'_>) -> Result<ResumeAt, Gap> {
-    let topic = || found.offset_topic.to_owned();
-    let offset = stored.position;
-    if until > found.server.wal_end {
-        return Err(Gap::BehindOffset { topic: topic(), offset, wal_end: found.server.wal_end });
-    }
+    check_end(stored, until, found)?;
+    let (topic, offset) = (|| found.offset_topic.to_owned(), stored.position);
     let confirmed = slot.confirmed_flush.unwrap_or(until);
     let moved = |slot_begin| Gap::Moved { topic: topic(), offset, slot_begin };
     match (stored.history, slot.restart_lsn) {
@@ -222,7 +235,7 @@ mod tests {
 
     #[track_caller]
     fn check_gap(offset: StoredOffset, server: &Server, expected: &Gap) {
-        for mode in [Initial, InitialOnly, NoData] {
+        for mode in [Initial, NoData] {
             match start(mode, offset, server) {
                 Err(SessionError::Gap { slot, gap }) => {
                     assert_eq!((slot.as_str(), &gap), ("inventory", expected), "{mode:?}");
@@ -261,7 +274,7 @@ mod tests {
     fn a_first_start_takes_a_snapshot_unless_none_is_wanted() {
         let server = example::server(1, None);
         check(Initial, StoredOffset::None, &server, Start::FirstSnapshot);
-        check(InitialOnly, StoredOffset::None, &server, Start::FirstSnapshot);
+        check(InitialOnly, StoredOffset::None, &server, Start::OnlySnapshot);
         check(NoData, StoredOffset::None, &server, Start::FromNow);
     }
 
@@ -307,6 +320,16 @@ mod tests {
     #[test]
     fn after_the_only_snapshot_there_is_nothing_to_do() {
         check(InitialOnly, ours(80), &example::server(1, slot(70)), Start::Done);
+        check(InitialOnly, ours(80), &example::server(1, None), Start::Done);
+        let lost = Slot { wal_status: Some("lost".to_owned()), ..example::slot(Some(70)) };
+        check(InitialOnly, ours(80), &example::server(1, Some(lost)), Start::Done);
+        // But the snapshot was not taken of a server whose WAL has not come so far.
+        for slot in [None, slot(70)] {
+            let error = start(InitialOnly, ours(1_001), &example::server(1, slot));
+            let is_behind =
+                matches!(&error, Err(SessionError::Gap { gap: Gap::BehindOffset { .. }, .. }));
+            assert!(is_behind, "{error:?}");
+        }
     }
 
     #[test]
