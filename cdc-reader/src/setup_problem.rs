@@ -65,6 +65,32 @@ pub enum SetupProblem {
         /// The publication.
         publication: String,
     },
+    /// The changes of a partitioned table arrive as those of partitions that are not captured.
+    #[error(
+        "table {table} is partitioned, publication {publication} publishes its changes as those of its partitions, and none of these is \
+         captured: name them in table.include.list, or ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
+        quoted(.publication)
+    )]
+    PartitionsNotCaptured {
+        /// The table.
+        table: String,
+        /// The publication.
+        publication: String,
+    },
+    /// The changes of a partition arrive as those of a table that is not captured.
+    #[error(
+        "publication {publication} publishes the changes of table {table} as those of table {root}, which is not captured: name {root} in \
+         table.include.list, or ALTER PUBLICATION {} SET (publish_via_partition_root = false)",
+        quoted(.publication)
+    )]
+    RootNotCaptured {
+        /// The partition.
+        table: String,
+        /// The topmost published table above it.
+        root: String,
+        /// The publication.
+        publication: String,
+    },
     /// One kind of change would never arrive.
     #[error(
         "publication {publication} does not publish {operation}: ALTER PUBLICATION {} SET (publish = ...), or name it in \

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use devstack::{PostgresAddress, shared, try_wait_for, wait_for};
 
+use crate::support::parity::normal;
 use crate::support::{Connector, Launch, PATIENCE, Record, Source, topics_of, unique};
 
 /// The connectors in which the reader and Debezium are compared; both capture the same tables.
@@ -240,69 +241,6 @@ fn difference(
         .filter(|(expected, actual)| expected != actual)
         .map(|(expected, actual)| (format!("{topic}: {expected}"), actual))
         .collect()
-}
-
-/// Each record as one line, what must differ taken out.
-fn normal(
-    topics: BTreeMap<String, Vec<Record>>,
-    prefix: &str,
-    shown: &str,
-) -> BTreeMap<String, Vec<String>> {
-    let line = |record: &Record| {
-        let value = record.value.as_deref().map_or_else(|| "(tombstone)".to_owned(), normal_value);
-        let headers: Vec<String> = record
-            .headers
-            .iter()
-            .map(|(name, value)| match (name.as_str(), value) {
-                ("__debezium.context.runId", Some(id)) => {
-                    // A version 7 UUID: the digit after the second hyphen.
-                    assert_eq!((id.len(), &id[14..15]), (36, "7"), "{id}");
-                    format!("{name}=UUIDv7")
-                }
-                (_, value) => format!("{name}={value:?}"),
-            })
-            .collect();
-        format!("{:?} {value} {}", record.key, headers.join(",")).replace(prefix, shown)
-    };
-    topics.into_iter().map(|(topic, records)| (topic, records.iter().map(line).collect())).collect()
-}
-
-/// The time at which the event was made, and of a snapshot's row its position and time.
-fn normal_value(value: &str) -> String {
-    let (rest, made) = value.split_at(value.rfind(",\"ts_ms\":").unwrap());
-    let made = without_numbers(made, &["ts_ms", "ts_us", "ts_ns"]);
-    let (row, source) = rest.split_at(rest.rfind(",\"source\":{").unwrap());
-    let source = if source.ends_with("\"op\":\"r\"") {
-        without_numbers(source, &["ts_ms", "ts_us", "ts_ns", "txId", "lsn", "sequence"])
-    } else {
-        source.to_owned()
-    };
-    format!("{row}{source}{made}")
-}
-
-/// The text with `#` for every digit of these fields' values.
-fn without_numbers(text: &str, fields: &[&str]) -> String {
-    let mut out = String::new();
-    for part in text.split_inclusive(',') {
-        let named = fields.iter().any(|field| {
-            part.split_once(':').is_some_and(|(name, _)| name.ends_with(&format!("\"{field}\"")))
-        });
-        // A sequence has a comma inside: its second half begins with an escaped quote.
-        if named || part.starts_with("\\\"") {
-            let mut digits = false;
-            for letter in part.chars() {
-                match (letter.is_ascii_digit(), digits) {
-                    (true, false) => out.push('#'),
-                    (true, true) => {}
-                    (false, _) => out.push(letter),
-                }
-                digits = letter.is_ascii_digit();
-            }
-        } else {
-            out.push_str(part);
-        }
-    }
-    out
 }
 
 /// Debezium shows such a NULL as an empty string or 0 in the old row, and then takes every key for a moved one. Here it

@@ -129,7 +129,7 @@ fn the_published_tables_are_those_that_the_server_lists() {
             let ours =
                 catalog::publication(&mut client, publication, version).unwrap().unwrap().tables;
             let ours: Vec<String> =
-                ours.iter().map(|(schema, table)| format!("{schema}.{table}")).collect();
+                ours.iter().map(|table| format!("{}.{}", table.schema, table.name)).collect();
             let theirs = source.value(&format!(
                 "SELECT schemaname || '.' || tablename FROM pg_publication_tables WHERE pubname = '{publication}'
                  ORDER BY schemaname, tablename"

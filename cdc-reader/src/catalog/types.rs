@@ -3,6 +3,8 @@
 //! In come columns with the oids that a relation or the catalog gives them. The oid of a built-in type says everything.
 //! For the others the catalog is asked once for all columns.
 
+use std::collections::HashMap;
+
 use super::cells::{parsed, text};
 use crate::envelope::{ColumnInfo, TableInfo, TypeClass, kind_of};
 use crate::replication::{Client, ReplicationError};
@@ -18,14 +20,14 @@ pub fn resolve_types<'t>(
 ) -> Result<(), ReplicationError> {
     let unknown =
         |column: &&mut ColumnInfo| kind_of(column.type_oid, column.type_modifier).is_none();
-    let mut columns: Vec<&mut ColumnInfo> =
-        tables.into_iter().flat_map(|table| &mut table.columns).filter(unknown).collect();
+    let mut columns: HashMap<u32, Vec<&mut ColumnInfo>> = HashMap::new();
+    for column in tables.into_iter().flat_map(|table| &mut table.columns).filter(unknown) {
+        columns.entry(column.type_oid).or_default().push(column);
+    }
     if columns.is_empty() {
         return Ok(());
     }
-    let mut oids: Vec<String> = columns.iter().map(|column| column.type_oid.to_string()).collect();
-    oids.sort_unstable();
-    oids.dedup();
+    let oids: Vec<String> = columns.keys().map(u32::to_string).collect();
     // A domain's modifier belongs to the type below the domain. The outermost modifier that is set counts.
     let rows = client.query(&format!(
         "WITH RECURSIVE beneath AS (
@@ -67,7 +69,7 @@ pub fn resolve_types<'t>(
             }
             None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?, is_of_extension),
         };
-        for column in columns.iter_mut().filter(|column| column.type_oid == asked) {
+        for column in columns.get_mut(&asked).into_iter().flatten() {
             column.type_class = class.clone();
             if asked != oid {
                 column.is_domain = true;

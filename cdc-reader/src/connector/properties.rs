@@ -154,7 +154,7 @@ pub const PROPERTIES: &[Property] = &[
     Property::refused("slot.stream.params", "the options of pgoutput are chosen by the server's version"),
     Property::honoured("publication.name", "dbz_publication", ANY),
     Property::honoured("publication.autocreate.mode", "all_tables", Values::OneOf(&["all_tables", "disabled", "filtered", "no_tables"])),
-    Property::only("publish.via.partition.root", BOOL, &["false"], "publishing through a partition's root"),
+    Property::honoured("publish.via.partition.root", "false", BOOL),
     Property::refused("replica.identity.autoset.values", "set REPLICA IDENTITY in the source's own migrations"),
     Property::only("offset.mismatch.strategy", Values::OneOf(&["no_validation", "trust_offset", "trust_slot", "trust_greater_lsn"]), &["no_validation"], "a choice between stored offset and slot"),
     Property::honoured("status.update.interval.ms", "10000", Values::Integer(1, i64::MAX)),

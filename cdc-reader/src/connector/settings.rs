@@ -40,6 +40,8 @@ pub struct Settings {
     pub publication_name: String,
     /// Whether and how the publication is created.
     pub publication_autocreate: PublicationAutocreate,
+    /// Whether a publication that the reader makes publishes changes of partitions as those of the partitioned table.
+    pub publish_via_partition_root: bool,
     /// When existing rows are sent.
     pub snapshot_mode: SnapshotMode,
     /// Which tables are captured.
@@ -165,6 +167,7 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
             "no_tables" => PublicationAutocreate::NoTables,
             _ => PublicationAutocreate::AllTables,
         },
+        publish_via_partition_root: lookup.boolean("publish.via.partition.root"),
         snapshot_mode: match lookup.word("snapshot.mode").as_str() {
             "initial_only" => SnapshotMode::InitialOnly,
             "no_data" => SnapshotMode::NoData,

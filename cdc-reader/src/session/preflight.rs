@@ -1,15 +1,17 @@
 //! Checks whether the source is set up for capturing. Each problem is one line that names its remedy.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
 use crate::error::SessionError;
-use crate::replication::{Client, quote_identifier};
+use crate::replication::{Client, ReplicationError, quote_identifier};
 use crate::setup_problem::SetupProblem;
-use crate::table::captured_tables;
+use crate::table::{Standing, above, captured_tables, standings, with_changes_of_their_own};
 
 /// What a session needs to know about the source.
 pub(super) struct Source {
-    /// The captured tables.
+    /// The captured tables whose changes arrive under their own names.
     pub(super) tables: Vec<CatalogTable>,
 }
 
@@ -18,6 +20,9 @@ const VERSION_MIN: u32 = 130_000;
 
 /// `server_version_num` counts this far from one major version to the next.
 const VERSIONS_PER_MAJOR: u32 = 10_000;
+
+/// The role may not do this with the object, for instance because it does not own the table.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// Checks everything that can be known before streaming, and makes the publication if the settings ask for it.
 pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, SessionError> {
@@ -29,15 +34,18 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
         }]));
     }
     let mut problems = server_problems(&server, settings);
-    let tables = captured_tables(sql, settings)?;
-    let publication = ensure_publication(sql, settings, &tables, server.version)?;
-    match publication {
+    let mut tables = captured_tables(sql, settings)?;
+    let parents = catalog::partition_parents(sql)?;
+    match ensure_publication(sql, settings, &tables, &parents, server.version)? {
         None => problems.push(SetupProblem::NoPublication {
             publication: settings.publication_name.clone(),
             database: settings.database.database.clone(),
         }),
         Some(publication) => {
-            problems.extend(publication_problems(&publication, settings, &tables));
+            problems.extend(operation_problems(&publication, settings));
+            let standings = standings(&tables, &publication, &parents);
+            problems.extend(standing_problems(&tables, standings, settings));
+            tables = with_changes_of_their_own(tables, &publication, &parents);
         }
     }
     problems.extend(table_problems(&tables, settings));
@@ -79,95 +87,145 @@ fn ensure_publication(
     sql: &mut Client,
     settings: &Settings,
     tables: &[CatalogTable],
+    parents: &HashMap<u32, u32>,
     version: u32,
 ) -> Result<Option<Publication>, SessionError> {
-    let name = quote_identifier(&settings.publication_name);
-    let existing = catalog::publication(sql, &settings.publication_name, version)?;
-    let list = || {
-        let names: Vec<String> = tables
-            .iter()
-            .filter(|t| t.is_logged)
-            .map(|t| {
-                format!("{}.{}", quote_identifier(&t.info.schema), quote_identifier(&t.info.name))
-            })
-            .collect();
-        names.join(", ")
-    };
-    let statement = match (settings.publication_autocreate, &existing) {
-        (PublicationAutocreate::Disabled, _)
-        | (PublicationAutocreate::AllTables | PublicationAutocreate::NoTables, Some(_)) => {
-            return Ok(existing);
-        }
-        (PublicationAutocreate::AllTables, None) => {
-            format!("CREATE PUBLICATION {name} FOR ALL TABLES")
-        }
-        (PublicationAutocreate::NoTables, None) => format!("CREATE PUBLICATION {name}"),
-        (PublicationAutocreate::Filtered, _) if !tables.iter().any(|t| t.is_logged) => {
-            return Ok(existing);
-        }
-        (PublicationAutocreate::Filtered, None) => {
-            format!("CREATE PUBLICATION {name} FOR TABLE {}", list())
-        }
-        (PublicationAutocreate::Filtered, Some(publication)) => {
-            let held = |t: &CatalogTable| {
-                publication.tables.iter().any(|(s, n)| *s == t.info.schema && *n == t.info.name)
-            };
-            let logged = || tables.iter().filter(|t| t.is_logged);
-            if publication.tables.len() == logged().count() && logged().all(held) {
+    let name = &settings.publication_name;
+    let existing = catalog::publication(sql, name, version)?;
+    match &existing {
+        Some(publication) if settings.publication_autocreate == PublicationAutocreate::Filtered => {
+            let statements = alterations(publication, settings, tables, parents);
+            if statements.is_empty() {
                 return Ok(existing);
             }
-            format!("ALTER PUBLICATION {name} SET TABLE {}", list())
+            for statement in statements {
+                tracing::info!(publication = name, statement, "altering the publication");
+                alter(sql, &statement)?;
+            }
         }
-    };
-    tracing::info!(publication = settings.publication_name, "creating or altering the publication");
-    sql.query(&statement)?;
-    Ok(catalog::publication(sql, &settings.publication_name, version)?)
+        Some(_) => return Ok(existing),
+        None => {
+            let Some(statement) = creation(settings, tables) else { return Ok(None) };
+            tracing::info!(publication = name, "creating the publication");
+            sql.query(&statement)?;
+        }
+    }
+    Ok(catalog::publication(sql, name, version)?)
 }
 
-fn publication_problems(
+/// Alters a publication. A role that may not add this one table leaves it out, and the table is named as not published.
+fn alter(sql: &mut Client, statement: &str) -> Result<(), ReplicationError> {
+    match sql.query(statement) {
+        Err(error) if error.sqlstate() == Some(INSUFFICIENT_PRIVILEGE) => {
+            tracing::warn!(%error, statement, "the publication stays as it is");
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// The statement that makes the publication; none when it must not be made, or has no table yet.
+fn creation(settings: &Settings, tables: &[CatalogTable]) -> Option<String> {
+    let name = quote_identifier(&settings.publication_name);
+    let what = match settings.publication_autocreate {
+        PublicationAutocreate::Disabled => return None,
+        PublicationAutocreate::AllTables => " FOR ALL TABLES".to_owned(),
+        PublicationAutocreate::NoTables => String::new(),
+        PublicationAutocreate::Filtered => {
+            let logged = tables.iter().filter(|table| table.is_logged);
+            let list: Vec<String> = logged.map(CatalogTable::in_statement).collect();
+            if list.is_empty() {
+                return None;
+            }
+            format!(" FOR TABLE {}", list.join(", "))
+        }
+    };
+    let with = if settings.publish_via_partition_root {
+        " WITH (publish_via_partition_root = true)"
+    } else {
+        ""
+    };
+    Some(format!("CREATE PUBLICATION {name}{what}{with}"))
+}
+
+/// The statements that make a publication hold the captured tables and no others. Row filters, column lists and schemas
+/// that somebody gave it stay, because no table that stays is named again. A publication of all tables stays as it is.
+fn alterations(
     publication: &Publication,
     settings: &Settings,
     tables: &[CatalogTable],
-) -> Vec<SetupProblem> {
-    let mut problems = Vec::new();
-    // PostgreSQL publishes no unlogged table.
-    for table in tables.iter().filter(|table| table.is_logged) {
-        let published = publication
-            .tables
-            .iter()
-            .any(|(schema, name)| *schema == table.info.schema && *name == table.info.name);
-        if !published {
-            problems.push(SetupProblem::TableNotPublished {
-                table: table.info.display(),
-                publication: settings.publication_name.clone(),
-            });
-        }
+    parents: &HashMap<u32, u32>,
+) -> Vec<String> {
+    if publication.all_tables {
+        return Vec::new();
     }
+    let name = quote_identifier(&settings.publication_name);
+    let standings = standings(tables, publication, parents);
+    let missing = std::iter::zip(tables, standings)
+        .filter(|(_, standing)| *standing == Standing::NotPublished)
+        .map(|(table, _)| format!("ALTER PUBLICATION {name} ADD TABLE {}", table.in_statement()));
+    // A table above a captured partition publishes the partition.
+    let mut needed: HashSet<u32> = tables.iter().map(|table| table.oid).collect();
+    needed.extend(tables.iter().flat_map(|table| above(table.oid, parents)));
+    let others =
+        publication.members.iter().filter(|member| !needed.contains(&member.oid)).map(|member| {
+            let (schema, table) =
+                (quote_identifier(&member.schema), quote_identifier(&member.name));
+            format!("ALTER PUBLICATION {name} DROP TABLE ONLY {schema}.{table}")
+        });
+    missing.chain(others).collect()
+}
+
+fn operation_problems(publication: &Publication, settings: &Settings) -> Vec<SetupProblem> {
     let skipped = settings.skipped_operations;
     let wanted = [!skipped.creates, !skipped.updates, !skipped.deletes, !skipped.truncates];
-    for ((published, wanted), operation) in
-        publication.operations.iter().zip(wanted).zip(["insert", "update", "delete", "truncate"])
-    {
-        if wanted && !published {
-            problems.push(SetupProblem::OperationNotPublished {
-                publication: settings.publication_name.clone(),
-                operation,
-            });
+    let names = ["insert", "update", "delete", "truncate"];
+    std::iter::zip(publication.operations.iter().zip(wanted), names)
+        .filter(|((published, wanted), _)| *wanted && !**published)
+        .map(|(_, operation)| SetupProblem::OperationNotPublished {
+            publication: settings.publication_name.clone(),
+            operation,
+        })
+        .collect()
+}
+
+fn standing_problems(
+    tables: &[CatalogTable],
+    standings: Vec<Standing>,
+    settings: &Settings,
+) -> Vec<SetupProblem> {
+    let problems = |(table, standing): (&CatalogTable, Standing)| {
+        let unreadable = not_readable(table, settings);
+        let (table, publication) = (table.info.display(), settings.publication_name.clone());
+        match standing {
+            Standing::Own | Standing::InPartitions | Standing::InRoot => Vec::new(),
+            Standing::NotPublished => {
+                let unpublished = SetupProblem::TableNotPublished { table, publication };
+                std::iter::once(unpublished).chain(unreadable).collect()
+            }
+            Standing::InPartitionsNotCaptured => {
+                vec![SetupProblem::PartitionsNotCaptured { table, publication }]
+            }
+            Standing::InRootNotCaptured(root) => {
+                vec![SetupProblem::RootNotCaptured { table, root, publication }]
+            }
         }
-    }
-    problems
+    };
+    std::iter::zip(tables, standings).flat_map(problems).collect()
+}
+
+fn not_readable(table: &CatalogTable, settings: &Settings) -> Option<SetupProblem> {
+    (!table.readable).then(|| SetupProblem::TableNotReadable {
+        role: settings.database.user.clone(),
+        table: table.info.display(),
+    })
 }
 
 fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProblem> {
     let mut problems = Vec::new();
     for table in tables {
         let name = table.info.display();
-        if !table.readable {
-            problems.push(SetupProblem::TableNotReadable {
-                role: settings.database.user.clone(),
-                table: name.clone(),
-            });
-        }
+        problems.extend(not_readable(table, settings));
         if !table.is_logged {
             tracing::warn!(
                 table = name,
@@ -195,6 +253,7 @@ fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProb
 mod tests {
     use super::super::example;
     use super::*;
+    use crate::catalog::NamedTable;
     use crate::connector::SkippedOperations;
     use crate::envelope::TableInfo;
 
@@ -222,12 +281,19 @@ mod tests {
             readable: true,
             has_primary_key: false,
             is_logged: true,
+            is_partitioned: false,
+            identity_has_key: true,
         }
     }
 
-    fn publication(tables: &[&str], operations: [bool; 4]) -> Publication {
-        let tables = tables.iter().map(|name| ("public".to_owned(), (*name).to_owned())).collect();
-        Publication { operations, tables }
+    fn publication(operations: [bool; 4]) -> Publication {
+        let (tables, members) = (Vec::new(), Vec::new());
+        Publication { operations, all_tables: false, via_root: false, tables, members }
+    }
+
+    fn named(table: &CatalogTable) -> NamedTable {
+        let (schema, name) = (table.info.schema.clone(), table.info.name.clone());
+        NamedTable { oid: table.oid, schema, name }
     }
 
     #[test]
@@ -263,20 +329,19 @@ mod tests {
     #[test]
     fn a_table_or_an_operation_that_is_not_published_is_a_problem() {
         let (settings, tables) = (example::settings(), [table("a"), table("b")]);
-        let full = publication(&["a", "b", "c"], [true; 4]);
-        assert_eq!(publication_problems(&full, &settings, &tables), []);
-        let part = publication(&["a"], [true, true, false, true]);
-        let expected = [
-            SetupProblem::TableNotPublished {
-                table: tables[1].info.display(),
-                publication: "inventory".to_owned(),
-            },
-            SetupProblem::OperationNotPublished {
-                publication: "inventory".to_owned(),
-                operation: "delete",
-            },
-        ];
-        assert_eq!(publication_problems(&part, &settings, &tables), expected);
+        let standings = || vec![Standing::Own, Standing::NotPublished];
+        let expected = SetupProblem::TableNotPublished {
+            table: tables[1].info.display(),
+            publication: "inventory".to_owned(),
+        };
+        assert_eq!(standing_problems(&tables, standings(), &settings), [expected]);
+        assert_eq!(operation_problems(&publication([true; 4]), &settings), []);
+        let part = publication([true, true, false, true]);
+        let expected = SetupProblem::OperationNotPublished {
+            publication: "inventory".to_owned(),
+            operation: "delete",
+        };
+        assert_eq!(operation_problems(&part, &settings), [expected]);
     }
 
     #[test]
@@ -284,8 +349,34 @@ mod tests {
         let skipped_operations =
             SkippedOperations { creates: false, updates: false, deletes: true, truncates: true };
         let settings = Settings { skipped_operations, ..example::settings() };
-        let part = publication(&["a"], [true, true, false, false]);
-        assert_eq!(publication_problems(&part, &settings, &[table("a")]), []);
+        let part = publication([true, true, false, false]);
+        assert_eq!(operation_problems(&part, &settings), []);
+    }
+
+    #[test]
+    fn a_publication_is_altered_by_what_is_missing_and_what_is_too_much() {
+        let settings = example::settings();
+        let held = CatalogTable { oid: 1, ..table("held") };
+        let new = CatalogTable { oid: 2, ..table("New") };
+        let leaf = CatalogTable { oid: 3, ..table("leaf") };
+        let other = CatalogTable { oid: 4, ..table("other") };
+        let root = CatalogTable { oid: 5, ..table("root") };
+        let before = Publication {
+            tables: vec![named(&held), named(&leaf), named(&other)],
+            members: vec![named(&held), named(&other), named(&root)],
+            ..publication([true; 4])
+        };
+        let tables = [held, new, leaf];
+        let parents = HashMap::from([(3, 5)]);
+        assert_eq!(
+            alterations(&before, &settings, &tables, &parents),
+            [
+                "ALTER PUBLICATION \"inventory\" ADD TABLE ONLY \"public\".\"New\"",
+                "ALTER PUBLICATION \"inventory\" DROP TABLE ONLY \"public\".\"other\""
+            ]
+        );
+        let all = Publication { all_tables: true, ..before };
+        assert!(alterations(&all, &settings, &tables, &parents).is_empty());
     }
 
     #[test]

@@ -105,8 +105,8 @@ impl Session<'_> {
                 self.stream_from_now(replication, new.exported.consistent_point)
             }
             Start::OnlySnapshot => {
-                let (holder, exported) = slot::create(self.context, SlotKind::Temporary)?;
-                self.snapshot_and_stream(holder, &exported)
+                let new = self.create_slot(&mut replication, SlotKind::Temporary)?;
+                self.snapshot_and_stream(replication, &new.exported)
             }
             Start::FirstSnapshot => {
                 let new = self.create_slot(&mut replication, SlotKind::Permanent)?;
@@ -184,7 +184,8 @@ impl Session<'_> {
         replication: Client,
         exported: &ExportedSnapshot,
     ) -> Result<Ended, SessionError> {
-        let snapshot = Snapshot::open(self.context, &self.source.tables, exported)?;
+        let version = self.server.version;
+        let snapshot = Snapshot::open(self.context, &self.source.tables, version, exported)?;
         if self.snapshot(snapshot, exported)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
@@ -216,7 +217,8 @@ impl Session<'_> {
         let stream = second.start_replication(&self.start_options(confirmed))?;
         // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
         // rows are read.
-        let snapshot = Snapshot::open(self.context, &self.source.tables, &new.exported)?;
+        let snapshot =
+            Snapshot::open(self.context, &self.source.tables, self.server.version, &new.exported)?;
         let catch_up = self.streaming(Scope::Retractions, confirmed);
         if catch_up.run_until(stream, new.exported.consistent_point)? == Ended::Stopped
             || self.snapshot(snapshot, &new.exported)? == Ended::Stopped

@@ -1,13 +1,18 @@
-//! A connection that sees the database as it was at the slot's consistent point, with the captured tables locked
-//! against changes.
+//! A connection that sees the database as it was at the slot's consistent point, and what is read over it.
+//!
+//! In: the captured tables and an exported snapshot. Out: for each table its plan and the statement that reads it. The
+//! statement reads the part of the table that the publication publishes: the rows and columns that the stream would
+//! send.
+
+use std::collections::{HashMap, HashSet};
 
 use shared::position::Lsn;
 
-use crate::catalog::{self, CatalogTable};
+use crate::catalog::{self, CatalogTable, PublishedPart};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
 use crate::replication::{Client, Mode, Row, quote_identifier, quote_literal};
-use crate::table::{Capture, captured_tables};
+use crate::table::{Capture, above, captured_tables, with_changes_of_their_own};
 
 /// A snapshot that other sessions can use as long as the connection that made its slot runs no other statement.
 #[derive(Debug, Clone)]
@@ -21,16 +26,26 @@ pub(crate) struct ExportedSnapshot {
 /// A connection that sees the database as it was at the consistent point.
 pub(crate) struct Snapshot {
     pub(super) client: Client,
-    pub(super) captures: Vec<Capture>,
+    pub(super) tables: Vec<SnapshotTable>,
     pub(super) exported: ExportedSnapshot,
     pub(super) tx_id: u32,
     pub(super) rows_estimate: u64,
+}
+
+/// A table that a snapshot reads.
+pub(super) struct SnapshotTable {
+    /// The table as the snapshot sees it.
+    pub(super) table: CatalogTable,
+    pub(super) capture: Capture,
+    /// The statement that reads its rows.
+    pub(super) copy: String,
 }
 
 impl Snapshot {
     pub(crate) fn open(
         context: &Context,
         tables: &[CatalogTable],
+        server_version: u32,
         exported: &ExportedSnapshot,
     ) -> Result<Self, SessionError> {
         let mut client = context.connect(Mode::Sql)?;
@@ -43,25 +58,52 @@ impl Snapshot {
         let tx_id = number(client.query(
             "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 ELSE pg_catalog.txid_current() % 4294967296 END",
         )?);
-        let captured = captured_as_of_snapshot(&mut client, context, tables)?;
-        let mut captures = Vec::new();
-        let mut rows_estimate = 0;
-        for table in &captured {
-            let relation = relation_name(&table.info.schema, &table.info.name);
-            let estimate = client.query(&format!(
-                "SELECT greatest(reltuples, 0)::bigint FROM pg_catalog.pg_class WHERE oid = {}::regclass",
-                quote_literal(&relation)
-            ))?;
-            rows_estimate += number(estimate).unwrap_or(0);
-            captures.push(Capture::compile(context, table.info.clone())?);
-        }
+        catalog::lock_tables(&mut client, tables)?;
+        let captured = captured_as_of_snapshot(&mut client, context, tables, server_version)?;
+        let settings = &context.connector.settings;
+        let parts =
+            catalog::published_parts(&mut client, &settings.publication_name, server_version)?;
+        let oids: Vec<u32> = captured.iter().map(|table| table.oid).collect();
+        let rows_estimate = catalog::rows_estimate(&mut client, &oids)?;
+        let whole = PublishedPart::default();
+        let tables = captured
+            .into_iter()
+            .map(|table| {
+                let part = parts.get(&table.oid).unwrap_or(&whole);
+                SnapshotTable::new(context, table, part)
+            })
+            .collect::<Result<_, SessionError>>()?;
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);
         let exported = exported.clone();
-        Ok(Self { client, captures, exported, tx_id, rows_estimate })
+        Ok(Self { client, tables, exported, tx_id, rows_estimate })
     }
 }
 
-/// The captured tables as they were at the snapshot, locked against changes.
+impl SnapshotTable {
+    fn new(
+        context: &Context,
+        table: CatalogTable,
+        part: &PublishedPart,
+    ) -> Result<Self, SessionError> {
+        let mut published = table.clone();
+        if let Some(columns) = &part.columns {
+            catalog::keep_published(&mut published, columns);
+        }
+        let columns: Vec<String> =
+            published.info.columns.iter().map(|c| quote_identifier(&c.name)).collect();
+        let condition = part.row_filter.as_ref().map(|filter| format!(" WHERE {filter}"));
+        let copy = format!(
+            "COPY (SELECT {} FROM {}{}) TO STDOUT",
+            columns.join(", "),
+            table.in_statement(),
+            condition.unwrap_or_default()
+        );
+        let capture = Capture::compile(context, published.info)?;
+        Ok(Self { table, capture, copy })
+    }
+}
+
+/// The captured tables as they were at the snapshot.
 ///
 /// Since the first look at the catalog, somebody may have made, changed or rewritten a table. A rewritten table would
 /// look empty in the snapshot.
@@ -69,24 +111,38 @@ fn captured_as_of_snapshot(
     client: &mut Client,
     context: &Context,
     tables: &[CatalogTable],
+    server_version: u32,
 ) -> Result<Vec<CatalogTable>, SessionError> {
-    catalog::lock_tables(client, tables)?;
-    let captured = captured_tables(client, &context.connector.settings)?;
-    let name = |table: &CatalogTable| (table.info.schema.clone(), table.info.name.clone());
-    if !captured.iter().map(name).eq(tables.iter().map(name)) {
+    let settings = &context.connector.settings;
+    let mut captured = captured_tables(client, settings)?;
+    let parents = catalog::partition_parents(client)?;
+    if let Some(publication) =
+        catalog::publication(client, &settings.publication_name, server_version)?
+    {
+        captured = with_changes_of_their_own(captured, &publication, &parents);
+    }
+    if !captured.iter().map(|table| table.oid).eq(tables.iter().map(|table| table.oid)) {
         return Err(SessionError::TablesChanged(TableChange::MadeOrDropped));
     }
+    check_rewritten(client, &captured, &parents)?;
+    Ok(captured)
+}
+
+/// Fails when a table, or a partition of one, was rewritten since the snapshot.
+fn check_rewritten(
+    client: &mut Client,
+    captured: &[CatalogTable],
+    parents: &HashMap<u32, u32>,
+) -> Result<(), SessionError> {
+    let oids: HashSet<u32> = captured.iter().map(|table| table.oid).collect();
     let rewritten = catalog::rewritten_tables(client)?;
-    match captured.iter().find(|table| rewritten.contains(&name(table))) {
-        None => Ok(captured),
+    let is_read =
+        |oid: u32| oids.contains(&oid) || above(oid, parents).any(|oid| oids.contains(&oid));
+    match rewritten.iter().find(|table| is_read(table.oid)) {
+        None => Ok(()),
         Some(table) => {
-            let table = table.info.display();
+            let table = table.display();
             Err(SessionError::TablesChanged(TableChange::Rewritten { table }))
         }
     }
-}
-
-/// A table's name as it stands in a statement.
-pub(super) fn relation_name(schema: &str, table: &str) -> String {
-    format!("{}.{}", quote_identifier(schema), quote_identifier(table))
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 
 use super::mark::{Follower, Waiting};
-use super::open::{Snapshot, relation_name};
+use super::open::{Snapshot, SnapshotTable};
 use super::progress::Progress;
 use crate::clock::now_ns;
 use crate::context::Context;
@@ -14,8 +14,7 @@ use crate::emit::{Emitter, Scope, Stamp};
 use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::publish::Delivery;
-use crate::replication::{Client, ReplicationError, quote_identifier};
-use crate::table::Capture;
+use crate::replication::{Client, ReplicationError};
 
 /// How many rows are read between two checks whether Kafka has failed and whether somebody asks for a stop.
 const ROWS_PER_LOOK: u64 = 1024;
@@ -26,7 +25,7 @@ pub(crate) fn run(
     context: &Context,
     delivery: &mut Delivery,
 ) -> Result<Option<u64>, SessionError> {
-    let tables = std::mem::take(&mut snapshot.captures);
+    let tables = std::mem::take(&mut snapshot.tables);
     context.observer.snapshot_started(tables.len());
     let mut writer = Writer {
         context,
@@ -69,12 +68,16 @@ struct Writer<'c, 'p> {
 }
 
 impl Writer<'_, '_> {
-    fn tables(&mut self, client: &mut Client, tables: &[Capture]) -> Result<Ended, SessionError> {
+    fn tables(
+        &mut self,
+        client: &mut Client,
+        tables: &[SnapshotTable],
+    ) -> Result<Ended, SessionError> {
         for (index, table) in tables.iter().enumerate() {
             let Some(rows) = self.table(client, tables, index)? else {
                 return Ok(Ended::Stopped);
             };
-            let name = table.plan.table().display();
+            let name = table.table.info.display();
             self.context.observer.snapshot_table_done(&name, rows, tables.len() - index - 1);
         }
         if self.release(tables, Follower::Nothing)? == Ended::Stopped {
@@ -88,19 +91,12 @@ impl Writer<'_, '_> {
     fn table(
         &mut self,
         client: &mut Client,
-        tables: &[Capture],
+        tables: &[SnapshotTable],
         index: usize,
     ) -> Result<Option<u64>, SessionError> {
-        let table = tables[index].plan.table();
-        let columns: Vec<String> =
-            table.columns.iter().map(|c| quote_identifier(&c.name)).collect();
-        let sql = format!(
-            "COPY (SELECT {} FROM {}) TO STDOUT",
-            columns.join(", "),
-            relation_name(&table.schema, &table.name)
-        );
+        let table = &tables[index];
         let mut table_rows = 0u64;
-        let flow = client.copy_out(&sql, |row| -> Result<_, SessionError> {
+        let flow = client.copy_out(&table.copy, |row| -> Result<_, SessionError> {
             let first_in_table = table_rows == 0;
             let follower = if first_in_table { Follower::OtherTable } else { Follower::SameTable };
             if self.release(tables, follower)? == Ended::Stopped {
@@ -116,7 +112,7 @@ impl Writer<'_, '_> {
             return Ok(None);
         }
         tracing::info!(
-            table = table.display(),
+            table = table.table.info.display(),
             rows = table_rows,
             "snapshot of the table complete"
         );
@@ -124,9 +120,13 @@ impl Writer<'_, '_> {
     }
 
     /// Publishes the row that waits, if there is one.
-    fn release(&mut self, tables: &[Capture], follower: Follower) -> Result<Ended, SessionError> {
+    fn release(
+        &mut self,
+        tables: &[SnapshotTable],
+        follower: Follower,
+    ) -> Result<Ended, SessionError> {
         let Some(waiting) = self.waiting.take() else { return Ok(Ended::Done) };
-        let capture = &tables[waiting.table];
+        let capture = &tables[waiting.table].capture;
         self.info.snapshot = waiting.mark(follower);
         self.row.read(&self.held).map_err(|_| {
             ReplicationError::Protocol("COPY sent a row that is not in its text format")

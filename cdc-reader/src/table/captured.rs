@@ -5,15 +5,17 @@ use crate::connector::Settings;
 use crate::error::SessionError;
 use crate::replication::Client;
 
-/// The tables that are captured, in the order in which a snapshot reads them.
+/// The tables that the connector's filters take, in the order in which a snapshot reads them. Of other tables only the
+/// names are read.
 pub(crate) fn captured_tables(
     sql: &mut Client,
     settings: &Settings,
 ) -> Result<Vec<CatalogTable>, SessionError> {
-    let mut tables = catalog::tables(sql)?;
-    tables.retain(|table| settings.tables.captures(&table.info.schema, &table.info.name));
-    tables.sort_by_key(|table| settings.tables.place(&table.info.schema, &table.info.name));
-    catalog::read_defaults(sql, &mut tables)?;
+    let mut names = catalog::table_names(sql)?;
+    names.retain(|table| settings.tables.captures(&table.schema, &table.name));
+    names.sort_by_cached_key(|table| settings.tables.place(&table.schema, &table.name));
+    let oids: Vec<u32> = names.iter().map(|table| table.oid).collect();
+    let mut tables = catalog::tables(sql, &oids)?;
     catalog::resolve_types(sql, tables.iter_mut().map(|table| &mut table.info))?;
     Ok(tables)
 }

@@ -6,8 +6,10 @@
 mod capture;
 mod captured;
 mod relations;
+mod standing;
 pub(crate) mod topics;
 
 pub(crate) use capture::Capture;
 pub(crate) use captured::captured_tables;
 pub(crate) use relations::Relations;
+pub(crate) use standing::{Standing, above, standings, with_changes_of_their_own};

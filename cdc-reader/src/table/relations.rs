@@ -73,14 +73,14 @@ impl<'s> Relations<'s> {
 
     /// The description of a table by the stream and the catalog together.
     fn table(&mut self, relation: &Relation<'_>) -> Result<TableInfo, SessionError> {
-        let known = match catalog::table(self.sql, relation.namespace, relation.name) {
+        let known = match catalog::table(self.sql, relation.oid) {
             Ok(known) => known,
             Err(ReplicationError::Io(_) | ReplicationError::Closed) => {
                 // The connection for SQL may have been idle for days and be dead, while the stream's connection is
                 // alive.
                 let database = &self.context.connector.settings.database;
                 *self.sql = Client::connect(database, Mode::Sql, WaitLimit::brief())?;
-                catalog::table(self.sql, relation.namespace, relation.name)?
+                catalog::table(self.sql, relation.oid)?
             }
             Err(error) => return Err(error.into()),
         };

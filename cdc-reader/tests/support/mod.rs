@@ -2,6 +2,7 @@
 
 mod connector;
 pub(crate) mod load;
+pub(crate) mod parity;
 mod reader;
 pub(crate) mod slow_link;
 mod source;
