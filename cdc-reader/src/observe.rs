@@ -96,6 +96,11 @@ impl Observer {
         self.metrics.columns_left_out.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
     }
 
+    /// How many things are wrong with single captured tables: not published, or not readable.
+    pub fn table_problems(&self, count: usize) {
+        self.metrics.table_problems.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Takes the name of each topic that gets its first record.
     pub fn on_first_record(&self) -> OnFirstRecord {
         let state = self.state.clone();

@@ -1,5 +1,6 @@
 //! Why a source cannot be captured as it is set up. Each problem is one line that names its remedy.
 
+use crate::publish::StoredOffset;
 use crate::replication::quote_identifier as quoted;
 
 /// A problem in the set-up of the source.
@@ -139,6 +140,47 @@ pub enum SetupProblem {
         /// The database that is captured.
         captured: String,
     },
+}
+
+/// What a start finds in Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// No stored offset.
+    FirstStart,
+    /// A stored offset: everything before it has been published.
+    Resume,
+}
+
+impl From<StoredOffset> for Stage {
+    fn from(offset: StoredOffset) -> Self {
+        match offset {
+            StoredOffset::None => Self::FirstStart,
+            StoredOffset::Resume { .. } => Self::Resume,
+        }
+    }
+}
+
+impl SetupProblem {
+    /// Whether the problem ends a start. On a resume, what concerns one table alone does not hold up the other tables.
+    pub(crate) fn is_final(&self, stage: Stage) -> bool {
+        match self {
+            Self::TableNotPublished { .. }
+            | Self::PartitionsNotCaptured { .. }
+            | Self::RootNotCaptured { .. }
+            | Self::TableNotReadable { .. } => stage == Stage::FirstStart,
+            Self::ServerTooOld { .. }
+            | Self::WalLevel { .. }
+            | Self::NoWalSenders
+            | Self::NoSlots
+            | Self::MayNotReplicate { .. }
+            | Self::Encoding { .. }
+            | Self::NoPublication { .. }
+            | Self::OperationNotPublished { .. }
+            | Self::PhysicalSlot { .. }
+            | Self::SlotOfOtherPlugin { .. }
+            | Self::SlotOfOtherDatabase { .. } => true,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use debezium::{EventMetrics, QueueMetrics, SnapshotMetrics, StreamingMetrics
 use names::{
     COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, NULLS_INSTEAD_TOTAL,
     PUBLISH_LATENCY_SECONDS, PUBLISH_STALLED_SECONDS, READY, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL,
-    SLOT_RETAINED_WAL_BYTES, SLOT_UNCONFIRMED_WAL_BYTES,
+    SLOT_RETAINED_WAL_BYTES, SLOT_UNCONFIRMED_WAL_BYTES, TABLE_PROBLEMS,
 };
 pub use optional::OptionalGauge;
 use register::{counter, counters, gauge, optional_gauge};
@@ -86,6 +86,8 @@ pub struct Metrics {
     pub ledger_transactions: Gauge,
     /// See [`COLUMNS_LEFT_OUT`].
     pub columns_left_out: Gauge,
+    /// See [`TABLE_PROBLEMS`].
+    pub table_problems: Gauge,
     /// See [`NULLS_INSTEAD_TOTAL`].
     pub nulls_instead: Counter,
     reconnects: Family<OfPeer, Counter>,
@@ -153,6 +155,11 @@ impl Metrics {
                 &mut registry,
                 COLUMNS_LEFT_OUT,
                 "Columns of captured tables whose type has no form in an event",
+            ),
+            table_problems: gauge(
+                &mut registry,
+                TABLE_PROBLEMS,
+                "What is wrong with single captured tables: not published, or not readable, at the last start of a session",
             ),
             nulls_instead: counter(
                 &mut registry,

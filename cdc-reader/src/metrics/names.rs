@@ -70,6 +70,8 @@ pub const PUBLISH_STALLED_SECONDS: &str = "cdc_reader_publish_stalled_seconds";
 pub const LEDGER_TRANSACTIONS: &str = "cdc_reader_ledger_transactions";
 /// Columns of captured tables that are left out of events because their types have no form on the wire.
 pub const COLUMNS_LEFT_OUT: &str = "cdc_reader_columns_left_out";
+/// What was wrong with single captured tables when the last session began: not published, or not readable.
+pub const TABLE_PROBLEMS: &str = "cdc_reader_table_problems";
 /// Events in which NULL stands in place of a value that has no form.
 pub const NULLS_INSTEAD_TOTAL: &str = "cdc_reader_nulls_instead_total";
 /// Connections that had to be made again, by peer.

@@ -5,14 +5,17 @@ use std::collections::{HashMap, HashSet};
 use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
 use crate::error::SessionError;
+use crate::observe::Observer;
 use crate::replication::{Client, ReplicationError, quote_identifier};
-use crate::setup_problem::SetupProblem;
+use crate::setup_problem::{SetupProblem, Stage};
 use crate::table::{Standing, above, captured_tables, standings, with_changes_of_their_own};
 
 /// What a session needs to know about the source.
 pub(super) struct Source {
     /// The captured tables whose changes arrive under their own names.
     pub(super) tables: Vec<CatalogTable>,
+    /// What is wrong with single tables.
+    problems: Vec<SetupProblem>,
 }
 
 /// The oldest server version whose catalog says whether a slot is lost (`wal_status`).
@@ -24,7 +27,8 @@ const VERSIONS_PER_MAJOR: u32 = 10_000;
 /// The role may not do this with the object, for instance because it does not own the table.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
-/// Checks everything that can be known before streaming, and makes the publication if the settings ask for it.
+/// Checks everything that can be known before streaming, and makes the publication if the settings ask for it. What is
+/// wrong with single tables waits for [`Source::judge`].
 pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, SessionError> {
     let server = catalog::server_settings(sql)?;
     if server.version < VERSION_MIN {
@@ -49,7 +53,7 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
         }
     }
     problems.extend(table_problems(&tables, settings));
-    if !problems.is_empty() {
+    if problems.iter().any(|problem| problem.is_final(Stage::Resume)) {
         return Err(SessionError::Setup(problems));
     }
     if tables.is_empty() {
@@ -57,7 +61,21 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
             "no table is captured yet: check schema.include.list and table.include.list"
         );
     }
-    Ok(Source { tables })
+    Ok(Source { tables, problems })
+}
+
+impl Source {
+    /// Ends a first start when anything is wrong. A resume is only warned: one table must not hold up the others.
+    pub(super) fn judge(&self, stage: Stage, observer: &Observer) -> Result<(), SessionError> {
+        observer.table_problems(self.problems.len());
+        if self.problems.iter().any(|problem| problem.is_final(stage)) {
+            return Err(SessionError::Setup(self.problems.clone()));
+        }
+        for problem in &self.problems {
+            tracing::warn!(%problem, "a captured table is not set up; the other tables go on");
+        }
+        Ok(())
+    }
 }
 
 fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<SetupProblem> {
@@ -377,6 +395,51 @@ mod tests {
         );
         let all = Publication { all_tables: true, ..before };
         assert!(alterations(&all, &settings, &tables, &parents).is_empty());
+    }
+
+    #[test]
+    fn on_a_resume_the_trouble_of_one_table_is_not_final() {
+        let (table, publication) = ("public.t".to_owned(), "inventory".to_owned());
+        let role = "reader".to_owned();
+        let of_one_table = [
+            SetupProblem::TableNotPublished {
+                table: table.clone(),
+                publication: publication.clone(),
+            },
+            SetupProblem::TableNotReadable { role: role.clone(), table: table.clone() },
+            SetupProblem::PartitionsNotCaptured {
+                table: table.clone(),
+                publication: publication.clone(),
+            },
+            SetupProblem::RootNotCaptured {
+                root: table.clone(),
+                table,
+                publication: publication.clone(),
+            },
+        ];
+        for problem in of_one_table {
+            assert!(
+                problem.is_final(Stage::FirstStart) && !problem.is_final(Stage::Resume),
+                "{problem}"
+            );
+        }
+        let of_all = [
+            SetupProblem::NoPublication {
+                publication: publication.clone(),
+                database: "d".to_owned(),
+            },
+            SetupProblem::OperationNotPublished { publication, operation: "delete" },
+            SetupProblem::WalLevel { wal_level: "replica".to_owned() },
+            SetupProblem::MayNotReplicate { role },
+            SetupProblem::Encoding { database: "d".to_owned(), encoding: "LATIN1".to_owned() },
+            SetupProblem::NoSlots,
+        ];
+        for problem in of_all {
+            assert!(
+                problem.is_final(Stage::FirstStart) && problem.is_final(Stage::Resume),
+                "{problem}"
+            );
+        }
     }
 
     #[test]

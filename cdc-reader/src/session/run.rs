@@ -53,6 +53,7 @@ pub(crate) fn run(
     // silence.
     sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, settings)?;
+    source.judge(offset.into(), &context.observer)?;
     let found = Found { offset_topic: &context.offset_topic, offset, reached, server: &server };
     let start = decide(settings, &found)?;
     topics::warn_of_shared_topics(context, &source.tables);
