@@ -112,6 +112,17 @@ pub enum SetupProblem {
         /// The table.
         table: String,
     },
+    /// The slot hands out prepared transactions before they are committed.
+    #[error(
+        "replication slot {slot} was made with two_phase: it hands out prepared transactions before they are committed, and those are not \
+         read; choose another slot.name, or from PostgreSQL 18 on ALTER_REPLICATION_SLOT {} (TWO_PHASE false) over a replication \
+         connection",
+        quoted(.slot)
+    )]
+    TwoPhaseSlot {
+        /// The slot.
+        slot: String,
+    },
     /// The slot is a standby's.
     #[error("replication slot {slot} is a physical slot: choose another slot.name")]
     PhysicalSlot {
@@ -176,6 +187,7 @@ impl SetupProblem {
             | Self::Encoding { .. }
             | Self::NoPublication { .. }
             | Self::OperationNotPublished { .. }
+            | Self::TwoPhaseSlot { .. }
             | Self::PhysicalSlot { .. }
             | Self::SlotOfOtherPlugin { .. }
             | Self::SlotOfOtherDatabase { .. } => true,

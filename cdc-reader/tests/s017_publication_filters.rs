@@ -251,3 +251,19 @@ fn a_table_is_looked_up_by_its_oid_and_keeps_its_key_when_two_names_are_exchange
     }
     reader.stop();
 }
+
+#[test]
+fn a_slot_that_hands_out_prepared_transactions_is_refused_by_name() {
+    let stack = shared::stack();
+    for server in [&stack.postgres15, &stack.postgres18] {
+        let id = unique(&format!("twophase{}", server.version));
+        let source = Source::with_load(server, &id);
+        source.run(&format!(
+            "SELECT pg_create_logical_replication_slot('{id}', 'pgoutput', false, true)"
+        ));
+        let mut reader = Launch::new(&Connector::new(&source, &id), &stack.kafka_bootstrap).start();
+        let (code, log) = reader.wait_for_end(PATIENCE);
+        assert_eq!(code, 2, "{log}");
+        assert!(log.contains(&format!("replication slot {id} was made with two_phase")), "{log}");
+    }
+}

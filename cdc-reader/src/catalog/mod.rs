@@ -61,6 +61,8 @@ pub struct Slot {
     pub invalidation: Option<String>,
     /// Whether a standby copied the slot from its primary. It can be read after a promotion.
     pub is_synchronized: bool,
+    /// Whether it hands out prepared transactions before they are committed.
+    pub two_phase: bool,
 }
 
 impl Slot {
@@ -74,6 +76,9 @@ impl Slot {
         }
     }
 }
+
+/// Since this version a slot can hand out prepared transactions.
+const TWO_PHASE_SINCE: u32 = 140_000;
 
 /// Reads the server's settings.
 ///
@@ -119,8 +124,10 @@ pub fn slot(
         _ => "NULL::text",
     };
     let synchronized = if version >= 170_000 { "synced" } else { "false" };
+    let two_phase = if version >= TWO_PHASE_SINCE { "two_phase" } else { "false" };
     let rows = client.query(&format!(
-        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, {invalidation}, restart_lsn, {synchronized}
+        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, {invalidation}, restart_lsn, {synchronized},
+                {two_phase}
          FROM pg_catalog.pg_replication_slots
          WHERE slot_name = {}",
         quote_literal(name)
@@ -136,6 +143,7 @@ pub fn slot(
         invalidation: optional(5),
         restart_lsn: optional(6).and_then(|lsn| lsn.parse().ok()),
         is_synchronized: optional(7).as_deref() == Some("t"),
+        two_phase: optional(8).as_deref() == Some("t"),
     }))
 }
 

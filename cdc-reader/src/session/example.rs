@@ -36,6 +36,7 @@ pub(super) fn slot(confirmed: Option<u64>) -> Slot {
         wal_status: Some("reserved".to_owned()),
         invalidation: None,
         is_synchronized: false,
+        two_phase: false,
     }
 }
 

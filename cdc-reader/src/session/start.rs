@@ -186,6 +186,7 @@ fn resume_at(stored: &Resume, until: Lsn, slot: &Slot, found: &Found<'_>) -> Res
 fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
     let name = || settings.slot_name.clone();
     let problem = match (&slot.plugin, &slot.database) {
+        (Some(_), _) if slot.two_phase => Some(SetupProblem::TwoPhaseSlot { slot: name() }),
         (None, _) => Some(SetupProblem::PhysicalSlot { slot: name() }),
         (Some(plugin), _) if plugin != "pgoutput" => {
             Some(SetupProblem::SlotOfOtherPlugin { slot: name(), plugin: plugin.clone() })
@@ -431,9 +432,11 @@ mod tests {
         let physical = Slot { plugin: None, ..example::slot(None) };
         let plugin = Slot { plugin: Some("wal2json".to_owned()), ..example::slot(Some(70)) };
         let database = Slot { database: Some("sales".to_owned()), ..example::slot(Some(70)) };
+        let two_phase = Slot { two_phase: true, ..example::slot(Some(70)) };
         let name = || "inventory".to_owned();
         for (slot, expected) in [
             (physical, SetupProblem::PhysicalSlot { slot: name() }),
+            (two_phase, SetupProblem::TwoPhaseSlot { slot: name() }),
             (plugin, SetupProblem::SlotOfOtherPlugin { slot: name(), plugin: "wal2json".into() }),
             (
                 database,
