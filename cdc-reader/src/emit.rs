@@ -11,7 +11,7 @@ use shared::debezium::envelope::{Op, SourceInfo};
 use shared::position::Lsn;
 
 use crate::connector::{ConvertingFailures, Settings};
-use crate::envelope::{Change, MessagePlan, PlanOptions, RowError};
+use crate::envelope::{Change, MessagePlan, Nulls, PlanOptions, RowError};
 use crate::observe::Counts;
 use crate::pgoutput::{Columns, LogicalMessage, OldTuple, Tuple};
 use crate::publish::{Delivery, PublishError, Record, RecordHeaders};
@@ -114,7 +114,7 @@ impl Emitter {
         R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
     {
         self.counts.reads += 1;
-        let key = self.encode_key(capture, row, None)?;
+        let key = self.encode_key(capture, row, Nulls::AreNull, None)?;
         let change = Change { op: Op::Read, before: None, after: Some(row.clone()) };
         self.encode(capture, key, &change, stamp, None)
     }
@@ -130,7 +130,7 @@ impl Emitter {
             return Ok(());
         }
         self.counts.creates += 1;
-        let key = self.encode_key(capture, &new.columns(), None)?;
+        let key = self.encode_key(capture, &new.columns(), Nulls::AreNull, None)?;
         let change = Change { op: Op::Create, before: None, after: Some(new.columns()) };
         self.encode(capture, key, &change, stamp, None)
     }
@@ -144,18 +144,13 @@ impl Emitter {
         new: &Tuple<'_>,
         stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
-        let before = old.map(|old| match old {
-            OldTuple::Key(tuple) | OldTuple::Full(tuple) => tuple.columns(),
-        });
-        let key_is_known = old.is_some_and(|old| match old {
-            OldTuple::Key(tuple) => capture.plan.require_key(tuple.columns()).is_ok(),
-            OldTuple::Full(_) => true,
-        });
+        let before = old.map(old_columns);
         let key_before = match &before {
-            Some(row) if key_is_known => self.encode_key(capture, row, None)?,
-            _ => None,
+            Some((row, nulls)) => self.encode_key(capture, row, *nulls, None)?,
+            None => None,
         };
-        let key_after = self.encode_key(capture, &new.columns(), before.as_ref())?;
+        let row_before = before.as_ref().map(|(row, _)| row);
+        let key_after = self.encode_key(capture, &new.columns(), Nulls::AreNull, row_before)?;
         let moved = match (&key_before, &key_after) {
             (Some(old), Some(new)) => self.arena[old.clone()] != self.arena[new.clone()],
             _ => false,
@@ -168,6 +163,7 @@ impl Emitter {
             return Ok(());
         }
         self.counts.updates += 1;
+        let before = before.map(|(row, _)| row);
         let change = Change { op: Op::Update, before, after: Some(new.columns()) };
         self.encode(capture, key_after, &change, stamp, None)
     }
@@ -184,15 +180,20 @@ impl Emitter {
             return Ok(());
         }
         self.counts.updates += 1;
-        let in_header = |arena: &mut Vec<u8>, row: &Columns<'_>, before: Option<&Columns<'_>>| {
-            let start = arena.len();
-            capture.plan.write_key_in_header(arena, row, before).map(|()| start..arena.len())
-        };
+        let in_header =
+            |arena: &mut Vec<u8>, row: &Columns<'_>, nulls, before: Option<&Columns<'_>>| {
+                let start = arena.len();
+                let written = capture.plan.write_key_in_header(arena, row, nulls, before);
+                written.map(|()| start..arena.len())
+            };
         let old_key = match &before {
-            Some(row) => Some(("__debezium.oldkey", in_header(&mut self.arena, row, None)?)),
+            Some((row, nulls)) => {
+                Some(("__debezium.oldkey", in_header(&mut self.arena, row, *nulls, None)?))
+            }
             None => None,
         };
-        let new_key = in_header(&mut self.arena, &new.columns(), before.as_ref())?;
+        let before = before.map(|(row, _)| row);
+        let new_key = in_header(&mut self.arena, &new.columns(), Nulls::AreNull, before.as_ref())?;
         let new_key = Some(("__debezium.newkey", new_key));
         // Debezium filters the two events by their own operations, and not as the update that they come from.
         if !self.skip_deletes {
@@ -218,12 +219,9 @@ impl Emitter {
             return Ok(());
         }
         self.counts.deletes += 1;
-        if let OldTuple::Key(tuple) = old {
-            capture.plan.require_key(tuple.columns())?;
-        }
-        let (OldTuple::Key(tuple) | OldTuple::Full(tuple)) = old;
-        let key = self.encode_key(capture, &tuple.columns(), None)?;
-        let change = Change { op: Op::Delete, before: Some(tuple.columns()), after: None };
+        let (row, nulls) = old_columns(old);
+        let key = self.encode_key(capture, &row, nulls, None)?;
+        let change = Change { op: Op::Delete, before: Some(row), after: None };
         self.encode(capture, key.clone(), &change, stamp, None)?;
         // Debezium sends a tombstone for a table without a key, too: a record with neither key nor value.
         self.tombstone(capture, key, None);
@@ -263,6 +261,7 @@ impl Emitter {
         &mut self,
         capture: &Capture,
         row: &R,
+        nulls: Nulls,
         before: Option<&R>,
     ) -> Result<Option<Range<usize>>, RowError>
     where
@@ -272,7 +271,7 @@ impl Emitter {
             return Ok(None);
         }
         let start = self.arena.len();
-        capture.plan.write_key(&mut self.arena, row, before)?;
+        capture.plan.write_key(&mut self.arena, row, nulls, before)?;
         Ok(Some(start..self.arena.len()))
     }
 
@@ -384,6 +383,14 @@ impl Emitter {
 struct MovedKey<'a> {
     key_before: Option<Range<usize>>,
     key_after: Option<Range<usize>>,
-    before: Option<Columns<'a>>,
+    before: Option<(Columns<'a>, Nulls)>,
     new: &'a Tuple<'a>,
+}
+
+/// The columns of an old row, and what NULL means among them.
+fn old_columns(old: OldTuple<'_>) -> (Columns<'_>, Nulls) {
+    match old {
+        OldTuple::Key(tuple) => (tuple.columns(), Nulls::AreUnknown),
+        OldTuple::Full(tuple) => (tuple.columns(), Nulls::AreNull),
+    }
 }

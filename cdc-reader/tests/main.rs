@@ -25,6 +25,7 @@ mod s015_source_identity;
 mod s016_partitioned_tables;
 mod s017_publication_filters;
 mod s018_tables_that_appear;
+mod s019_replica_identity;
 mod s021_topics;
 mod s022_logical_messages;
 mod s023_values_without_a_form;

@@ -100,6 +100,15 @@ impl Form {
         }
     }
 
+    /// What [`Form::write_in_header`] appends for the value whose JSON this is. An array stays as it is.
+    #[must_use]
+    pub fn json_in_header(self, json: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Plain(kind) => kind.json_in_header(json),
+            Self::Array(_) => json.to_vec(),
+        }
+    }
+
     /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the
     /// type.
     #[must_use]

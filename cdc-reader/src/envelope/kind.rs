@@ -211,6 +211,26 @@ impl Kind {
         }
     }
 
+    /// What [`Kind::write_in_header`] appends for the value whose JSON this is.
+    #[must_use]
+    pub fn json_in_header(self, json: &[u8]) -> Vec<u8> {
+        let string = serde_json::from_slice::<String>(json);
+        let mut out = Vec::new();
+        match (self, string) {
+            (Self::Decimal { scale }, Ok(base64)) => {
+                let text = decimal::text_from_base64(&base64, scale);
+                if text.and_then(|text| write_big_decimal(&mut out, &text)).is_err() {
+                    return json.to_vec();
+                }
+            }
+            (Self::Text | Self::Json | Self::Uuid | Self::Hstore, Ok(text)) => {
+                write_header_string(&mut out, &text);
+            }
+            _ => return json.to_vec(),
+        }
+        out
+    }
+
     /// What stands in a NOT NULL column whose value is not known (`before` of a delete): Debezium's fallback for the
     /// type.
     #[must_use]

@@ -134,13 +134,63 @@ struct KeyPart {
     column: usize,
     field: Vec<u8>,
     form: Form,
+    /// What is written for a value that was not sent.
+    unknown: Vec<u8>,
+    unknown_in_header: Vec<u8>,
 }
 
 /// Why a numeric has no form.
 const NOT_FINITE: &str = "a number that is NaN or infinite";
 
-/// One of the two ways in which a form writes a value of a key.
-type WriteValue = fn(Form, &mut Vec<u8>, &[u8]) -> Result<(), ValueError>;
+/// What NULL means in a row whose key is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nulls {
+    /// That the value is NULL.
+    AreNull,
+    /// That the value was not sent: the row is an old one of which the replica identity's columns were sent. Debezium
+    /// writes the column's default in its place, or the fallback of its type.
+    AreUnknown,
+}
+
+/// A row whose key is written, and where its unchanged TOASTed values are.
+struct KeyRow<'r, R> {
+    row: &'r R,
+    nulls: Nulls,
+    before: Option<&'r R>,
+}
+
+/// Where a key stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyIn {
+    Record,
+    Header,
+}
+
+impl KeyPart {
+    fn new(position: usize, column: usize, name: &str, plan: &ColumnPlan) -> Self {
+        Self {
+            column,
+            field: field(position, name),
+            form: plan.form,
+            unknown_in_header: plan.form.json_in_header(&plan.unknown),
+            unknown: plan.unknown.clone(),
+        }
+    }
+
+    fn write(&self, place: KeyIn, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
+        match place {
+            KeyIn::Record => write_whole(self.form, out, text),
+            KeyIn::Header => self.form.write_in_header(out, text),
+        }
+    }
+
+    fn unknown(&self, place: KeyIn) -> &[u8] {
+        match place {
+            KeyIn::Record => &self.unknown,
+            KeyIn::Header => &self.unknown_in_header,
+        }
+    }
+}
 
 /// Writes a value of a key, which is none when NULL stands in its place.
 fn write_whole(form: Form, out: &mut Vec<u8>, text: &[u8]) -> Result<(), ValueError> {
@@ -183,7 +233,7 @@ impl TablePlan {
                 let (table, column) = (table.display(), name.clone());
                 return Err(PlanError::KeyLeftOut { table, column });
             };
-            key.push(KeyPart { column, field: field(position, name), form: plan.form });
+            key.push(KeyPart::new(position, column, name, plan));
         }
         Ok(Self {
             topic: topic_name(&options.topic_prefix, &table.schema, &table.name),
@@ -220,21 +270,6 @@ impl TablePlan {
         !self.key.is_empty()
     }
 
-    /// Checks that an old tuple of the replica identity's index holds the key: NULL in such a tuple means "not sent".
-    ///
-    /// # Errors
-    /// When a column of the key is none of that index's.
-    pub fn require_key<'a>(
-        &self,
-        identity: impl Iterator<Item = Column<'a>> + Clone,
-    ) -> Result<(), RowError> {
-        let missing = self
-            .key
-            .iter()
-            .find(|part| !matches!(identity.clone().nth(part.column), Some(Column::Text(_))));
-        missing.map_or(Ok(()), |part| Err(self.key_error(part.column)))
-    }
-
     fn key_error(&self, column: usize) -> RowError {
         RowError::Key {
             table: self.table.display(),
@@ -251,12 +286,13 @@ impl TablePlan {
         &self,
         out: &mut Vec<u8>,
         row: &R,
+        nulls: Nulls,
         before: Option<&R>,
     ) -> Result<(), RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
-        self.write_key_as(out, row, before, write_whole)
+        self.write_key_as(out, KeyRow { row, nulls, before }, KeyIn::Record)
     }
 
     /// Appends the key of `row` in the form of the header by which the event of the other key names it.
@@ -267,24 +303,25 @@ impl TablePlan {
         &self,
         out: &mut Vec<u8>,
         row: &R,
+        nulls: Nulls,
         before: Option<&R>,
     ) -> Result<(), RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
-        self.write_key_as(out, row, before, Form::write_in_header)
+        self.write_key_as(out, KeyRow { row, nulls, before }, KeyIn::Header)
     }
 
     fn write_key_as<'a, R>(
         &self,
         out: &mut Vec<u8>,
-        row: &R,
-        before: Option<&R>,
-        write: WriteValue,
+        from: KeyRow<'_, R>,
+        place: KeyIn,
     ) -> Result<(), RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
+        let KeyRow { row, nulls, before } = from;
         for part in &self.key {
             out.extend_from_slice(&part.field);
             let value = match row.clone().nth(part.column) {
@@ -294,10 +331,13 @@ impl TablePlan {
                 value => value,
             };
             match value {
-                Some(Column::Text(text)) => write(part.form, out, text).map_err(|source| {
+                Some(Column::Text(text)) => part.write(place, out, text).map_err(|source| {
                     let (table, column) = self.name_column(part.column);
                     RowError::KeyValue { table, column, source }
                 })?,
+                Some(Column::Null) if nulls == Nulls::AreUnknown => {
+                    out.extend_from_slice(part.unknown(place));
+                }
                 // Of a unique index that stands in for a primary key.
                 Some(Column::Null) if !self.table.columns[part.column].not_null => {
                     out.extend_from_slice(b"null");

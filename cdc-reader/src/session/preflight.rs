@@ -263,6 +263,13 @@ fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProb
                  set REPLICA IDENTITY FULL"
             );
         }
+        if !table.identity_has_key {
+            tracing::warn!(
+                table = name,
+                "the replica identity is an index that does not contain the primary key: a delete names default values as its key, as in \
+                 Debezium; set REPLICA IDENTITY DEFAULT or FULL"
+            );
+        }
     }
     problems
 }
