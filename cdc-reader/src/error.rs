@@ -52,7 +52,7 @@ pub enum SessionError {
     #[error("{}", lines(.0))]
     Setup(Vec<SetupProblem>),
     /// The tables have changed since the session began. The next session begins with the changed tables.
-    #[error("the source changed while the snapshot was being set up: {0}")]
+    #[error("the source changed before the snapshot had read it: {0}")]
     TablesChanged(TableChange),
     /// Nobody can go on from the stored offset without a gap.
     #[error(
@@ -89,6 +89,12 @@ pub enum TableChange {
     /// There are others.
     #[error("tables were made or dropped")]
     MadeOrDropped,
+    /// The table has other columns, or is another one under the same name.
+    #[error("table {table} was altered or made again")]
+    Altered {
+        /// The table.
+        table: String,
+    },
     /// The rows of a table are not visible in the snapshot any more.
     #[error("table {table} was rewritten")]
     Rewritten {

@@ -112,6 +112,14 @@ pub enum SetupProblem {
         /// The table.
         table: String,
     },
+    /// The server has no room for the locks of a snapshot.
+    #[error(
+        "the server has no room for the locks that reading table {table} takes: raise max_locks_per_transaction and restart PostgreSQL"
+    )]
+    TooManyLocks {
+        /// The table.
+        table: String,
+    },
     /// The slot hands out prepared transactions before they are committed.
     #[error(
         "replication slot {slot} was made with two_phase: it hands out prepared transactions before they are committed, and those are not \
@@ -187,6 +195,7 @@ impl SetupProblem {
             | Self::Encoding { .. }
             | Self::NoPublication { .. }
             | Self::OperationNotPublished { .. }
+            | Self::TooManyLocks { .. }
             | Self::TwoPhaseSlot { .. }
             | Self::PhysicalSlot { .. }
             | Self::SlotOfOtherPlugin { .. }

@@ -26,6 +26,7 @@ mod s016_partitioned_tables;
 mod s017_publication_filters;
 mod s018_tables_that_appear;
 mod s019_replica_identity;
+mod s020_many_tables;
 mod s021_topics;
 mod s022_logical_messages;
 mod s023_values_without_a_form;

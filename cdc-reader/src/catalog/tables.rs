@@ -74,6 +74,30 @@ pub fn rewritten_tables(client: &mut Client) -> Result<Vec<NamedTable>, Replicat
     )
 }
 
+/// The first table that was rewritten after the transaction's snapshot: this one, or one of its partitions.
+///
+/// # Errors
+/// When the query fails.
+pub fn rewritten_below(
+    client: &mut Client,
+    oid: u32,
+) -> Result<Option<NamedTable>, ReplicationError> {
+    let mut tables = named_tables(
+        client,
+        &format!(
+            "SELECT c.oid, n.nspname, c.relname
+             FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE (c.oid = {oid} OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree({oid})))
+               AND c.relkind = 'r'
+               AND c.relfilenode <> 0
+               AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+             LIMIT 1"
+        ),
+    )?;
+    Ok(tables.pop())
+}
+
 /// How many rows the server believes tables to have.
 ///
 /// # Errors
@@ -83,6 +107,17 @@ pub fn rows_estimate(client: &mut Client, oids: &[u32]) -> Result<u64, Replicati
         "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_catalog.pg_class WHERE oid = ANY ({})",
         oid_array(oids)
     ))?;
+    parsed(rows.first().ok_or(SHAPE)?, 0)
+}
+
+/// How many locks the server has room for at least.
+///
+/// # Errors
+/// When the query fails.
+pub fn lock_room(client: &mut Client) -> Result<usize, ReplicationError> {
+    let rows = client.query(
+        "SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint",
+    )?;
     parsed(rows.first().ok_or(SHAPE)?, 0)
 }
 

@@ -147,6 +147,14 @@ impl ReplicationError {
         }
     }
 
+    /// Whether the server has no room for another lock, which `max_locks_per_transaction` decides. The same SQLSTATE
+    /// also means other shortages of memory; the hint names the setting.
+    #[must_use]
+    pub fn is_lock_table_full(&self) -> bool {
+        let names_setting = |hint: &String| hint.contains("max_locks_per_transaction");
+        matches!(self, Self::Server(error) if error.code == "53200" && error.hint.as_ref().is_some_and(names_setting))
+    }
+
     /// Failures of the connection are retried. A refusal of the server is retried only when its SQLSTATE says that
     /// waiting helps.
     #[must_use]
@@ -174,10 +182,11 @@ impl ReplicationError {
 /// Classes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn sqlstate_disposition(code: &str) -> Disposition {
     match code {
-        // Connection exceptions, insufficient resources, operator intervention (shutdown, starting up, crash).
-        _ if code.starts_with("08") || code.starts_with("53") || code.starts_with("57P") => {
-            Disposition::Retry
-        }
+        // Connection exceptions, operator intervention (shutdown, starting up, crash).
+        _ if code.starts_with("08") || code.starts_with("57P") => Disposition::Retry,
+        // Insufficient resources, which others may give back: any, disk, memory, connections. A limit in the
+        // configuration (53400) does not go away by waiting.
+        "53000" | "53100" | "53200" | "53300" => Disposition::Retry,
         // The slot is in use by a walsender that has not noticed the end of its client; the query was cancelled; a lock
         // is not available; I/O failed.
         "55006" | "57014" | "55P03" | "58030" | "40001" | "40P01" => Disposition::Retry,
@@ -193,6 +202,31 @@ fn sqlstate_disposition(code: &str) -> Disposition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn resources_come_back_and_limits_stay() {
+        for code in ["53000", "53100", "53200", "53300"] {
+            assert_eq!(sqlstate_disposition(code), Disposition::Retry, "{code}");
+        }
+        assert_eq!(sqlstate_disposition("53400"), Disposition::Stop);
+    }
+
+    #[test]
+    fn a_lock_table_that_is_full_is_told_from_other_shortages_of_memory() {
+        let error = |code: &str, hint: Option<&str>| {
+            let error = ServerError {
+                code: code.to_owned(),
+                message: "out of shared memory".to_owned(),
+                detail: None,
+                hint: hint.map(str::to_owned),
+            };
+            ReplicationError::from(error).is_lock_table_full()
+        };
+        assert!(error("53200", Some("You might need to increase max_locks_per_transaction.")));
+        assert!(error("53200", Some("You might need to increase \"max_locks_per_transaction\".")));
+        assert!(!error("53200", None));
+        assert!(!ReplicationError::Closed.is_lock_table_full());
+    }
 
     #[test]
     fn an_error_response_gives_code_message_and_hint() {

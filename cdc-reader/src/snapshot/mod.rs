@@ -5,6 +5,7 @@
 //! is held back until the next one is read, because the last row of a table, and of all, is marked as such, and empty
 //! tables may follow it.
 
+mod locks;
 mod mark;
 mod open;
 mod progress;

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use shared::position::Lsn;
 
+use super::locks;
 use crate::catalog::{self, CatalogTable, PublishedPart};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
@@ -39,6 +40,8 @@ pub(super) struct SnapshotTable {
     pub(super) capture: Capture,
     /// The statement that reads its rows.
     pub(super) copy: String,
+    /// Whether it is locked until the snapshot ends, and not only while it is read.
+    pub(super) is_locked: bool,
 }
 
 impl Snapshot {
@@ -58,7 +61,7 @@ impl Snapshot {
         let tx_id = number(client.query(
             "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 ELSE pg_catalog.txid_current() % 4294967296 END",
         )?);
-        catalog::lock_tables(&mut client, tables)?;
+        let locked = locks::lock_first(&mut client, tables)?;
         let captured = captured_as_of_snapshot(&mut client, context, tables, server_version)?;
         let settings = &context.connector.settings;
         let parts =
@@ -68,9 +71,10 @@ impl Snapshot {
         let whole = PublishedPart::default();
         let tables = captured
             .into_iter()
-            .map(|table| {
+            .enumerate()
+            .map(|(index, table)| {
                 let part = parts.get(&table.oid).unwrap_or(&whole);
-                SnapshotTable::new(context, table, part)
+                SnapshotTable::new(context, table, part, index < locked)
             })
             .collect::<Result<_, SessionError>>()?;
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);
@@ -84,6 +88,7 @@ impl SnapshotTable {
         context: &Context,
         table: CatalogTable,
         part: &PublishedPart,
+        is_locked: bool,
     ) -> Result<Self, SessionError> {
         let mut published = table.clone();
         if let Some(columns) = &part.columns {
@@ -99,7 +104,7 @@ impl SnapshotTable {
             condition.unwrap_or_default()
         );
         let capture = Capture::compile(context, published.info)?;
-        Ok(Self { table, capture, copy })
+        Ok(Self { table, capture, copy, is_locked })
     }
 }
 

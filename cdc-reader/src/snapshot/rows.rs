@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 
+use super::locks::{self, Reading};
 use super::mark::{Follower, Waiting};
 use super::open::{Snapshot, SnapshotTable};
 use super::progress::Progress;
@@ -40,6 +41,7 @@ pub(crate) fn run(
             origin: None,
         },
         row: RowBuffer::default(),
+        reading: Reading::new(),
         held: Vec::new(),
         waiting: None,
         row_count: 0,
@@ -60,6 +62,7 @@ struct Writer<'c, 'p> {
     emitter: Emitter,
     info: SourceInfo<'static>,
     row: RowBuffer,
+    reading: Reading,
     /// The row before, as COPY sent it.
     held: Vec<u8>,
     waiting: Option<Waiting>,
@@ -95,8 +98,13 @@ impl Writer<'_, '_> {
         index: usize,
     ) -> Result<Option<u64>, SessionError> {
         let table = &tables[index];
+        if table.is_locked {
+            Reading::begin(client)?;
+        } else {
+            self.reading.begin_with_lock(self.context, client, &table.table)?;
+        }
         let mut table_rows = 0u64;
-        let flow = client.copy_out(&table.copy, |row| -> Result<_, SessionError> {
+        let read = client.copy_out(&table.copy, |row| -> Result<_, SessionError> {
             let first_in_table = table_rows == 0;
             let follower = if first_in_table { Follower::OtherTable } else { Follower::SameTable };
             if self.release(tables, follower)? == Ended::Stopped {
@@ -107,10 +115,15 @@ impl Writer<'_, '_> {
             self.held.extend_from_slice(row);
             self.waiting = Some(Waiting { table: index, first_in_table });
             Ok(ControlFlow::Continue(()))
+        });
+        let flow = read.map_err(|error| match error {
+            SessionError::Replication(error) => locks::named(error, &table.table),
+            other => other,
         })?;
         if flow.is_break() {
             return Ok(None);
         }
+        Reading::end(client)?;
         tracing::info!(
             table = table.table.info.display(),
             rows = table_rows,
