@@ -93,12 +93,12 @@ impl Observer {
                 );
             }
         }
-        self.metrics.columns_left_out.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
+        self.metrics.tables.columns_left_out.set(i64::try_from(known.len()).unwrap_or(i64::MAX));
     }
 
     /// How many things are wrong with single captured tables: not published, or not readable.
     pub fn table_problems(&self, count: usize) {
-        self.metrics.table_problems.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.metrics.tables.problems.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Takes the name of each topic that gets its first record.
@@ -132,7 +132,7 @@ impl Observer {
     /// The gauge for the seconds in which Kafka has acknowledged nothing of what waits.
     #[must_use]
     pub fn publish_stalled(&self) -> Gauge {
-        self.metrics.publish_stalled_seconds.clone()
+        self.metrics.publish.stalled_seconds.clone()
     }
 
     /// Source and Kafka have answered.
@@ -167,7 +167,7 @@ impl Observer {
     /// A transaction became durable this long after its commit.
     pub fn published(&self, age_us: i64) {
         let micros = u32::try_from(age_us.max(0)).unwrap_or(u32::MAX);
-        self.metrics.publish_latency_seconds.observe(f64::from(micros) / 1e6);
+        self.metrics.publish.latency_seconds.observe(f64::from(micros) / 1e6);
     }
 
     /// The WAL that concerns the slot, as far as it is known now.
@@ -191,7 +191,7 @@ impl Observer {
         events.updates.inc_by(signed(counts.updates));
         events.deletes.inc_by(signed(counts.deletes));
         events.filtered.inc_by(signed(counts.filtered));
-        self.metrics.nulls_instead.inc_by(counts.nulls_instead);
+        self.metrics.tables.nulls_instead.inc_by(counts.nulls_instead);
         if seen > 0 {
             events.note_event();
         }
@@ -206,6 +206,7 @@ impl Observer {
             sample.in_flight_bytes,
         );
         self.metrics
+            .publish
             .ledger_transactions
             .set(i64::try_from(sample.ledger_waiting).unwrap_or(i64::MAX));
         self.state.progress().published(sample.in_flight, sample.acknowledged, Instant::now());

@@ -1,8 +1,6 @@
 //! With a broker that stands still, the reader's memory stays bounded, whatever the rows are like, and it is given back
 //! afterwards.
 
-use std::process::Command;
-
 use devstack::{Kafka, KafkaOptions, shared, wait_for};
 
 use crate::support::{Connector, Launch, PATIENCE, Reader, Source, record_count, unique};
@@ -13,30 +11,19 @@ const PEAK_MEBIBYTES_MAX: u64 = 128;
 /// What it may keep when nothing waits any longer, in MiB.
 const REST_MEBIBYTES_MAX: u64 = 72;
 
-/// A broker that can be frozen.
-struct Frozen(Kafka);
-
-impl Frozen {
-    fn signal(&self, name: &str) {
-        let pid = self.0.identity().unwrap().pid.to_string();
-        assert!(
-            Command::new("kill").args([name, &pid]).status().unwrap().success(),
-            "{name} {pid}"
-        );
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        self.signal("-CONT");
-    }
+/// What the broker does not take for a while.
+struct Load<'l> {
+    sql: &'l str,
+    topic: &'l str,
+    records: u64,
 }
 
 /// Runs the load with the broker frozen, until the reader takes no more, and then lets everything arrive.
-fn check(reader: Reader, source: &Source, kafka: &Frozen, load: &str, topic: &str, records: u64) {
+fn check(reader: Reader, source: &Source, kafka: &Kafka, load: &Load<'_>) {
+    let (topic, records) = (load.topic, load.records);
     let before = reader.resident_mebibytes();
-    kafka.signal("-STOP");
-    source.run(load);
+    let stands_still = kafka.freeze().unwrap();
+    source.run(load.sql);
     // Full to nine tenths; what remains is less than a large row.
     let full = reader.metric("debezium_metrics_MaxQueueSizeInBytes") / 2.0 * 0.8;
     wait_for(PATIENCE * 2, "the queue to be full", || {
@@ -44,8 +31,8 @@ fn check(reader: Reader, source: &Source, kafka: &Frozen, load: &str, topic: &st
         if waiting >= full { Ok(Some(())) } else { Err(format!("{waiting} of {full}")) }
     });
     let frozen = reader.resident_mebibytes();
-    kafka.signal("-CONT");
-    let bootstrap = kafka.0.bootstrap();
+    drop(stands_still);
+    let bootstrap = kafka.bootstrap();
     wait_for(PATIENCE * 4, "everything to arrive", || match record_count(&bootstrap, topic) {
         count if count == records => Ok(Some(())),
         count => Err(format!("{count} of {records}; the reader said {}", reader.tail())),
@@ -64,7 +51,7 @@ fn check(reader: Reader, source: &Source, kafka: &Frozen, load: &str, topic: &st
 #[test]
 fn deletes_of_small_rows_stay_in_bounds() {
     const ROWS: u64 = 700_000;
-    let kafka = Frozen(Kafka::start(KafkaOptions::default()).unwrap());
+    let kafka = Kafka::start(KafkaOptions::default()).unwrap();
     let id = unique("deletes");
     let source = Source::create(&shared::stack().postgres15, &id);
     source.run(&format!(
@@ -73,18 +60,19 @@ fn deletes_of_small_rows_stay_in_bounds() {
          CREATE PUBLICATION captured FOR ALL TABLES;"
     ));
     let connector = Connector::new(&source, &id).set("snapshot.mode", "no_data");
-    let reader = Launch::new(&connector, &kafka.0.bootstrap()).start();
+    let reader = Launch::new(&connector, &kafka.bootstrap()).start();
     reader.wait_for_line("streaming");
     let topic = format!("{id}.public.small");
     // Each delete has its tombstone.
-    check(reader, &source, &kafka, "DELETE FROM small", &topic, 2 * ROWS);
+    let load = Load { sql: "DELETE FROM small", topic: &topic, records: 2 * ROWS };
+    check(reader, &source, &kafka, &load);
 }
 
 #[test]
 fn large_rows_stay_in_bounds() {
     const ROWS: u64 = 20;
     const ROW_BYTES: u64 = 10_000_000;
-    let kafka = Frozen(Kafka::start(KafkaOptions::default()).unwrap());
+    let kafka = Kafka::start(KafkaOptions::default()).unwrap();
     let id = unique("large");
     let source = Source::create(&shared::stack().postgres15, &id);
     source.run(
@@ -96,12 +84,13 @@ fn large_rows_stay_in_bounds() {
         .set("topic.creation.default.partitions", "1")
         .set("topic.creation.default.replication.factor", "1")
         .set("topic.creation.default.max.message.bytes", "11000000");
-    let reader = Launch::new(&connector, &kafka.0.bootstrap()).start();
+    let reader = Launch::new(&connector, &kafka.bootstrap()).start();
     reader.wait_for_line("streaming");
-    let load = format!(
+    let sql = format!(
         "INSERT INTO large SELECT n, repeat('x', {ROW_BYTES}) FROM generate_series(1, {ROWS}) AS n"
     );
-    check(reader, &source, &kafka, &load, &format!("{id}.public.large"), ROWS);
+    let topic = format!("{id}.public.large");
+    check(reader, &source, &kafka, &Load { sql: &sql, topic: &topic, records: ROWS });
 }
 
 /// Several times what the reader holds of one row whose event it cannot send.

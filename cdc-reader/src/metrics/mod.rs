@@ -6,6 +6,7 @@
 //! the moment of the scrape, such as the time since the last event, is computed at the scrape from a stored timestamp.
 
 mod debezium;
+mod groups;
 pub mod names;
 mod optional;
 mod register;
@@ -17,28 +18,20 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use debezium::{Context, EventFamilies, now_ms};
 pub use debezium::{EventMetrics, QueueMetrics, SnapshotMetrics, StreamingMetrics};
+pub use groups::{PublishMetrics, TableMetrics};
 use names::{
-    COLUMNS_LEFT_OUT, CONFIRMED_FLUSH_LSN_BYTES, LEDGER_TRANSACTIONS, NULLS_INSTEAD_TOTAL,
-    PUBLISH_LATENCY_SECONDS, PUBLISH_STALLED_SECONDS, READY, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL,
-    SLOT_RETAINED_WAL_BYTES, SLOT_UNCONFIRMED_WAL_BYTES, TABLE_PROBLEMS,
+    CONFIRMED_FLUSH_LSN_BYTES, READY, RECEIVED_LSN_BYTES, RECONNECTS_TOTAL,
+    SLOT_RETAINED_WAL_BYTES, SLOT_UNCONFIRMED_WAL_BYTES,
 };
 pub use optional::OptionalGauge;
-use register::{counter, counters, gauge, optional_gauge};
+use register::{counters, gauge, optional_gauge};
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// 1 ms to 65 s, each bound twice the one before. A local broker's answers are in the first buckets, and those of an
-/// outage in the last.
-const LATENCY_BUCKETS_SECONDS: [f64; 17] = [
-    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
-    8.192, 16.384, 32.768, 65.536,
-];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfPeer {
@@ -68,6 +61,10 @@ pub struct Metrics {
     pub snapshot: SnapshotMetrics,
     /// What waits for Kafka.
     pub queue: QueueMetrics,
+    /// The way to Kafka.
+    pub publish: PublishMetrics,
+    /// The captured tables.
+    pub tables: TableMetrics,
     /// See [`SLOT_RETAINED_WAL_BYTES`].
     pub slot_retained_wal_bytes: OptionalGauge,
     /// See [`SLOT_UNCONFIRMED_WAL_BYTES`].
@@ -78,18 +75,6 @@ pub struct Metrics {
     pub confirmed_flush_lsn_bytes: Gauge,
     /// See [`RECEIVED_LSN_BYTES`].
     pub received_lsn_bytes: Gauge,
-    /// See [`PUBLISH_LATENCY_SECONDS`].
-    pub publish_latency_seconds: Histogram,
-    /// See [`PUBLISH_STALLED_SECONDS`].
-    pub publish_stalled_seconds: Gauge,
-    /// See [`LEDGER_TRANSACTIONS`].
-    pub ledger_transactions: Gauge,
-    /// See [`COLUMNS_LEFT_OUT`].
-    pub columns_left_out: Gauge,
-    /// See [`TABLE_PROBLEMS`].
-    pub table_problems: Gauge,
-    /// See [`NULLS_INSTEAD_TOTAL`].
-    pub nulls_instead: Counter,
     reconnects: Family<OfPeer, Counter>,
 }
 
@@ -103,12 +88,8 @@ impl Metrics {
         let streaming = StreamingMetrics::register(debezium);
         let snapshot = SnapshotMetrics::register(debezium);
         let queue = QueueMetrics::register(&mut registry, topic_prefix);
-        let latency = Histogram::new(LATENCY_BUCKETS_SECONDS);
-        registry.register(
-            PUBLISH_LATENCY_SECONDS,
-            "Seconds from the commit in the source to the acknowledgement by the broker",
-            latency.clone(),
-        );
+        let publish = PublishMetrics::register(&mut registry);
+        let tables = TableMetrics::register(&mut registry);
         let metrics = Self {
             streaming_events: events.in_context(Context::Streaming),
             snapshot_events: events.in_context(Context::Snapshot),
@@ -140,32 +121,8 @@ impl Metrics {
                 RECEIVED_LSN_BYTES,
                 "Position up to which the stream has been read",
             ),
-            publish_latency_seconds: latency,
-            publish_stalled_seconds: gauge(
-                &mut registry,
-                PUBLISH_STALLED_SECONDS,
-                "Seconds for which Kafka has acknowledged nothing of what waits, 0 when nothing waits",
-            ),
-            ledger_transactions: gauge(
-                &mut registry,
-                LEDGER_TRANSACTIONS,
-                "Transactions that are read and not wholly acknowledged by Kafka",
-            ),
-            columns_left_out: gauge(
-                &mut registry,
-                COLUMNS_LEFT_OUT,
-                "Columns of captured tables whose type has no form in an event",
-            ),
-            table_problems: gauge(
-                &mut registry,
-                TABLE_PROBLEMS,
-                "What is wrong with single captured tables: not published, or not readable, at the last start of a session",
-            ),
-            nulls_instead: counter(
-                &mut registry,
-                NULLS_INSTEAD_TOTAL,
-                "Events in which NULL stands in place of a numeric that is not a finite number",
-            ),
+            publish,
+            tables,
             reconnects: counters(
                 &mut registry,
                 RECONNECTS_TOTAL,
@@ -250,7 +207,7 @@ mod tests {
     fn our_counters_end_in_total_once() {
         let metrics = Metrics::new("airline");
         metrics.reconnects_to(Peer::Kafka).inc();
-        metrics.publish_latency_seconds.observe(0.003);
+        metrics.publish.latency_seconds.observe(0.003);
         let text = metrics.encode();
         check(&text, r#"cdc_reader_reconnects_total{peer="kafka"} 1"#);
         check(&text, r#"cdc_reader_publish_latency_seconds_bucket{le="0.004"} 1"#);
