@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 use shared::kafka::{Properties, names};
 use shared::secret::Secret;
@@ -64,6 +64,36 @@ pub enum Command {
     Check(CheckArgs),
     /// Ask a running reader whether it lives, or with --ready whether it is connected and makes progress: exit code 0 or 1
     Health(HealthArgs),
+    /// Look at a stored offset, or decide how a connector goes on after exit code 3
+    Offset(OffsetArgs),
+}
+
+/// Arguments of `offset`.
+#[derive(Debug, Args)]
+pub struct OffsetArgs {
+    /// What to do with the offset
+    #[arg(value_enum, value_name = "ACTION")]
+    pub action: OffsetAction,
+    /// Delete the offset without asking the source whether the connector runs, because the source is gone
+    #[arg(long)]
+    pub force: bool,
+    /// The connector file
+    #[arg(long, value_name = "FILE", env = "CDC_READER_CONNECTOR")]
+    pub connector: PathBuf,
+    /// Settings of the worker.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// What to do with an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OffsetAction {
+    /// Print the stored offset
+    Show,
+    /// Delete the stored offset: the next start takes a new snapshot. The connector must not run
+    Delete,
+    /// Go on at the position of the slot, and without the changes that cannot be read. The connector must not run
+    Accept,
 }
 
 /// Arguments of `run`.

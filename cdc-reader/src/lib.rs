@@ -70,3 +70,5 @@ mod session;
 pub mod supervise;
 
 pub mod cli;
+
+pub mod offset_command;

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_reader::cli::{Cli, Command, HealthArgs, RunArgs};
+use cdc_reader::cli::{Cli, Command, HealthArgs, OffsetArgs, RunArgs};
 use cdc_reader::connector;
 use cdc_reader::context::Context;
 use cdc_reader::exit;
 use cdc_reader::kafka_clients::KafkaClients;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
+use cdc_reader::offset_command;
 use cdc_reader::orderly_end::GIVE_UP_AFTER;
 use cdc_reader::rest::{self, Identity, Question, RestState};
 use cdc_reader::source_watch::SourceWatch;
@@ -45,10 +46,24 @@ fn main() -> ExitCode {
                     exit::FAILED
                 }
             },
+            Command::Offset(args) => tokio::task::block_in_place(|| offset(args)),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     ExitCode::from(code)
+}
+
+fn offset(args: OffsetArgs) -> u8 {
+    match offset_command::run(args) {
+        Ok(line) => {
+            println!("{line}");
+            exit::OK
+        }
+        Err(error) => {
+            eprintln!("{:#}", anyhow::Error::new(error));
+            exit::FAILED
+        }
+    }
 }
 
 fn question(args: &HealthArgs) -> Question {

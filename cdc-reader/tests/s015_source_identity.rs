@@ -4,7 +4,7 @@
 use devstack::{Postgres, PostgresOptions, StopMode, shared, unique, wait_for};
 
 use crate::support::load::{repeats, rows, transactions};
-use crate::support::{Connector, Launch, PATIENCE, Source, record_count, records};
+use crate::support::{Connector, Launch, PATIENCE, Source, compacted, record_count, records};
 
 const VERSIONS: [u16; 2] = [15, 18];
 
@@ -141,7 +141,27 @@ fn a_slot_that_was_dropped_and_made_again_is_a_gap() {
                 "cdc-reader offset accept",
             ],
         );
+        check_accepted(&read);
     }
+}
+
+/// An operator decides to go on without the lost changes: the next start goes on at the slot, and nothing is read twice.
+#[track_caller]
+fn check_accepted(read: &Read) {
+    let before = record_count(bootstrap(), &read.topic());
+    let (code, text) = read.launch.offset(&["accept"]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with("the next start goes on at {"), "{text}");
+    let reader = read.launch.start();
+    reader.wait_for_line("streaming");
+    let (code, text) = read.launch.offset(&["delete"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("the connector runs: process "), "{text}");
+    read.source.run(&rows(9_000, 5));
+    wait_for(PATIENCE, "the new rows", || {
+        (record_count(bootstrap(), &read.topic()) == before + 5).then_some(())
+    });
+    reader.stop();
 }
 
 #[test]
@@ -154,7 +174,28 @@ fn a_slot_that_somebody_advanced_is_a_gap() {
             "SELECT pg_replication_slot_advance('{id}', pg_current_wal_insert_lsn())"
         ));
         read.check_gap(&read.launch, &["somebody advanced the slot"]);
+        check_snapshot_again(&read);
     }
+}
+
+/// An operator decides for a new snapshot: afterwards the topic's last state is the table's.
+#[track_caller]
+fn check_snapshot_again(read: &Read) {
+    read.source.run(&format!("SELECT pg_drop_replication_slot('{}')", read.id));
+    let (code, text) = read.launch.offset(&["show"]);
+    assert!(code == 0 && text.contains("\"system_identifier\""), "{text}");
+    let (code, text) = read.launch.offset(&["delete"]);
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = read.launch.offset(&["show"]);
+    assert_eq!((code, text.trim()), (0, "no offset is stored"));
+    let reader = read.launch.start();
+    reader.wait_for_line("streaming");
+    let state = || read.source.value("SELECT count(*) FROM load");
+    wait_for(PATIENCE, "the rows of the new snapshot", || {
+        let rows = compacted(&records(bootstrap(), &read.topic())).len();
+        (rows.to_string() == state()).then_some(())
+    });
+    reader.stop();
 }
 
 /// A copy of the data directory was put back: cluster, timeline and slot are the same.

@@ -19,6 +19,7 @@ mod run;
 mod server;
 mod slot;
 mod start;
-mod writer_lock;
+pub(crate) mod writer_lock;
 
 pub(crate) use run::run;
+pub(crate) use server::Server;

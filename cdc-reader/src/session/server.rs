@@ -11,19 +11,19 @@ use crate::replication::{
 
 /// The server behind a connection.
 #[derive(Debug, Clone)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// Cluster and timeline.
-    pub(super) identity: SourceIdentity,
+    pub(crate) identity: SourceIdentity,
     /// Where the timeline left its ancestors.
-    pub(super) history: TimelineHistory,
+    pub(crate) history: TimelineHistory,
     /// `server_version_num`.
-    pub(super) version: u32,
+    pub(crate) version: u32,
     /// Whether it is a standby, or recovers.
-    pub(super) is_in_recovery: bool,
+    pub(crate) is_in_recovery: bool,
     /// The connector's slot, if it exists.
-    pub(super) slot: Option<Slot>,
+    pub(crate) slot: Option<Slot>,
     /// The end of its WAL.
-    pub(super) wal_end: Lsn,
+    pub(crate) wal_end: Lsn,
 }
 
 impl Server {
@@ -31,7 +31,7 @@ impl Server {
     ///
     /// # Errors
     /// When the connection fails.
-    pub(super) fn look(client: &mut Client, slot: &str) -> Result<Self, ReplicationError> {
+    pub(crate) fn look(client: &mut Client, slot: &str) -> Result<Self, ReplicationError> {
         let identity = identify(client)?;
         let (version, is_in_recovery) = catalog::version_and_recovery(client)?;
         Ok(Self {

@@ -53,7 +53,7 @@ pub(super) fn wait(client: &mut Client, context: &Context) -> Result<Ended, Repl
 ///
 /// # Errors
 /// When the connection fails.
-pub(super) fn try_take(client: &mut Client, slot: &str) -> Result<bool, ReplicationError> {
+pub(crate) fn try_take(client: &mut Client, slot: &str) -> Result<bool, ReplicationError> {
     let rows = client
         .query(&format!("SELECT pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, {})", hash(slot)))?;
     Ok(cell(&rows, 0) == Some("t"))
@@ -63,7 +63,7 @@ pub(super) fn try_take(client: &mut Client, slot: &str) -> Result<bool, Replicat
 ///
 /// # Errors
 /// When the connection fails.
-pub(super) fn holder(client: &mut Client, slot: &str) -> Result<Option<String>, ReplicationError> {
+pub(crate) fn holder(client: &mut Client, slot: &str) -> Result<Option<String>, ReplicationError> {
     let rows = client.query(&format!(
         "SELECT l.pid, a.application_name, coalesce(host(a.client_addr), 'a local socket'), a.backend_start::timestamptz(0)
          FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)

@@ -1,5 +1,6 @@
 //! The reader's process: started with a connector file, watched through its log and its REST interface.
 
+use std::process::Command;
 use std::time::Duration;
 
 use devstack::{Process, ProcessOptions, http, wait_for};
@@ -51,6 +52,21 @@ impl Launch {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Runs `cdc-reader offset`, and gives the exit code and what it printed.
+    pub(crate) fn offset(&self, words: &[&str]) -> (i32, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("connector.json");
+        std::fs::write(&file, &self.file).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cdc-reader"));
+        command.arg("offset").args(words).args(["--connector", file.to_str().unwrap()]);
+        command.args(["--bootstrap-servers", &self.bootstrap]);
+        command.args(["--offset-storage-topic", &self.offset_topic]);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
     }
 
     /// Starts it; it may well end by itself.

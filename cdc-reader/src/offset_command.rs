@@ -1,0 +1,166 @@
+//! What an operator does with a stored offset when the reader has ended with exit code 3: look at it, delete it, or let
+//! the connector go on at its slot.
+//!
+//! In: the connector and the worker's settings. Out: a record in the offset topic, and a line that says what stood there
+//! and what stands there now. Invariant: nothing is written while the connector runs; the lock that keeps a second
+//! instance waiting is held meanwhile.
+
+use std::path::Path;
+use std::time::Duration;
+
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::cli::{OffsetAction, OffsetArgs, WorkerArgs, WorkerError};
+use crate::clock;
+use crate::connector::{self, Connector, ConnectorError};
+use crate::kafka_clients::{KafkaClients, KafkaProblems};
+use crate::publish::{
+    Offset, OffsetError, OffsetStore, Position, PublishError, Publisher, PublisherOptions, Record,
+    RecordHeaders, StoredOffset,
+};
+use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
+use crate::session::{Server, writer_lock};
+
+/// How long Kafka may take to acknowledge the record.
+const WRITE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why the offset stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum OffsetCommandError {
+    /// The worker's settings.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// The connector file.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
+    /// TLS and SASL towards Kafka.
+    #[error(transparent)]
+    Kafka(#[from] KafkaProblems),
+    /// The offset topic cannot be read.
+    #[error(transparent)]
+    Offsets(#[from] OffsetError),
+    /// The offset topic cannot be written.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The source cannot be asked.
+    #[error("cannot ask the source whether the connector runs: {0}; --force does not ask")]
+    Source(#[from] ReplicationError),
+    /// The connector runs.
+    #[error("the connector runs: {holder} captures with slot {slot}. Stop the reader first")]
+    Running {
+        /// The connector's slot.
+        slot: String,
+        /// The session that holds the lock.
+        holder: String,
+    },
+    /// There is no slot to go on at.
+    #[error(
+        "there is no slot {slot} to go on at, or the server has invalidated it: run `cdc-reader offset delete`, so that the next start takes a \
+         new snapshot"
+    )]
+    NoSlot {
+        /// The connector's slot.
+        slot: String,
+    },
+    /// Kafka did not acknowledge the record.
+    #[error("Kafka did not acknowledge the record within {} s: run the command again", WRITE_DEADLINE.as_secs())]
+    NotAcknowledged,
+}
+
+/// Runs the command and returns the line to print.
+///
+/// # Errors
+/// Why the offset stays as it is.
+pub fn run(args: OffsetArgs) -> Result<String, OffsetCommandError> {
+    let place = Place::of(&args.connector, args.worker)?;
+    let (stored, shown) = place.store.load()?;
+    let before =
+        shown.map_or_else(|| "no offset was stored".to_owned(), |value| format!("it was {value}"));
+    match args.action {
+        OffsetAction::Show => Ok(match stored {
+            StoredOffset::None if before.starts_with("no offset") => {
+                "no offset is stored".to_owned()
+            }
+            StoredOffset::None | StoredOffset::Resume(_) => before.replacen("it was ", "", 1),
+        }),
+        OffsetAction::Delete => {
+            let _lock = if args.force { None } else { Some(place.lock()?) };
+            place.write(None)?;
+            Ok(format!("the offset is deleted, the next start takes a snapshot; {before}"))
+        }
+        OffsetAction::Accept => {
+            let mut lock = place.lock()?;
+            let offset = place.offset_of_slot(&mut lock)?;
+            let value = offset.value().to_string();
+            place.write(Some(value.as_bytes()))?;
+            Ok(format!("the next start goes on at {value}; {before}"))
+        }
+    }
+}
+
+/// The connector's place in the offset topic, and its source.
+struct Place {
+    connector: Connector,
+    kafka: KafkaClients,
+    store: OffsetStore,
+}
+
+impl Place {
+    fn of(file: &Path, worker: WorkerArgs) -> Result<Self, OffsetCommandError> {
+        let worker = worker.resolve()?;
+        let connector = connector::load(file)?;
+        let security = &connector.settings.kafka_security;
+        let kafka = KafkaClients::new(&worker.bootstrap_servers, &worker.kafka, security)?;
+        let store = OffsetStore::new(
+            &kafka.consumer,
+            &worker.offset_storage_topic,
+            &connector.name,
+            &connector.settings.topic_prefix,
+        );
+        Ok(Self { connector, kafka, store })
+    }
+
+    fn slot(&self) -> &str {
+        &self.connector.settings.slot_name
+    }
+
+    /// A connection that holds the connector's lock.
+    fn lock(&self) -> Result<Client, OffsetCommandError> {
+        let (source, limit) = (&self.connector.settings.database, WaitLimit::brief());
+        let mut client = Client::connect(source, Mode::Replication, limit)?;
+        if writer_lock::try_take(&mut client, self.slot())? {
+            return Ok(client);
+        }
+        let holder = writer_lock::holder(&mut client, self.slot())?;
+        let holder = holder.unwrap_or_else(|| "another session".to_owned());
+        Err(OffsetCommandError::Running { slot: self.slot().to_owned(), holder })
+    }
+
+    /// The offset that says that everything before the slot's position has been published.
+    fn offset_of_slot(&self, client: &mut Client) -> Result<Offset, OffsetCommandError> {
+        let server = Server::look(client, self.slot())?;
+        let slot = server.slot.filter(|slot| slot.lost().is_none());
+        let Some(end_lsn) = slot.and_then(|slot| slot.confirmed_flush) else {
+            return Err(OffsetCommandError::NoSlot { slot: self.slot().to_owned() });
+        };
+        let position = Position { end_lsn, transaction: None };
+        Ok(Offset { position, ts_us: clock::now_us(), source: server.identity })
+    }
+
+    /// Writes the offset's record, where Kafka Connect would write it; none deletes the offset.
+    fn write(&self, value: Option<&[u8]>) -> Result<(), OffsetCommandError> {
+        let mut publisher = Publisher::new(&PublisherOptions {
+            cluster: self.kafka.producer.clone(),
+            overrides: Vec::new(),
+            context_headers: Vec::new(),
+            stalled_seconds: Gauge::default(),
+        })?;
+        let key = self.store.key();
+        let topic = self.store.topic();
+        publisher.send(&Record { topic, key: Some(&key), value, headers: RecordHeaders::None })?;
+        if publisher.flush(WRITE_DEADLINE) {
+            return Ok(());
+        }
+        Err(publisher.failure().map_or(OffsetCommandError::NotAcknowledged, Into::into))
+    }
+}
