@@ -141,6 +141,25 @@ impl Rig {
         )
     }
 
+    /// Runs `cdc-reader offset` for the stopped reader, and gives what it printed.
+    ///
+    /// # Errors
+    /// When it ends with another exit code than 0.
+    pub fn offset(&self, action: &str) -> anyhow::Result<String> {
+        let mut command = std::process::Command::new(devstack::binary("cdc-reader")?);
+        command.args(["offset", action, "--connector"]).arg(&self.connector);
+        command
+            .env("PRIMARY_HOST", &self.options.source.host)
+            .env("PRIMARY_PORT", self.options.source.port.to_string())
+            .env("CDC_READER_PASSWORD", PASSWORD)
+            .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
+            .env("OFFSET_STORAGE_TOPIC", format!("{}-offsets", self.options.name));
+        let output = command.output().context("cannot run cdc-reader offset")?;
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        anyhow::ensure!(output.status.success(), "cdc-reader offset {action} failed: {text}");
+        Ok(text)
+    }
+
     /// Waits until the reader streams: its snapshot is complete, and from here on every state has to arrive.
     pub fn wait_until_streaming(&self, reader: &Process) -> anyhow::Result<()> {
         try_wait_for(SETTLE_DEADLINE, "the reader to stream", || {

@@ -2,5 +2,6 @@
 
 mod marts;
 mod monitoring;
+mod remedies;
 mod types;
 mod workload;

@@ -241,7 +241,7 @@ mod tests {
         helps.sort_unstable();
         helps.dedup();
         assert_eq!(helps.len(), count);
-        assert_eq!(count, 35);
+        assert_eq!(count, 36);
     }
 
     #[test]

@@ -428,10 +428,12 @@ pub(super) fn create(version: u16) -> String {
     for (table, kinds) in tables() {
         let mut columns = String::from("id integer PRIMARY KEY");
         for Kind(name, sql_type, default, _) in kinds {
+            // In the old row of such a column Debezium has nothing to write, and stops.
+            let not_null = if *name == "sparsevec" { "" } else { "NOT NULL" };
             let _ = write!(
                 columns,
-                ",\n{name}_n {sql_type},\n{name}_r {sql_type} NOT NULL,\n{name}_d {sql_type} DEFAULT {default},\n\
-                 {name}_e {sql_type} NOT NULL DEFAULT {default}"
+                ",\n{name}_n {sql_type},\n{name}_r {sql_type} {not_null},\n{name}_d {sql_type} DEFAULT {default},\n\
+                 {name}_e {sql_type} {not_null} DEFAULT {default}"
             );
         }
         let _ =
