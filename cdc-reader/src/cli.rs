@@ -43,7 +43,7 @@ Exit codes:
   0  the reader ended as asked
   1  it failed while it ran; the last line of the log says why
   2  the configuration, or the set-up of the source, must be changed; one line for each problem
-  3  the replication slot is lost, or does not fit the stored offset: an operator has to decide
+  3  nobody can go on from the stored offset without a gap: an operator has to decide how to go on; see the command offset
   130  a second signal ended it";
 
 /// Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does
@@ -62,9 +62,10 @@ pub enum Command {
     Run(RunArgs),
     /// Read a connector file and report every problem in it, without connecting to any server
     Check(CheckArgs),
-    /// Ask a running reader whether it lives, or with --ready whether it is connected and makes progress: exit code 0 or 1
+    /// Ask a running reader whether it lives, or with --ready whether it is connected and makes progress: exit code 0 for
+    /// yes, 1 for no
     Health(HealthArgs),
-    /// Look at a stored offset, or decide how a connector goes on after exit code 3
+    /// Show, delete or replace the stored offset, to decide how the connector goes on after exit code 3
     Offset(OffsetArgs),
 }
 
@@ -74,7 +75,7 @@ pub struct OffsetArgs {
     /// What to do with the offset
     #[arg(value_enum, value_name = "ACTION")]
     pub action: OffsetAction,
-    /// Delete the offset without asking the source whether the connector runs, because the source is gone
+    /// With delete: do not ask the source whether the connector runs, because the source is gone
     #[arg(long)]
     pub force: bool,
     /// The connector file
@@ -92,7 +93,8 @@ pub enum OffsetAction {
     Show,
     /// Delete the stored offset: the next start takes a new snapshot. The connector must not run
     Delete,
-    /// Go on at the position of the slot, and without the changes that cannot be read. The connector must not run
+    /// Store the slot's position as the offset: the next start goes on there, and the changes before it are never read.
+    /// The connector must not run
     Accept,
 }
 

@@ -6,5 +6,5 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The configuration, or the source as it is set up, must be changed.
 pub const CONFIGURATION: u8 = 2;
-/// The slot is lost or does not fit the stored offset: an operator has to decide.
+/// Nobody can go on from the stored offset without a gap: an operator has to decide how to go on.
 pub const OPERATOR: u8 = 3;

@@ -1,9 +1,9 @@
-//! What an operator does with a stored offset when the reader has ended with exit code 3: look at it, delete it, or let
-//! the connector go on at its slot.
+//! What an operator does with a stored offset after the reader has ended with exit code 3: show it, delete it, or
+//! replace it by the slot's position.
 //!
-//! In: the connector and the worker's settings. Out: a record in the offset topic, and a line that says what stood there
-//! and what stands there now. Invariant: nothing is written while the connector runs; the lock that keeps a second
-//! instance waiting is held meanwhile.
+//! In: the connector and the worker's settings. Out: a record in the offset topic, and a line that says which offset
+//! stood there and which one stands there now. Invariant: nothing is written while the connector runs, because the
+//! command holds the writer lock meanwhile. Only `delete --force` does without the lock.
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,10 +43,13 @@ pub enum OffsetCommandError {
     #[error(transparent)]
     Publish(#[from] PublishError),
     /// The source cannot be asked.
-    #[error("cannot ask the source whether the connector runs: {0}; --force does not ask")]
+    #[error(
+        "cannot ask the source whether the connector runs: {0}; when the source is gone, `cdc-reader offset delete --force` deletes the offset \
+         without asking"
+    )]
     Source(#[from] ReplicationError),
     /// The connector runs.
-    #[error("the connector runs: {holder} captures with slot {slot}. Stop the reader first")]
+    #[error("the connector runs: {holder} captures with slot {slot}; stop that reader first")]
     Running {
         /// The connector's slot.
         slot: String,

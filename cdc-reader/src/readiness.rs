@@ -17,7 +17,8 @@ const SNAPSHOT_IDLE_MAX: Duration = Duration::from_secs(30);
 pub enum Phase {
     /// Source and Kafka have not both answered yet.
     Connecting,
-    /// Source and Kafka have answered. The slot is being made, or what an interrupted snapshot left is retracted.
+    /// Source and Kafka have answered. The reader waits for the writer lock or for the server, makes the slot, or
+    /// publishes the retractions after an interrupted snapshot.
     Preparing,
     /// The rows that exist are being published.
     Snapshot,
@@ -57,7 +58,8 @@ pub fn judge(facts: &Facts) -> Result<(), String> {
         Phase::Connecting => return Err("connecting to the source and to Kafka".to_owned()),
         Phase::Preparing => {
             return Err(
-                "preparing: the slot is being made, or an interrupted snapshot is cleared up"
+                "preparing: the reader waits for another instance of the connector or for the server, makes the slot, or \
+                 publishes the retractions after an interrupted snapshot; the log says which"
                     .to_owned(),
             );
         }
