@@ -62,8 +62,8 @@ pub enum Command {
     Run(RunArgs),
     /// Read a connector file and report every problem in it, without connecting to any server
     Check(CheckArgs),
-    /// Ask a running reader whether it lives, or with --ready whether it is connected and makes progress: exit code 0 for
-    /// yes, 1 for no
+    /// Ask a running reader whether it lives, or with --ready whether it is connected and makes progress: exit code 0
+    /// for yes, 1 for no
     Health(HealthArgs),
     /// Show, delete or replace the stored offset, to decide how the connector goes on after exit code 3
     Offset(OffsetArgs),

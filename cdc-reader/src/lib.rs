@@ -7,18 +7,19 @@
 //!
 //! One thread runs a `session`: it connects, checks the source, takes a snapshot if one is due, and streams until
 //! something fails or somebody asks it to stop. `supervise` starts the next session after a failure that may pass, and
-//! ends the reader after any other failure. A session keeps nothing that the next one needs: Kafka keeps events and
-//! offsets, and the slot keeps the confirmed position.
+//! ends the reader after any other failure. Only the delivery to Kafka lives longer than a session. Everything else
+//! that the next session needs is in Kafka, which keeps events and offsets, and in the slot, which keeps the confirmed
+//! position.
 //!
 //! ```text
-//! preflight ─► start ─► slot ─► [snapshot] ─► stream ─► emit ─► publish
-//!                                               ▲                  │ acknowledgements
-//!                                               └──── confirm ◄────┘
+//! writer_lock ─► ready ─► preflight ─► start ─► slot ─► [snapshot] ─► stream ─► emit ─► publish
+//!                                                                       ▲                  │ acknowledgements
+//!                                                                       └──── confirm ◄────┘
 //! ```
 //!
 //! Beside the flow are the connector's configuration (`connector`), the questions to the source's catalog (`catalog`),
-//! and what is shown to the outside (`metrics`, `readiness`, `rest`, `observe`,
-//! `source_watch`).
+//! and what is shown to the outside (`metrics`, `readiness`, `rest`, `observe`, `source_watch`). `offset_command` is
+//! what an operator does with the stored offset while the reader does not run.
 
 pub mod disposition;
 pub mod ended;

@@ -20,8 +20,8 @@ use clap::Parser;
 use shared::{shutdown, telemetry};
 use tikv_jemallocator::Jemalloc;
 
-/// For our own memory and librdkafka's, which takes most of it: what a stall of Kafka has filled goes back to the system
-/// when it is over.
+/// For our own memory and librdkafka's, which takes most of it: what a stall of Kafka has filled goes back to the
+/// system when it is over.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

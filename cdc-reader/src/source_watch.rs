@@ -1,9 +1,10 @@
 //! A connection of its own asks the source how much WAL the slot keeps, for as long as the reader runs.
 //!
 //! In: the source and the slot. Out: the slot's two metrics, whether the source answers, whether it refuses new
-//! connections, and whether a walsender that does not answer is at work. The watch is a thread beside the sessions: it goes on during a snapshot, between two sessions, and
-//! while another process holds the slot, and a source that answers slowly does not delay the stream. Invariant: what
-//! the source did not say when it was asked last is shown as unknown, and no older value is.
+//! connections, and whether a walsender that does not answer is at work. The watch is a thread beside the sessions: it
+//! goes on during a snapshot, between two sessions, and while another process holds the slot, and a source that answers
+//! slowly does not delay the stream. Invariant: what the source did not say when it was asked last is shown as unknown,
+//! and no older value is shown.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,8 +142,8 @@ impl Watcher {
         catalog::slot_wal(client, &self.slot)
     }
 
-    /// Asks whether the silent walsender is at work. When the question fails, nothing is known, and the next one is asked
-    /// soon.
+    /// Asks whether the silent walsender is at work. When the question fails, nothing is known, and the next one is
+    /// asked soon.
     fn look_for_walsender(&mut self) {
         let Some(client) = &mut self.client else { return };
         let pid = self.watch.0.walsender.load(Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The server is not the one that was read, or its slot or its WAL is not: the reader goes on where nothing is lost, waits
-//! where waiting helps, and else ends with exit code 3 and publishes nothing.
+//! The server is not the one that was read, or its slot or its WAL is not: the reader goes on where nothing is lost,
+//! waits where waiting helps, and else ends with exit code 3 and publishes nothing.
 
 use devstack::{Postgres, PostgresOptions, StopMode, shared, unique, wait_for};
 
@@ -145,7 +145,8 @@ fn a_slot_that_was_dropped_and_made_again_is_a_gap() {
     }
 }
 
-/// An operator decides to go on without the lost changes: the next start goes on at the slot, and nothing is read twice.
+/// An operator decides to go on without the lost changes: the next start goes on at the slot, and nothing is read
+/// twice.
 #[track_caller]
 fn check_accepted(read: &Read) {
     let before = record_count(bootstrap(), &read.topic());
@@ -375,7 +376,8 @@ fn a_promoted_standby_that_lost_published_wal_is_a_gap() {
     }
 }
 
-/// The primary is gone while the reader runs, and takes with it what the reader has read and Kafka has not acknowledged.
+/// The primary is gone while the reader runs, and takes with it what the reader has read and Kafka has not
+/// acknowledged.
 #[test]
 fn the_old_primary_that_comes_back_is_a_gap() {
     let mut read = read_once("oldprimary", 18);

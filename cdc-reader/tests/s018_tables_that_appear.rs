@@ -1,5 +1,5 @@
-//! A table that appears later and is not set up does not stop the others: it is named in the log and counted, and a first
-//! start still refuses it.
+//! A table that appears later and is not set up does not stop the others: it is named in the log and counted, and a
+//! first start still refuses it.
 
 use devstack::{shared, wait_for};
 

@@ -3,8 +3,8 @@
 //!
 //! Why a reply helps while the server is in the middle of a row: the walsender hands a row to a socket that does not
 //! block, and while the rest of the row waits, it sleeps until it can write or read, and reads every reply that came
-//! (`WalSndWriteData`, which calls `ProcessRepliesIfAny` and then `WalSndCheckTimeOut`, in PostgreSQL's walsender.c). So
-//! the server ends a client that sends nothing for `wal_sender_timeout`, however fast that client reads. While it
+//! (`WalSndWriteData`, which calls `ProcessRepliesIfAny` and then `WalSndCheckTimeOut`, in PostgreSQL's walsender.c).
+//! So the server ends a client that sends nothing for `wal_sender_timeout`, however fast that client reads. While it
 //! decodes, the walsender does neither, and finds the replies later, before it looks at the clock.
 
 use std::process::Command;

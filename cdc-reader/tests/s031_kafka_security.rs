@@ -1,5 +1,5 @@
-//! Kafka with TLS and SASL: events, offsets and admin calls by each mechanism, the bad cases refused in one line, rights
-//! that are just enough, and no secret anywhere.
+//! Kafka with TLS and SASL: events, offsets and admin calls by each mechanism, the bad cases refused in one line,
+//! rights that are just enough, and no secret anywhere.
 
 use devstack::{Kafka, KafkaOptions, SecuredOptions, TokenEndpoint, shared};
 

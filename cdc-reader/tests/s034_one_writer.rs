@@ -1,5 +1,5 @@
-//! A second instance of a connector waits, says for whom, and goes on when the first one has ended in whatever way. What
-//! an old session sent arrives before what the next one sends.
+//! A second instance of a connector waits, says for whom, and goes on when the first one has ended in whatever way.
+//! What an old session sent arrives before what the next one sends.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::support::{
     Connector, Launch, PATIENCE, Source, compacted, record_count, records, unique,
 };
 
-const WAITS: &str = "another session captures with this slot: waiting until it ends";
+const WAITS: &str = "another session captures with this slot: waiting until that session ends";
 
 /// How the first instance ends.
 #[derive(Debug, Clone, Copy)]

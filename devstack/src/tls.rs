@@ -1,5 +1,5 @@
-//! Certificates for a test server: an authority of its own, a server certificate for `localhost` and 127.0.0.1, and others
-//! of the same authority.
+//! Certificates for a test server: an authority of its own, a server certificate for `localhost` and 127.0.0.1, and
+//! others of the same authority.
 //!
 //! In: a directory. Out: `ca.crt`, `server.crt`, `server.key` and others in it, made by `openssl`.
 //! Invariant: the keys are for these tests only, live in the run directory and are readable by their owner alone.

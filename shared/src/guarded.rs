@@ -2,7 +2,8 @@
 //! driver answers every request, so the request is taken out before the driver sees it.
 //!
 //! In: an address and what the user allows. Out: a stream of the server's bytes, as they are, or an error in the place
-//! of a request that [`AuthenticationRules::check`] refuses. Once the server has accepted, nothing is looked at any more.
+//! of a request that [`AuthenticationRules::check`] refuses. Once the server has accepted, nothing is looked at any
+//! more.
 //!
 //! ```text
 //! ┌─────┬──────────────┬──────────────┬───┐

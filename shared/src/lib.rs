@@ -1,8 +1,8 @@
 //! What the reader, the loader and the topics agree on.
 //!
 //! Positions, Debezium's contract on the topics in both directions, and what both programs do in the same way:
-//! connecting to PostgreSQL, logging, waiting between attempts, shutting down, serving HTTP within limits, asking a running program for its
-//! health.
+//! connecting to PostgreSQL and to Kafka, logging, waiting between attempts, shutting down, serving HTTP within limits,
+//! asking a running program for its health.
 //! A type belongs here only if both programs need it.
 
 pub mod position;

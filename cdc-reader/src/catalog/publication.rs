@@ -1,8 +1,8 @@
 //! Publications: what one publishes, and under which table's name.
 //!
-//! In: a publication's name. Out: its operations, its tables as the stream announces them, and which rows and columns of
-//! a table it holds back. The view `pg_publication_tables` would give the same answers. But it looks into every table,
-//! and so waits for each table that somebody has locked exclusively.
+//! In: a publication's name. Out: its operations, its tables as the stream announces them, and which rows and columns
+//! of a table it holds back. The view `pg_publication_tables` would give the same answers. But it looks into every
+//! table, and so waits for each table that somebody has locked exclusively.
 
 use std::collections::{HashMap, HashSet};
 

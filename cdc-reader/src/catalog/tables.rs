@@ -45,7 +45,8 @@ impl CatalogTable {
     }
 }
 
-/// Locks tables, and the partitions of partitioned ones, against changes of their definition until the transaction ends.
+/// Locks tables, and the partitions of partitioned ones, against changes of their definition until the transaction
+/// ends.
 ///
 /// # Errors
 /// When a table no longer exists, or the role may not read it.

@@ -134,8 +134,8 @@ impl Metrics {
         metrics
     }
 
-    /// The counter exists from the first scrape on, because `rate()` would not see the first increment of a counter that
-    /// appears with it.
+    /// The counter exists from the first scrape on, because `rate()` would not see the first increment of a counter
+    /// that appears with it.
     fn show_reconnects(&self) {
         for peer in [Peer::Postgres, Peer::Kafka] {
             let _ = self.reconnects_to(peer);

@@ -2,8 +2,8 @@
 //!
 //! In: the error code of a record, or the code behind a producer's fatal error. Out: whether to wait or to stop. Every
 //! code of librdkafka stands here by its name, whether a producer can get it or not, and a test compares the list with
-//! librdkafka. A code that is not in the list, because a newer librdkafka has it, stops the reader: nobody has said that
-//! waiting is right. Neither answer skips a record, because what was not acknowledged is published again.
+//! librdkafka. A code that is not in the list, because a newer librdkafka has it, stops the reader: nobody has said
+//! that waiting is right. Neither answer skips a record, because what was not acknowledged is published again.
 //!
 //! The rule: what Kafka's own producer calls retriable waits, and so does what a new producer mends. Everything else
 //! stops the reader, as it stops Kafka Connect's task.

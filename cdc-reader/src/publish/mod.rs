@@ -11,8 +11,8 @@
 //! queue.
 //!
 //! Memory is bounded: what waits for Kafka takes at most `producer.override.buffer.memory`, keys, headers and
-//! librdkafka's own structures included (`in_flight`), and the ledger has its own bounds. When either is full, the caller
-//! stops reading the socket.
+//! librdkafka's own structures included (`in_flight`), and the ledger has its own bounds. When either is full, the
+//! caller stops reading the socket.
 
 mod answers;
 mod delivery;

@@ -1,9 +1,9 @@
 //! The record in Kafka Connect's offset topic that says how far everything has been published. Pure.
 //!
 //! The value that is written has the keys that Debezium 3.6 writes after a commit, and behind them three keys that
-//! Debezium ignores: `system_identifier` and `timeline` name the history of the cluster that the position belongs to, and
-//! `transaction_end` is the end of the transaction that `txId` and `ts_usec` describe. The value that is read may be any
-//! offset of Debezium's: after a commit, or in the middle of a transaction or a snapshot.
+//! Debezium ignores: `system_identifier` and `timeline` name the history of the cluster that the position belongs to,
+//! and `transaction_end` is the end of the transaction that `txId` and `ts_usec` describe. The value that is read may
+//! be any offset of Debezium's: after a commit, or in the middle of a transaction or a snapshot.
 
 use serde_json::{Map, Value, json};
 use shared::position::Lsn;
@@ -64,8 +64,8 @@ pub enum StoredOffset {
 pub struct Resume {
     /// Everything that committed before has been published.
     pub position: Lsn,
-    /// The offset's `lsn_commit`: the end of the last commit that was published, or the end of WAL without changes after
-    /// that commit. None when Debezium wrote the offset before the first commit.
+    /// The offset's `lsn_commit`: the end of the last commit that was published, or the end of WAL without changes
+    /// after that commit. None when Debezium wrote the offset before the first commit.
     pub last_commit: Option<Lsn>,
     /// What this reader wrote beside Debezium's keys. None in an offset that Debezium wrote.
     pub history: Option<History>,

@@ -30,8 +30,9 @@ pub const QUEUE_BYTES_MAX: u64 = 64 << 20;
 pub const QUEUE_MESSAGES_MAX: usize = 1_000_000;
 
 /// The largest event, unless `producer.override.max.request.size` sets another limit: the default of Kafka's own
-/// producer. That one adds up to 46 bytes more around an event than librdkafka does, so librdkafka takes each event that
-/// it takes. For the last bytes the broker decides, whose own default is 1,048,588 with everything around the event.
+/// producer. That one adds up to 46 bytes more around an event than librdkafka does, so librdkafka takes each event
+/// that it takes. For the last bytes the broker decides, whose own default is 1,048,588 with everything around the
+/// event.
 pub const EVENT_BYTES_MAX: u64 = 1 << 20;
 
 /// A row is read whatever its event may take, up to this size: columns may be left out of the event.
@@ -263,7 +264,8 @@ impl Publisher {
         }
     }
 
-    /// Memory that records may take while they wait for Kafka: `producer.override.buffer.memory`, or [`QUEUE_BYTES_MAX`].
+    /// Memory that records may take while they wait for Kafka: `producer.override.buffer.memory`, or
+    /// [`QUEUE_BYTES_MAX`].
     #[must_use]
     pub fn queue_bytes_max(&self) -> u64 {
         self.queue_bytes_max

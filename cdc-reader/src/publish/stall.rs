@@ -2,10 +2,10 @@
 //!
 //! In: the ledger. Out: a gauge, and warnings that come less and less often and name topics and reasons.
 //!
-//! librdkafka tries a batch again when a partition has no leader or too few in-sync replicas. It says so to nobody,
-//! because it may go by itself. So a thread of its own looks once a second whether the oldest record that waits is still
-//! the same one. When it has been for long, the thread asks the brokers for the state of the topics that were written
-//! to.
+//! librdkafka tries a batch again when a partition has no leader or too few in-sync replicas, and reports nothing,
+//! because the fault may pass. So a thread of its own looks once a second whether the oldest record that waits is still
+//! the same one. When that record has been the same for long, the thread asks the brokers for the state of the topics
+//! that were written to.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -27,7 +27,8 @@ const WARN_AFTER: Duration = Duration::from_secs(10);
 /// How long the brokers may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many topics a warning names, how many partitions of each, and for how many the brokers are asked for `min.insync.replicas`.
+/// How many topics a warning names, how many partitions of each, and for how many topics the brokers are asked for
+/// `min.insync.replicas`.
 const NAMED_MAX: usize = 5;
 
 /// What waits at one moment.

@@ -1,4 +1,5 @@
-//! The producer against librdkafka's own mock of a cluster, which gives the answers that a real one gives once in years.
+//! The producer against librdkafka's own mock of a cluster, which gives the answers that a real one gives once in
+//! years.
 
 use std::time::{Duration, Instant};
 

@@ -30,9 +30,9 @@ const SILENCE_ASK: Duration = Duration::from_secs(45);
 /// How long the server may take to end the stream in order.
 pub(crate) const STREAM_END_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Under backlog the walsender makes one small send for each row, and each send wakes a reader that waits for it. A pause
-/// of this length before a read lets the walsender fill the socket's buffer, so that a few large reads replace thousands
-/// of small ones.
+/// Under backlog the walsender makes one small send for each row, and each send wakes a reader that waits for it. A
+/// pause of this length before a read lets the walsender fill the socket's buffer, so that a few large reads replace
+/// thousands of small ones.
 const COALESCE_PAUSE: Duration = Duration::from_micros(500);
 
 /// A read that returned at least this many bytes means that there is a backlog. After a smaller read there is no pause,

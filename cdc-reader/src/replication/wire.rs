@@ -117,8 +117,8 @@ impl Wire {
         }
     }
 
-    /// What the block holds next. Of a frame that is larger than `frame_bytes_max` only the head is given, once its body
-    /// has `head_bytes` of it, and no memory is taken for the rest.
+    /// What the block holds next. Of a frame that is larger than `frame_bytes_max` only the head is given, once its
+    /// body has `head_bytes` of it, and no memory is taken for the rest.
     pub(super) fn held(
         &mut self,
         frame_bytes_max: usize,

@@ -3,7 +3,7 @@
 //! In: the context, and the delivery to Kafka that lives longer than the session. Out: how the session ended.
 //!
 //! ```text
-//! writer_lock   nobody else captures with this slot
+//! writer_lock   nobody else captures with this slot; then what earlier sessions sent is settled
 //!   └─► ready       which server is it, and can it be read yet?
 //!         └─► preflight   is the source set up for it?
 //!               └─► start (pure)   from the stored offset, the server and the settings: where to begin

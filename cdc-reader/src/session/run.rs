@@ -1,4 +1,5 @@
-//! The steps of a session: wait for the server, check, decide, make the slot, take the snapshot, stream.
+//! The steps of a session: take the writer lock, settle what earlier sessions sent, wait for the server, check, decide
+//! where to begin, make the slot, take the snapshot, stream.
 
 use std::time::Instant;
 

@@ -1,10 +1,11 @@
-//! One writer: an advisory lock on the source keeps a second instance of a connector from publishing beside the first.
+//! The writer lock: an advisory lock on the source keeps a second instance of a connector from publishing beside the
+//! first.
 //!
-//! In: the session's replication connection. Out: the lock, which the server releases when that connection ends. While a
-//! stream runs, the server lets nobody else read from the slot; the lock also covers the time of a snapshot, when the
-//! slot is idle. The lock's name is the slot's, so it belongs to whoever reads from that slot.
+//! In: the session's replication connection. Out: the lock, which the server releases when that connection ends. While
+//! a stream runs, the server lets nobody else read from the slot; the lock also covers the time of a snapshot, when the
+//! slot is idle. The lock is named after the slot, so it belongs to whoever reads from that slot.
 //!
-//! The server notices a client whose machine is gone by TCP's keepalive, which is set here to less than a minute.
+//! The server notices a client whose machine is gone by TCP's keepalive, which is set here to half a minute.
 //! A client that is cut off from the source alone can still have records on their way to Kafka: only transactions in
 //! Kafka could exclude that.
 
@@ -85,7 +86,7 @@ fn say_for_whom(client: &mut Client, slot: &str, tries: u32) -> Result<(), Repli
             slot,
             holder,
             tries,
-            "another session captures with this slot: waiting until it ends"
+            "another session captures with this slot: waiting until that session ends"
         );
     }
     Ok(())

@@ -2,9 +2,9 @@
 //!
 //! A table must not change between the consistent point and its reading, because a table that was rewritten looks empty
 //! in the snapshot, and one with other columns does not fit its plan. The first tables are locked against changes from
-//! the beginning to the end. The server has room for a limited number of locks, and a reading takes one for each index as
-//! well. So each table is read inside a savepoint, which gives the locks back. A table beyond the first ones is locked
-//! when its turn comes, and is then compared with what the snapshot knows of it. When the table has changed, the
+//! the beginning to the end. The server has room for a limited number of locks, and a reading takes one for each index
+//! as well. So each table is read inside a savepoint, which gives the locks back. A table beyond the first ones is
+//! locked when its turn comes, and is then compared with what the snapshot knows of it. When the table has changed, the
 //! snapshot begins again.
 
 use crate::catalog::{self, CatalogTable};

@@ -4,8 +4,8 @@
 //! In: the positions that were received, those whose events became durable, and those whose offset became durable. Out:
 //! the positions for the server and for the offset topic. The confirmed position never goes back.
 //!
-//! A position is confirmed to the server only when its offset is durable in Kafka. So a slot whose confirmed position
-//! lies behind the stored offset was moved by somebody else.
+//! A position is confirmed to the server only when its offset is durable in Kafka. So when the slot's confirmed
+//! position is greater than the stored offset, somebody else has moved the slot.
 
 use std::time::{Duration, Instant};
 

@@ -4,15 +4,17 @@
 //!
 //! ```text
 //! pump, the loop ─► changes, messages to records
+//!   │     └─► overlap (pure)   which changes were published before, and whether the history is the same
 //!   ├─► confirm (pure)   what is confirmed, when to send a status, when an offset is due
 //!   ├─► stop (pure)      when the stream ends without a failure
 //!   ├─► silence (pure)   whether a server that does not answer is busy or gone
 //!   └─► source_shutdown (pure)   how long a server that shuts down may wait
 //! ```
 //!
-//! The confirmed position is the end of the last transaction for which Kafka has acknowledged every event, and every
-//! event before it. While no transaction is open, a keepalive's WAL end enters the ledger like an empty transaction,
-//! and waits for everything before it. So an idle source can remove its WAL without any heartbeat table.
+//! A position becomes durable when Kafka has acknowledged every event before it: the end of a transaction, or the WAL
+//! end of a keepalive that came while no transaction was open. Then its offset is stored. The position is confirmed to
+//! the server when Kafka has acknowledged the offset, too. So an idle source can remove its WAL without any heartbeat
+//! table.
 
 mod changes;
 mod confirm;

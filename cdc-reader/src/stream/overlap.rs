@@ -1,5 +1,5 @@
-//! The WAL between the slot's confirmed position and the stored offset: it comes again, and nothing of it is published
-//! again. Pure.
+//! The overlap: the WAL between the slot's confirmed position and the stored offset. The server sends it again, and
+//! nothing of it is published again. Pure.
 //!
 //! In: the transactions of that WAL, as the server sends them. Out: which of them are skipped, or that the server's
 //! history is not the one that was published. The offset names the last transaction that was published: its end, its

@@ -294,8 +294,8 @@ impl<'s> Streaming<'s> {
         Ok(())
     }
 
-    /// Hands the furthest offset to the producer. When the producer's queue is full, or the offset before is not durable
-    /// yet, the offset stays due.
+    /// Hands the furthest offset to the producer. When the producer's queue is full, or the offset before is not
+    /// durable yet, the offset stays due.
     fn write_offset(&mut self) -> Result<(), SessionError> {
         self.confirmation.offset_tried(Instant::now());
         let Some(position) = self.confirmation.offset() else { return Ok(()) };

@@ -6,8 +6,8 @@
 //! A walsender reads the socket only when it sends. While it decodes a transaction of which nothing is published, it
 //! sends nothing and answers nothing, for as long as that takes. Cutting the connection would not help, because the
 //! next walsender begins at the same transaction. So silence alone is no reason to cut. The connection is cut when
-//! nobody has seen the walsender at work for [`SEEN_MAX`]: it has ended, it waits for the socket and would have answered,
-//! or the server answers no question at all. A machine that is gone is noticed by TCP earlier than that
+//! nobody has seen the walsender at work for [`SEEN_MAX`]: the walsender has ended, it waits for the socket and would
+//! have answered, or the server answers no question at all. TCP notices a machine that is gone earlier than that
 //! (`replication/transport`).
 
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Where the changes of a table arrive: under its own name, or under that of a partition or of the table above. Pure.
 //!
-//! In: the tables that the connector's filters take, the publication, and which table each partition belongs to. Out: for
-//! each table where its changes arrive. A table has a topic and is read by a snapshot only when its changes arrive under
-//! its own name, so that each row stands in the topic where its changes arrive, and in no other.
+//! In: the tables that the connector's filters take, the publication, and which table each partition belongs to. Out:
+//! for each table where its changes arrive. A table has a topic and is read by a snapshot only when its changes arrive
+//! under its own name, so that each row stands in the topic where its changes arrive, and in no other.
 
 use std::collections::{HashMap, HashSet};
 

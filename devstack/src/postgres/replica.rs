@@ -1,8 +1,7 @@
 //! A streaming replica: a copy of a running server that follows its WAL and answers queries.
 //!
-//! In: a running primary and options of the same version. Out: a hot standby, copied with `pg_basebackup` where that knows
-//! the version.
-//! Invariant: the primary keeps no slot for it, so a replica that is gone costs the primary nothing.
+//! In: a running primary and options of the same version. Out: a hot standby, copied with `pg_basebackup` where that
+//! knows the version. Invariant: the primary keeps no slot for it, so a replica that is gone costs the primary nothing.
 
 use std::process::Command;
 
@@ -66,8 +65,8 @@ impl Postgres {
         .context("pg_basebackup failed")
     }
 
-    /// Copies a server that is newer than the programs for clients: `pg_basebackup` refuses it. The server's own functions
-    /// frame the copy, as the manual's section "Making a Base Backup Using the Low Level API" says.
+    /// Copies a server that is newer than the programs for clients: `pg_basebackup` refuses it. The server's own
+    /// functions frame the copy, as the manual's section "Making a Base Backup Using the Low Level API" says.
     fn copy_of_running(&self, primary: &Self) -> anyhow::Result<()> {
         let source = primary.address();
         let (from, to) = (primary.data.display(), self.data.display());

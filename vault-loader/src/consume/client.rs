@@ -55,8 +55,8 @@ pub fn consumer_config(config: &Config, source: &str) -> Result<ClientConfig, Co
 /// Waits until a broker answers or the loader has to end. This blocks the thread.
 ///
 /// # Errors
-/// When the brokers refuse the loader, none answers within `wait`, the loader is to end, or librdkafka does not take the
-/// configuration.
+/// When the brokers refuse the loader, none answers within `wait`, the loader is to end, or librdkafka does not take
+/// the configuration.
 pub fn probe_brokers(
     config: &Config,
     wait: Duration,

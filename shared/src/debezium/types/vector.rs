@@ -3,8 +3,8 @@
 //! index and number.
 //!
 //! In: pgvector's text (`[1,2.5]`, `{1:1.5,3:2}/5`). Out: JSON, and for `sparsevec` the way back. The pairs stand in
-//! the order in which Java's `HashMap` yields them, because Debezium keeps them in one. Java orders a bucket of more than
-//! eight members in another way when the map has 64 buckets or more; such a bucket is not imitated.
+//! the order in which Java's `HashMap` yields them, because Debezium keeps them in one. Java orders a bucket of more
+//! than eight members in another way when the map has 64 buckets or more; such a bucket is not imitated.
 //!
 //! Text forms: <https://github.com/pgvector/pgvector#reference>.
 
