@@ -34,7 +34,7 @@ const COMPACTED: &str = "the broker calls a record invalid: a compacted topic ta
 const NOT_ALLOWED: &str =
     "not allowed to write to it: the reader's Kafka user needs the right to write to the topic";
 
-const NO_IDEMPOTENCE: &str = "the reader's Kafka user may not use an idempotent producer: give it IdempotentWrite on the cluster";
+const NO_IDEMPOTENCE: &str = "the reader's Kafka user may not use an idempotent producer: give that user the right IdempotentWrite on the cluster";
 
 const NO_LOGIN: &str = "Kafka does not let the reader in: check security.protocol, the certificates and the login among producer.override.*";
 
@@ -43,7 +43,7 @@ const OLD_BROKER: &str =
 
 const FOREIGN: &str = "the broker gave an answer that does not belong to a producer's request, so the reader cannot tell what became of the event";
 
-const UNEXPECTED: &str = "the broker failed for a reason that it does not name; its own log does";
+const UNEXPECTED: &str = "the broker failed and does not say why: read the broker's log";
 
 /// What follows from the code of a record.
 pub(super) fn of_record(code: Code) -> Answer {
@@ -265,11 +265,17 @@ pub(super) fn of_new_topic(code: Code) -> Option<&'static str> {
         }
         Code::InvalidPartitions => Some("topic.creation.default.partitions is out of range"),
         Code::InvalidTopic => {
-            Some("its name is too long, or another topic's with a dot for an underscore")
+            Some(
+                "its name is too long, or is the name of another topic with a dot for an underscore: set another topic.prefix, or leave the \
+                 table out with table.exclude.list",
+            )
         }
         Code::PolicyViolation => Some("the cluster's policy for new topics forbids it"),
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Some("not allowed to create it")
+            Some(
+                "the reader's Kafka user is not allowed to create it: give that user the right Create on the topic or on the cluster, or create \
+                 the topic yourself",
+            )
         }
         _ => match of_record(code) {
             Answer::Wait | Answer::OfAnother | Answer::OfOurOwn => None,

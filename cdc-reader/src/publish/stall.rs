@@ -170,7 +170,7 @@ fn reason(config: &ClientConfig, topics: &BTreeSet<String>) -> String {
     few.truncate(NAMED_MAX);
     found.extend(too_few_in_sync(&admin, &few));
     if found.is_empty() {
-        return "the brokers answer and report no fault; their own logs may tell".to_owned();
+        return "the brokers answer and report no fault: read the brokers' logs".to_owned();
     }
     let more = found.len().saturating_sub(NAMED_MAX);
     found.truncate(NAMED_MAX);
