@@ -264,19 +264,15 @@ pub(super) fn of_new_topic(code: Code) -> Option<&'static str> {
             Some("the broker does not take a setting of topic.creation.default.*")
         }
         Code::InvalidPartitions => Some("topic.creation.default.partitions is out of range"),
-        Code::InvalidTopic => {
-            Some(
-                "its name is too long, or is the name of another topic with a dot for an underscore: set another topic.prefix, or leave the \
+        Code::InvalidTopic => Some(
+            "its name is too long, or is the name of another topic with a dot for an underscore: set another topic.prefix, or leave the \
                  table out with table.exclude.list",
-            )
-        }
+        ),
         Code::PolicyViolation => Some("the cluster's policy for new topics forbids it"),
-        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Some(
-                "the reader's Kafka user is not allowed to create it: give that user the right Create on the topic or on the cluster, or create \
+        Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Some(
+            "the reader's Kafka user is not allowed to create it: give that user the right Create on the topic or on the cluster, or create \
                  the topic yourself",
-            )
-        }
+        ),
         _ => match of_record(code) {
             Answer::Wait | Answer::OfAnother | Answer::OfOurOwn => None,
             Answer::Stop(reason) => Some(reason),
