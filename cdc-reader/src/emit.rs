@@ -103,6 +103,11 @@ impl Emitter {
         }
     }
 
+    /// Whether inserts become no events.
+    pub(crate) fn leaves_inserts_out(&self) -> bool {
+        self.skip_creates
+    }
+
     /// A snapshot's row.
     pub(crate) fn read<'a, R>(
         &mut self,

@@ -65,6 +65,12 @@ pub enum SessionError {
         /// Why not.
         gap: Gap,
     },
+    /// The connection leads to a standby.
+    #[error("the server is a standby ({server}): the next connection may lead to a primary")]
+    Standby {
+        /// Which one.
+        server: SourceIdentity,
+    },
     /// Two connections of one session reached different servers.
     #[error("the source has changed since the session began: it was {before}, and now it is {now}")]
     SourceChanged {
@@ -122,6 +128,7 @@ impl SessionError {
             Self::Publish(error) => error.disposition(),
             Self::Offsets(OffsetError::Read { .. })
             | Self::TablesChanged(_)
+            | Self::Standby { .. }
             | Self::SourceChanged { .. } => Disposition::Retry,
             Self::Offsets(OffsetError::Malformed { .. } | OffsetError::Denied { .. })
             | Self::Order(_)

@@ -160,6 +160,16 @@ impl Observer {
         self.enter(if connected { Phase::Streaming } else { Phase::Connecting });
     }
 
+    /// The reader waits for this before it can begin.
+    pub fn waiting(&self, what: &str) {
+        self.enter(Phase::Waiting { what: what.to_owned() });
+    }
+
+    /// Nothing is waited for any more. The slot is being made, or what an interrupted snapshot left is retracted.
+    pub fn preparing(&self) {
+        self.enter(Phase::Preparing);
+    }
+
     fn enter(&self, phase: Phase) {
         self.state.progress().enter(phase, Instant::now());
     }

@@ -20,6 +20,11 @@ pub enum Phase {
     /// Source and Kafka have answered. The reader waits for the writer lock or for the server, makes the slot, or
     /// publishes the retractions after an interrupted snapshot.
     Preparing,
+    /// The reader waits for something before it can begin.
+    Waiting {
+        /// For what.
+        what: String,
+    },
     /// The rows that exist are being published.
     Snapshot,
     /// Changes are being published.
@@ -58,11 +63,11 @@ pub fn judge(facts: &Facts) -> Result<(), String> {
         Phase::Connecting => return Err("connecting to the source and to Kafka".to_owned()),
         Phase::Preparing => {
             return Err(
-                "preparing: the reader waits for another instance of the connector or for the server, makes the slot, or \
-                 publishes the retractions after an interrupted snapshot; the log says which"
+                "preparing: the slot is being made, or an interrupted snapshot is cleared up"
                     .to_owned(),
             );
         }
+        Phase::Waiting { what } => return Err(format!("waiting: {what}")),
         Phase::Restarting { cause } => {
             return Err(format!("connecting again after a failure: {}", first_line(cause)));
         }
@@ -133,7 +138,7 @@ impl Progress {
         self.lock().source_silent = silent;
     }
 
-    /// So many records wait for Kafka, and it has acknowledged so many in this session.
+    /// So many records wait for Kafka, and it has acknowledged so many without a gap.
     pub fn published(&self, in_flight: u64, acknowledged: u64, now: Instant) {
         let mut reported = self.lock();
         if in_flight == 0 {

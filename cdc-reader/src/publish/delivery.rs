@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::PublishError;
 use super::ledger::{Position, Transaction};
 use super::maker::TopicMaker;
-use super::offset::{History, Offset};
+use super::offset::{History, Offset, StoredOffset};
 use super::offsets::OffsetStore;
 use super::producer::{Publisher, Record, RecordHeaders};
 use crate::ended::Ended;
@@ -86,16 +86,41 @@ impl Delivery {
         Ok(())
     }
 
-    /// Waits until everything that earlier sessions sent is durable, and stores the offset up to which it is complete.
+    /// Replaces the producer, whatever it still holds: another session has published meanwhile, and nothing of this one
+    /// may come after that. The changes come again, or the other session has published them.
+    ///
+    /// # Errors
+    /// When `make` cannot make another one.
+    pub fn abandon(
+        &mut self,
+        make: impl FnOnce() -> Result<Publisher, PublishError>,
+    ) -> Result<(), PublishError> {
+        self.publisher = make()?;
+        self.topics.forget();
+        self.offset_in_flight = None;
+        Ok(())
+    }
+
+    /// Stores the position up to which everything is durable that earlier sessions sent, when it lies behind the stored
+    /// offset of the same history. Everything has been drained before. True when an offset was stored.
+    ///
+    /// Without a stored offset no stream has gone on from one: what was sent are retractions before a snapshot, and an
+    /// offset would say that the snapshot is complete.
     ///
     /// # Errors
     /// What fails meanwhile.
-    pub fn settle(&mut self, stop: &CancellationToken) -> Result<Ended, PublishError> {
-        if self.drain(stop)? == Ended::Stopped {
-            return Ok(Ended::Stopped);
+    pub fn settle(
+        &mut self,
+        stored: &StoredOffset,
+        stop: &CancellationToken,
+    ) -> Result<bool, PublishError> {
+        let Some(position) = self.take_confirmed() else { return Ok(false) };
+        let StoredOffset::Resume(stored) = stored else { return Ok(false) };
+        let is_ours = stored.history.is_some_and(|history| history.source == self.history.source);
+        if !is_ours || position.end_lsn <= stored.position {
+            return Ok(false);
         }
-        let Some(position) = self.take_confirmed() else { return Ok(Ended::Done) };
-        self.store_offset(&position, stop)
+        Ok(self.store_offset(&position, stop)? == Ended::Done)
     }
 
     /// Hands one record to the producer, which copies it.
@@ -276,21 +301,15 @@ impl Delivery {
         self.publisher.in_flight()
     }
 
-    /// Records that Kafka has acknowledged.
+    /// How many records Kafka has acknowledged without a gap. One partition that is stuck holds the number back.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
-        self.publisher.ledger().acknowledged()
+        self.publisher.ledger().low_water()
     }
 
     /// The memory of the records that wait for Kafka, in bytes.
     #[must_use]
     pub fn in_flight_bytes(&self) -> u64 {
         self.publisher.in_flight_bytes()
-    }
-
-    /// For how many whole seconds Kafka has acknowledged nothing of what waits; 0 when nothing waits.
-    #[must_use]
-    pub fn stalled_seconds(&self) -> u64 {
-        self.publisher.stalled_seconds()
     }
 }

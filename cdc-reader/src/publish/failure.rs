@@ -34,7 +34,8 @@ pub enum PublishError {
     /// A record is larger than a limit of the producer or of the topic.
     #[error(
         "topic {topic} refuses an event: it is too large{of}: {bytes} bytes of key and value; raise both \
-         producer.override.max.request.size in the connector file and max.message.bytes of the topic above that"
+         producer.override.max.request.size in the connector file and max.message.bytes of the topic above that. Where the event is smaller \
+         than max.message.bytes, lower producer.override.batch.size below it"
     )]
     TooLarge {
         /// The topic.

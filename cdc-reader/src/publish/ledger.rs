@@ -92,11 +92,14 @@ impl Ledger {
     /// The last position up to which every event is durable, if it is new.
     pub fn take_confirmed(&mut self) -> Option<Position> {
         let low_water = self.low_water();
-        let mut confirmed = None;
+        let mut confirmed: Option<Position> = None;
         while let Some(commit) = self.commits.front()
             && commit.events_before <= low_water
         {
-            confirmed = Some(commit.position);
+            // WAL without published changes leaves the last transaction what it was.
+            let before = confirmed.and_then(|position| position.transaction);
+            let transaction = commit.position.transaction.or(before);
+            confirmed = Some(Position { transaction, ..commit.position });
             self.commits.pop_front();
         }
         if self.commits.is_empty() {
@@ -209,6 +212,18 @@ mod tests {
         }
         (0..70).for_each(|event| ledger.acknowledge(event));
         assert!(ledger.is_acknowledged(0) && ledger.is_acknowledged(63), "its word is gone");
+    }
+
+    #[test]
+    fn the_last_transaction_is_known_behind_an_event_that_belongs_to_none() {
+        let mut ledger = Ledger::default();
+        ledger.commit(1, transaction(100, 7));
+        // An offset's record, or a message outside a transaction.
+        ledger.commit(2, Position { end_lsn: Lsn(200), transaction: None });
+        ledger.acknowledge(0);
+        ledger.acknowledge(1);
+        let expected = Position { end_lsn: Lsn(200), ..transaction(100, 7) };
+        assert_eq!(ledger.take_confirmed(), Some(expected));
     }
 
     #[test]

@@ -117,7 +117,6 @@ pub struct Publisher {
     context_headers: Vec<(String, String)>,
     last_topic: String,
     topics: Arc<Topics>,
-    stalled_seconds: Gauge,
     _stall_watch: StallWatch,
 }
 
@@ -186,7 +185,6 @@ impl Publisher {
             context_headers,
             last_topic: String::new(),
             topics,
-            stalled_seconds: options.stalled_seconds.clone(),
             _stall_watch: stall_watch,
         })
     }
@@ -229,10 +227,14 @@ impl Publisher {
                     reason: "the event is larger than the producer's queue (producer.override.buffer.memory)",
                 })
             }
-            // After an earlier failure, this one is its consequence.
-            Err((error, _)) => Err(self
-                .failure()
-                .unwrap_or_else(|| PublishError::of_record(&error, record.into()))),
+            // After an earlier failure, this one is its consequence. It is noted, so that the next session makes another
+            // producer, which looks for its topics again.
+            Err((error, _)) => {
+                lock(&self.state.failures).note(&error, record.into(), Instant::now());
+                Err(self
+                    .failure()
+                    .unwrap_or_else(|| PublishError::of_record(&error, record.into())))
+            }
         }
     }
 
@@ -310,12 +312,6 @@ impl Publisher {
     #[must_use]
     pub fn in_flight_bytes(&self) -> u64 {
         self.memory_sent.saturating_sub(self.state.memory_returned.load(Ordering::Relaxed))
-    }
-
-    /// For how many whole seconds Kafka has acknowledged nothing of what waits; 0 when nothing waits.
-    #[must_use]
-    pub fn stalled_seconds(&self) -> u64 {
-        u64::try_from(self.stalled_seconds.get()).unwrap_or(0)
     }
 
     /// Waits until every event is acknowledged, a failure is known, or `deadline` has passed; true when nothing is in

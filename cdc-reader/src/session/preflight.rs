@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
 use crate::connector::{PublicationAutocreate, Settings};
+use crate::context::Context;
 use crate::error::SessionError;
 use crate::observe::Observer;
-use crate::replication::{Client, ReplicationError, quote_identifier};
+use crate::replication::{Client, Mode, ReplicationError, quote_identifier};
 use crate::setup_problem::{SetupProblem, Stage};
 use crate::table::{Standing, above, captured_tables, standings, with_changes_of_their_own};
 
@@ -62,6 +63,20 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
         );
     }
     Ok(Source { tables, problems })
+}
+
+/// Why the server refuses a replication connection, or does not answer it as it should: what is wrong with its set-up, if
+/// that is known, else the error itself.
+pub(super) fn explain(context: &Context, error: ReplicationError) -> SessionError {
+    if !matches!(error, ReplicationError::Server(_) | ReplicationError::Rejected(_)) {
+        return error.into();
+    }
+    let settings = &context.connector.settings;
+    let checked = context.connect(Mode::Sql).map_err(SessionError::from);
+    match checked.and_then(|mut sql| check(&mut sql, settings)) {
+        Err(setup @ SessionError::Setup(_)) => setup,
+        _ => error.into(),
+    }
 }
 
 impl Source {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use shared::position::Lsn;
 
+use super::preflight;
 use super::server::Server;
 use super::start::check_history;
-use crate::connector::Settings;
 use crate::context::Context;
 use crate::ended::Ended;
 use crate::error::SessionError;
@@ -19,6 +19,9 @@ use crate::replication::{Client, SourceIdentity};
 /// How often the server is looked at while something is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long one connection waits at a standby. The next one may reach a primary by the same name.
+const STANDBY_WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// Since this version a standby can have slots of its own.
 const STANDBY_SLOTS_SINCE: u32 = 160_000;
 
@@ -27,6 +30,8 @@ const STANDBY_SLOTS_SINCE: u32 = 160_000;
 enum Awaited {
     /// The server is a standby.
     Promotion,
+    /// The server is a standby, has restarted, and has not replayed yet what was published.
+    Replay,
     /// The server was promoted, and the slot is not there yet.
     Slot,
 }
@@ -42,7 +47,12 @@ fn awaited(server: &Server, offset: &StoredOffset, reached: Lsn) -> Option<Await
         let can_be_read = server.version >= STANDBY_SLOTS_SINCE
             && !is_synchronized
             && (server.slot.is_some() || stored.is_none());
-        return (!can_be_read).then_some(Awaited::Promotion);
+        let is_behind = stored.is_some_and(|stored| stored.position > server.wal_end);
+        return match (can_be_read, is_behind) {
+            (false, _) => Some(Awaited::Promotion),
+            (true, true) => Some(Awaited::Replay),
+            (true, false) => None,
+        };
     }
     let was_promoted = stored.is_some_and(|stored| {
         let grew = |source: SourceIdentity| {
@@ -54,44 +64,66 @@ fn awaited(server: &Server, offset: &StoredOffset, reached: Lsn) -> Option<Await
     (server.slot.is_none() && was_promoted).then_some(Awaited::Slot)
 }
 
+/// What a look at the server came to.
+pub(super) enum Looked {
+    /// The server can be read, or waiting does not help.
+    Ready(Server),
+    /// Something that was waited for has come. Another instance may have published meanwhile.
+    Changed,
+    /// Somebody asked for a stop.
+    Stopped,
+}
+
 /// Looks at the server until it can be read, or until the slot has not come to a new primary for as long as the
-/// settings say. None when somebody asked for a stop meanwhile.
+/// settings say.
 ///
 /// # Errors
-/// When the connection fails.
+/// When the connection fails, or has led to a standby for [`STANDBY_WAIT_MAX`].
 pub(super) fn look_until_ready(
     client: &mut Client,
     context: &Context,
     offset: &StoredOffset,
     reached: Lsn,
-) -> Result<Option<Server>, SessionError> {
+) -> Result<Looked, SessionError> {
     let settings = &context.connector.settings;
     let mut said = None;
-    let mut slot_awaited_since = None;
+    let begin = Instant::now();
     loop {
-        let server = Server::look(client, &settings.slot_name)?;
-        let Some(awaits) = awaited(&server, offset, reached) else { return Ok(Some(server)) };
-        if awaits == Awaited::Slot {
-            let since = *slot_awaited_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= settings.slot_wait {
-                return Ok(Some(server));
+        let server = Server::look(client, &settings.slot_name)
+            .map_err(|error| preflight::explain(context, error))?;
+        let waited = begin.elapsed();
+        match awaited(&server, offset, reached) {
+            None if said.is_some() => return Ok(Looked::Changed),
+            None => return Ok(Looked::Ready(server)),
+            Some(Awaited::Slot) if waited >= settings.slot_wait => {
+                return Ok(Looked::Ready(server));
             }
-        }
-        if said != Some(awaits) {
-            said = Some(awaits);
-            say(awaits, &server, settings);
+            Some(Awaited::Promotion | Awaited::Replay) if waited >= STANDBY_WAIT_MAX => {
+                return Err(SessionError::Standby { server: server.identity });
+            }
+            Some(awaits) if said != Some(awaits) => {
+                said = Some(awaits);
+                say(awaits, &server, context);
+            }
+            Some(_) => {}
         }
         if context.pause(LOOK_INTERVAL) == Ended::Stopped {
-            return Ok(None);
+            return Ok(Looked::Stopped);
         }
     }
 }
 
-fn say(awaited: Awaited, server: &Server, settings: &Settings) {
+fn say(awaited: Awaited, server: &Server, context: &Context) {
+    let settings = &context.connector.settings;
     match awaited {
         Awaited::Promotion => tracing::warn!(
             source = %server.identity,
             "the server is a standby: waiting until it is promoted, or until database.hostname leads to a primary"
+        ),
+        Awaited::Replay => tracing::warn!(
+            source = %server.identity,
+            replayed = %server.wal_end,
+            "the standby has not replayed yet what was published: waiting for it"
         ),
         Awaited::Slot => tracing::warn!(
             source = %server.identity,
@@ -100,6 +132,11 @@ fn say(awaited: Awaited, server: &Server, settings: &Settings) {
             "the server was promoted and does not have the replication slot yet: waiting for it (slot.max.retries × slot.retry.delay.ms)"
         ),
     }
+    context.observer.waiting(match awaited {
+        Awaited::Promotion => "the server is a standby and has to be promoted",
+        Awaited::Replay => "the standby has to replay what was published",
+        Awaited::Slot => "the replication slot has to come to the promoted server",
+    });
 }
 
 #[cfg(test)]
@@ -153,6 +190,8 @@ mod tests {
         assert_eq!(awaited(&standby(150_000, own()), &offset(1), Lsn(0)), promotion);
         assert_eq!(awaited(&standby(150_000, None), &StoredOffset::None, Lsn(0)), promotion);
         assert_eq!(awaited(&standby(180_000, own()), &offset(1), Lsn(0)), None);
+        let restarted = Server { wal_end: Lsn(79), ..standby(180_000, own()) };
+        assert_eq!(awaited(&restarted, &offset(1), Lsn(0)), Some(Awaited::Replay));
         assert_eq!(awaited(&standby(180_000, copied()), &offset(1), Lsn(0)), promotion);
         assert_eq!(awaited(&standby(180_000, None), &offset(1), Lsn(0)), promotion);
         assert_eq!(awaited(&standby(180_000, None), &StoredOffset::None, Lsn(0)), None);

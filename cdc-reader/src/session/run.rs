@@ -6,10 +6,11 @@ use std::time::Instant;
 use shared::position::Lsn;
 
 use super::preflight::{self, Source};
+use super::ready::{self, Looked};
 use super::server::{self, Server};
 use super::slot::{self, NewSlot, SlotKind};
 use super::start::{Found, ResumeAt, Start, decide};
-use super::{ready, writer_lock};
+use super::writer_lock;
 use crate::connector::SnapshotMode;
 use crate::context::Context;
 use crate::emit::Scope;
@@ -34,20 +35,18 @@ pub(crate) fn run(
     delivery: &mut Option<Delivery>,
     mut connected: impl FnMut(),
 ) -> Result<Ended, SessionError> {
-    let mut replication = context.connect(Mode::Replication)?;
+    let mut replication =
+        context.connect(Mode::Replication).map_err(|error| preflight::explain(context, error))?;
     topics::prepare_offset_topic(context)?;
     connected();
-    if writer_lock::wait(&mut replication, context)? == Ended::Stopped
-        || settle(context, delivery)? == Ended::Stopped
-    {
+    context.observer.stored_offset(context.offsets().load()?.1);
+    if take_lock(&mut replication, context, delivery)? == Ended::Stopped {
         return Ok(Ended::Stopped);
     }
-    let (offset, shown) = context.offsets().load()?;
-    context.observer.stored_offset(shown);
-    let reached = delivery.as_ref().map_or(Lsn::INVALID, Delivery::reached);
-    let Some(server) = ready::look_until_ready(&mut replication, context, &offset, reached)? else {
+    let Some((offset, server)) = look(&mut replication, context, delivery)? else {
         return Ok(Ended::Stopped);
     };
+    let reached = reached(delivery.as_ref());
     let settings = &context.connector.settings;
     let mut sql = context.connect(Mode::Sql)?;
     // When somebody has locked a captured table, the log names the table again and again. The session does not wait in
@@ -73,11 +72,54 @@ pub(crate) fn run(
     Session { context, server, source, sql, delivery, is_adopted }.run(replication, start)
 }
 
-/// What earlier sessions sent becomes durable, and so does its offset, before this session decides where to begin.
-fn settle(context: &Context, delivery: &mut Option<Delivery>) -> Result<Ended, SessionError> {
+/// Takes the lock that excludes other instances, and waits until what earlier sessions of this process sent is durable.
+fn take_lock(
+    replication: &mut Client,
+    context: &Context,
+    delivery: &mut Option<Delivery>,
+) -> Result<Ended, SessionError> {
+    if !writer_lock::take_at_once(replication, context)? {
+        if let Some(delivery) = delivery.as_mut() {
+            delivery.abandon(|| context.publisher())?;
+        }
+        if writer_lock::wait(replication, context)? == Ended::Stopped {
+            return Ok(Ended::Stopped);
+        }
+    }
     let Some(delivery) = delivery else { return Ok(Ended::Done) };
     delivery.replace_if_failed(|| context.publisher())?;
-    Ok(delivery.settle(&context.cancel)?)
+    context.observer.waiting("Kafka has to acknowledge what the session before has sent");
+    let drained = delivery.drain(&context.cancel)?;
+    context.observer.preparing();
+    Ok(drained)
+}
+
+/// The stored offset, and the server as soon as it can be read. None when somebody asked for a stop meanwhile.
+fn look(
+    replication: &mut Client,
+    context: &Context,
+    delivery: &mut Option<Delivery>,
+) -> Result<Option<(StoredOffset, Server)>, SessionError> {
+    loop {
+        let (mut offset, shown) = context.offsets().load()?;
+        context.observer.stored_offset(shown);
+        if let Some(delivery) = delivery.as_mut()
+            && delivery.settle(&offset, &context.cancel)?
+        {
+            offset = context.offsets().load()?.0;
+        }
+        let reached = reached(delivery.as_ref());
+        match ready::look_until_ready(replication, context, &offset, reached)? {
+            Looked::Ready(server) => return Ok(Some((offset, server))),
+            // Another instance may have published while this one waited.
+            Looked::Changed => {}
+            Looked::Stopped => return Ok(None),
+        }
+    }
+}
+
+fn reached(delivery: Option<&Delivery>) -> Lsn {
+    delivery.map_or(Lsn::INVALID, Delivery::reached)
 }
 
 /// A session under way.
@@ -183,12 +225,12 @@ impl Session<'_> {
 
     fn snapshot_and_stream(
         mut self,
-        replication: Client,
+        mut replication: Client,
         exported: &ExportedSnapshot,
     ) -> Result<Ended, SessionError> {
         let version = self.server.version;
         let snapshot = Snapshot::open(self.context, &self.source.tables, version, exported)?;
-        if self.snapshot(snapshot, exported)? == Ended::Stopped {
+        if self.snapshot(&mut replication, snapshot, exported)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
         if self.context.connector.settings.snapshot_mode == SnapshotMode::InitialOnly {
@@ -223,7 +265,7 @@ impl Session<'_> {
             Snapshot::open(self.context, &self.source.tables, self.server.version, &new.exported)?;
         let catch_up = self.streaming(Scope::Retractions, confirmed);
         if catch_up.run_until(stream, new.exported.consistent_point)? == Ended::Stopped
-            || self.snapshot(snapshot, &new.exported)? == Ended::Stopped
+            || self.snapshot(&mut replication, snapshot, &new.exported)? == Ended::Stopped
         {
             return Ok(Ended::Stopped);
         }
@@ -234,18 +276,24 @@ impl Session<'_> {
         self.stream(replication, new.exported.consistent_point, None, Overlap::none())
     }
 
+    /// Publishes the rows, and stores the offset that says that all of them are published. `replication` holds the lock
+    /// that excludes other instances.
     fn snapshot(
         &mut self,
+        replication: &mut Client,
         snapshot: Snapshot,
         exported: &ExportedSnapshot,
     ) -> Result<Ended, SessionError> {
         let started = Instant::now();
-        let Some(rows) = snapshot::run(snapshot, self.context, self.delivery)? else {
-            return Ok(Ended::Stopped);
-        };
+        let rows = snapshot::run(snapshot, self.context, self.delivery, replication)?;
+        let Some(rows) = rows else { return Ok(Ended::Stopped) };
+        // When this connection has ended meanwhile, another instance may have begun.
+        replication.query("SELECT 1")?;
         // The offset says that the snapshot is complete. So every row has to be durable before the offset is written,
         // and the offset has to be durable before streaming begins.
-        if self.delivery.drain(&self.context.cancel)? == Ended::Stopped
+        let drained = self.delivery.drain(&self.context.cancel)?;
+        let _retractions = self.delivery.take_confirmed();
+        if drained == Ended::Stopped
             || self.store_offset(exported.consistent_point)? == Ended::Stopped
         {
             return Ok(Ended::Stopped);

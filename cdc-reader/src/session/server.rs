@@ -9,6 +9,9 @@ use crate::replication::{
     Client, ReplicationError, SourceIdentity, TimelineHistory, identify, timeline_history,
 };
 
+/// SQLSTATE `undefined_file`.
+const UNDEFINED_FILE: &str = "58P01";
+
 /// The server behind a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
@@ -36,12 +39,24 @@ impl Server {
         let (version, is_in_recovery) = catalog::version_and_recovery(client)?;
         Ok(Self {
             identity,
-            history: timeline_history(client, identity.timeline)?,
+            history: history(client, identity)?,
             version,
             is_in_recovery,
             slot: catalog::slot(client, slot, version)?,
             wal_end: catalog::wal_end(client)?,
         })
+    }
+}
+
+/// The history of the server's timeline. A server that has lost the file still knows its timeline, and a start needs the
+/// history only where the stored offset names another timeline.
+fn history(
+    client: &mut Client,
+    identity: SourceIdentity,
+) -> Result<TimelineHistory, ReplicationError> {
+    match timeline_history(client, identity.timeline) {
+        Err(error) if error.sqlstate() == Some(UNDEFINED_FILE) => Ok(TimelineHistory::default()),
+        result => result,
     }
 }
 

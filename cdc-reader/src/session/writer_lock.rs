@@ -21,33 +21,48 @@ const LOCK_CLASS: i32 = 0x6364_6372;
 /// How often a held lock is tried again.
 const TRY_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long an instance that has waited leaves the other one to notice that its connection has ended. While rows of a
+/// snapshot are read, an instance asks every second.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(3);
+
 /// Seconds of silence, seconds between probes, and probes, after which the server gives a client up.
 const KEEPALIVE: [(&str, u32); 3] =
     [("tcp_keepalives_idle", 15), ("tcp_keepalives_interval", 5), ("tcp_keepalives_count", 3)];
 
-/// Takes the lock, however long another session holds it, unless somebody asks for a stop.
+/// Takes the lock if nobody holds it, on a connection that the server gives up soon after its client is gone.
+///
+/// # Errors
+/// When the connection fails.
+pub(super) fn take_at_once(
+    client: &mut Client,
+    context: &Context,
+) -> Result<bool, ReplicationError> {
+    for (name, value) in KEEPALIVE {
+        client.query(&format!("SET {name} = {value}"))?;
+    }
+    try_take(client, &context.connector.settings.slot_name)
+}
+
+/// Takes the lock that another session holds, however long that session holds it, unless somebody asks for a stop.
 ///
 /// # Errors
 /// When the connection fails.
 pub(super) fn wait(client: &mut Client, context: &Context) -> Result<Ended, ReplicationError> {
     let slot = &context.connector.settings.slot_name;
-    for (name, value) in KEEPALIVE {
-        client.query(&format!("SET {name} = {value}"))?;
-    }
     let mut tries = 0u32;
-    while !try_take(client, slot)? {
+    loop {
         tries += 1;
         if tries.is_power_of_two() {
-            say_for_whom(client, slot, tries)?;
+            say_for_whom(client, context, tries)?;
         }
         if context.pause(TRY_INTERVAL) == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
+        if try_take(client, slot)? {
+            tracing::info!(slot, tries, "the other session has ended: going on");
+            return Ok(context.pause(TAKE_OVER_WAIT));
+        }
     }
-    if tries > 0 {
-        tracing::info!(slot, tries, "the other session has ended: going on");
-    }
-    Ok(Ended::Done)
 }
 
 /// Takes the lock if nobody holds it.
@@ -79,9 +94,15 @@ pub(crate) fn holder(client: &mut Client, slot: &str) -> Result<Option<String>, 
     }))
 }
 
-fn say_for_whom(client: &mut Client, slot: &str, tries: u32) -> Result<(), ReplicationError> {
+fn say_for_whom(
+    client: &mut Client,
+    context: &Context,
+    tries: u32,
+) -> Result<(), ReplicationError> {
+    let slot = &context.connector.settings.slot_name;
     // It may have ended since.
     if let Some(holder) = holder(client, slot)? {
+        context.observer.waiting(&format!("another session captures with slot {slot}: {holder}"));
         tracing::warn!(
             slot,
             holder,

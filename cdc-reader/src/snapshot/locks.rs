@@ -63,7 +63,13 @@ impl Reading {
         }
         let present = match &mut self.present {
             Some(present) => present,
-            none => none.insert(context.connect(Mode::Sql)?),
+            none => {
+                let client = none.insert(context.connect(Mode::Sql)?);
+                // A change of the table that came just now waits for the snapshot, and this connection would wait for
+                // that change.
+                client.query("SET lock_timeout = '5s'")?;
+                client
+            }
         };
         let mut now = catalog::table(present, table.oid)?;
         catalog::resolve_types(present, now.iter_mut().map(|table| &mut table.info))?;

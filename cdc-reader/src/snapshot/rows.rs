@@ -20,11 +20,20 @@ use crate::replication::{Client, ReplicationError};
 /// How many rows are read between two checks whether Kafka has failed and whether somebody asks for a stop.
 const ROWS_PER_LOOK: u64 = 1024;
 
+/// How often the connection is asked that keeps other instances of the connector waiting, in nanoseconds. It is much
+/// less than the time that another instance leaves to this one after that connection has ended.
+const LOCK_CHECK_INTERVAL_NS: i64 = 1_000_000_000;
+
 /// Publishes every row and returns how many there were; none when somebody asked for a stop before all were read.
+/// `lock` is the connection that keeps other instances of the connector waiting.
+///
+/// # Errors
+/// What keeps a row from being read or published, and the end of that connection.
 pub(crate) fn run(
     mut snapshot: Snapshot,
     context: &Context,
     delivery: &mut Delivery,
+    lock: &mut Client,
 ) -> Result<Option<u64>, SessionError> {
     let tables = std::mem::take(&mut snapshot.tables);
     context.observer.snapshot_started(tables.len());
@@ -45,6 +54,8 @@ pub(crate) fn run(
         held: Vec::new(),
         waiting: None,
         row_count: 0,
+        lock,
+        lock_checked_ns: now_ns(),
         progress: Progress::new(snapshot.rows_estimate),
     };
     let result = writer.tables(&mut snapshot.client, &tables);
@@ -67,6 +78,8 @@ struct Writer<'c, 'p> {
     held: Vec<u8>,
     waiting: Option<Waiting>,
     row_count: u64,
+    lock: &'p mut Client,
+    lock_checked_ns: i64,
     progress: Progress,
 }
 
@@ -145,6 +158,10 @@ impl Writer<'_, '_> {
             ReplicationError::Protocol("COPY sent a row that is not in its text format")
         })?;
         let now_ns = now_ns();
+        if now_ns - self.lock_checked_ns >= LOCK_CHECK_INTERVAL_NS {
+            self.lock.query("SELECT 1")?;
+            self.lock_checked_ns = now_ns;
+        }
         self.info.ts_us = now_ns / 1000;
         let stamp = Stamp { source: self.info, now_ns };
         let position = self.info.lsn;

@@ -170,8 +170,12 @@ impl<'s> Changes<'s> {
     /// When it is the row of a captured table: its event would be refused after it had been held twice.
     pub(super) fn large(&mut self, bytes: u64, head: &[u8]) -> Result<Large, SessionError> {
         let Some(relation) = pgoutput::changed_relation(head) else { return Ok(Large::Wanted) };
+        self.order.check_change("a change of a row")?;
+        let is_left_out = head.first() == Some(&b'I') && self.emitter.leaves_inserts_out();
+        if self.is_skipped || is_left_out {
+            return Ok(Large::Skipped);
+        }
         let Some(capture) = self.relations.captured(relation)? else {
-            self.order.check_change("a change of a row")?;
             self.emitter.counts.filtered += 1;
             return Ok(Large::Skipped);
         };
