@@ -160,6 +160,9 @@ fn a_snapshot_is_ready_while_rows_move_and_not_when_kafka_stops_taking_them() {
     let connector = Connector::new(&source, &id).set("producer.override.buffer.memory", "1048576");
     let bootstrap = kafka.bootstrap();
     let reader = Launch::new(&connector, &bootstrap).start();
+    reader.wait_for_line(
+        "creating the replication slot; this waits for transactions that are open on the source",
+    );
     reader.wait_until_not_ready("preparing");
     assert_eq!(reader.get("/health").status, 200);
     let frozen = kafka.freeze().unwrap();
