@@ -263,8 +263,8 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "cannot go on from the stored offset without a gap: the server has invalidated the replication slot (wal_removed), so the \
-             changes after its position are gone. To go on with a new snapshot, drop the slot inventory if it exists, run \
-             `cdc-reader offset delete`, and start again"
+             changes after its position are gone. To begin anew, with a snapshot unless snapshot.mode is no_data, drop the slot inventory if it exists, run \
+             `cdc-reader offset delete` for this connector, and start again"
         );
         check(error, Disposition::Stop, exit::OPERATOR);
     }

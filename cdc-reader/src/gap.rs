@@ -139,9 +139,11 @@ impl Gap {
     #[must_use]
     pub fn remedy(&self, slot: &str) -> String {
         let snapshot = format!(
-            "To go on with a new snapshot, drop the slot {slot} if it exists, run `cdc-reader offset delete`, and start again"
+            "To begin anew, with a snapshot unless snapshot.mode is no_data, drop the slot {slot} if it exists, run `cdc-reader offset delete` for \
+             this connector, and start again"
         );
-        let accept = "To go on at the slot's position and without these changes, run `cdc-reader offset accept`, and start again";
+        let accept = "To go on at the slot's position and without these changes, run `cdc-reader offset accept` for this \
+                      connector, and start again";
         let anew = "If this is the wrong server, correct database.hostname. Otherwise give the connector a new topic.prefix and a new slot.name, and \
                     load a new warehouse from its snapshot";
         match self {

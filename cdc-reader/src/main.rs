@@ -60,8 +60,9 @@ fn offset(args: OffsetArgs) -> u8 {
             exit::OK
         }
         Err(error) => {
+            let code = error.exit_code();
             eprintln!("{:#}", anyhow::Error::new(error));
-            exit::FAILED
+            code
         }
     }
 }

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::cli::{OffsetAction, OffsetArgs, WorkerArgs, WorkerError};
 use crate::clock;
 use crate::connector::{self, Connector, ConnectorError};
+use crate::exit;
 use crate::kafka_clients::{KafkaClients, KafkaProblems};
 use crate::publish::{
     Offset, OffsetError, OffsetStore, Position, PublishError, Publisher, PublisherOptions, Record,
@@ -58,16 +59,32 @@ pub enum OffsetCommandError {
     },
     /// There is no slot to go on at.
     #[error(
-        "there is no slot {slot} to go on at, or the server has invalidated it: run `cdc-reader offset delete`, so that the next start takes a \
-         new snapshot"
+        "there is no slot {slot} to go on at, or the server has invalidated it: run `cdc-reader offset delete`, so that the next start \
+         begins anew"
     )]
     NoSlot {
         /// The connector's slot.
         slot: String,
     },
+    /// Only a deletion can do without asking.
+    #[error("--force is for `cdc-reader offset delete` only")]
+    Force,
     /// Kafka did not acknowledge the record.
     #[error("Kafka did not acknowledge the record within {} s: run the command again", WRITE_DEADLINE.as_secs())]
     NotAcknowledged,
+}
+
+impl OffsetCommandError {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Worker(_) | Self::Connector(_) | Self::Kafka(_) | Self::Force => {
+                exit::CONFIGURATION
+            }
+            _ => exit::FAILED,
+        }
+    }
 }
 
 /// Runs the command and returns the line to print.
@@ -75,6 +92,9 @@ pub enum OffsetCommandError {
 /// # Errors
 /// Why the offset stays as it is.
 pub fn run(args: OffsetArgs) -> Result<String, OffsetCommandError> {
+    if args.force && args.action != OffsetAction::Delete {
+        return Err(OffsetCommandError::Force);
+    }
     let place = Place::of(&args.connector, args.worker)?;
     let (stored, shown) = place.store.load()?;
     let before =
@@ -89,7 +109,7 @@ pub fn run(args: OffsetArgs) -> Result<String, OffsetCommandError> {
         OffsetAction::Delete => {
             let _lock = if args.force { None } else { Some(place.lock()?) };
             place.write(None)?;
-            Ok(format!("the offset is deleted, the next start takes a snapshot; {before}"))
+            Ok(format!("the offset is deleted, the next start begins anew; {before}"))
         }
         OffsetAction::Accept => {
             let mut lock = place.lock()?;

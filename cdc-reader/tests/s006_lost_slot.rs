@@ -33,7 +33,7 @@ fn check_lost(launch: &Launch, id: &str, reason: &str) {
     let remedy = match reason {
         BEYOND => "give the connector a new topic.prefix and a new slot.name".to_owned(),
         _ => format!(
-            "drop the slot {id} if it exists, run `cdc-reader offset delete`, and start again"
+            "drop the slot {id} if it exists, run `cdc-reader offset delete` for this connector, and start again"
         ),
     };
     assert!(log.contains(&remedy), "{log}");

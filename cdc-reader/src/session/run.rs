@@ -258,7 +258,9 @@ impl Session<'_> {
         let new = self.create_slot(&mut replication, SlotKind::Temporary)?;
         let mut second = self.context.connect(Mode::Replication)?;
         server::require_same(&mut second, self.server.identity)?;
-        let stream = second.start_replication(&self.start_options(confirmed))?;
+        let stream = second
+            .start_replication(&self.start_options(confirmed))
+            .map_err(|error| slot::why_refused(self.context, self.server.version, error))?;
         // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
         // rows are read.
         let snapshot =
