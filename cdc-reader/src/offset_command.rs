@@ -30,7 +30,7 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(30);
 pub enum OffsetCommandError {
     /// The worker's settings.
     #[error(transparent)]
-    Worker(#[from] WorkerError),
+    Worker(#[from] Box<WorkerError>),
     /// The connector file.
     #[error(transparent)]
     Connector(#[from] ConnectorError),
@@ -130,7 +130,7 @@ struct Place {
 
 impl Place {
     fn of(file: &Path, worker: WorkerArgs) -> Result<Self, OffsetCommandError> {
-        let worker = worker.resolve()?;
+        let worker = worker.resolve().map_err(Box::new)?;
         let connector = connector::load(file)?;
         let security = &connector.settings.kafka_security;
         let kafka = KafkaClients::new(&worker.bootstrap_servers, &worker.kafka, security)?;
