@@ -330,7 +330,8 @@ mod tests {
             text,
             format!(
                 "topic t refuses an event: it is too large, of table public.big at 0/10: {} bytes of key and value; raise both \
-                 producer.override.max.request.size in the connector file and max.message.bytes of the topic above that",
+                 producer.override.max.request.size in the connector file and max.message.bytes of the topic above that. Where the event is \
+                 smaller than max.message.bytes, lower producer.override.batch.size below it",
                 value.len() + 3
             )
         );
