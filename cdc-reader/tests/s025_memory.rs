@@ -86,11 +86,14 @@ fn large_rows_stay_in_bounds() {
         .set("topic.creation.default.max.message.bytes", "11000000");
     let reader = Launch::new(&connector, &kafka.bootstrap()).start();
     reader.wait_for_line("streaming");
+    // The topic is made with its first record, before the broker stands still.
+    source.run("INSERT INTO large VALUES (0, 'small')");
+    let topic = format!("{id}.public.large");
+    wait_for(PATIENCE, "the first row", || record_count(&kafka.bootstrap(), &topic) == 1);
     let sql = format!(
         "INSERT INTO large SELECT n, repeat('x', {ROW_BYTES}) FROM generate_series(1, {ROWS}) AS n"
     );
-    let topic = format!("{id}.public.large");
-    check(reader, &source, &kafka, &Load { sql: &sql, topic: &topic, records: ROWS });
+    check(reader, &source, &kafka, &Load { sql: &sql, topic: &topic, records: ROWS + 1 });
 }
 
 /// Several times what the reader holds of one row whose event it cannot send.

@@ -89,16 +89,16 @@ fn while_kafka_or_the_source_is_away_the_reader_lives_and_is_not_ready() {
     source.wait_until_published(&bootstrap, &id);
     reader.wait_until_ready();
 
+    wait_for(PATIENCE, "little WAL to be unconfirmed", || reader.metric(UNCONFIRMED) < 20_000.0);
     // The source is well, and the sessions wait for Kafka: the WAL is measured all the same.
     kafka.kill9();
     source.run(&format!(
         "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{id}'"
     ));
     reader.wait_until_not_ready("connecting again after a failure: ");
-    let before = reader.metric(UNCONFIRMED);
-    source.run(&transactions(1001, 100));
+    source.run(&transactions(1001, 300));
     wait_for(PATIENCE, "the WAL that waits to be measured", || {
-        reader.metric(UNCONFIRMED) > before && reader.metric(RETAINED) > 0.0
+        reader.metric(UNCONFIRMED) > 20_000.0 && reader.metric(RETAINED) > 0.0
     });
     lives();
     kafka.start_again().unwrap();
