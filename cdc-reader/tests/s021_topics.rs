@@ -1,7 +1,6 @@
 //! Topics: when they are made, what happens while they cannot be made, and two tables with one topic.
 //!
-//! Topics are made as Debezium and Kafka Connect make them: with the first record. A topic that cannot be made yet
-//! holds nothing back but its own records.
+//! A topic that cannot be made yet holds nothing back but its own records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,7 +106,7 @@ fn numbered(numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
 }
 
 #[test]
-fn a_topic_is_made_with_its_first_record() {
+fn a_topic_is_active_from_its_first_record_on() {
     let bootstrap = &shared::stack().kafka_bootstrap;
     let id = unique("first");
     let source = Source::create(&shared::stack().postgres15, &id);

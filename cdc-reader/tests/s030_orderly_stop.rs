@@ -118,7 +118,9 @@ fn a_snapshot_ends_while_kafka_hangs() {
     let open = servers.source.open_transaction("INSERT INTO load VALUES (100000, 1);");
     let connector = servers.connector().set("producer.override.buffer.memory", "1048576");
     let reader = Launch::new(&connector, &servers.kafka.bootstrap()).start();
-    reader.wait_until_not_ready("preparing");
+    reader.wait_for_line(
+        "creating the replication slot; this waits for transactions that are open on the source",
+    );
     let kafka = servers.kafka.freeze().unwrap();
     drop(open);
     wait_for(PATIENCE, "the snapshot to run", || {

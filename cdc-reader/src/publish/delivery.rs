@@ -123,6 +123,15 @@ impl Delivery {
         Ok(self.store_offset(&position, stop)? == Ended::Done)
     }
 
+    /// Makes these topics before they have a record, as far as that is done within a short while.
+    pub fn prepare_topics(
+        &mut self,
+        topics: impl Iterator<Item = String>,
+        stop: &CancellationToken,
+    ) {
+        self.topics.prepare(topics, stop);
+    }
+
     /// Hands one record to the producer, which copies it.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
 //! Makes the topics that records are sent to, beside the thread that sends them.
 //!
-//! In: the name of each record's topic. Out: topics that exist, or the failure that ends the session. A topic is looked
-//! for, and made where it is missing, when its first record comes, as Kafka Connect does it for Debezium.
+//! In: the names of the captured tables' topics at a session's start, and the name of each record's topic. Out: topics
+//! that exist, or the failure that ends the session. A topic is looked for, and made where it is missing, at the start or
+//! when its first record comes.
 //!
 //! Invariants: the sending thread never waits here. The records of a topic that does not exist yet wait in librdkafka,
 //! in their order and within the bound of the producer's queue; the records of other topics go on. A topic that cannot
@@ -9,10 +10,11 @@
 //! is a failure.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use shared::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,15 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest one. A cluster that is back is noticed within it.
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
+/// How many topics one request asks for. Brokers refuse a request for thousands.
+const TOPICS_PER_REQUEST: usize = 100;
+
+/// How long a start waits for its topics. Topics that are not made by then are made beside the stream.
+const START_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How often that wait looks.
+const START_WAIT_STEP: Duration = Duration::from_millis(20);
+
 /// What is called with the name of each topic that gets its first record.
 pub type OnFirstRecord = Box<dyn Fn(&str) + Send>;
 
@@ -36,10 +47,14 @@ pub type OnFirstRecord = Box<dyn Fn(&str) + Send>;
 pub struct TopicMaker {
     /// Those that were asked for.
     asked: HashSet<String>,
+    /// Those that have had a record.
+    used: HashSet<String>,
     /// The last one that was needed: rows of one table follow each other.
     last: String,
     on_first_record: OnFirstRecord,
     requests: Option<Sender<String>>,
+    /// Topics that were asked for and are not made yet.
+    missing: Arc<AtomicUsize>,
     failure: Arc<Mutex<Option<PublishError>>>,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
@@ -56,19 +71,23 @@ impl TopicMaker {
     ) -> Self {
         let (sender, requests) = channel();
         let (failure, stop) = (Arc::default(), CancellationToken::new());
+        let missing = Arc::new(AtomicUsize::new(0));
         let worker = Worker {
             cluster: cluster.clone(),
             new,
             runtime,
             requests,
+            missing: Arc::clone(&missing),
             failure: Arc::clone(&failure),
             stop: stop.clone(),
         };
         Self {
             asked: HashSet::new(),
+            used: HashSet::new(),
             last: String::new(),
             on_first_record,
             requests: Some(sender),
+            missing,
             failure,
             stop,
             thread: Some(std::thread::spawn(move || worker.run())),
@@ -81,19 +100,41 @@ impl TopicMaker {
             return;
         }
         topic.clone_into(&mut self.last);
-        if self.asked.contains(topic) {
-            return;
+        if self.used.insert(topic.to_owned()) {
+            (self.on_first_record)(topic);
+            self.ask(topic);
         }
-        self.asked.insert(topic.to_owned());
-        (self.on_first_record)(topic);
-        // The thread ends only when the sender is gone.
-        let _ = self.requests.as_ref().map(|requests| requests.send(topic.to_owned()));
+    }
+
+    fn ask(&mut self, topic: &str) {
+        if self.asked.insert(topic.to_owned()) {
+            self.missing.fetch_add(1, Ordering::Relaxed);
+            // The thread ends only when the sender is gone.
+            let _ = self.requests.as_ref().map(|requests| requests.send(topic.to_owned()));
+        }
+    }
+
+    /// Asks for these topics before they have a record, and waits a while for them. A consumer that is there from the
+    /// start then knows all of them, whenever their first records come.
+    pub fn prepare(&mut self, topics: impl Iterator<Item = String>, stop: &CancellationToken) {
+        topics.for_each(|topic| self.ask(&topic));
+        let begin = Instant::now();
+        while self.missing.load(Ordering::Relaxed) > 0
+            && begin.elapsed() < START_WAIT_MAX
+            && !stop.is_cancelled()
+            && self.failure().is_none()
+        {
+            std::thread::sleep(START_WAIT_STEP);
+        }
     }
 
     /// Looks for every topic again. A failed producer may have failed because somebody has deleted a topic.
     pub fn forget(&mut self) {
         self.asked.clear();
+        self.used.clear();
         self.last.clear();
+        // What is asked for again counts again.
+        self.missing.store(0, Ordering::Relaxed);
     }
 
     /// Why a topic can never be made as configured, if that is known of one.
@@ -124,6 +165,7 @@ struct Worker {
     new: NewTopics,
     runtime: tokio::runtime::Handle,
     requests: Receiver<String>,
+    missing: Arc<AtomicUsize>,
     failure: Arc<Mutex<Option<PublishError>>>,
     stop: CancellationToken,
 }
@@ -158,10 +200,18 @@ impl Worker {
 
     /// Makes these topics, and gives those that have to be tried again.
     fn attempt(&self, wanted: Vec<String>, backoff: &mut Backoff) -> Vec<String> {
-        let making = make_topics(&self.cluster, &wanted, &self.new, &self.stop);
-        let failed = self.runtime.block_on(making);
-        if self.stop.is_cancelled() {
-            return wanted;
+        let mut failed = Vec::new();
+        for part in wanted.chunks(TOPICS_PER_REQUEST) {
+            let making = make_topics(&self.cluster, part, &self.new, &self.stop);
+            let not_made = self.runtime.block_on(making);
+            if self.stop.is_cancelled() {
+                return wanted;
+            }
+            let made = part.len() - not_made.len().min(part.len());
+            let _ = self.missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |missing| {
+                Some(missing.saturating_sub(made))
+            });
+            failed.extend(not_made);
         }
         let may_log = backoff.attempts() == 0 || backoff.should_log();
         let mut again = Vec::new();

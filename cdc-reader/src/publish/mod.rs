@@ -7,8 +7,8 @@
 //! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] is the only way to Kafka
 //! for records and offsets.
 //!
-//! [`TopicMaker`] makes a topic when its first record comes. Until the topic exists, its records wait in librdkafka's
-//! queue.
+//! [`TopicMaker`] makes a topic at a start or when its first record comes. Until the topic exists, its records wait in
+//! librdkafka's queue.
 //!
 //! Memory is bounded: what waits for Kafka takes at most `producer.override.buffer.memory`, keys, headers and
 //! librdkafka's own structures included (`in_flight`), and the ledger has its own bounds. When either is full, the

@@ -347,6 +347,9 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         // the events that Debezium wrote for it.
         .set("partitioner", "murmur2_random")
         .set("reconnect.backoff.max.ms", "2000")
+        // A topic may have been made while a broker hung. Its records wait until the producer asks for the topic again;
+        // librdkafka's own interval is five minutes.
+        .set("topic.metadata.refresh.interval.ms", "10000")
         .set_log_level(RDKafkaLogLevel::Warning);
     for (name, value) in &options.overrides {
         config.set(name, value);

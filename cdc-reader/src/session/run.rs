@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use shared::debezium::topic::topic_name;
 use shared::position::Lsn;
 
 use super::preflight::{self, Source};
@@ -11,6 +12,7 @@ use super::server::{self, Server};
 use super::slot::{self, NewSlot, SlotKind};
 use super::start::{Found, ResumeAt, Start, decide};
 use super::writer_lock;
+use crate::catalog::CatalogTable;
 use crate::connector::SnapshotMode;
 use crate::context::Context;
 use crate::emit::Scope;
@@ -65,6 +67,10 @@ pub(crate) fn run(
         }
         None => delivery.insert(context.delivery(history)?),
     };
+    let topic = |table: &CatalogTable| {
+        topic_name(&settings.topic_prefix, &table.info.schema, &table.info.name)
+    };
+    delivery.prepare_topics(source.tables.iter().map(topic), &context.cancel);
     // From here on the connection answers questions of the thread that streams.
     let sql = sql.with_wait_limit(WaitLimit::brief());
     let is_adopted = !matches!(&offset, StoredOffset::Resume(stored)

@@ -1,7 +1,7 @@
 //! The topics of tables, and the one for offsets.
 //!
 //! In: the captured tables. Out: an offset topic that is fit for its purpose, and a warning for tables that share a
-//! topic. The topics of tables are made with their first records (`publish/maker`).
+//! topic. `publish/maker` makes the topics of tables.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;

@@ -12,7 +12,7 @@ use rdkafka::client::DefaultClientContext;
 
 use super::{PATIENCE, Record};
 
-/// The records of each topic of a prefix, by the topic's name without it.
+/// The records of each topic of a prefix that has any, by the topic's name without the prefix.
 pub(crate) fn topics_of(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<Record>> {
     let topics = Topics::at(bootstrap).unwrap();
     let start = format!("{prefix}.");
@@ -20,6 +20,7 @@ pub(crate) fn topics_of(bootstrap: &str, prefix: &str) -> BTreeMap<String, Vec<R
     names
         .iter()
         .map(|name| (name[start.len()..].to_owned(), topics.records(name).unwrap()))
+        .filter(|(_, records)| !records.is_empty())
         .collect()
 }
 
