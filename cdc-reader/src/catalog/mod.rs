@@ -50,8 +50,6 @@ pub struct Slot {
     pub plugin: Option<String>,
     /// Database.
     pub database: Option<String>,
-    /// The process that streams from the slot.
-    pub active_pid: Option<u32>,
     /// The server keeps the WAL from here on.
     pub restart_lsn: Option<Lsn>,
     /// The confirmed flush LSN.
@@ -127,7 +125,7 @@ pub fn slot(
     let synchronized = if version >= 170_000 { "synced" } else { "false" };
     let two_phase = if version >= TWO_PHASE_SINCE { "two_phase" } else { "false" };
     let rows = client.query(&format!(
-        "SELECT plugin, database, active_pid, confirmed_flush_lsn, wal_status, {invalidation}, restart_lsn, {synchronized},
+        "SELECT plugin, database, confirmed_flush_lsn, wal_status, {invalidation}, restart_lsn, {synchronized},
                 {two_phase}
          FROM pg_catalog.pg_replication_slots
          WHERE slot_name = {}",
@@ -138,13 +136,12 @@ pub fn slot(
     Ok(Some(Slot {
         plugin: optional(0),
         database: optional(1),
-        active_pid: optional(2).and_then(|pid| pid.parse().ok()),
-        confirmed_flush: optional(3).and_then(|lsn| lsn.parse().ok()),
-        wal_status: optional(4),
-        invalidation: optional(5),
-        restart_lsn: optional(6).and_then(|lsn| lsn.parse().ok()),
-        is_synchronized: optional(7).as_deref() == Some("t"),
-        two_phase: optional(8).as_deref() == Some("t"),
+        confirmed_flush: optional(2).and_then(|lsn| lsn.parse().ok()),
+        wal_status: optional(3),
+        invalidation: optional(4),
+        restart_lsn: optional(5).and_then(|lsn| lsn.parse().ok()),
+        is_synchronized: optional(6).as_deref() == Some("t"),
+        two_phase: optional(7).as_deref() == Some("t"),
     }))
 }
 

@@ -59,6 +59,11 @@ pub fn lock_tables(client: &mut Client, tables: &[CatalogTable]) -> Result<(), R
     Ok(())
 }
 
+/// The condition on a table `c` that was rewritten after the transaction's snapshot: the snapshot sees another file than
+/// the present.
+const REWRITTEN: &str = "c.relkind = 'r' AND c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM \
+                         pg_catalog.pg_relation_filenode(c.oid)";
+
 /// Tables that were rewritten after the transaction's snapshot: their rows are not visible in it.
 ///
 /// # Errors
@@ -66,12 +71,12 @@ pub fn lock_tables(client: &mut Client, tables: &[CatalogTable]) -> Result<(), R
 pub fn rewritten_tables(client: &mut Client) -> Result<Vec<NamedTable>, ReplicationError> {
     named_tables(
         client,
-        "SELECT c.oid, n.nspname, c.relname
-         FROM pg_catalog.pg_class c
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         WHERE c.relkind = 'r'
-           AND c.relfilenode <> 0
-           AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)",
+        &format!(
+            "SELECT c.oid, n.nspname, c.relname
+             FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE {REWRITTEN}"
+        ),
     )
 }
 
@@ -90,9 +95,7 @@ pub fn rewritten_below(
              FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE (c.oid = {oid} OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree({oid})))
-               AND c.relkind = 'r'
-               AND c.relfilenode <> 0
-               AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+               AND {REWRITTEN}
              LIMIT 1"
         ),
     )?;

@@ -151,8 +151,7 @@ impl ReplicationError {
     /// also means other shortages of memory; the hint names the setting.
     #[must_use]
     pub fn is_lock_table_full(&self) -> bool {
-        let names_setting = |hint: &String| hint.contains("max_locks_per_transaction");
-        matches!(self, Self::Server(error) if error.code == "53200" && error.hint.as_ref().is_some_and(names_setting))
+        matches!(self, Self::Server(error) if error.is_short_of_locks())
     }
 
     /// Failures of the connection are retried. A refusal of the server is retried only when its SQLSTATE says that
@@ -167,7 +166,7 @@ impl ReplicationError {
             | Self::Closed
             | Self::Silent { .. }
             | Self::Stopped => Disposition::Retry,
-            Self::Server(error) if error.is_short_of_locks() => Disposition::Stop,
+            Self::Server(_) if self.is_lock_table_full() => Disposition::Stop,
             Self::Server(error) | Self::Rejected(error) => sqlstate_disposition(&error.code),
             Self::Tls { .. }
             | Self::TlsRefused { .. }

@@ -30,7 +30,6 @@ pub(super) fn slot(confirmed: Option<u64>) -> Slot {
     Slot {
         plugin: Some("pgoutput".to_owned()),
         database: Some("inventory".to_owned()),
-        active_pid: None,
         restart_lsn: Some(Lsn(10)),
         confirmed_flush: confirmed.map(Lsn),
         wal_status: Some("reserved".to_owned()),

@@ -65,8 +65,8 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
     Ok(Source { tables, problems })
 }
 
-/// Why the server refuses a replication connection, or does not answer it as it should: what is wrong with its set-up, if
-/// that is known, else the error itself.
+/// Why the server refuses a replication connection, or does not answer it as it should: what is wrong with its set-up,
+/// if that is known, and otherwise the error itself.
 pub(super) fn explain(context: &Context, error: ReplicationError) -> SessionError {
     if !matches!(error, ReplicationError::Server(_) | ReplicationError::Rejected(_)) {
         return error.into();

@@ -41,7 +41,6 @@ pub(crate) fn run(
         context.connect(Mode::Replication).map_err(|error| preflight::explain(context, error))?;
     topics::prepare_offset_topic(context)?;
     connected();
-    context.observer.stored_offset(context.offsets().load()?.1);
     if take_lock(&mut replication, context, delivery)? == Ended::Stopped {
         return Ok(Ended::Stopped);
     }
@@ -85,6 +84,8 @@ fn take_lock(
     delivery: &mut Option<Delivery>,
 ) -> Result<Ended, SessionError> {
     if !writer_lock::take_at_once(replication, context)? {
+        // It is shown while this instance waits.
+        context.observer.stored_offset(context.offsets().load()?.1);
         if let Some(delivery) = delivery.as_mut() {
             delivery.abandon(|| context.publisher())?;
         }

@@ -48,8 +48,8 @@ impl Server {
     }
 }
 
-/// The history of the server's timeline. A server that has lost the file still knows its timeline, and a start needs the
-/// history only where the stored offset names another timeline.
+/// The history of the server's timeline. A server that has lost the file still knows its timeline, and a start needs
+/// the history only where the stored offset names another timeline.
 fn history(
     client: &mut Client,
     identity: SourceIdentity,

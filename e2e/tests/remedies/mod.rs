@@ -36,8 +36,8 @@ async fn current(warehouse: &Client) -> String {
     sql::one(warehouse, codes).await.unwrap()
 }
 
-/// A pipeline that has loaded AAA and DEL, whose slot was dropped while the reader was stopped, and whose source got BBB
-/// and a new name for AAA since then. The reader has ended with exit code 3.
+/// A pipeline that has loaded AAA and DDD. Its slot was dropped while the reader was stopped. Since then its source got
+/// BBB and another city for AAA. The reader has ended with exit code 3.
 struct Lost {
     rig: Rig,
     source: Client,
