@@ -10,7 +10,6 @@ mod error;
 mod outcome;
 mod statements;
 mod stretch;
-mod versions;
 
 mod job;
 mod stored;

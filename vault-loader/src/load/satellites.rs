@@ -12,7 +12,6 @@ use super::cache::{Cache, Caches};
 use super::encode::CopyBuffer;
 use super::error::StretchError;
 use super::stored::StoredReader;
-use super::versions::{Body, Folding, KnownKeys, Version};
 use super::writer::{RowCounts, RowWriter};
 use crate::control::Truncation;
 use crate::model::{
@@ -22,6 +21,7 @@ use crate::model::{
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
+use crate::vault::versions::{Body, Folding, KnownKeys, Version};
 
 /// What was written.
 #[derive(Default)]

@@ -10,14 +10,14 @@ use tokio_postgres::{Row, Transaction};
 
 use super::error::StretchError;
 use super::statements::{SatelliteStatements, StoredPayload};
-use super::versions::{
-    Departed, Departure, InsertPlace, Stored, StoredInserts, StoredRow, departure, insert_place,
-};
 use crate::decode::{Value, from_stored};
 use crate::model::{ColumnId, ColumnType, Plan, SatellitePlan, ScalarType};
 use crate::vault::fold::{KeyState, StoredInsert};
 use crate::vault::hash::Hash;
 use crate::vault::projection::Candidate;
+use crate::vault::versions::{
+    Departed, Departure, InsertPlace, Stored, StoredInserts, StoredRow, departure, insert_place,
+};
 use crate::warehouse::WarehouseError;
 
 /// Reads one satellite.

@@ -9,10 +9,10 @@ use tokio_postgres::Transaction;
 use super::outcome::Loaded;
 use super::statements::{LoadingSession, satellite_columns};
 use super::stretch::{Stretch, event_times, last_event};
-use super::versions::status_hash;
 use crate::control::{self, Minutes, OffsetMove, instant};
 use crate::decode::EventPosition;
 use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan};
+use crate::vault::versions::status_hash;
 use crate::warehouse::WarehouseError;
 
 /// Commits a stretch that is one truncate.

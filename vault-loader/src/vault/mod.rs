@@ -7,3 +7,4 @@ pub mod fold;
 pub mod hash;
 mod json;
 pub mod projection;
+pub(crate) mod versions;

@@ -6,17 +6,17 @@
 
 use std::collections::HashMap;
 
+use super::fold::{self, InsertVerdict, KeyState, StoredInsert, Verdict};
+use super::hash::{Hash, Hasher};
+use super::projection::Candidate;
 use crate::batch::RecordId;
 use crate::control::Truncation;
 use crate::decode::{EventPosition, RowOp, Value, ValueId, Values};
 use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
-use crate::vault::fold::{self, InsertVerdict, KeyState, StoredInsert, Verdict};
-use crate::vault::hash::{Hash, Hasher};
-use crate::vault::projection::Candidate;
 
 /// What a version holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// attributes of the row whose first value this is
     Row { values: ValueId },
     /// whether the row exists, and which operation said so
@@ -27,40 +27,40 @@ pub(super) enum Body {
 
 /// A version to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Version {
-    pub(super) key: Hash,
-    pub(super) state: KeyState,
-    pub(super) applied_us: i64,
-    pub(super) body: Body,
+pub(crate) struct Version {
+    pub(crate) key: Hash,
+    pub(crate) state: KeyState,
+    pub(crate) applied_us: i64,
+    pub(crate) body: Body,
 }
 
 /// Values of a stored version, by the source table's column.
-pub(super) type StoredRow = Vec<(ColumnId, Value<'static>)>;
+pub(crate) type StoredRow = Vec<(ColumnId, Value<'static>)>;
 
 /// Values stored with a key's last version.
-pub(super) type Stored = HashMap<Hash, StoredRow>;
+pub(crate) type Stored = HashMap<Hash, StoredRow>;
 
 /// A key that a row had, and the log position at which it left that key.
-pub(super) type Departure = (Hash, i64);
+pub(crate) type Departure = (Hash, i64);
 
 /// Values of the last version before a departure, and the partition that the version came from.
-pub(super) type Departed = HashMap<Departure, (i32, StoredRow)>;
+pub(crate) type Departed = HashMap<Departure, (i32, StoredRow)>;
 
 /// An insert by its key and log position.
-pub(super) type InsertPlace = (Hash, i64);
+pub(crate) type InsertPlace = (Hash, i64);
 
 /// StoredInserts that a status satellite holds.
-pub(super) type StoredInserts = HashMap<InsertPlace, StoredInsert>;
+pub(crate) type StoredInserts = HashMap<InsertPlace, StoredInsert>;
 
 /// An event that cannot be folded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unfoldable {
-    pub(super) record: RecordId,
-    pub(super) reason: String,
+pub(crate) struct Unfoldable {
+    pub(crate) record: RecordId,
+    pub(crate) reason: String,
 }
 
 /// Folds the satellites of one attempt; remembers the values it filled in.
-pub(super) struct Folding<'a> {
+pub(crate) struct Folding<'a> {
     plan: &'a Plan,
     values: &'a Values<'a>,
     filled: HashMap<ValueId, Value<'a>>,
@@ -68,25 +68,25 @@ pub(super) struct Folding<'a> {
     /// out
     judged: HashMap<RecordId, InsertVerdict>,
     hasher: Hasher,
-    pub(super) repeat_count: u64,
+    pub(crate) repeat_count: u64,
 }
 
 /// What is known about a satellite's keys: before the fold the stored versions, after it also the versions that the
 /// fold made.
 #[derive(Default)]
-pub(super) struct KnownKeys<'k> {
-    pub(super) states: HashMap<Hash, KeyState>,
+pub(crate) struct KnownKeys<'k> {
+    pub(crate) states: HashMap<Hash, KeyState>,
     /// versions made so far
-    pub(super) written: HashMap<Hash, Vec<Written>>,
-    pub(super) stored: Stored,
-    pub(super) departed: Departed,
+    pub(crate) written: HashMap<Hash, Vec<Written>>,
+    pub(crate) stored: Stored,
+    pub(crate) departed: Departed,
     /// for a status satellite: the inserts of this batch, and stored inserts that these may repeat
-    pub(super) inserts: StoredInserts,
-    pub(super) truncations: &'k [Truncation],
+    pub(crate) inserts: StoredInserts,
+    pub(crate) truncations: &'k [Truncation],
 }
 
 impl<'a> Folding<'a> {
-    pub(super) fn new(plan: &'a Plan, values: &'a Values<'a>) -> Self {
+    pub(crate) fn new(plan: &'a Plan, values: &'a Values<'a>) -> Self {
         Self {
             plan,
             values,
@@ -98,12 +98,12 @@ impl<'a> Folding<'a> {
     }
 
     /// A value, filled in where the event left it out.
-    pub(super) fn value(&self, value: ValueId) -> &Value<'a> {
+    pub(crate) fn value(&self, value: ValueId) -> &Value<'a> {
         self.filled.get(&value).unwrap_or(&self.values[value])
     }
 
     /// Candidates whose event left a value out.
-    pub(super) fn incomplete(
+    pub(crate) fn incomplete(
         &self,
         satellite: &SatellitePlan,
         candidates: &[Candidate],
@@ -122,7 +122,7 @@ impl<'a> Folding<'a> {
     /// Folds one satellite's candidates; `known.states` holds the new last versions afterwards.
     ///
     /// A table's status satellite is folded first, because it decides about inserts for all of the table's satellites.
-    pub(super) fn fold(
+    pub(crate) fn fold(
         &mut self,
         satellite: &'a SatellitePlan,
         candidates: &[Candidate],
@@ -291,7 +291,7 @@ impl<'a> Folding<'a> {
 
 /// Remembers a version of this batch, because later events may lack some of its values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Written {
+pub(crate) struct Written {
     lsn: Option<i64>,
     partition: i32,
     values: ValueId,
@@ -302,12 +302,12 @@ fn stored_value<'v>(row: &StoredRow, column: ColumnId) -> Option<Value<'v>> {
 }
 
 /// The key that a row left and the log position at which it left it, if this event moved the row.
-pub(super) fn departure(candidate: &Candidate) -> Option<Departure> {
+pub(crate) fn departure(candidate: &Candidate) -> Option<Departure> {
     candidate.moved_from.zip(candidate.change.position.streamed_lsn)
 }
 
 /// Hashdiff of a status.
-pub(super) fn status_hash(is_deleted: bool) -> Hash {
+pub(crate) fn status_hash(is_deleted: bool) -> Hash {
     let mut hasher = Hasher::default();
     hasher.diff();
     hasher.add_column("is_deleted", &Value::Bool(is_deleted));
@@ -315,7 +315,7 @@ pub(super) fn status_hash(is_deleted: bool) -> Hash {
 }
 
 /// Key and log position of an insert.
-pub(super) fn insert_place(candidate: &Candidate) -> Option<InsertPlace> {
+pub(crate) fn insert_place(candidate: &Candidate) -> Option<InsertPlace> {
     let lsn = candidate.change.position.streamed_lsn?;
     (candidate.change.op == RowOp::Create).then_some((candidate.key, lsn))
 }
