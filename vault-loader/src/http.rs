@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::{Health, HealthCell};
 use crate::metrics::Metrics;
+use crate::paused::PausedTables;
 
 /// What the server answers from.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Served {
     pub metrics: Arc<Metrics>,
     /// condition
     pub health: HealthCell,
+    /// the tables that stand still
+    pub paused: PausedTables,
 }
 
 /// Serves until the token is cancelled.
@@ -44,7 +47,13 @@ async fn health(State(served): State<Served>) -> impl IntoResponse {
         (StatusCode::SERVICE_UNAVAILABLE, Json(body))
     };
     match served.health.get() {
-        Health::Healthy => (StatusCode::OK, Json(serde_json::json!({"status": "healthy"}))),
+        Health::Healthy => {
+            let mut body = serde_json::json!({"status": "healthy"});
+            if !served.paused.is_empty() {
+                body["paused_tables"] = serde_json::json!(served.paused.list());
+            }
+            (StatusCode::OK, Json(body))
+        }
         Health::Starting => unhealthy("starting"),
         Health::Failing(reason) => unhealthy(&reason),
     }

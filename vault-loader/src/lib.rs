@@ -17,8 +17,10 @@ pub mod warehouse;
 
 // An event's way from Kafka to the warehouse.
 pub mod batch;
-pub mod control;
 pub mod metrics;
+pub mod paused;
+
+pub mod control;
 
 pub mod consume;
 pub mod decode;

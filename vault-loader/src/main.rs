@@ -14,6 +14,7 @@ use vault_loader::http::{Served, serve};
 use vault_loader::metrics::Metrics;
 use vault_loader::migrate::{self, MigrateError};
 use vault_loader::model::{self, ModelError, Plan};
+use vault_loader::paused::PausedTables;
 use vault_loader::pipeline::{self, RunError, RunOptions};
 use vault_loader::status::{self, StatusError};
 use vault_loader::{migrate::ddl, refresh};
@@ -38,7 +39,7 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
-  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine stop the loader
+  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine; a table with one more is paused
                                      (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
   VAULT_LOADER__KAFKA__SECURITY_PROTOCOL  PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL. TLS and SASL have the names of Kafka's Java
                                      clients with _ for each dot: SASL_MECHANISM, SASL_JAAS_CONFIG, SSL_TRUSTSTORE_LOCATION
@@ -193,7 +194,9 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
     config.require_kafka()?;
     let plan = Arc::new(Plan::new(model::parse(&text)?));
     let token = shared::shutdown::on_signals().context("cannot listen for signals")?;
-    let served = Served { metrics: Arc::new(Metrics::new()), health: HealthCell::new() };
+    let metrics = Arc::new(Metrics::new());
+    let paused = PausedTables::new(Arc::clone(&metrics));
+    let served = Served { metrics, health: HealthCell::new(), paused };
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: set VAULT_LOADER__LISTEN", config.listen))?;
@@ -206,6 +209,7 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
         accept_gap,
         metrics: served.metrics,
         health: served.health,
+        paused: served.paused,
     };
     let outcome = pipeline::run(options, token).await;
     closing.cancel();

@@ -36,6 +36,8 @@ pub const LAG_EVENTS: &str = "vault_loader_lag_events";
 pub const SOURCE_LAG_SECONDS: &str = "vault_loader_source_lag_seconds";
 /// Batches given up because another loader had moved the offsets.
 pub const FENCED: &str = "vault_loader_fenced";
+/// 1 for each topic whose table stands still until an operator has seen to it.
+pub const PAUSED_TABLES: &str = "vault_loader_paused_tables";
 /// Attempts repeated, by what failed.
 pub const RETRIES: &str = "vault_loader_retries";
 
@@ -53,6 +55,7 @@ pub struct Metrics {
     lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
     source_lag_seconds: Gauge<f64, AtomicU64>,
     fenced: Counter,
+    paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
     retries: Family<Labels, Counter>,
     ends: Mutex<HashMap<Partition, Ends>>,
 }
@@ -96,6 +99,8 @@ impl Metrics {
         );
         let fenced = Counter::default();
         registry.register(FENCED, "batches that another loader had loaded", fenced.clone());
+        let paused_tables = Family::default();
+        registry.register(PAUSED_TABLES, "tables that stand still", paused_tables.clone());
         let retries = Family::default();
         registry.register(RETRIES, "attempts repeated", retries.clone());
         Self {
@@ -109,6 +114,7 @@ impl Metrics {
             lag_events,
             source_lag_seconds,
             fenced,
+            paused_tables,
             retries,
             ends: Mutex::default(),
         }
@@ -186,6 +192,16 @@ impl Metrics {
     /// Counts a batch that somebody else had loaded.
     pub fn fenced(&self) {
         self.fenced.inc();
+    }
+
+    /// Notes that the table of a topic stands still.
+    pub fn paused(&self, topic: &str) {
+        self.paused_tables.get_or_create(&vec![("topic", topic.to_owned())]).set(1);
+    }
+
+    /// Notes that the table of a topic does not stand still any more.
+    pub fn resumed(&self, topic: &str) {
+        self.paused_tables.remove(&vec![("topic", topic.to_owned())]);
     }
 
     /// Counts a repeated attempt.

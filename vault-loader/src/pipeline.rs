@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use shared::backoff::Backoff;
 use shared::postgres::{ConnectOptions, connect, connect_within};
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -20,9 +21,10 @@ use crate::consume::{
 };
 use crate::control;
 use crate::health::{Health, HealthCell};
-use crate::load::{Job, Loaded, Loader, LoaderLimits};
+use crate::load::{Job, Loaded, Loader, LoaderLimits, Step};
 use crate::metrics::Metrics;
 use crate::model::Plan;
+use crate::paused::{PausedTables, TablePause};
 use crate::vault::hash::HASH_VERSION;
 use crate::warehouse::WarehouseError;
 
@@ -82,6 +84,8 @@ pub struct RunOptions {
     pub metrics: Arc<Metrics>,
     /// what `/health` says
     pub health: HealthCell,
+    /// the tables that stand still
+    pub paused: PausedTables,
 }
 
 /// Loads until `token` is cancelled.
@@ -107,6 +111,7 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         batch: options.config.batch,
         metrics: Arc::clone(&options.metrics),
         health: options.health.clone(),
+        paused: options.paused.clone(),
         accept_gap: options.accept_gap,
         ending: ending.clone(),
     };
@@ -123,6 +128,7 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         plan: options.plan,
         metrics: options.metrics,
         health: options.health,
+        paused: options.paused,
         commands,
         token: token.clone(),
         fenced: None,
@@ -262,6 +268,7 @@ struct LoadStage {
     plan: Arc<Plan>,
     metrics: Arc<Metrics>,
     health: HealthCell,
+    paused: PausedTables,
     commands: mpsc::Sender<IntakeCommand>,
     token: CancellationToken,
     /// batches up to this generation are dropped
@@ -293,16 +300,18 @@ impl LoadStage {
     async fn load(&mut self, batch: &Batch) -> Result<(), RunError> {
         let started = Instant::now();
         let plan = Arc::clone(&self.plan);
-        let mut job = Job::new(&plan, batch);
+        let is_paused = |table| self.paused.contains(&plan.tables[table].topic);
+        let mut job = Job::new(&plan, batch, is_paused);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflict_count = 0;
         loop {
             match self.attempt(&mut job).await {
-                Ok(Some(loaded)) => {
+                Ok(Some(Step::Loaded(loaded))) => {
                     self.report(&loaded);
                     backoff.reset();
                     conflict_count = 0;
                 }
+                Ok(Some(Step::Paused { pause, since })) => self.pause(&pause, since),
                 Ok(None) => {
                     self.metrics.batch_took(started.elapsed().as_secs_f64());
                     self.health.set(Health::Healthy);
@@ -341,7 +350,7 @@ impl LoadStage {
 
     /// One attempt with a watch on it. A slow warehouse may go on, a warehouse that does not answer is reported, and
     /// the wait ends after a limit.
-    async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
+    async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Step>, WarehouseError> {
         let outcome = tokio::select! {
             biased; // an outcome beats the doubts
             outcome = self.loader.advance(job) => outcome,
@@ -374,6 +383,24 @@ impl LoadStage {
             () = self.token.cancelled() => false,
             () = tokio::time::sleep(delay) => true,
         }
+    }
+
+    /// Makes known that a table stands still. Later batches leave the table out, and the intake does not read it.
+    fn pause(&self, pause: &TablePause, since: DateTime<Utc>) {
+        let topic = &self.plan.tables[pause.from.table].topic;
+        if self.paused.pause(topic, pause, since) {
+            let TablePause { from, offset, reason, remedy } = pause;
+            tracing::error!(
+                topic,
+                partition = from.partition,
+                offset,
+                reason,
+                remedy,
+                "a table is paused, all others go on"
+            );
+        }
+        // A closed channel means the intake has ended, which the next receive reports.
+        let _ = self.commands.send(IntakeCommand::Pause);
     }
 
     fn report(&self, loaded: &Loaded) {

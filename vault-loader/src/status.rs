@@ -1,11 +1,12 @@
 //! How far the loader is: compares the records that Kafka has with the offsets that the warehouse holds.
 //!
-//! In: the warehouse's offsets, and the ends of the partitions in Kafka. Out: one line for each partition, as a table
-//! or as JSON. Nothing is changed.
+//! In: the warehouse's offsets and pauses, and the ends of the partitions in Kafka. Out: one line for each partition, as
+//! a table or as JSON. Nothing is changed.
 
 use std::fmt::Write;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
 use shared::postgres::connect;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::consume::{ConsumeError, consumer_config, probe_brokers};
-use crate::control::{WarehouseOffset, read_progress};
+use crate::control::{StoredPause, WarehouseOffset, read_pauses, read_progress};
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
 
@@ -35,6 +36,8 @@ pub struct Line {
     pub lag_events: i64,
     /// commit time at the source of the last event loaded
     pub source_committed: Option<String>,
+    /// why the table stands still; none when it does not
+    pub paused: Option<String>,
 }
 
 /// Why the status is unknown.
@@ -56,6 +59,7 @@ pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError
     let topics: Vec<String> = plan.tables.iter().map(|table| table.topic.clone()).collect();
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let stored = read_progress(&client, &topics).await.map_err(WarehouseError::from)?;
+    let pauses = read_pauses(&client, &topics).await.map_err(WarehouseError::from)?;
     let mut kafka = consumer_config(config, &plan.model.source.name)?;
     kafka.remove("group.instance.id");
     kafka.set("statistics.interval.ms", "0");
@@ -66,7 +70,7 @@ pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError
     })
     .await
     .map_err(|_| ConsumeError::Cancelled)??;
-    Ok(ends.into_iter().map(|end| line(end, &stored)).collect())
+    Ok(ends.into_iter().map(|end| line(end, &stored, &pauses)).collect())
 }
 
 /// Topic, partition, high watermark.
@@ -88,9 +92,17 @@ fn ends(kafka: &rdkafka::ClientConfig, topics: &[String]) -> Result<Vec<End>, Co
     Ok(ends)
 }
 
-fn line((topic, partition, high_watermark): End, stored: &[WarehouseOffset]) -> Line {
+fn line(
+    (topic, partition, high_watermark): End,
+    stored: &[WarehouseOffset],
+    pauses: &[StoredPause],
+) -> Line {
     let found = stored.iter().find(|stored| stored.topic == topic && stored.partition == partition);
     let next_offset = found.map_or(0, |stored| stored.next_offset);
+    let paused = pauses.iter().find(|pause| pause.topic == topic).map(|pause| {
+        let StoredPause { reason, remedy, since, .. } = pause;
+        format!("{reason}; {remedy} (since {})", since.to_rfc3339_opts(SecondsFormat::Secs, true))
+    });
     Line {
         topic,
         partition,
@@ -99,7 +111,8 @@ fn line((topic, partition, high_watermark): End, stored: &[WarehouseOffset]) -> 
         lag_events: high_watermark.saturating_sub(next_offset),
         source_committed: found
             .and_then(|stored| stored.source_committed)
-            .map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),
+            .map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+        paused,
     }
 }
 
@@ -118,6 +131,14 @@ pub fn table(lines: &[Line]) -> String {
             "{:width$}  {:>9}  {:>12}  {:>12}  {:>10}  {committed}",
             line.topic, line.partition, line.next_offset, line.high_watermark, line.lag_events
         );
+    }
+    let mut paused: Vec<(&str, &str)> = lines
+        .iter()
+        .filter_map(|line| Some((line.topic.as_str(), line.paused.as_deref()?)))
+        .collect();
+    paused.dedup();
+    for (topic, reason) in paused {
+        let _ = writeln!(text, "paused: {topic}: {reason}");
     }
     let total: i64 = lines.iter().map(|line| line.lag_events).sum();
     let _ = writeln!(text, "lag in all: {total} events");

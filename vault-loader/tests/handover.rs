@@ -52,7 +52,7 @@ impl Table {
         batch.starts.insert(from, offset);
         let (key, value) = (Some("key".as_bytes()), Some(value.as_bytes()));
         batch.push(from, offset, Content { key, value, old_key: None });
-        let mut job = Job::new(&self.plan, &batch);
+        let mut job = Job::new(&self.plan, &batch, |_| false);
         while loader.advance(&mut job).await.unwrap().is_some() {}
     }
 }

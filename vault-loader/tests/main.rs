@@ -10,6 +10,7 @@ mod forms;
 mod handover;
 mod loading;
 mod migrating;
+mod pausing;
 mod replaying;
 mod securing;
 mod serving;

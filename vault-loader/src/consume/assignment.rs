@@ -26,6 +26,7 @@ use crate::control::{read_offsets, skip_gap};
 use crate::health::{Health, HealthCell};
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId};
+use crate::paused::PausedTables;
 use crate::warehouse::WarehouseError;
 
 /// How long one question for a partition's ends may take.
@@ -43,6 +44,7 @@ pub(super) struct Assignment {
     pub(super) ending: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthCell,
+    pub(super) paused: PausedTables,
     pub(super) accept_gap: bool,
     pub(super) current: Mutex<CurrentAssignment>,
 }
@@ -141,6 +143,7 @@ impl Assignment {
             .map(|element| (element.topic().to_owned(), element.partition()))
             .collect();
         let outcome = self.offsets(consumer, &partitions).and_then(|offsets| {
+            self.paused.keep_assigned(&partitions, &offsets);
             self.assign(consumer, &partitions, &offsets)?;
             Ok(offsets)
         });
@@ -180,7 +183,23 @@ impl Assignment {
         // librdkafka keeps a partition paused over a rebalance. A consumer that gets the partition back would wait for
         // ever.
         consumer.resume(&assignment)?;
-        consumer.assign(&assignment)
+        consumer.assign(&assignment)?;
+        self.pause_tables(consumer, &assignment)
+    }
+
+    /// Pauses those of the assigned partitions whose table stands still. Nothing of them is fetched or kept meanwhile.
+    pub(super) fn pause_tables(
+        &self,
+        consumer: &BaseConsumer<ConsumerCallbacks>,
+        assigned: &TopicPartitionList,
+    ) -> KafkaResult<()> {
+        let mut paused = TopicPartitionList::new();
+        for element in assigned.elements() {
+            if self.paused.contains(element.topic()) {
+                paused.add_partition(element.topic(), element.partition());
+            }
+        }
+        if paused.count() > 0 { consumer.pause(&paused) } else { Ok(()) }
     }
 
     /// The warehouse's offsets, after a check that Kafka still has them.

@@ -28,6 +28,7 @@ use crate::config;
 use crate::health::HealthCell;
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId};
+use crate::paused::PausedTables;
 
 /// How long an idle poll sleeps. Commands and the end of the loader are delayed by up to this time.
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -43,6 +44,8 @@ pub enum IntakeCommand {
     Commit(Vec<(Partition, i64)>),
     /// the offsets of this generation are wrong and must be read again
     Reset(u64),
+    /// another table is paused, so its partitions are not to be read
+    Pause,
 }
 
 /// What an intake needs.
@@ -61,6 +64,8 @@ pub struct IntakeOptions {
     pub metrics: Arc<Metrics>,
     /// what `/health` says
     pub health: HealthCell,
+    /// the tables that stand still
+    pub paused: PausedTables,
     /// whether events that Kafka no longer has may be skipped
     pub accept_gap: bool,
     /// cancelled when the loader ends
@@ -103,6 +108,7 @@ impl Intake {
             ending: options.ending,
             metrics: options.metrics,
             health: options.health,
+            paused: options.paused,
             accept_gap: options.accept_gap,
             current: std::sync::Mutex::new(CurrentAssignment::default()),
         });
@@ -208,16 +214,21 @@ impl Intake {
                         self.check_generation()?;
                     }
                 }
+                Ok(IntakeCommand::Pause) => {
+                    let assigned = self.consumer.assignment()?;
+                    self.assignment.pause_tables(&self.consumer, &assigned)?;
+                }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
             }
         }
     }
 
-    /// Hands the batch over or drops it. In both cases no partition stays paused.
+    /// Hands the batch over or drops it. In both cases only the partitions of paused tables stay paused.
     fn deliver(&mut self) -> Result<(), ConsumeError> {
         let outcome = self.hand_over();
         if let Some(partitions) = self.paused.take() {
             self.consumer.resume(&partitions)?;
+            self.assignment.pause_tables(&self.consumer, &partitions)?;
         }
         outcome
     }

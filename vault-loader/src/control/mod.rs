@@ -9,6 +9,7 @@ mod locks;
 mod minutes;
 mod models;
 mod offsets;
+mod paused;
 mod quarantine;
 mod schema;
 mod statements;
@@ -23,6 +24,7 @@ pub(crate) use offsets::{
     EventTimes, LastEvent, OffsetMove, is_loaded, move_offsets, read_offsets, read_progress,
     set_back, skip_gap,
 };
+pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, store_pause};
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
 };

@@ -1,8 +1,8 @@
 //! A change event: operation, position and row image of one table's row.
 //!
 //! In: a record's value bytes and its table. Out: a [`Change`]. An error is either this event's fault, and the event
-//! goes to quarantine, or drift between the source's table and the model, and the loader stops, because no event may be
-//! lost because of drift.
+//! goes to quarantine, or drift between the source's table and the model, and the table is paused, because no event may
+//! be lost because of drift.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -101,6 +101,8 @@ pub struct RowChange {
 pub enum Change {
     /// nothing to load: a tombstone behind a delete
     Tombstone,
+    /// a record of a table that stands still; it is neither loaded nor passed
+    Held,
     /// a row changed
     Row(RowChange),
     /// the whole table was emptied
@@ -119,9 +121,7 @@ pub enum EventError {
     #[error("{0}")]
     Quarantine(String),
     /// The source's table has a column that the model does not name.
-    #[error(
-        "table {table} has a column {column} that the model does not name: add it to the model, run migrate, start again"
-    )]
+    #[error("table {table} has a column {column} that the model does not name")]
     UnknownColumn {
         /// table in the source
         table: String,
@@ -129,15 +129,29 @@ pub enum EventError {
         column: String,
     },
     /// The model names a column that events no longer carry.
-    #[error(
-        "events of table {table} lack column {column}, which the model names: bring the model in line with the source; a column that older events never had belongs in the table's added_later"
-    )]
+    #[error("events of table {table} lack column {column}, which the model names")]
     MissingColumn {
         /// table in the source
         table: String,
         /// the column that is gone
         column: String,
     },
+}
+
+impl EventError {
+    /// What an operator has to do.
+    pub(super) fn remedy(&self) -> &'static str {
+        match self {
+            Self::Quarantine(_) => "look at the event in dwh_control.quarantine",
+            Self::UnknownColumn { .. } => {
+                "add the column to the model, run `vault-loader migrate`, and start the loader again with that model"
+            }
+            Self::MissingColumn { .. } => {
+                "name the column in the table's added_later, because some events never have it, run \
+                 `vault-loader migrate`, and start the loader again with that model"
+            }
+        }
+    }
 }
 
 /// Microseconds since the epoch that both PostgreSQL (from 4714-11-24 BC) and the driver's type (to the year 262142)

@@ -1,10 +1,13 @@
 //! Decodes a whole batch: its records become changes, in the order in which they arrived.
 //!
-//! In: a [`Batch`]. Out: [`Decoded`], once for each batch: whatever is tried again later works on these changes.
+//! In: a [`Batch`], and the tables that stand still. Out: [`Decoded`], once for each batch: whatever is tried again later
+//! works on these changes. A record that this model cannot read, because the columns of its table differ, ends the
+//! decoding of this table and of no other.
 
 use super::change::{Change, EventError, Values, decode, decode_old_key};
 use crate::batch::{Batch, RecordId, RecordRange};
-use crate::model::{Id, IdVec, Plan};
+use crate::model::{Id, IdVec, Plan, TableId};
+use crate::paused::TablePause;
 
 /// A batch's records as changes.
 #[derive(Debug, Default)]
@@ -13,26 +16,58 @@ pub struct Decoded<'a> {
     pub values: Values<'a>,
     /// one for each record, or the reason for its quarantine
     pub changes: IdVec<RecordId, Result<Change, String>>,
-    /// why decoding ended before the end of the batch; the records before it are still to be loaded
-    pub drift: Option<EventError>,
+    /// the tables of which the batch holds a record that this model cannot read, each with its first such record
+    pub drifted: Vec<TablePause>,
 }
 
 impl<'a> Decoded<'a> {
-    /// Decodes every record, up to the first record that this model cannot read because the table's columns differ.
+    /// Decodes every record, except those of tables that stand still, and of each table those from the first record on
+    /// that this model cannot read.
     #[must_use]
-    pub fn new(batch: &'a Batch, plan: &Plan) -> Self {
+    pub fn new(batch: &'a Batch, plan: &Plan, is_paused: impl Fn(TableId) -> bool) -> Self {
         let mut decoded = Self::default();
+        let mut held: IdVec<TableId, bool> = plan.tables.ids().map(is_paused).collect();
         for record in batch.records.ids() {
-            match decoded.decode(batch, plan, record) {
-                Ok(change) => decoded.changes.push(Ok(change)),
-                Err(EventError::Quarantine(reason)) => decoded.changes.push(Err(reason)),
+            let from = batch.records[record].from;
+            if held[from.table] {
+                decoded.changes.push(Ok(Change::Held));
+                continue;
+            }
+            let change = match decoded.decode(batch, plan, record) {
+                Ok(change) => Ok(change),
+                Err(EventError::Quarantine(reason)) => Err(reason),
                 Err(drift) => {
-                    decoded.drift = Some(drift);
-                    break;
+                    held[from.table] = true;
+                    decoded.drifted.push(TablePause {
+                        from,
+                        offset: batch.records[record].offset,
+                        reason: drift.to_string(),
+                        remedy: drift.remedy().to_owned(),
+                    });
+                    Ok(Change::Held)
                 }
             };
+            decoded.changes.push(change);
         }
         decoded
+    }
+
+    /// Holds the records of a table back, from one record on. Returns the first that was not held before.
+    pub fn hold(&mut self, batch: &Batch, table: TableId, from: RecordId) -> Option<RecordId> {
+        let mut first = None;
+        for record in RecordRange::new(from, self.changes.next_id()).iter() {
+            if batch.records[record].from.table == table && !self.is_held(record) {
+                self.changes[record] = Ok(Change::Held);
+                first.get_or_insert(record);
+            }
+        }
+        first
+    }
+
+    /// Whether a record belongs to a table that stands still.
+    #[must_use]
+    pub fn is_held(&self, record: RecordId) -> bool {
+        self.changes[record] == Ok(Change::Held)
     }
 
     fn decode(

@@ -4,6 +4,7 @@
 //! its batch.
 
 use crate::batch::RecordId;
+use crate::model::TableId;
 use crate::warehouse::WarehouseError;
 
 /// Why a stretch was not committed.
@@ -16,6 +17,17 @@ pub(super) enum StretchError {
         record: RecordId,
         /// why
         reason: String,
+    },
+    /// A table cannot go on, and all others can: nothing of this stretch that belongs to the table is loaded, and the
+    /// rest of the stretch is tried again without it.
+    #[error("{reason}")]
+    PauseTable {
+        /// the table
+        table: TableId,
+        /// what is wrong; never shows a value
+        reason: String,
+        /// what an operator has to do
+        remedy: String,
     },
     /// The warehouse failed or refused.
     #[error(transparent)]

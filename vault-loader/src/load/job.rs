@@ -2,14 +2,15 @@
 //!
 //! In: a batch. Out: one stretch after the other. Everything that depends on the events alone is done here, once and
 //! before any attempt: decoding for the whole batch, and the vault rows for each stretch. A stretch that the warehouse
-//! refuses is halved, until the event that is at fault is found.
+//! refuses is halved, until the event that is at fault is found. The records of a table that stands still are left out.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::stretch::{Rejection, Stretch};
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
 use crate::decode::Decoded;
-use crate::model::Plan;
+use crate::model::{Plan, TableId};
+use crate::paused::TablePause;
 use crate::vault::projection::{Projection, Projector};
 use crate::warehouse::WarehouseError;
 
@@ -24,17 +25,41 @@ pub struct Job<'b> {
     offsets: HashMap<Partition, i64>,
     /// the vault rows of the first pending stretch, once they were asked for
     projection: Option<Projection>,
+    /// tables that turned out to be unable to go on, not yet stored in the warehouse
+    pauses: VecDeque<TablePause>,
 }
 
 impl<'b> Job<'b> {
-    /// Decodes a batch and plans its stretches.
+    /// Decodes a batch and plans its stretches. Nothing of the tables that are paused is loaded.
     #[must_use]
-    pub fn new(plan: &'b Plan, batch: &'b Batch) -> Self {
-        let decoded = Decoded::new(batch, plan);
+    pub fn new(plan: &'b Plan, batch: &'b Batch, is_paused: impl Fn(TableId) -> bool) -> Self {
+        let mut decoded = Decoded::new(batch, plan, is_paused);
+        let pauses = std::mem::take(&mut decoded.drifted).into();
         let pending = decoded.stretches().into();
         let offsets = batch.starts.clone();
         let rejected = BTreeMap::new();
-        Self { plan, batch, decoded, pending, rejected, offsets, projection: None }
+        Self { plan, batch, decoded, pending, rejected, offsets, projection: None, pauses }
+    }
+
+    /// The next table that cannot go on and whose pause is not stored yet.
+    pub(super) fn unstored_pause(&self) -> Option<&TablePause> {
+        self.pauses.front()
+    }
+
+    /// Notes that the pause is stored, and hands it out.
+    pub(super) fn pause_stored(&mut self) -> Option<TablePause> {
+        self.pauses.pop_front()
+    }
+
+    /// Leaves a table out from the next stretch on.
+    pub(super) fn pause(&mut self, table: TableId, reason: String, remedy: String) {
+        let Some(stretch) = self.pending.front() else { return };
+        if let Some(first) = self.decoded.hold(self.batch, table, stretch.first()) {
+            let place = &self.batch.records[first];
+            let (from, offset) = (place.from, place.offset);
+            self.pauses.push_back(TablePause { from, offset, reason, remedy });
+        }
+        self.projection = None;
     }
 
     /// The assignment of partitions that the batch belongs to.
@@ -43,20 +68,20 @@ impl<'b> Job<'b> {
     }
 
     /// Computes the vault rows of the next stretch, unless that was done. `false` when nothing is left to commit.
-    ///
-    /// # Errors
-    /// When the next record has other columns than the model.
-    pub(super) fn prepare(&mut self) -> Result<bool, WarehouseError> {
-        let Some(&records) = self.pending.front() else {
-            return match &self.decoded.drift {
-                Some(drift) => Err(WarehouseError::Stop(drift.to_string())),
-                None => Ok(false),
-            };
-        };
+    pub(super) fn prepare(&mut self) -> bool {
+        let decoded = &self.decoded;
+        while self
+            .pending
+            .pop_front_if(|records| records.iter().all(|id| decoded.is_held(id)))
+            .is_some()
+        {
+            self.projection = None;
+        }
+        let Some(&records) = self.pending.front() else { return false };
         if self.projection.is_none() {
             self.projection = Some(self.project(records));
         }
-        Ok(true)
+        true
     }
 
     /// The vault rows of a stretch; events that cannot have any are rejected.
@@ -155,7 +180,7 @@ mod tests {
         // The first is a tombstone, which decodes; the second does not.
         batch.push(from, 0, Content { key: Some(b"k"), ..Content::default() });
         batch.push(from, 1, Content { value: Some(b"no json"), ..Content::default() });
-        let mut job = Job::new(&plan, &batch);
+        let mut job = Job::new(&plan, &batch, |_| false);
         let refusal =
             || WarehouseError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
         let [first, second] = [0, 1].map(RecordId::from_index);

@@ -1,22 +1,25 @@
 //! Loads batches: one attempt for each stretch of a batch. The session and the caches live longer than a batch.
 //!
-//! In: a [`Job`]. Out: commits, one for each stretch. The job remembers how far its batch is loaded, so after a failure
-//! of the warehouse only the failed stretch is repeated.
+//! In: a [`Job`]. Out: commits, one for each stretch, and the tables that cannot go on. The job remembers how far its
+//! batch is loaded, so after a failure of the warehouse only the failed stretch is repeated.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use shared::postgres::ConnectOptions;
 use tokio_postgres::Client;
 
 use super::cache::Caches;
 use super::error::StretchError;
 use super::job::Job;
-use super::outcome::Loaded;
+use super::outcome::{Loaded, Step};
 use super::statements::LoadingSession;
 use super::stretch::Stretch;
 use super::{transaction, truncate};
 use crate::control::{self, RecordPlaces};
 use crate::model::Plan;
+use crate::paused::TablePause;
 use crate::vault::projection::Projection;
 use crate::warehouse::WarehouseError;
 
@@ -25,8 +28,8 @@ use crate::warehouse::WarehouseError;
 pub struct LoaderLimits {
     /// entries of all caches together; an entry is about 150 bytes
     pub cache_entries_max: usize,
-    /// how many events may be in quarantine before the loader stops, because the fault then lies in the loader or the
-    /// model
+    /// how many events may be in quarantine before a table with a further one is paused, because the fault then lies in
+    /// the loader or the model
     pub quarantine_events_max: u64,
 }
 
@@ -41,6 +44,8 @@ pub struct Loader {
     generation: Option<u64>,
     /// number of the model in the warehouse that the plan was made from
     model: Option<i64>,
+    /// topics that have a pause in the warehouse
+    paused: HashSet<String>,
 }
 
 impl Loader {
@@ -48,7 +53,8 @@ impl Loader {
     #[must_use]
     pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: LoaderLimits) -> Self {
         let caches = Caches::new(&plan, limits.cache_entries_max);
-        Self { options, plan, limits, session: None, caches, generation: None, model: None }
+        let paused = HashSet::new();
+        Self { options, plan, limits, session: None, caches, generation: None, model: None, paused }
     }
 
     /// Loads only as long as the warehouse's model has this number.
@@ -64,14 +70,18 @@ impl Loader {
         self.caches.clear();
     }
 
-    /// Commits the job's next stretch; `None` when the batch is done.
+    /// Stores the job's next pause of a table or commits its next stretch; `None` when the batch is done.
     ///
     /// # Errors
     /// After an error that [`WarehouseError::is_retry`], call it again with the same job; after any other the job is
     /// over.
-    pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Loaded>, WarehouseError> {
+    pub async fn advance(&mut self, job: &mut Job<'_>) -> Result<Option<Step>, WarehouseError> {
         loop {
-            if !job.prepare()? {
+            if let Some(pause) = job.unstored_pause() {
+                let since = self.store_pause(pause).await?;
+                return Ok(job.pause_stored().map(|pause| Step::Paused { pause, since }));
+            }
+            if !job.prepare() {
                 return Ok(None);
             }
             if self.generation != Some(job.generation()) {
@@ -83,9 +93,15 @@ impl Loader {
             match self.attempt(stretch, projection).await {
                 Ok(loaded) => {
                     job.committed(&loaded.moves);
-                    return Ok(Some(loaded));
+                    if self.end_pauses(&loaded).await.is_err() {
+                        self.session = None; // the next session does it when it begins
+                    }
+                    return Ok(Some(Step::Loaded(loaded)));
                 }
                 Err(StretchError::Event { record, reason }) => job.reject(record, reason, None),
+                Err(StretchError::PauseTable { table, reason, remedy }) => {
+                    job.pause(table, reason, remedy);
+                }
                 Err(StretchError::Warehouse(err @ WarehouseError::Data { .. })) => {
                     job.isolate(err)?;
                 }
@@ -97,16 +113,54 @@ impl Loader {
         }
     }
 
+    /// The session of the attempt before, or a new one.
+    async fn session(&mut self) -> Result<LoadingSession, WarehouseError> {
+        if let Some(session) = self.session.take() {
+            return Ok(session);
+        }
+        let session = LoadingSession::open(&self.options, &self.plan).await?;
+        let topics: Vec<&str> = self.plan.tables.iter().map(|table| table.topic.as_str()).collect();
+        control::end_pauses(&session.client, &topics).await?;
+        self.paused = control::paused_topics(&session.client, &topics).await?.into_iter().collect();
+        Ok(session)
+    }
+
+    /// Stores that a table cannot go on. Returns when it first stopped there.
+    async fn store_pause(&mut self, pause: &TablePause) -> Result<DateTime<Utc>, WarehouseError> {
+        let session = self.session().await?;
+        let topic = &self.plan.tables[pause.from.table].topic;
+        let since = control::store_pause(&session.client, topic, pause).await?;
+        self.paused.insert(topic.clone());
+        self.session = Some(session);
+        Ok(since)
+    }
+
+    /// Takes out the pauses that this commit has loaded past.
+    async fn end_pauses(&mut self, loaded: &Loaded) -> Result<(), WarehouseError> {
+        if self.paused.is_empty() {
+            return Ok(());
+        }
+        let topics =
+            loaded.moves.iter().map(|(from, _)| self.plan.tables[from.table].topic.as_str());
+        let topics: Vec<&str> = topics.filter(|topic| self.paused.contains(*topic)).collect();
+        let Some(session) = self.session.as_ref().filter(|_| !topics.is_empty()) else {
+            return Ok(());
+        };
+        for topic in control::end_pauses(&session.client, &topics).await? {
+            tracing::info!(topic, "a table that stood still goes on");
+        }
+        let left = control::paused_topics(&session.client, &topics).await?;
+        self.paused.retain(|topic| !topics.contains(&topic.as_str()) || left.contains(topic));
+        Ok(())
+    }
+
     /// One attempt, while no migration can change the model.
     async fn attempt(
         &mut self,
         stretch: Stretch<'_>,
         projection: &Projection,
     ) -> Result<Loaded, StretchError> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => LoadingSession::open(&self.options, &self.plan).await?,
-        };
+        let mut session = self.session().await?;
         let Some(model) = self.model else {
             let outcome = self.commit(&mut session, stretch, projection).await;
             self.session = Some(session);
@@ -139,7 +193,8 @@ impl Loader {
     }
 }
 
-/// Stops when many events are in quarantine. A fault of the loader or the model would send every event there.
+/// Pauses a table whose event would be one too many in quarantine. A fault of the loader or the model would send every
+/// event there.
 ///
 /// The number of events in the quarantine counts, and not the number that this process has sent there: otherwise a
 /// loader that is started again and again would empty the topics into the quarantine, a thousand events at a time.
@@ -147,26 +202,32 @@ async fn check_quarantine(
     client: &Client,
     stretch: &Stretch<'_>,
     max: u64,
-) -> Result<(), WarehouseError> {
+) -> Result<(), StretchError> {
     let plan = stretch.plan;
     let mut added = RecordPlaces::default();
-    let mut first_reason = None;
+    let mut first = None;
     for (record, rejection) in stretch.quarantined() {
         let record = &stretch.batch.records[record];
         added.topics.push(&plan.tables[record.from.table].topic);
         added.partitions.push(record.from.partition);
         added.offsets.push(record.offset);
-        first_reason.get_or_insert(rejection.reason);
+        first.get_or_insert((record.from.table, rejection.reason));
     }
-    let Some(reason) = first_reason else { return Ok(()) };
+    let Some((table, reason)) = first else { return Ok(()) };
     let topics: Vec<&str> = plan.tables.iter().map(|table| table.topic.as_str()).collect();
     let held_max = i64::try_from(max).unwrap_or(i64::MAX);
     let count = control::count_quarantined(client, &topics, &added, held_max).await?;
     if u64::try_from(count).unwrap_or(u64::MAX) <= max {
         return Ok(());
     }
-    Err(WarehouseError::Stop(format!(
-        "dwh_control.quarantine would hold more than {max} events, the next because: {reason}; \
-         mend the cause, then take out of dwh_control.quarantine what has been seen to, or raise quarantine_events_max"
-    )))
+    Err(StretchError::PauseTable {
+        table,
+        reason: format!(
+            "dwh_control.quarantine would hold more than {max} events, the next because: {reason}"
+        ),
+        remedy:
+            "mend the cause, take out of dwh_control.quarantine what has been seen to, or raise \
+                 quarantine_events_max, and start the loader again"
+                .to_owned(),
+    })
 }

@@ -24,4 +24,4 @@ mod loader;
 
 pub use job::Job;
 pub use loader::{Loader, LoaderLimits};
-pub use outcome::Loaded;
+pub use outcome::{Loaded, Step};

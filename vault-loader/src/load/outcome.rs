@@ -1,11 +1,28 @@
-//! What a commit did, and what may be remembered after it.
+//! What an attempt did, and what may be remembered after a commit.
+
+use chrono::{DateTime, Utc};
 
 use super::cache::Caches;
 use crate::batch::Partition;
 use crate::model::{HubId, LinkId, SatelliteId, TableId};
+use crate::paused::TablePause;
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::Mention;
+
+/// One step of loading a batch.
+#[derive(Debug)]
+pub enum Step {
+    /// a stretch was committed
+    Loaded(Loaded),
+    /// a table cannot go on; the rest of the batch is still to be loaded
+    Paused {
+        /// where and why
+        pause: TablePause,
+        /// when the table first stopped at this record
+        since: DateTime<Utc>,
+    },
+}
 
 /// What one commit did, for metrics and logs.
 #[derive(Debug, Default)]

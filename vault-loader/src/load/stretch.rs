@@ -54,7 +54,7 @@ impl<'a> Stretch<'a> {
     /// The offsets to which the partitions of the stretch move, in the same order for all loaders.
     pub(super) fn moves(&self) -> Vec<OffsetMove> {
         let mut moves: BTreeMap<Partition, OffsetMove> = BTreeMap::new();
-        for record in self.records.iter() {
+        for record in self.going_on() {
             let from = self.batch.records[record].from;
             let entry = moves.entry(from).or_insert_with(|| OffsetMove {
                 from,
@@ -96,7 +96,7 @@ impl<'a> Stretch<'a> {
     /// Records by table.
     pub(super) fn count_events(&self) -> Vec<(TableId, u64)> {
         let mut counts: BTreeMap<TableId, u64> = BTreeMap::new();
-        for record in self.records.iter() {
+        for record in self.going_on() {
             *counts.entry(self.batch.records[record].from.table).or_default() += 1;
         }
         counts.into_iter().collect()
@@ -104,7 +104,12 @@ impl<'a> Stretch<'a> {
 
     /// Records that go to quarantine, each with the reason.
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (RecordId, Rejection)> {
-        self.records.iter().filter_map(|record| Some((record, self.rejection(record)?)))
+        self.going_on().filter_map(|record| Some((record, self.rejection(record)?)))
+    }
+
+    /// The records of tables that do not stand still.
+    fn going_on(&self) -> impl Iterator<Item = RecordId> {
+        self.records.iter().filter(|&record| !self.decoded.is_held(record))
     }
 
     fn rejection(&self, record: RecordId) -> Option<Rejection> {

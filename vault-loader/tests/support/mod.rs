@@ -297,6 +297,45 @@ impl World {
         .await;
     }
 
+    /// Waits until the next offset of a table's partition is this one.
+    pub(crate) async fn loaded_up_to(&self, table: &str, partition: i32, next: i64) {
+        let topic = self.topic(table);
+        wait_for_async(PATIENCE, "the offset of one table", async || {
+            let sql =
+                "SELECT next_offset FROM dwh_control.offsets WHERE topic = $1 AND partition = $2";
+            let rows = self.client.query(sql, &[&topic, &partition]).await;
+            let rows = rows.map_err(|err| err.to_string())?;
+            match rows.first().map(|row| row.get::<_, i64>(0)) {
+                Some(found) if found == next => Ok(true),
+                found => Err(format!("{topic} is at {found:?}, not at {next}; {}", self.logs())),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the warehouse says that a table stands still, for a reason that contains this text.
+    pub(crate) async fn paused(&self, table: &str, reason: &str) {
+        let topic = self.topic(table);
+        wait_for_async(PATIENCE, "a pause", async || {
+            let sql = "SELECT reason FROM dwh_control.paused_tables WHERE topic = $1";
+            let rows = self.client.query(sql, &[&topic]).await.map_err(|err| err.to_string())?;
+            match rows.first().map(|row| row.get::<_, &str>(0)) {
+                Some(found) if found.contains(reason) => Ok(true),
+                found => Err(format!("{topic} is paused by {found:?}; {}", self.logs())),
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a loader has logged this text.
+    pub(crate) async fn logged(&self, name: &str, text: &str) {
+        wait_for_async(PATIENCE, text, async || {
+            let log = self.log(name);
+            if log.contains(text) { Ok(true) } else { Err(log) }
+        })
+        .await;
+    }
+
     fn logs(&self) -> String {
         let files = std::fs::read_dir(self.dir.path()).unwrap().flatten();
         files
