@@ -13,11 +13,12 @@ use vault_loader::health::HealthCell;
 use vault_loader::http::{Served, serve};
 use vault_loader::metrics::Metrics;
 use vault_loader::migrate::{self, MigrateError};
+use vault_loader::migrate::{ddl, first_mentions};
 use vault_loader::model::{self, ModelError, Plan};
 use vault_loader::paused::PausedTables;
 use vault_loader::pipeline::{self, RunError, RunOptions};
+use vault_loader::refresh;
 use vault_loader::status::{self, StatusError};
-use vault_loader::{migrate::ddl, refresh};
 
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
 
@@ -261,7 +262,12 @@ async fn health(cli: &Cli) -> anyhow::Result<()> {
 fn look(cli: &Cli, command: &ModelCommand) -> anyhow::Result<()> {
     let plan = Plan::new(model::parse(&model_text(cli)?)?);
     match command {
-        ModelCommand::Ddl => print!("{}", ddl::script(&plan)),
+        ModelCommand::Ddl => {
+            print!("{}", ddl::script(&plan));
+            for view in first_mentions::views(&plan) {
+                print!("\n{}", view.create);
+            }
+        }
         ModelCommand::Check => {
             let model = &plan.model;
             println!(

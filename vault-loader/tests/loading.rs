@@ -68,25 +68,6 @@ async fn a_primary_key_change_closes_the_old_key_and_opens_the_new_one() {
     world.end(&mut loader);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_changes_its_spelling_only_stays_open() {
-    let mut world = World::new("spelling").await;
-    let events = || {
-        [
-            create("airports", 10, airport("svo", "Moscow")),
-            delete("airports", 20, airport("svo", "")),
-            create("airports", 20, airport("SVO", "Moscow")),
-        ]
-    };
-    // The second time as a reader publishes them that crashed before it was confirmed.
-    world.publish_all(events()).await;
-    world.publish_all(events()).await;
-    let mut loader = world.loader("loader");
-    world.loaded().await;
-    world.assert_rows(STATUS, &["(svo,c,f)", "(svo,d,t)", "(svo,c,f)"]).await;
-    world.end(&mut loader);
-}
-
 /// The server logs an insert before it waits for another session's delete of the key: it comes behind that delete with
 /// a smaller position. An update that changed nothing, and all that is published again, must not look new behind it.
 #[tokio::test(flavor = "multi_thread")]

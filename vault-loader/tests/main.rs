@@ -8,6 +8,7 @@
 mod faults;
 mod forms;
 mod handover;
+mod keys;
 mod loading;
 mod migrating;
 mod pausing;

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
-use crate::vault::projection::Mention;
 
 /// A map in two halves. When the young half is full, it becomes the old half, and the entries of the old half are
 /// forgotten. An entry that is used moves to the young half again, so this is close to "least recently used" and costs
@@ -56,10 +55,10 @@ impl<V: Copy> Cache<V> {
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Caches {
-    /// mentions of keys that are in the warehouse, or that sort after a row that is there
-    pub(super) hubs: IdVec<HubId, Cache<Mention>>,
+    /// keys that are in the warehouse
+    pub(super) hubs: IdVec<HubId, Cache<()>>,
     /// the same of links
-    pub(super) links: IdVec<LinkId, Cache<Mention>>,
+    pub(super) links: IdVec<LinkId, Cache<()>>,
     pub(super) states: IdVec<SatelliteId, Cache<KeyState>>,
     /// truncates that were known when its status was last looked at
     truncation_counts: IdVec<TableId, usize>,

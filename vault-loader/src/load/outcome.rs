@@ -8,7 +8,6 @@ use crate::model::{HubId, LinkId, SatelliteId, TableId};
 use crate::paused::TablePause;
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
-use crate::vault::projection::Mention;
 
 /// One step of loading a batch.
 #[derive(Debug)]
@@ -44,18 +43,18 @@ pub struct Loaded {
 /// What may be remembered after the commit: the keys and states that the warehouse then holds.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    pub(super) hubs: Vec<(HubId, Hash, Mention)>,
-    pub(super) links: Vec<(LinkId, Hash, Mention)>,
+    pub(super) hubs: Vec<(HubId, Hash)>,
+    pub(super) links: Vec<(LinkId, Hash)>,
     pub(super) states: Vec<(SatelliteId, Hash, KeyState)>,
 }
 
 impl Learned {
     pub(super) fn remember(self, caches: &mut Caches) {
-        for (hub, key, mention) in self.hubs {
-            caches.hubs[hub].insert(key, mention);
+        for (hub, key) in self.hubs {
+            caches.hubs[hub].insert(key, ());
         }
-        for (link, key, mention) in self.links {
-            caches.links[link].insert(key, mention);
+        for (link, key) in self.links {
+            caches.links[link].insert(key, ());
         }
         for (satellite, key, state) in self.states {
             caches.states[satellite].insert(key, state);

@@ -112,7 +112,7 @@ fn encode(
     folding: &Folding<'_>,
 ) -> CopyBuffer {
     let plan = writer.stretch.plan;
-    let topic = plan.tables[satellite.table].topic.as_bytes();
+    let record_source = plan.tables[satellite.table].record_source.as_bytes();
     let columns = &plan.model.tables[satellite.table].columns;
     let payload: &[ColumnId] = match &satellite.kind {
         SatelliteKind::Descriptive { columns, .. } => columns,
@@ -128,7 +128,7 @@ fn encode(
         buffer.begin_row(KEY_COLUMNS.len() + VERSION_COLUMNS.len() + own);
         buffer.bytes(&version.key);
         buffer.timestamp(version.state.load_date_us);
-        buffer.bytes(topic);
+        buffer.bytes(record_source);
         buffer.int2(plan.model.source.system_id);
         buffer.timestamp(version.applied_us);
         buffer.optional_int8(version.state.streamed_lsn);

@@ -9,8 +9,9 @@ use tokio_postgres::{Client, Statement};
 
 use crate::control::ControlStatements;
 use crate::model::{
-    ColumnId, ColumnType, HubId, Id, IdVec, KEY_COLUMNS, LinkId, PayloadType, Plan, SatelliteId,
-    SatelliteKind, SatellitePlan, ScalarType, VAULT_SCHEMA, VERSION_COLUMNS, ident,
+    Column, ColumnId, ColumnType, Hub, HubId, Id, IdVec, KEY_COLUMNS, Link, LinkId, PayloadType,
+    Plan, SatelliteId, SatelliteKind, SatellitePlan, ScalarType, VAULT_SCHEMA, VERSION_COLUMNS,
+    ident,
 };
 use crate::warehouse::WarehouseError;
 
@@ -52,7 +53,10 @@ pub(super) fn satellite_columns() -> String {
 /// A table that is loaded through staging.
 pub(super) struct Staged {
     pub(super) copy: Statement,
+    /// inserts the missing rows; returns how many were missing, and how many were inserted
     pub(super) merge: Statement,
+    /// finds a staged row whose hash key stands for another key
+    pub(super) collision: Statement,
 }
 
 /// A satellite's statements.
@@ -96,21 +100,13 @@ impl LoadingSession {
         client.batch_execute(SETTINGS).await?;
         let mut hubs = IdVec::new();
         for (id, hub) in plan.model.hubs.with_ids() {
-            let keys: Vec<_> = hub.key.iter().map(|column| ident(&column.name)).collect();
-            let keys: Vec<&str> = keys.iter().map(AsRef::as_ref).collect();
             let stage = format!("stage_hub_{}", id.to_index());
-            hubs.push(staged(&client, &stage, &hub.name, &keys).await?);
+            hubs.push(staged(&client, &stage, &hub.name, &hub_columns(hub)).await?);
         }
         let mut links = IdVec::new();
         for (id, link) in plan.model.links.with_ids() {
-            let roles: Vec<String> =
-                link.roles.iter().map(crate::model::LinkRole::column).collect();
-            let dependent: Vec<_> =
-                link.dependent_key.iter().map(|column| ident(&column.name)).collect();
-            let dependent = dependent.iter().map(AsRef::as_ref);
-            let columns: Vec<&str> = roles.iter().map(String::as_str).chain(dependent).collect();
             let stage = format!("stage_link_{}", id.to_index());
-            links.push(staged(&client, &stage, &link.name, &columns).await?);
+            links.push(staged(&client, &stage, &link.name, &link_columns(link)).await?);
         }
         let mut satellites = IdVec::new();
         for satellite in &plan.satellites {
@@ -126,50 +122,91 @@ impl LoadingSession {
     }
 }
 
+/// A column that a hub or link has beside the technical ones.
+struct KeyColumn {
+    /// the name as it stands in statements
+    name: String,
+    /// whether rows of one hash key must agree in it
+    is_exact: bool,
+}
+
+/// Statements that insert what is missing in a hub or link.
+///
+/// The rows are inserted in the order of their keys, so that two loaders that share hubs wait for each other in one
+/// order. Rows that exist already are left out before, because a conflict costs more than a look into the index. A row
+/// whose hash key stands for another key is not left out. It cannot be inserted either, and the difference of the two
+/// counts shows it.
 async fn staged(
     client: &Client,
     stage: &str,
     table: &str,
-    columns: &[&str],
+    columns: &[KeyColumn],
 ) -> Result<Staged, WarehouseError> {
     let create = format!(
         "CREATE TEMPORARY TABLE {stage} (LIKE {VAULT_SCHEMA}.{table}) ON COMMIT DELETE ROWS"
     );
     client.batch_execute(&create).await?;
-    let all = [KEY_COLUMNS.as_slice(), columns].concat().join(", ");
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let all = [KEY_COLUMNS.as_slice(), &names].concat().join(", ");
     let copy = format!("COPY {stage} ({all}) FROM STDIN (FORMAT binary)");
-    let assign: Vec<String> =
-        columns.iter().map(|name| format!("{name} = excluded.{name}")).collect();
-    let side = |alias: &str| -> String {
-        let rest = columns.iter().map(|name| format!(", {alias}.{name}"));
-        format!("({alias}.load_date, {alias}.record_source{})", rest.collect::<String>())
-    };
-    // The rows are sorted by key, so that two loaders that share hubs lock rows in the same order. Rows that exist
-    // already are left out before, because a conflict locks its row and writes WAL even when it updates nothing.
+    let exact = columns.iter().filter(|column| column.is_exact);
+    let same: String = exact
+        .map(|column| format!(" AND known.{0} IS NOT DISTINCT FROM new.{0}", column.name))
+        .collect();
     let merge = format!(
-        "INSERT INTO {VAULT_SCHEMA}.{table} AS known ({all})
-         SELECT {all}
-         FROM {stage} AS new
-         WHERE NOT EXISTS (
-             SELECT
-             FROM {VAULT_SCHEMA}.{table} AS old
-             WHERE old.hash_key = new.hash_key
-               AND {} <= {}
+        "WITH unknown AS MATERIALIZED (
+             SELECT {all}
+             FROM {stage} AS new
+             WHERE NOT EXISTS (
+                 SELECT
+                 FROM {VAULT_SCHEMA}.{table} AS known
+                 WHERE known.hash_key = new.hash_key{same}
+             )
+         ),
+         added AS (
+             INSERT INTO {VAULT_SCHEMA}.{table} ({all})
+             SELECT {all}
+             FROM unknown
+             ORDER BY hash_key
+             ON CONFLICT (hash_key) DO NOTHING
+             RETURNING 1
          )
-         ORDER BY hash_key
-         ON CONFLICT (hash_key) DO UPDATE
-         SET load_date = excluded.load_date,
-             record_source = excluded.record_source,
-             source_system_id = excluded.source_system_id,
-             {}
-         WHERE {} < {}",
-        side("old"),
-        side("new"),
-        assign.join(",\n             "),
-        side("excluded"),
-        side("known"),
+         SELECT (SELECT count(*) FROM unknown), (SELECT count(*) FROM added)"
     );
-    Ok(Staged { copy: client.prepare(&copy).await?, merge: client.prepare(&merge).await? })
+    let collision = format!(
+        "SELECT known.hash_key, known.record_source, new.record_source
+         FROM {stage} AS new
+         JOIN {VAULT_SCHEMA}.{table} AS known USING (hash_key)
+         WHERE NOT (true{same})
+         LIMIT 1"
+    );
+    Ok(Staged {
+        copy: client.prepare(&copy).await?,
+        merge: client.prepare(&merge).await?,
+        collision: client.prepare(&collision).await?,
+    })
+}
+
+/// The key columns of a hub.
+fn hub_columns(hub: &Hub) -> Vec<KeyColumn> {
+    let columns = hub.key.iter().zip(&hub.folded);
+    columns.map(|(column, folded)| key_column(column, *folded)).collect()
+}
+
+/// The hubs' keys and the dependent key of a link.
+fn link_columns(link: &Link) -> Vec<KeyColumn> {
+    let roles = link.roles.iter().map(|role| KeyColumn { name: role.column(), is_exact: true });
+    roles.chain(link.dependent_key.iter().map(|column| key_column(column, false))).collect()
+}
+
+/// PostgreSQL cannot compare `json` and `point`, and equal documents can be written in several ways.
+fn key_column(column: &Column, folded: bool) -> KeyColumn {
+    let comparable = !matches!(
+        column.kind,
+        ColumnType::Scalar(ScalarType::Json | ScalarType::Jsonb | ScalarType::Point)
+            | ColumnType::Array(_)
+    );
+    KeyColumn { name: ident(&column.name).into_owned(), is_exact: comparable && !folded }
 }
 
 async fn satellite_statements(

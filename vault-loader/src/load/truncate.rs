@@ -97,7 +97,7 @@ async fn close_keys(
         .execute(
             &sql,
             &[
-                &plan.tables[status.table].topic,
+                &plan.tables[status.table].record_source,
                 &instant(position.published_us),
                 &plan.model.source.system_id,
                 &instant(position.applied_us),

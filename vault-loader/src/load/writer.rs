@@ -1,8 +1,8 @@
 //! The rows of hubs and links, and quarantined events, inside one attempt's transaction.
 //!
-//! In: a stretch with its vault rows and what is cached. Out: staged and merged rows, and the mentions that may be
-//! remembered after the commit. Hubs and links are written in key order, so that two loaders never wait for each other
-//! in a circle.
+//! In: a stretch with its vault rows and what is cached. Out: staged and merged rows, and the keys that may be remembered
+//! after the commit. A row of a hub or link is inserted once and never changed. Hubs and links are written in key order,
+//! so that two loaders never wait for each other in a circle.
 
 use std::collections::HashMap;
 
@@ -17,15 +17,16 @@ use super::stretch::Stretch;
 use crate::batch::Partition;
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
-use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, LinkId, Plan};
+use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, LinkId};
 use crate::vault::hash::Hash;
 use crate::vault::projection::{HubRow, LinkRow, Mention, Mentioned, Projection};
+use crate::warehouse::WarehouseError;
 
 /// Rows written, by vault table.
 pub(super) type RowCounts = Vec<(String, u64)>;
 
-/// Mentions that the warehouse holds after the commit.
-type Mentions<I> = Vec<(I, Hash, Mention)>;
+/// Keys that the warehouse holds after the commit.
+type HeldKeys<I> = Vec<(I, Hash)>;
 
 /// Writes rows inside an attempt's transaction.
 pub(super) struct RowWriter<'w, 'a> {
@@ -48,7 +49,7 @@ impl RowWriter<'_, '_> {
         &self,
         projection: &Projection,
         caches: &mut Caches,
-    ) -> Result<(RowCounts, Mentions<HubId>), StretchError> {
+    ) -> Result<(RowCounts, HeldKeys<HubId>), StretchError> {
         let model = &self.stretch.plan.model;
         let table = |hub: HubId| KeyTable {
             name: &model.hubs[hub].name,
@@ -67,7 +68,7 @@ impl RowWriter<'_, '_> {
         &self,
         projection: &Projection,
         caches: &mut Caches,
-    ) -> Result<(RowCounts, Mentions<LinkId>), StretchError> {
+    ) -> Result<(RowCounts, HeldKeys<LinkId>), StretchError> {
         let model = &self.stretch.plan.model;
         let table = |link: LinkId| KeyTable {
             name: &model.links[link].name,
@@ -88,18 +89,15 @@ impl RowWriter<'_, '_> {
     async fn keys<'t, I: Id, R: Mentioned>(
         &self,
         projected: &IdVec<I, HashMap<Hash, R>>,
-        caches: &mut IdVec<I, Cache<Mention>>,
+        caches: &mut IdVec<I, Cache<()>>,
         table: impl Fn(I) -> KeyTable<'t>,
         fill: impl Fn(&mut CopyBuffer, I, &R),
-    ) -> Result<(RowCounts, Mentions<I>), StretchError> {
-        let plan = self.stretch.plan;
-        let (mut counts, mut mentions) = (Vec::new(), Vec::new());
+    ) -> Result<(RowCounts, HeldKeys<I>), StretchError> {
+        let (mut counts, mut held) = (Vec::new(), Vec::new());
         for (id, rows) in projected.with_ids() {
             let cache = &mut caches[id];
-            let mut news: Vec<(&Hash, &R)> = rows
-                .iter()
-                .filter(|(key, row)| is_news(plan, cache.get(key), row.mention()))
-                .collect();
+            let mut news: Vec<(&Hash, &R)> =
+                rows.iter().filter(|(key, _)| cache.get(key).is_none()).collect();
             if news.is_empty() {
                 continue;
             }
@@ -111,11 +109,11 @@ impl RowWriter<'_, '_> {
                 self.key_columns(&mut buffer, key, row.mention());
                 fill(&mut buffer, id, row);
             }
-            let count = self.merge(table.staged, buffer).await?;
+            let count = self.merge(&table, buffer).await?;
             counts.push((table.name.to_owned(), count));
-            mentions.extend(news.iter().map(|(key, row)| (id, **key, row.mention())));
+            held.extend(news.iter().map(|(key, _)| (id, **key)));
         }
-        Ok((counts, mentions))
+        Ok((counts, held))
     }
 
     /// Writes [`KEY_COLUMNS`].
@@ -123,7 +121,7 @@ impl RowWriter<'_, '_> {
         let plan = self.stretch.plan;
         buffer.bytes(key);
         buffer.timestamp(mention.load_date_us);
-        buffer.bytes(plan.tables[mention.table].topic.as_bytes());
+        buffer.bytes(plan.tables[mention.table].record_source.as_bytes());
         buffer.int2(plan.model.source.system_id);
     }
 
@@ -134,9 +132,29 @@ impl RowWriter<'_, '_> {
         }
     }
 
-    async fn merge(&self, staged: &Staged, buffer: CopyBuffer) -> Result<u64, StretchError> {
-        self.copy(&staged.copy, buffer).await?;
-        Ok(self.transaction.execute(&staged.merge, &[]).await?)
+    /// Stages rows, inserts those that are missing, and returns how many there were.
+    async fn merge(&self, table: &KeyTable<'_>, buffer: CopyBuffer) -> Result<u64, StretchError> {
+        self.copy(&table.staged.copy, buffer).await?;
+        let row = self.transaction.query_one(&table.staged.merge, &[]).await?;
+        let (unknown, added): (i64, i64) = (row.get(0), row.get(1));
+        if unknown > added {
+            self.refuse_collision(table).await?;
+        }
+        Ok(u64::try_from(added).unwrap_or_default())
+    }
+
+    /// A row that was unknown and could not be added was added by another loader meanwhile, or the hash key stands for
+    /// another key.
+    async fn refuse_collision(&self, table: &KeyTable<'_>) -> Result<(), WarehouseError> {
+        let Some(row) = self.transaction.query_opt(&table.staged.collision, &[]).await? else {
+            return Ok(());
+        };
+        let (key, known, new): (&[u8], &str, &str) = (row.get(0), row.get(1), row.get(2));
+        let (name, key) = (table.name, hex::encode(key));
+        Err(WarehouseError::Stop(format!(
+            "two keys of {name} have the hash key {key}: the row that {name} holds, from {known}, and a row of {new}; \
+             was {name} edited? correct it, or build a new warehouse from the topics"
+        )))
     }
 
     /// Sends rows, and returns how many the server took.
@@ -177,10 +195,4 @@ impl RowWriter<'_, '_> {
         }
         Ok(places)
     }
-}
-
-/// Whether the row has to be sent: the warehouse may have no row that sorts as early as this one.
-fn is_news(plan: &Plan, known: Option<Mention>, mention: Mention) -> bool {
-    // When load date and source are equal, the spelling of the key decides. The merge does that comparison.
-    known.is_none_or(|known| mention.order(plan) <= known.order(plan))
 }

@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Transaction};
 use super::catalog::{self, Existing};
 use super::compat;
 use super::ddl::{self, TableSpec};
+use super::first_mentions;
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
@@ -86,6 +87,7 @@ pub async fn migrate(
         transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
         steps.push(step);
     }
+    steps.extend(create_views(&transaction, &plan, steps.is_empty()).await?);
     steps.extend(store_model(&transaction, text).await.map_err(failed("storing the model"))?);
     let notes = grant(&transaction, &plan, grantee).await?;
     transaction.commit().await.map_err(failed("the commit"))?;
@@ -215,6 +217,29 @@ fn compare(
     }
 }
 
+/// Makes the views that are missing, and all of them when a table has changed.
+async fn create_views(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+    tables_unchanged: bool,
+) -> Result<Vec<String>, MigrateError> {
+    let mut steps = Vec::new();
+    for view in first_mentions::views(plan) {
+        let exists: bool = transaction
+            .query_one("SELECT to_regclass($1) IS NOT NULL", &[&view.qualified])
+            .await
+            .map_err(failed("reading its catalog"))?
+            .get(0);
+        if exists && tables_unchanged {
+            continue;
+        }
+        let step = format!("created {}", view.qualified);
+        transaction.batch_execute(&view.create).await.map_err(failed(step.clone()))?;
+        steps.push(step);
+    }
+    Ok(steps)
+}
+
 async fn store_model(
     transaction: &Transaction<'_>,
     text: &str,
@@ -242,11 +267,7 @@ async fn grant(
     let mut sql = control::grants(&role);
     sql.push_str(&format!("GRANT USAGE ON SCHEMA {VAULT_SCHEMA} TO {role};\n"));
     for table in ddl::tables(plan) {
-        let update = if table.updated { ", UPDATE" } else { "" };
-        sql.push_str(&format!(
-            "GRANT SELECT, INSERT{update} ON {} TO {role};\n",
-            table.qualified()
-        ));
+        sql.push_str(&format!("GRANT SELECT, INSERT ON {} TO {role};\n", table.qualified()));
     }
     transaction.batch_execute(&sql).await.map_err(failed(format!("grants to {grantee}")))?;
     Ok(Vec::new())

@@ -46,8 +46,6 @@ pub struct TableSpec {
     pub indexed: Vec<String>,
     /// rows that every table of its kind has from the start
     pub system_rows: SystemRows,
-    /// whether the loader updates rows (the smallest load date)
-    pub updated: bool,
 }
 
 /// The system rows, which no source sent. With them, joins need no special case.
@@ -163,7 +161,10 @@ impl ColumnSpec {
 pub fn tables(plan: &Plan) -> Vec<TableSpec> {
     let model = &plan.model;
     let hubs = model.hubs.iter().map(|hub| {
-        let mut columns = technical("first load date of this key", "topic that first named it");
+        let mut columns = technical(
+            "load date of the mention that was loaded first",
+            "source table of that mention",
+        );
         columns.extend(hub.key.iter().map(|column| {
             business(column, &format!("business key, as {} spells it", model.source.name))
                 .bytewise()
@@ -175,7 +176,6 @@ pub fn tables(plan: &Plan) -> Vec<TableSpec> {
             primary_key: vec!["hash_key".to_owned()],
             indexed: Vec::new(),
             system_rows: SystemRows::Zero(Vec::new()),
-            updated: true,
         }
     });
     let links = model.links.iter().map(|link| link_table(model, link));
@@ -185,7 +185,7 @@ pub fn tables(plan: &Plan) -> Vec<TableSpec> {
 
 fn link_table(model: &Model, link: &Link) -> TableSpec {
     let mut columns =
-        technical("first load date of this relationship", "topic that first stated it");
+        technical("load date of the mention that was loaded first", "source table of that mention");
     columns.extend(link.roles.iter().map(|role| {
         let comment = format!("hash key in {}", model.hubs[role.hub].name);
         ColumnSpec::new(&role.column(), "bytea", true, &comment)
@@ -201,14 +201,13 @@ fn link_table(model: &Model, link: &Link) -> TableSpec {
         primary_key: vec!["hash_key".to_owned()],
         indexed: keys.clone(),
         system_rows: SystemRows::Zero(keys),
-        updated: true,
     }
 }
 
 fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     let table = &plan.model.tables[satellite.table];
     let parent = plan.model.parent_name(table);
-    let source = &plan.tables[satellite.table].topic;
+    let source = &plan.tables[satellite.table].record_source;
     let comment = match &satellite.kind {
         SatelliteKind::Descriptive { .. } => {
             let described = table.satellites.iter().find(|other| other.name == satellite.name);
@@ -225,7 +224,10 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
             format!("which row of {link} holds from when, per key of {parent}")
         }
     };
-    let mut columns = technical("from when the version holds in the vault", "topic it came from");
+    let mut columns = technical(
+        "from when the version holds in the vault",
+        "source table that the version came from",
+    );
     columns[0].comment = format!("hash key in {parent}");
     columns.extend(version_columns());
     let payload = plan.payload(satellite);
@@ -237,7 +239,6 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         primary_key: vec!["hash_key".to_owned(), "load_date".to_owned()],
         indexed: Vec::new(),
         system_rows: SystemRows::Ghost,
-        updated: false,
     }
 }
 
@@ -298,13 +299,13 @@ fn business(column: &Column, comment: &str) -> ColumnSpec {
 
 /// PostgreSQL cuts names at 63 bytes. A name that is too long loses its beginning here, so that it stays distinct and
 /// readable.
-fn shorten(name: &str, suffix: &str) -> String {
+pub(super) fn shorten(name: &str, suffix: &str) -> String {
     let keep = 63 - suffix.len();
     let start = name.len().saturating_sub(keep);
     format!("{}{suffix}", &name[start..])
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -8,5 +8,6 @@ mod apply;
 mod catalog;
 mod compat;
 pub mod ddl;
+pub mod first_mentions;
 
 pub use apply::{MigrateError, MigrationOutcome, migrate};

@@ -26,6 +26,7 @@ pub(super) struct SourceEntry {
     pub(super) schema: String,
     pub(super) system_id: i16,
     pub(super) comment: String,
+    pub(super) topic_prefix: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,12 +39,29 @@ pub(super) struct ColumnEntry {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct HubKeyEntry {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    #[serde(default)]
+    pub(super) fold: bool,
+}
+
+impl HubKeyEntry {
+    /// The column without what only a hub's key can say.
+    pub(super) fn column(&self) -> ColumnEntry {
+        ColumnEntry { name: self.name.clone(), kind: self.kind.clone() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct HubEntry {
     pub(super) name: String,
     pub(super) comment: String,
     #[serde(default)]
     pub(super) scope: HubScope,
-    pub(super) key: Vec<ColumnEntry>,
+    pub(super) key: Vec<HubKeyEntry>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -42,8 +42,10 @@ pub struct SatellitePlan {
 /// How a source table's rows are projected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableProjection {
-    /// topic, which is also the record source
+    /// the Kafka topic
     pub topic: String,
+    /// the `record_source` of all its rows
+    pub record_source: String,
     /// its satellites
     pub satellites: Vec<SatelliteId>,
     /// the hub bindings that the parent's hash key needs; a delete can compute only these
@@ -95,6 +97,7 @@ impl Plan {
             };
             tables.push(TableProjection {
                 topic: model.topic(table),
+                record_source: model.record_source(table),
                 satellites: of_table,
                 parent_bindings,
             });

@@ -5,11 +5,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::file::{ColumnEntry, HubEntry, LinkEntry, ModelFile, SourceEntry};
+use super::file::{ColumnEntry, HubEntry, HubKeyEntry, LinkEntry, ModelFile, SourceEntry};
 use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::problems::{ModelError, Problems};
 use super::types::{Column, Hub, Link, LinkRole, Model, SourceSystem};
-use super::{FORMAT_VERSION, Table, is_technical, tables};
+use super::{ColumnType, FORMAT_VERSION, Table, is_technical, tables};
 
 /// Reads and checks a model file.
 ///
@@ -82,7 +82,13 @@ impl Resolver {
     }
 
     fn source(&mut self, source: &SourceEntry) -> SourceSystem {
-        for (field, value) in [("source.name", &source.name), ("source.schema", &source.schema)] {
+        let prefix = source.topic_prefix.as_ref().unwrap_or(&source.name);
+        let names = [
+            ("source.name", &source.name),
+            ("source.schema", &source.schema),
+            ("source.topic_prefix", prefix),
+        ];
+        for (field, value) in names {
             let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if value.is_empty() || !value.chars().all(legal) {
                 let remedy = "use letters, digits, '.', '_' and '-': it is part of a topic's name";
@@ -95,6 +101,7 @@ impl Resolver {
         }
         SourceSystem {
             name: source.name.clone(),
+            topic_prefix: prefix.clone(),
             schema: source.schema.clone(),
             system_id: source.system_id,
             comment: source.comment.clone(),
@@ -106,11 +113,22 @@ impl Resolver {
         if hub.key.is_empty() {
             self.problems.complain(&hub.name, "has no key column", "name at least one in key");
         }
+        let key: Vec<ColumnEntry> = hub.key.iter().map(HubKeyEntry::column).collect();
+        let key = self.columns(&hub.name, &key);
+        for (column, entry) in key.iter().zip(&hub.key) {
+            let is_text = column.kind.hashes_like(ColumnType::TEXT);
+            if entry.fold && !is_text {
+                let place = format!("{} column {}", hub.name, column.name);
+                let problem = "fold is for text, and this column has one spelling for each value";
+                self.problems.complain(place, problem, "remove fold");
+            }
+        }
         Hub {
             name: hub.name.clone(),
             comment: hub.comment.clone(),
             scope: hub.scope,
-            key: self.columns(&hub.name, &hub.key),
+            key,
+            folded: hub.key.iter().map(|entry| entry.fold).collect(),
         }
     }
 

@@ -54,6 +54,7 @@ impl Builder<'_> {
             return None; // what follows would complain about the consequences
         }
         let parent = self.parent(&hubs, &links, &key)?;
+        self.exact_parent(&hubs, &links, parent);
         self.problems.entity_name(&self.table.status, "sat_");
         let satellites = self.satellites(&key);
         self.unused_bindings(&hubs, &links, parent);
@@ -251,6 +252,30 @@ impl Builder<'_> {
             return None;
         }
         Some(Parent::Link(link))
+    }
+
+    /// Two rows whose keys differ in their spelling only must not share a history.
+    fn exact_parent(
+        &mut self,
+        hubs: &IdVec<HubBindingId, HubBinding>,
+        links: &IdVec<LinkBindingId, LinkBinding>,
+        parent: Parent,
+    ) {
+        let of_parent = match parent {
+            Parent::Hub(binding) => vec![binding],
+            Parent::Link(link) => links[link].bindings.clone(),
+        };
+        for binding in of_parent {
+            let hub = &self.entities.hubs[hubs[binding].hub];
+            if hub.is_folded() {
+                let problem = format!(
+                    "{} folds its key, so rows whose keys differ in spelling would share one history",
+                    hub.name
+                );
+                let remedy = "remove fold from the hub, or choose a hub that holds the key exactly";
+                self.complain("parent", problem, remedy);
+            }
+        }
     }
 
     fn satellites(&mut self, key: &[ColumnId]) -> Vec<Satellite> {

@@ -21,8 +21,10 @@ pub struct Column {
 /// The system whose tables are captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSystem {
-    /// the connector's topic prefix
+    /// the source's own name: part of scoped hash keys and of every record source
     pub name: String,
+    /// what the topics' names begin with: the connector's `topic.prefix`
+    pub topic_prefix: String,
     /// schema of the captured tables
     pub schema: String,
     /// value of `source_system_id`
@@ -53,6 +55,16 @@ pub struct Hub {
     pub scope: HubScope,
     /// key columns in hash order
     pub key: Vec<Column>,
+    /// for each key column, whether spellings that differ in case, in blanks at the ends or in Unicode form are one key
+    pub folded: Vec<bool>,
+}
+
+impl Hub {
+    /// Whether several spellings can be one key of this hub.
+    #[must_use]
+    pub fn is_folded(&self) -> bool {
+        self.folded.contains(&true)
+    }
 }
 
 /// One end of a link.
@@ -166,9 +178,16 @@ pub struct Model {
 }
 
 impl Model {
-    /// Kafka topic of a table; also the `record_source` of everything it feeds.
+    /// Kafka topic of a table.
     #[must_use]
     pub fn topic(&self, table: &Table) -> String {
+        topic_name(&self.source.topic_prefix, &self.source.schema, &table.name)
+    }
+
+    /// The `record_source` of everything that a table feeds. The topics' prefix is no part of it, so that another
+    /// prefix changes no stored row.
+    #[must_use]
+    pub fn record_source(&self, table: &Table) -> String {
         topic_name(&self.source.name, &self.source.schema, &table.name)
     }
 

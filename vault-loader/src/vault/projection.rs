@@ -1,11 +1,11 @@
 //! Turns changes of rows into vault rows: hub keys, link keys, and one candidate for each satellite.
 //!
-//! In: a stretch of decoded changes. Out: a [`Projection`]: each hub and link key once, with its smallest load date,
-//! and every satellite's candidates in arrival order. A delete tells nothing about hubs and links except its own key,
-//! so it makes no rows there.
+//! In: a stretch of decoded changes. Out: a [`Projection`]: each hub and link key once, by the first change of the
+//! stretch that names it, and every satellite's candidates in arrival order. A delete names its own key only, so it
+//! makes the rows of its parent and no others. Thus every key of a satellite has its row in a hub or link.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::hash::{Hash, Hasher, UNKNOWN};
 use crate::batch::RecordId;
@@ -20,21 +20,13 @@ ids! {
     RoleKeyId;
 }
 
-/// Where and when a hub's or link's key was named. The first mention of a key is the one that its row keeps.
+/// Where and when a hub's or link's key was named. A row keeps the mention that was loaded first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mention {
     /// load date, microseconds since the epoch
     pub load_date_us: i64,
     /// the source table, whose topic is the record source
     pub table: TableId,
-}
-
-impl Mention {
-    /// By what mentions are ordered.
-    #[must_use]
-    pub fn order(self, plan: &Plan) -> (i64, &str) {
-        (self.load_date_us, &plan.tables[self.table].topic)
-    }
 }
 
 /// A row that a mention makes.
@@ -55,7 +47,7 @@ impl Mentioned for LinkRow {
     }
 }
 
-/// A hub's row to be written unless an earlier one is there.
+/// A hub's row to be written unless its key is there.
 #[derive(Debug, Clone, Copy)]
 pub struct HubRow {
     /// what made it
@@ -66,7 +58,7 @@ pub struct HubRow {
     pub values: ValueId,
 }
 
-/// A link's row to be written unless an earlier one is there.
+/// A link's row to be written unless its key is there.
 #[derive(Debug, Clone, Copy)]
 pub struct LinkRow {
     /// what made it
@@ -164,10 +156,8 @@ impl<'a> Projector<'a> {
             }
         };
         self.compute_keys(change, whole)?;
-        if whole {
-            self.add_hubs(change);
-            self.add_links(change);
-        }
+        self.add_hubs(change, whole);
+        self.add_links(change, whole);
         let key = self.parent_key(change.table);
         for &satellite in &self.plan.tables[change.table].satellites {
             let link = match self.plan.satellites[satellite].kind {
@@ -201,7 +191,7 @@ impl<'a> Projector<'a> {
         }
         self.link_keys.reset(&table.links, UNKNOWN);
         for id in table.links.ids() {
-            if whole || matches!(table.parent, Parent::Link(parent) if parent == id) {
+            if whole || table.parent == Parent::Link(id) {
                 self.link_keys[id] = self.link_key(change, id)?;
             }
         }
@@ -211,10 +201,16 @@ impl<'a> Projector<'a> {
     fn hub_key(&mut self, change: &RowChange, binding: &HubBinding) -> Result<Hash, UnchangedKey> {
         let mut known = false;
         self.hasher.hub(self.plan.hub_scope(binding.hub));
-        for &column in &binding.columns {
+        for (&column, &folded) in
+            binding.columns.iter().zip(&self.plan.model.hubs[binding.hub].folded)
+        {
             let value = self.key_value(change, column)?;
             known |= *value != Value::Null;
-            self.hasher.add_key(value);
+            if folded {
+                self.hasher.add_folded(value);
+            } else {
+                self.hasher.add(value);
+            }
         }
         Ok(if known { self.hasher.finish() } else { UNKNOWN })
     }
@@ -246,70 +242,44 @@ impl<'a> Projector<'a> {
         }
     }
 
-    fn add_hubs(&mut self, change: &RowChange) {
+    /// Adds the hub rows that a change names; for a delete, those of its parent.
+    fn add_hubs(&mut self, change: &RowChange, whole: bool) {
         let table = &self.plan.model.tables[change.table];
+        let parents = &self.plan.tables[change.table].parent_bindings;
         for (id, binding) in table.hubs.with_ids() {
             let key = self.hub_keys[id];
-            if key == UNKNOWN {
-                continue; // the warehouse has that row from the start
+            // The warehouse has the row "unknown" from the start.
+            if key == UNKNOWN || !(whole || parents.contains(&id)) {
+                continue;
             }
-            let row = HubRow {
-                mention: Mention {
-                    load_date_us: change.position.published_us,
-                    table: change.table,
-                },
-                binding: id,
-                values: change.values,
-            };
-            let (plan, values) = (self.plan, self.values);
-            let rows = &mut self.projection.hubs[binding.hub];
-            let known = rows.entry(key).or_insert(row);
-            if hub_order(plan, values, &row, known) == Ordering::Less {
-                *known = row;
-            }
+            let row = HubRow { mention: mention(change), binding: id, values: change.values };
+            self.projection.hubs[binding.hub].entry(key).or_insert(row);
         }
     }
 
-    fn add_links(&mut self, change: &RowChange) {
+    /// Adds the link rows that a change states; for a delete, its parent's.
+    fn add_links(&mut self, change: &RowChange, whole: bool) {
         let table = &self.plan.model.tables[change.table];
         for (id, binding) in table.links.with_ids() {
-            let row = LinkRow {
-                mention: Mention {
-                    load_date_us: change.position.published_us,
-                    table: change.table,
-                },
-                binding: id,
-                values: change.values,
-                roles: self.projection.role_keys.next_id(),
-            };
-            let rows = &mut self.projection.links[binding.link];
-            match rows.get(&self.link_keys[id]) {
-                Some(known) if known.mention.order(self.plan) <= row.mention.order(self.plan) => {}
-                _ => {
-                    rows.insert(self.link_keys[id], row);
-                    let roles = binding.bindings.iter().map(|&role| self.hub_keys[role]);
-                    self.projection.role_keys.items_mut().extend(roles);
-                }
+            if !(whole || table.parent == Parent::Link(id)) {
+                continue;
+            }
+            if let Entry::Vacant(place) =
+                self.projection.links[binding.link].entry(self.link_keys[id])
+            {
+                place.insert(LinkRow {
+                    mention: mention(change),
+                    binding: id,
+                    values: change.values,
+                    roles: self.projection.role_keys.next_id(),
+                });
+                let roles = binding.bindings.iter().map(|&role| self.hub_keys[role]);
+                self.projection.role_keys.items_mut().extend(roles);
             }
         }
     }
 }
 
-/// Which of two rows of one hub key stays. The warehouse's merge uses the same order, so the limits of batches make no
-/// difference.
-fn hub_order(plan: &Plan, values: &Values<'_>, a: &HubRow, b: &HubRow) -> Ordering {
-    a.mention.order(plan).cmp(&b.mention.order(plan)).then_with(|| {
-        let columns =
-            |row: &HubRow| &plan.model.tables[row.mention.table].hubs[row.binding].columns;
-        columns(a)
-            .iter()
-            .zip(columns(b))
-            .map(|(&x, &y)| match (&values[a.values + x], &values[b.values + y]) {
-                // Only text has several spellings of one key.
-                (Value::Text(x), Value::Text(y)) => x.as_bytes().cmp(y.as_bytes()),
-                _ => Ordering::Equal,
-            })
-            .find(|order| order.is_ne())
-            .unwrap_or(Ordering::Equal)
-    })
+fn mention(change: &RowChange) -> Mention {
+    Mention { load_date_us: change.position.published_us, table: change.table }
 }
