@@ -6,7 +6,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
+use crate::epoch::{Epoch, EpochNumber, Epochs};
 use crate::model::{Id, IdVec, TableId, ids};
 
 ids! {
@@ -81,9 +85,20 @@ pub struct Record {
     pub from: Partition,
     /// its offset there
     pub offset: i64,
+    /// the epoch of the table that it belongs to
+    pub epoch: Epoch,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     old_key: Option<Range<usize>>,
+}
+
+/// What the warehouse must hold of a partition before a batch is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// the next offset
+    pub offset: i64,
+    /// the table's current epoch
+    pub epoch: EpochNumber,
 }
 
 /// What a Kafka record carries.
@@ -97,6 +112,21 @@ pub struct Content<'r> {
     pub old_key: Option<&'r [u8]>,
 }
 
+/// By what a record is known again.
+pub type Digest = [u8; 32];
+
+/// SHA-256 of a record's key and value. Nothing and an empty text are told apart.
+#[must_use]
+pub fn digest(key: Option<&[u8]>, value: Option<&[u8]>) -> Digest {
+    let mut hasher = Sha256::new();
+    for part in [key, value] {
+        let length = part.map_or(u64::MAX, |bytes| bytes.len() as u64);
+        hasher.update(length.to_be_bytes());
+        hasher.update(part.unwrap_or_default());
+    }
+    hasher.finalize().into()
+}
+
 /// Debezium's header on the insert that a changed primary key becomes.
 pub const OLD_KEY_HEADER: &str = "__debezium.oldkey";
 
@@ -107,24 +137,40 @@ pub struct Batch {
     pub generation: u64,
     /// the records in arrival order
     pub records: IdVec<RecordId, Record>,
-    /// for each partition, the offset that the warehouse must hold before this batch
-    pub starts: HashMap<Partition, i64>,
+    /// the epochs of tables, as the assignment found them
+    epochs: Arc<HashMap<TableId, Epochs>>,
+    /// for each partition, what the warehouse must hold before this batch
+    pub starts: HashMap<Partition, Start>,
     bytes: Vec<u8>,
 }
 
 impl Batch {
     /// An empty batch of an assignment.
     #[must_use]
-    pub fn new(generation: u64) -> Self {
-        Self { generation, ..Self::default() }
+    pub fn new(generation: u64, epochs: Arc<HashMap<TableId, Epochs>>) -> Self {
+        Self { generation, epochs, ..Self::default() }
+    }
+
+    /// An empty batch of the same assignment.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self::new(self.generation, Arc::clone(&self.epochs))
+    }
+
+    /// The epochs of a table.
+    #[must_use]
+    pub fn epochs_of(&self, table: TableId) -> &Epochs {
+        static FIRST: Epochs = Epochs::FIRST;
+        self.epochs.get(&table).unwrap_or(&FIRST)
     }
 
     /// Copies a record in.
     pub fn push(&mut self, from: Partition, offset: i64, content: Content<'_>) {
+        let epoch = self.epochs_of(from.table).of_record(from.partition, offset);
         let key = content.key.map(|bytes| self.store(bytes));
         let value = content.value.map(|bytes| self.store(bytes));
         let old_key = content.old_key.map(|bytes| self.store(bytes));
-        self.records.push(Record { from, offset, key, value, old_key });
+        self.records.push(Record { from, offset, epoch, key, value, old_key });
     }
 
     fn store(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -149,6 +195,12 @@ impl Batch {
     #[must_use]
     pub fn value(&self, record: RecordId) -> Option<&[u8]> {
         self.records[record].value.clone().map(|range| &self.bytes[range])
+    }
+
+    /// SHA-256 of a record's key and value, by which the record is known again.
+    #[must_use]
+    pub fn digest(&self, record: RecordId) -> Digest {
+        digest(self.key(record), self.value(record))
     }
 
     /// The header [`OLD_KEY_HEADER`] of a record.

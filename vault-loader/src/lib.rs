@@ -11,6 +11,7 @@
 
 // What several stages need.
 pub mod config;
+pub mod epoch;
 pub mod health;
 pub mod model;
 pub mod warehouse;
@@ -30,6 +31,7 @@ pub mod load;
 pub mod pipeline;
 
 // What else the program does.
+pub mod epochs_command;
 pub mod http;
 pub mod migrate;
 pub mod refresh;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::telemetry::LogFormat;
 use vault_loader::config::{Config, ConfigError};
+use vault_loader::epochs_command::{self, EpochCommandError, Happened, Tables};
 use vault_loader::health::HealthCell;
 use vault_loader::http::{Served, serve};
 use vault_loader::metrics::Metrics;
@@ -96,12 +97,68 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Show or start epochs of tables: since when offsets or positions of the source count anew
+    Epoch {
+        #[command(subcommand)]
+        command: EpochCommand,
+    },
     /// Ask the running loader whether it is healthy: exit code 0 or 1
     Health,
     /// Look at a model without any server
     Model {
         #[command(subcommand)]
         command: ModelCommand,
+    },
+}
+
+/// Which tables a command is about.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+struct TopicArguments {
+    /// Topic of a table; several times for several tables
+    #[arg(long = "topic")]
+    topics: Vec<String>,
+    /// All tables of the model
+    #[arg(long)]
+    all: bool,
+}
+
+impl TopicArguments {
+    fn tables(&self) -> Tables {
+        if self.all { Tables::All } else { Tables::Topics(self.topics.clone()) }
+    }
+}
+
+#[derive(Subcommand)]
+enum EpochCommand {
+    /// Show all epochs of the model's tables
+    List {
+        /// One JSON array instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start an epoch. A loader that runs is fenced and goes on in the new epoch; a paused table needs a start of the loader
+    #[command(group = clap::ArgGroup::new("happened").required(true).multiple(true))]
+    Start {
+        #[command(flatten)]
+        topics: TopicArguments,
+        /// The topic was deleted and made again: it is read from its beginning
+        #[arg(long, group = "happened")]
+        topic_recreated: bool,
+        /// The source was restored from a backup, or promoted without the end of its log: its positions count anew
+        #[arg(long, group = "happened")]
+        source_restored: bool,
+        /// Why, for those who read dwh_control.epochs later
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Close the rows that the snapshot after --source-restored did not bring. Run it when that snapshot is loaded
+    CloseMissing {
+        #[command(flatten)]
+        topics: TopicArguments,
+        /// Close the rows; without it they are only counted
+        #[arg(long)]
+        apply: bool,
     },
 }
 
@@ -144,7 +201,15 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         }
         _ => false,
     };
-    if model || kafka || err.is::<ConfigError>() || err.is::<Usage>() { 2 } else { 1 }
+    let epoch = matches!(
+        err.downcast_ref(),
+        Some(
+            EpochCommandError::UnknownTopic(_)
+                | EpochCommandError::NoEpoch(_)
+                | EpochCommandError::NotRestored(_)
+        )
+    );
+    if model || kafka || epoch || err.is::<ConfigError>() || err.is::<Usage>() { 2 } else { 1 }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +224,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::RefreshMarts { interval_ms, once } => {
             refresh_marts(&cli, std::time::Duration::from_millis(*interval_ms), *once).await
         }
+        Command::Epoch { command } => epoch(&cli, command).await,
         Command::Health => health(&cli).await,
         Command::Model { command } => look(&cli, command),
     }
@@ -248,6 +314,50 @@ async fn refresh_marts(cli: &Cli, interval: std::time::Duration, once: bool) -> 
     tracing::info!(warehouse = warehouse.display(), ?interval, "refreshing the marts");
     refresh::keep_fresh(&warehouse, interval, stop).await;
     tracing::info!("ended in order");
+    Ok(())
+}
+
+async fn epoch(cli: &Cli, command: &EpochCommand) -> anyhow::Result<()> {
+    let plan = Plan::new(model::parse(&model_text(cli)?)?);
+    let warehouse = Config::load(cli.config.as_deref())?.connect_options();
+    match command {
+        EpochCommand::List { json } => {
+            let lines = epochs_command::list(&warehouse, &plan).await?;
+            if *json {
+                println!("{}", serde_json::to_string(&lines)?);
+                return Ok(());
+            }
+            for line in lines {
+                println!(
+                    "{} epoch {} since {}: new {}, topic {}, by {}: {}",
+                    line.record_source,
+                    line.epoch,
+                    line.started_at,
+                    line.kind,
+                    line.topic,
+                    line.started_by,
+                    line.reason
+                );
+            }
+        }
+        EpochCommand::Start { topics, topic_recreated, source_restored, reason } => {
+            let happened =
+                Happened { topic_recreated: *topic_recreated, source_restored: *source_restored };
+            let tables = topics.tables();
+            for (topic, epoch) in
+                epochs_command::start(&warehouse, &plan, &tables, happened, reason).await?
+            {
+                println!("{topic}: epoch {epoch} started");
+            }
+        }
+        EpochCommand::CloseMissing { topics, apply } => {
+            let done = if *apply { "closed" } else { "would be closed" };
+            let tables = topics.tables();
+            for (topic, count) in epochs_command::close(&warehouse, &plan, &tables, *apply).await? {
+                println!("{topic}: {count} rows {done}");
+            }
+        }
+    }
     Ok(())
 }
 

@@ -258,13 +258,13 @@ async fn offsets_that_kafka_no_longer_has_are_refused_unless_accepted() {
     world
         .client
         .batch_execute(
-            "UPDATE dwh_control.offsets SET next_offset = 9 WHERE topic LIKE '%airports'",
+            "UPDATE dwh_control.offsets SET next_offset = 9, last_digest = NULL WHERE topic LIKE '%airports'",
         )
         .await
         .unwrap();
     let mut loader = world.loader("recreated");
-    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
-    assert!(world.log("recreated").contains("was the topic deleted and made again"));
+    world.paused("airports", "but Kafka ends at").await;
+    world.end(&mut loader);
 }
 
 async fn delete_before(world: &World, table: &str, offset: i64) {
@@ -352,7 +352,11 @@ async fn a_batch_whose_offsets_somebody_moved_writes_nothing() {
     let mut loader = world.loader("loader");
     world.loaded().await;
     // Somebody else loads the next record: here by hand, without any row, so that a second load would show.
-    world.client.batch_execute("UPDATE dwh_control.offsets SET next_offset = 2").await.unwrap();
+    world
+        .client
+        .batch_execute("UPDATE dwh_control.offsets SET next_offset = 2, last_digest = NULL")
+        .await
+        .unwrap();
     world.publish(create("airports", 20, airport("BBB", "Tomsk"))).await;
     world.publish(create("airports", 30, airport("CCC", "Perm"))).await;
     world.loaded().await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use devstack::wait_for_async;
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
-use vault_loader::batch::{Batch, Content, Partition};
+use vault_loader::batch::{Batch, Content, Partition, Start};
 use vault_loader::load::{Job, Loader, LoaderLimits};
 use vault_loader::model::{self, Plan, TableId};
 
@@ -48,8 +48,8 @@ impl Table {
     async fn load(&mut self, loader: &mut Loader, generation: u64, offset: i64, event: Event) {
         let value = self.world.envelope(&event).to_string();
         let from = Partition { table: self.table, partition: event.partition };
-        let mut batch = Batch::new(generation);
-        batch.starts.insert(from, offset);
+        let mut batch = Batch::new(generation, Arc::default());
+        batch.starts.insert(from, Start { offset, epoch: 0 });
         let (key, value) = (Some("key".as_bytes()), Some(value.as_bytes()));
         batch.push(from, offset, Content { key, value, old_key: None });
         let mut job = Job::new(&self.plan, &batch, |_| false);

@@ -5,32 +5,39 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{TopicPartitionList, error::KafkaResult};
+use rdkafka::{ClientConfig, TopicPartitionList, error::KafkaResult};
 use shared::backoff::Backoff;
 use shared::postgres::{ConnectOptions, connect};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ConsumeError;
+use super::last_records::{self, LastRecord};
 use crate::batch::Partition;
-use crate::control::{read_offsets, skip_gap};
+use crate::control::{
+    StoredOffset, follow_topic, read_epochs, read_offsets, skip_gap, store_pause,
+};
+use crate::epoch::Epochs;
 use crate::health::{Health, HealthCell};
 use crate::metrics::Metrics;
-use crate::model::{Plan, TableId};
-use crate::paused::PausedTables;
+use crate::model::{Plan, TableId, TableProjection};
+use crate::paused::{PausedTables, TablePause};
 use crate::warehouse::WarehouseError;
 
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long Kafka may say that a topic does not exist: what one broker knows reaches another a little later.
+const MISSING_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the warehouse may take to answer a question about offsets, or to move them: a few rows by their key, and
 /// perhaps the wait for another loader's transaction.
@@ -40,6 +47,8 @@ const OFFSETS_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Assignment {
     pub(super) plan: Arc<Plan>,
     pub(super) warehouse: ConnectOptions,
+    /// librdkafka's properties
+    pub(super) client: ClientConfig,
     pub(super) runtime: Handle,
     pub(super) ending: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
@@ -49,6 +58,74 @@ pub(super) struct Assignment {
     pub(super) current: Mutex<CurrentAssignment>,
 }
 
+/// Where the assigned partitions stand, in the order of the assignment.
+#[derive(Debug, Default)]
+struct Stand {
+    offsets: Vec<i64>,
+    epochs: HashMap<TableId, Epochs>,
+    faults: Vec<Fault>,
+}
+
+impl Stand {
+    fn is_faulty(&self, topic: &str) -> bool {
+        self.faults.iter().any(|fault| fault.topic == topic)
+    }
+}
+
+/// A partition that cannot be read on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    reason: String,
+    remedy: String,
+}
+
+impl Fault {
+    fn shorter(topic: &str, partition: i32, offset: i64, high: i64) -> Self {
+        let reason = format!(
+            "the warehouse stands at offset {offset} of partition {partition}, but Kafka ends at {high}: the topic was deleted \
+             and made again, or has lost records"
+        );
+        Self::recreated(topic, partition, offset, reason)
+    }
+
+    fn replaced(record: &LastRecord) -> Self {
+        let LastRecord { topic, partition, offset, .. } = record;
+        let reason = format!(
+            "the record at offset {offset} of partition {partition} is not the record that was loaded from there: the topic was \
+             deleted and made again, or has other records now"
+        );
+        Self::recreated(topic, *partition, offset + 1, reason)
+    }
+
+    fn missing(topic: &str, partition: i32, offset: i64) -> Self {
+        let reason = format!(
+            "the warehouse stands at offset {offset} of partition {partition}, but Kafka has no such topic: the topic was deleted"
+        );
+        Self::recreated(topic, partition, offset, reason)
+    }
+
+    fn recreated(topic: &str, partition: i32, offset: i64, reason: String) -> Self {
+        let remedy = format!(
+            "if the topic was made again on purpose, run `vault-loader epoch start --topic {topic} --topic-recreated`, and start \
+             the loader again: it reads the topic from its beginning, and loads what is new"
+        );
+        Self { topic: topic.to_owned(), partition, offset, reason, remedy }
+    }
+}
+
+/// Whether Kafka says that there is no such topic.
+fn is_missing(error: &KafkaError) -> bool {
+    let missing = [
+        RDKafkaErrorCode::UnknownTopicOrPartition,
+        RDKafkaErrorCode::UnknownTopic,
+        RDKafkaErrorCode::UnknownPartition,
+    ];
+    error.rdkafka_error_code().is_some_and(|code| missing.contains(&code))
+}
+
 /// The assignment as it is now.
 #[derive(Debug, Default)]
 pub(super) struct CurrentAssignment {
@@ -56,6 +133,8 @@ pub(super) struct CurrentAssignment {
     pub(super) generation: u64,
     /// where each partition starts in this generation
     pub(super) starts: HashMap<Partition, i64>,
+    /// the epochs of the assigned tables
+    pub(super) epochs: Arc<HashMap<TableId, Epochs>>,
     /// why the intake must end
     pub(super) fatal: Option<ConsumeError>,
 }
@@ -142,23 +221,29 @@ impl Assignment {
             .iter()
             .map(|element| (element.topic().to_owned(), element.partition()))
             .collect();
-        let outcome = self.offsets(consumer, &partitions).and_then(|offsets| {
-            self.paused.keep_assigned(&partitions, &offsets);
-            self.assign(consumer, &partitions, &offsets)?;
-            Ok(offsets)
+        let outcome = self.stand(consumer, &partitions).and_then(|stand| {
+            self.paused.keep_assigned(&partitions, &stand.offsets);
+            for fault in &stand.faults {
+                self.pause(fault)?;
+            }
+            self.assign(consumer, &partitions, &stand)?;
+            Ok(stand)
         });
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();
         match outcome {
-            Ok(offsets) => {
-                for ((topic, partition), offset) in partitions.iter().zip(offsets) {
-                    if let Some(table) = self.table_of(topic) {
+            Ok(stand) => {
+                for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
+                    if let Some(table) = self.table_of(topic)
+                        && !stand.is_faulty(topic)
+                    {
                         let from = Partition { table, partition: *partition };
                         current.starts.insert(from, offset);
                         self.metrics.moved(&self.plan, from, offset);
                     }
                 }
+                current.epochs = Arc::new(stand.epochs);
                 let generation = current.generation;
                 tracing::info!(
                     partition_count = partitions.len(),
@@ -170,15 +255,44 @@ impl Assignment {
         }
     }
 
+    /// Pauses the table of a partition that cannot be read on, and makes that known.
+    fn pause(&self, fault: &Fault) -> Result<(), ConsumeError> {
+        let Some(table) = self.table_of(&fault.topic) else { return Ok(()) };
+        let pause = TablePause {
+            from: Partition { table, partition: fault.partition },
+            offset: fault.offset,
+            reason: fault.reason.clone(),
+            remedy: fault.remedy.clone(),
+        };
+        let since = self.runtime.block_on(self.answered(async || {
+            let client = connect(&self.warehouse).await?;
+            Ok(store_pause(&client, &fault.topic, &pause).await?)
+        }))?;
+        if self.paused.pause(&fault.topic, &pause, since) {
+            let TablePause { from, offset, reason, remedy } = &pause;
+            tracing::error!(
+                topic = fault.topic,
+                partition = from.partition,
+                offset,
+                reason,
+                remedy,
+                "a table is paused, all others go on"
+            );
+        }
+        Ok(())
+    }
+
+    /// Assigns the partitions. Those of a table that cannot be read on stand at their end, and are paused.
     fn assign(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
         partitions: &[(String, i32)],
-        offsets: &[i64],
+        stand: &Stand,
     ) -> KafkaResult<()> {
         let mut assignment = TopicPartitionList::with_capacity(partitions.len());
-        for ((topic, partition), offset) in partitions.iter().zip(offsets) {
-            assignment.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
+            let offset = if stand.is_faulty(topic) { Offset::End } else { Offset::Offset(offset) };
+            assignment.add_partition_offset(topic, *partition, offset)?;
         }
         // librdkafka keeps a partition paused over a rebalance. A consumer that gets the partition back would wait for
         // ever.
@@ -202,54 +316,81 @@ impl Assignment {
         if paused.count() > 0 { consumer.pause(&paused) } else { Ok(()) }
     }
 
-    /// The warehouse's offsets, after a check that Kafka still has them.
-    fn offsets(
+    /// Where the partitions stand in the warehouse, after a check that Kafka still has what comes next, and still has
+    /// what was loaded.
+    fn stand(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
         partitions: &[(String, i32)],
-    ) -> Result<Vec<i64>, ConsumeError> {
-        let mut offsets = self.runtime.block_on(self.stored(partitions))?;
-        for ((topic, partition), stored) in partitions.iter().zip(&mut offsets) {
-            let (low, high) = self.watermarks(consumer, topic, *partition)?;
-            let (topic, partition) = (topic.clone(), *partition);
-            if *stored > high {
-                return Err(ConsumeError::Recreated { topic, partition, stored: *stored, high });
-            }
-            if *stored < low {
-                let count = low - *stored;
-                if !self.accept_gap {
-                    return Err(ConsumeError::Gap {
-                        topic,
-                        partition,
-                        count,
-                        stored: *stored,
-                        low,
-                    });
-                }
-                tracing::warn!(
-                    topic,
-                    partition,
-                    count,
-                    "skipping events that Kafka no longer has, because --accept-gap allows it"
-                );
-                self.runtime.block_on(self.skip(&topic, partition, *stored, low))?;
-                *stored = low;
+    ) -> Result<Stand, ConsumeError> {
+        let (stored, epochs) = self.runtime.block_on(self.stored(partitions))?;
+        let mut stand = Stand { epochs, ..Stand::default() };
+        let mut last_records = Vec::new();
+        for ((topic, partition), stored) in partitions.iter().zip(&stored) {
+            let Some((low, high)) = self.watermarks(consumer, topic, *partition)? else {
+                stand.offsets.push(stored.next);
+                stand.faults.push(Fault::missing(topic, *partition, stored.next));
+                continue;
+            };
+            let next = self.after_gap(topic, *partition, stored.next, low)?;
+            stand.offsets.push(next);
+            if next > high {
+                stand.faults.push(Fault::shorter(topic, *partition, next, high));
+            } else if let Some(digest) = stored.last_digest
+                && low < stored.next
+            {
+                let (topic, offset) = (topic.clone(), stored.next - 1);
+                last_records.push(LastRecord { topic, partition: *partition, offset, digest });
             }
         }
-        Ok(offsets)
+        let replaced =
+            last_records::replaced(&self.client, last_records, || self.ending.is_cancelled())?;
+        stand.faults.extend(replaced.iter().map(Fault::replaced));
+        Ok(stand)
     }
 
+    /// The offset to read from, after a gap that may be skipped.
+    fn after_gap(
+        &self,
+        topic: &str,
+        partition: i32,
+        stored: i64,
+        low: i64,
+    ) -> Result<i64, ConsumeError> {
+        if stored >= low {
+            return Ok(stored);
+        }
+        let count = low - stored;
+        if !self.accept_gap {
+            let topic = topic.to_owned();
+            return Err(ConsumeError::Gap { topic, partition, count, stored, low });
+        }
+        tracing::warn!(
+            topic,
+            partition,
+            count,
+            "skipping events that Kafka no longer has, because --accept-gap allows it"
+        );
+        self.runtime.block_on(self.skip(topic, partition, stored, low))?;
+        Ok(low)
+    }
+
+    /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic.
     fn watermarks(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
         topic: &str,
         partition: i32,
-    ) -> Result<(i64, i64), ConsumeError> {
+    ) -> Result<Option<(i64, i64)>, ConsumeError> {
+        let started = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             match consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT) {
-                Ok(watermarks) => return Ok(watermarks),
+                Ok(watermarks) => return Ok(Some(watermarks)),
                 Err(_) if self.ending.is_cancelled() => return Err(ConsumeError::Cancelled),
+                Err(error) if is_missing(&error) && started.elapsed() >= MISSING_WAIT => {
+                    return Ok(None);
+                }
                 Err(error) => {
                     let delay = backoff.next_delay();
                     self.metrics.retried("kafka");
@@ -262,18 +403,52 @@ impl Assignment {
         }
     }
 
-    /// Reads offsets from the warehouse, and tries again until the warehouse answers.
-    async fn stored(&self, partitions: &[(String, i32)]) -> Result<Vec<i64>, ConsumeError> {
+    /// Reads offsets and epochs from the warehouse. A table that has another topic than before begins an epoch.
+    async fn stored(
+        &self,
+        partitions: &[(String, i32)],
+    ) -> Result<(Vec<StoredOffset>, HashMap<TableId, Epochs>), ConsumeError> {
+        let mut tables: Vec<TableId> =
+            partitions.iter().filter_map(|(topic, _)| self.table_of(topic)).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        self.answered(async || {
+            let mut client = connect(&self.warehouse).await?;
+            for &table in &tables {
+                let TableProjection { topic, record_source, .. } = &self.plan.tables[table];
+                if let Some(before) = follow_topic(&mut client, record_source, topic).await? {
+                    tracing::warn!(
+                        topic,
+                        before,
+                        "the table was loaded from another topic before: its offsets count anew"
+                    );
+                }
+            }
+            let offsets = read_offsets(&client, partitions).await?;
+            let sources: Vec<&str> = tables
+                .iter()
+                .map(|&table| self.plan.tables[table].record_source.as_str())
+                .collect();
+            let mut stored = read_epochs(&client, &sources).await?;
+            let epochs = tables.iter().filter_map(|&table| {
+                Some((table, stored.remove(&self.plan.tables[table].record_source)?))
+            });
+            Ok((offsets, epochs.collect()))
+        })
+        .await
+    }
+
+    /// Asks the warehouse, and asks again until the warehouse answers.
+    async fn answered<T>(
+        &self,
+        question: impl AsyncFn() -> Result<T, WarehouseError>,
+    ) -> Result<T, ConsumeError> {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
-            let read = async {
-                let client = connect(&self.warehouse).await?;
-                Ok(read_offsets(&client, partitions).await?)
-            };
-            let error = match self.asked(read).await? {
-                Ok(offsets) => {
+            let error = match self.asked(question()).await? {
+                Ok(answer) => {
                     self.health.set(Health::Healthy);
-                    return Ok(offsets);
+                    return Ok(answer);
                 }
                 Err(error) if error.is_retry() => error,
                 Err(error) => return Err(ConsumeError::Offsets(error)),

@@ -29,21 +29,6 @@ pub enum ConsumeError {
         /// first offset in Kafka
         low: i64,
     },
-    /// The topic is shorter than what was loaded from it.
-    #[error(
-        "{topic} partition {partition}: the warehouse stands at offset {stored}, but Kafka ends at {high}: was the topic deleted and made again? \
-         if so, load it into a new warehouse, or set dwh_control.offsets by hand"
-    )]
-    Recreated {
-        /// Kafka topic
-        topic: String,
-        /// partition of it
-        partition: i32,
-        /// next offset in the warehouse
-        stored: i64,
-        /// end of the partition in Kafka
-        high: i64,
-    },
     /// The warehouse refuses to tell the offsets.
     #[error("cannot read the offsets")]
     Offsets(#[source] WarehouseError),

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, ConsumerCallbacks, CurrentAssignment};
 use super::error::ConsumeError;
-use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition};
+use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition, Start};
 use crate::config;
 use crate::health::HealthCell;
 use crate::metrics::Metrics;
@@ -87,6 +87,8 @@ pub struct Intake {
     paused: Option<TopicPartitionList>,
     failures: Backoff,
     missing: HashSet<String>,
+    /// whether partitions were taken over again because of an offset, and nothing came since
+    has_looked_again: bool,
     mechanism: Option<Mechanism>,
 }
 
@@ -104,6 +106,7 @@ impl Intake {
         let assignment = Arc::new(Assignment {
             plan: options.plan,
             warehouse: options.warehouse,
+            client: options.client.clone(),
             runtime,
             ending: options.ending,
             metrics: options.metrics,
@@ -131,6 +134,7 @@ impl Intake {
             paused: None,
             failures: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
             missing: HashSet::new(),
+            has_looked_again: false,
             mechanism: options.mechanism,
         })
     }
@@ -162,6 +166,7 @@ impl Intake {
                 push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record);
                 self.first_at.get_or_insert_with(Instant::now);
                 self.failures.reset();
+                self.has_looked_again = false;
             }
             Some(Err(err)) => self.note(err)?,
             None => {}
@@ -183,7 +188,7 @@ impl Intake {
             return Err(fatal);
         }
         if current.generation != self.batch.generation {
-            self.batch = Batch::new(current.generation);
+            self.batch = Batch::new(current.generation, Arc::clone(&current.epochs));
             self.next.clone_from(&current.starts);
             self.first_at = None;
         }
@@ -248,8 +253,7 @@ impl Intake {
                 }
             })?;
             if let Some(permit) = permit {
-                let generation = self.batch.generation;
-                let empty = Batch::new(generation);
+                let empty = self.batch.next();
                 permit.send(Ok(std::mem::replace(&mut self.batch, empty)));
                 self.first_at = None;
                 return Ok(());
@@ -301,18 +305,31 @@ impl Intake {
             Some(
                 RDKafkaErrorCode::Fatal
                 | RDKafkaErrorCode::FencedInstanceId
-                | RDKafkaErrorCode::AutoOffsetReset
-                | RDKafkaErrorCode::OffsetOutOfRange
                 | RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::SaslAuthenticationFailed
                 | RDKafkaErrorCode::Authentication,
             ) => Err(ConsumeError::Refused(error)),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.look_again(error)
+            }
             _ => {
                 self.log_failure(&error);
                 Ok(())
             }
         }
+    }
+
+    /// Kafka does not have an offset that it had when the partitions were taken over. Taking them over again finds out
+    /// which table has to stand still. When that changed nothing, the loader ends.
+    fn look_again(&mut self, error: KafkaError) -> Result<(), ConsumeError> {
+        if std::mem::replace(&mut self.has_looked_again, true) {
+            return Err(ConsumeError::Refused(error));
+        }
+        tracing::warn!(%error, "Kafka has other offsets than before, looking at all partitions again");
+        let assigned = self.consumer.assignment()?;
+        self.assignment.take_over(&self.consumer, &assigned);
+        Ok(())
     }
 
     fn log_failure(&mut self, error: &KafkaError) {
@@ -358,7 +375,7 @@ fn push(
 ) {
     let current = assignment.current();
     if current.generation != batch.generation {
-        *batch = Batch::new(current.generation);
+        *batch = Batch::new(current.generation, Arc::clone(&current.epochs));
         next.clone_from(&current.starts);
     }
     let Some(&table) = topics.get(record.topic) else { return };
@@ -367,7 +384,8 @@ fn push(
     if record.offset < *next {
         return; // fetched before the assignment moved on
     }
-    batch.starts.entry(from).or_insert(*next);
+    let epoch = batch.epochs_of(table).current().number;
+    batch.starts.entry(from).or_insert(Start { offset: *next, epoch });
     *next = record.offset + 1;
     batch.push(from, record.offset, record.content);
 }

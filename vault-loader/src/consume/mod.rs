@@ -4,9 +4,12 @@
 //! read. The loader compares that offset with the offsets that Kafka still has, and stops when there is a gap. Records
 //! leave as [`crate::batch::Batch`]es, in order.
 
-mod assignment;
 mod client;
 mod error;
+mod last_records;
+
+mod assignment;
+
 mod intake;
 
 pub use client::{consumer_config, probe_brokers};

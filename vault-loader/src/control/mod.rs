@@ -6,6 +6,8 @@
 //! loaded: they move by compare-and-set, in the transaction that writes the rows, or not at all.
 
 mod locks;
+
+mod epochs;
 mod minutes;
 mod models;
 mod offsets;
@@ -15,14 +17,15 @@ mod schema;
 mod statements;
 mod truncations;
 
+pub(crate) use epochs::{NewEpoch, follow_topic, list_epochs, read_epochs, start_epoch};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{
     StoredModel, hold_model, last_model, model_hash, registered, release_model, store_model,
 };
 pub(crate) use offsets::{
-    EventTimes, LastEvent, OffsetMove, is_loaded, move_offsets, read_offsets, read_progress,
-    set_back, skip_gap,
+    EventTimes, LastEvent, OffsetMove, StoredOffset, is_loaded, last_times, move_offsets,
+    read_offsets, read_progress, set_back, skip_gap,
 };
 pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, store_pause};
 pub(crate) use quarantine::{
@@ -32,6 +35,7 @@ pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
 
+pub use epochs::EpochLine;
 pub use offsets::WarehouseOffset;
 
 use chrono::{DateTime, Utc};

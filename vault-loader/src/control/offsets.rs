@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::{ControlStatements, instant};
-use crate::batch::Partition;
+use crate::batch::{Batch, Digest, Partition, RecordId};
+use crate::epoch::EpochNumber;
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
 
@@ -34,25 +35,40 @@ pub(crate) struct LastEvent {
 pub(crate) struct OffsetMove {
     /// the partition
     pub(crate) from: Partition,
+    /// the table's epoch that the warehouse must hold
+    pub(crate) epoch: EpochNumber,
     /// the offset that the warehouse must hold
     pub(crate) expected: i64,
     /// the offset that takes its place
     pub(crate) next: i64,
+    /// the record before that offset
+    pub(crate) last_record: RecordId,
     /// none when no event of the partition is loaded, only quarantined or skipped
     pub(crate) last: Option<LastEvent>,
 }
 
-/// Reads the next offset of every given partition, in the order asked; inserts what is missing.
+/// Where a partition stands in the warehouse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredOffset {
+    /// the first offset that is not loaded
+    pub(crate) next: i64,
+    /// of the record before it, when that record was loaded
+    pub(crate) last_digest: Option<Digest>,
+}
+
+/// Reads where every given partition stands, in the order asked; inserts what is missing, in the epoch that the topic's
+/// other partitions have.
 pub(crate) async fn read_offsets(
     client: &Client,
     partitions: &[(String, i32)],
-) -> Result<Vec<i64>, Error> {
+) -> Result<Vec<StoredOffset>, Error> {
     let topics: Vec<&str> = partitions.iter().map(|(topic, _)| topic.as_str()).collect();
     let numbers: Vec<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
     client
         .execute(
-            "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
-             SELECT topic, partition, 0
+            "INSERT INTO dwh_control.offsets (topic, partition, next_offset, epoch)
+             SELECT topic, partition, 0,
+                    COALESCE((SELECT max(e.epoch) FROM dwh_control.epochs AS e WHERE e.topic = asked.topic), 0)
              FROM unnest($1::text[], $2::integer[]) AS asked (topic, partition)
              ORDER BY topic, partition
              ON CONFLICT ON CONSTRAINT offsets_pkey DO NOTHING",
@@ -61,14 +77,18 @@ pub(crate) async fn read_offsets(
         .await?;
     let rows = client
         .query(
-            "SELECT o.next_offset
+            "SELECT o.next_offset, o.last_digest
              FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS asked (topic, partition, place)
              JOIN dwh_control.offsets AS o USING (topic, partition)
              ORDER BY asked.place",
             &[&topics, &numbers],
         )
         .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
+    let stored = |row: &tokio_postgres::Row| StoredOffset {
+        next: row.get(0),
+        last_digest: row.get::<_, Option<&[u8]>>(1).and_then(|digest| digest.try_into().ok()),
+    };
+    Ok(rows.iter().map(stored).collect())
 }
 
 /// What the warehouse says about a partition.
@@ -114,6 +134,7 @@ pub(crate) async fn move_offsets(
     transaction: &Transaction<'_>,
     statements: &ControlStatements,
     plan: &Plan,
+    batch: &Batch,
     moves: &[OffsetMove],
 ) -> Result<(), WarehouseError> {
     let topics: Vec<&str> =
@@ -127,10 +148,26 @@ pub(crate) async fn move_offsets(
         moves.iter().map(|m| m.last.and_then(|last| instant(last.times.applied_us))).collect();
     let published: Vec<_> =
         moves.iter().map(|m| m.last.and_then(|last| instant(last.times.published_us))).collect();
+    let epochs: Vec<EpochNumber> = moves.iter().map(|m| m.epoch).collect();
+    let digests: Vec<Digest> = moves.iter().map(|m| batch.digest(m.last_record)).collect();
+    let digests: Vec<&[u8]> = digests.iter().map(Digest::as_slice).collect();
+    let sources: Vec<&str> =
+        moves.iter().map(|m| plan.tables[m.from.table].record_source.as_str()).collect();
     let moved = transaction
         .execute(
             &statements.move_offsets,
-            &[&topics, &partitions, &expected, &next, &lsns, &committed, &published],
+            &[
+                &topics,
+                &partitions,
+                &expected,
+                &next,
+                &lsns,
+                &committed,
+                &published,
+                &epochs,
+                &digests,
+                &sources,
+            ],
         )
         .await?;
     if usize::try_from(moved) == Ok(moves.len()) { Ok(()) } else { Err(WarehouseError::Fenced) }
@@ -147,7 +184,7 @@ pub(crate) async fn skip_gap(
     let moved = client
         .execute(
             "UPDATE dwh_control.offsets
-             SET next_offset = $4
+             SET next_offset = $4, last_digest = NULL
              WHERE topic = $1
                AND partition = $2
                AND next_offset = $3",
@@ -155,6 +192,23 @@ pub(crate) async fn skip_gap(
         )
         .await?;
     if moved == 1 { Ok(()) } else { Err(WarehouseError::Fenced) }
+}
+
+/// The last times that events of a topic named.
+pub(crate) async fn last_times(
+    transaction: &Transaction<'_>,
+    topic: &str,
+) -> Result<EventTimes, Error> {
+    let row = transaction
+        .query_one(
+            "SELECT max(last_published), max(source_committed) FROM dwh_control.offsets WHERE topic = $1",
+            &[&topic],
+        )
+        .await?;
+    let micros = |place: usize| {
+        row.get::<_, Option<DateTime<Utc>>>(place).map_or(0, |at| at.timestamp_micros())
+    };
+    Ok(EventTimes { published_us: micros(0), applied_us: micros(1) })
 }
 
 /// Whether any event of a topic is loaded.
@@ -165,6 +219,6 @@ pub(crate) async fn is_loaded(transaction: &Transaction<'_>, topic: &str) -> Res
 
 /// Sets a topic back to its beginning. Returns whether any event of it was loaded.
 pub(crate) async fn set_back(transaction: &Transaction<'_>, topic: &str) -> Result<bool, Error> {
-    let sql = "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = $1 AND next_offset > 0";
+    let sql = "UPDATE dwh_control.offsets SET next_offset = 0, last_digest = NULL WHERE topic = $1 AND next_offset > 0";
     Ok(transaction.execute(sql, &[&topic]).await? > 0)
 }

@@ -8,9 +8,10 @@ use tokio_postgres::Transaction;
 pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
-const MIGRATIONS: [(i32, &str, &str); 3] = [
+const MIGRATIONS: [(i32, &str, &str); 4] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "event minutes", include_str!("../../migrations/0002_event_minutes.sql")),
+    (3, "epochs", include_str!("../../migrations/0003_epochs.sql")),
     (5, "paused tables", include_str!("../../migrations/0005_paused_tables.sql")),
 ];
 
@@ -68,6 +69,7 @@ pub(crate) fn grants(role: &str) -> String {
          GRANT SELECT ON ALL TABLES IN SCHEMA {CONTROL_SCHEMA} TO {role};
          GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets, {CONTROL_SCHEMA}.event_minutes TO {role};
          GRANT INSERT, UPDATE, DELETE ON {CONTROL_SCHEMA}.paused_tables TO {role};
-         GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations TO {role};\n"
+         GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations, {CONTROL_SCHEMA}.epochs TO {role};
+         GRANT INSERT, DELETE ON {CONTROL_SCHEMA}.epoch_starts TO {role};\n"
     )
 }

@@ -17,13 +17,20 @@ const MOVE_OFFSETS: &str = "
         source_lsn = COALESCE(n.source_lsn, o.source_lsn),
         source_committed = COALESCE(n.source_committed, o.source_committed),
         last_published = COALESCE(n.last_published, o.last_published),
+        last_digest = n.last_digest,
+        record_source = n.record_source,
         loaded_at = clock_timestamp()
     FROM unnest(
-        $1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]
-    ) AS n (topic, partition, expected, next_offset, source_lsn, source_committed, last_published)
+        $1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
+        $8::integer[], $9::bytea[], $10::text[]
+    ) AS n (
+        topic, partition, expected, next_offset, source_lsn, source_committed, last_published,
+        epoch, last_digest, record_source
+    )
     WHERE o.topic = n.topic
       AND o.partition = n.partition
-      AND o.next_offset = n.expected";
+      AND o.next_offset = n.expected
+      AND o.epoch = n.epoch";
 
 /// Adds up events by minute. A minute replaces the same minute of an earlier day.
 const ADD_MINUTES: &str = "
@@ -43,10 +50,10 @@ const ADD_MINUTES: &str = "
 
 /// Truncates of these topics, in the order of their log positions.
 const TRUNCATIONS: &str = "
-    SELECT topic, source_lsn, load_date, applied_date
+    SELECT topic, source_lsn, load_date, applied_date, epoch
     FROM dwh_control.truncations
     WHERE topic = ANY ($1)
-    ORDER BY source_lsn";
+    ORDER BY epoch, source_lsn";
 
 /// Puts an event into quarantine; one that is there already stays as it is.
 const QUARANTINE: &str = "

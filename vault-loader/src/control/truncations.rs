@@ -6,14 +6,24 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::{Error, Transaction};
 
 use super::{ControlStatements, EventTimes, instant};
+use crate::batch::Batch;
+use crate::epoch::{Epoch, EpochNumber, SourcePosition};
 use crate::model::{Plan, TableId};
 
 /// A truncate of a source table that was loaded before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Truncation {
+    pub(crate) epoch: Epoch,
     pub(crate) lsn: i64,
     pub(crate) load_date_us: i64,
     pub(crate) applied_us: i64,
+}
+
+impl Truncation {
+    /// Where it stands among the changes of all epochs.
+    pub(crate) fn position(&self) -> SourcePosition {
+        self.epoch.position(self.lsn)
+    }
 }
 
 /// Reads the truncates of the tables behind these topics, each table's in the order of their log positions.
@@ -21,6 +31,7 @@ pub(crate) async fn read_truncations(
     transaction: &Transaction<'_>,
     statements: &ControlStatements,
     plan: &Plan,
+    batch: &Batch,
     topics: &[&str],
 ) -> Result<HashMap<TableId, Vec<Truncation>>, Error> {
     let mut found: HashMap<TableId, Vec<Truncation>> = HashMap::new();
@@ -28,6 +39,7 @@ pub(crate) async fn read_truncations(
         let topic: &str = row.get(0);
         if let Some(table) = plan.tables.find_id(|table| table.topic == topic) {
             found.entry(table).or_default().push(Truncation {
+                epoch: batch.epochs_of(table).numbered(row.get(4)),
                 lsn: row.get(1),
                 load_date_us: row.get::<_, DateTime<Utc>>(2).timestamp_micros(),
                 applied_us: row.get::<_, DateTime<Utc>>(3).timestamp_micros(),
@@ -41,15 +53,16 @@ pub(crate) async fn read_truncations(
 pub(crate) async fn note_truncation(
     transaction: &Transaction<'_>,
     topic: &str,
+    epoch: EpochNumber,
     lsn: i64,
     times: EventTimes,
 ) -> Result<bool, Error> {
     let new = transaction
         .execute(
-            "INSERT INTO dwh_control.truncations (topic, source_lsn, load_date, applied_date)
-             VALUES ($1, $2, $3, $4)
+            "INSERT INTO dwh_control.truncations (topic, source_lsn, load_date, applied_date, epoch)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT ON CONSTRAINT truncations_pkey DO NOTHING",
-            &[&topic, &lsn, &instant(times.published_us), &instant(times.applied_us)],
+            &[&topic, &lsn, &instant(times.published_us), &instant(times.applied_us), &epoch],
         )
         .await?;
     Ok(new > 0)

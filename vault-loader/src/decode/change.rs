@@ -14,7 +14,8 @@ use shared::debezium::topic::topic_name;
 use super::column::header_value;
 use super::row::{Image, RowProblem, decode_row};
 use super::value::Value;
-use crate::batch::Partition;
+use crate::batch::Record;
+use crate::epoch::Epoch;
 use crate::model::{ColumnId, Id, IdVec, Table, TableId, ids};
 
 ids! {
@@ -49,6 +50,8 @@ pub struct EventPosition {
     pub record_lsn: Option<i64>,
     /// transaction at the source
     pub tx_id: Option<i64>,
+    /// epoch of the table
+    pub epoch: Epoch,
     /// partition of the topic
     pub partition: i32,
     /// offset in the partition
@@ -163,8 +166,7 @@ const INSTANTS: std::ops::RangeInclusive<i64> =
 pub(super) fn decode<'a>(
     value: Option<&'a [u8]>,
     table: &Table,
-    from: Partition,
-    offset: i64,
+    record: &Record,
     values: &mut Values<'a>,
 ) -> Result<Change, EventError> {
     let Some(bytes) = value else { return Ok(Change::Tombstone) };
@@ -182,8 +184,9 @@ pub(super) fn decode<'a>(
         streamed_lsn: if event.op == Op::Read { None } else { lsn },
         record_lsn: lsn,
         tx_id: event.source.tx_id,
-        partition: from.partition,
-        offset,
+        epoch: record.epoch,
+        partition: record.from.partition,
+        offset: record.offset,
     };
     for (field, micros) in [("ts_us", position.published_us), ("source.ts_us", position.applied_us)]
     {
@@ -199,7 +202,7 @@ pub(super) fn decode<'a>(
         Op::Update => RowOp::Update,
         Op::Read => RowOp::Read,
         Op::Delete => RowOp::Delete,
-        Op::Truncate => return Ok(Change::Truncate { table: from.table, position }),
+        Op::Truncate => return Ok(Change::Truncate { table: record.from.table, position }),
         Op::Message => return Err(quarantine("a logical message in a table's topic")),
     };
     let (raw, image) = match op {
@@ -215,7 +218,13 @@ pub(super) fn decode<'a>(
         let name = &table.columns[column].name;
         return Err(quarantine(format!("key column {name} is NULL")));
     }
-    Ok(Change::Row(RowChange { table: from.table, op, position, values: start, moved_from: None }))
+    Ok(Change::Row(RowChange {
+        table: record.from.table,
+        op,
+        position,
+        values: start,
+        moved_from: None,
+    }))
 }
 
 /// Decodes the key that a row had before, when the row needs it: its event left out a value that only the history of

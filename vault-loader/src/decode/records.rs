@@ -76,10 +76,9 @@ impl<'a> Decoded<'a> {
         plan: &Plan,
         record: RecordId,
     ) -> Result<Change, EventError> {
-        let (from, offset) = (batch.records[record].from, batch.records[record].offset);
-        let table = &plan.model.tables[from.table];
+        let table = &plan.model.tables[batch.records[record].from.table];
         let value = batch.value(record);
-        let mut change = decode(value, table, from, offset, &mut self.values)?;
+        let mut change = decode(value, table, &batch.records[record], &mut self.values)?;
         if value.is_none() && batch.key(record).is_none() {
             // A tombstone has a key, because every table of a model has one. A record with neither key nor value is no
             // event of such a table.

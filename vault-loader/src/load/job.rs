@@ -36,7 +36,7 @@ impl<'b> Job<'b> {
         let mut decoded = Decoded::new(batch, plan, is_paused);
         let pauses = std::mem::take(&mut decoded.drifted).into();
         let pending = decoded.stretches().into();
-        let offsets = batch.starts.clone();
+        let offsets = batch.starts.iter().map(|(from, start)| (*from, start.offset)).collect();
         let rejected = BTreeMap::new();
         Self { plan, batch, decoded, pending, rejected, offsets, projection: None, pauses }
     }
@@ -175,7 +175,7 @@ mod tests {
     fn an_event_that_even_quarantine_cannot_take_stops_the_loader() {
         let text = include_str!("../../../connectors/airline/vault.toml");
         let plan = Plan::new(model::parse(text).unwrap());
-        let mut batch = Batch::new(1);
+        let mut batch = Batch::new(1, std::sync::Arc::default());
         let from = Partition { table: TableId::from_index(0), partition: 0 };
         // The first is a tombstone, which decodes; the second does not.
         batch.push(from, 0, Content { key: Some(b"k"), ..Content::default() });

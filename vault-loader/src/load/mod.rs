@@ -5,6 +5,7 @@
 //! error.
 
 mod cache;
+mod contradiction;
 mod encode;
 mod error;
 mod outcome;
@@ -20,8 +21,11 @@ mod satellites;
 mod transaction;
 mod truncate;
 
+mod missing;
+
 mod loader;
 
 pub use job::Job;
 pub use loader::{Loader, LoaderLimits};
+pub use missing::{Closing, close_missing};
 pub use outcome::{Loaded, Step};

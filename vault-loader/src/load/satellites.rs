@@ -9,9 +9,11 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::try_join_all;
 
 use super::cache::{Cache, Caches};
+use super::contradiction;
 use super::encode::CopyBuffer;
 use super::error::StretchError;
 use super::stored::StoredReader;
+use super::stretch::Stretch;
 use super::writer::{RowCounts, RowWriter};
 use crate::control::Truncation;
 use crate::model::{
@@ -21,7 +23,7 @@ use crate::model::{
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
-use crate::vault::versions::{Body, Folding, KnownKeys, Version};
+use crate::vault::versions::{Body, FoldError, Folding, KnownKeys, Version};
 
 /// What was written.
 #[derive(Default)]
@@ -64,7 +66,7 @@ pub(super) async fn write_satellites<'a>(
         read_stored(&reader(writer, id), candidates, &incomplete, &mut known).await?;
         let mut versions = folding
             .fold(satellite, candidates, &mut known)
-            .map_err(|err| StretchError::Event { record: err.record, reason: err.reason })?;
+            .map_err(|err| unfoldable(writer.stretch, satellite.table, err))?;
         written.states.extend(known.states.into_iter().map(|(key, state)| (id, key, state)));
         if !versions.is_empty() {
             versions.sort_unstable_by_key(|version| (version.key, version.state.load_date_us));
@@ -77,13 +79,30 @@ pub(super) async fn write_satellites<'a>(
     Ok(written)
 }
 
+/// An event at fault goes to quarantine. An event that contradicts what is loaded pauses its table.
+fn unfoldable(stretch: &Stretch<'_>, table: TableId, err: FoldError) -> StretchError {
+    match err {
+        FoldError::Event { record, reason } => StretchError::Event { record, reason },
+        FoldError::Contradiction { record, why, known } => {
+            let record = &stretch.batch.records[record];
+            StretchError::PauseTable {
+                table,
+                reason: contradiction::reason(record, why, &known),
+                remedy: contradiction::remedy(why, &stretch.plan.tables[table].topic),
+            }
+        }
+    }
+}
+
 fn reader<'r>(writer: &RowWriter<'r, 'r>, id: SatelliteId) -> StoredReader<'r> {
     let plan = writer.stretch.plan;
+    let epochs = writer.stretch.batch.epochs_of(plan.satellites[id].table);
     StoredReader {
         transaction: writer.transaction,
         plan,
         satellite: &plan.satellites[id],
         statements: &writer.statements.satellites[id],
+        epochs,
     }
 }
 
@@ -130,9 +149,10 @@ fn encode(
         buffer.timestamp(version.state.load_date_us);
         buffer.bytes(record_source);
         buffer.int2(plan.model.source.system_id);
-        buffer.timestamp(version.applied_us);
+        buffer.timestamp(version.state.applied_us);
         buffer.optional_int8(version.state.streamed_lsn);
         buffer.int4(version.state.partition);
+        buffer.int4(version.state.epoch.number);
         buffer.int8(version.state.offset);
         buffer.bytes(&version.state.hashdiff);
         match version.body {

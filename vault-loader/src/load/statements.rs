@@ -220,7 +220,8 @@ async fn satellite_statements(
         SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => "NULL::bigint",
     };
     let columns = format!(
-        "s.load_date, s.hashdiff, s.source_lsn, s.kafka_partition, s.kafka_offset, {record_lsn}"
+        "s.load_date, s.hashdiff, s.source_lsn, s.kafka_partition, s.kafka_offset, {record_lsn}, s.source_epoch,
+         s.applied_date"
     );
     let states = last_version(table, &columns);
     let payload = plan.payload(satellite);
@@ -314,12 +315,13 @@ fn last_version_before(table: &str, columns: &str) -> String {
 fn inserts(table: &str) -> String {
     format!(
         "SELECT k.place, s.source_lsn, s.kafka_partition, s.kafka_offset
-         FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS k (hash_key, lsn, place)
+         FROM unnest($1::bytea[], $2::bigint[], $3::integer[]) WITH ORDINALITY AS k (hash_key, lsn, since, place)
          CROSS JOIN LATERAL (
              SELECT *
              FROM {table} AS v
              WHERE v.hash_key = k.hash_key
                AND v.op = 'c'
+               AND v.source_epoch >= k.since
                AND COALESCE(v.record_lsn, v.source_lsn) = k.lsn
              ORDER BY v.load_date
              LIMIT 1

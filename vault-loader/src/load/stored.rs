@@ -11,12 +11,13 @@ use tokio_postgres::{Row, Transaction};
 use super::error::StretchError;
 use super::statements::{SatelliteStatements, StoredPayload};
 use crate::decode::{Value, from_stored};
+use crate::epoch::{EpochNumber, Epochs};
 use crate::model::{ColumnId, ColumnType, Plan, SatellitePlan, ScalarType};
 use crate::vault::fold::{KeyState, StoredInsert};
 use crate::vault::hash::Hash;
 use crate::vault::projection::Candidate;
 use crate::vault::versions::{
-    Departed, Departure, InsertPlace, Stored, StoredInserts, StoredRow, departure, insert_place,
+    Departed, Departure, Stored, StoredInserts, StoredRow, departure, insert_place,
 };
 use crate::warehouse::WarehouseError;
 
@@ -26,6 +27,8 @@ pub(super) struct StoredReader<'r> {
     pub(super) plan: &'r Plan,
     pub(super) satellite: &'r SatellitePlan,
     pub(super) statements: &'r SatelliteStatements,
+    /// the table's epochs
+    pub(super) epochs: &'r Epochs,
 }
 
 impl StoredReader<'_> {
@@ -41,6 +44,7 @@ impl StoredReader<'_> {
         let rows = self.transaction.query(&self.statements.states, &[&keys]).await?;
         rows.iter()
             .map(|row| {
+                let epoch: Option<EpochNumber> = row.get(7);
                 let state = KeyState {
                     load_date_us: row.get::<_, DateTime<Utc>>(1).timestamp_micros(),
                     hashdiff: hash_of(row.get(2))?,
@@ -48,6 +52,8 @@ impl StoredReader<'_> {
                     partition: row.get(4),
                     offset: row.get(5),
                     record_lsn: row.get(6),
+                    epoch: self.epochs.numbered(epoch.unwrap_or_default()),
+                    applied_us: row.get::<_, DateTime<Utc>>(8).timestamp_micros(),
                 };
                 Ok((hash_of(row.get(0))?, state))
             })
@@ -63,21 +69,30 @@ impl StoredReader<'_> {
         let Some(statement) = &self.statements.inserts else {
             return Ok(StoredInserts::new());
         };
-        let covered = |(key, lsn): &InsertPlace| {
-            states.get(key).is_some_and(|state| state.streamed_lsn >= Some(*lsn))
+        let covered = |candidate: &&Candidate| {
+            let position = &candidate.change.position;
+            let state = states.get(&candidate.key);
+            let comparable = state.filter(|state| state.epoch.has_source_of(position.epoch));
+            comparable.is_some_and(|state| state.streamed_lsn >= position.streamed_lsn)
         };
-        let asked: Vec<InsertPlace> =
-            candidates.iter().filter_map(insert_place).filter(covered).collect();
+        let inserts = candidates.iter().filter(|candidate| insert_place(candidate).is_some());
+        let asked: Vec<&Candidate> = inserts.filter(covered).collect();
         if asked.is_empty() {
             return Ok(StoredInserts::new());
         }
-        let keys: Vec<&[u8]> = asked.iter().map(|(key, _)| key.as_slice()).collect();
-        let lsns: Vec<i64> = asked.iter().map(|(_, lsn)| *lsn).collect();
-        let rows = self.transaction.query(statement, &[&keys, &lsns]).await?;
+        let keys: Vec<&[u8]> = asked.iter().map(|candidate| candidate.key.as_slice()).collect();
+        let position = |candidate: &&Candidate| candidate.change.position;
+        let lsns: Vec<Option<i64>> =
+            asked.iter().map(|candidate| position(candidate).streamed_lsn).collect();
+        let since: Vec<EpochNumber> = asked
+            .iter()
+            .map(|candidate| self.epochs.first_of_source(position(candidate).epoch))
+            .collect();
+        let rows = self.transaction.query(statement, &[&keys, &lsns, &since]).await?;
         let found = rows.iter().filter_map(|row| {
             let insertion =
                 StoredInsert { bound: row.get(1), partition: row.get(2), offset: row.get(3) };
-            Some((*asked_at(&asked, row)?, insertion))
+            Some((insert_place(asked_at(&asked, row)?)?, insertion))
         });
         Ok(found.collect())
     }

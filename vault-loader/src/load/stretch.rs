@@ -58,11 +58,14 @@ impl<'a> Stretch<'a> {
             let from = self.batch.records[record].from;
             let entry = moves.entry(from).or_insert_with(|| OffsetMove {
                 from,
+                epoch: self.batch.starts[&from].epoch,
                 expected: self.offsets[&from],
                 next: 0,
+                last_record: record,
                 last: None,
             });
             entry.next = self.batch.records[record].offset + 1;
+            entry.last_record = record;
             if let Some(change) = self.row(record) {
                 let streamed = entry.last.and_then(|last| last.streamed_lsn);
                 let mut last = last_event(&change.position);

@@ -32,11 +32,14 @@ pub(super) async fn commit(
     // The statements are sent at once and run in this order.
     let ((), (), (), truncations) = tokio::try_join!(
         async { Ok(control::share_topics(&transaction, prepared, &topics).await?) },
-        async { Ok(control::move_offsets(&transaction, prepared, plan, &moves).await?) },
+        async {
+            Ok(control::move_offsets(&transaction, prepared, plan, stretch.batch, &moves).await?)
+        },
         async { Ok(minutes.write(&transaction, prepared, plan).await?) },
         async {
             Ok::<_, StretchError>(
-                control::read_truncations(&transaction, prepared, plan, &topics).await?,
+                control::read_truncations(&transaction, prepared, plan, stretch.batch, &topics)
+                    .await?,
             )
         },
     )?;

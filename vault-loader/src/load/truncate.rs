@@ -11,8 +11,9 @@ use super::statements::{LoadingSession, satellite_columns};
 use super::stretch::{Stretch, event_times, last_event};
 use crate::control::{self, Minutes, OffsetMove, instant};
 use crate::decode::EventPosition;
+use crate::epoch::Epochs;
 use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan};
-use crate::vault::versions::status_hash;
+use crate::vault::versions::{BEFORE_THE_TOPIC, status_hash};
 use crate::warehouse::WarehouseError;
 
 /// Commits a stretch that is one truncate.
@@ -22,12 +23,15 @@ pub(super) async fn commit(
     session: &mut LoadingSession,
 ) -> Result<Loaded, WarehouseError> {
     let plan = stretch.plan;
-    let record = &stretch.batch.records[stretch.records.first()];
+    let first = stretch.records.first();
+    let record = &stretch.batch.records[first];
     let from = record.from;
     let step = OffsetMove {
         from,
+        epoch: stretch.batch.starts[&from].epoch,
         expected: stretch.offsets[&from],
         next: record.offset + 1,
+        last_record: first,
         last: Some(last_event(position)),
     };
     let topic = &plan.tables[from.table].topic;
@@ -36,14 +40,17 @@ pub(super) async fn commit(
     let prepared = &session.statements.control;
     let transaction = session.client.transaction().await?;
     control::lock_topic(&transaction, topic).await?;
-    control::move_offsets(&transaction, prepared, plan, std::slice::from_ref(&step)).await?;
+    let moves = std::slice::from_ref(&step);
+    control::move_offsets(&transaction, prepared, plan, stretch.batch, moves).await?;
     let mut minutes = Minutes::default();
     minutes.add(from, times);
     minutes.write(&transaction, prepared, plan).await?;
     let lsn = position.streamed_lsn.unwrap_or_default();
     let mut closed = 0;
-    if control::note_truncation(&transaction, topic, lsn, times).await? {
-        closed = close_keys(&transaction, plan, status, position).await?;
+    let epoch = record.epoch.number;
+    if control::note_truncation(&transaction, topic, epoch, lsn, times).await? {
+        let epochs = stretch.batch.epochs_of(from.table);
+        closed = close_keys(&transaction, plan, status, position, epochs).await?;
     }
     transaction.commit().await?;
     Ok(Loaded {
@@ -56,11 +63,12 @@ pub(super) async fn commit(
 }
 
 /// Closes the keys that were open before the truncate, and returns how many there were.
-async fn close_keys(
+pub(super) async fn close_keys(
     transaction: &Transaction<'_>,
     plan: &Plan,
     status: &SatellitePlan,
     position: &EventPosition,
+    epochs: &Epochs,
 ) -> Result<u64, WarehouseError> {
     // This is the only statement that reads the whole table.
     transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
@@ -74,7 +82,9 @@ async fn close_keys(
                 $4,
                 $5,
                 last.kafka_partition,
+                $9,
                 CASE
+                    WHEN last.source_epoch < $10 THEN {BEFORE_THE_TOPIC}
                     WHEN last.kafka_partition = $6 THEN GREATEST(last.kafka_offset, $7)
                     ELSE last.kafka_offset
                 END,
@@ -88,7 +98,7 @@ async fn close_keys(
              ORDER BY hash_key, load_date DESC
          ) AS last
          WHERE NOT last.is_deleted
-           AND GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE",
+           AND (last.source_epoch < $11 OR GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE)",
         table = status.qualified,
         satellite = satellite_columns(),
         own = STATUS_COLUMNS.join(", "),
@@ -105,6 +115,9 @@ async fn close_keys(
                 &position.partition,
                 &position.offset,
                 &status_hash(true).as_slice(),
+                &position.epoch.number,
+                &epochs.first_of_topic(position.epoch),
+                &epochs.first_of_source(position.epoch),
             ],
         )
         .await?;

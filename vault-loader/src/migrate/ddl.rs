@@ -279,11 +279,12 @@ fn technical(load_date: &str, record_source: &str) -> Vec<ColumnSpec> {
 
 /// The columns that every satellite has behind them.
 fn version_columns() -> [ColumnSpec; VERSION_COLUMNS.len()] {
-    let kinds = ["timestamp with time zone", "bigint", "integer", "bigint", "bytea"];
+    let kinds = ["timestamp with time zone", "bigint", "integer", "integer", "bigint", "bytea"];
     let comments = [
         "commit time at the source",
         "greatest log position of the key's changes up to this version; NULL while only a snapshot read it",
         "partition of the record that made the version",
+        "epoch of the table in which the record came; offsets and log positions may count anew with each",
         "offset of that record",
         "hash of the content: equal means no change",
     ];

@@ -7,8 +7,8 @@
 pub const KEY_COLUMNS: [&str; 4] = ["hash_key", "load_date", "record_source", "source_system_id"];
 
 /// Columns of every satellite behind [`KEY_COLUMNS`]: what made the version, and what it holds.
-pub const VERSION_COLUMNS: [&str; 5] =
-    ["applied_date", "source_lsn", "kafka_partition", "kafka_offset", "hashdiff"];
+pub const VERSION_COLUMNS: [&str; 6] =
+    ["applied_date", "source_lsn", "kafka_partition", "source_epoch", "kafka_offset", "hashdiff"];
 
 /// The status satellite's own columns: the operation, whether the row is gone, the record's log position.
 pub const STATUS_COLUMNS: [&str; 3] = ["op", "is_deleted", "record_lsn"];

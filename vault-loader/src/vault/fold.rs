@@ -36,29 +36,69 @@
 //! 4. An update that is published again can also lie above L, when it changed nothing the first time. It came behind V,
 //!    and every event of the key behind V had V's content (otherwise it would have made a version), so it makes none
 //!    again.
+//! 5. An event of an earlier epoch than V's was folded before: only a replay of the topic brings it again. Rules 1 to 3
+//!    compare places only within one topic, and positions only as long as the source went forward ([`crate::epoch`]).
+//!
+//! # What contradicts itself
+//!
+//! The rules take an event for a repeat by its place or by its position. When the topic was deleted and made again, or
+//! the source was restored from a backup, new events would look like repeats and would be lost. Such an event was
+//! committed later than V, and that cannot be: whatever was folded before V was committed before V. So an event that is
+//! committed later than V, and stands at a place of rule 1 with a position above L, or at a position of rule 2, is a
+//! [`Contradiction`]. So is a read by a snapshot below L, because a snapshot sees everything that was published before it.
+//! Nobody but an operator can tell what happened, and the table waits.
 //!
 //! Hence V and the inserts in the status decide, nothing but versions needs to be stored, and L does not move for an
 //! event that changes nothing: were it to move in memory, the stored positions would depend on where a batch ended. A
-//! read carries L on. Positions are compared within one incarnation of the source only.
+//! read carries L on within an epoch.
 
 use super::hash::Hash;
 use crate::decode::EventPosition;
+use crate::epoch::{Epoch, SourcePosition};
 
 /// The last version of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyState {
     /// when it was loaded, microseconds since the epoch
     pub load_date_us: i64,
+    /// when the source committed it, microseconds since the epoch
+    pub applied_us: i64,
     /// what it holds
     pub hashdiff: Hash,
     /// the greatest log position of the key's streamed events up to this version
     pub streamed_lsn: Option<i64>,
     /// of a status: log position that its record names
     pub record_lsn: Option<i64>,
+    /// epoch of the table in which it was made
+    pub epoch: Epoch,
     /// partition of the record that made it
     pub partition: i32,
     /// offset of that record
     pub offset: i64,
+}
+
+impl KeyState {
+    /// The key's bound, as long as positions can be compared with those of this epoch.
+    fn bound(&self, epoch: Epoch) -> Option<i64> {
+        self.streamed_lsn.filter(|_| self.epoch.has_source_of(epoch))
+    }
+
+    /// The position that its record names.
+    #[must_use]
+    pub fn record_position(&self) -> Option<SourcePosition> {
+        self.record_lsn.map(|lsn| self.epoch.position(lsn))
+    }
+}
+
+/// Why an event can be neither new nor a repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// its place says that it was loaded, and its position says that it was not
+    KnownPlace,
+    /// its position says that it was loaded, and its commit time says that it was not
+    KnownPosition,
+    /// a snapshot read it at a position below what was loaded
+    ReadBelow,
 }
 
 /// An insert that a key's status holds.
@@ -109,7 +149,7 @@ pub fn judge_insert(
 ) -> InsertVerdict {
     match known {
         None => {
-            let before = status.and_then(|state| state.streamed_lsn);
+            let before = status.and_then(|state| state.bound(position.epoch));
             InsertVerdict::First { bound: before.map_or(lsn, |before| before.max(lsn)) }
         }
         Some(known) if (known.partition, known.offset) == (position.partition, position.offset) => {
@@ -119,25 +159,48 @@ pub fn judge_insert(
     }
 }
 
-/// Whether an event was folded before (rules 1 to 3). `insert` is the decision about an insert.
-#[must_use]
+/// Whether an event was folded before (rules 1 to 3 and 5). `insert` is the decision about an insert.
+///
+/// # Errors
+/// When place, position and commit time contradict each other.
 pub fn is_repeat(
     previous: Option<&KeyState>,
     position: &EventPosition,
     insert: Option<InsertVerdict>,
-) -> bool {
-    let replayed = previous.is_some_and(|state| {
-        position.partition == state.partition && position.offset <= state.offset
-    });
-    let covered =
-        |lsn: i64| previous.and_then(|state| state.streamed_lsn).is_some_and(|last| lsn <= last);
-    let published_again = match insert {
-        Some(InsertVerdict::First { .. }) => false,
-        Some(InsertVerdict::Replayed { bound }) => covered(bound),
-        Some(InsertVerdict::Repeated) => true,
-        None => position.streamed_lsn.is_some_and(covered),
-    };
-    replayed || published_again
+) -> Result<bool, Contradiction> {
+    let Some(state) = previous else { return Ok(insert == Some(InsertVerdict::Repeated)) };
+    if position.epoch.number < state.epoch.number {
+        return Ok(true);
+    }
+    let bound = state.bound(position.epoch);
+    let covered = |lsn: i64| bound.is_some_and(|last| lsn <= last);
+    let is_later = position.applied_us > state.applied_us;
+    let replayed = position.epoch.has_topic_of(state.epoch)
+        && position.partition == state.partition
+        && position.offset <= state.offset;
+    if replayed {
+        let is_above =
+            position.streamed_lsn.is_some_and(|lsn| bound.is_some_and(|last| lsn > last));
+        return if is_above && is_later { Err(Contradiction::KnownPlace) } else { Ok(true) };
+    }
+    match insert {
+        Some(InsertVerdict::First { .. }) => Ok(false),
+        Some(InsertVerdict::Replayed { bound }) => Ok(covered(bound)),
+        Some(InsertVerdict::Repeated) => Ok(true),
+        None => match position.streamed_lsn {
+            Some(lsn) if covered(lsn) && is_later => Err(Contradiction::KnownPosition),
+            Some(lsn) => Ok(covered(lsn)),
+            None if position.record_lsn.is_none_or(is_not_below(bound)) => Ok(false),
+            // A topic that was made again from older records holds the snapshot of the topic before.
+            None if !is_later && !position.epoch.has_topic_of(state.epoch) => Ok(true),
+            None => Err(Contradiction::ReadBelow),
+        },
+    }
+}
+
+/// Whether a position does not lie below the bound.
+fn is_not_below(bound: Option<i64>) -> impl Fn(i64) -> bool {
+    move |lsn| bound.is_none_or(|last| lsn >= last)
 }
 
 /// The position, where the key's bound replaces the event's own position if an insert came late.
@@ -165,11 +228,14 @@ pub fn verdict(previous: Option<&KeyState>, position: &EventPosition, hashdiff: 
 #[must_use]
 pub fn version(previous: Option<&KeyState>, position: &EventPosition, hashdiff: Hash) -> KeyState {
     let after = previous.map_or(i64::MIN, |state| state.load_date_us.saturating_add(1));
+    let bound = previous.and_then(|state| state.bound(position.epoch));
     KeyState {
         load_date_us: position.published_us.max(after),
+        applied_us: position.applied_us,
         hashdiff,
-        streamed_lsn: position.streamed_lsn.max(previous.and_then(|state| state.streamed_lsn)),
+        streamed_lsn: position.streamed_lsn.max(bound),
         record_lsn: position.record_lsn,
+        epoch: position.epoch,
         partition: position.partition,
         offset: position.offset,
     }
@@ -187,6 +253,7 @@ mod tests {
             streamed_lsn: Some(offset),
             record_lsn: Some(offset),
             tx_id: None,
+            epoch: Epoch::default(),
             partition: 0,
             offset,
         };

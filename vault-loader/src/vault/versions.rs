@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 
-use super::fold::{self, InsertVerdict, KeyState, StoredInsert, Verdict};
+use super::fold::{self, Contradiction, InsertVerdict, KeyState, StoredInsert, Verdict};
 use super::hash::{Hash, Hasher};
 use super::projection::Candidate;
 use crate::batch::RecordId;
 use crate::control::Truncation;
 use crate::decode::{EventPosition, RowOp, Value, ValueId, Values};
+use crate::epoch::{Epoch, SourcePosition};
 use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
 
 /// What a version holds.
@@ -30,7 +31,6 @@ pub(crate) enum Body {
 pub(crate) struct Version {
     pub(crate) key: Hash,
     pub(crate) state: KeyState,
-    pub(crate) applied_us: i64,
     pub(crate) body: Body,
 }
 
@@ -46,17 +46,44 @@ pub(crate) type Departure = (Hash, i64);
 /// Values of the last version before a departure, and the partition that the version came from.
 pub(crate) type Departed = HashMap<Departure, (i32, StoredRow)>;
 
-/// An insert by its key and log position.
-pub(crate) type InsertPlace = (Hash, i64);
+/// An insert by its key and position.
+pub(crate) type InsertPlace = (Hash, SourcePosition);
 
 /// StoredInserts that a status satellite holds.
 pub(crate) type StoredInserts = HashMap<InsertPlace, StoredInsert>;
 
-/// An event that cannot be folded.
+/// Why an event cannot be folded.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unfoldable {
-    pub(crate) record: RecordId,
-    pub(crate) reason: String,
+pub(crate) enum FoldError {
+    /// the event itself is at fault
+    Event { record: RecordId, reason: String },
+    /// the event can be neither new nor a repeat
+    Contradiction { record: RecordId, why: Contradiction, known: KnownVersion },
+}
+
+/// What the key's last version says, beside an event that contradicts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KnownVersion {
+    /// its bound
+    pub(crate) lsn: Option<i64>,
+    /// when the source committed it, microseconds since the epoch
+    pub(crate) applied_us: i64,
+    /// place of its record
+    pub(crate) partition: i32,
+    /// place of its record
+    pub(crate) offset: i64,
+}
+
+impl FoldError {
+    fn contradiction(candidate: &Candidate, known: Option<&KeyState>, why: Contradiction) -> Self {
+        let known = KnownVersion {
+            lsn: known.and_then(|state| state.streamed_lsn),
+            applied_us: known.map_or(i64::MIN, |state| state.applied_us),
+            partition: known.map_or(-1, |state| state.partition),
+            offset: known.map_or(BEFORE_THE_TOPIC, |state| state.offset),
+        };
+        Self::Contradiction { record: candidate.record, why, known }
+    }
 }
 
 /// Folds the satellites of one attempt; remembers the values it filled in.
@@ -127,13 +154,14 @@ impl<'a> Folding<'a> {
         satellite: &'a SatellitePlan,
         candidates: &[Candidate],
         known: &mut KnownKeys<'_>,
-    ) -> Result<Vec<Version>, Unfoldable> {
+    ) -> Result<Vec<Version>, FoldError> {
         let mut versions = Vec::with_capacity(candidates.len());
         for candidate in candidates {
             let previous = known.states.get(&candidate.key).copied();
             let insert = self.judge(satellite, candidate, previous.as_ref(), known);
             let position = &candidate.change.position;
-            if fold::is_repeat(previous.as_ref(), position, insert) {
+            let repeat = fold::is_repeat(previous.as_ref(), position, insert);
+            if repeat.map_err(|why| FoldError::contradiction(candidate, previous.as_ref(), why))? {
                 self.repeat_count += 1;
                 continue;
             }
@@ -146,8 +174,7 @@ impl<'a> Folding<'a> {
                 fold::verdict(previous.as_ref(), &position, hashdiff)
             };
             let Verdict::Version(state) = verdict else { continue };
-            let applied_us = position.applied_us;
-            versions.push(Version { key: candidate.key, state, applied_us, body });
+            versions.push(Version { key: candidate.key, state, body });
             known.states.insert(candidate.key, state);
             match body {
                 Body::Row { values } => {
@@ -173,12 +200,13 @@ impl<'a> Folding<'a> {
         previous: Option<&KeyState>,
         known: &KnownKeys<'_>,
     ) -> Option<InsertVerdict> {
-        let (key, lsn) = insert_place(candidate)?;
+        let place = insert_place(candidate)?;
+        let lsn = candidate.change.position.streamed_lsn?;
         let first = InsertVerdict::First { bound: lsn };
         if satellite.kind != SatelliteKind::Status {
             return Some(self.judged.get(&candidate.record).copied().unwrap_or(first));
         }
-        let held = known.inserts.get(&(key, lsn));
+        let held = known.inserts.get(&place);
         let insert = fold::judge_insert(previous, &candidate.change.position, lsn, held);
         if insert != first {
             self.judged.insert(candidate.record, insert);
@@ -193,7 +221,7 @@ impl<'a> Folding<'a> {
         satellite: &SatellitePlan,
         candidate: &Candidate,
         known: &KnownKeys<'_>,
-    ) -> Result<(), Unfoldable> {
+    ) -> Result<(), FoldError> {
         let SatelliteKind::Descriptive { columns, .. } = &satellite.kind else { return Ok(()) };
         for &column in columns {
             let left_out = candidate.change.values + column;
@@ -212,7 +240,7 @@ impl<'a> Folding<'a> {
             let value = carried.map_err(|why| {
                 let name = &self.plan.model.tables[satellite.table].columns[column].name;
                 let reason = format!("unchanged TOAST value of column {name} {why}");
-                Unfoldable { record: candidate.record, reason }
+                FoldError::Event { record: candidate.record, reason }
             })?;
             self.filled.insert(left_out, value);
         }
@@ -316,8 +344,9 @@ pub(crate) fn status_hash(is_deleted: bool) -> Hash {
 
 /// Key and log position of an insert.
 pub(crate) fn insert_place(candidate: &Candidate) -> Option<InsertPlace> {
-    let lsn = candidate.change.position.streamed_lsn?;
-    (candidate.change.op == RowOp::Create).then_some((candidate.key, lsn))
+    let position = &candidate.change.position;
+    let place = position.epoch.position(position.streamed_lsn?);
+    (candidate.change.op == RowOp::Create).then_some((candidate.key, place))
 }
 
 /// Remembers an insert, because it may come again in this batch.
@@ -328,6 +357,9 @@ fn note_insert(candidate: &Candidate, insert: Option<InsertVerdict>, known: &mut
     }
 }
 
+/// The place of a version whose record is not in the topic any more.
+pub(crate) const BEFORE_THE_TOPIC: i64 = -1;
+
 /// A truncate from another partition may have arrived first, although it happened later. Then it closes the key that
 /// this event has opened. The comparison with a truncate uses the position that the record names, and not the key's
 /// bound.
@@ -337,21 +369,25 @@ fn close_late(
     known: &mut KnownKeys<'_>,
     versions: &mut Vec<Version>,
 ) {
-    let Some(lsn) = opened.record_lsn else { return };
-    let later = known.truncations.iter().find(|truncation| truncation.lsn > lsn);
+    let Some(position) = opened.record_position() else { return };
+    let later = known.truncations.iter().find(|truncation| truncation.position() > position);
     let Some(truncation) = later else { return };
+    let bound = opened.streamed_lsn.filter(|_| opened.epoch.has_source_of(truncation.epoch));
+    let same_topic = opened.epoch.has_topic_of(truncation.epoch);
     let closed = KeyState {
         load_date_us: truncation.load_date_us.max(opened.load_date_us.saturating_add(1)),
+        applied_us: truncation.applied_us,
         hashdiff: status_hash(true),
-        streamed_lsn: opened.streamed_lsn.max(Some(truncation.lsn)),
+        streamed_lsn: bound.max(Some(truncation.lsn)),
         record_lsn: Some(truncation.lsn),
+        epoch: truncation.epoch,
+        offset: if same_topic { opened.offset } else { BEFORE_THE_TOPIC },
         ..opened
     };
     known.states.insert(candidate.key, closed);
     versions.push(Version {
         key: candidate.key,
         state: closed,
-        applied_us: truncation.applied_us,
         body: Body::Status { letter: "t", is_deleted: true },
     });
 }
@@ -373,10 +409,14 @@ fn reopens(
     let (Body::Status { is_deleted: false, .. }, Some(state)) = (body, previous) else {
         return false;
     };
-    let lsn = candidate.change.position.record_lsn;
+    let at = |lsn: Option<i64>, epoch: Epoch| lsn.map(|lsn| epoch.position(lsn));
+    let position = &candidate.change.position;
     let may_be_behind_an_end = match candidate.change.op {
         RowOp::Create => true,
-        RowOp::Read => lsn > state.record_lsn.max(state.streamed_lsn),
+        RowOp::Read => {
+            at(position.record_lsn, position.epoch)
+                > at(state.record_lsn.max(state.streamed_lsn), state.epoch)
+        }
         RowOp::Update | RowOp::Delete => false,
     };
     state.hashdiff == hashdiff && may_be_behind_an_end

@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
     producer: FutureProducer,
     published: HashMap<String, i64>,
+    /// when each change was committed; a change that is published again was committed then
+    committed: HashMap<(&'static str, &'static str, i64), i64>,
     clock: i64,
 }
 
@@ -98,6 +100,7 @@ impl World {
             client,
             producer,
             published: HashMap::new(),
+            committed: HashMap::new(),
             clock: 0,
         };
         world.write_model(&world.model);
@@ -197,6 +200,8 @@ impl World {
     pub(crate) fn envelope(&mut self, event: &Event) -> Value {
         self.clock += 1;
         let ts_us = BEGINNING_US + self.clock * 1000;
+        let change = (event.table, event.op, event.lsn);
+        let committed_us = *self.committed.entry(change).or_insert(ts_us - 500);
         let (before, after) = match event.op {
             "d" => (event.row.clone(), Value::Null),
             "t" => (Value::Null, Value::Null),
@@ -206,9 +211,9 @@ impl World {
             "before": before,
             "after": after,
             "source": {
-                "version": "3.6.0.Final", "connector": "postgresql", "name": self.source, "ts_ms": ts_us / 1000 - 1,
+                "version": "3.6.0.Final", "connector": "postgresql", "name": self.source, "ts_ms": committed_us / 1000,
                 "snapshot": if event.op == "r" { "true" } else { "false" }, "db": "airline", "sequence": null,
-                "ts_us": ts_us - 500, "ts_ns": (ts_us - 500) * 1000, "schema": "public", "table": event.table,
+                "ts_us": committed_us, "ts_ns": committed_us * 1000, "schema": "public", "table": event.table,
                 "txId": event.lsn, "lsn": event.lsn, "xmin": null, "origin": null, "origin_lsn": null
             },
             "transaction": null,
@@ -217,6 +222,31 @@ impl World {
             "ts_us": ts_us,
             "ts_ns": ts_us * 1000
         })
+    }
+
+    /// From now on the source lives another life: what it commits at a known position is another change.
+    pub(crate) fn source_goes_back(&mut self) {
+        self.committed.clear();
+    }
+
+    /// From now on only what is published then has to be loaded.
+    pub(crate) fn forget_published(&mut self) {
+        self.published.clear();
+    }
+
+    /// Deletes a topic and makes it again, with nothing in it.
+    pub(crate) async fn make_topic_again(&mut self, table: &str) {
+        let name = self.topic(table);
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let deleted = self.admin().delete_topics(&[name.as_str()], &options).await.unwrap();
+        assert!(deleted[0].is_ok(), "{deleted:?}");
+        self.published.retain(|place, _| !place.starts_with(&format!("{name} ")));
+        wait_for_async(PATIENCE, "the topic to be made again", async || {
+            let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+            let made = self.admin().create_topics(&[topic], &options).await.unwrap();
+            made[0].is_ok()
+        })
+        .await;
     }
 
     /// Publishes an event, and after a delete its tombstone.
