@@ -303,8 +303,10 @@ impl Worker {
 fn key_of(table: &Table, worker: u32, number: u32) -> Key {
     let ticket = format!("{worker}{number:012}");
     match table.name {
-        "airports" | "aircrafts" => vec![format!("{worker}A{}", char::from(b'A' + low(number)))],
-        "seats" => vec![format!("{worker}S{}", number % 2), format!("{}B", number + 1)],
+        "airports" | "aircrafts" => vec![format!("{worker}{}", SPELLINGS[spelling(number)])],
+        "seats" => {
+            vec![format!("{worker}S{}", number % 2), format!("5{}", SPELLINGS[spelling(number)])]
+        }
         "flights" => vec![format!("{worker}{number:03}")],
         "bookings" => vec![format!("{worker}{number:05X}")],
         "tickets" => vec![ticket],
@@ -312,8 +314,12 @@ fn key_of(table: &Table, worker: u32, number: u32) -> Key {
     }
 }
 
-fn low(number: u32) -> u8 {
-    u8::try_from(number % 26).unwrap_or(0)
+/// Keys that differ in case, blanks or Unicode form only are keys of different rows.
+const SPELLINGS: [&str; KEYS_EACH as usize] =
+    ["AA", "aa", "Aa", "B", "b", "\u{e9}", "e\u{301}", " x", "x", "C"];
+
+fn spelling(number: u32) -> usize {
+    usize::try_from(number % KEYS_EACH).unwrap_or(0)
 }
 
 fn returning(table: &Table) -> String {

@@ -139,6 +139,8 @@ pub struct Batch {
     pub records: IdVec<RecordId, Record>,
     /// the epochs of tables, as the assignment found them
     epochs: Arc<HashMap<TableId, Epochs>>,
+    /// what was published later than this, microseconds since the epoch, is ahead of this machine's clock
+    pub latest_us: i64,
     /// for each partition, what the warehouse must hold before this batch
     pub starts: HashMap<Partition, Start>,
     bytes: Vec<u8>,
@@ -148,7 +150,7 @@ impl Batch {
     /// An empty batch of an assignment.
     #[must_use]
     pub fn new(generation: u64, epochs: Arc<HashMap<TableId, Epochs>>) -> Self {
-        Self { generation, epochs, ..Self::default() }
+        Self { generation, epochs, latest_us: i64::MAX, ..Self::default() }
     }
 
     /// An empty batch of the same assignment.

@@ -96,11 +96,14 @@ pub struct BatchLimits {
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,
+    /// an hour: how far a publish time may be ahead of this machine's clock. A load date never goes back, so a reader whose
+    /// clock is ahead would leave it ahead for good
+    pub clock_ahead_max_ms: u64,
 }
 
 impl Default for BatchLimits {
     fn default() -> Self {
-        Self { rows_max: 10_000, bytes_max: 16 << 20, linger_ms: 50 }
+        Self { rows_max: 10_000, bytes_max: 16 << 20, linger_ms: 50, clock_ahead_max_ms: 3_600_000 }
     }
 }
 

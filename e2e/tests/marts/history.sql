@@ -9,7 +9,7 @@ FROM unnest(ARRAY['airports', 'aircrafts', 'seats', 'flights', 'bookings', 'tick
 -- was inserted again (after a truncate that is still on its way), OVB is known from a flight only,
 -- nothing flies to UFA, of ZZZ nothing but its end was seen.
 SELECT pg_temp.put('hub_airports', 'airport ' || code, 1, jsonb_build_object('airport_code', code))
-FROM unnest(ARRAY['SVO', 'LED', 'AER', 'KZN', 'OVB', 'UFA']) AS code;
+FROM unnest(ARRAY['SVO', 'LED', 'AER', 'KZN', 'OVB', 'UFA', 'ZZZ']) AS code;
 SELECT pg_temp.born('sat_airports_status', 'airport ' || code, 1)
 FROM unnest(ARRAY['SVO', 'LED', 'AER', 'KZN', 'UFA']) AS code;
 SELECT pg_temp.put('sat_airports', 'airport SVO', 1, '{"airport_name": "Sheremetievo", "city": "Moscow", "longitude": 37.41, "latitude": 55.97, "timezone": "Europe/Moscow"}');

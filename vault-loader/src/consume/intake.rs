@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -230,6 +231,9 @@ impl Intake {
 
     /// Hands the batch over or drops it. In both cases only the partitions of paused tables stay paused.
     fn deliver(&mut self) -> Result<(), ConsumeError> {
+        self.batch.latest_us = Utc::now()
+            .timestamp_micros()
+            .saturating_add(self.limits.clock_ahead_max_ms.saturating_mul(1000).cast_signed());
         let outcome = self.hand_over();
         if let Some(partitions) = self.paused.take() {
             self.consumer.resume(&partitions)?;

@@ -38,7 +38,8 @@ pub type Values<'a> = IdVec<ValueId, Value<'a>>;
 /// The place of an event in the source's WAL, in time, and in its topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventPosition {
-    /// when the event was published, microseconds since the epoch; the vault's load date
+    /// when the event was published, and not before the source committed, microseconds since the epoch; the vault's load
+    /// date
     pub published_us: i64,
     /// when the source committed, microseconds since the epoch; the vault's applied date
     pub applied_us: i64,
@@ -123,6 +124,18 @@ pub enum EventError {
     /// This event is at fault.
     #[error("{0}")]
     Quarantine(String),
+    /// The event names a time that has not come yet.
+    #[error(
+        "the event at partition {partition}, offset {offset} was published {ahead_s} s later than this machine's clock and clock_ahead_max_ms allow"
+    )]
+    Ahead {
+        /// partition of its record
+        partition: i32,
+        /// offset of its record
+        offset: i64,
+        /// how many seconds beyond what is allowed
+        ahead_s: i64,
+    },
     /// The source's table has a column that the model does not name.
     #[error("table {table} has a column {column} that the model does not name")]
     UnknownColumn {
@@ -146,6 +159,10 @@ impl EventError {
     pub(super) fn remedy(&self) -> &'static str {
         match self {
             Self::Quarantine(_) => "look at the event in dwh_control.quarantine",
+            Self::Ahead { .. } => {
+                "correct the clocks of the machines of the source, the reader and the loader, and start the loader again when the time has \
+                 come, or raise batch.clock_ahead_max_ms"
+            }
             Self::UnknownColumn { .. } => {
                 "add the column to the model, run `vault-loader migrate`, and start the loader again with that model"
             }
@@ -167,6 +184,7 @@ pub(super) fn decode<'a>(
     value: Option<&'a [u8]>,
     table: &Table,
     record: &Record,
+    latest_us: i64,
     values: &mut Values<'a>,
 ) -> Result<Change, EventError> {
     let Some(bytes) = value else { return Ok(Change::Tombstone) };
@@ -179,7 +197,8 @@ pub(super) fn decode<'a>(
     }
     let lsn = event.source.lsn.map(shared::position::Lsn::as_i64);
     let position = EventPosition {
-        published_us: event.ts_us,
+        // A reader whose clock was set back publishes before the source commits.
+        published_us: event.ts_us.max(event.source.ts_us),
         applied_us: event.source.ts_us,
         streamed_lsn: if event.op == Op::Read { None } else { lsn },
         record_lsn: lsn,
@@ -193,6 +212,11 @@ pub(super) fn decode<'a>(
         if !INSTANTS.contains(&micros) {
             return Err(quarantine(format!("{field} is no time that the warehouse can hold")));
         }
+    }
+    if position.published_us > latest_us {
+        let ahead_s = position.published_us.saturating_sub(latest_us) / 1_000_000;
+        let (partition, offset) = (record.from.partition, record.offset);
+        return Err(EventError::Ahead { partition, offset, ahead_s });
     }
     if position.streamed_lsn.is_none() && event.op != Op::Read {
         return Err(quarantine("a streamed event without source.lsn"));

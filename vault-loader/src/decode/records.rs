@@ -78,7 +78,8 @@ impl<'a> Decoded<'a> {
     ) -> Result<Change, EventError> {
         let table = &plan.model.tables[batch.records[record].from.table];
         let value = batch.value(record);
-        let mut change = decode(value, table, &batch.records[record], &mut self.values)?;
+        let mut change =
+            decode(value, table, &batch.records[record], batch.latest_us, &mut self.values)?;
         if value.is_none() && batch.key(record).is_none() {
             // A tombstone has a key, because every table of a model has one. A record with neither key nor value is no
             // event of such a table.
