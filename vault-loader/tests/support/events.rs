@@ -34,6 +34,27 @@ pub(crate) fn truncate(table: &'static str, lsn: i64) -> Event {
     Event { op: "t", ..create(table, lsn, Value::Null) }
 }
 
+/// The columns of a table's primary key, of which Debezium makes a record's key.
+fn key_columns(table: &str) -> &'static [&'static str] {
+    match table {
+        "airports" => &["airport_code"],
+        "aircrafts" => &["aircraft_code"],
+        "seats" => &["aircraft_code", "seat_no"],
+        "flights" => &["flight_id"],
+        "bookings" => &["book_ref"],
+        "tickets" => &["ticket_no"],
+        "ticket_flights" | "boarding_passes" => &["ticket_no", "flight_id"],
+        other => panic!("the key of table {other} is not known here"),
+    }
+}
+
+/// The key of an event's record. A truncate has none.
+pub(crate) fn record_key(event: &Event) -> Option<Value> {
+    let column = |name: &&str| ((*name).to_owned(), event.row[*name].clone());
+    let key = key_columns(event.table).iter().map(column);
+    (event.op != "t").then(|| Value::Object(key.collect()))
+}
+
 pub(crate) fn airport(code: &str, city: &str) -> Value {
     json!({"airport_code": code, "airport_name": format!("{city} airport"), "city": city,
            "longitude": 37.5, "latitude": -1.0E-7, "timezone": "Europe/Moscow"})

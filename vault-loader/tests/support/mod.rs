@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 pub(crate) use events::{
-    Event, airport, booking, create, delete, flight, read, ticket, truncate, update,
+    Event, airport, booking, create, delete, flight, read, record_key, ticket, truncate, update,
 };
 pub(crate) use queries::{fingerprint, rows};
 pub(crate) use warehouses::{OwnServer, borrowed};
@@ -252,7 +252,7 @@ impl World {
     /// Publishes an event, and after a delete its tombstone.
     pub(crate) async fn publish(&mut self, event: Event) {
         let value = self.envelope(&event).to_string();
-        let key = (event.op != "t").then(|| event.row.to_string());
+        let key = record_key(&event).map(|key| key.to_string());
         let old_key = event.old_key.as_ref().map(Value::to_string);
         let topic = self.topic(event.table);
         let mut record: FutureRecord<'_, str, [u8]> =
