@@ -34,8 +34,8 @@ SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database())
 \gexec
 SELECT format('GRANT CONNECT ON DATABASE %I TO vault_owner, mart_reader, mart_refresher', current_database())
 \gexec
--- The loader stages hubs and links in temporary tables.
-SELECT format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO vault_loader', current_database())
+-- The loader stages hubs and links in temporary tables, and so does the owner, who retries what is in the quarantine.
+SELECT format('GRANT CONNECT, TEMPORARY ON DATABASE %I TO vault_loader, vault_owner', current_database())
 \gexec
 
 CREATE SCHEMA IF NOT EXISTS dwh_control AUTHORIZATION vault_owner;

@@ -130,6 +130,20 @@ pub fn digest(key: Option<&[u8]>, value: Option<&[u8]>) -> Digest {
 /// Debezium's header on the insert that a changed primary key becomes.
 pub const OLD_KEY_HEADER: &str = "__debezium.oldkey";
 
+impl<'r> Content<'r> {
+    /// Adds a header, if it is one that decoding reads.
+    #[must_use]
+    pub fn with_header(self, name: &str, value: &'r [u8]) -> Self {
+        if name == OLD_KEY_HEADER { Self { old_key: Some(value), ..self } } else { self }
+    }
+
+    /// The headers that decoding reads, by name: with them a record decodes again as it did.
+    #[must_use]
+    pub fn headers(&self) -> Vec<(&'static str, &'r [u8])> {
+        self.old_key.map(|value| (OLD_KEY_HEADER, value)).into_iter().collect()
+    }
+}
+
 /// Records that are loaded together.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -169,6 +183,11 @@ impl Batch {
     /// Copies a record in.
     pub fn push(&mut self, from: Partition, offset: i64, content: Content<'_>) {
         let epoch = self.epochs_of(from.table).of_record(from.partition, offset);
+        self.push_in(epoch, from, offset, content);
+    }
+
+    /// Copies a record in that is known to belong to this epoch.
+    pub fn push_in(&mut self, epoch: Epoch, from: Partition, offset: i64, content: Content<'_>) {
         let key = content.key.map(|bytes| self.store(bytes));
         let value = content.value.map(|bytes| self.store(bytes));
         let old_key = content.old_key.map(|bytes| self.store(bytes));
@@ -179,6 +198,12 @@ impl Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         start..self.bytes.len()
+    }
+
+    /// Everything that a record carries.
+    #[must_use]
+    pub fn content(&self, record: RecordId) -> Content<'_> {
+        Content { key: self.key(record), value: self.value(record), old_key: self.old_key(record) }
     }
 
     /// Bytes of keys and values.

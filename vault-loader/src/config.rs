@@ -117,6 +117,8 @@ pub struct ResourceLimits {
     pub cache_entries_max: usize,
     /// this many events in quarantine mean that the fault lies in the loader or the model, and the loader stops
     pub quarantine_events_max: u64,
+    /// days after which an event in quarantine is reported as overdue, and `quarantine redact` removes its content
+    pub quarantine_retention_days: u16,
     /// how long Kafka and the warehouse may take to answer when the loader starts
     pub start_wait_ms: u64,
     /// how long the batch in flight may take after a signal
@@ -129,6 +131,7 @@ impl Default for ResourceLimits {
             queue_bytes_max: 32 << 20,
             cache_entries_max: 400_000,
             quarantine_events_max: 1_000,
+            quarantine_retention_days: 30,
             start_wait_ms: 30_000,
             shutdown_wait_ms: 20_000,
         }

@@ -29,10 +29,12 @@ pub mod vault;
 
 pub mod load;
 pub mod pipeline;
+mod quarantine_watch;
 
 // What else the program does.
 pub mod epochs_command;
 pub mod http;
 pub mod migrate;
+pub mod quarantine;
 pub mod refresh;
 pub mod status;

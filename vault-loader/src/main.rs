@@ -18,6 +18,7 @@ use vault_loader::migrate::{ddl, first_mentions};
 use vault_loader::model::{self, ModelError, Plan};
 use vault_loader::paused::PausedTables;
 use vault_loader::pipeline::{self, RunError, RunOptions};
+use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
 use vault_loader::status::{self, StatusError};
 
@@ -31,7 +32,7 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
   VAULT_LOADER__DATABASE__PORT       5432
   VAULT_LOADER__DATABASE__NAME       database
-  VAULT_LOADER__DATABASE__USER       vault_owner to migrate, vault_loader to run, mart_refresher to refresh marts
+  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, vault_loader to run, mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY)
   VAULT_LOADER__DATABASE__CHANNEL_BINDING  prefer; require refuses a warehouse that cannot be bound to the TLS connection
@@ -43,6 +44,7 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
   VAULT_LOADER__BATCH__CLOCK_AHEAD_MAX_MS  3600000   an event that was published later than that ahead pauses its table
   VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine; a table with one more is paused
+  VAULT_LOADER__LIMITS__QUARANTINE_RETENTION_DAYS  30: older events are reported, and `quarantine redact` removes their content
                                      (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
   VAULT_LOADER__KAFKA__SECURITY_PROTOCOL  PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL. TLS and SASL have the names of Kafka's Java
                                      clients with _ for each dot: SASL_MECHANISM, SASL_JAAS_CONFIG, SSL_TRUSTSTORE_LOCATION
@@ -88,6 +90,11 @@ enum Command {
         /// One JSON array instead of a table
         #[arg(long)]
         json: bool,
+    },
+    /// Look at events that could not be loaded, load them after the cause is mended, or drop them
+    Quarantine {
+        #[command(subcommand)]
+        command: QuarantineCommand,
     },
     /// Bring the marts' tables up to date with the vault, again and again until a signal
     RefreshMarts {
@@ -210,7 +217,12 @@ fn exit_code(err: &anyhow::Error) -> u8 {
                 | EpochCommandError::NotRestored(_)
         )
     );
-    if model || kafka || epoch || err.is::<ConfigError>() || err.is::<Usage>() { 2 } else { 1 }
+    let selection = matches!(err.downcast_ref(), Some(QuarantineError::Usage(_)));
+    if model || kafka || selection || epoch || err.is::<ConfigError>() || err.is::<Usage>() {
+        2
+    } else {
+        1
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +234,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
         Command::Run { accept_gap } => run(&cli, *accept_gap).await,
         Command::Status { json } => print_status(&cli, *json).await,
+        Command::Quarantine { command } => quarantine(&cli, command).await,
         Command::RefreshMarts { interval_ms, once } => {
             refresh_marts(&cli, std::time::Duration::from_millis(*interval_ms), *once).await
         }
@@ -298,6 +311,16 @@ async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
     } else {
         print!("{}", status::table(&lines));
     }
+    Ok(())
+}
+
+async fn quarantine(cli: &Cli, command: &QuarantineCommand) -> anyhow::Result<()> {
+    let text = model_text(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    let plan = Plan::new(model::parse(&text)?);
+    let answer = quarantine::carry_out(command, &config, &text, &plan).await?;
+    print!("{}", answer.text);
+    anyhow::ensure!(!answer.still_waits, "some events still wait in the quarantine");
     Ok(())
 }
 

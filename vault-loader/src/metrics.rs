@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::batch::Partition;
+use crate::control::QuarantineSize;
 use crate::model::Plan;
 
 /// Events loaded, by topic. The name has no `_total`, because the exposition adds that to counters.
@@ -26,6 +27,14 @@ pub const ROWS: &str = "vault_loader_rows";
 pub const REPEATS: &str = "vault_loader_repeats";
 /// Events that went to quarantine, by topic.
 pub const QUARANTINED: &str = "vault_loader_quarantined";
+/// Events in the warehouse's quarantine, whichever loader put them there.
+pub const QUARANTINE_EVENTS: &str = "vault_loader_quarantine_events";
+/// Keys that wait because of an event in the quarantine.
+pub const PARKED_KEYS: &str = "vault_loader_parked_keys";
+/// Seconds since the oldest event in the quarantine came; 0 when there is none.
+pub const QUARANTINE_OLDEST_SECONDS: &str = "vault_loader_quarantine_oldest_seconds";
+/// Events in the quarantine whose content is kept for longer than the configuration says.
+pub const QUARANTINE_OVERDUE_EVENTS: &str = "vault_loader_quarantine_overdue_events";
 /// Transactions committed.
 pub const BATCHES: &str = "vault_loader_batches";
 /// Seconds from the arrival of a batch to its commit.
@@ -50,6 +59,7 @@ pub struct Metrics {
     rows: Family<Labels, Counter>,
     repeats: Counter,
     quarantined: Family<Labels, Counter>,
+    quarantine: QuarantineGauges,
     batches: Counter,
     batch_seconds: Histogram,
     lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
@@ -58,6 +68,38 @@ pub struct Metrics {
     paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
     retries: Family<Labels, Counter>,
     ends: Mutex<HashMap<Partition, Ends>>,
+}
+
+/// What the quarantine holds.
+#[derive(Default)]
+struct QuarantineGauges {
+    events: Gauge<i64, AtomicI64>,
+    parked_keys: Gauge<i64, AtomicI64>,
+    oldest_seconds: Gauge<f64, AtomicU64>,
+    overdue_events: Gauge<i64, AtomicI64>,
+}
+
+impl QuarantineGauges {
+    fn register(registry: &mut Registry) -> Self {
+        let gauges = Self::default();
+        registry.register(QUARANTINE_EVENTS, "events in quarantine", gauges.events.clone());
+        registry.register(
+            PARKED_KEYS,
+            "keys that wait behind an event in quarantine",
+            gauges.parked_keys.clone(),
+        );
+        registry.register(
+            QUARANTINE_OLDEST_SECONDS,
+            "since the oldest event in quarantine came",
+            gauges.oldest_seconds.clone(),
+        );
+        registry.register(
+            QUARANTINE_OVERDUE_EVENTS,
+            "events in quarantine whose content is kept for too long",
+            gauges.overdue_events.clone(),
+        );
+        gauges
+    }
 }
 
 /// The two offsets whose difference is the lag.
@@ -80,6 +122,7 @@ impl Metrics {
         registry.register(REPEATS, "candidate versions that were loaded before", repeats.clone());
         let quarantined = Family::default();
         registry.register(QUARANTINED, "events put into quarantine", quarantined.clone());
+        let quarantine = QuarantineGauges::register(&mut registry);
         let batches = Counter::default();
         registry.register(BATCHES, "transactions committed", batches.clone());
         // 1 ms to 33 s: from one insert on an idle machine to a batch on a slow disk.
@@ -109,6 +152,7 @@ impl Metrics {
             rows,
             repeats,
             quarantined,
+            quarantine,
             batches,
             batch_seconds,
             lag_events,
@@ -143,6 +187,14 @@ impl Metrics {
     /// Counts an event of a topic that went to quarantine.
     pub fn quarantined(&self, topic: &str) {
         self.quarantined.get_or_create(&vec![("topic", topic.to_owned())]).inc();
+    }
+
+    /// Notes what the quarantine holds.
+    pub(crate) fn quarantine(&self, size: QuarantineSize) {
+        self.quarantine.events.set(size.event_count);
+        self.quarantine.parked_keys.set(size.key_count);
+        self.quarantine.oldest_seconds.set(size.oldest_s);
+        self.quarantine.overdue_events.set(size.overdue_count);
     }
 
     /// Counts events of a topic that were loaded.

@@ -25,6 +25,7 @@ use crate::load::{Job, Loaded, Loader, LoaderLimits, Step};
 use crate::metrics::Metrics;
 use crate::model::Plan;
 use crate::paused::{PausedTables, TablePause};
+use crate::quarantine_watch::QuarantineWatch;
 use crate::vault::hash::HASH_VERSION;
 use crate::warehouse::WarehouseError;
 
@@ -120,6 +121,12 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         cache_entries_max: options.config.limits.cache_entries_max,
         quarantine_events_max: options.config.limits.quarantine_events_max,
     };
+    let watch = QuarantineWatch {
+        warehouse: warehouse.clone(),
+        plan: Arc::clone(&options.plan),
+        metrics: Arc::clone(&options.metrics),
+        retention_days: options.config.limits.quarantine_retention_days,
+    };
     let grace = options.config.limits.shutdown_wait_ms;
     let mut stage = LoadStage {
         loader: Loader::new(warehouse.clone(), Arc::clone(&options.plan), limits)
@@ -137,8 +144,9 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
     tracing::info!("loading");
     let outcome = tokio::select! {
         biased; // a finished stage beats the deadline
-        outcome = stage.run(received) => outcome,
+        outcome = Box::pin(stage.run(received)) => outcome,
         () = deadline(&token, grace) => Err(RunError::Forced(grace)),
+        never = Box::pin(watch.run()) => match never {},
     };
     ending.cancel();
     // Leaving the group takes one round trip. The thread sees `ending` within one poll.
@@ -405,14 +413,21 @@ impl LoadStage {
 
     fn report(&self, loaded: &Loaded) {
         self.count(loaded);
-        for (from, offset, reason) in &loaded.quarantined {
-            let topic = &self.plan.tables[from.table].topic;
+        for event in loaded.quarantined.iter().filter(|event| event.at_fault) {
+            let topic = &self.plan.tables[event.from.table].topic;
             tracing::error!(
                 topic,
-                partition = from.partition,
-                offset,
-                reason,
+                partition = event.from.partition,
+                offset = event.offset,
+                reason = event.reason,
                 "event put into quarantine"
+            );
+        }
+        let waiting = loaded.quarantined.iter().filter(|event| !event.at_fault).count();
+        if waiting > 0 {
+            tracing::warn!(
+                event_count = waiting,
+                "events wait in the quarantine behind others of their keys"
             );
         }
         // A closed channel means the intake has ended, which the next receive reports.
@@ -424,8 +439,8 @@ impl LoadStage {
         for (table, count) in &loaded.rows {
             self.metrics.rows_written(table, *count);
         }
-        for (from, _, _) in &loaded.quarantined {
-            self.metrics.quarantined(&self.plan.tables[from.table].topic);
+        for event in &loaded.quarantined {
+            self.metrics.quarantined(&self.plan.tables[event.from.table].topic);
         }
         for (table, count) in &loaded.events {
             self.metrics.events_loaded(&self.plan.tables[*table].topic, *count);

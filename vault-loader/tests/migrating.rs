@@ -193,6 +193,21 @@ async fn each_role_can_do_its_work_and_is_refused_the_rest() {
                          (SELECT count(*) FROM dwh_control.quarantine)";
     assert_eq!(rows(&admin, counts).await, ["(3,1)"]);
 
+    // Who runs the loader sees what waits. Who owns the vault may take it out, with the loader's way of loading.
+    let quarantine = |arguments: &[&str], variables: &[(&str, &str)]| {
+        world.command_with(&[&["quarantine"], arguments].concat(), variables)
+    };
+    let loader_variables = borrowed(&loader);
+    let listed = quarantine(&["list"], &loader_variables);
+    assert!(text(&listed.stdout).contains("1 events of 1 keys wait"), "{}", text(&listed.stderr));
+    let id = rows(&admin, "SELECT id FROM dwh_control.quarantine").await;
+    let id = id[0].trim_matches(['(', ')']);
+    let drop = ["drop", id, "--why", "no event", "--yes"];
+    assert_eq!(quarantine(&drop, &loader_variables).status.code(), Some(1));
+    assert_eq!(quarantine(&["retry", "--all"], &owner).status.code(), Some(1), "it is no json");
+    let dropped = quarantine(&drop, &owner);
+    assert!(dropped.status.success(), "{}", text(&dropped.stderr));
+
     let as_role = async |user: &str, password: &str| {
         connect(&own.server.connection_string("dwh", user, password)).await.unwrap()
     };

@@ -12,7 +12,7 @@ use crate::epoch::{EpochNumber, Epochs, StoredEpoch};
 
 /// Reads the epochs of these source tables.
 pub(crate) async fn read_epochs(
-    client: &Client,
+    client: &impl GenericClient,
     record_sources: &[&str],
 ) -> Result<HashMap<String, Epochs>, Error> {
     let rows = client

@@ -11,11 +11,13 @@ mod epochs;
 mod minutes;
 mod models;
 mod offsets;
+mod parking;
 mod paused;
 mod quarantine;
 mod schema;
 mod statements;
 mod truncations;
+mod waiting;
 
 pub(crate) use epochs::{NewEpoch, follow_topic, list_epochs, read_epochs, start_epoch};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
@@ -27,6 +29,10 @@ pub(crate) use offsets::{
     EventTimes, LastEvent, OffsetMove, StoredOffset, is_loaded, last_times, move_offsets,
     read_offsets, read_progress, set_back, skip_gap,
 };
+pub(crate) use parking::{
+    KeyHash, ParkedKey, Place, StoredParking, key_hash, move_parking_version, parked_parents,
+    read_parking,
+};
 pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, store_pause};
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
@@ -34,6 +40,10 @@ pub(crate) use quarantine::{
 pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
+pub(crate) use waiting::{
+    QuarantineSize, Selection, WaitingEvent, WaitingKey, drop_event, event_by_id, events_of_keys,
+    measure_quarantine, note_failure, redact_events, remove_events, waiting_keys,
+};
 
 pub use epochs::EpochLine;
 pub use offsets::WarehouseOffset;

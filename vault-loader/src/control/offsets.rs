@@ -43,6 +43,8 @@ pub(crate) struct OffsetMove {
     pub(crate) next: i64,
     /// the record before that offset
     pub(crate) last_record: RecordId,
+    /// how often a command took events of the partition out of the quarantine, as far as the loader knows
+    pub(crate) parking_version: i64,
     /// none when no event of the partition is loaded, only quarantined or skipped
     pub(crate) last: Option<LastEvent>,
 }
@@ -129,7 +131,8 @@ pub(crate) async fn read_progress(
         .collect())
 }
 
-/// Moves offsets by compare-and-set. The loader is fenced unless all of them moved.
+/// Moves offsets by compare-and-set. The loader is fenced unless all of them moved. The parking version is compared
+/// too, because a command may have loaded or dropped events that keep others waiting.
 pub(crate) async fn move_offsets(
     transaction: &Transaction<'_>,
     statements: &ControlStatements,
@@ -153,6 +156,7 @@ pub(crate) async fn move_offsets(
     let digests: Vec<&[u8]> = digests.iter().map(Digest::as_slice).collect();
     let sources: Vec<&str> =
         moves.iter().map(|m| plan.tables[m.from.table].record_source.as_str()).collect();
+    let versions: Vec<i64> = moves.iter().map(|m| m.parking_version).collect();
     let moved = transaction
         .execute(
             &statements.move_offsets,
@@ -167,6 +171,7 @@ pub(crate) async fn move_offsets(
                 &epochs,
                 &digests,
                 &sources,
+                &versions,
             ],
         )
         .await?;

@@ -3,12 +3,18 @@
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::ControlStatements;
+use super::parking::ParkedKey;
+use crate::epoch::EpochNumber;
 
 /// An event on its way into quarantine.
 pub(crate) struct QuarantinedEvent<'e> {
     pub(crate) topic: &'e str,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
+    /// epoch of the table to which the offset belongs
+    pub(crate) epoch: EpochNumber,
+    /// the source's table, as the vault names it
+    pub(crate) record_source: &'e str,
     /// position of its change in the source's log, when it is known
     pub(crate) lsn: Option<i64>,
     /// transaction at the source, when it is known
@@ -19,6 +25,12 @@ pub(crate) struct QuarantinedEvent<'e> {
     pub(crate) reason: &'e str,
     /// the warehouse's SQLSTATE, when the warehouse refused it
     pub(crate) sqlstate: Option<&'e str>,
+    /// what it parks; nothing when it has no key
+    pub(crate) parked: Option<ParkedKey>,
+    /// whether it cannot be loaded itself, and does not only wait behind another event
+    pub(crate) at_fault: bool,
+    /// headers that decoding reads
+    pub(crate) headers: Vec<(&'static str, &'e [u8])>,
 }
 
 /// Puts an event into quarantine; one that is there already stays as it is.
@@ -27,6 +39,8 @@ pub(crate) async fn put_into_quarantine(
     statements: &ControlStatements,
     event: &QuarantinedEvent<'_>,
 ) -> Result<(), Error> {
+    let (names, values): (Vec<&str>, Vec<&[u8]>) = event.headers.iter().copied().unzip();
+    let parent = event.parked.and_then(|parked| parked.parent);
     transaction
         .execute(
             &statements.quarantine,
@@ -40,6 +54,13 @@ pub(crate) async fn put_into_quarantine(
                 &event.value,
                 &event.reason,
                 &event.sqlstate,
+                &event.parked.as_ref().map(|parked| parked.key_hash.as_slice()),
+                &parent.as_ref().map(<[u8; 32]>::as_slice),
+                &event.at_fault,
+                &names,
+                &values,
+                &event.record_source,
+                &event.epoch,
             ],
         )
         .await

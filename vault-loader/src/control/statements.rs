@@ -22,15 +22,16 @@ const MOVE_OFFSETS: &str = "
         loaded_at = clock_timestamp()
     FROM unnest(
         $1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[], $7::timestamptz[],
-        $8::integer[], $9::bytea[], $10::text[]
+        $8::integer[], $9::bytea[], $10::text[], $11::bigint[]
     ) AS n (
         topic, partition, expected, next_offset, source_lsn, source_committed, last_published,
-        epoch, last_digest, record_source
+        epoch, last_digest, record_source, parking_version
     )
     WHERE o.topic = n.topic
       AND o.partition = n.partition
       AND o.next_offset = n.expected
-      AND o.epoch = n.epoch";
+      AND o.epoch = n.epoch
+      AND o.parking_version = n.parking_version";
 
 /// Adds up events by minute. A minute replaces the same minute of an earlier day.
 const ADD_MINUTES: &str = "
@@ -50,7 +51,7 @@ const ADD_MINUTES: &str = "
 
 /// Truncates of these topics, in the order of their log positions.
 const TRUNCATIONS: &str = "
-    SELECT topic, source_lsn, load_date, applied_date, epoch
+    SELECT topic, source_lsn, load_date, applied_date, epoch, kafka_partition, kafka_offset
     FROM dwh_control.truncations
     WHERE topic = ANY ($1)
     ORDER BY epoch, source_lsn";
@@ -58,9 +59,10 @@ const TRUNCATIONS: &str = "
 /// Puts an event into quarantine; one that is there already stays as it is.
 const QUARANTINE: &str = "
     INSERT INTO dwh_control.quarantine
-        (topic, partition, kafka_offset, source_lsn, source_tx_id, key, value, reason, sqlstate)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-    ON CONFLICT ON CONSTRAINT quarantine_topic_partition_kafka_offset_key DO NOTHING";
+        (topic, partition, kafka_offset, source_lsn, source_tx_id, key, value, reason, sqlstate, key_hash,
+         parent_hash_key, at_fault, header_names, header_values, record_source, epoch)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+    ON CONFLICT ON CONSTRAINT quarantine_place_key DO NOTHING";
 
 /// Prepared statements.
 pub(crate) struct ControlStatements {

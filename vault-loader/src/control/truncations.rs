@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Error, Transaction};
 
-use super::{ControlStatements, EventTimes, instant};
+use super::{ControlStatements, instant};
 use crate::batch::Batch;
-use crate::epoch::{Epoch, EpochNumber, SourcePosition};
+use crate::epoch::{Epoch, SourcePosition};
 use crate::model::{Plan, TableId};
 
 /// A truncate of a source table that was loaded before.
@@ -17,6 +17,8 @@ pub(crate) struct Truncation {
     pub(crate) lsn: i64,
     pub(crate) load_date_us: i64,
     pub(crate) applied_us: i64,
+    /// place of its record: partition and offset; none when it was loaded before places were kept
+    pub(crate) place: Option<(i32, i64)>,
 }
 
 impl Truncation {
@@ -43,6 +45,7 @@ pub(crate) async fn read_truncations(
                 lsn: row.get(1),
                 load_date_us: row.get::<_, DateTime<Utc>>(2).timestamp_micros(),
                 applied_us: row.get::<_, DateTime<Utc>>(3).timestamp_micros(),
+                place: row.get::<_, Option<i32>>(5).zip(row.get(6)),
             });
         }
     }
@@ -53,16 +56,24 @@ pub(crate) async fn read_truncations(
 pub(crate) async fn note_truncation(
     transaction: &Transaction<'_>,
     topic: &str,
-    epoch: EpochNumber,
-    lsn: i64,
-    times: EventTimes,
+    truncation: &Truncation,
 ) -> Result<bool, Error> {
+    let (partition, offset) = truncation.place.unzip();
     let new = transaction
         .execute(
-            "INSERT INTO dwh_control.truncations (topic, source_lsn, load_date, applied_date, epoch)
-             VALUES ($1, $2, $3, $4, $5)
+            "INSERT INTO dwh_control.truncations
+                 (topic, source_lsn, load_date, applied_date, kafka_partition, kafka_offset, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT ON CONSTRAINT truncations_pkey DO NOTHING",
-            &[&topic, &lsn, &instant(times.published_us), &instant(times.applied_us), &epoch],
+            &[
+                &topic,
+                &truncation.lsn,
+                &instant(truncation.load_date_us),
+                &instant(truncation.applied_us),
+                &partition,
+                &offset,
+                &truncation.epoch.number,
+            ],
         )
         .await?;
     Ok(new > 0)

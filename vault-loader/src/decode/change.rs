@@ -36,7 +36,7 @@ impl std::ops::Add<ColumnId> for ValueId {
 pub type Values<'a> = IdVec<ValueId, Value<'a>>;
 
 /// The place of an event in the source's WAL, in time, and in its topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventPosition {
     /// when the event was published, and not before the source committed, microseconds since the epoch; the vault's load
     /// date
@@ -100,6 +100,15 @@ pub struct RowChange {
     pub moved_from: Option<ValueId>,
 }
 
+impl RowChange {
+    /// A change that names a row's key and says nothing else.
+    #[must_use]
+    pub fn of_key(table: TableId, values: ValueId) -> Self {
+        let position = EventPosition::default();
+        Self { table, op: RowOp::Delete, position, values, moved_from: None }
+    }
+}
+
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -116,6 +125,17 @@ pub enum Change {
         /// where it stands; always streamed
         position: EventPosition,
     },
+}
+
+/// An event that cannot be decoded, and so goes to quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadEvent {
+    /// why; never shows a value
+    pub reason: String,
+    /// whether it tells about a row of the topic's table; other events say nothing about any key of the table
+    pub is_of_table: bool,
+    /// the first value of an image of the record's key, when the key can be read
+    pub key: Option<ValueId>,
 }
 
 /// Why a record is no change.
@@ -136,6 +156,9 @@ pub enum EventError {
         /// how many seconds beyond what is allowed
         ahead_s: i64,
     },
+    /// The record is no event of the topic's table.
+    #[error("{0}")]
+    Foreign(String),
     /// The source's table has a column that the model does not name.
     #[error("table {table} has a column {column} that the model does not name")]
     UnknownColumn {
@@ -158,7 +181,7 @@ impl EventError {
     /// What an operator has to do.
     pub(super) fn remedy(&self) -> &'static str {
         match self {
-            Self::Quarantine(_) => "look at the event in dwh_control.quarantine",
+            Self::Quarantine(_) | Self::Foreign(_) => "look at the event in dwh_control.quarantine",
             Self::Ahead { .. } => {
                 "correct the clocks of the machines of the source, the reader and the loader, and start the loader again when the time has \
                  come, or raise batch.clock_ahead_max_ms"
@@ -190,7 +213,7 @@ pub(super) fn decode<'a>(
     let Some(bytes) = value else { return Ok(Change::Tombstone) };
     let event = envelope::parse(bytes).map_err(|err| quarantine(err.to_string()))?;
     if is_neighbour(&event.source.table, &table.name) {
-        return Err(quarantine(format!(
+        return Err(EventError::Foreign(format!(
             "an event of table {}, which shares the topic with table {} and is not in the model",
             event.source.table, table.name
         )));
@@ -227,7 +250,9 @@ pub(super) fn decode<'a>(
         Op::Read => RowOp::Read,
         Op::Delete => RowOp::Delete,
         Op::Truncate => return Ok(Change::Truncate { table: record.from.table, position }),
-        Op::Message => return Err(quarantine("a logical message in a table's topic")),
+        Op::Message => {
+            return Err(EventError::Foreign("a logical message in a table's topic".to_owned()));
+        }
     };
     let (raw, image) = match op {
         RowOp::Delete => (event.before, Image::Key),
@@ -249,6 +274,30 @@ pub(super) fn decode<'a>(
         values: start,
         moved_from: None,
     }))
+}
+
+/// Decodes a record's key, with or without the schema part, into an image of the row's key columns.
+///
+/// A key in another form than Kafka Connect's JSON counts as no key.
+pub(super) fn decode_record_key<'a>(
+    key: &'a [u8],
+    table: &Table,
+    values: &mut Values<'a>,
+) -> Option<ValueId> {
+    #[derive(serde::Deserialize)]
+    struct WithSchema<'k> {
+        #[serde(borrow)]
+        payload: &'k RawValue,
+    }
+    let json = std::str::from_utf8(key).ok()?;
+    let payload = serde_json::from_str(json).map(|key: WithSchema<'a>| key.payload.get());
+    // A table may have a key column called payload, so the form without schema comes first.
+    [Some(json), payload.ok()].into_iter().flatten().find_map(|json| {
+        let start = values.next_id();
+        decode_row(json, table, Image::Key, values.items_mut()).ok()?;
+        let is_null = |&column: &ColumnId| values[start + column] == Value::Null;
+        (!table.key.iter().any(is_null)).then_some(start)
+    })
 }
 
 /// Decodes the key that a row had before, when the row needs it: its event left out a value that only the history of

@@ -12,7 +12,7 @@ mod row;
 mod stored;
 mod value;
 
-pub use change::{Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
+pub use change::{BadEvent, Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
 pub use records::Decoded;
 pub use stored::from_stored;
 pub use value::{ArrayValue, Value};

@@ -4,7 +4,9 @@
 //! works on these changes. A record that this model cannot read, because the columns of its table differ, ends the
 //! decoding of this table and of no other.
 
-use super::change::{Change, EventError, Values, decode, decode_old_key};
+use super::change::{
+    BadEvent, Change, EventError, ValueId, Values, decode, decode_old_key, decode_record_key,
+};
 use crate::batch::{Batch, RecordId, RecordRange};
 use crate::model::{Id, IdVec, Plan, TableId};
 use crate::paused::TablePause;
@@ -15,7 +17,7 @@ pub struct Decoded<'a> {
     /// values of all rows
     pub values: Values<'a>,
     /// one for each record, or the reason for its quarantine
-    pub changes: IdVec<RecordId, Result<Change, String>>,
+    pub changes: IdVec<RecordId, Result<Change, BadEvent>>,
     /// the tables of which the batch holds a record that this model cannot read, each with its first such record
     pub drifted: Vec<TablePause>,
 }
@@ -35,7 +37,13 @@ impl<'a> Decoded<'a> {
             }
             let change = match decoded.decode(batch, plan, record) {
                 Ok(change) => Ok(change),
-                Err(EventError::Quarantine(reason)) => Err(reason),
+                Err(EventError::Quarantine(reason)) => {
+                    let key = decoded.decode_key(batch, plan, record);
+                    Err(BadEvent { reason, is_of_table: true, key })
+                }
+                Err(EventError::Foreign(reason)) => {
+                    Err(BadEvent { reason, is_of_table: false, key: None })
+                }
                 Err(drift) => {
                     held[from.table] = true;
                     decoded.drifted.push(TablePause {
@@ -68,6 +76,12 @@ impl<'a> Decoded<'a> {
     #[must_use]
     pub fn is_held(&self, record: RecordId) -> bool {
         self.changes[record] == Ok(Change::Held)
+    }
+
+    /// The key of a record whose row cannot be read.
+    fn decode_key(&mut self, batch: &'a Batch, plan: &Plan, record: RecordId) -> Option<ValueId> {
+        let table = &plan.model.tables[batch.records[record].from.table];
+        decode_record_key(batch.key(record)?, table, &mut self.values)
     }
 
     fn decode(

@@ -4,10 +4,13 @@
 //! before any attempt: decoding for the whole batch, and the vault rows for each stretch. A stretch that the warehouse
 //! refuses is halved, until the event that is at fault is found. The records of a table that stands still are left out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use super::parking::Parking;
 use super::stretch::{Rejection, Stretch};
+use super::waiting::Sorter;
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
+use crate::control::Place;
 use crate::decode::Decoded;
 use crate::model::{Plan, TableId};
 use crate::paused::TablePause;
@@ -21,6 +24,8 @@ pub struct Job<'b> {
     decoded: Decoded<'b>,
     pending: VecDeque<RecordRange>,
     rejected: BTreeMap<RecordId, Rejection>,
+    /// the parking version at which the vault rows of the first pending stretch were computed
+    parking_versions: HashMap<Partition, i64>,
     /// the offset that the warehouse must hold for each partition
     offsets: HashMap<Partition, i64>,
     /// the vault rows of the first pending stretch, once they were asked for
@@ -38,7 +43,18 @@ impl<'b> Job<'b> {
         let pending = decoded.stretches().into();
         let offsets = batch.starts.iter().map(|(from, start)| (*from, start.offset)).collect();
         let rejected = BTreeMap::new();
-        Self { plan, batch, decoded, pending, rejected, offsets, projection: None, pauses }
+        let parking_versions = HashMap::new();
+        Self {
+            plan,
+            batch,
+            decoded,
+            pending,
+            rejected,
+            parking_versions,
+            offsets,
+            projection: None,
+            pauses,
+        }
     }
 
     /// The next table that cannot go on and whose pause is not stored yet.
@@ -67,8 +83,27 @@ impl<'b> Job<'b> {
         self.batch.generation
     }
 
+    /// The partitions of the batch, each with the epoch and the offset that the warehouse must hold.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Partition, Place)> {
+        let epoch = |from: &Partition| self.batch.starts.get(from).map_or(0, |start| start.epoch);
+        self.offsets.iter().map(move |(from, offset)| (*from, (epoch(from), *offset)))
+    }
+
+    /// The partitions of the next stretch.
+    pub(super) fn next_partitions(&self) -> HashSet<Partition> {
+        let records = self.pending.front().map(|records| records.iter());
+        let going_on =
+            records.into_iter().flatten().filter(|&record| !self.decoded.is_held(record));
+        going_on.map(|record| self.batch.records[record].from).collect()
+    }
+
+    /// Computes the next stretch's vault rows anew, because other keys are parked than before.
+    pub(super) fn project_again(&mut self) {
+        self.projection = None;
+    }
+
     /// Computes the vault rows of the next stretch, unless that was done. `false` when nothing is left to commit.
-    pub(super) fn prepare(&mut self) -> bool {
+    pub(super) fn prepare(&mut self, parking: &Parking) -> bool {
         let decoded = &self.decoded;
         while self
             .pending
@@ -79,28 +114,25 @@ impl<'b> Job<'b> {
         }
         let Some(&records) = self.pending.front() else { return false };
         if self.projection.is_none() {
-            self.projection = Some(self.project(records));
+            self.projection = Some(self.project(records, parking));
         }
         true
     }
 
-    /// The vault rows of a stretch; events that cannot have any are rejected.
-    fn project(&mut self, records: RecordRange) -> Projection {
+    /// The vault rows of a stretch. Events that cannot have any are rejected, and so are those that wait behind others.
+    fn project(&mut self, records: RecordRange, parking: &Parking) -> Projection {
         let mut projector = Projector::new(self.plan, &self.decoded.values);
-        let mut unusable = Vec::new();
-        let stretch = self.stretch_of(records);
+        let mut sorter = Sorter::new(self.batch, &self.decoded, parking);
         for record in records.iter() {
-            if let Some(change) = stretch.row(record)
-                && let Err(err) = projector.add(change, record)
-            {
-                unusable.push((record, err.to_string()));
+            // Whether it waits is decided anew each time.
+            let fault = self.rejected.remove(&record).filter(|rejection| rejection.at_fault);
+            if let Some(rejection) = sorter.add(record, fault, &mut projector) {
+                self.rejected.insert(record, rejection);
             }
+            let from = self.batch.records[record].from;
+            self.parking_versions.insert(from, parking.version(from));
         }
-        let projection = projector.finish();
-        for (record, reason) in unusable {
-            self.rejected.insert(record, Rejection { reason, sqlstate: None });
-        }
-        projection
+        projector.finish()
     }
 
     /// The stretch that [`Job::prepare`] made ready, with its vault rows.
@@ -116,6 +148,7 @@ impl<'b> Job<'b> {
             decoded: &self.decoded,
             records,
             rejected: &self.rejected,
+            parking_versions: &self.parking_versions,
             offsets: &self.offsets,
         }
     }
@@ -129,7 +162,7 @@ impl<'b> Job<'b> {
 
     /// Sends an event of the next stretch to quarantine.
     pub(super) fn reject(&mut self, record: RecordId, reason: String, sqlstate: Option<String>) {
-        self.rejected.insert(record, Rejection { reason, sqlstate });
+        self.rejected.insert(record, Rejection::fault(reason, sqlstate));
         self.projection = None;
     }
 
@@ -148,7 +181,7 @@ impl<'b> Job<'b> {
             self.projection = None;
             return Ok(());
         }
-        if self.rejected.contains_key(&first) || self.decoded.changes[first].is_err() {
+        if self.rejected.contains_key(&first) {
             let place = &self.batch.records[first];
             return Err(WarehouseError::Stop(format!(
                 "not even the quarantine takes the event at partition {}, offset {}: {err}",
@@ -184,11 +217,14 @@ mod tests {
         let refusal =
             || WarehouseError::Data { sqlstate: "22008".to_owned(), table: None, column: None };
         let [first, second] = [0, 1].map(RecordId::from_index);
+        let parking = Parking::default();
+        job.prepare(&parking);
         job.isolate(refusal()).unwrap();
         assert_eq!(job.pending, [first, second].map(RecordRange::single));
         job.isolate(refusal()).unwrap();
         assert!(job.rejected.contains_key(&first));
         for _ in [first, second] {
+            job.prepare(&parking);
             let outcome = job.isolate(refusal());
             assert!(matches!(outcome, Err(WarehouseError::Stop(_))), "{outcome:?}");
             job.committed(&[]);

@@ -3,7 +3,7 @@
 //! In: a [`Job`]. Out: commits, one for each stretch, and the tables that cannot go on. The job remembers how far its
 //! batch is loaded, so after a failure of the warehouse only the failed stretch is repeated.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -14,10 +14,12 @@ use super::cache::Caches;
 use super::error::StretchError;
 use super::job::Job;
 use super::outcome::{Loaded, Step};
+use super::parking::Parking;
 use super::statements::LoadingSession;
 use super::stretch::Stretch;
 use super::{transaction, truncate};
-use crate::control::{self, RecordPlaces};
+use crate::batch::Partition;
+use crate::control::{self, Place, RecordPlaces, StoredParking};
 use crate::model::Plan;
 use crate::paused::TablePause;
 use crate::vault::projection::Projection;
@@ -40,6 +42,7 @@ pub struct Loader {
     limits: LoaderLimits,
     session: Option<LoadingSession>,
     caches: Caches,
+    parking: Parking,
     /// the assignment of partitions that the caches belong to
     generation: Option<u64>,
     /// number of the model in the warehouse that the plan was made from
@@ -53,8 +56,18 @@ impl Loader {
     #[must_use]
     pub fn new(options: ConnectOptions, plan: Arc<Plan>, limits: LoaderLimits) -> Self {
         let caches = Caches::new(&plan, limits.cache_entries_max);
-        let paused = HashSet::new();
-        Self { options, plan, limits, session: None, caches, generation: None, model: None, paused }
+        let parking = Parking::default();
+        Self {
+            options,
+            plan,
+            limits,
+            session: None,
+            caches,
+            parking,
+            generation: None,
+            model: None,
+            paused: HashSet::new(),
+        }
     }
 
     /// Loads only as long as the warehouse's model has this number.
@@ -68,6 +81,7 @@ impl Loader {
     pub fn forget(&mut self) {
         self.session = None;
         self.caches.clear();
+        self.parking.clear();
     }
 
     /// Stores the job's next pause of a table or commits its next stretch; `None` when the batch is done.
@@ -81,18 +95,25 @@ impl Loader {
                 let since = self.store_pause(pause).await?;
                 return Ok(job.pause_stored().map(|pause| Step::Paused { pause, since }));
             }
-            if !job.prepare() {
-                return Ok(None);
-            }
             if self.generation != Some(job.generation()) {
                 // Another loader may have had these partitions between two assignments.
                 self.caches.clear();
+                self.parking.clear();
                 self.generation = Some(job.generation());
+            }
+            self.learn_parking(job).await?;
+            if !job.prepare(&self.parking) {
+                return Ok(None);
             }
             let Some((stretch, projection)) = job.next() else { return Ok(None) };
             match self.attempt(stretch, projection).await {
                 Ok(loaded) => {
                     job.committed(&loaded.moves);
+                    for event in &loaded.quarantined {
+                        if let Some(key) = event.parks {
+                            self.parking.park(event.from, key, (event.epoch, event.offset));
+                        }
+                    }
                     if self.end_pauses(&loaded).await.is_err() {
                         self.session = None; // the next session does it when it begins
                     }
@@ -104,6 +125,14 @@ impl Loader {
                 }
                 Err(StretchError::Warehouse(err @ WarehouseError::Data { .. })) => {
                     job.isolate(err)?;
+                }
+                Err(StretchError::Warehouse(WarehouseError::Fenced))
+                    if self.is_parking_overtaken(job).await? =>
+                {
+                    tracing::info!("events were taken out of the quarantine, looking at it again");
+                    // The command that took the events out may have loaded them.
+                    self.caches.clear();
+                    job.project_again();
                 }
                 Err(StretchError::Warehouse(err)) => {
                     self.forget();
@@ -152,6 +181,53 @@ impl Loader {
         let left = control::paused_topics(&session.client, &topics).await?;
         self.paused.retain(|topic| !topics.contains(&topic.as_str()) || left.contains(topic));
         Ok(())
+    }
+
+    /// Reads which keys are parked in the batch's partitions, unless that is known.
+    async fn learn_parking(&mut self, job: &Job<'_>) -> Result<(), WarehouseError> {
+        let unknown: Vec<Partition> =
+            job.places().map(|(from, _)| from).filter(|from| !self.parking.knows(*from)).collect();
+        if !unknown.is_empty() {
+            for (from, stored) in self.stored_parking(&unknown).await? {
+                self.parking.learn(from, stored);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an attempt moved no offset only because a command took events out of the quarantine meanwhile. Then it
+    /// also learns what is parked now.
+    async fn is_parking_overtaken(&mut self, job: &Job<'_>) -> Result<bool, WarehouseError> {
+        let partitions = job.next_partitions();
+        let expected: HashMap<Partition, Place> = job.places().collect();
+        let asked: Vec<Partition> = partitions.into_iter().collect();
+        let mut is_overtaken = false;
+        for (from, stored) in self.stored_parking(&asked).await? {
+            if expected.get(&from) != Some(&(stored.epoch, stored.next_offset)) {
+                return Ok(false);
+            }
+            is_overtaken |= stored.version != self.parking.version(from);
+            self.parking.learn(from, stored);
+        }
+        Ok(is_overtaken)
+    }
+
+    async fn stored_parking(
+        &mut self,
+        partitions: &[Partition],
+    ) -> Result<Vec<(Partition, StoredParking)>, WarehouseError> {
+        let session = self.session().await?;
+        let plan = Arc::clone(&self.plan);
+        let topic = |from: &Partition| plan.tables[from.table].topic.as_str();
+        let asked: Vec<(&str, i32)> =
+            partitions.iter().map(|from| (topic(from), from.partition)).collect();
+        let mut stored = control::read_parking(&session.client, &asked).await?;
+        self.session = Some(session);
+        let found = partitions.iter().map(|from| {
+            let key = (topic(from).to_owned(), from.partition);
+            (*from, stored.remove(&key).unwrap_or_default())
+        });
+        Ok(found.collect())
     }
 
     /// One attempt, while no migration can change the model.

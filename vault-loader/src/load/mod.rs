@@ -9,8 +9,11 @@ mod contradiction;
 mod encode;
 mod error;
 mod outcome;
+mod parking;
 mod statements;
 mod stretch;
+
+mod waiting;
 
 mod job;
 mod stored;
@@ -23,9 +26,12 @@ mod truncate;
 
 mod missing;
 
+mod retry;
+
 mod loader;
 
 pub use job::Job;
 pub use loader::{Loader, LoaderLimits};
 pub use missing::{Closing, close_missing};
 pub use outcome::{Loaded, Step};
+pub(crate) use retry::{Retried, Retrier};

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::cache::Caches;
 use crate::batch::Partition;
+use crate::control::ParkedKey;
+use crate::epoch::EpochNumber;
 use crate::model::{HubId, LinkId, SatelliteId, TableId};
 use crate::paused::TablePause;
 use crate::vault::fold::KeyState;
@@ -34,10 +36,27 @@ pub struct Loaded {
     pub rows: Vec<(String, u64)>,
     /// candidates that were recognised as loaded before
     pub repeat_count: u64,
-    /// records that went to quarantine, with the reason
-    pub quarantined: Vec<(Partition, i64, String)>,
+    /// records that went to quarantine
+    pub quarantined: Vec<Quarantined>,
     /// commit time at the source of the last event, microseconds since the epoch
     pub last_applied_us: Option<i64>,
+}
+
+/// A record that went to quarantine.
+#[derive(Debug)]
+pub struct Quarantined {
+    /// its partition
+    pub from: Partition,
+    /// its offset there
+    pub offset: i64,
+    /// the epoch of the table to which the offset belongs
+    pub(super) epoch: EpochNumber,
+    /// why
+    pub reason: String,
+    /// whether the event itself cannot be loaded; otherwise it waits behind another one
+    pub at_fault: bool,
+    /// the key whose later events wait behind it
+    pub(super) parks: Option<ParkedKey>,
 }
 
 /// What may be remembered after the commit: the keys and states that the warehouse then holds.

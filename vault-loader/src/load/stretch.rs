@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
-use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove};
+use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove, ParkedKey};
 use crate::decode::{Change, Decoded, EventPosition, RowChange};
 use crate::model::{Plan, TableId};
 
@@ -16,6 +16,17 @@ use crate::model::{Plan, TableId};
 pub(super) struct Rejection {
     pub(super) reason: String,
     pub(super) sqlstate: Option<String>,
+    /// whether the event itself cannot be loaded; otherwise it waits behind another one
+    pub(super) at_fault: bool,
+    /// the key whose later events wait behind this one; none when the event has no key
+    pub(super) parks: Option<ParkedKey>,
+}
+
+impl Rejection {
+    /// An event that cannot be loaded.
+    pub(super) fn fault(reason: String, sqlstate: Option<String>) -> Self {
+        Self { reason, sqlstate, at_fault: true, parks: None }
+    }
 }
 
 /// A stretch of a batch, and what is known about it.
@@ -25,8 +36,10 @@ pub(super) struct Stretch<'a> {
     pub(super) batch: &'a Batch,
     pub(super) decoded: &'a Decoded<'a>,
     pub(super) records: RecordRange,
-    /// events that go to quarantine although they could be decoded
+    /// events that go to quarantine
     pub(super) rejected: &'a BTreeMap<RecordId, Rejection>,
+    /// the parking version that the warehouse must hold for each partition
+    pub(super) parking_versions: &'a HashMap<Partition, i64>,
     /// the offset that the warehouse must hold for each partition
     pub(super) offsets: &'a HashMap<Partition, i64>,
 }
@@ -62,6 +75,7 @@ impl<'a> Stretch<'a> {
                 expected: self.offsets[&from],
                 next: 0,
                 last_record: record,
+                parking_version: self.parking_versions[&from],
                 last: None,
             });
             entry.next = self.batch.records[record].offset + 1;
@@ -107,20 +121,13 @@ impl<'a> Stretch<'a> {
 
     /// Records that go to quarantine, each with the reason.
     pub(super) fn quarantined(&self) -> impl Iterator<Item = (RecordId, Rejection)> {
-        self.going_on().filter_map(|record| Some((record, self.rejection(record)?)))
+        let rejected = |record| Some((record, self.rejected.get(&record).cloned()?));
+        self.going_on().filter_map(rejected)
     }
 
     /// The records of tables that do not stand still.
     fn going_on(&self) -> impl Iterator<Item = RecordId> {
         self.records.iter().filter(|&record| !self.decoded.is_held(record))
-    }
-
-    fn rejection(&self, record: RecordId) -> Option<Rejection> {
-        match (self.rejected.get(&record), &self.decoded.changes[record]) {
-            (Some(rejection), _) => Some(rejection.clone()),
-            (None, Err(reason)) => Some(Rejection { reason: reason.clone(), sqlstate: None }),
-            (None, Ok(_)) => None,
-        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_postgres::Transaction;
 use super::outcome::Loaded;
 use super::statements::{LoadingSession, satellite_columns};
 use super::stretch::{Stretch, event_times, last_event};
-use crate::control::{self, Minutes, OffsetMove, instant};
+use crate::control::{self, Minutes, OffsetMove, Truncation, instant};
 use crate::decode::EventPosition;
 use crate::epoch::Epochs;
 use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan};
@@ -32,6 +32,7 @@ pub(super) async fn commit(
         expected: stretch.offsets[&from],
         next: record.offset + 1,
         last_record: first,
+        parking_version: stretch.parking_versions[&from],
         last: Some(last_event(position)),
     };
     let topic = &plan.tables[from.table].topic;
@@ -45,12 +46,13 @@ pub(super) async fn commit(
     let mut minutes = Minutes::default();
     minutes.add(from, times);
     minutes.write(&transaction, prepared, plan).await?;
-    let lsn = position.streamed_lsn.unwrap_or_default();
+    let truncation = truncation(position);
     let mut closed = 0;
-    let epoch = record.epoch.number;
-    if control::note_truncation(&transaction, topic, epoch, lsn, times).await? {
+    if control::note_truncation(&transaction, topic, &truncation).await? {
+        let parked = control::parked_parents(&transaction, topic).await?;
         let epochs = stretch.batch.epochs_of(from.table);
-        closed = close_keys(&transaction, plan, status, position, epochs).await?;
+        let keys = Keys::AllBut(&parked);
+        closed = close_keys(&transaction, plan, status, &truncation, epochs, keys).await?;
     }
     transaction.commit().await?;
     Ok(Loaded {
@@ -62,14 +64,40 @@ pub(super) async fn commit(
     })
 }
 
+/// The truncate as it is stored.
+pub(super) fn truncation(position: &EventPosition) -> Truncation {
+    Truncation {
+        epoch: position.epoch,
+        lsn: position.streamed_lsn.unwrap_or_default(),
+        load_date_us: position.published_us,
+        applied_us: position.applied_us,
+        place: Some((position.partition, position.offset)),
+    }
+}
+
+/// Which keys a truncate may close.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keys<'k> {
+    /// all keys of the table but those that are parked: events from before the truncate may wait
+    AllBut(&'k [Vec<u8>]),
+    /// keys whose events from before the truncate were loaded later
+    Only(&'k [Vec<u8>]),
+}
+
 /// Closes the keys that were open before the truncate, and returns how many there were.
 pub(super) async fn close_keys(
     transaction: &Transaction<'_>,
     plan: &Plan,
     status: &SatellitePlan,
-    position: &EventPosition,
+    truncation: &Truncation,
     epochs: &Epochs,
+    keys: Keys<'_>,
 ) -> Result<u64, WarehouseError> {
+    let (restriction, keys) = match keys {
+        Keys::AllBut(keys) => ("hash_key <> ALL ($12)", keys),
+        Keys::Only(keys) => ("hash_key = ANY ($12)", keys),
+    };
+    let (partition, offset) = truncation.place.unzip();
     // This is the only statement that reads the whole table.
     transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
     // The version keeps the place of the key's own partition, so that a replay of that partition is recognised.
@@ -95,6 +123,7 @@ pub(super) async fn close_keys(
          FROM (
              SELECT DISTINCT ON (hash_key) *
              FROM {table}
+             WHERE {restriction}
              ORDER BY hash_key, load_date DESC
          ) AS last
          WHERE NOT last.is_deleted
@@ -108,16 +137,17 @@ pub(super) async fn close_keys(
             &sql,
             &[
                 &plan.tables[status.table].record_source,
-                &instant(position.published_us),
+                &instant(truncation.load_date_us),
                 &plan.model.source.system_id,
-                &instant(position.applied_us),
-                &position.streamed_lsn.unwrap_or_default(),
-                &position.partition,
-                &position.offset,
+                &instant(truncation.applied_us),
+                &truncation.lsn,
+                &partition,
+                &offset,
                 &status_hash(true).as_slice(),
-                &position.epoch.number,
-                &epochs.first_of_topic(position.epoch),
-                &epochs.first_of_source(position.epoch),
+                &truncation.epoch.number,
+                &epochs.first_of_topic(truncation.epoch),
+                &epochs.first_of_source(truncation.epoch),
+                &keys,
             ],
         )
         .await?;

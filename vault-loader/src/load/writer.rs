@@ -12,9 +12,9 @@ use tokio_postgres::{Statement, Transaction};
 use super::cache::{Cache, Caches};
 use super::encode::CopyBuffer;
 use super::error::StretchError;
+use super::outcome::Quarantined;
 use super::statements::{Staged, Statements};
-use super::stretch::Stretch;
-use crate::batch::Partition;
+use super::stretch::{Rejection, Stretch};
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
 use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, LinkId};
@@ -169,8 +169,8 @@ impl RowWriter<'_, '_> {
         Ok(sink.finish().await?)
     }
 
-    /// Puts the stretch's bad events into quarantine, and returns their places and the reasons.
-    pub(super) async fn quarantine(&self) -> Result<Vec<(Partition, i64, String)>, StretchError> {
+    /// Puts the stretch's bad events into quarantine, and returns their places and reasons.
+    pub(super) async fn quarantine(&self) -> Result<Vec<Quarantined>, StretchError> {
         let stretch = self.stretch;
         let mut places = Vec::new();
         for (id, rejection) in stretch.quarantined() {
@@ -183,15 +183,22 @@ impl RowWriter<'_, '_> {
                 topic: &stretch.plan.tables[record.from.table].topic,
                 partition: record.from.partition,
                 offset: record.offset,
+                epoch: record.epoch.number,
+                record_source: &stretch.plan.tables[record.from.table].record_source,
                 lsn: position.and_then(|position| position.streamed_lsn),
                 tx_id: position.and_then(|position| position.tx_id),
                 key: stretch.batch.key(id),
                 value: stretch.batch.value(id),
                 reason: &rejection.reason,
                 sqlstate: rejection.sqlstate.as_deref(),
+                parked: rejection.parks,
+                at_fault: rejection.at_fault,
+                headers: stretch.batch.content(id).headers(),
             };
             put_into_quarantine(self.transaction, &self.statements.control, &event).await?;
-            places.push((record.from, record.offset, rejection.reason));
+            let Rejection { reason, at_fault, parks, .. } = rejection;
+            let (from, offset, epoch) = (record.from, record.offset, record.epoch.number);
+            places.push(Quarantined { from, offset, epoch, reason, at_fault, parks });
         }
         Ok(places)
     }

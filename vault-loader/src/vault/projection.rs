@@ -172,6 +172,13 @@ impl<'a> Projector<'a> {
         Ok(())
     }
 
+    /// The hash key to which a row's history belongs. Only the key's columns need values. `None` when the event left out
+    /// a value of the key.
+    pub fn parent(&mut self, table: TableId, row: ValueId) -> Option<Hash> {
+        self.compute_keys(&RowChange::of_key(table, row), false).ok()?;
+        Some(self.parent_key(table))
+    }
+
     fn parent_key(&self, table: TableId) -> Hash {
         match self.plan.model.tables[table].parent {
             Parent::Hub(binding) => self.hub_keys[binding],
