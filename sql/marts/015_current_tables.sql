@@ -1,9 +1,9 @@
 -- The source's tables as they stand now, and the passengers, read from the vault.
 -- Invariant: when nothing is in flight, each view but current_passengers equals the source table of that name row for
--- row, columns in the source's order; char(n) and varchar(n) columns are text here. A row shows when the latest
--- status of its key is not "deleted"; its values are those of the latest version of each satellite. Zero and ghost
--- rows (record source SYSTEM) never show. A satellite is joined LEFT: a key without a version shows NULLs rather than
--- being hidden.
+-- row, columns in the source's order, has_waiting_events behind them; char(n) and varchar(n) columns are text here. A row
+-- shows when the latest status of its key is not "deleted"; its values are those of the latest version of each
+-- satellite. Zero and ghost rows (record source SYSTEM) never show. A satellite is joined LEFT: a key without a version
+-- shows NULLs rather than being hidden.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
@@ -11,7 +11,14 @@ BEGIN;
 
 CREATE OR REPLACE VIEW dwh_marts.current_airports AS
 WITH live_airports AS (
-    SELECT status.hash_key
+    SELECT
+        status.hash_key,
+        EXISTS (
+            SELECT
+            FROM dwh_control.quarantine AS waiting
+            WHERE waiting.record_source = status.record_source
+                AND waiting.parent_hash_key = status.hash_key
+        ) AS has_waiting_events
     FROM dwh_detailed.sat_airports_status AS status
     WHERE NOT status.is_deleted
         AND status.record_source <> 'SYSTEM'
@@ -44,7 +51,8 @@ SELECT
     details.city,
     details.longitude,
     details.latitude,
-    details.timezone
+    details.timezone,
+    live.has_waiting_events
 FROM live_airports AS live
 JOIN dwh_detailed.hub_airports AS airport ON airport.hash_key = live.hash_key
 LEFT JOIN latest_details AS details ON details.hash_key = live.hash_key;
@@ -56,10 +64,19 @@ COMMENT ON COLUMN dwh_marts.current_airports.city IS 'city it serves';
 COMMENT ON COLUMN dwh_marts.current_airports.longitude IS 'degrees east';
 COMMENT ON COLUMN dwh_marts.current_airports.latitude IS 'degrees north';
 COMMENT ON COLUMN dwh_marts.current_airports.timezone IS 'IANA time zone';
+COMMENT ON COLUMN dwh_marts.current_airports.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_aircrafts AS
 WITH live_aircrafts AS (
-    SELECT status.hash_key
+    SELECT
+        status.hash_key,
+        EXISTS (
+            SELECT
+            FROM dwh_control.quarantine AS waiting
+            WHERE waiting.record_source = status.record_source
+                AND waiting.parent_hash_key = status.hash_key
+        ) AS has_waiting_events
     FROM dwh_detailed.sat_aircrafts_status AS status
     WHERE NOT status.is_deleted
         AND status.record_source <> 'SYSTEM'
@@ -86,7 +103,8 @@ latest_details AS (
 SELECT
     aircraft.aircraft_code,
     details.model,
-    details.range
+    details.range,
+    live.has_waiting_events
 FROM live_aircrafts AS live
 JOIN dwh_detailed.hub_aircrafts AS aircraft ON aircraft.hash_key = live.hash_key
 LEFT JOIN latest_details AS details ON details.hash_key = live.hash_key;
@@ -95,6 +113,8 @@ COMMENT ON VIEW dwh_marts.current_aircrafts IS 'aircraft models of the fleet now
 COMMENT ON COLUMN dwh_marts.current_aircrafts.aircraft_code IS 'IATA aircraft type code';
 COMMENT ON COLUMN dwh_marts.current_aircrafts.model IS 'manufacturer and model';
 COMMENT ON COLUMN dwh_marts.current_aircrafts.range IS 'maximal flight distance, km';
+COMMENT ON COLUMN dwh_marts.current_aircrafts.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_seats AS
 WITH latest_cabins AS (
@@ -112,7 +132,8 @@ WITH latest_cabins AS (
 SELECT
     seat.aircraft_code,
     seat.seat_no,
-    cabin.fare_conditions
+    cabin.fare_conditions,
+    seat.has_waiting_events
 FROM dwh_marts.current_link_aircraft_seats AS seat
 LEFT JOIN latest_cabins AS cabin ON cabin.hash_key = seat.hash_key;
 
@@ -120,10 +141,19 @@ COMMENT ON VIEW dwh_marts.current_seats IS 'cabin of each aircraft model now';
 COMMENT ON COLUMN dwh_marts.current_seats.aircraft_code IS 'aircraft model';
 COMMENT ON COLUMN dwh_marts.current_seats.seat_no IS 'row and letter';
 COMMENT ON COLUMN dwh_marts.current_seats.fare_conditions IS 'travel class of the seat';
+COMMENT ON COLUMN dwh_marts.current_seats.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_flights AS
 WITH live_flights AS (
-    SELECT status.hash_key
+    SELECT
+        status.hash_key,
+        EXISTS (
+            SELECT
+            FROM dwh_control.quarantine AS waiting
+            WHERE waiting.record_source = status.record_source
+                AND waiting.parent_hash_key = status.hash_key
+        ) AS has_waiting_events
     FROM dwh_detailed.sat_flights_status AS status
     WHERE NOT status.is_deleted
         AND status.record_source <> 'SYSTEM'
@@ -172,7 +202,8 @@ SELECT
     operation.status,
     route.aircraft_code,
     operation.actual_departure,
-    operation.actual_arrival
+    operation.actual_arrival,
+    live.has_waiting_events
 FROM live_flights AS live
 JOIN dwh_detailed.hub_flights AS flight ON flight.hash_key = live.hash_key
 LEFT JOIN latest_schedules AS schedule ON schedule.hash_key = live.hash_key
@@ -190,10 +221,19 @@ COMMENT ON COLUMN dwh_marts.current_flights.status IS 'Scheduled, On Time, Delay
 COMMENT ON COLUMN dwh_marts.current_flights.aircraft_code IS 'aircraft model that flies';
 COMMENT ON COLUMN dwh_marts.current_flights.actual_departure IS 'when it left; NULL before';
 COMMENT ON COLUMN dwh_marts.current_flights.actual_arrival IS 'when it landed; NULL before';
+COMMENT ON COLUMN dwh_marts.current_flights.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_bookings AS
 WITH live_bookings AS (
-    SELECT status.hash_key
+    SELECT
+        status.hash_key,
+        EXISTS (
+            SELECT
+            FROM dwh_control.quarantine AS waiting
+            WHERE waiting.record_source = status.record_source
+                AND waiting.parent_hash_key = status.hash_key
+        ) AS has_waiting_events
     FROM dwh_detailed.sat_bookings_status AS status
     WHERE NOT status.is_deleted
         AND status.record_source <> 'SYSTEM'
@@ -220,7 +260,8 @@ latest_details AS (
 SELECT
     booking.book_ref,
     details.book_date,
-    details.total_amount
+    details.total_amount,
+    live.has_waiting_events
 FROM live_bookings AS live
 JOIN dwh_detailed.hub_bookings AS booking ON booking.hash_key = live.hash_key
 LEFT JOIN latest_details AS details ON details.hash_key = live.hash_key;
@@ -229,10 +270,19 @@ COMMENT ON VIEW dwh_marts.current_bookings IS 'bookings as they stand now';
 COMMENT ON COLUMN dwh_marts.current_bookings.book_ref IS 'booking reference';
 COMMENT ON COLUMN dwh_marts.current_bookings.book_date IS 'when it was made';
 COMMENT ON COLUMN dwh_marts.current_bookings.total_amount IS 'price of all its segments, roubles';
+COMMENT ON COLUMN dwh_marts.current_bookings.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_tickets AS
 WITH live_tickets AS (
-    SELECT status.hash_key
+    SELECT
+        status.hash_key,
+        EXISTS (
+            SELECT
+            FROM dwh_control.quarantine AS waiting
+            WHERE waiting.record_source = status.record_source
+                AND waiting.parent_hash_key = status.hash_key
+        ) AS has_waiting_events
     FROM dwh_detailed.sat_tickets_status AS status
     WHERE NOT status.is_deleted
         AND status.record_source <> 'SYSTEM'
@@ -261,7 +311,8 @@ SELECT
     in_booking.book_ref,
     of_passenger.passenger_id,
     details.passenger_name,
-    details.contact_data
+    details.contact_data,
+    live.has_waiting_events
 FROM live_tickets AS live
 JOIN dwh_detailed.hub_tickets AS ticket ON ticket.hash_key = live.hash_key
 LEFT JOIN dwh_marts.current_link_booking_tickets AS in_booking ON in_booking.ticket_hash_key = live.hash_key
@@ -274,6 +325,8 @@ COMMENT ON COLUMN dwh_marts.current_tickets.book_ref IS 'booking it belongs to';
 COMMENT ON COLUMN dwh_marts.current_tickets.passenger_id IS 'identity document of the passenger';
 COMMENT ON COLUMN dwh_marts.current_tickets.passenger_name IS 'name of the passenger as given for this ticket';
 COMMENT ON COLUMN dwh_marts.current_tickets.contact_data IS 'phone and e-mail address; NULL when unknown';
+COMMENT ON COLUMN dwh_marts.current_tickets.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_ticket_flights AS
 WITH latest_sales AS (
@@ -293,7 +346,8 @@ SELECT
     segment.ticket_no,
     segment.flight_id,
     sale.fare_conditions,
-    sale.amount
+    sale.amount,
+    segment.has_waiting_events
 FROM dwh_marts.current_link_ticket_flights AS segment
 LEFT JOIN latest_sales AS sale ON sale.hash_key = segment.hash_key;
 
@@ -302,10 +356,19 @@ COMMENT ON COLUMN dwh_marts.current_ticket_flights.ticket_no IS 'ticket';
 COMMENT ON COLUMN dwh_marts.current_ticket_flights.flight_id IS 'flight';
 COMMENT ON COLUMN dwh_marts.current_ticket_flights.fare_conditions IS 'travel class bought';
 COMMENT ON COLUMN dwh_marts.current_ticket_flights.amount IS 'price of the segment, roubles';
+COMMENT ON COLUMN dwh_marts.current_ticket_flights.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 CREATE OR REPLACE VIEW dwh_marts.current_boarding_passes AS
 WITH live_passes AS (
-    SELECT status.hash_key
+    SELECT
+        status.hash_key,
+        EXISTS (
+            SELECT
+            FROM dwh_control.quarantine AS waiting
+            WHERE waiting.record_source = status.record_source
+                AND waiting.parent_hash_key = status.hash_key
+        ) AS has_waiting_events
     FROM dwh_detailed.sat_boarding_passes_status AS status
     WHERE NOT status.is_deleted
         AND status.record_source <> 'SYSTEM'
@@ -333,7 +396,8 @@ SELECT
     ticket.ticket_no,
     flight.flight_id,
     details.boarding_no,
-    details.seat_no
+    details.seat_no,
+    live.has_waiting_events
 FROM live_passes AS live
 JOIN dwh_detailed.link_ticket_flights AS segment ON segment.hash_key = live.hash_key
 LEFT JOIN dwh_detailed.hub_tickets AS ticket ON ticket.hash_key = segment.ticket_hash_key
@@ -345,6 +409,8 @@ COMMENT ON COLUMN dwh_marts.current_boarding_passes.ticket_no IS 'ticket';
 COMMENT ON COLUMN dwh_marts.current_boarding_passes.flight_id IS 'flight';
 COMMENT ON COLUMN dwh_marts.current_boarding_passes.boarding_no IS 'order of check-in on the flight';
 COMMENT ON COLUMN dwh_marts.current_boarding_passes.seat_no IS 'seat given';
+COMMENT ON COLUMN dwh_marts.current_boarding_passes.has_waiting_events IS
+    'whether events of this row wait in the quarantine, so that the row may not be up to date';
 
 -- The source has no table of passengers: a person is a document that tickets were bought with.
 CREATE OR REPLACE VIEW dwh_marts.current_passengers AS
@@ -369,7 +435,8 @@ tickets AS (
         details.applied_date,
         details.passenger_name,
         details.contact_data,
-        count(*) OVER (PARTITION BY ticket.passenger_id) AS tickets_num
+        count(*) OVER (PARTITION BY ticket.passenger_id) AS tickets_num,
+        bool_or(ticket.has_waiting_events) OVER (PARTITION BY ticket.passenger_id) AS has_waiting_events
     FROM dwh_marts.current_link_ticket_passengers AS ticket
     LEFT JOIN latest_details AS details ON details.hash_key = ticket.ticket_hash_key
 )
@@ -377,7 +444,8 @@ SELECT DISTINCT ON (passenger_id)
     passenger_id,
     passenger_name,
     contact_data,
-    tickets_num
+    tickets_num,
+    has_waiting_events
 FROM tickets
 ORDER BY
     passenger_id,
@@ -390,5 +458,7 @@ COMMENT ON COLUMN dwh_marts.current_passengers.passenger_id IS 'identity documen
 COMMENT ON COLUMN dwh_marts.current_passengers.passenger_name IS 'name as given last';
 COMMENT ON COLUMN dwh_marts.current_passengers.contact_data IS 'phone and e-mail address as given last; NULL when unknown';
 COMMENT ON COLUMN dwh_marts.current_passengers.tickets_num IS 'tickets the passenger holds now';
+COMMENT ON COLUMN dwh_marts.current_passengers.has_waiting_events IS
+    'whether events of one of the passenger''s tickets wait in the quarantine';
 
 COMMIT;

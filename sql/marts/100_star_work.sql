@@ -48,9 +48,12 @@ CREATE TABLE IF NOT EXISTS dwh_star.state (
     CONSTRAINT state_pkey PRIMARY KEY (only_row),
     CONSTRAINT state_only_row_check CHECK (only_row)
 );
+ALTER TABLE dwh_star.state ADD COLUMN IF NOT EXISTS parking_versions bigint;
 COMMENT ON TABLE dwh_star.state IS 'one row once the star has been built';
 COMMENT ON COLUMN dwh_star.state.only_row IS 'true';
 COMMENT ON COLUMN dwh_star.state.model_id IS 'the vault''s model at the last refresh: another one means that topics may have been read again';
+COMMENT ON COLUMN dwh_star.state.parking_versions IS
+    'how often events had been taken out of the quarantine at the last refresh: they were loaded at offsets that were passed before';
 
 CREATE OR REPLACE VIEW dwh_star.moved AS
 SELECT

@@ -3,8 +3,8 @@
 -- that everything is due. Keys too many cost time and nothing else.
 --
 -- Everything is due when the star was never built, and when offsets no longer tell what came: they went back, a
--- partition is gone, the vault was migrated to another model (topics may have been read again), or so many records wait
--- that going through all keys is cheaper.
+-- partition is gone, the vault was migrated to another model (topics may have been read again), events were loaded from
+-- the quarantine (their offsets were passed before), or so many records wait that going through all keys is cheaper.
 --
 -- From a changed version to the rows that show it the way leads through links. A link keeps every row that ever held, so
 -- the passenger who gave a ticket away is found like the one who got it; hub and link rows come in the transaction of the
@@ -114,6 +114,9 @@ BEGIN
         WHEN (SELECT state.model_id FROM dwh_star.state AS state)
             IS DISTINCT FROM (SELECT max(model.id) FROM dwh_control.models AS model)
             THEN 'the vault has another model'
+        WHEN (SELECT state.parking_versions FROM dwh_star.state AS state)
+            IS DISTINCT FROM (SELECT sum(loaded.parking_version)::bigint FROM dwh_control.offsets AS loaded)
+            THEN 'events were taken out of the quarantine'
         WHEN EXISTS (SELECT FROM dwh_star.moved AS moved WHERE moved.next_offset < moved.from_offset)
             THEN 'an offset went back'
         WHEN EXISTS (

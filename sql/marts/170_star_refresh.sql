@@ -257,10 +257,15 @@ BEGIN
             WHERE loaded.topic = seen.topic
                 AND loaded.partition = seen.partition
         );
-        INSERT INTO dwh_star.state (only_row, model_id)
-        SELECT true, max(model.id)
+        INSERT INTO dwh_star.state (only_row, model_id, parking_versions)
+        SELECT
+            true,
+            max(model.id),
+            (SELECT sum(loaded.parking_version)::bigint FROM dwh_control.offsets AS loaded)
         FROM dwh_control.models AS model
-        ON CONFLICT ON CONSTRAINT state_pkey DO UPDATE SET model_id = excluded.model_id;
+        ON CONFLICT ON CONSTRAINT state_pkey DO UPDATE SET
+            model_id = excluded.model_id,
+            parking_versions = excluded.parking_versions;
     END IF;
     INSERT INTO dwh_star.offsets (topic, partition, next_offset)
     SELECT moved.topic, moved.partition, moved.next_offset

@@ -19,23 +19,23 @@ async fn places_and_fleet_show_their_latest_version_unless_deleted() -> anyhow::
         &warehouse,
         "SELECT * FROM dwh_marts.current_airports ORDER BY airport_code",
         &[
-            "KZN|Kazan|Kazan|49.28|55.6|Europe/Moscow",
-            "LED|Pulkovo|Saint Petersburg|30.26|59.8|Europe/Moscow",
-            "SVO|Sheremetyevo|Moscow|37.41|55.97|Europe/Moscow",
-            "UFA|Ufa|Ufa|55.87|54.56|Asia/Yekaterinburg",
+            "KZN|Kazan|Kazan|49.28|55.6|Europe/Moscow|f",
+            "LED|Pulkovo|Saint Petersburg|30.26|59.8|Europe/Moscow|f",
+            "SVO|Sheremetyevo|Moscow|37.41|55.97|Europe/Moscow|f",
+            "UFA|Ufa|Ufa|55.87|54.56|Asia/Yekaterinburg|f",
         ],
     )
     .await?;
     check(
         &warehouse,
         "SELECT * FROM dwh_marts.current_aircrafts ORDER BY aircraft_code",
-        &["773|Boeing 777-300|11100", "SU9|Sukhoi Superjet-100|3000"],
+        &["773|Boeing 777-300|11100|f", "SU9|Sukhoi Superjet-100|3000|f"],
     )
     .await?;
     check(
         &warehouse,
         "SELECT * FROM dwh_marts.current_seats ORDER BY aircraft_code, seat_no",
-        &["773|1A|Business", "773|2B|Comfort"],
+        &["773|1A|Business|f", "773|2B|Comfort|f"],
     )
     .await
 }
@@ -86,10 +86,10 @@ async fn sales_show_who_travels_now_and_what_it_costs_now() -> anyhow::Result<()
         &warehouse,
         "SELECT * FROM dwh_marts.current_tickets ORDER BY ticket_no",
         &[
-            r#"0000000000001|00000A|4510 000001|ANNA SERGEEVA|{"phone": "+70000000001"}"#,
-            "0000000000002|00000A|4510 000002|IVAN ORLOV|NULL",
-            r#"0000000000003|00000B|4510 000001|ANNA ORLOVA|{"phone": "+70000000002"}"#,
-            "0000000000004|00000C|4510 000003|PETR IVANOV|NULL",
+            r#"0000000000001|00000A|4510 000001|ANNA SERGEEVA|{"phone": "+70000000001"}|f"#,
+            "0000000000002|00000A|4510 000002|IVAN ORLOV|NULL|f",
+            r#"0000000000003|00000B|4510 000001|ANNA ORLOVA|{"phone": "+70000000002"}|f"#,
+            "0000000000004|00000C|4510 000003|PETR IVANOV|NULL|f",
         ],
     )
     .await?;
@@ -97,9 +97,9 @@ async fn sales_show_who_travels_now_and_what_it_costs_now() -> anyhow::Result<()
         &warehouse,
         "SELECT * FROM dwh_marts.current_passengers ORDER BY passenger_id",
         &[
-            r#"4510 000001|ANNA ORLOVA|{"phone": "+70000000002"}|2"#,
-            "4510 000002|IVAN ORLOV|NULL|1",
-            "4510 000003|PETR IVANOV|NULL|1",
+            r#"4510 000001|ANNA ORLOVA|{"phone": "+70000000002"}|2|f"#,
+            "4510 000002|IVAN ORLOV|NULL|1|f",
+            "4510 000003|PETR IVANOV|NULL|1|f",
         ],
     )
     .await?;
@@ -107,18 +107,22 @@ async fn sales_show_who_travels_now_and_what_it_costs_now() -> anyhow::Result<()
         &warehouse,
         "SELECT * FROM dwh_marts.current_ticket_flights ORDER BY ticket_no, flight_id",
         &[
-            "0000000000001|1|Business|250.00",
-            "0000000000001|3|Economy|200.50",
-            "0000000000002|1|Economy|300.00",
-            "0000000000002|2|Economy|150.00",
-            "0000000000003|1|Economy|300.25",
-            "0000000000004|5|Economy|600.00",
-            "0000000000004|6|Economy|400.00",
+            "0000000000001|1|Business|250.00|f",
+            "0000000000001|3|Economy|200.50|f",
+            "0000000000002|1|Economy|300.00|f",
+            "0000000000002|2|Economy|150.00|f",
+            "0000000000003|1|Economy|300.25|f",
+            "0000000000004|5|Economy|600.00|f",
+            "0000000000004|6|Economy|400.00|f",
         ],
     )
     .await?;
-    check(&warehouse, "SELECT * FROM dwh_marts.current_boarding_passes", &["0000000000001|1|1|7C"])
-        .await
+    check(
+        &warehouse,
+        "SELECT * FROM dwh_marts.current_boarding_passes",
+        &["0000000000001|1|1|7C|f"],
+    )
+    .await
 }
 
 #[tokio::test]
@@ -170,4 +174,63 @@ async fn links_show_the_rows_that_hold_now() -> anyhow::Result<()> {
         &["1|1", "1|3", "2|1", "2|2", "3|1", "4|5", "4|6"],
     )
     .await
+}
+
+/// A mark costs nothing where it is not read, and shows nothing of what waits.
+#[tokio::test]
+async fn a_row_whose_events_wait_is_marked_and_readers_cannot_see_the_events() -> anyhow::Result<()>
+{
+    let warehouse = Warehouse::create("marts_waiting", Content::History)?;
+    let client = warehouse.connect().await?;
+    // An event of the airport's key, one of another key, and one of another table with the same parent.
+    client
+        .batch_execute(
+            "INSERT INTO dwh_control.quarantine (topic, record_source, partition, kafka_offset, key_hash, parent_hash_key, reason)
+             SELECT status.record_source, status.record_source, 0, 1, 'k', airport.hash_key, 'bad'
+             FROM dwh_detailed.hub_airports AS airport
+             JOIN dwh_detailed.sat_airports_status AS status USING (hash_key)
+             WHERE airport.airport_code = 'LED'
+             LIMIT 1;
+             INSERT INTO dwh_control.quarantine (topic, record_source, partition, kafka_offset, key_hash, parent_hash_key, reason)
+             SELECT status.record_source, status.record_source, 0, 1, 'k', segment.hash_key, 'bad'
+             FROM dwh_marts.current_link_ticket_flights AS segment
+             JOIN dwh_detailed.sat_boarding_passes_status AS status USING (hash_key)
+             LIMIT 1",
+        )
+        .await?;
+    let reader = warehouse.connect_as("mart_reader").await?;
+    let marked = "SELECT string_agg(airport_code, ' ') FROM dwh_marts.current_airports WHERE has_waiting_events";
+    assert_eq!(rows(&reader, marked).await?, ["LED"]);
+    let marked = "SELECT (SELECT count(*) FROM dwh_marts.current_boarding_passes WHERE has_waiting_events),
+                         (SELECT count(*) FROM dwh_marts.current_ticket_flights WHERE has_waiting_events)";
+    assert_eq!(rows(&reader, marked).await?, ["1|0"]);
+    for hidden in ["quarantine", "dropped_events"] {
+        let refused = reader.batch_execute(&format!("SELECT FROM dwh_control.{hidden}")).await;
+        let code = refused.unwrap_err().code().map(|code| code.code().to_owned());
+        assert_eq!(code.as_deref(), Some("42501"), "{hidden}");
+    }
+    Ok(())
+}
+
+/// What was loaded from the quarantine has offsets that the star has passed: the star compares everything.
+#[tokio::test]
+async fn the_star_looks_at_everything_after_events_were_taken_out_of_the_quarantine()
+-> anyhow::Result<()> {
+    let warehouse = Warehouse::create("marts_retried", Content::History)?;
+    let client = warehouse.connect().await?;
+    let refresh =
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM dwh_marts.refresh_star(); COMMIT";
+    let outcome = "SELECT outcome, reason FROM dwh_marts.mart_refreshes";
+    client.batch_execute(refresh).await?;
+    client.batch_execute(refresh).await?;
+    assert_eq!(rows(&client, outcome).await?, ["idle|NULL"]);
+    let retried = client
+        .execute("UPDATE dwh_control.offsets SET parking_version = parking_version + 1", &[])
+        .await?;
+    assert!(retried > 0, "the history has offsets");
+    client.batch_execute(refresh).await?;
+    assert_eq!(rows(&client, outcome).await?, ["full|events were taken out of the quarantine"]);
+    client.batch_execute(refresh).await?;
+    assert_eq!(rows(&client, outcome).await?, ["idle|NULL"]);
+    Ok(())
 }
