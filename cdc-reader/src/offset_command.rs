@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{OffsetAction, OffsetArgs, WorkerArgs, WorkerError};
 use crate::clock;
@@ -101,7 +102,8 @@ pub fn run(args: OffsetArgs) -> Result<String, OffsetCommandError> {
         return Err(OffsetCommandError::Force);
     }
     let place = Place::of(&args.connector, args.worker)?;
-    let (stored, shown) = place.store.load().map_err(OffsetCommandError::of_kafka)?;
+    let (stored, shown) =
+        place.store.load(&CancellationToken::new()).map_err(OffsetCommandError::of_kafka)?;
     let before =
         shown.map_or_else(|| "no offset was stored".to_owned(), |value| format!("it was {value}"));
     match args.action {

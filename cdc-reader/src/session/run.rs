@@ -85,7 +85,7 @@ fn take_lock(
 ) -> Result<Ended, SessionError> {
     if !writer_lock::take_at_once(replication, context)? {
         // It is shown while this instance waits.
-        context.observer.stored_offset(context.offsets().load()?.1);
+        context.observer.stored_offset(context.offsets().load(&context.cancel)?.1);
         if let Some(delivery) = delivery.as_mut() {
             delivery.abandon(|| context.publisher())?;
         }
@@ -108,12 +108,12 @@ fn look(
     delivery: &mut Option<Delivery>,
 ) -> Result<Option<(StoredOffset, Server)>, SessionError> {
     loop {
-        let (mut offset, shown) = context.offsets().load()?;
+        let (mut offset, shown) = context.offsets().load(&context.cancel)?;
         context.observer.stored_offset(shown);
         if let Some(delivery) = delivery.as_mut()
             && delivery.settle(&offset, &context.cancel)?
         {
-            offset = context.offsets().load()?.0;
+            offset = context.offsets().load(&context.cancel)?.0;
         }
         let reached = reached(delivery.as_ref());
         match ready::look_until_ready(replication, context, &offset, reached)? {

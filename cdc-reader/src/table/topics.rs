@@ -18,10 +18,11 @@ const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the topic for offsets, checks it, and learns which cluster this is.
 pub(crate) fn prepare_offset_topic(context: &Context) -> Result<(), SessionError> {
-    let cluster = cluster_id(&context.kafka.admin, KAFKA_TIMEOUT)?;
+    let cluster = cluster_id(&context.kafka.admin, KAFKA_TIMEOUT, &context.cancel)?;
     context.observer.kafka_cluster(&cluster);
     let new = context.new_topics().for_offsets();
-    let ensured = ensure_offset_topic(&context.kafka.admin, &context.offset_topic, &new);
+    let (topic, stop) = (&context.offset_topic, &context.cancel);
+    let ensured = ensure_offset_topic(&context.kafka.admin, topic, &new, stop);
     Ok(context.runtime.block_on(ensured)?)
 }
 
