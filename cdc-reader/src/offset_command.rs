@@ -174,7 +174,8 @@ impl Place {
             return Err(OffsetCommandError::NoSlot { slot: self.slot().to_owned() });
         };
         let position = Position { end_lsn, transaction: None };
-        Ok(Offset { position, ts_us: clock::now_us(), source: server.identity })
+        let (ts_us, source) = (clock::now_us(), server.identity);
+        Ok(Offset { position, ts_us, source, sent_until: None })
     }
 
     /// Writes the offset's record, where Kafka Connect would write it; none deletes the offset.

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
+use crate::gap::Gap;
 use crate::publish::{Delivery, History, Position, StoredOffset, row_bytes_max};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
@@ -56,7 +57,13 @@ pub(crate) fn run(
     let source = preflight::check(&mut sql, settings)?;
     source.judge(offset.into(), &context.observer)?;
     let found = Found { offset_topic: &context.offset_topic, offset, reached, server: &server };
-    let start = decide(settings, &found)?;
+    let start = match decide(settings, &found) {
+        Ok(start) => start,
+        Err(error) => {
+            remember(&error, &found, context, delivery.as_mut())?;
+            return Err(error);
+        }
+    };
     topics::warn_of_shared_topics(context, &source.tables);
     let history = History { source: server.identity, transaction: offset.transaction() };
     let delivery = match delivery {
@@ -123,6 +130,26 @@ fn look(
             Looked::Stopped => return Ok(None),
         }
     }
+}
+
+/// Stores what only this process knows of a gap: that it has sent a part of a transaction which the source lacks. A
+/// supervisor may start the reader again before an operator has decided, and that start must find the gap too.
+fn remember(
+    error: &SessionError,
+    found: &Found<'_>,
+    context: &Context,
+    delivery: Option<&mut Delivery>,
+) -> Result<(), SessionError> {
+    let (SessionError::Gap { gap: Gap::LostWal { reached, .. }, .. }, StoredOffset::Resume(stored)) =
+        (error, &found.offset)
+    else {
+        return Ok(());
+    };
+    let is_known = stored.published().max(stored.sent_until.unwrap_or_default()) >= *reached;
+    if let Some(delivery) = delivery.filter(|_| !is_known) {
+        delivery.store_sent_until(stored, *reached, &context.cancel)?;
+    }
+    Ok(())
 }
 
 fn reached(delivery: Option<&Delivery>) -> Lsn {
