@@ -19,6 +19,7 @@ use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::gap::Gap;
+use crate::one_server::OneServer;
 use crate::publish::{Delivery, History, Position, StoredOffset, row_bytes_max};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
@@ -50,7 +51,8 @@ pub(crate) fn run(
     };
     let reached = reached(delivery.as_ref());
     let settings = &context.connector.settings;
-    let mut sql = context.connect(Mode::Sql)?;
+    let one_server = OneServer::of(&mut replication)?;
+    let mut sql = one_server.connect(context)?;
     // When somebody has locked a captured table, the log names the table again and again. The session does not wait in
     // silence.
     sql.query("SET lock_timeout = '5s'")?;
@@ -81,7 +83,8 @@ pub(crate) fn run(
     let sql = sql.with_wait_limit(WaitLimit::brief());
     let is_adopted = !matches!(&offset, StoredOffset::Resume(stored)
         if stored.history.is_some_and(|stored| stored.source == server.identity));
-    Session { context, server, source, sql, delivery, is_adopted }.run(replication, start)
+    Session { context, server, one_server, source, sql, delivery, is_adopted }
+        .run(replication, start)
 }
 
 /// Takes the lock that excludes other instances, and waits until what earlier sessions of this process sent is durable.
@@ -160,6 +163,7 @@ fn reached(delivery: Option<&Delivery>) -> Lsn {
 struct Session<'c> {
     context: &'c Context,
     server: Server,
+    one_server: OneServer,
     source: Source,
     sql: Client,
     delivery: &'c mut Delivery,
@@ -230,7 +234,8 @@ impl Session<'_> {
     }
 
     fn streaming(&mut self, scope: Scope, start: Lsn) -> Streaming<'_> {
-        let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
+        let tables = &self.source.tables;
+        let relations = Relations::new(self.context, &self.one_server, &mut self.sql, tables);
         Streaming::new(self.context, self.delivery, relations, scope, start)
     }
 
@@ -262,8 +267,7 @@ impl Session<'_> {
         mut replication: Client,
         exported: &ExportedSnapshot,
     ) -> Result<Ended, SessionError> {
-        let version = self.server.version;
-        let snapshot = Snapshot::open(self.context, &self.source.tables, version, exported)?;
+        let snapshot = self.open_snapshot(exported)?;
         if self.snapshot(&mut replication, snapshot, exported)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
@@ -297,8 +301,7 @@ impl Session<'_> {
             .map_err(|error| slot::why_refused(self.context, self.server.version, error))?;
         // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
         // rows are read.
-        let snapshot =
-            Snapshot::open(self.context, &self.source.tables, self.server.version, &new.exported)?;
+        let snapshot = self.open_snapshot(&new.exported)?;
         let catch_up = self.streaming(Scope::Retractions, confirmed);
         if catch_up.run_until(stream, new.exported.consistent_point)? == Ended::Stopped
             || self.snapshot(&mut replication, snapshot, &new.exported)? == Ended::Stopped
@@ -310,6 +313,11 @@ impl Session<'_> {
             return Ok(Ended::Done);
         }
         self.stream(replication, new.exported.consistent_point, None, Overlap::none())
+    }
+
+    fn open_snapshot(&self, exported: &ExportedSnapshot) -> Result<Snapshot, SessionError> {
+        let (tables, version) = (&self.source.tables, self.server.version);
+        Snapshot::open(self.context, &self.one_server, tables, version, exported)
     }
 
     /// Publishes the rows, and stores the offset that says that all of them are published. `replication` holds the lock

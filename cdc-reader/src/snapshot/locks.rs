@@ -10,7 +10,8 @@
 use crate::catalog::{self, CatalogTable};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
-use crate::replication::{Client, Mode, ReplicationError};
+use crate::one_server::OneServer;
+use crate::replication::{Client, ReplicationError};
 use crate::setup_problem::SetupProblem;
 
 /// A snapshot takes this part of the locks that the server has room for, before it reads the first row.
@@ -34,12 +35,13 @@ pub(super) fn lock_first(
 pub(super) struct Reading {
     /// A connection that sees the present, made when the first table needs it.
     present: Option<Client>,
+    server: OneServer,
 }
 
 impl Reading {
     /// No table is being read.
-    pub(super) fn new() -> Self {
-        Self { present: None }
+    pub(super) fn new(server: OneServer) -> Self {
+        Self { present: None, server }
     }
 
     /// Begins the reading of a table that is locked already.
@@ -64,7 +66,7 @@ impl Reading {
         let present = match &mut self.present {
             Some(present) => present,
             none => {
-                let client = none.insert(context.connect(Mode::Sql)?);
+                let client = none.insert(self.server.connect(context)?);
                 // A change of the table that came just now waits for the snapshot, and this connection would wait for
                 // that change.
                 client.query("SET lock_timeout = '5s'")?;

@@ -12,7 +12,8 @@ use super::locks;
 use crate::catalog::{self, CatalogTable, PublishedPart};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
-use crate::replication::{Client, Mode, Row, quote_identifier, quote_literal};
+use crate::one_server::OneServer;
+use crate::replication::{Client, Row, quote_identifier, quote_literal};
 use crate::table::{Capture, above, captured_tables, with_changes_of_their_own};
 
 /// A snapshot that other sessions can use as long as the connection that made its slot runs no other statement.
@@ -27,6 +28,7 @@ pub(crate) struct ExportedSnapshot {
 /// A connection that sees the database as it was at the consistent point.
 pub(crate) struct Snapshot {
     pub(super) client: Client,
+    pub(super) server: OneServer,
     pub(super) tables: Vec<SnapshotTable>,
     pub(super) exported: ExportedSnapshot,
     pub(super) tx_id: u32,
@@ -47,11 +49,12 @@ pub(super) struct SnapshotTable {
 impl Snapshot {
     pub(crate) fn open(
         context: &Context,
+        server: &OneServer,
         tables: &[CatalogTable],
         server_version: u32,
         exported: &ExportedSnapshot,
     ) -> Result<Self, SessionError> {
-        let mut client = context.connect(Mode::Sql)?;
+        let mut client = server.connect(context)?;
         client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         client.query(&format!("SET TRANSACTION SNAPSHOT {}", quote_literal(&exported.name)))?;
         let number = |rows: Vec<Row>| {
@@ -79,7 +82,8 @@ impl Snapshot {
             .collect::<Result<_, SessionError>>()?;
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);
         let exported = exported.clone();
-        Ok(Self { client, tables, exported, tx_id, rows_estimate })
+        let server = server.clone();
+        Ok(Self { client, server, tables, exported, tx_id, rows_estimate })
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(
             origin: None,
         },
         row: RowBuffer::default(),
-        reading: Reading::new(),
+        reading: Reading::new(snapshot.server.clone()),
         held: Vec::new(),
         waiting: None,
         row_count: 0,
