@@ -284,6 +284,13 @@ impl Delivery {
         Ok(Ended::Done)
     }
 
+    /// Whether so much memory can be taken beside what waits for Kafka. Everything has room when nothing waits.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        let waiting = self.publisher.in_flight_bytes();
+        waiting == 0 || waiting.saturating_add(bytes) <= self.publisher.queue_bytes_max()
+    }
+
     /// Waits a moment while the queue is full.
     ///
     /// # Errors
