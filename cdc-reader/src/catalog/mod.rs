@@ -17,8 +17,8 @@ pub use publication::{
     NamedTable, Publication, PublishedPart, partition_parents, publication, published_parts,
 };
 pub use tables::{
-    CatalogTable, lock_room, lock_tables, rewritten_below, rewritten_tables, rows_estimate, table,
-    table_names, tables,
+    CatalogTable, TableHead, lock_room, lock_tables, rewritten_below, rewritten_tables,
+    rows_estimate, table, table_names, tables,
 };
 pub use types::resolve_types;
 

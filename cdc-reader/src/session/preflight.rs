@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
+use crate::catalog::{self, CatalogTable, Publication, ServerSettings, TableHead};
 use crate::connector::{PublicationAutocreate, Settings};
 use crate::context::Context;
 use crate::error::SessionError;
@@ -13,8 +13,9 @@ use crate::table::{Standing, above, captured_tables, standings, with_changes_of_
 
 /// What a session needs to know about the source.
 pub(super) struct Source {
-    /// The captured tables whose changes arrive under their own names.
-    pub(super) tables: Vec<CatalogTable>,
+    /// The captured tables whose changes arrive under their own names. Their columns are not kept, because a session may
+    /// last for months, and a snapshot reads the catalog again.
+    pub(super) tables: Vec<TableHead>,
     /// What is wrong with single tables.
     problems: Vec<SetupProblem>,
 }
@@ -44,6 +45,7 @@ pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, Ses
             "no table is captured yet: check schema.include.list and table.include.list"
         );
     }
+    let tables = tables.iter().map(CatalogTable::head).collect();
     Ok(Source { tables, problems })
 }
 

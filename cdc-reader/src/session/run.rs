@@ -12,7 +12,7 @@ use super::server::{self, Server};
 use super::slot::{self, NewSlot, SlotKind};
 use super::start::{Found, ResumeAt, Start, decide};
 use super::writer_lock;
-use crate::catalog::CatalogTable;
+use crate::catalog::TableHead;
 use crate::connector::SnapshotMode;
 use crate::context::Context;
 use crate::emit::Scope;
@@ -75,8 +75,8 @@ pub(crate) fn run(
         }
         None => delivery.insert(context.delivery(history)?),
     };
-    let topic = |table: &CatalogTable| {
-        topic_name(&settings.topic_prefix, &table.info.schema, &table.info.name)
+    let topic = |table: &TableHead| {
+        topic_name(&settings.topic_prefix, &table.named.schema, &table.named.name)
     };
     delivery.prepare_topics(source.tables.iter().map(topic), &context.cancel);
     // From here on the connection answers questions of the thread that streams.

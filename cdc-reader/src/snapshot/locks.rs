@@ -7,7 +7,7 @@
 //! locked when its turn comes, and is then compared with what the snapshot knows of it. When the table has changed, the
 //! snapshot begins again.
 
-use crate::catalog::{self, CatalogTable};
+use crate::catalog::{self, CatalogTable, TableHead};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
 use crate::one_server::OneServer;
@@ -18,16 +18,13 @@ use crate::setup_problem::SetupProblem;
 const SHARE: usize = 4;
 
 /// Locks as many of the first tables as may stay locked until the snapshot ends, and returns how many these are.
-pub(super) fn lock_first(
-    client: &mut Client,
-    tables: &[CatalogTable],
-) -> Result<usize, SessionError> {
+pub(super) fn lock_first(client: &mut Client, tables: &[TableHead]) -> Result<usize, SessionError> {
     let room = catalog::lock_room(client)? / SHARE;
     // A partitioned table is locked with its partitions, whose number is not known here.
     let count = tables.iter().take(room).take_while(|table| !table.is_partitioned).count();
     match catalog::lock_tables(client, &tables[..count]) {
         Ok(()) => Ok(count),
-        Err(error) => Err(named(error, &tables[0])),
+        Err(error) => Err(named(error, || tables[0].named.display())),
     }
 }
 
@@ -57,8 +54,8 @@ impl Reading {
         table: &CatalogTable,
     ) -> Result<(), SessionError> {
         Self::begin(client)?;
-        catalog::lock_tables(client, std::slice::from_ref(table))
-            .map_err(|error| named(error, table))?;
+        catalog::lock_tables(client, &[table.head()])
+            .map_err(|error| named(error, || table.info.display()))?;
         if let Some(rewritten) = catalog::rewritten_below(client, table.oid)? {
             let table = rewritten.display();
             return Err(SessionError::TablesChanged(TableChange::Rewritten { table }));
@@ -88,10 +85,9 @@ impl Reading {
 }
 
 /// An error that names the table and the setting when the server has no room for another lock.
-pub(super) fn named(error: ReplicationError, table: &CatalogTable) -> SessionError {
+pub(super) fn named(error: ReplicationError, table: impl FnOnce() -> String) -> SessionError {
     if error.is_lock_table_full() {
-        let table = table.info.display();
-        SessionError::Setup(vec![SetupProblem::TooManyLocks { table }])
+        SessionError::Setup(vec![SetupProblem::TooManyLocks { table: table() }])
     } else {
         error.into()
     }

@@ -5,6 +5,7 @@
 //! waits for Kafka and the row at hand together take no more than the queue may, or two rows if these are larger.
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 
@@ -20,6 +21,7 @@ use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::publish::{Delivery, PublishError, refused_row, row_bytes_max};
 use crate::replication::{Client, CopyRows, ReplicationError};
+use crate::table::Capture;
 
 /// How many rows are read between two checks whether Kafka has failed and whether somebody asks for a stop.
 const ROWS_PER_LOOK: u64 = 1024;
@@ -81,7 +83,8 @@ struct Writer<'c, 'p> {
     /// Larger rows are not read.
     row_bytes_max: u64,
     reading: Reading,
-    waiting: Option<Waiting>,
+    /// Its place, and the plan that writes it.
+    waiting: Option<(Waiting, Rc<Capture>)>,
     row_count: u64,
     lock: &'p mut Client,
     lock_checked_ns: i64,
@@ -95,13 +98,13 @@ impl Writer<'_, '_> {
         tables: &[SnapshotTable],
     ) -> Result<Ended, SessionError> {
         for (index, table) in tables.iter().enumerate() {
-            let Some(rows) = self.table(client, tables, index)? else {
+            let Some(rows) = self.table(client, table, index)? else {
                 return Ok(Ended::Stopped);
             };
             let name = table.table.info.display();
             self.context.observer.snapshot_table_done(&name, rows, tables.len() - index - 1);
         }
-        if self.release(tables, Follower::Nothing)? == Ended::Stopped {
+        if self.release(Follower::Nothing)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
         client.query("COMMIT")?;
@@ -112,20 +115,20 @@ impl Writer<'_, '_> {
     fn table(
         &mut self,
         client: &mut Client,
-        tables: &[SnapshotTable],
+        table: &SnapshotTable,
         index: usize,
     ) -> Result<Option<u64>, SessionError> {
-        let table = &tables[index];
         if table.is_locked {
             Reading::begin(client)?;
         } else {
             self.reading.begin_with_lock(self.context, client, &table.table)?;
         }
-        let mut rows = TableRows { writer: self, tables, index, count: 0 };
-        let read = client.copy_out(&table.copy, &mut rows);
+        let capture = Rc::new(table.capture(self.context)?);
+        let mut rows = TableRows { writer: self, capture, index, count: 0 };
+        let read = client.copy_out(&table.copy(), &mut rows);
         let table_rows = rows.count;
         let flow = read.map_err(|error| match error {
-            SessionError::Replication(error) => locks::named(error, &table.table),
+            SessionError::Replication(error) => locks::named(error, || table.table.info.display()),
             other => other,
         })?;
         if flow.is_break() {
@@ -141,20 +144,15 @@ impl Writer<'_, '_> {
     }
 
     /// Publishes the row that waits, if there is one.
-    fn release(
-        &mut self,
-        tables: &[SnapshotTable],
-        follower: Follower,
-    ) -> Result<Ended, SessionError> {
-        let Some(waiting) = self.waiting.take() else { return Ok(Ended::Done) };
-        let capture = &tables[waiting.table].capture;
+    fn release(&mut self, follower: Follower) -> Result<Ended, SessionError> {
+        let Some((waiting, capture)) = self.waiting.take() else { return Ok(Ended::Done) };
         self.info.snapshot = waiting.mark(follower);
         let now_ns = now_ns();
         self.info.ts_us = now_ns / 1000;
         let stamp = Stamp { source: self.info, now_ns };
         let position = self.info.lsn;
         self.emitter.expect(self.row.len());
-        let read = self.emitter.read(capture, &self.row.columns(), &stamp);
+        let read = self.emitter.read(&capture, &self.row.columns(), &stamp);
         read.map_err(SessionError::row(position))?;
         self.row.clear();
         self.row_count += 1;
@@ -191,23 +189,23 @@ impl Writer<'_, '_> {
 }
 
 /// The rows of one table as they come.
-struct TableRows<'w, 'c, 'p, 't> {
+struct TableRows<'w, 'c, 'p> {
     writer: &'w mut Writer<'c, 'p>,
-    tables: &'t [SnapshotTable],
+    capture: Rc<Capture>,
     index: usize,
     /// Rows that have come.
     count: u64,
 }
 
-impl TableRows<'_, '_, '_, '_> {
+impl TableRows<'_, '_, '_> {
     /// Publishes the row before the one that comes, which may be of an earlier table.
     fn release_before(&mut self) -> Result<Ended, SessionError> {
         let follower = if self.count == 0 { Follower::OtherTable } else { Follower::SameTable };
-        self.writer.release(self.tables, follower)
+        self.writer.release(follower)
     }
 }
 
-impl CopyRows for TableRows<'_, '_, '_, '_> {
+impl CopyRows for TableRows<'_, '_, '_> {
     type Error = SessionError;
 
     fn large(&mut self, bytes: usize) -> Result<ControlFlow<()>, SessionError> {
@@ -216,7 +214,7 @@ impl CopyRows for TableRows<'_, '_, '_, '_> {
         }
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         if bytes > self.writer.row_bytes_max {
-            let topic = self.tables[self.index].capture.plan.topic();
+            let topic = self.capture.plan.topic();
             return Err(refused_row(topic, bytes).into());
         }
         let room = bytes.saturating_mul(2);
@@ -233,7 +231,8 @@ impl CopyRows for TableRows<'_, '_, '_, '_> {
         self.writer.row.read(row).map_err(|_| {
             ReplicationError::Protocol("COPY sent a row that is not in its text format")
         })?;
-        self.writer.waiting = Some(Waiting { table: self.index, first_in_table: self.count == 0 });
+        let waiting = Waiting { table: self.index, first_in_table: self.count == 0 };
+        self.writer.waiting = Some((waiting, Rc::clone(&self.capture)));
         self.count += 1;
         Ok(ControlFlow::Continue(()))
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use super::capture::Capture;
 use super::topics::TopicTables;
-use crate::catalog::{self, CatalogTable};
+use crate::catalog::{self, TableHead};
 use crate::context::Context;
 use crate::envelope::TableInfo;
 use crate::error::SessionError;
@@ -38,7 +38,7 @@ impl<'s> Relations<'s> {
         context: &'s Context,
         server: &'s OneServer,
         sql: &'s mut Client,
-        tables: &'s [CatalogTable],
+        tables: &'s [TableHead],
     ) -> Self {
         let topics = TopicTables::of(&context.connector.settings.topic_prefix, tables);
         Self { context, server, sql, topics, announced: HashMap::new() }
