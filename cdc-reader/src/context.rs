@@ -61,6 +61,7 @@ impl Context {
             version: settings.version.clone(),
             unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
             replace_null_with_default: settings.replace_null_with_default_value,
+            column_types_header: settings.column_types_header,
             without_form: match settings.converting_failures {
                 ConvertingFailures::Fail => WithoutForm::Error,
                 ConvertingFailures::Warn | ConvertingFailures::Skip => WithoutForm::Null,

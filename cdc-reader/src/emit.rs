@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use shared::debezium::columns::{self, COLUMNS_HEADER};
 use shared::debezium::envelope::{Op, SourceInfo};
 use shared::position::Lsn;
 
@@ -40,6 +41,8 @@ struct Pending {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     headers: Headers,
+    /// The types of the columns, when the event says them.
+    types: Option<Range<usize>>,
 }
 
 #[derive(Debug, Clone)]
@@ -270,6 +273,7 @@ impl Emitter {
             key: Some(start..end_of_key),
             value: Some(end_of_key..self.arena.len()),
             headers: Headers::None,
+            types: None,
         });
     }
 
@@ -308,19 +312,26 @@ impl Emitter {
     {
         let start = self.arena.len();
         let plan = &capture.plan;
-        let null_instead =
-            plan.write_value(&mut self.arena, change, &stamp.source, stamp.now_ns)?;
-        if !null_instead.is_empty() {
+        let remarks = plan.write_value(&mut self.arena, change, &stamp.source, stamp.now_ns)?;
+        let end = self.arena.len();
+        if !remarks.null_instead.is_empty() {
             self.counts.nulls_instead += 1;
-            for column in null_instead {
+            for &column in &remarks.null_instead {
                 self.tell_of_null(capture, column, stamp.source.lsn);
             }
         }
+        let has_row = change.before.is_some() || change.after.is_some();
+        let types = plan.types().filter(|_| has_row).map(|types| {
+            self.arena.extend_from_slice(types);
+            columns::write_unchanged(&mut self.arena, &remarks.unchanged);
+            end..self.arena.len()
+        });
         self.pending.push(Pending {
             topic: Arc::clone(&capture.topic),
             key,
-            value: Some(start..self.arena.len()),
+            value: Some(start..end),
             headers: Headers::of(header),
+            types,
         });
         Ok(())
     }
@@ -361,7 +372,8 @@ impl Emitter {
     ) {
         if self.tombstones {
             let topic = Arc::clone(&capture.topic);
-            self.pending.push(Pending { topic, key, value: None, headers: Headers::of(header) });
+            let headers = Headers::of(header);
+            self.pending.push(Pending { topic, key, value: None, headers, types: None });
         }
     }
 
@@ -369,14 +381,21 @@ impl Emitter {
     pub(crate) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {
             let bytes = |range: &Range<usize>| &self.arena[range.clone()];
+            let types = pending.types.as_ref().map(|range| (COLUMNS_HEADER, bytes(range)));
             let record = Record {
                 topic: &pending.topic,
                 key: pending.key.as_ref().map(bytes),
                 value: pending.value.as_ref().map(bytes),
-                headers: match &pending.headers {
-                    Headers::None => RecordHeaders::None,
-                    Headers::Context => RecordHeaders::Context,
-                    Headers::OtherKey(name, range) => RecordHeaders::With(name, bytes(range)),
+                headers: match (&pending.headers, types) {
+                    (Headers::None, _) => RecordHeaders::None,
+                    (Headers::Context, None) => RecordHeaders::Context,
+                    (Headers::Context, Some(types)) => RecordHeaders::With(&[types]),
+                    (Headers::OtherKey(name, range), None) => {
+                        RecordHeaders::With(&[(name, bytes(range))])
+                    }
+                    (Headers::OtherKey(name, range), Some(types)) => {
+                        RecordHeaders::With(&[(name, bytes(range)), types])
+                    }
                 },
             };
             match delivery.send(&record) {

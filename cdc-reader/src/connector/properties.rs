@@ -125,6 +125,7 @@ pub const PROPERTIES: &[Property] = &[
     Property::idle("config.action.reload", Values::OneOf(&["none", "restart"]), "variables are read once, at the start"),
     Property::idle("connector.plugin.version", ANY, "there is one plugin"),
     Property::honoured("vaultstream.source.version", "3.6.0.Final", ANY),
+    Property::honoured("vaultstream.column.types.header", "false", BOOL),
     Property::given("database.hostname"),
     Property::honoured("database.port", "5432", Values::Integer(1, 65_535)),
     Property::given("database.user"),

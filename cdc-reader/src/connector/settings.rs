@@ -54,6 +54,8 @@ pub struct Settings {
     pub tombstones_on_delete: bool,
     /// Whether data events carry Debezium's context headers.
     pub extended_headers: bool,
+    /// Whether data events say the types of their columns in a header.
+    pub column_types_header: bool,
     /// Whether a NULL in a row is written as the column's default.
     pub replace_null_with_default_value: bool,
     /// What becomes of a value that has no form in an event.
@@ -178,6 +180,7 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
         skipped_operations: skipped_operations(lookup),
         tombstones_on_delete: lookup.boolean("tombstones.on.delete"),
         extended_headers: lookup.boolean("extended.headers.enabled"),
+        column_types_header: lookup.boolean("vaultstream.column.types.header"),
         replace_null_with_default_value: lookup
             .boolean("value.converter.replace.null.with.default"),
         converting_failures: match lookup.word("event.converting.failure.handling.mode").as_str() {

@@ -81,6 +81,7 @@ mod tests {
             version: "v".to_owned(),
             unavailable_value_placeholder: String::new(),
             replace_null_with_default: true,
+            column_types_header: false,
             without_form: WithoutForm::Null,
         });
         let source = SourceInfo {

@@ -19,5 +19,5 @@ mod table;
 pub use form::{Form, Written};
 pub use kind::{Kind, kind_of};
 pub use message::MessagePlan;
-pub use plan::{Change, Nulls, PlanError, PlanOptions, RowError, TablePlan, WithoutForm};
+pub use plan::{Change, Nulls, PlanError, PlanOptions, Remarks, RowError, TablePlan, WithoutForm};
 pub use table::{ColumnInfo, TableInfo, TypeClass};

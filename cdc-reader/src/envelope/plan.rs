@@ -1,5 +1,6 @@
 //! The plan of one table, and the events that it writes.
 
+use shared::debezium::columns;
 use shared::debezium::envelope::{Op, SourceInfo, SourceWriter, write_tail};
 use shared::debezium::topic::topic_name;
 use shared::debezium::types::ValueError;
@@ -7,7 +8,7 @@ use shared::debezium::types::text::write_json_string;
 
 use super::default;
 use super::form::{Form, Written, form_of};
-use super::table::{ColumnInfo, TableInfo};
+use super::table::{ColumnInfo, TableInfo, TypeClass};
 use crate::pgoutput::Column;
 
 /// What a plan takes from the connector's configuration.
@@ -23,6 +24,8 @@ pub struct PlanOptions {
     pub unavailable_value_placeholder: String,
     /// `value.converter.replace.null.with.default`.
     pub replace_null_with_default: bool,
+    /// Whether events say the types of their columns in a header.
+    pub column_types_header: bool,
     /// What becomes of a value that has no form in an event.
     pub without_form: WithoutForm,
 }
@@ -211,6 +214,8 @@ pub struct TablePlan {
     source: SourceWriter,
     placeholder: String,
     without_form: WithoutForm,
+    /// The codes of the columns that are written, when events carry them.
+    types: Option<Vec<u8>>,
 }
 
 impl TablePlan {
@@ -240,6 +245,7 @@ impl TablePlan {
             source: options.source_writer(&table.schema, &table.name),
             placeholder: options.unavailable_value_placeholder.clone(),
             without_form: options.without_form,
+            types: options.column_types_header.then(|| types(&table, &columns)),
             columns,
             key,
             table,
@@ -262,6 +268,13 @@ impl TablePlan {
     pub fn left_out(&self) -> impl Iterator<Item = &str> {
         let columns = self.table.columns.iter().zip(&self.columns);
         columns.filter(|(_, plan)| plan.is_none()).map(|(column, _)| column.name.as_str())
+    }
+
+    /// What the header of the columns' types begins with: one code for each column that is written. None when events
+    /// have no such header.
+    #[must_use]
+    pub fn types(&self) -> Option<&[u8]> {
+        self.types.as_deref()
     }
 
     /// Whether rows have a key.
@@ -352,8 +365,7 @@ impl TablePlan {
     }
 
     /// Appends an event's value. `before` and `after` are rows of this version of the table; an unchanged TOASTed value
-    /// of `after` is taken from `before` where it has one. Returns the indexes of columns for whose values NULL was
-    /// written, see [`Written::NullInstead`].
+    /// of `after` is taken from `before` where it has one. Returns what is to be told of the columns.
     ///
     /// # Errors
     /// See [`RowError`].
@@ -363,56 +375,57 @@ impl TablePlan {
         change: &Change<R>,
         source: &SourceInfo<'_>,
         now_ns: i64,
-    ) -> Result<Vec<usize>, RowError>
+    ) -> Result<Remarks, RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
         out.extend_from_slice(b"{\"before\":");
         // Without such a column nothing is allocated.
-        let mut null_instead = Vec::new();
+        let mut remarks = Remarks::default();
         match &change.before {
             Some(row) if change.op != Op::Create => {
-                null_instead = self.write_row(out, row.clone(), None::<R>, Image::Before)?;
+                self.write_row(out, (row.clone(), None), Image::Before, &mut remarks)?;
+                remarks.unchanged.clear(); // what counts is the row after the change
             }
             _ => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"after\":");
         if let Some(row) = &change.after {
-            let after = self.write_row(out, row.clone(), change.before.clone(), Image::After)?;
-            null_instead.extend(after);
+            let before = change.before.clone();
+            self.write_row(out, (row.clone(), before), Image::After, &mut remarks)?;
         } else {
             out.extend_from_slice(b"null");
         }
         out.extend_from_slice(b",\"source\":");
         self.source.write(out, source);
         write_tail(out, change.op, now_ns);
-        Ok(null_instead)
+        Ok(remarks)
     }
 
+    /// Appends a row. An unchanged TOASTed value is taken from the old row where there is one.
     fn write_row<'a, R>(
         &self,
         out: &mut Vec<u8>,
-        row: R,
-        mut old: Option<R>,
+        (row, mut old): (R, Option<R>),
         image: Image,
-    ) -> Result<Vec<usize>, RowError>
+        remarks: &mut Remarks,
+    ) -> Result<(), RowError>
     where
         R: Iterator<Item = Column<'a>> + Clone,
     {
         let mut count = 0;
-        let mut is_empty = true;
-        let mut null_instead = Vec::new();
+        let mut written = 0;
         for (index, column) in row.enumerate() {
             count = index + 1;
             let old_value = old.as_mut().and_then(Iterator::next);
             let Some(Some(plan)) = self.columns.get(index) else { continue };
-            is_empty = false;
+            written += 1;
             out.extend_from_slice(&plan.field);
             match (column, old_value) {
                 (Column::Text(text), _) | (Column::UnchangedToast, Some(Column::Text(text))) => {
                     if let Some(why) = plan.write(out, text) {
                         self.check_without_form(index, &why)?;
-                        null_instead.push(index);
+                        remarks.null_instead.push(index);
                     }
                 }
                 (Column::Null, _) => out.extend_from_slice(match image {
@@ -420,9 +433,10 @@ impl TablePlan {
                     Image::After => &plan.null,
                 }),
                 (Column::UnchangedToast, _) => {
+                    remarks.unchanged.push(written - 1);
                     if let Some(why) = plan.write_unavailable(out, &self.placeholder) {
                         self.check_without_form(index, &why)?;
-                        null_instead.push(index);
+                        remarks.null_instead.push(index);
                     }
                 }
                 (Column::Binary(_), _) => {
@@ -438,8 +452,8 @@ impl TablePlan {
                 actual: count,
             });
         }
-        out.extend_from_slice(if is_empty { b"{}" } else { b"}" });
-        Ok(null_instead)
+        out.extend_from_slice(if written == 0 { b"{}" } else { b"}" });
+        Ok(())
     }
 
     fn name_column(&self, index: usize) -> (String, String) {
@@ -456,6 +470,15 @@ impl TablePlan {
             }
         }
     }
+}
+
+/// What is to be told of the columns of an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Indexes of the columns for whose values NULL was written, see [`Written::NullInstead`].
+    pub null_instead: Vec<usize>,
+    /// Places of the columns whose values the server did not send, among the columns that are written.
+    pub unchanged: Vec<usize>,
 }
 
 /// Which of an event's two rows is written. In the row before a change, NULL may mean "not sent". The type's fallback
@@ -519,6 +542,26 @@ impl ColumnPlan {
         }
         out.extend_from_slice(b"null");
         Some("an unchanged TOASTed value of a type without a placeholder".to_owned())
+    }
+}
+
+/// The codes of the columns that are written. A type of an extension has its name for a code, and an enumeration is text.
+fn types(table: &TableInfo, columns: &[Option<ColumnPlan>]) -> Vec<u8> {
+    let written = table.columns.iter().zip(columns).filter(|(_, plan)| plan.is_some());
+    let codes = written.map(|(column, _)| match &column.type_class {
+        TypeClass::Array { element_oid, element } => {
+            format!("{}[]", code(*element_oid, column.type_modifier, element))
+        }
+        class => code(column.type_oid, column.type_modifier, class),
+    });
+    codes.collect::<Vec<_>>().join(",").into_bytes()
+}
+
+fn code(type_oid: u32, modifier: i32, class: &TypeClass) -> String {
+    match class {
+        TypeClass::OfExtension(name) => name.clone(),
+        TypeClass::Enum => "t".to_owned(),
+        _ => columns::code_of(type_oid, modifier).unwrap_or_else(|| format!("oid{type_oid}")),
     }
 }
 

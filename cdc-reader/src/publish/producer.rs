@@ -111,8 +111,8 @@ pub enum RecordHeaders<'a> {
     None,
     /// Debezium's context.
     Context,
-    /// One header (`__debezium.newkey` or `__debezium.oldkey`), then the context.
-    With(&'a str, &'a [u8]),
+    /// Some of its own (the row's other key, the columns' types), then the context.
+    With(&'a [(&'a str, &'a [u8])]),
 }
 
 /// Sends records and keeps the ledger.
@@ -261,7 +261,11 @@ impl Publisher {
         match record.headers {
             RecordHeaders::None => HeaderMemory::default(),
             RecordHeaders::Context => self.header_memory,
-            RecordHeaders::With(name, value) => self.header_memory.with(name.len(), value.len()),
+            RecordHeaders::With(own) => {
+                own.iter().fold(self.header_memory, |memory, (name, value)| {
+                    memory.with(name.len(), value.len())
+                })
+            }
         }
     }
 
@@ -269,9 +273,11 @@ impl Publisher {
         match record.headers {
             RecordHeaders::None => None,
             RecordHeaders::Context => self.headers.clone(),
-            RecordHeaders::With(key, value) => {
-                let headers =
-                    OwnedHeaders::new_with_capacity(5).insert(Header { key, value: Some(value) });
+            RecordHeaders::With(own) => {
+                let mut headers = OwnedHeaders::new_with_capacity(6);
+                for &(key, value) in own {
+                    headers = headers.insert(Header { key, value: Some(value) });
+                }
                 Some(push_headers(headers, &self.context_headers))
             }
         }

@@ -4,6 +4,7 @@
 
 pub mod topic;
 
+pub mod columns;
 pub mod types;
 
 pub mod envelope;

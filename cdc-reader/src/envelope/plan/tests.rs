@@ -42,6 +42,7 @@ fn plan_options(replace_null_with_default: bool) -> PlanOptions {
         version: "3.6.0.Final".to_owned(),
         unavailable_value_placeholder: "__debezium_unavailable_value".to_owned(),
         replace_null_with_default,
+        column_types_header: false,
         without_form: WithoutForm::Null,
     }
 }
@@ -220,7 +221,8 @@ fn a_value_without_a_form_is_null_and_its_column_is_named() {
     let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
     let mut out = Vec::new();
     let plan = compile(&table, &plan_options(false));
-    assert_eq!(plan.write_value(&mut out, &change, &INFO, 0), Ok(vec![1]));
+    let remarks = plan.write_value(&mut out, &change, &INFO, 0).unwrap();
+    assert_eq!(remarks.null_instead, [1]);
     assert!(out.starts_with(br#"{"before":null,"after":{"id":1,"amount":null},"#));
     let fails = PlanOptions { without_form: WithoutForm::Error, ..plan_options(false) };
     let error = compile(&table, &fails).write_value(&mut out, &change, &INFO, 0).unwrap_err();
@@ -244,7 +246,8 @@ fn what_was_written_of_a_value_without_a_form_is_taken_back() {
     let row = [Column::Text(b"{1,x}"), Column::Text(b"1")];
     let change = Change { op: Op::Create, before: None, after: Some(row.iter().copied()) };
     let mut out = Vec::new();
-    assert_eq!(plan.write_value(&mut out, &change, &INFO, 0), Ok(vec![0]));
+    let remarks = plan.write_value(&mut out, &change, &INFO, 0).unwrap();
+    assert_eq!(remarks.null_instead, [0]);
     assert!(out.starts_with(br#"{"before":null,"after":{"a":null,"id":1},"#));
 }
 
@@ -256,4 +259,39 @@ fn rows_of_another_shape_are_refused() {
         let error = plan(false).write_value(&mut Vec::new(), &change, &INFO, 0).unwrap_err();
         assert!(matches!(error, RowError::ColumnCount { expected: 4, .. }), "{error}");
     }
+}
+
+#[test]
+fn the_header_names_the_types_of_what_is_written_and_what_was_not_sent() {
+    let mut left_out = column("left_out", 4711, -1);
+    left_out.type_class = TypeClass::LeftOut;
+    let mut mood = column("mood", 4712, -1);
+    mood.type_class = TypeClass::Enum;
+    let mut codes = column("codes", 1231, (10 << 16 | 2) + 4);
+    codes.type_class = array_of(1700, TypeClass::BuiltIn);
+    let mut place = column("place", 4713, -1);
+    place.type_class = TypeClass::OfExtension("geometry".to_owned());
+    let table = TableInfo {
+        schema: "public".to_owned(),
+        name: "t".to_owned(),
+        columns: vec![column("id", 23, -1), left_out, mood, codes, place],
+        key: vec![0],
+    };
+    let with_header = PlanOptions { column_types_header: true, ..plan_options(false) };
+    let plan = TablePlan::new(table.clone(), &with_header).unwrap();
+    assert_eq!(plan.types(), Some(&b"i4,t,n10.2[],geometry"[..]));
+    let old = [Column::Text(b"1"), Column::Null, Column::Null, Column::Null, Column::Text(b"00")];
+    let new = [
+        Column::Text(b"1"),
+        Column::UnchangedToast,
+        Column::Null,
+        Column::UnchangedToast,
+        Column::UnchangedToast,
+    ];
+    let (before, after) = (old.iter().copied(), new.iter().copied());
+    let change = Change { op: Op::Update, before: Some(before), after: Some(after) };
+    // The place comes from the old row, and the column that is left out has no place in the row.
+    let remarks = plan.write_value(&mut Vec::new(), &change, &INFO, 0).unwrap();
+    assert_eq!(remarks.unchanged, [2]);
+    assert_eq!(TablePlan::new(table, &plan_options(false)).unwrap().types(), None);
 }
