@@ -90,6 +90,7 @@ pub struct Record {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     old_key: Option<Range<usize>>,
+    columns: Option<Range<usize>>,
 }
 
 /// What the warehouse must hold of a partition before a batch is loaded.
@@ -110,6 +111,8 @@ pub struct Content<'r> {
     pub value: Option<&'r [u8]>,
     /// the header [`OLD_KEY_HEADER`]: the key that the row had before this event changed it
     pub old_key: Option<&'r [u8]>,
+    /// the header [`COLUMNS_HEADER`](shared::debezium::columns::COLUMNS_HEADER): the types of the row's columns
+    pub columns: Option<&'r [u8]>,
 }
 
 /// By what a record is known again.
@@ -158,6 +161,8 @@ pub struct Batch {
     /// for each partition, what the warehouse must hold before this batch
     pub starts: HashMap<Partition, Start>,
     bytes: Vec<u8>,
+    /// the last header of columns of each table; an equal one is not stored again
+    columns: HashMap<TableId, Range<usize>>,
 }
 
 impl Batch {
@@ -191,7 +196,19 @@ impl Batch {
         let key = content.key.map(|bytes| self.store(bytes));
         let value = content.value.map(|bytes| self.store(bytes));
         let old_key = content.old_key.map(|bytes| self.store(bytes));
-        self.records.push(Record { from, offset, epoch, key, value, old_key });
+        let columns = content.columns.map(|bytes| self.store_columns(from.table, bytes));
+        self.records.push(Record { from, offset, epoch, key, value, old_key, columns });
+    }
+
+    fn store_columns(&mut self, table: TableId, header: &[u8]) -> Range<usize> {
+        let known =
+            self.columns.get(&table).filter(|known| self.bytes[(*known).clone()] == *header);
+        if let Some(known) = known {
+            return known.clone();
+        }
+        let stored = self.store(header);
+        self.columns.insert(table, stored.clone());
+        stored
     }
 
     fn store(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -228,6 +245,12 @@ impl Batch {
     #[must_use]
     pub fn digest(&self, record: RecordId) -> Digest {
         digest(self.key(record), self.value(record))
+    }
+
+    /// The header [`COLUMNS_HEADER`](shared::debezium::columns::COLUMNS_HEADER) of a record.
+    #[must_use]
+    pub fn columns(&self, record: RecordId) -> Option<&[u8]> {
+        self.records[record].columns.clone().map(|range| &self.bytes[range])
     }
 
     /// The header [`OLD_KEY_HEADER`] of a record.

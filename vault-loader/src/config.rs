@@ -41,6 +41,9 @@ pub struct Config {
     /// properties of librdkafka
     #[serde(default)]
     pub kafka: Properties,
+    /// whether a satellite grows a column by itself when the source's table gets one whose type the events tell
+    #[serde(default = "default_grow_satellites")]
+    pub grow_satellites: bool,
     /// when a batch is full
     #[serde(default)]
     pub batch: BatchLimits,
@@ -154,6 +157,10 @@ const OWN_PROPERTIES: [(&str, &str); 8] = [
 const SECOND_NAME: &str = "sasl.mechanisms";
 
 const OFFSETS: &str = "the warehouse owns the offsets";
+
+fn default_grow_satellites() -> bool {
+    true
+}
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8084))

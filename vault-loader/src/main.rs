@@ -41,6 +41,8 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once
+  VAULT_LOADER__GROW_SATELLITES      true      a new column of the source is added to the table's first satellite when
+                                     the events tell its type; false pauses the table instead
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
   VAULT_LOADER__BATCH__CLOCK_AHEAD_MAX_MS  3600000   an event that was published later than that ahead pauses its table
   VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine; a table with one more is paused

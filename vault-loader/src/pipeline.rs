@@ -3,6 +3,7 @@
 //! In: a configuration. Out: a run that ends by a signal (in order) or by a reason to stop. A channel of one batch
 //! connects intake and loader: one batch is loaded while the next is read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -20,10 +21,11 @@ use crate::consume::{
     ConsumeError, Intake, IntakeCommand, IntakeOptions, consumer_config, probe_brokers,
 };
 use crate::control;
+use crate::decode::NewColumn;
 use crate::health::{Health, HealthCell};
 use crate::load::{Job, Loaded, Loader, LoaderLimits, Step};
 use crate::metrics::Metrics;
-use crate::model::Plan;
+use crate::model::{ColumnId, GrownColumn, Plan, TableId};
 use crate::paused::{PausedTables, TablePause};
 use crate::quarantine_watch::QuarantineWatch;
 use crate::vault::hash::HASH_VERSION;
@@ -94,13 +96,14 @@ pub struct RunOptions {
 /// # Errors
 /// When a server refuses for good or does not answer at the start, the warehouse has another model, events are missing,
 /// going on could lose or double data, or the batch in flight does not end in time after the signal.
-pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), RunError> {
+pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<(), RunError> {
     let warehouse = options.config.connect_options();
-    let registered = tokio::select! {
+    let (registered, grown) = tokio::select! {
         biased; // an end beats whatever the servers say
         () = token.cancelled() => return Ok(()),
         ready = check_servers(&options, &warehouse, &token) => ready?,
     };
+    options.plan = Arc::new(options.plan.grown(&grown));
     let ending = CancellationToken::new();
     let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
     let (commands, incoming) = mpsc::channel();
@@ -136,6 +139,8 @@ pub async fn run(options: RunOptions, token: CancellationToken) -> Result<(), Ru
         metrics: options.metrics,
         health: options.health,
         paused: options.paused,
+        grows: options.config.grow_satellites,
+        dropped: HashSet::new(),
         commands,
         token: token.clone(),
         fenced: None,
@@ -172,12 +177,12 @@ fn start_intake(
 }
 
 /// Waits for both servers, as long as the start may take. Returns the number of the warehouse's model, which is the
-/// model of this run.
+/// model of this run, and the columns that satellites have grown beside it.
 async fn check_servers(
     options: &RunOptions,
     warehouse: &ConnectOptions,
     token: &CancellationToken,
-) -> Result<i64, RunError> {
+) -> Result<(i64, Vec<GrownColumn>), RunError> {
     let wait = Duration::from_millis(options.config.limits.start_wait_ms);
     let registered = check_warehouse(warehouse, &options.model_text, wait).await?;
     let (config, ending) = (options.config.clone(), token.clone());
@@ -197,7 +202,7 @@ async fn check_warehouse(
     warehouse: &ConnectOptions,
     model_text: &str,
     wait: Duration,
-) -> Result<i64, RunError> {
+) -> Result<(i64, Vec<GrownColumn>), RunError> {
     let started = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
@@ -226,9 +231,15 @@ async fn check_warehouse(
     }
 }
 
-async fn check_model(client: &tokio_postgres::Client, text: &str) -> Result<i64, RunError> {
+async fn check_model(
+    client: &tokio_postgres::Client,
+    text: &str,
+) -> Result<(i64, Vec<GrownColumn>), RunError> {
     match control::registered(client, text, HASH_VERSION).await {
-        Ok(Some(registered)) => Ok(registered),
+        Ok(Some(registered)) => {
+            let grown = control::read_grown(client).await;
+            Ok((registered, grown.map_err(|err| RunError::Load(err.into()))?))
+        }
         Ok(None) => Err(RunError::NotMigrated(
             "the warehouse was made from another model: run `vault-loader migrate` with this one first"
                 .to_owned(),
@@ -277,6 +288,10 @@ struct LoadStage {
     metrics: Arc<Metrics>,
     health: HealthCell,
     paused: PausedTables,
+    /// whether satellites may grow
+    grows: bool,
+    /// columns of which the log has said that they were dropped
+    dropped: HashSet<(TableId, ColumnId)>,
     commands: mpsc::Sender<IntakeCommand>,
     token: CancellationToken,
     /// batches up to this generation are dropped
@@ -304,12 +319,68 @@ impl LoadStage {
         }
     }
 
-    /// Loads one batch, and tries again until the warehouse is back.
+    /// Loads one batch. A table of it that has got columns is decoded again once the vault has taken them in.
     async fn load(&mut self, batch: &Batch) -> Result<(), RunError> {
+        let mut may_grow = self.grows;
+        loop {
+            let plan = Arc::clone(&self.plan);
+            let is_paused = |table| self.paused.contains(&plan.tables[table].topic);
+            let job = Job::new(&plan, batch, is_paused);
+            let Some((table, columns)) = job.growth().filter(|_| may_grow) else {
+                self.tell_of_dropped(&job);
+                return self.load_job(batch, job).await;
+            };
+            match self.grow(*table, columns).await {
+                Some(true) => {}
+                Some(false) => may_grow = false,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes in the columns that a table has got. `Some(false)` when that is not possible, `None` when the loader is to
+    /// end.
+    async fn grow(&mut self, table: TableId, columns: &[NewColumn]) -> Option<bool> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        loop {
+            match self.loader.grow(table, columns).await {
+                Ok(plan) => {
+                    self.plan = plan;
+                    return Some(true);
+                }
+                Err(err) if err.is_retry() => {
+                    self.loader.forget();
+                    if !self.wait(&err, &mut backoff).await {
+                        return None;
+                    }
+                }
+                Err(error) => {
+                    let topic = &self.plan.tables[table].topic;
+                    tracing::warn!(topic, %error, "no satellite of the table can grow by its new columns");
+                    return Some(false);
+                }
+            }
+        }
+    }
+
+    /// Says once of each column that the source has dropped it.
+    fn tell_of_dropped(&mut self, job: &Job<'_>) {
+        for &(table, column) in job.dropped() {
+            if self.dropped.insert((table, column)) {
+                let topic = &self.plan.tables[table].topic;
+                let column = &self.plan.model.tables[table].columns[column].name;
+                tracing::warn!(
+                    topic,
+                    column,
+                    "the source has dropped a column: it is NULL from here on"
+                );
+            }
+        }
+    }
+
+    /// Loads a decoded batch, and tries again until the warehouse is back.
+    async fn load_job(&mut self, batch: &Batch, mut job: Job<'_>) -> Result<(), RunError> {
         let started = Instant::now();
-        let plan = Arc::clone(&self.plan);
-        let is_paused = |table| self.paused.contains(&plan.tables[table].topic);
-        let mut job = Job::new(&plan, batch, is_paused);
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflict_count = 0;
         loop {

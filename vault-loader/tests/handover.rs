@@ -51,7 +51,7 @@ impl Table {
         let mut batch = Batch::new(generation, Arc::default());
         batch.starts.insert(from, Start { offset, epoch: 0 });
         let (key, value) = (Some("key".as_bytes()), Some(value.as_bytes()));
-        batch.push(from, offset, Content { key, value, old_key: None });
+        batch.push(from, offset, Content { key, value, ..Content::default() });
         let mut job = Job::new(&self.plan, &batch, |_| false);
         while loader.advance(&mut job).await.unwrap().is_some() {}
     }

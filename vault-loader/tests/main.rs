@@ -9,6 +9,7 @@ mod clocks;
 mod epochs;
 mod faults;
 mod forms;
+mod growing;
 mod handover;
 mod keys;
 mod loading;

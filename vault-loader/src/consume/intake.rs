@@ -16,6 +16,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shared::backoff::Backoff;
+use shared::debezium::columns::COLUMNS_HEADER;
 use shared::kafka::Mechanism;
 use shared::postgres::ConnectOptions;
 use tokio::runtime::Handle;
@@ -361,12 +362,14 @@ fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
         content: Content {
             key: message.key(),
             value: message.payload(),
-            old_key: message.headers().and_then(|headers| {
-                let old = headers.iter().find(|header| header.key == OLD_KEY_HEADER)?;
-                old.value
-            }),
+            old_key: header(message, OLD_KEY_HEADER),
+            columns: header(message, COLUMNS_HEADER),
         },
     }
+}
+
+fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u8]> {
+    message.headers()?.iter().find(|header| header.key == name)?.value
 }
 
 /// Adds a record, unless it belongs to an older assignment.

@@ -5,6 +5,7 @@
 //! other modules use the functions here, so no other module names a control table. The offsets alone say what is
 //! loaded: they move by compare-and-set, in the transaction that writes the rows, or not at all.
 
+mod grown;
 mod locks;
 
 mod epochs;
@@ -20,6 +21,7 @@ mod truncations;
 mod waiting;
 
 pub(crate) use epochs::{NewEpoch, follow_topic, list_epochs, read_epochs, start_epoch};
+pub(crate) use grown::{grow_satellite, read_grown};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{

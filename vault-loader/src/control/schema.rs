@@ -14,6 +14,7 @@ const MIGRATIONS: [(i32, &str, &str); 5] = [
     (3, "epochs", include_str!("../../migrations/0003_epochs.sql")),
     (4, "parking", include_str!("../../migrations/0004_parking.sql")),
     (5, "paused tables", include_str!("../../migrations/0005_paused_tables.sql")),
+    (8, "grown columns", include_str!("../../migrations/0008_grown_columns.sql")),
 ];
 
 /// Applies what is missing.
@@ -70,6 +71,7 @@ pub(crate) fn grants(role: &str) -> String {
          GRANT SELECT ON ALL TABLES IN SCHEMA {CONTROL_SCHEMA} TO {role};
          GRANT INSERT, UPDATE ON {CONTROL_SCHEMA}.offsets, {CONTROL_SCHEMA}.event_minutes TO {role};
          GRANT INSERT, UPDATE, DELETE ON {CONTROL_SCHEMA}.paused_tables TO {role};
+         GRANT EXECUTE ON FUNCTION {CONTROL_SCHEMA}.grow_satellite(text, text, text, text, text) TO {role};
          GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations, {CONTROL_SCHEMA}.epochs TO {role};
          GRANT INSERT, DELETE ON {CONTROL_SCHEMA}.epoch_starts TO {role};\n"
     )

@@ -13,11 +13,11 @@ use shared::debezium::envelope::{
 
 use shared::debezium::types::{array::DIMENSIONS_MAX, bits};
 
-use super::value::{ArrayValue, ScalarSeed, Value, parse_uuid};
+use super::value::{ArrayValue, Reads, ScalarSeed, Value, parse_uuid};
 use crate::model::ScalarType;
 
 /// Reads an array whose elements are of a known type.
-pub(super) struct ArraySeed(pub(super) ScalarType);
+pub(super) struct ArraySeed(pub(super) ScalarType, pub(super) Reads);
 
 impl<'de> DeserializeSeed<'de> for ArraySeed {
     type Value = Value<'de>;
@@ -26,9 +26,14 @@ impl<'de> DeserializeSeed<'de> for ArraySeed {
         let mismatch =
             || D::Error::custom(format_args!("the value is no {}[]", self.0.vault_type()));
         let mut shape = Shape::default();
-        let seed = NodeSeed { kind: self.0, depth: 0, shape: &mut shape };
+        let may_be_unchanged = self.1 == Reads::DataOrPlaceholder;
+        let seed = NodeSeed { kind: self.0, reads: self.1, depth: 0, shape: &mut shape };
         match seed.deserialize(deserializer)? {
-            Node::Level if shape.lengths.len() == 1 && is_unchanged(self.0, &shape.elements) => {
+            Node::Level
+                if may_be_unchanged
+                    && shape.lengths.len() == 1
+                    && is_unchanged(self.0, &shape.elements) =>
+            {
                 Ok(Value::Unchanged)
             }
             Node::Level => {
@@ -68,6 +73,7 @@ struct Shape<'a> {
 /// Reads a value, or one level of an array, whose values are appended to those of `shape`.
 struct NodeSeed<'r, 'a> {
     kind: ScalarType,
+    reads: Reads,
     depth: usize,
     shape: &'r mut Shape<'a>,
 }
@@ -82,7 +88,7 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
 
 impl NodeSeed<'_, '_> {
     fn scalar(&self) -> ScalarSeed {
-        ScalarSeed(self.kind)
+        ScalarSeed(self.kind, Reads::Data)
     }
 }
 
@@ -114,11 +120,11 @@ impl<'de> Visitor<'de> for NodeSeed<'_, 'de> {
     }
 
     fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Node<'de>, E> {
-        element(self.kind, Cow::Borrowed(text)).map(Node::Value)
+        element(self.kind, self.reads, Cow::Borrowed(text)).map(Node::Value)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Node<'de>, E> {
-        element(self.kind, Cow::Owned(text.to_owned())).map(Node::Value)
+        element(self.kind, self.reads, Cow::Owned(text.to_owned())).map(Node::Value)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Node<'de>, A::Error> {
@@ -126,7 +132,7 @@ impl<'de> Visitor<'de> for NodeSeed<'_, 'de> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut levels: A) -> Result<Node<'de>, A::Error> {
-        let Self { kind, depth, shape } = self;
+        let Self { kind, reads, depth, shape } = self;
         let mismatch = || A::Error::custom(format_args!("the value is no {}[]", kind.vault_type()));
         if depth == DIMENSIONS_MAX {
             return Err(mismatch());
@@ -135,9 +141,12 @@ impl<'de> Visitor<'de> for NodeSeed<'_, 'de> {
             shape.lengths.push(None);
         }
         let mut length = 0;
-        while let Some(node) =
-            levels.next_element_seed(NodeSeed { kind, depth: depth + 1, shape: &mut *shape })?
-        {
+        while let Some(node) = levels.next_element_seed(NodeSeed {
+            kind,
+            reads,
+            depth: depth + 1,
+            shape: &mut *shape,
+        })? {
             length += 1;
             if let Node::Value(value) = node {
                 if *shape.leaves_at.get_or_insert(depth + 1) != depth + 1 {
@@ -155,14 +164,20 @@ impl<'de> Visitor<'de> for NodeSeed<'_, 'de> {
 
 /// A string among the elements. A placeholder is data here, because only an array that holds nothing else is unchanged:
 /// [`is_unchanged`] decides that.
-fn element<'de, E: Error>(kind: ScalarType, text: Cow<'de, str>) -> Result<Value<'de>, E> {
+fn element<'de, E: Error>(
+    kind: ScalarType,
+    reads: Reads,
+    text: Cow<'de, str>,
+) -> Result<Value<'de>, E> {
     let is_zoned = matches!(kind, ScalarType::TimestampTz | ScalarType::TimeTz);
     // For these types the placeholder is no value, or is longer than every value.
     let is_bits = matches!(kind, ScalarType::Bits { .. });
-    if is_zoned && text == UNAVAILABLE_VALUE || is_bits && text == UNAVAILABLE_BASE64 {
+    let is_placeholder =
+        is_zoned && text == UNAVAILABLE_VALUE || is_bits && text == UNAVAILABLE_BASE64;
+    if reads == Reads::DataOrPlaceholder && is_placeholder {
         return Ok(Value::Unchanged);
     }
-    ScalarSeed(kind).data(text)
+    ScalarSeed(kind, Reads::Data).data(text)
 }
 
 /// Whether the elements are those that stand for an unchanged array.
@@ -177,7 +192,7 @@ fn is_unchanged(kind: ScalarType, elements: &[Value<'_>]) -> bool {
         (_, [Value::Bytes(bytes)]) => bytes == UNAVAILABLE_VALUE.as_bytes(),
         (_, [number @ Value::Numeric(_)]) => {
             let text = Cow::Borrowed(UNAVAILABLE_BASE64);
-            let placeholder = ScalarSeed(kind).data::<serde::de::value::Error>(text);
+            let placeholder = ScalarSeed(kind, Reads::Data).data::<serde::de::value::Error>(text);
             placeholder.is_ok_and(|placeholder| placeholder == *number)
         }
         (ScalarType::Boolean, bits) => {
@@ -188,8 +203,8 @@ fn is_unchanged(kind: ScalarType, elements: &[Value<'_>]) -> bool {
         (kind, numbers) => {
             numbers.len() == UNAVAILABLE_VALUE.len()
                 && std::iter::zip(numbers, UNAVAILABLE_VALUE.bytes()).all(|(element, byte)| {
-                    let number =
-                        ScalarSeed(kind).visit_i64::<serde::de::value::Error>(i64::from(byte));
+                    let number = ScalarSeed(kind, Reads::Data)
+                        .visit_i64::<serde::de::value::Error>(i64::from(byte));
                     number.is_ok_and(|number| number == *element)
                 })
         }
@@ -205,7 +220,9 @@ mod tests {
     fn read<'a>(kind: &str, json: &'a str) -> Result<Value<'a>, String> {
         let kind = ColumnType::parse(kind).unwrap();
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        ValueSeed(kind).deserialize(&mut deserializer).map_err(|err| err.to_string())
+        ValueSeed(kind, Reads::DataOrPlaceholder)
+            .deserialize(&mut deserializer)
+            .map_err(|err| err.to_string())
     }
 
     #[track_caller]

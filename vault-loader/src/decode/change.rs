@@ -12,8 +12,10 @@ use shared::debezium::envelope::{self, Op};
 use shared::debezium::topic::topic_name;
 
 use super::column::header_value;
-use super::row::{Image, RowProblem, decode_row};
-use super::value::Value;
+use super::drift::Drift;
+use super::row::{Image, RowForm, RowProblem, decode_row};
+use super::types::WireTypes;
+use super::value::{Reads, Value};
 use crate::batch::Record;
 use crate::epoch::Epoch;
 use crate::model::{ColumnId, Id, IdVec, Table, TableId, ids};
@@ -144,57 +146,12 @@ pub enum EventError {
     /// This event is at fault.
     #[error("{0}")]
     Quarantine(String),
-    /// The event names a time that has not come yet.
-    #[error(
-        "the event at partition {partition}, offset {offset} was published {ahead_s} s later than this machine's clock and clock_ahead_max_ms allow"
-    )]
-    Ahead {
-        /// partition of its record
-        partition: i32,
-        /// offset of its record
-        offset: i64,
-        /// how many seconds beyond what is allowed
-        ahead_s: i64,
-    },
     /// The record is no event of the topic's table.
     #[error("{0}")]
     Foreign(String),
-    /// The source's table has a column that the model does not name.
-    #[error("table {table} has a column {column} that the model does not name")]
-    UnknownColumn {
-        /// table in the source
-        table: String,
-        /// its new column
-        column: String,
-    },
-    /// The model names a column that events no longer carry.
-    #[error("events of table {table} lack column {column}, which the model names")]
-    MissingColumn {
-        /// table in the source
-        table: String,
-        /// the column that is gone
-        column: String,
-    },
-}
-
-impl EventError {
-    /// What an operator has to do.
-    pub(super) fn remedy(&self) -> &'static str {
-        match self {
-            Self::Quarantine(_) | Self::Foreign(_) => "look at the event in dwh_control.quarantine",
-            Self::Ahead { .. } => {
-                "correct the clocks of the machines of the source, the reader and the loader, and start the loader again when the time has \
-                 come, or raise batch.clock_ahead_max_ms"
-            }
-            Self::UnknownColumn { .. } => {
-                "add the column to the model, run `vault-loader migrate`, and start the loader again with that model"
-            }
-            Self::MissingColumn { .. } => {
-                "name the column in the table's added_later, because some events never have it, run \
-                 `vault-loader migrate`, and start the loader again with that model"
-            }
-        }
-    }
+    /// The table's columns differ from the model, or its clock from this machine's.
+    #[error("{}", .0.reason)]
+    Drift(Box<Drift>),
 }
 
 /// Microseconds since the epoch that both PostgreSQL (from 4714-11-24 BC) and the driver's type (to the year 262142)
@@ -202,15 +159,26 @@ impl EventError {
 const INSTANTS: std::ops::RangeInclusive<i64> =
     -210_866_803_200_000_000..=8_210_000_000_000_000_000;
 
-/// Decodes one record. The values of the row are appended to `values`, also when the row cannot be used.
+/// A record that is decoded.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'a, 'r> {
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) record: &'r Record,
+    /// the types of the row's columns, when the event says them
+    pub(super) types: Option<&'r WireTypes>,
+    /// what was published later than this is ahead of this machine's clock
+    pub(super) latest_us: i64,
+}
+
+/// Decodes one record, whose header may say the types of its columns. The values of the row are appended to `values`, also when the row cannot be used. Also returns the
+/// columns that the event lacks because the source has dropped them.
 pub(super) fn decode<'a>(
-    value: Option<&'a [u8]>,
+    event: Incoming<'a, '_>,
     table: &Table,
-    record: &Record,
-    latest_us: i64,
     values: &mut Values<'a>,
-) -> Result<Change, EventError> {
-    let Some(bytes) = value else { return Ok(Change::Tombstone) };
+) -> Result<(Change, Vec<ColumnId>), EventError> {
+    let Incoming { value, record, types, latest_us } = event;
+    let Some(bytes) = value else { return Ok((Change::Tombstone, Vec::new())) };
     let event = envelope::parse(bytes).map_err(|err| quarantine(err.to_string()))?;
     if is_neighbour(&event.source.table, &table.name) {
         return Err(EventError::Foreign(format!(
@@ -237,9 +205,10 @@ pub(super) fn decode<'a>(
         }
     }
     if position.published_us > latest_us {
-        let ahead_s = position.published_us.saturating_sub(latest_us) / 1_000_000;
-        let (partition, offset) = (record.from.partition, record.offset);
-        return Err(EventError::Ahead { partition, offset, ahead_s });
+        return Err(EventError::Drift(Box::new(Drift::ahead(
+            record,
+            position.published_us - latest_us,
+        ))));
     }
     if position.streamed_lsn.is_none() && event.op != Op::Read {
         return Err(quarantine("a streamed event without source.lsn"));
@@ -249,7 +218,9 @@ pub(super) fn decode<'a>(
         Op::Update => RowOp::Update,
         Op::Read => RowOp::Read,
         Op::Delete => RowOp::Delete,
-        Op::Truncate => return Ok(Change::Truncate { table: record.from.table, position }),
+        Op::Truncate => {
+            return Ok((Change::Truncate { table: record.from.table, position }, Vec::new()));
+        }
         Op::Message => {
             return Err(EventError::Foreign("a logical message in a table's topic".to_owned()));
         }
@@ -260,20 +231,22 @@ pub(super) fn decode<'a>(
     };
     let raw = raw.ok_or_else(|| quarantine("the event carries no row"))?;
     let start = values.next_id();
-    decode_row(raw.get(), table, image, values.items_mut())
+    // A snapshot reads whole values. The insert that a changed key becomes leaves values out, as an update does, and a
+    // transformation may have dropped the header that names its old key: so an insert is not taken for whole either.
+    let reads = match types {
+        None if op != RowOp::Read => Reads::DataOrPlaceholder,
+        _ => Reads::Data,
+    };
+    let form = RowForm { table, image, types, reads };
+    let dropped = decode_row(raw.get(), form, values.items_mut())
         .map_err(|problem| in_table(table, problem))?;
     let null_key = table.key.iter().find(|&&column| values[start + column] == Value::Null);
     if let Some(&column) = null_key {
         let name = &table.columns[column].name;
         return Err(quarantine(format!("key column {name} is NULL")));
     }
-    Ok(Change::Row(RowChange {
-        table: record.from.table,
-        op,
-        position,
-        values: start,
-        moved_from: None,
-    }))
+    let row = RowChange { table: record.from.table, op, position, values: start, moved_from: None };
+    Ok((Change::Row(row), dropped))
 }
 
 /// Decodes a record's key, with or without the schema part, into an image of the row's key columns.
@@ -294,7 +267,8 @@ pub(super) fn decode_record_key<'a>(
     // A table may have a key column called payload, so the form without schema comes first.
     [Some(json), payload.ok()].into_iter().flatten().find_map(|json| {
         let start = values.next_id();
-        decode_row(json, table, Image::Key, values.items_mut()).ok()?;
+        let form = RowForm { table, image: Image::Key, types: None, reads: Reads::Data };
+        decode_row(json, form, values.items_mut()).ok()?;
         let is_null = |&column: &ColumnId| values[start + column] == Value::Null;
         (!table.key.iter().any(is_null)).then_some(start)
     })
@@ -337,10 +311,8 @@ fn quarantine(reason: impl Into<String>) -> EventError {
 }
 
 fn in_table(table: &Table, problem: RowProblem) -> EventError {
-    let name = table.name.clone();
     match problem {
-        RowProblem::UnknownColumn(column) => EventError::UnknownColumn { table: name, column },
-        RowProblem::MissingColumn(column) => EventError::MissingColumn { table: name, column },
+        RowProblem::Misfits(misfits) => EventError::Drift(Box::new(Drift::of(table, &misfits))),
         RowProblem::Malformed(reason) => quarantine(format!("the row cannot be read: {reason}")),
     }
 }

@@ -5,19 +5,19 @@
 use serde::de::{DeserializeSeed, Deserializer};
 
 use super::array::ArraySeed;
-use super::value::{NUMERIC_DIGITS_MAX, ScalarSeed, Value};
+use super::value::{NUMERIC_DIGITS_MAX, Reads, ScalarSeed, Value};
 use crate::model::{ColumnType, ScalarType};
 
 /// Reads one value of a known type.
-pub(super) struct ValueSeed(pub(super) ColumnType);
+pub(super) struct ValueSeed(pub(super) ColumnType, pub(super) Reads);
 
 impl<'de> DeserializeSeed<'de> for ValueSeed {
     type Value = Value<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
         match self.0 {
-            ColumnType::Scalar(kind) => ScalarSeed(kind).deserialize(deserializer),
-            ColumnType::Array(kind) => ArraySeed(kind).deserialize(deserializer),
+            ColumnType::Scalar(kind) => ScalarSeed(kind, self.1).deserialize(deserializer),
+            ColumnType::Array(kind) => ArraySeed(kind, self.1).deserialize(deserializer),
         }
     }
 }
@@ -31,7 +31,8 @@ pub(super) fn header_value(kind: ColumnType, json: &str) -> Option<Value<'_>> {
     if is_numeric && json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
         return plain_number(json).map(Value::Numeric);
     }
-    let value = ValueSeed(kind).deserialize(&mut serde_json::Deserializer::from_str(json)).ok()?;
+    let seed = ValueSeed(kind, Reads::DataOrPlaceholder);
+    let value = seed.deserialize(&mut serde_json::Deserializer::from_str(json)).ok()?;
     (value != Value::Null).then_some(value)
 }
 

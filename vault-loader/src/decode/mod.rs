@@ -7,12 +7,15 @@
 mod array;
 mod change;
 mod column;
+mod drift;
 mod records;
 mod row;
 mod stored;
+mod types;
 mod value;
 
 pub use change::{BadEvent, Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
-pub use records::Decoded;
+pub use drift::{Drift, NewColumn};
+pub use records::{Decoded, Drifted};
 pub use stored::from_stored;
 pub use value::{ArrayValue, Value};

@@ -4,11 +4,16 @@
 //! works on these changes. A record that this model cannot read, because the columns of its table differ, ends the
 //! decoding of this table and of no other.
 
+use shared::debezium::columns::COLUMNS_HEADER;
+
 use super::change::{
-    BadEvent, Change, EventError, ValueId, Values, decode, decode_old_key, decode_record_key,
+    BadEvent, Change, EventError, Incoming, ValueId, Values, decode, decode_old_key,
+    decode_record_key,
 };
+use super::drift::{Drift, NewColumn};
+use super::types::KnownTypes;
 use crate::batch::{Batch, RecordId, RecordRange};
-use crate::model::{Id, IdVec, Plan, TableId};
+use crate::model::{ColumnId, Id, IdVec, Plan, TableId};
 use crate::paused::TablePause;
 
 /// A batch's records as changes.
@@ -19,7 +24,18 @@ pub struct Decoded<'a> {
     /// one for each record, or the reason for its quarantine
     pub changes: IdVec<RecordId, Result<Change, BadEvent>>,
     /// the tables of which the batch holds a record that this model cannot read, each with its first such record
-    pub drifted: Vec<TablePause>,
+    pub drifted: Vec<Drifted>,
+    /// columns that the source has dropped
+    pub dropped: Vec<(TableId, ColumnId)>,
+}
+
+/// A table of which a record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drifted {
+    /// where and why the table pauses
+    pub pause: TablePause,
+    /// the columns that the vault has to take in so that the table need not pause; none when that would not be enough
+    pub growth: Vec<NewColumn>,
 }
 
 impl<'a> Decoded<'a> {
@@ -28,6 +44,7 @@ impl<'a> Decoded<'a> {
     #[must_use]
     pub fn new(batch: &'a Batch, plan: &Plan, is_paused: impl Fn(TableId) -> bool) -> Self {
         let mut decoded = Self::default();
+        let mut known = KnownTypes::new(plan);
         let mut held: IdVec<TableId, bool> = plan.tables.ids().map(is_paused).collect();
         for record in batch.records.ids() {
             let from = batch.records[record].from;
@@ -35,7 +52,7 @@ impl<'a> Decoded<'a> {
                 decoded.changes.push(Ok(Change::Held));
                 continue;
             }
-            let change = match decoded.decode(batch, plan, record) {
+            let change = match decoded.decode(batch, plan, record, &mut known) {
                 Ok(change) => Ok(change),
                 Err(EventError::Quarantine(reason)) => {
                     let key = decoded.decode_key(batch, plan, record);
@@ -44,14 +61,12 @@ impl<'a> Decoded<'a> {
                 Err(EventError::Foreign(reason)) => {
                     Err(BadEvent { reason, is_of_table: false, key: None })
                 }
-                Err(drift) => {
+                Err(EventError::Drift(drift)) => {
                     held[from.table] = true;
-                    decoded.drifted.push(TablePause {
-                        from,
-                        offset: batch.records[record].offset,
-                        reason: drift.to_string(),
-                        remedy: drift.remedy().to_owned(),
-                    });
+                    let Drift { reason, remedy, growth } = *drift;
+                    let offset = batch.records[record].offset;
+                    let pause = TablePause { from, offset, reason, remedy };
+                    decoded.drifted.push(Drifted { pause, growth });
                     Ok(Change::Held)
                 }
             };
@@ -89,11 +104,25 @@ impl<'a> Decoded<'a> {
         batch: &'a Batch,
         plan: &Plan,
         record: RecordId,
+        known: &mut KnownTypes<'a>,
     ) -> Result<Change, EventError> {
         let table = &plan.model.tables[batch.records[record].from.table];
         let value = batch.value(record);
-        let mut change =
-            decode(value, table, &batch.records[record], batch.latest_us, &mut self.values)?;
+        let from = batch.records[record].from;
+        let types = match batch.columns(record) {
+            None => None,
+            Some(header) => Some(known.read(from.table, header).ok_or_else(|| {
+                EventError::Quarantine(format!("the header {COLUMNS_HEADER} cannot be read"))
+            })?),
+        };
+        let event =
+            Incoming { value, record: &batch.records[record], types, latest_us: batch.latest_us };
+        let (mut change, dropped) = decode(event, table, &mut self.values)?;
+        for column in dropped {
+            if !self.dropped.contains(&(from.table, column)) {
+                self.dropped.push((from.table, column));
+            }
+        }
         if value.is_none() && batch.key(record).is_none() {
             // A tombstone has a key, because every table of a model has one. A record with neither key nor value is no
             // event of such a table.

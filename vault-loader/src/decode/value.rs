@@ -67,7 +67,16 @@ pub struct ArrayValue<'a> {
 
 /// Reads one value of a known type that is no array.
 #[derive(Clone, Copy)]
-pub(super) struct ScalarSeed(pub(super) ScalarType);
+pub(super) struct ScalarSeed(pub(super) ScalarType, pub(super) Reads);
+
+/// What a placeholder's text stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reads {
+    /// for itself: the event says by other means which values are unchanged, or cannot have any
+    Data,
+    /// for a value that the server did not send
+    DataOrPlaceholder,
+}
 
 impl<'de> DeserializeSeed<'de> for ScalarSeed {
     type Value = Value<'de>;
@@ -123,7 +132,10 @@ impl ScalarSeed {
     }
 
     fn text<'de, E: Error>(&self, text: Cow<'de, str>) -> Result<Value<'de>, E> {
-        if self.0.may_be_toasted() && is_placeholder(self.0, &text) {
+        if self.1 == Reads::DataOrPlaceholder
+            && self.0.may_be_toasted()
+            && is_placeholder(self.0, &text)
+        {
             return Ok(Value::Unchanged);
         }
         self.data(text)
@@ -244,7 +256,7 @@ impl<'de> Visitor<'de> for ScalarSeed {
             }
         }
         let (Some(scale), Some(digits)) = (scale, digits) else { return Err(self.mismatch()) };
-        if scale == 0 && digits == UNAVAILABLE_BASE64 {
+        if self.1 == Reads::DataOrPlaceholder && scale == 0 && digits == UNAVAILABLE_BASE64 {
             return Ok(Value::Unchanged);
         }
         let places = usize::try_from(scale.max(0)).map_err(|_| self.mismatch())?;
@@ -280,7 +292,7 @@ impl ScalarSeed {
     fn geometry<'de, A: MapAccess<'de>>(self, map: A) -> Result<Value<'de>, A::Error> {
         let geometry = Geometry::deserialize(MapAccessDeserializer::new(map))
             .map_err(|_: A::Error| self.mismatch())?;
-        if geometry.wkb == UNAVAILABLE_BASE64 {
+        if self.1 == Reads::DataOrPlaceholder && geometry.wkb == UNAVAILABLE_BASE64 {
             return Ok(Value::Unchanged);
         }
         let bytes = BASE64.decode(geometry.wkb.as_bytes());
@@ -291,7 +303,8 @@ impl ScalarSeed {
         let SparseVector { dimensions, vector: elements } =
             SparseVector::deserialize(MapAccessDeserializer::new(map))
                 .map_err(|_: A::Error| self.mismatch())?;
-        if vector::is_unavailable_sparse(dimensions, &elements, UNAVAILABLE_VALUE) {
+        let is_data = self.1 == Reads::Data;
+        if !is_data && vector::is_unavailable_sparse(dimensions, &elements, UNAVAILABLE_VALUE) {
             return Ok(Value::Unchanged);
         }
         Ok(Value::Text(Cow::Owned(vector::sparse_text(dimensions, elements))))
@@ -302,8 +315,8 @@ impl ScalarSeed {
         let (mut x, mut y) = (None, None);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             match key.as_ref() {
-                "x" => x = Some(map.next_value_seed(Self(ScalarType::Double))?),
-                "y" => y = Some(map.next_value_seed(Self(ScalarType::Double))?),
+                "x" => x = Some(map.next_value_seed(Self(ScalarType::Double, self.1))?),
+                "y" => y = Some(map.next_value_seed(Self(ScalarType::Double, self.1))?),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -396,7 +409,9 @@ mod tests {
     fn read(kind: &str, json: &'static str) -> Result<Value<'static>, String> {
         let kind = ColumnType::parse(kind).unwrap();
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        ValueSeed(kind).deserialize(&mut deserializer).map_err(|err| err.to_string())
+        ValueSeed(kind, Reads::DataOrPlaceholder)
+            .deserialize(&mut deserializer)
+            .map_err(|err| err.to_string())
     }
 
     #[track_caller]
@@ -437,7 +452,7 @@ mod tests {
 
     fn read_double(json: &str) -> u64 {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        match ScalarSeed(ScalarType::Double).deserialize(&mut deserializer) {
+        match ScalarSeed(ScalarType::Double, Reads::Data).deserialize(&mut deserializer) {
             Ok(Value::Double(value)) => value.to_bits(),
             other => panic!("{json} is read as {other:?}"),
         }
@@ -445,7 +460,7 @@ mod tests {
 
     fn read_real(json: &str) -> u32 {
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        match ScalarSeed(ScalarType::Real).deserialize(&mut deserializer) {
+        match ScalarSeed(ScalarType::Real, Reads::Data).deserialize(&mut deserializer) {
             Ok(Value::Real(value)) => value.to_bits(),
             other => panic!("{json} is read as {other:?}"),
         }
@@ -524,6 +539,10 @@ mod tests {
         check("text", "\"__debezium_unavailable_value\"", Value::Unchanged);
         check("jsonb", "\"__debezium_unavailable_value\"", Value::Unchanged);
         check("bytea", "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"", Value::Unchanged);
+        let text = ColumnType::parse("text").unwrap();
+        let mut json = serde_json::Deserializer::from_str("\"__debezium_unavailable_value\"");
+        let read = ValueSeed(text, Reads::Data).deserialize(&mut json).unwrap();
+        assert_eq!(read, Value::Text(UNAVAILABLE_VALUE.into()), "the event says that it is data");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::stretch::{Rejection, Stretch};
 use super::waiting::Sorter;
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
 use crate::control::Place;
-use crate::decode::Decoded;
-use crate::model::{Plan, TableId};
+use crate::decode::{Decoded, NewColumn};
+use crate::model::{ColumnId, Plan, TableId};
 use crate::paused::TablePause;
 use crate::vault::projection::{Projection, Projector};
 use crate::warehouse::WarehouseError;
@@ -32,6 +32,8 @@ pub struct Job<'b> {
     projection: Option<Projection>,
     /// tables that turned out to be unable to go on, not yet stored in the warehouse
     pauses: VecDeque<TablePause>,
+    /// columns that tables have got
+    growths: Vec<(TableId, Vec<NewColumn>)>,
 }
 
 impl<'b> Job<'b> {
@@ -39,7 +41,11 @@ impl<'b> Job<'b> {
     #[must_use]
     pub fn new(plan: &'b Plan, batch: &'b Batch, is_paused: impl Fn(TableId) -> bool) -> Self {
         let mut decoded = Decoded::new(batch, plan, is_paused);
-        let pauses = std::mem::take(&mut decoded.drifted).into();
+        let drifted = std::mem::take(&mut decoded.drifted);
+        let grown = drifted.iter().filter(|drifted| !drifted.growth.is_empty());
+        let growths =
+            grown.map(|drifted| (drifted.pause.from.table, drifted.growth.clone())).collect();
+        let pauses = drifted.into_iter().map(|drifted| drifted.pause).collect();
         let pending = decoded.stretches().into();
         let offsets = batch.starts.iter().map(|(from, start)| (*from, start.offset)).collect();
         let rejected = BTreeMap::new();
@@ -54,7 +60,18 @@ impl<'b> Job<'b> {
             offsets,
             projection: None,
             pauses,
+            growths,
         }
+    }
+
+    /// The columns that the vault may take in so that tables of this batch need not pause.
+    pub(crate) fn growths(&self) -> &[(TableId, Vec<NewColumn>)] {
+        &self.growths
+    }
+
+    /// Columns that the source has dropped, and that events of this batch lack.
+    pub(crate) fn dropped(&self) -> &[(TableId, ColumnId)] {
+        &self.decoded.dropped
     }
 
     /// The next table that cannot go on and whose pause is not stored yet.

@@ -20,7 +20,8 @@ use super::stretch::Stretch;
 use super::{transaction, truncate};
 use crate::batch::Partition;
 use crate::control::{self, Place, RecordPlaces, StoredParking};
-use crate::model::Plan;
+use crate::decode::NewColumn;
+use crate::model::{ColumnType, GrownColumn, Plan, TableId};
 use crate::paused::TablePause;
 use crate::vault::projection::Projection;
 use crate::warehouse::WarehouseError;
@@ -82,6 +83,45 @@ impl Loader {
         self.session = None;
         self.caches.clear();
         self.parking.clear();
+    }
+
+    /// Adds the columns that a table has got to its satellite. The plan that this returns, and the loader's own from then
+    /// on, has them. No version is made by that alone.
+    ///
+    /// # Errors
+    /// When no satellite may grow by these columns, or the warehouse fails.
+    pub async fn grow(
+        &mut self,
+        table: TableId,
+        columns: &[NewColumn],
+    ) -> Result<Arc<Plan>, WarehouseError> {
+        let session = self.session().await?;
+        let refused = || WarehouseError::Stop("the table has no satellite".to_owned());
+        let satellite = self.plan.growing_satellite(table).ok_or_else(refused)?;
+        let mut grown = Vec::with_capacity(columns.len());
+        for (column, kind) in columns {
+            let vault_type = ColumnType::parse(kind).map(ColumnType::vault_type);
+            let vault_type = vault_type.ok_or_else(refused)?;
+            let new = GrownColumn {
+                topic: self.plan.tables[table].topic.clone(),
+                satellite: satellite.to_owned(),
+                column: column.clone(),
+                kind: kind.clone(),
+            };
+            control::grow_satellite(&session.client, &new, &vault_type).await?;
+            tracing::info!(
+                topic = new.topic,
+                satellite,
+                column,
+                kind,
+                "a satellite has grown a column"
+            );
+            grown.push(new);
+        }
+        // The next session prepares its statements with the new columns.
+        self.plan = Arc::new(self.plan.grown(&grown));
+        self.caches = Caches::new(&self.plan, self.limits.cache_entries_max);
+        Ok(Arc::clone(&self.plan))
     }
 
     /// Stores the job's next pause of a table or commits its next stretch; `None` when the batch is done.

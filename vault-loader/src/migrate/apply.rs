@@ -10,7 +10,7 @@ use super::compat;
 use super::ddl::{self, TableSpec};
 use super::first_mentions;
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
-use crate::model::{self, Model, ModelError, Plan, VAULT_SCHEMA};
+use crate::model::{self, ColumnType, Model, ModelError, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
 
 /// What a run did.
@@ -82,6 +82,10 @@ pub async fn migrate(
     if let Some(old) = check_last_model(last.as_ref(), &plan)? {
         steps.extend(complete(&transaction, &old, &plan, reload).await?);
     }
+    // What satellites have grown stays theirs, whether the new model names it or not.
+    let grown =
+        control::read_grown(&transaction).await.map_err(failed("reading its grown columns"))?;
+    let plan = plan.grown(&grown);
     let existing = catalog::read(&transaction).await.map_err(failed("reading its catalog"))?;
     for (step, sql) in difference(&ddl::tables(&plan), &existing)? {
         transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
@@ -205,6 +209,10 @@ fn compare(
                 refused.push(format!("{name}: column {} is missing", column.name));
             }
             None => steps.push((format!("added {name}.{}", column.name), table.add_column(column))),
+            Some((_, kind)) if widens(kind, &column.kind) => steps.push((
+                format!("widened {name}.{} from {kind} to {}", column.name, column.kind),
+                table.widen_column(column),
+            )),
             Some((_, kind)) if *kind != column.kind => refused
                 .push(format!("{name}.{} is {kind}, the model wants {}", column.name, column.kind)),
             Some(_) => {}
@@ -238,6 +246,12 @@ async fn create_views(
         steps.push(step);
     }
     Ok(steps)
+}
+
+/// Whether a column of one type may become one of another type without a change of any value.
+fn widens(from: &str, to: &str) -> bool {
+    let [from, to] = [from, to].map(ColumnType::parse);
+    from != to && from.zip(to).is_some_and(|(from, to)| to.holds(from))
 }
 
 async fn store_model(

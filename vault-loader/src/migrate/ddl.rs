@@ -98,6 +98,13 @@ impl TableSpec {
         )
     }
 
+    /// The statement that gives an existing column its wider type. It rewrites the table.
+    #[must_use]
+    pub fn widen_column(&self, column: &ColumnSpec) -> String {
+        let (table, name) = (self.qualified(), ident(&column.name));
+        format!("ALTER TABLE {table}\n    ALTER COLUMN {name} TYPE {};\n", column.kind)
+    }
+
     fn comment_on(&self, column: &ColumnSpec) -> String {
         let table = self.qualified();
         let name = ident(&column.name);

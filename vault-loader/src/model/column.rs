@@ -54,6 +54,36 @@ impl ColumnType {
         }
     }
 
+    /// Whether a column of this type holds every value of another type, without a change of the value.
+    #[must_use]
+    pub fn holds(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Scalar(one), Self::Scalar(other)) | (Self::Array(one), Self::Array(other)) => {
+                one.holds(other)
+            }
+            _ => false,
+        }
+    }
+
+    /// The narrowest type that holds all values of both types, if there is one.
+    #[must_use]
+    pub fn widest(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            _ if self.holds(other) => Some(self),
+            _ if other.holds(self) => Some(other),
+            (
+                Self::Scalar(ScalarType::Numeric { precision: p, scale: s }),
+                Self::Scalar(ScalarType::Numeric { precision: q, scale: t }),
+            ) => {
+                let scale = s.max(t);
+                let whole = (i64::from(p) - i64::from(s)).max(i64::from(q) - i64::from(t));
+                let precision = u32::try_from(whole + i64::from(scale)).ok()?;
+                Some(Self::Scalar(ScalarType::Numeric { precision, scale }))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether keys of these two types hash alike for equal values.
     #[must_use]
     pub fn hashes_like(self, other: Self) -> bool {
@@ -179,6 +209,28 @@ impl ScalarType {
             "point" => simple(Self::Point),
             "sparsevec" => (arguments.len() <= 1).then_some(Self::SparseVector),
             _ => None,
+        }
+    }
+
+    /// Whether the vault's column of this type holds every value of another type, in the form in which that type is read.
+    fn holds(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Integer | Self::BigInt, Self::SmallInt)
+            | (Self::BigInt, Self::Integer)
+            | (Self::NumericUnbounded, Self::Numeric { .. })
+            | (Self::Text, Self::Char)
+            // The vault keeps times to the microsecond, and bits as text.
+            | (Self::Time { .. }, Self::Time { .. })
+            | (Self::Timestamp { .. }, Self::Timestamp { .. })
+            | (Self::Bits { .. }, Self::Bits { .. }) => true,
+            (
+                Self::Numeric { precision, scale },
+                Self::Numeric { precision: other_precision, scale: other_scale },
+            ) => {
+                let whole = |precision: u32, scale: i32| i64::from(precision) - i64::from(scale);
+                scale >= other_scale && whole(precision, scale) >= whole(other_precision, other_scale)
+            }
+            _ => self == other,
         }
     }
 
@@ -354,6 +406,35 @@ fn fraction(arguments: &[i64]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn holds(wide: &str, narrow: &str, expected: bool) {
+        let [wide, narrow] = [wide, narrow].map(|text| ColumnType::parse(text).unwrap());
+        assert_eq!(wide.holds(narrow), expected, "{wide:?} {narrow:?}");
+    }
+
+    #[test]
+    fn a_wider_type_holds_a_narrower_one_and_not_the_reverse() {
+        holds("bigint", "integer", true);
+        holds("integer", "bigint", false);
+        holds("numeric(12,2)", "numeric(10,2)", true);
+        holds("numeric(10,3)", "numeric(10,2)", false);
+        holds("numeric(11,3)", "numeric(10,2)", true);
+        holds("numeric", "numeric(10,2)", true);
+        holds("numeric(10,2)", "numeric", false);
+        holds("varchar(5)", "text", true);
+        holds("text", "char(3)", true);
+        holds("char(3)", "text", false);
+        holds("timestamp(3)", "timestamp(6)", true);
+        holds("timestamp", "timestamptz", false);
+        holds("text[]", "text", false);
+        holds("bigint[]", "integer[]", true);
+        holds("double precision", "real", false);
+        let [one, other] =
+            ["numeric(10,2)", "numeric(10,3)"].map(|text| ColumnType::parse(text).unwrap());
+        assert_eq!(one.widest(other), ColumnType::parse("numeric(11,3)"));
+        assert_eq!(one.widest(ColumnType::TEXT), None);
+    }
 
     #[track_caller]
     fn check(text: &str, vault: Option<&str>) {

@@ -2,6 +2,8 @@
 //!
 //! In: TOML. Out: structs of names. Unknown keys are refused here. `resolve` checks what the names mean.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::types::HubScope;
@@ -120,6 +122,8 @@ pub(super) struct TableEntry {
     pub(super) columns: toml::Table,
     #[serde(default)]
     pub(super) added_later: Vec<String>,
+    #[serde(default)]
+    pub(super) also_named: BTreeMap<String, Vec<String>>,
     #[serde(default, rename = "satellite")]
     pub(super) satellites: Vec<SatelliteEntry>,
 }

@@ -21,7 +21,7 @@ pub(crate) use ids::ids;
 pub use ids::{
     ColumnId, HubBindingId, HubId, Id, IdVec, LinkBindingId, LinkId, SatelliteId, TableId,
 };
-pub use plan::{PayloadType, Plan, SatelliteKind, SatellitePlan, TableProjection};
+pub use plan::{GrownColumn, PayloadType, Plan, SatelliteKind, SatellitePlan, TableProjection};
 pub use problems::{ModelError, ModelProblem};
 pub use resolve::parse;
 pub use technical::{

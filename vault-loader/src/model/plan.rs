@@ -4,7 +4,7 @@
 //! rows flow.
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
-use super::types::{HubScope, Model, Parent};
+use super::types::{Column, HubScope, Model, Parent};
 use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
@@ -50,6 +50,19 @@ pub struct TableProjection {
     pub satellites: Vec<SatelliteId>,
     /// the hub bindings that the parent's hash key needs; a delete can compute only these
     pub parent_bindings: Vec<HubBindingId>,
+}
+
+/// A column that a satellite has grown because the source's table has got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrownColumn {
+    /// the table's topic
+    pub topic: String,
+    /// the satellite
+    pub satellite: String,
+    /// the column, in the source and in the satellite
+    pub column: String,
+    /// its type in the source, as a model spells it
+    pub kind: String,
 }
 
 /// A compiled model.
@@ -103,6 +116,36 @@ impl Plan {
             });
         }
         Self { model, satellites, tables }
+    }
+
+    /// The plan with columns that satellites have grown and that the model does not name. A column that the model names
+    /// meanwhile stays as the model says.
+    #[must_use]
+    pub fn grown(&self, columns: &[GrownColumn]) -> Self {
+        let mut model = self.model.clone();
+        for grown in columns {
+            let Some(table) = self.tables.find_id(|table| table.topic == grown.topic) else {
+                continue;
+            };
+            let table = &mut model.tables[table];
+            let is_known = table.columns.iter().any(|column| column.name == grown.column);
+            let satellite = table.satellites.iter_mut().find(|held| held.name == grown.satellite);
+            let (Some(satellite), Some(kind), false) =
+                (satellite, ColumnType::parse(&grown.kind), is_known)
+            else {
+                continue;
+            };
+            let column = table.columns.push(Column { name: grown.column.clone(), kind });
+            table.added_later.push(column);
+            satellite.columns.push(column);
+        }
+        Self::new(model)
+    }
+
+    /// The satellite that takes in the new columns of a table: its first one.
+    #[must_use]
+    pub fn growing_satellite(&self, table: TableId) -> Option<&str> {
+        self.model.tables[table].satellites.first().map(|satellite| satellite.name.as_str())
     }
 
     /// Name of the source when a hub's keys are its own.

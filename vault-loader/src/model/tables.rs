@@ -48,6 +48,7 @@ impl Builder<'_> {
             let problem = format!("column {} is part of the primary key", self.columns[late].name);
             self.complain("added_later", problem, "remove it: a key was always there");
         }
+        let also_named = self.other_names();
         let hubs = self.hub_bindings();
         let links = self.link_bindings(&hubs, &key);
         if self.problems.count() > before {
@@ -64,6 +65,7 @@ impl Builder<'_> {
             columns: std::mem::take(&mut self.columns),
             key,
             added_later,
+            also_named,
             hubs,
             links,
             parent,
@@ -94,6 +96,26 @@ impl Builder<'_> {
                 }
             }
         }
+    }
+
+    /// The names that columns have in events beside their own.
+    fn other_names(&mut self) -> Vec<(String, ColumnId)> {
+        let mut found: Vec<(String, ColumnId)> = Vec::new();
+        for (column, names) in &self.table.also_named {
+            let Some(&column) = self.column_ids("also_named", std::slice::from_ref(column)).first()
+            else {
+                continue;
+            };
+            for name in names {
+                let is_column = self.columns.iter().any(|column| column.name == *name);
+                if is_column || found.iter().any(|(other, _)| other == name) {
+                    let problem = format!("{name} is the name of another column, too");
+                    self.complain("also_named", problem, "remove one");
+                }
+                found.push((name.clone(), column));
+            }
+        }
+        found
     }
 
     fn column_ids(&mut self, field: &str, names: &[String]) -> Vec<ColumnId> {

@@ -152,6 +152,8 @@ pub struct Table {
     pub key: Vec<ColumnId>,
     /// columns that older events lack: there they are NULL
     pub added_later: Vec<ColumnId>,
+    /// other names that columns have in events, because the source renamed them
+    pub also_named: Vec<(String, ColumnId)>,
     /// the hubs that a row names
     pub hubs: IdVec<HubBindingId, HubBinding>,
     /// the links that a row states

@@ -12,10 +12,12 @@ pub(crate) struct Event {
     pub(crate) partition: i32,
     /// the key that the row had before, as a header tells it
     pub(crate) old_key: Option<Value>,
+    /// the types of the row's columns, as a header tells them
+    pub(crate) columns: Option<String>,
 }
 
 pub(crate) fn create(table: &'static str, lsn: i64, row: Value) -> Event {
-    Event { table, op: "c", lsn, row, partition: 0, old_key: None }
+    Event { table, op: "c", lsn, row, partition: 0, old_key: None, columns: None }
 }
 
 pub(crate) fn update(table: &'static str, lsn: i64, row: Value) -> Event {

@@ -15,7 +15,7 @@ use devstack::{Database, Process, ProcessOptions, programs, unique, wait_for_asy
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::Header;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
@@ -258,10 +258,13 @@ impl World {
         let mut record: FutureRecord<'_, str, [u8]> =
             FutureRecord::to(&topic).partition(event.partition).payload(value.as_bytes());
         record.key = key.as_deref();
-        record.headers = old_key.as_ref().map(|old| {
-            let key = "__debezium.oldkey";
-            OwnedHeaders::new().insert(Header { key, value: Some(old) })
-        });
+        let headers = [("__debezium.oldkey", &old_key), ("__vaultstream.columns", &event.columns)];
+        for (key, value) in headers {
+            if value.is_some() {
+                let headers = record.headers.take().unwrap_or_default();
+                record.headers = Some(headers.insert(Header { key, value: value.as_ref() }));
+            }
+        }
         self.deliver(record).await;
         if event.op == "d" {
             self.send(event.table, event.partition, key.as_deref(), None).await;
