@@ -321,18 +321,20 @@ impl LoadStage {
 
     /// Loads one batch. A table of it that has got columns is decoded again once the vault has taken them in.
     async fn load(&mut self, batch: &Batch) -> Result<(), RunError> {
-        let mut may_grow = self.grows;
+        let mut refused = HashSet::new();
         loop {
             let plan = Arc::clone(&self.plan);
             let is_paused = |table| self.paused.contains(&plan.tables[table].topic);
             let job = Job::new(&plan, batch, is_paused);
-            let Some((table, columns)) = job.growth().filter(|_| may_grow) else {
+            let mut growths = job.growths().iter();
+            let may_grow = |table| self.grows && !refused.contains(table);
+            let Some((table, columns)) = growths.find(|(table, _)| may_grow(table)) else {
                 self.tell_of_dropped(&job);
                 return self.load_job(batch, job).await;
             };
             match self.grow(*table, columns).await {
                 Some(true) => {}
-                Some(false) => may_grow = false,
+                Some(false) => drop(refused.insert(*table)),
                 None => return Ok(()),
             }
         }
