@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
+mod altered;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, Ordering};
