@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use shared::debezium::columns::COLUMNS_HEADER;
 
 use crate::epoch::{Epoch, EpochNumber, Epochs};
 use crate::model::{Id, IdVec, TableId, ids};
@@ -111,7 +112,7 @@ pub struct Content<'r> {
     pub value: Option<&'r [u8]>,
     /// the header [`OLD_KEY_HEADER`]: the key that the row had before this event changed it
     pub old_key: Option<&'r [u8]>,
-    /// the header [`COLUMNS_HEADER`](shared::debezium::columns::COLUMNS_HEADER): the types of the row's columns
+    /// the header [`COLUMNS_HEADER`]: the types of the row's columns
     pub columns: Option<&'r [u8]>,
 }
 
@@ -137,13 +138,19 @@ impl<'r> Content<'r> {
     /// Adds a header, if it is one that decoding reads.
     #[must_use]
     pub fn with_header(self, name: &str, value: &'r [u8]) -> Self {
-        if name == OLD_KEY_HEADER { Self { old_key: Some(value), ..self } } else { self }
+        match name {
+            OLD_KEY_HEADER => Self { old_key: Some(value), ..self },
+            COLUMNS_HEADER => Self { columns: Some(value), ..self },
+            _ => self,
+        }
     }
 
     /// The headers that decoding reads, by name: with them a record decodes again as it did.
     #[must_use]
     pub fn headers(&self) -> Vec<(&'static str, &'r [u8])> {
-        self.old_key.map(|value| (OLD_KEY_HEADER, value)).into_iter().collect()
+        let old_key = self.old_key.map(|value| (OLD_KEY_HEADER, value));
+        let columns = self.columns.map(|value| (COLUMNS_HEADER, value));
+        old_key.into_iter().chain(columns).collect()
     }
 }
 
@@ -220,7 +227,12 @@ impl Batch {
     /// Everything that a record carries.
     #[must_use]
     pub fn content(&self, record: RecordId) -> Content<'_> {
-        Content { key: self.key(record), value: self.value(record), old_key: self.old_key(record) }
+        Content {
+            key: self.key(record),
+            value: self.value(record),
+            old_key: self.old_key(record),
+            columns: self.columns(record),
+        }
     }
 
     /// Bytes of keys and values.
@@ -247,7 +259,7 @@ impl Batch {
         digest(self.key(record), self.value(record))
     }
 
-    /// The header [`COLUMNS_HEADER`](shared::debezium::columns::COLUMNS_HEADER) of a record.
+    /// The header [`COLUMNS_HEADER`] of a record.
     #[must_use]
     pub fn columns(&self, record: RecordId) -> Option<&[u8]> {
         self.records[record].columns.clone().map(|range| &self.bytes[range])

@@ -9,7 +9,7 @@ use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::Client;
 
 use crate::control::{self, EpochLine, NewEpoch};
-use crate::load::{Closing, close_missing};
+use crate::load::{Missing, close_missing};
 use crate::model::{Plan, TableId};
 use crate::warehouse::WarehouseError;
 
@@ -129,8 +129,8 @@ pub async fn close(
         if epochs.first_of_source(epochs.current()) == 0 {
             return Err(EpochCommandError::NotRestored(topic.clone()));
         }
-        let closing = Closing { plan, table, epochs, apply };
-        closed.push((topic.clone(), close_missing(&mut client, closing).await?));
+        let missing = Missing { plan, table, epochs, apply };
+        closed.push((topic.clone(), close_missing(&mut client, missing).await?));
     }
     Ok(closed)
 }

@@ -234,7 +234,7 @@ struct Usage(String);
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
-        Command::Run { accept_gap } => run(&cli, *accept_gap).await,
+        Command::Run { accept_gap } => Box::pin(run(&cli, *accept_gap)).await,
         Command::Status { json } => print_status(&cli, *json).await,
         Command::Quarantine { command } => quarantine(&cli, command).await,
         Command::RefreshMarts { interval_ms, once } => {
@@ -278,6 +278,9 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
     let plan = Arc::new(Plan::new(model::parse(&text)?));
     let token = shared::shutdown::on_signals().context("cannot listen for signals")?;
     let metrics = Arc::new(Metrics::new());
+    for table in &plan.tables {
+        metrics.goes_on(&table.topic);
+    }
     let paused = PausedTables::new(Arc::clone(&metrics));
     let served = Served { metrics, health: HealthCell::new(), paused };
     let listener = tokio::net::TcpListener::bind(config.listen)
@@ -294,7 +297,7 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
         health: served.health,
         paused: served.paused,
     };
-    let outcome = pipeline::run(options, token).await;
+    let outcome = Box::pin(pipeline::run(options, token)).await;
     closing.cancel();
     server.abort(); // an idle keep-alive connection must not hold the end up
     outcome?;

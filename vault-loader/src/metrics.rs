@@ -16,7 +16,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::batch::Partition;
-use crate::control::QuarantineSize;
 use crate::model::Plan;
 
 /// Events loaded, by topic. The name has no `_total`, because the exposition adds that to counters.
@@ -190,11 +189,11 @@ impl Metrics {
     }
 
     /// Notes what the quarantine holds.
-    pub(crate) fn quarantine(&self, size: QuarantineSize) {
-        self.quarantine.events.set(size.event_count);
-        self.quarantine.parked_keys.set(size.key_count);
-        self.quarantine.oldest_seconds.set(size.oldest_s);
-        self.quarantine.overdue_events.set(size.overdue_count);
+    pub(crate) fn quarantine(&self, events: i64, keys: i64, overdue: i64, oldest_s: f64) {
+        self.quarantine.events.set(events);
+        self.quarantine.parked_keys.set(keys);
+        self.quarantine.oldest_seconds.set(oldest_s);
+        self.quarantine.overdue_events.set(overdue);
     }
 
     /// Counts events of a topic that were loaded.
@@ -251,9 +250,9 @@ impl Metrics {
         self.paused_tables.get_or_create(&vec![("topic", topic.to_owned())]).set(1);
     }
 
-    /// Notes that the table of a topic does not stand still any more.
-    pub fn resumed(&self, topic: &str) {
-        self.paused_tables.remove(&vec![("topic", topic.to_owned())]);
+    /// Notes that the table of a topic does not stand still.
+    pub fn goes_on(&self, topic: &str) {
+        self.paused_tables.get_or_create(&vec![("topic", topic.to_owned())]).set(0);
     }
 
     /// Counts a repeated attempt.

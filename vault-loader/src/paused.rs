@@ -99,7 +99,7 @@ impl PausedTables {
             });
             if !stays {
                 tracing::info!(topic, "the table is no longer paused by this loader");
-                self.metrics.resumed(topic);
+                self.metrics.goes_on(topic);
             }
             stays
         });

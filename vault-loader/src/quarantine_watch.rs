@@ -42,7 +42,8 @@ impl QuarantineWatch {
         loop {
             match tokio::time::timeout(PATIENCE, self.measure(&mut client)).await {
                 Ok(Ok(size)) => {
-                    self.metrics.quarantine(size);
+                    let QuarantineSize { event_count, key_count, overdue_count, oldest_s } = size;
+                    self.metrics.quarantine(event_count, key_count, overdue_count, oldest_s);
                     if size.overdue_count > 0
                         && reported.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL)
                     {

@@ -264,7 +264,7 @@ async fn destructive_changes_are_refused_and_leave_no_trace() {
     for (from, to, expected) in [
         (
             "total_amount = \"numeric(10,2)\"",
-            "total_amount = \"numeric(12,2)\"",
+            "total_amount = \"numeric(8,2)\"",
             "total_amount is numeric(10,2)",
         ),
         ("scope = \"source\"", "scope = \"shared\"", "hub_flights: its key or its scope changed"),

@@ -4,10 +4,7 @@
 //! loads the same topics: after a retry both have to be equal.
 
 use crate::support::queries::{CITIES, STATUS};
-use crate::support::{
-    Event, World, airport, create, delete, fingerprint, flight, read, rows, ticket, truncate,
-    update,
-};
+use crate::support::{World, airport, create, delete, fingerprint, record_key, update};
 
 /// What waits, in order.
 const WAITING: &str = "

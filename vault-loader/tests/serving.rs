@@ -52,9 +52,12 @@ async fn the_server_asks_soon_whether_a_silent_loader_is_still_there() {
     let mut loader = world.loader("loader");
     world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
     world.loaded().await;
+    // The session that loads ends each attempt with this lock. Another session measures the quarantine.
     let sessions = "SELECT client_port
                     FROM pg_stat_activity
-                    WHERE datname = current_database() AND application_name = 'vault-loader'";
+                    WHERE datname = current_database()
+                      AND application_name = 'vault-loader'
+                      AND query LIKE '%pg_advisory_unlock_shared%'";
     let port: i32 = world.client.query_one(sessions, &[]).await.unwrap().get(0);
     let (server, client) = (format!(":{:04X}", world.stack.warehouse.port), format!(":{port:04X}"));
     wait_for_async(PATIENCE, "a keepalive timer of at most 10 s", async || {

@@ -88,7 +88,7 @@ impl<'de> DeserializeSeed<'de> for NodeSeed<'_, 'de> {
 
 impl NodeSeed<'_, '_> {
     fn scalar(&self) -> ScalarSeed {
-        ScalarSeed(self.kind, Reads::Data)
+        ScalarSeed(self.kind, self.reads)
     }
 }
 

@@ -170,8 +170,8 @@ pub(super) struct Incoming<'a, 'r> {
     pub(super) latest_us: i64,
 }
 
-/// Decodes one record, whose header may say the types of its columns. The values of the row are appended to `values`, also when the row cannot be used. Also returns the
-/// columns that the event lacks because the source has dropped them.
+/// Decodes one record, whose header may say the types of its columns. The values of the row are appended to `values`, also
+/// when the row cannot be used. Also returns the columns that the event lacks because the source has dropped them.
 pub(super) fn decode<'a>(
     event: Incoming<'a, '_>,
     table: &Table,
@@ -198,8 +198,7 @@ pub(super) fn decode<'a>(
         partition: record.from.partition,
         offset: record.offset,
     };
-    for (field, micros) in [("ts_us", position.published_us), ("source.ts_us", position.applied_us)]
-    {
+    for (field, micros) in [("ts_us", event.ts_us), ("source.ts_us", position.applied_us)] {
         if !INSTANTS.contains(&micros) {
             return Err(quarantine(format!("{field} is no time that the warehouse can hold")));
         }

@@ -3,6 +3,7 @@
 //! In: the table, and the columns of an event that do not fit the model. Out: a [`Drift`]: what is wrong, what an
 //! operator has to do, and the columns that the vault may take in without one.
 
+use crate::batch::Record;
 use crate::model::{ColumnId, ColumnType, Table};
 
 /// Columns of an event that do not fit the model.
@@ -40,6 +41,22 @@ pub struct Drift {
 const MIGRATE: &str = "run `vault-loader migrate`, and start the loader again with that model";
 
 impl Drift {
+    /// Says that an event was published too far ahead of this machine's clock.
+    pub(super) fn ahead(record: &Record, ahead_us: i64) -> Self {
+        let (partition, offset, ahead_s) =
+            (record.from.partition, record.offset, ahead_us / 1_000_000);
+        Self {
+            reason: format!(
+                "the event at partition {partition}, offset {offset} was published {ahead_s} s later than this machine's \
+                 clock and clock_ahead_max_ms allow"
+            ),
+            remedy: "correct the clocks of the machines of the source, the reader and the loader, and start the loader \
+                     again when the time has come, or raise batch.clock_ahead_max_ms"
+                .to_owned(),
+            growth: Vec::new(),
+        }
+    }
+
     /// Says what these misfits of a table mean.
     pub(super) fn of(table: &Table, misfits: &Misfits) -> Self {
         let name = &table.name;

@@ -6,16 +6,15 @@
 
 use tokio_postgres::Client;
 
-use super::truncate::close_keys;
-use crate::control;
-use crate::decode::EventPosition;
+use super::truncate::{Ending, Keys, close_keys};
+use crate::control::{self, Truncation};
 use crate::epoch::Epochs;
 use crate::model::{Plan, TableId};
 use crate::warehouse::WarehouseError;
 
 /// What is to be closed.
 #[derive(Debug, Clone, Copy)]
-pub struct Closing<'c> {
+pub struct Missing<'c> {
     /// the model
     pub plan: &'c Plan,
     /// the table
@@ -32,27 +31,29 @@ pub struct Closing<'c> {
 /// When the warehouse does not answer or refuses.
 pub async fn close_missing(
     client: &mut Client,
-    closing: Closing<'_>,
+    missing: Missing<'_>,
 ) -> Result<u64, WarehouseError> {
-    let Closing { plan, table, epochs, apply } = closing;
+    let Missing { plan, table, epochs, apply } = missing;
     let topic = &plan.tables[table].topic;
     let status = &plan.satellites[plan.status_of(table)];
     let transaction = client.transaction().await?;
     control::lock_topic(&transaction, topic).await?;
     let times = control::last_times(&transaction, topic).await?;
     let epoch = epochs.numbered(epochs.first_of_source(epochs.current()));
-    let position = EventPosition {
-        published_us: times.published_us,
-        applied_us: times.applied_us,
-        streamed_lsn: Some(0),
-        record_lsn: Some(0),
-        tx_id: None,
+    let truncation = Truncation {
         epoch,
-        partition: -1,
-        offset: -1,
+        lsn: 0,
+        load_date_us: times.published_us,
+        applied_us: times.applied_us,
+        place: None,
     };
-    control::note_truncation(&transaction, topic, epoch.number, 0, times).await?;
-    let closed = close_keys(&transaction, plan, status, &position, epochs).await?;
+    control::note_truncation(&transaction, topic, &truncation).await?;
+    // A key that waits in the quarantine is closed by its retry.
+    let parked = control::parked_parents(&transaction, topic).await?;
+    let keys = Keys::AllBut(&parked);
+    let closed =
+        close_keys(&transaction, plan, status, Ending { truncation: &truncation, epochs, keys })
+            .await?;
     if apply {
         transaction.commit().await?;
     } else {

@@ -32,6 +32,6 @@ mod loader;
 
 pub use job::Job;
 pub use loader::{Loader, LoaderLimits};
-pub use missing::{Closing, close_missing};
+pub use missing::{Missing, close_missing};
 pub use outcome::{Loaded, Step};
 pub(crate) use retry::{Retried, Retrier};

@@ -24,7 +24,7 @@ use super::error::StretchError;
 use super::satellites::write_satellites;
 use super::statements::{LoadingSession, Statements};
 use super::stretch::Stretch;
-use super::truncate::{Keys, close_keys, truncation};
+use super::truncate::{Ending, Keys, close_keys, truncation};
 use super::writer::RowWriter;
 use crate::batch::{Batch, Content, Partition, RecordId, RecordRange};
 use crate::control::{self, KeyHash, StoredParking, Truncation, WaitingEvent, WaitingKey};
@@ -179,7 +179,13 @@ impl<'p> Retrier<'p> {
             let keys = [parent.to_vec()];
             for truncation in since(Some(event), truncations.get(&table)) {
                 let keys = Keys::Only(&keys);
-                close_keys(&transaction, plan, status, &truncation, &epochs, keys).await?;
+                close_keys(
+                    &transaction,
+                    plan,
+                    status,
+                    Ending { truncation: &truncation, epochs: &epochs, keys },
+                )
+                .await?;
             }
         }
         transaction.commit().await?;
@@ -341,7 +347,7 @@ fn check(decoded: &Decoded<'_>) -> Result<(), Failure> {
             // One table has one such record, and everything from there on is held back.
             let index = decoded.changes.ids().find(|&record| decoded.is_held(record));
             let index = index.map_or(0, Id::to_index);
-            Err(Failure::Event { index, reason: drift.reason.clone(), sqlstate: None })
+            Err(Failure::Event { index, reason: drift.pause.reason.clone(), sqlstate: None })
         }
         None => Ok(()),
     }
@@ -402,7 +408,13 @@ impl Work<'_> {
                 Step::Close(_) if parents.is_empty() => {}
                 Step::Close(truncation) => {
                     let keys = Keys::Only(&parents);
-                    close_keys(transaction, plan, status, &truncation, epochs, keys).await?;
+                    close_keys(
+                        transaction,
+                        plan,
+                        status,
+                        Ending { truncation: &truncation, epochs, keys },
+                    )
+                    .await?;
                 }
                 Step::Truncate(record) => {
                     let Ok(Change::Truncate { position, .. }) = &self.decoded.changes[record]
@@ -414,7 +426,13 @@ impl Work<'_> {
                     if control::note_truncation(transaction, topic, &truncation).await? {
                         let parked = control::parked_parents(transaction, topic).await?;
                         let keys = Keys::AllBut(&parked);
-                        close_keys(transaction, plan, status, &truncation, epochs, keys).await?;
+                        close_keys(
+                            transaction,
+                            plan,
+                            status,
+                            Ending { truncation: &truncation, epochs, keys },
+                        )
+                        .await?;
                     }
                 }
             }

@@ -52,7 +52,13 @@ pub(super) async fn commit(
         let parked = control::parked_parents(&transaction, topic).await?;
         let epochs = stretch.batch.epochs_of(from.table);
         let keys = Keys::AllBut(&parked);
-        closed = close_keys(&transaction, plan, status, &truncation, epochs, keys).await?;
+        closed = close_keys(
+            &transaction,
+            plan,
+            status,
+            Ending { truncation: &truncation, epochs, keys },
+        )
+        .await?;
     }
     transaction.commit().await?;
     Ok(Loaded {
@@ -84,15 +90,23 @@ pub(super) enum Keys<'k> {
     Only(&'k [Vec<u8>]),
 }
 
+/// What a truncate ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending<'e> {
+    pub(super) truncation: &'e Truncation,
+    /// epochs of the table
+    pub(super) epochs: &'e Epochs,
+    pub(super) keys: Keys<'e>,
+}
+
 /// Closes the keys that were open before the truncate, and returns how many there were.
 pub(super) async fn close_keys(
     transaction: &Transaction<'_>,
     plan: &Plan,
     status: &SatellitePlan,
-    truncation: &Truncation,
-    epochs: &Epochs,
-    keys: Keys<'_>,
+    ending: Ending<'_>,
 ) -> Result<u64, WarehouseError> {
+    let Ending { truncation, epochs, keys } = ending;
     let (restriction, keys) = match keys {
         Keys::AllBut(keys) => ("hash_key <> ALL ($12)", keys),
         Keys::Only(keys) => ("hash_key = ANY ($12)", keys),

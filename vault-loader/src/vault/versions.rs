@@ -160,8 +160,14 @@ impl<'a> Folding<'a> {
             let previous = known.states.get(&candidate.key).copied();
             let insert = self.judge(satellite, candidate, previous.as_ref(), known);
             let position = &candidate.change.position;
-            let repeat = fold::is_repeat(previous.as_ref(), position, insert);
-            if repeat.map_err(|why| FoldError::contradiction(candidate, previous.as_ref(), why))? {
+            let is_repeat = match fold::is_repeat(previous.as_ref(), position, insert) {
+                Err(_) if is_before_truncate(position, known.truncations) => true,
+                Err(why) => {
+                    return Err(FoldError::contradiction(candidate, previous.as_ref(), why));
+                }
+                Ok(is_repeat) => is_repeat,
+            };
+            if is_repeat {
                 self.repeat_count += 1;
                 continue;
             }
@@ -390,6 +396,16 @@ fn close_late(
         state: closed,
         body: Body::Status { letter: "t", is_deleted: true },
     });
+}
+
+/// Whether a truncate that was loaded lies behind this event by position and by commit time. The truncate came first from
+/// another partition, and a late insert carries its position as the key's bound. So an event between the insert and the
+/// truncate lies below the bound and was committed later than the insert, and nothing contradicts itself.
+fn is_before_truncate(position: &EventPosition, truncations: &[Truncation]) -> bool {
+    let at = position.record_lsn.map(|lsn| position.epoch.position(lsn));
+    truncations.iter().any(|truncation| {
+        Some(truncation.position()) > at && truncation.applied_us >= position.applied_us
+    })
 }
 
 /// Whether a status is written although it is equal to the one before.

@@ -303,6 +303,27 @@ fn an_insert_of_an_open_key_has_a_status_of_its_own() {
     assert_eq!(Vault::loaded(&numbered([inserts, inserts].concat())), once);
 }
 
+/// A truncate came first from another partition. What happened before it comes late, and is no contradiction.
+#[test]
+fn a_late_update_before_a_known_truncate_contradicts_nothing() {
+    let truncation = Truncation {
+        epoch: Epoch::default(),
+        lsn: 100,
+        load_date_us: 2_000,
+        applied_us: 9,
+        place: None,
+    };
+    let before = |applied_us: i64| EventPosition {
+        record_lsn: Some(60),
+        streamed_lsn: Some(60),
+        applied_us,
+        ..EventPosition::default()
+    };
+    assert!(is_before_truncate(&before(6), &[truncation]));
+    assert!(!is_before_truncate(&before(10), &[truncation]), "a later life of the source");
+    assert!(!is_before_truncate(&before(6), &[]));
+}
+
 proptest! {
     /// A reader that crashes publishes again a stretch of what it had published: at new offsets, with old positions.
     #[test]
