@@ -57,7 +57,6 @@ pub mod gap;
 
 pub mod context;
 pub mod error;
-mod one_server;
 
 mod table;
 

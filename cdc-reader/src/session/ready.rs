@@ -152,7 +152,6 @@ mod tests {
         StoredOffset::Resume(Resume {
             position: Lsn(80),
             last_commit: Some(Lsn(80)),
-            sent_until: None,
             history: Some(History { source, transaction: None }),
         })
     }
