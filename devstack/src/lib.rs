@@ -8,9 +8,9 @@
 //!
 //! This is also the one support crate of the tests, because who starts a server knows best how to reach it, and because
 //! the benches and the whole pipelines of `e2e`, which are no tests, need the same: databases of one's own
-//! ([`Database`]), SQL ([`sql`], [`Psql`]), settings of our programs ([`programs`]), topics ([`topics`]), requests
-//! ([`http`]), logs ([`log`]), waiting ([`wait_for`]). What one crate's tests alone need stays in that crate. No
-//! shipped program depends on this crate.
+//! ([`Database`]), SQL ([`sql`], [`Psql`]), settings of our programs ([`programs`]), topics ([`topics`]), what is
+//! compared of a vault ([`vault`]), requests ([`http`]), logs ([`log`]), waiting ([`wait_for`]). What one crate's tests
+//! alone need stays in that crate. No shipped program depends on this crate.
 //!
 //! The functions block unless they are `async`. They may be called from async tests: none of them needs, or disturbs,
 //! the caller's runtime.
@@ -37,6 +37,7 @@ mod state;
 mod tls;
 mod token_endpoint;
 pub mod topics;
+pub mod vault;
 mod wait;
 
 pub use artifacts::{DEBEZIUM_VERSION, KAFKA_VERSION, fetch_all};

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use devstack::sql_files;
+use devstack::vault;
 use tokio_postgres::Client;
 
 use crate::airline::TABLES;
@@ -382,32 +383,17 @@ fn shortened(versions: &[Row]) -> String {
     format!("{rows:?}")
 }
 
-/// The rows and their digest, of every table of the vault: equal if and only if the tables are. Which mention of a key
-/// was loaded first depends on the order of loading, so hubs and links are compared without their own dates, and by the
-/// views of first mentions.
+/// The rows and their digest, of every table and view of the vault: equal if and only if the vaults are, whatever was
+/// loaded first.
 pub async fn checksum(warehouse: &Client) -> anyhow::Result<BTreeMap<String, String>> {
-    let tables = rows(
-        warehouse,
-        "SELECT relname
-         FROM pg_class
-         WHERE relnamespace = 'dwh_detailed'::regnamespace AND relkind IN ('r', 'v')
-         ORDER BY 1",
-    )
-    .await?;
     let mut sums = BTreeMap::new();
-    for table in tables.into_iter().flatten().flatten() {
+    for relation in rows(warehouse, vault::RELATIONS).await?.into_iter().flatten().flatten() {
         let sql = format!(
             "SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(line), '' ORDER BY md5(line))), '')
-             FROM dwh_detailed.{table} AS t
-             CROSS JOIN LATERAL (
-                 SELECT CASE
-                     WHEN '{table}' ~ '^(hub|link)_' AND '{table}' !~ '_first_mention$'
-                     THEN (to_jsonb(t) - 'load_date' - 'record_source' - 'source_system_id')::text
-                     ELSE t::text
-                 END AS line
-             ) AS lines"
+             FROM {}",
+            vault::lines_of(&relation)
         );
-        sums.insert(table, one(warehouse, &sql).await?);
+        sums.insert(relation, one(warehouse, &sql).await?);
     }
     anyhow::ensure!(!sums.is_empty(), "the vault has no tables");
     Ok(sums)

@@ -1,5 +1,6 @@
 //! Questions to the vault whose answers several tests look at.
 
+use devstack::vault;
 use tokio_postgres::Client;
 
 /// Versions of the airports' cities.
@@ -30,30 +31,15 @@ pub(crate) async fn rows(client: &Client, sql: &str) -> Vec<String> {
     client.query(&wrapped, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
-/// One line for each vault table and view: its row count and a checksum over all its rows in order. When and from where
-/// a row of a hub or link was first loaded depends on the order of loading, so the views of first mentions stand for it.
+/// One line for each table and view of the vault: its row count and a checksum over all its rows in order.
 pub(crate) async fn fingerprint(client: &Client) -> Vec<String> {
-    let tables = rows(
-        client,
-        "SELECT relname
-         FROM pg_class
-         WHERE relnamespace = 'dwh_detailed'::regnamespace AND relkind IN ('r', 'v')
-         ORDER BY relname",
-    )
-    .await;
     let mut lines = Vec::new();
-    for table in tables {
-        let table = table.trim_matches(['(', ')']);
+    for relation in rows(client, vault::RELATIONS).await {
+        let relation = relation.trim_matches(['(', ')']);
         let sql = format!(
-            "SELECT '{table}', count(*), md5(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\"))
-             FROM dwh_detailed.{table} AS v
-             CROSS JOIN LATERAL (
-                 SELECT CASE
-                     WHEN '{table}' ~ '^(hub|link)_' AND '{table}' !~ '_first_mention$'
-                     THEN (to_jsonb(v) - 'load_date' - 'record_source' - 'source_system_id')::text
-                     ELSE v::text
-                 END AS line
-             ) AS lines"
+            "SELECT '{relation}', count(*), md5(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\"))
+             FROM {}",
+            vault::lines_of(relation)
         );
         lines.extend(rows(client, &sql).await);
     }
