@@ -58,7 +58,7 @@ impl PausedTables {
         Self { tables: Arc::default(), metrics }
     }
 
-    /// Pauses the table of a topic. `false` when it is paused at this place already.
+    /// Pauses the table of a topic, and logs that. `false`, without a log line, when it is paused there already.
     pub fn pause(&self, topic: &str, pause: &TablePause, since: DateTime<Utc>) -> bool {
         let paused = PausedTable {
             topic: topic.to_owned(),
@@ -69,7 +69,19 @@ impl PausedTables {
             since: since.to_rfc3339_opts(SecondsFormat::Secs, true),
         };
         self.metrics.paused(topic);
-        self.lock().insert(topic.to_owned(), paused.clone()) != Some(paused)
+        let is_new = self.lock().insert(topic.to_owned(), paused.clone()) != Some(paused);
+        if is_new {
+            let TablePause { from, offset, reason, remedy } = pause;
+            tracing::error!(
+                topic,
+                partition = from.partition,
+                offset,
+                reason,
+                remedy,
+                "a table is paused, all others go on"
+            );
+        }
+        is_new
     }
 
     /// Whether the table of this topic stands still.

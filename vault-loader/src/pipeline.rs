@@ -469,17 +469,7 @@ impl LoadStage {
     /// Makes known that a table stands still. Later batches leave the table out, and the intake does not read it.
     fn pause(&self, pause: &TablePause, since: DateTime<Utc>) {
         let topic = &self.plan.tables[pause.from.table].topic;
-        if self.paused.pause(topic, pause, since) {
-            let TablePause { from, offset, reason, remedy } = pause;
-            tracing::error!(
-                topic,
-                partition = from.partition,
-                offset,
-                reason,
-                remedy,
-                "a table is paused, all others go on"
-            );
-        }
+        self.paused.pause(topic, pause, since);
         // A closed channel means the intake has ended, which the next receive reports.
         let _ = self.commands.send(IntakeCommand::Pause);
     }

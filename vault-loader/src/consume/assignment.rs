@@ -24,7 +24,7 @@ use super::error::ConsumeError;
 use super::last_records::{self, LastRecord};
 use crate::batch::Partition;
 use crate::control::{
-    StoredOffset, follow_topic, read_epochs, read_offsets, skip_gap, store_pause,
+    StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, skip_gap, store_pause,
 };
 use crate::epoch::Epochs;
 use crate::health::{Health, HealthCell};
@@ -36,7 +36,7 @@ use crate::warehouse::WarehouseError;
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long Kafka may say that a topic does not exist: what one broker knows reaches another a little later.
+/// How long Kafka may say that a topic does not exist. A broker learns of a new topic a little later than the others.
 const MISSING_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the warehouse may take to answer a question about offsets, or to move them: a few rows by their key, and
@@ -268,17 +268,7 @@ impl Assignment {
             let client = connect(&self.warehouse).await?;
             Ok(store_pause(&client, &fault.topic, &pause).await?)
         }))?;
-        if self.paused.pause(&fault.topic, &pause, since) {
-            let TablePause { from, offset, reason, remedy } = &pause;
-            tracing::error!(
-                topic = fault.topic,
-                partition = from.partition,
-                offset,
-                reason,
-                remedy,
-                "a table is paused, all others go on"
-            );
-        }
+        self.paused.pause(&fault.topic, &pause, since);
         Ok(())
     }
 
@@ -414,21 +404,22 @@ impl Assignment {
         tables.dedup();
         self.answered(async || {
             let mut client = connect(&self.warehouse).await?;
-            for &table in &tables {
-                let TableProjection { topic, record_source, .. } = &self.plan.tables[table];
-                if let Some(before) = follow_topic(&mut client, record_source, topic).await? {
-                    tracing::warn!(
-                        topic,
-                        before,
-                        "the table was loaded from another topic before: its offsets count anew"
-                    );
-                }
+            let topics: Vec<TableTopic<'_>> = tables
+                .iter()
+                .map(|&table| {
+                    let TableProjection { topic, record_source, .. } = &self.plan.tables[table];
+                    TableTopic { record_source, topic }
+                })
+                .collect();
+            for (table, before) in follow_topics(&mut client, &topics).await? {
+                tracing::warn!(
+                    topic = table.topic,
+                    before,
+                    "the table was loaded from another topic before: its offsets count anew"
+                );
             }
             let offsets = read_offsets(&client, partitions).await?;
-            let sources: Vec<&str> = tables
-                .iter()
-                .map(|&table| self.plan.tables[table].record_source.as_str())
-                .collect();
+            let sources: Vec<&str> = topics.iter().map(|table| table.record_source).collect();
             let mut stored = read_epochs(&client, &sources).await?;
             let epochs = tables.iter().filter_map(|&table| {
                 Some((table, stored.remove(&self.plan.tables[table].record_source)?))

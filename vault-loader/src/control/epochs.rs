@@ -82,10 +82,9 @@ pub(crate) async fn start_epoch(
         )
         .await?;
     if new.is_new_topic {
-        // Records of the epochs before are not in the topic any more.
+        // The topic holds no record of the epochs before. Without their first offsets nothing belongs to them.
         let sql = "DELETE FROM dwh_control.epoch_starts WHERE record_source = $1";
         transaction.execute(sql, &[&new.record_source]).await?;
-        // Epochs before have no first offsets now, so nothing of the topic belongs to them, and this one begins at 0.
     }
     transaction
         .execute(
@@ -99,50 +98,64 @@ pub(crate) async fn start_epoch(
     Ok(epoch)
 }
 
-/// The topic from which this source table was loaded last, unless it is this one. `None` when nothing of the table was
-/// ever loaded.
-async fn topic_before<C: GenericClient>(
-    client: &C,
-    record_source: &str,
-    topic: &str,
-) -> Result<Option<String>, Error> {
-    let row = client
-        .query_opt(
-            "SELECT topic
-             FROM (
-                 SELECT topic, epoch FROM dwh_control.epochs WHERE record_source = $1
-                 UNION ALL
-                 SELECT topic, 0 FROM dwh_control.offsets WHERE record_source = $1 AND next_offset > 0
-             ) AS known
-             ORDER BY epoch DESC, topic
-             LIMIT 1",
-            &[&record_source],
-        )
-        .await?;
-    Ok(row.map(|row| row.get(0)).filter(|before| before != topic))
+/// A source table and the topic that it has now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableTopic<'t> {
+    pub(crate) record_source: &'t str,
+    pub(crate) topic: &'t str,
 }
 
-/// Begins an epoch when this source table was loaded from another topic before. Returns that topic.
-pub(crate) async fn follow_topic(
+/// Which of these tables were loaded from another topic last, each with that topic. One question answers for all of
+/// them.
+async fn topics_before<'t>(
+    client: &impl GenericClient,
+    tables: &[TableTopic<'t>],
+) -> Result<Vec<(TableTopic<'t>, String)>, Error> {
+    let sources: Vec<&str> = tables.iter().map(|table| table.record_source).collect();
+    let rows = client
+        .query(
+            "SELECT DISTINCT ON (record_source) record_source, topic
+             FROM (
+                 SELECT record_source, topic, epoch FROM dwh_control.epochs
+                 UNION ALL
+                 SELECT record_source, topic, 0 FROM dwh_control.offsets WHERE next_offset > 0
+             ) AS known
+             WHERE record_source = ANY ($1)
+             ORDER BY record_source, epoch DESC, topic",
+            &[&sources],
+        )
+        .await?;
+    let last: HashMap<&str, &str> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let other = |table: &TableTopic<'t>| {
+        let before = *last.get(table.record_source)?;
+        (before != table.topic).then(|| (*table, before.to_owned()))
+    };
+    Ok(tables.iter().filter_map(other).collect())
+}
+
+/// Begins an epoch of each of these tables that was loaded from another topic before. Returns these tables with the
+/// topics before.
+pub(crate) async fn follow_topics<'t>(
     client: &mut Client,
-    record_source: &str,
-    topic: &str,
-) -> Result<Option<String>, Error> {
-    if topic_before(client, record_source, topic).await?.is_none() {
-        return Ok(None);
+    tables: &[TableTopic<'t>],
+) -> Result<Vec<(TableTopic<'t>, String)>, Error> {
+    let mut followed = Vec::new();
+    for (table, _) in topics_before(client, tables).await? {
+        let TableTopic { record_source, topic } = table;
+        let transaction = client.transaction().await?;
+        lock_topic(&transaction, topic).await?;
+        // Another loader may have done it meanwhile.
+        let still = topics_before(&transaction, &[table]).await?;
+        if !still.is_empty() {
+            let reason = "the table has another topic than before";
+            let is_source_back = false;
+            let new = NewEpoch { record_source, topic, is_new_topic: true, is_source_back, reason };
+            start_epoch(&transaction, new).await?;
+        }
+        transaction.commit().await?;
+        followed.extend(still);
     }
-    let transaction = client.transaction().await?;
-    lock_topic(&transaction, topic).await?;
-    // Another loader may have done it meanwhile.
-    let before = topic_before(&transaction, record_source, topic).await?;
-    if before.is_some() {
-        let reason = "the table has another topic than before";
-        let new =
-            NewEpoch { record_source, topic, is_new_topic: true, is_source_back: false, reason };
-        start_epoch(&transaction, new).await?;
-    }
-    transaction.commit().await?;
-    Ok(before)
+    Ok(followed)
 }
 
 /// An epoch, for people.

@@ -20,7 +20,9 @@ mod statements;
 mod truncations;
 mod waiting;
 
-pub(crate) use epochs::{NewEpoch, follow_topic, list_epochs, read_epochs, start_epoch};
+pub(crate) use epochs::{
+    NewEpoch, TableTopic, follow_topics, list_epochs, read_epochs, start_epoch,
+};
 pub(crate) use grown::{grow_satellite, read_grown};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
 pub(crate) use minutes::{Minutes, forget_minutes};

@@ -7,15 +7,10 @@ use shared::position::Lsn;
 
 use crate::batch::Record;
 use crate::control::instant;
-use crate::vault::fold::Contradiction;
-use crate::vault::versions::KnownVersion;
+use crate::vault::fold::{Contradiction, KeyState};
 
 /// What is wrong.
-pub(super) fn reason(record: &Record, why: Contradiction, known: &KnownVersion) -> String {
-    let position = known.lsn.and_then(|lsn| u64::try_from(lsn).ok()).map(Lsn);
-    let position = position.map_or_else(|| "no position".to_owned(), |lsn| lsn.to_string());
-    let committed = instant(known.applied_us).map_or_else(String::new, |at| at.to_rfc3339());
-    let (partition, offset) = (record.from.partition, record.offset);
+pub(super) fn reason(record: &Record, why: Contradiction, known: Option<&KeyState>) -> String {
     let event = match why {
         Contradiction::KnownPlace => {
             "stands at or before the last record loaded of its key, and its source position is above that record's"
@@ -27,9 +22,20 @@ pub(super) fn reason(record: &Record, why: Contradiction, known: &KnownVersion) 
             "was read by a snapshot at a source position below what was loaded before"
         }
     };
+    let (partition, offset) = (record.from.partition, record.offset);
+    let loaded = known.map(describe).unwrap_or_default();
     format!(
-        "the event at partition {partition}, offset {offset} contradicts what is loaded: it {event} (loaded of its key: \
-         source position {position}, committed {committed}, partition {}, offset {})",
+        "the event at partition {partition}, offset {offset} contradicts what is loaded: it {event}{loaded}"
+    )
+}
+
+/// Where the last version of the key comes from.
+fn describe(known: &KeyState) -> String {
+    let position = known.streamed_lsn.and_then(|lsn| u64::try_from(lsn).ok()).map(Lsn);
+    let position = position.map_or_else(|| "no position".to_owned(), |lsn| lsn.to_string());
+    let committed = instant(known.applied_us).map_or_else(String::new, |at| at.to_rfc3339());
+    format!(
+        " (loaded of its key: source position {position}, committed {committed}, partition {}, offset {})",
         known.partition, known.offset
     )
 }

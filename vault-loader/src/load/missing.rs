@@ -6,7 +6,7 @@
 
 use tokio_postgres::Client;
 
-use super::truncate::{Ending, Keys, close_keys};
+use super::truncate::Ending;
 use crate::control::{self, Truncation};
 use crate::epoch::Epochs;
 use crate::model::{Plan, TableId};
@@ -35,7 +35,6 @@ pub async fn close_missing(
 ) -> Result<u64, WarehouseError> {
     let Missing { plan, table, epochs, apply } = missing;
     let topic = &plan.tables[table].topic;
-    let status = &plan.satellites[plan.status_of(table)];
     let transaction = client.transaction().await?;
     control::lock_topic(&transaction, topic).await?;
     let times = control::last_times(&transaction, topic).await?;
@@ -48,12 +47,8 @@ pub async fn close_missing(
         place: None,
     };
     control::note_truncation(&transaction, topic, &truncation).await?;
-    // A key that waits in the quarantine is closed by its retry.
-    let parked = control::parked_parents(&transaction, topic).await?;
-    let keys = Keys::AllBut(&parked);
-    let closed =
-        close_keys(&transaction, plan, status, Ending { truncation: &truncation, epochs, keys })
-            .await?;
+    let ending = Ending { plan, table, truncation: &truncation, epochs };
+    let closed = ending.close_all(&transaction).await?;
     if apply {
         transaction.commit().await?;
     } else {

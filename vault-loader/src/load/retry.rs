@@ -24,7 +24,7 @@ use super::error::StretchError;
 use super::satellites::write_satellites;
 use super::statements::{LoadingSession, Statements};
 use super::stretch::Stretch;
-use super::truncate::{Ending, Keys, close_keys, truncation};
+use super::truncate::{Ending, truncation};
 use super::writer::RowWriter;
 use crate::batch::{Batch, Content, Partition, RecordId, RecordRange};
 use crate::control::{self, KeyHash, StoredParking, Truncation, WaitingEvent, WaitingKey};
@@ -150,8 +150,8 @@ impl<'p> Retrier<'p> {
         }
     }
 
-    /// Takes an event out of the quarantine without loading it; `false` when it is not there any more. What the truncates
-    /// that came meanwhile left to the key's retry is done here, when no other event of the key waits.
+    /// Takes an event out of the quarantine without loading it; `false` when it is not there any more. What the
+    /// truncates that came meanwhile left to the key's retry is done here, when no other event of the key waits.
     pub(crate) async fn drop_event(
         &mut self,
         event: &WaitingEvent,
@@ -170,7 +170,6 @@ impl<'p> Retrier<'p> {
         let keys: Vec<KeyHash> = event.key_hash.into_iter().collect();
         let left = control::events_of_keys(&transaction, topic, event.partition, &keys).await?;
         if let (Some(parent), true) = (event.parent, left.is_empty()) {
-            let status = &plan.satellites[plan.status_of(table)];
             let epochs = epochs_of(&transaction, plan, table).await?;
             let batch = batch_of(Partition { table, partition: event.partition }, &epochs, &[]);
             let prepared = &statements.control;
@@ -178,14 +177,8 @@ impl<'p> Retrier<'p> {
                 control::read_truncations(&transaction, prepared, plan, &batch, &[topic]).await?;
             let keys = [parent.to_vec()];
             for truncation in since(Some(event), truncations.get(&table)) {
-                let keys = Keys::Only(&keys);
-                close_keys(
-                    &transaction,
-                    plan,
-                    status,
-                    Ending { truncation: &truncation, epochs: &epochs, keys },
-                )
-                .await?;
+                let ending = Ending { plan, table, truncation: &truncation, epochs: &epochs };
+                ending.close_only(&transaction, &keys).await?;
             }
         }
         transaction.commit().await?;
@@ -295,7 +288,8 @@ async fn waiting_together(
     }
 }
 
-/// The parked keys that rows of these events came from, beside those that are known. One that cannot be read may be any.
+/// The parked keys that rows of these events came from, beside those that are known. One that cannot be read may be
+/// any.
 fn origins(plan: &Plan, batch: &Batch, parked: &StoredParking, known: &[KeyHash]) -> Vec<KeyHash> {
     let decoded = Decoded::new(batch, plan, |_| false);
     let mut projector = Projector::new(plan, &decoded.values);
@@ -399,7 +393,6 @@ struct Work<'w> {
 impl Work<'_> {
     async fn run(&self, steps: &[Step], table: TableId) -> Result<(), Failure> {
         let (plan, transaction) = (self.plan, self.transaction);
-        let status = &plan.satellites[plan.status_of(table)];
         let parents = self.parents(table);
         let epochs = self.batch.epochs_of(table);
         for step in steps {
@@ -407,14 +400,8 @@ impl Work<'_> {
                 Step::Load(records) => self.load(records).await?,
                 Step::Close(_) if parents.is_empty() => {}
                 Step::Close(truncation) => {
-                    let keys = Keys::Only(&parents);
-                    close_keys(
-                        transaction,
-                        plan,
-                        status,
-                        Ending { truncation: &truncation, epochs, keys },
-                    )
-                    .await?;
+                    let ending = Ending { plan, table, truncation: &truncation, epochs };
+                    ending.close_only(transaction, &parents).await?;
                 }
                 Step::Truncate(record) => {
                     let Ok(Change::Truncate { position, .. }) = &self.decoded.changes[record]
@@ -424,15 +411,8 @@ impl Work<'_> {
                     let topic = &plan.tables[table].topic;
                     let truncation = truncation(position);
                     if control::note_truncation(transaction, topic, &truncation).await? {
-                        let parked = control::parked_parents(transaction, topic).await?;
-                        let keys = Keys::AllBut(&parked);
-                        close_keys(
-                            transaction,
-                            plan,
-                            status,
-                            Ending { truncation: &truncation, epochs, keys },
-                        )
-                        .await?;
+                        let ending = Ending { plan, table, truncation: &truncation, epochs };
+                        ending.close_all(transaction).await?;
                     }
                 }
             }

@@ -87,7 +87,7 @@ fn unfoldable(stretch: &Stretch<'_>, table: TableId, err: FoldError) -> StretchE
             let record = &stretch.batch.records[record];
             StretchError::PauseTable {
                 table,
-                reason: contradiction::reason(record, why, &known),
+                reason: contradiction::reason(record, why, known.as_ref()),
                 remedy: contradiction::remedy(why, &stretch.plan.tables[table].topic),
             }
         }

@@ -12,7 +12,7 @@ use super::stretch::{Stretch, event_times, last_event};
 use crate::control::{self, Minutes, OffsetMove, Truncation, instant};
 use crate::decode::EventPosition;
 use crate::epoch::Epochs;
-use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan};
+use crate::model::{Plan, STATUS_COLUMNS, TableId};
 use crate::vault::versions::{BEFORE_THE_TOPIC, status_hash};
 use crate::warehouse::WarehouseError;
 
@@ -49,16 +49,9 @@ pub(super) async fn commit(
     let truncation = truncation(position);
     let mut closed = 0;
     if control::note_truncation(&transaction, topic, &truncation).await? {
-        let parked = control::parked_parents(&transaction, topic).await?;
         let epochs = stretch.batch.epochs_of(from.table);
-        let keys = Keys::AllBut(&parked);
-        closed = close_keys(
-            &transaction,
-            plan,
-            status,
-            Ending { truncation: &truncation, epochs, keys },
-        )
-        .await?;
+        let ending = Ending { plan, table: from.table, truncation: &truncation, epochs };
+        closed = ending.close_all(&transaction).await?;
     }
     transaction.commit().await?;
     Ok(Loaded {
@@ -83,87 +76,109 @@ pub(super) fn truncation(position: &EventPosition) -> Truncation {
 
 /// Which keys a truncate may close.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Keys<'k> {
-    /// all keys of the table but those that are parked: events from before the truncate may wait
+enum Keys<'k> {
+    /// all keys of the table but these
     AllBut(&'k [Vec<u8>]),
-    /// keys whose events from before the truncate were loaded later
+    /// these keys
     Only(&'k [Vec<u8>]),
 }
 
-/// What a truncate ends.
+/// A truncate that ends what was open of its table before it. Each way of closing returns how many keys it closed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ending<'e> {
+    pub(super) plan: &'e Plan,
+    pub(super) table: TableId,
     pub(super) truncation: &'e Truncation,
     /// epochs of the table
     pub(super) epochs: &'e Epochs,
-    pub(super) keys: Keys<'e>,
 }
 
-/// Closes the keys that were open before the truncate, and returns how many there were.
-pub(super) async fn close_keys(
-    transaction: &Transaction<'_>,
-    plan: &Plan,
-    status: &SatellitePlan,
-    ending: Ending<'_>,
-) -> Result<u64, WarehouseError> {
-    let Ending { truncation, epochs, keys } = ending;
-    let (restriction, keys) = match keys {
-        Keys::AllBut(keys) => ("hash_key <> ALL ($12)", keys),
-        Keys::Only(keys) => ("hash_key = ANY ($12)", keys),
-    };
-    let (partition, offset) = truncation.place.unzip();
-    // This is the only statement that reads the whole table.
-    transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
-    // The version keeps the place of the key's own partition, so that a replay of that partition is recognised.
-    let sql = format!(
-        "INSERT INTO {table} ({satellite}, {own})
-         SELECT last.hash_key,
-                GREATEST($2, last.load_date + interval '1 microsecond'),
-                $1,
-                $3,
-                $4,
-                $5,
-                last.kafka_partition,
-                $9,
-                CASE
-                    WHEN last.source_epoch < $10 THEN {BEFORE_THE_TOPIC}
-                    WHEN last.kafka_partition = $6 THEN GREATEST(last.kafka_offset, $7)
-                    ELSE last.kafka_offset
-                END,
-                $8,
-                't',
-                true,
-                $5
-         FROM (
-             SELECT DISTINCT ON (hash_key) *
-             FROM {table}
-             WHERE {restriction}
-             ORDER BY hash_key, load_date DESC
-         ) AS last
-         WHERE NOT last.is_deleted
-           AND (last.source_epoch < $11 OR GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE)",
-        table = status.qualified,
-        satellite = satellite_columns(),
-        own = STATUS_COLUMNS.join(", "),
-    );
-    let closed = transaction
-        .execute(
-            &sql,
-            &[
-                &plan.tables[status.table].record_source,
-                &instant(truncation.load_date_us),
-                &plan.model.source.system_id,
-                &instant(truncation.applied_us),
-                &truncation.lsn,
-                &partition,
-                &offset,
-                &status_hash(true).as_slice(),
-                &truncation.epoch.number,
-                &epochs.first_of_topic(truncation.epoch),
-                &epochs.first_of_source(truncation.epoch),
-                &keys,
-            ],
-        )
-        .await?;
-    Ok(closed)
+impl Ending<'_> {
+    /// Closes all keys but those that are parked: of these, events from before the truncate may wait, and the retry of
+    /// a parked key closes it.
+    pub(super) async fn close_all(
+        self,
+        transaction: &Transaction<'_>,
+    ) -> Result<u64, WarehouseError> {
+        let topic = &self.plan.tables[self.table].topic;
+        let parked = control::parked_parents(transaction, topic).await?;
+        self.close(transaction, Keys::AllBut(&parked)).await
+    }
+
+    /// Closes these keys, whose events from before the truncate were loaded later.
+    pub(super) async fn close_only(
+        self,
+        transaction: &Transaction<'_>,
+        keys: &[Vec<u8>],
+    ) -> Result<u64, WarehouseError> {
+        self.close(transaction, Keys::Only(keys)).await
+    }
+
+    async fn close(
+        self,
+        transaction: &Transaction<'_>,
+        keys: Keys<'_>,
+    ) -> Result<u64, WarehouseError> {
+        let Ending { plan, table, truncation, epochs } = self;
+        let status = &plan.satellites[plan.status_of(table)];
+        let (restriction, keys) = match keys {
+            Keys::AllBut(keys) => ("hash_key <> ALL ($12)", keys),
+            Keys::Only(keys) => ("hash_key = ANY ($12)", keys),
+        };
+        let (partition, offset) = truncation.place.unzip();
+        // This is the only statement that reads the whole table.
+        transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
+        // The version keeps the place of the key's own partition, so that a replay of that partition is recognised.
+        let sql = format!(
+            "INSERT INTO {table} ({satellite}, {own})
+             SELECT last.hash_key,
+                    GREATEST($2, last.load_date + interval '1 microsecond'),
+                    $1,
+                    $3,
+                    $4,
+                    $5,
+                    last.kafka_partition,
+                    $9,
+                    CASE
+                        WHEN last.source_epoch < $10 THEN {BEFORE_THE_TOPIC}
+                        WHEN last.kafka_partition = $6 THEN GREATEST(last.kafka_offset, $7)
+                        ELSE last.kafka_offset
+                    END,
+                    $8,
+                    't',
+                    true,
+                    $5
+             FROM (
+                 SELECT DISTINCT ON (hash_key) *
+                 FROM {table}
+                 WHERE {restriction}
+                 ORDER BY hash_key, load_date DESC
+             ) AS last
+             WHERE NOT last.is_deleted
+               AND (last.source_epoch < $11 OR GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE)",
+            table = status.qualified,
+            satellite = satellite_columns(),
+            own = STATUS_COLUMNS.join(", "),
+        );
+        let closed = transaction
+            .execute(
+                &sql,
+                &[
+                    &plan.tables[status.table].record_source,
+                    &instant(truncation.load_date_us),
+                    &plan.model.source.system_id,
+                    &instant(truncation.applied_us),
+                    &truncation.lsn,
+                    &partition,
+                    &offset,
+                    &status_hash(true).as_slice(),
+                    &truncation.epoch.number,
+                    &epochs.first_of_topic(truncation.epoch),
+                    &epochs.first_of_source(truncation.epoch),
+                    &keys,
+                ],
+            )
+            .await?;
+        Ok(closed)
+    }
 }

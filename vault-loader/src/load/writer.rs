@@ -1,8 +1,8 @@
 //! The rows of hubs and links, and quarantined events, inside one attempt's transaction.
 //!
-//! In: a stretch with its vault rows and what is cached. Out: staged and merged rows, and the keys that may be remembered
-//! after the commit. A row of a hub or link is inserted once and never changed. Hubs and links are written in key order,
-//! so that two loaders never wait for each other in a circle.
+//! In: a stretch with its vault rows and what is cached. Out: staged and merged rows, and the keys that may be
+//! remembered after the commit. A row of a hub or link is inserted once and never changed. Hubs and links are written
+//! in key order, so that two loaders never wait for each other in a circle.
 
 use std::collections::HashMap;
 

@@ -45,7 +45,7 @@
 //! the source was restored from a backup, new events would look like repeats and would be lost. Such an event was
 //! committed later than V, and that cannot be: whatever was folded before V was committed before V. So an event that is
 //! committed later than V, and stands at a place of rule 1 with a position above L, or at a position of rule 2, is a
-//! [`Contradiction`]. So is a read by a snapshot below L, because a snapshot sees everything that was published before it.
+//! [`Contradiction`]. So is a read by a snapshot below L, because a snapshot sees everything that was published before.
 //! Nobody but an operator can tell what happened, and the table waits.
 //!
 //! Hence V and the inserts in the status decide, nothing but versions needs to be stored, and L does not move for an
@@ -174,6 +174,7 @@ pub fn is_repeat(
     }
     let bound = state.bound(position.epoch);
     let covered = |lsn: i64| bound.is_some_and(|last| lsn <= last);
+    let is_below = |lsn: i64| bound.is_some_and(|last| lsn < last);
     let is_later = position.applied_us > state.applied_us;
     let replayed = position.epoch.has_topic_of(state.epoch)
         && position.partition == state.partition
@@ -190,17 +191,12 @@ pub fn is_repeat(
         None => match position.streamed_lsn {
             Some(lsn) if covered(lsn) && is_later => Err(Contradiction::KnownPosition),
             Some(lsn) => Ok(covered(lsn)),
-            None if position.record_lsn.is_none_or(is_not_below(bound)) => Ok(false),
+            None if !position.record_lsn.is_some_and(is_below) => Ok(false),
             // A topic that was made again from older records holds the snapshot of the topic before.
             None if !is_later && !position.epoch.has_topic_of(state.epoch) => Ok(true),
             None => Err(Contradiction::ReadBelow),
         },
     }
-}
-
-/// Whether a position does not lie below the bound.
-fn is_not_below(bound: Option<i64>) -> impl Fn(i64) -> bool {
-    move |lsn| bound.is_none_or(|last| lsn >= last)
 }
 
 /// The position, where the key's bound replaces the event's own position if an insert came late.

@@ -57,33 +57,8 @@ pub(crate) type StoredInserts = HashMap<InsertPlace, StoredInsert>;
 pub(crate) enum FoldError {
     /// the event itself is at fault
     Event { record: RecordId, reason: String },
-    /// the event can be neither new nor a repeat
-    Contradiction { record: RecordId, why: Contradiction, known: KnownVersion },
-}
-
-/// What the key's last version says, beside an event that contradicts it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KnownVersion {
-    /// its bound
-    pub(crate) lsn: Option<i64>,
-    /// when the source committed it, microseconds since the epoch
-    pub(crate) applied_us: i64,
-    /// place of its record
-    pub(crate) partition: i32,
-    /// place of its record
-    pub(crate) offset: i64,
-}
-
-impl FoldError {
-    fn contradiction(candidate: &Candidate, known: Option<&KeyState>, why: Contradiction) -> Self {
-        let known = KnownVersion {
-            lsn: known.and_then(|state| state.streamed_lsn),
-            applied_us: known.map_or(i64::MIN, |state| state.applied_us),
-            partition: known.map_or(-1, |state| state.partition),
-            offset: known.map_or(BEFORE_THE_TOPIC, |state| state.offset),
-        };
-        Self::Contradiction { record: candidate.record, why, known }
-    }
+    /// the event can be neither new nor a repeat beside the key's last version
+    Contradiction { record: RecordId, why: Contradiction, known: Option<KeyState> },
 }
 
 /// Folds the satellites of one attempt; remembers the values it filled in.
@@ -163,7 +138,8 @@ impl<'a> Folding<'a> {
             let is_repeat = match fold::is_repeat(previous.as_ref(), position, insert) {
                 Err(_) if is_before_truncate(position, known.truncations) => true,
                 Err(why) => {
-                    return Err(FoldError::contradiction(candidate, previous.as_ref(), why));
+                    let record = candidate.record;
+                    return Err(FoldError::Contradiction { record, why, known: previous });
                 }
                 Ok(is_repeat) => is_repeat,
             };
@@ -398,9 +374,10 @@ fn close_late(
     });
 }
 
-/// Whether a truncate that was loaded lies behind this event by position and by commit time. The truncate came first from
-/// another partition, and a late insert carries its position as the key's bound. So an event between the insert and the
-/// truncate lies below the bound and was committed later than the insert, and nothing contradicts itself.
+/// Whether a truncate that was loaded lies behind this event by position and by commit time. The truncate came first,
+/// from another partition. A late insert then carries the truncate's position as the key's bound. So an event between
+/// the insert and the truncate lies below the bound and was committed later than the insert, and nothing contradicts
+/// itself.
 fn is_before_truncate(position: &EventPosition, truncations: &[Truncation]) -> bool {
     let at = position.record_lsn.map(|lsn| position.epoch.position(lsn));
     truncations.iter().any(|truncation| {
