@@ -116,7 +116,7 @@ pub struct Content<'r> {
     pub columns: Option<&'r [u8]>,
 }
 
-/// By what a record is known again.
+/// What a record is recognised by.
 pub type Digest = [u8; 32];
 
 /// SHA-256 of a record's key and value. Nothing and an empty text are told apart.
@@ -253,7 +253,7 @@ impl Batch {
         self.records[record].value.clone().map(|range| &self.bytes[range])
     }
 
-    /// SHA-256 of a record's key and value, by which the record is known again.
+    /// SHA-256 of a record's key and value. Two records with this digest are taken for the same record.
     #[must_use]
     pub fn digest(&self, record: RecordId) -> Digest {
         digest(self.key(record), self.value(record))

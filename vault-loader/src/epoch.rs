@@ -1,10 +1,10 @@
-//! Epochs of a table: since when the places in its topic and the positions in its source's log count anew.
+//! Epochs of a table. Within an epoch offsets can be compared with offsets, and log positions with log positions.
 //!
-//! In: what the warehouse stores about epochs. Out: the epoch of a record. A table begins in epoch 0. Another epoch begins
-//! when its topic is another one (deleted and made again, or a new topic prefix), or when its source went back (restored
-//! from a backup, or promoted without the end of its log). Offsets are compared only as long as the topic is the same,
-//! log positions only as long as the source went forward. An operator starts an epoch, because only an operator knows
-//! what happened; `vault-loader epoch` is the command. Pure.
+//! In: what the warehouse stores about epochs. Out: the epoch of a record. A table begins in epoch 0. Another epoch
+//! begins when its topic is another one (deleted and made again, or a new topic prefix), or when its source went back
+//! (restored from a backup, or promoted without the end of its log). Offsets are compared only as long as the topic is
+//! the same, log positions only as long as the source went forward. An operator starts an epoch, because only an
+//! operator knows what happened; `vault-loader epoch` is the command. Pure.
 
 use std::collections::HashMap;
 
@@ -113,7 +113,7 @@ impl Epochs {
         found.map_or_else(Epoch::default, |(epoch, _)| *epoch)
     }
 
-    /// The first epoch whose offsets are those of the current topic.
+    /// The first epoch whose offsets are offsets of this epoch's topic.
     #[must_use]
     pub fn first_of_topic(&self, epoch: Epoch) -> EpochNumber {
         self.first(|other| other.has_topic_of(epoch))

@@ -1,9 +1,9 @@
 //! `vault-loader epoch`: shows the epochs of tables, starts one, and closes the rows that a new snapshot does not have.
 //!
 //! In: the model, and what an operator says about what happened. Out: changed offsets and epochs in the warehouse, with
-//! loaders fenced. A table begins an epoch when its topic was made again (`--topic-recreated`: the topic is read from its
-//! beginning) or when its source went back (`--source-restored`: log positions count anew). After a source went back and
-//! a new snapshot was loaded, `close-missing` closes the rows that this snapshot did not bring.
+//! loaders fenced. A table begins an epoch when its topic was made again (`--topic-recreated`: the topic is read from
+//! its beginning) or when its source went back (`--source-restored`: log positions count anew). After a source went
+//! back and a new snapshot was loaded, `close-missing` closes the rows that this snapshot did not bring.
 
 use shared::postgres::{ConnectOptions, connect};
 use tokio_postgres::Client;

@@ -107,7 +107,7 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Show or start epochs of tables: since when offsets or positions of the source count anew
+    /// List the epochs of tables, start one, or close rows that a new snapshot does not have
     Epoch {
         #[command(subcommand)]
         command: EpochCommand,
@@ -147,7 +147,7 @@ enum EpochCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Start an epoch. A loader that runs is fenced and goes on in the new epoch; a paused table needs a start of the loader
+    /// Start an epoch. A running loader is fenced once and goes on; a paused table goes on at a start of the loader
     #[command(group = clap::ArgGroup::new("happened").required(true).multiple(true))]
     Start {
         #[command(flatten)]

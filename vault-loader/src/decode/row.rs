@@ -1,8 +1,8 @@
 //! A row image: a JSON object whose members are the table's columns.
 //!
 //! In: the object's text, the table, and what the event says about its columns. Out: one [`Value`] for each column,
-//! appended in the model's order. A column that the model does not know, or whose type changed, is drift and not a fault
-//! of this event. A column that the source has dropped is NULL.
+//! appended in the model's order. A column that the model does not know, or whose type changed, is drift and not a
+//! fault of this event. A column that the source has dropped is NULL.
 
 use std::fmt;
 
@@ -43,8 +43,8 @@ pub(super) enum RowProblem {
     Malformed(String),
 }
 
-/// Appends the image's values to `values`. Returns the columns that the event lacks because the source has dropped them;
-/// they are NULL.
+/// Appends the image's values to `values`. Returns the columns that the event lacks because the source has dropped
+/// them; they are NULL.
 pub(super) fn decode_row<'a>(
     json: &'a str,
     form: RowForm<'_>,

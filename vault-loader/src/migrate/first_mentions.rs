@@ -1,13 +1,13 @@
 //! Views that say when each key of a hub or link was first mentioned, by content.
 //!
-//! In: a [`Plan`]. Out: one view for each hub and link. The row of a hub or link keeps the mention that was loaded first,
-//! which depends on the order in which topics were loaded. The views look at the versions of satellites instead. Those are
-//! a function of the topics, and so are the views.
+//! In: a [`Plan`]. Out: one view for each hub and link. The row of a hub or link keeps the mention that was loaded
+//! first, which depends on the order in which topics were loaded. The views look at the versions of satellites instead.
+//! Those are a function of the topics, and so are the views.
 //!
-//! A link is mentioned by every row of a table whose parent the link is, and by every version of an effectivity satellite
-//! that names the link. A hub is mentioned by the rows of tables whose parent the hub is, and by the links that it takes
-//! part in. A link that is neither (the key of a table determines it, and the table has another parent) leaves no version
-//! of its own. Its row stands for it.
+//! A link is mentioned by every row of a table whose parent the link is, and by every version of an effectivity
+//! satellite that names the link. A hub is mentioned by the rows of tables whose parent the hub is, and by the links
+//! that it takes part in. A link that is neither (the key of a table determines it, and the table has another parent)
+//! leaves no version of its own. Its row stands for it.
 
 use super::ddl::{SYSTEM, quote, shorten};
 use crate::model::{HubId, LinkId, Parent, Plan, VAULT_SCHEMA};
