@@ -7,6 +7,9 @@ use std::ops::Range;
 
 use crate::pgoutput::Column;
 
+/// A buffer that has grown beyond this for a large row is freed.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
 /// A backslash at the end, or before an unknown character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not in COPY's text format")]
@@ -25,8 +28,9 @@ impl RowBuffer {
     /// # Errors
     /// When an escape is not one that the server writes.
     pub fn read(&mut self, row: &[u8]) -> Result<(), CopyTextError> {
-        self.bytes.clear();
-        self.fields.clear();
+        self.clear();
+        // The columns are at most as long as the row. A buffer that grew step by step would take up to twice as much.
+        self.bytes.reserve_exact(row.len());
         for field in row.split(|&byte| byte == b'\t') {
             if field == b"\\N" {
                 self.fields.push(None);
@@ -37,6 +41,27 @@ impl RowBuffer {
             self.fields.push(Some(start..self.bytes.len()));
         }
         Ok(())
+    }
+
+    /// The bytes of all columns together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Forgets the row. What a large row took is freed.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.fields.clear();
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
     }
 
     fn unescape(&mut self, field: &[u8]) -> Result<(), CopyTextError> {
@@ -88,6 +113,17 @@ mod tests {
         check(b"a\\tb\\nc\\\\d\\r\\b\\f\\v", &[Some(b"a\tb\nc\\d\r\x08\x0c\x0b")]);
         check(b"\\\\N\t\\N", &[Some(b"\\N"), None]);
         check(b"", &[Some(b"")]);
+    }
+
+    #[test]
+    fn a_large_row_takes_no_more_than_its_size_and_only_as_long_as_it_is_there() {
+        let row = [b"\\n".repeat(500_000), vec![b'x'; 500_000], b"\\\\".repeat(500_000)].concat();
+        let mut buffer = RowBuffer::default();
+        buffer.read(&row).unwrap();
+        assert_eq!((buffer.len(), buffer.bytes.capacity()), (1_500_000, row.len()));
+        buffer.clear();
+        assert!(buffer.is_empty() && buffer.columns().next().is_none());
+        assert_eq!(buffer.bytes.capacity(), 0);
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::table::Capture;
 /// An arena that has grown beyond this for a large row is freed.
 const ARENA_KEPT_BYTES_MAX: usize = 1 << 20;
 
+/// What an event has beside the text of a large row: names, the source block, and the key.
+const EVENT_AROUND_ROW_BYTES: usize = 16 << 10;
+
 /// What is emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -109,6 +112,14 @@ impl Emitter {
     /// Whether inserts become no events.
     pub(crate) fn leaves_inserts_out(&self) -> bool {
         self.skip_creates
+    }
+
+    /// Takes the memory for the event of a row of so many bytes at once. Memory that grows step by step would take up to
+    /// twice as much for a large row.
+    pub(crate) fn expect(&mut self, row_bytes: usize) {
+        if row_bytes > ARENA_KEPT_BYTES_MAX {
+            self.arena.reserve_exact(row_bytes + EVENT_AROUND_ROW_BYTES);
+        }
     }
 
     /// A snapshot's row.

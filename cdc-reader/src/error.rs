@@ -79,6 +79,12 @@ pub enum SessionError {
         /// What a later one reached.
         now: SourceIdentity,
     },
+    /// Two connections of one session reached different servers.
+    #[error(
+        "two connections to the source reached different servers: behind database.hostname there is a load balancer, or there was a \
+         failover just now; let database.hostname lead to one server, the primary"
+    )]
+    TwoServers,
     /// Nothing answered within the time that a first start may take.
     #[error("source and Kafka did not both answer within {seconds} s of the start: {cause}")]
     Startup {
@@ -129,7 +135,8 @@ impl SessionError {
             Self::Offsets(OffsetError::Read { .. })
             | Self::TablesChanged(_)
             | Self::Standby { .. }
-            | Self::SourceChanged { .. } => Disposition::Retry,
+            | Self::SourceChanged { .. }
+            | Self::TwoServers => Disposition::Retry,
             Self::Offsets(OffsetError::Malformed { .. } | OffsetError::Denied { .. })
             | Self::Order(_)
             | Self::Decode(_)

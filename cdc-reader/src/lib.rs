@@ -57,6 +57,7 @@ pub mod gap;
 
 pub mod context;
 pub mod error;
+mod one_server;
 
 mod table;
 

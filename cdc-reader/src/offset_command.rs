@@ -9,15 +9,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
+use tokio_util::sync::CancellationToken;
 
 use crate::cli::{OffsetAction, OffsetArgs, WorkerArgs, WorkerError};
 use crate::clock;
 use crate::connector::{self, Connector, ConnectorError};
+use crate::error::SessionError;
 use crate::exit;
 use crate::kafka_clients::{KafkaClients, KafkaProblems};
 use crate::publish::{
-    Offset, OffsetError, OffsetStore, Position, PublishError, Publisher, PublisherOptions, Record,
-    RecordHeaders, StoredOffset,
+    Offset, OffsetStore, Position, Publisher, PublisherOptions, Record, RecordHeaders, StoredOffset,
 };
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 use crate::session::{Server, writer_lock};
@@ -37,12 +38,9 @@ pub enum OffsetCommandError {
     /// TLS and SASL towards Kafka.
     #[error(transparent)]
     Kafka(#[from] KafkaProblems),
-    /// The offset topic cannot be read.
+    /// The offset topic cannot be read or written, for a reason that would also end a session of the connector.
     #[error(transparent)]
-    Offsets(#[from] OffsetError),
-    /// The offset topic cannot be written.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
+    Session(Box<SessionError>),
     /// The source cannot be asked.
     #[error(
         "cannot ask the source whether the connector runs: {0}; when the source is gone, `cdc-reader offset delete --force` deletes the offset \
@@ -82,8 +80,16 @@ impl OffsetCommandError {
             Self::Worker(_) | Self::Connector(_) | Self::Kafka(_) | Self::Force => {
                 exit::CONFIGURATION
             }
-            _ => exit::FAILED,
+            Self::Session(error) => error.exit_code(),
+            Self::Source(_)
+            | Self::Running { .. }
+            | Self::NoSlot { .. }
+            | Self::NotAcknowledged => exit::FAILED,
         }
+    }
+
+    fn of_kafka(error: impl Into<SessionError>) -> Self {
+        Self::Session(Box::new(error.into()))
     }
 }
 
@@ -96,7 +102,8 @@ pub fn run(args: OffsetArgs) -> Result<String, OffsetCommandError> {
         return Err(OffsetCommandError::Force);
     }
     let place = Place::of(&args.connector, args.worker)?;
-    let (stored, shown) = place.store.load()?;
+    let (stored, shown) =
+        place.store.load(&CancellationToken::new()).map_err(OffsetCommandError::of_kafka)?;
     let before =
         shown.map_or_else(|| "no offset was stored".to_owned(), |value| format!("it was {value}"));
     match args.action {
@@ -167,7 +174,8 @@ impl Place {
             return Err(OffsetCommandError::NoSlot { slot: self.slot().to_owned() });
         };
         let position = Position { end_lsn, transaction: None };
-        Ok(Offset { position, ts_us: clock::now_us(), source: server.identity })
+        let (ts_us, source) = (clock::now_us(), server.identity);
+        Ok(Offset { position, ts_us, source, sent_until: None })
     }
 
     /// Writes the offset's record, where Kafka Connect would write it; none deletes the offset.
@@ -177,13 +185,18 @@ impl Place {
             overrides: Vec::new(),
             context_headers: Vec::new(),
             stalled_seconds: Gauge::default(),
-        })?;
+        })
+        .map_err(OffsetCommandError::of_kafka)?;
         let key = self.store.key();
         let topic = self.store.topic();
-        publisher.send(&Record { topic, key: Some(&key), value, headers: RecordHeaders::None })?;
+        publisher
+            .send(&Record { topic, key: Some(&key), value, headers: RecordHeaders::None })
+            .map_err(OffsetCommandError::of_kafka)?;
         if publisher.flush(WRITE_DEADLINE) {
             return Ok(());
         }
-        Err(publisher.failure().map_or(OffsetCommandError::NotAcknowledged, Into::into))
+        Err(publisher
+            .failure()
+            .map_or(OffsetCommandError::NotAcknowledged, OffsetCommandError::of_kafka))
     }
 }

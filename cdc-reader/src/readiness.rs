@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long records may wait for Kafka without any acknowledgement. A broker's restart in a healthy cluster is shorter.
+/// How long the oldest record that waits for Kafka may be the same. One stuck partition is enough for that. A broker's restart in a healthy cluster is shorter.
 const STALLED_AFTER: Duration = Duration::from_secs(15);
 
 /// How long a snapshot may make no progress. A table that is locked, or rows that Kafka does not take, make it longer.
@@ -48,7 +48,7 @@ pub struct Facts {
     pub phase: Phase,
     /// Why the source did not answer when it was asked last; none when it answered.
     pub source_silent: Option<String>,
-    /// How long records have waited for Kafka without any acknowledgement; zero when none waits.
+    /// How long the oldest record that waits for Kafka has been the same; zero when none waits.
     pub publish_stalled: Duration,
     /// How long the snapshot has made no progress; zero when none runs.
     pub snapshot_idle: Duration,
@@ -79,7 +79,9 @@ pub fn judge(facts: &Facts) -> Result<(), String> {
     }
     if facts.publish_stalled >= STALLED_AFTER {
         let seconds = facts.publish_stalled.as_secs();
-        return Err(format!("records wait, and Kafka has acknowledged none for {seconds} s"));
+        return Err(format!(
+            "records wait, and Kafka has not acknowledged the oldest of them for {seconds} s"
+        ));
     }
     if facts.phase == Phase::Snapshot && facts.snapshot_idle >= SNAPSHOT_IDLE_MAX {
         let seconds = facts.snapshot_idle.as_secs();
@@ -101,7 +103,7 @@ struct Reported {
     phase: Phase,
     source_silent: Option<String>,
     acknowledged: u64,
-    /// Since when records have waited without any acknowledgement.
+    /// Since when the oldest record that waits has been the same.
     waiting_since: Option<Instant>,
     snapshot_moved: Instant,
 }
@@ -226,7 +228,7 @@ mod tests {
         check(&stalled(STALLED_AFTER - SECOND), None);
         check(
             &stalled(STALLED_AFTER),
-            Some("records wait, and Kafka has acknowledged none for 15 s"),
+            Some("records wait, and Kafka has not acknowledged the oldest of them for 15 s"),
         );
     }
 

@@ -41,3 +41,4 @@ mod s031_kafka_security;
 mod s032_authentication;
 mod s033_secrets_in_errors;
 mod s034_one_writer;
+mod s035_one_server;

@@ -1,10 +1,14 @@
 //! The server is not the one that was read, or its slot or its WAL is not: the reader goes on where nothing is lost,
 //! waits where waiting helps, and else ends with exit code 3 and publishes nothing.
 
-use devstack::{Postgres, PostgresOptions, StopMode, shared, unique, wait_for};
+use devstack::{
+    Kafka, KafkaOptions, Postgres, PostgresOptions, StopMode, shared, unique, wait_for,
+};
 
 use crate::support::load::{repeats, rows, transactions};
-use crate::support::{Connector, Launch, PATIENCE, Source, compacted, record_count, records};
+use crate::support::{
+    Connector, Launch, PATIENCE, Source, Switch, compacted, record_count, records,
+};
 
 const VERSIONS: [u16; 2] = [15, 18];
 
@@ -352,6 +356,11 @@ fn a_slot_that_the_standby_copied_is_followed_through_the_promotion() {
     reader.wait_for_line(
         "the server is a standby: waiting until it is promoted, or until database.hostname leads to a primary",
     );
+    // Meanwhile another instance publishes from the primary, and stores its offset.
+    let before = stored_offset(&read.id);
+    read.read_on(7_000);
+    assert_ne!(stored_offset(&read.id)["transaction_end"], before["transaction_end"]);
+    wait_until_replayed(&read.source, &standby);
     read.server.stop(StopMode::Fast).unwrap();
     promote(&standby);
     check_followed(&read, &standby);
@@ -376,8 +385,54 @@ fn a_promoted_standby_that_lost_published_wal_is_a_gap() {
     }
 }
 
-/// The primary is gone while the reader runs, and takes with it what the reader has read and Kafka has not
-/// acknowledged.
+/// The primary is gone in the middle of a transaction that it has sent a part of. No offset names that transaction.
+/// A supervisor starts the reader again before an operator has decided.
+#[test]
+fn a_lost_transaction_of_which_a_part_was_sent_is_a_gap_at_every_later_start() {
+    let kafka = Kafka::start(KafkaOptions::default()).unwrap();
+    let mut primary = Postgres::start(server(18)).unwrap();
+    let id = unique("part");
+    let source = Source::with_load(primary.address(), &id);
+    let switch = Switch::to(primary.address());
+    let connector = switch
+        .in_front_of(Connector::new(&source, &id))
+        .set("producer.override.buffer.memory", "262144");
+    let launch = Launch::new(&connector, &kafka.bootstrap());
+    let mut reader = launch.start();
+    reader.wait_for_line("streaming");
+    source.run(&transactions(1, 20));
+    source.wait_until_published(&kafka.bootstrap(), &id);
+    let mut standby = Postgres::start_replica_of(&primary, server(18)).unwrap();
+    wait_until_replayed(&source, &standby);
+    standby.stop(StopMode::Fast).unwrap();
+
+    let stands_still = kafka.freeze().unwrap();
+    source.run(&rows(1_000, 20_000));
+    wait_for(PATIENCE, "the queue to be full", || {
+        let waiting = reader.metric("cdc_reader_publish_queue_bytes");
+        if waiting > 200_000.0 { Ok(Some(())) } else { Err(format!("{waiting} bytes")) }
+    });
+    primary.stop(StopMode::Immediate).unwrap();
+    drop(stands_still);
+    standby.start_again().unwrap();
+    promote(&standby);
+    switch.lead_to(standby.address());
+    let words = ["are in Kafka and not in the source", "cdc-reader offset accept"];
+    let (code, log) = reader.wait_for_end(PATIENCE);
+    assert_eq!(code, 3, "{log}");
+    assert!(words.iter().all(|words| log.contains(words)), "{log}");
+    let topic = format!("{id}.public.load");
+    let sent = record_count(&kafka.bootstrap(), &topic);
+    assert!(sent > 60, "a part of the transaction was sent");
+    for _ in 0..2 {
+        let (code, log) = launch.start().wait_for_end(PATIENCE);
+        assert_eq!(code, 3, "{log}");
+        assert!(words.iter().all(|words| log.contains(words)), "{log}");
+    }
+    assert_eq!(record_count(&kafka.bootstrap(), &topic), sent);
+    std::mem::forget(source);
+}
+
 #[test]
 fn the_old_primary_that_comes_back_is_a_gap() {
     let mut read = read_once("oldprimary", 18);

@@ -1,14 +1,17 @@
-//! Many tables on a server that has room for few locks: the snapshot ends, notices a table that changed before it was
-//! read, and names the setting when there is no way.
+//! Many tables on a server that has room for few locks: the snapshot ends, the reader's memory stays bounded, and the
+//! snapshot notices a table that changed before it was read, and names the setting when there is no way.
 
 use devstack::{Postgres, PostgresOptions, shared, wait_for};
 
 use crate::support::{
-    Connector, Launch, PATIENCE, Source, record_count, records, topics_of, unique,
+    Connector, Launch, PATIENCE, Reader, Source, record_count, records, topics_of, unique,
 };
 
 /// Tables, each with an index.
 const TABLES: u64 = 1200;
+
+/// What the process may have resident with thousands of tables, in MiB.
+const PEAK_MEBIBYTES_MAX: u64 = 128;
 
 /// Room for about 800 locks, and half as many again in what the server keeps for other purposes.
 fn small_server(version: u16) -> Postgres {
@@ -21,10 +24,14 @@ fn small_server(version: u16) -> Postgres {
 
 /// One transaction for each table, which the server has room for.
 fn make_tables(source: &Source, statement: &str) {
+    make_so_many_tables(source, TABLES, statement);
+}
+
+fn make_so_many_tables(source: &Source, tables: u64, statement: &str) {
     source.run(&format!(
         "DO $$
          BEGIN
-             FOR n IN 1..{TABLES} LOOP
+             FOR n IN 1..{tables} LOOP
                  {statement}
                  COMMIT;
              END LOOP;
@@ -69,9 +76,49 @@ fn a_snapshot_of_more_tables_than_the_server_has_room_to_lock_ends() {
         assert_eq!(u64::try_from(topics.len()).unwrap(), TABLES);
         assert!(topics.values().all(|records| !records.is_empty()));
         assert!(reader.said("session ended, trying again").is_empty(), "{}", reader.tail());
+        check_memory(&reader);
         reader.stop();
         drop(source);
     }
+}
+
+#[track_caller]
+fn check_memory(reader: &Reader) {
+    let peak = reader.peak_mebibytes();
+    eprintln!("resident MiB: {peak} at most, {} afterwards", reader.resident_mebibytes());
+    assert!(peak < PEAK_MEBIBYTES_MAX, "{peak} MiB");
+}
+
+/// Each table has many columns, and few tables have rows. What the reader keeps of a table has to be little.
+#[test]
+fn the_memory_for_thousands_of_wide_tables_is_bounded() {
+    const WIDE_TABLES: u64 = 2000;
+    const COLUMNS: u64 = 80;
+    let bootstrap = &shared::stack().kafka_bootstrap;
+    let server = small_server(18);
+    let id = unique("wide");
+    let source = Source::create(server.address(), &id);
+    source.run("CREATE PUBLICATION captured FOR ALL TABLES");
+    let statement = format!(
+        "EXECUTE (SELECT format('CREATE TABLE t%s (id integer PRIMARY KEY, %s)', lpad(n::text, 4, '0'),
+                                string_agg(format('a_column_with_a_long_name_%s text DEFAULT ''a default''', c), ','))
+                  FROM generate_series(1, {COLUMNS}) AS c);
+         IF n % 100 = 0 THEN
+             EXECUTE format('INSERT INTO t%s VALUES (%s)', lpad(n::text, 4, '0'), n);
+         END IF;"
+    );
+    make_so_many_tables(&source, WIDE_TABLES, &statement);
+    let connector = Connector::new(&source, &id)
+        .set("topic.creation.default.partitions", "1")
+        .set("topic.creation.default.replication.factor", "1");
+    let reader = Launch::new(&connector, bootstrap).start();
+    wait_for(PATIENCE * 5, "the snapshot to end", || {
+        if reader.said("snapshot complete").is_empty() { Err(reader.tail()) } else { Ok(Some(())) }
+    });
+    assert_eq!(reader.said("snapshot complete")[0]["rows"], WIDE_TABLES / 100);
+    check_memory(&reader);
+    reader.stop();
+    drop(source);
 }
 
 /// The rows of a rewritten table are not visible to the snapshot, and a renamed column is another one.

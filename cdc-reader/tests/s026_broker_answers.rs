@@ -37,6 +37,38 @@ fn wait_until_well_again(reader: &Reader) {
     assert!(reader.said("session ended, trying again").is_empty(), "{}", reader.tail());
 }
 
+/// A cluster of two brokers, of which the second one is killed and comes back.
+struct TwoBrokers {
+    second: Kafka,
+    first: Kafka,
+    _dirs: [TempDir; 2],
+}
+
+impl TwoBrokers {
+    fn start() -> Self {
+        let (first_dir, second_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // The controller knows after this time that a broker is gone.
+        let options = KafkaOptions::default().setting("broker.session.timeout.ms", "3000");
+        let first = Kafka::start(options.dir(first_dir.path())).unwrap();
+        let second = second_broker(first_dir.path(), &second_dir);
+        Self { second, first, _dirs: [first_dir, second_dir] }
+    }
+
+    /// A reader of a table whose topic has its partitions on these brokers.
+    fn read(&self, stem: &str, partitions: &[&[i32]]) -> (Source, Reader, String) {
+        let bootstrap = self.first.bootstrap();
+        let id = unique(stem);
+        let source = Source::with_load(&shared::stack().postgres15, &id);
+        let topic = format!("{id}.public.load");
+        wait_for(PATIENCE, "the topic", || make_topic(&bootstrap, &topic, partitions));
+        let reader = Launch::new(&Connector::new(&source, &id), &bootstrap).start();
+        reader.wait_for_line("streaming");
+        source.run(&rows(1, 20));
+        source.wait_until_published(&bootstrap, &id);
+        (source, reader, id)
+    }
+}
+
 /// A second broker of the cluster whose first one lives in `first`.
 fn second_broker(first: &Path, dir: &TempDir) -> Kafka {
     let properties = std::fs::read_to_string(first.join("server.properties")).unwrap();
@@ -57,27 +89,15 @@ fn second_broker(first: &Path, dir: &TempDir) -> Kafka {
 /// reader waits, and says what is missing.
 #[track_caller]
 fn check(stem: &str, replicas: &[i32], words: &[&str]) {
-    let (first_dir, second_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    // The controller knows after this time that a broker is gone.
-    let options = KafkaOptions::default().setting("broker.session.timeout.ms", "3000");
-    let first = Kafka::start(options.dir(first_dir.path())).unwrap();
-    let mut second = second_broker(first_dir.path(), &second_dir);
-    let bootstrap = first.bootstrap();
-    let id = unique(stem);
-    let source = Source::with_load(&shared::stack().postgres15, &id);
+    let mut brokers = TwoBrokers::start();
+    let (source, reader, id) = brokers.read(stem, &[replicas]);
     let topic = format!("{id}.public.load");
-    wait_for(PATIENCE, "the topic", || make_topic(&bootstrap, &topic, replicas));
-    let reader = Launch::new(&Connector::new(&source, &id), &bootstrap).start();
-    reader.wait_for_line("streaming");
-    source.run(&rows(1, 10));
-    source.wait_until_published(&bootstrap, &id);
-
-    second.kill9();
-    source.run(&rows(11, 10));
+    brokers.second.kill9();
+    source.run(&rows(101, 10));
     wait_until_stalled(&reader, &[&[topic.as_str()][..], words].concat());
 
-    second.start_again().unwrap();
-    source.wait_until_published(&bootstrap, &id);
+    brokers.second.start_again().unwrap();
+    source.wait_until_published(&brokers.first.bootstrap(), &id);
     wait_until_well_again(&reader);
     reader.stop();
 }
@@ -90,4 +110,34 @@ fn a_partition_without_a_leader_is_named_and_waited_for() {
 #[test]
 fn too_few_in_sync_replicas_are_named_and_waited_for() {
     check("replicas", &[1, 2], &["1 in-sync replicas", "min.insync.replicas is 2"]);
+}
+
+/// The records of the other partition are acknowledged all the while, and the slot keeps the WAL all the same.
+#[test]
+fn one_stuck_partition_of_several_makes_the_reader_not_ready_until_it_goes_on() {
+    let mut brokers = TwoBrokers::start();
+    let (source, reader, id) = brokers.read("stuck", &[&[1], &[2]]);
+    reader.wait_until_ready();
+    brokers.second.kill9();
+    let room = "debezium_metrics_QueueRemainingCapacity";
+    let empty = reader.metric(room);
+    let mut sent = 0;
+    wait_for(PATIENCE, "the reader not to be ready", || {
+        source.run(&rows(1_000 + sent, 10));
+        sent += 10;
+        match reader.readiness() {
+            Err(why) if why.contains("Kafka has not acknowledged the oldest") => Ok(Some(())),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    // Snapshot and stream show the same queue.
+    let waiting = (empty - reader.metric(room)) / 2.0;
+    let all = f64::from(u32::try_from(sent).unwrap());
+    assert!(waiting > 0.0 && waiting < all, "{waiting} of {sent} records wait");
+    assert_eq!(reader.get("/health").status, 200);
+
+    brokers.second.start_again().unwrap();
+    source.wait_until_published(&brokers.first.bootstrap(), &id);
+    reader.wait_until_ready();
+    reader.stop();
 }

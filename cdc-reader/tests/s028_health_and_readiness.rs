@@ -82,7 +82,7 @@ fn while_kafka_or_the_source_is_away_the_reader_lives_and_is_not_ready() {
 
     let frozen = kafka.freeze().unwrap();
     source.run(&transactions(1, 100));
-    reader.wait_until_not_ready("Kafka has acknowledged none for");
+    reader.wait_until_not_ready("Kafka has not acknowledged the oldest");
     lives();
     assert_eq!(ready(), 0.0);
     drop(frozen);

@@ -17,8 +17,8 @@ pub use publication::{
     NamedTable, Publication, PublishedPart, partition_parents, publication, published_parts,
 };
 pub use tables::{
-    CatalogTable, lock_room, lock_tables, rewritten_below, rewritten_tables, rows_estimate, table,
-    table_names, tables,
+    CatalogTable, TableHead, lock_room, lock_tables, rewritten_below, rewritten_tables,
+    rows_estimate, table, table_names, tables,
 };
 pub use types::resolve_types;
 
@@ -33,8 +33,8 @@ pub struct ServerSettings {
     pub version: u32,
     /// `wal_level`.
     pub wal_level: String,
-    /// How many slots may exist, and how many do.
-    pub slots: (u32, u32),
+    /// How many slots may exist.
+    pub slots: u32,
     /// How many WAL senders may run.
     pub wal_senders: u32,
     /// Whether our role may replicate.
@@ -88,7 +88,6 @@ pub fn server_settings(client: &mut Client) -> Result<ServerSettings, Replicatio
         "SELECT current_setting('server_version_num'),
                 current_setting('wal_level'),
                 current_setting('max_replication_slots'),
-                (SELECT count(*) FROM pg_catalog.pg_replication_slots),
                 current_setting('max_wal_senders'),
                 (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
                 OR EXISTS (
@@ -101,10 +100,10 @@ pub fn server_settings(client: &mut Client) -> Result<ServerSettings, Replicatio
     Ok(ServerSettings {
         version: parsed(row, 0)?,
         wal_level: text(row, 1)?.to_owned(),
-        slots: (parsed(row, 2)?, parsed(row, 3)?),
-        wal_senders: parsed(row, 4)?,
-        may_replicate: text(row, 5)? == "t",
-        encoding: text(row, 6)?.to_owned(),
+        slots: parsed(row, 2)?,
+        wal_senders: parsed(row, 3)?,
+        may_replicate: text(row, 4)? == "t",
+        encoding: text(row, 5)?.to_owned(),
     })
 }
 

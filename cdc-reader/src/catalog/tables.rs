@@ -7,7 +7,31 @@ use std::collections::HashMap;
 use super::cells::{SHAPE, parsed, text};
 use super::publication::{NamedTable, named_tables};
 use crate::envelope::{ColumnInfo, TableInfo, TypeClass};
-use crate::replication::{Client, ReplicationError, quote_identifier};
+use crate::replication::{Client, ReplicationError, Row, quote_identifier};
+
+/// How many tables one query reads. The answer has a row for each column, and takes several times the memory of what is
+/// kept of it.
+const TABLES_PER_QUERY: usize = 200;
+
+/// A table's name and what a statement has to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableHead {
+    /// The name.
+    pub named: NamedTable,
+    /// Whether it is partitioned: its rows are those of its partitions.
+    pub is_partitioned: bool,
+}
+
+impl TableHead {
+    /// The rows of the table itself, as they stand in a statement: without those of tables that inherit from it, and
+    /// with those of its partitions.
+    #[must_use]
+    pub fn in_statement(&self) -> String {
+        let only = if self.is_partitioned { "" } else { "ONLY " };
+        let NamedTable { schema, name, .. } = &self.named;
+        format!("{only}{}.{}", quote_identifier(schema), quote_identifier(name))
+    }
+}
 
 /// A table in the catalog, as a candidate for capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +56,18 @@ pub struct CatalogTable {
 }
 
 impl CatalogTable {
-    /// The rows of the table itself, as they stand in a statement: without those of tables that inherit from it, and
-    /// with those of its partitions.
+    /// What is to be remembered of the table when its columns are not.
+    #[must_use]
+    pub fn head(&self) -> TableHead {
+        let (schema, name) = (self.info.schema.clone(), self.info.name.clone());
+        let named = NamedTable { oid: self.oid, schema, name };
+        TableHead { named, is_partitioned: self.is_partitioned }
+    }
+
+    /// See [`TableHead::in_statement`].
     #[must_use]
     pub fn in_statement(&self) -> String {
-        let only = if self.is_partitioned { "" } else { "ONLY " };
-        format!(
-            "{only}{}.{}",
-            quote_identifier(&self.info.schema),
-            quote_identifier(&self.info.name)
-        )
+        self.head().in_statement()
     }
 }
 
@@ -50,11 +76,11 @@ impl CatalogTable {
 ///
 /// # Errors
 /// When a table no longer exists, or the role may not read it.
-pub fn lock_tables(client: &mut Client, tables: &[CatalogTable]) -> Result<(), ReplicationError> {
+pub fn lock_tables(client: &mut Client, tables: &[TableHead]) -> Result<(), ReplicationError> {
     if tables.is_empty() {
         return Ok(());
     }
-    let names: Vec<String> = tables.iter().map(CatalogTable::in_statement).collect();
+    let names: Vec<String> = tables.iter().map(TableHead::in_statement).collect();
     client.query(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")))?;
     Ok(())
 }
@@ -148,14 +174,15 @@ pub fn table_names(client: &mut Client) -> Result<Vec<NamedTable>, ReplicationEr
 /// # Errors
 /// When a query fails.
 pub fn tables(client: &mut Client, oids: &[u32]) -> Result<Vec<CatalogTable>, ReplicationError> {
-    if oids.is_empty() {
-        return Ok(Vec::new());
+    let mut tables = Vec::with_capacity(oids.len());
+    for oids in oids.chunks(TABLES_PER_QUERY) {
+        let mut part = read_tables(client, &oid_array(oids))?;
+        let places: HashMap<u32, usize> =
+            oids.iter().enumerate().map(|(place, oid)| (*oid, place)).collect();
+        part.sort_by_key(|table| places.get(&table.oid).copied());
+        read_defaults(client, &mut part)?;
+        tables.append(&mut part);
     }
-    let mut tables = read_tables(client, &oid_array(oids))?;
-    let places: HashMap<u32, usize> =
-        oids.iter().enumerate().map(|(place, oid)| (*oid, place)).collect();
-    tables.sort_by_key(|table| places.get(&table.oid).copied());
-    read_defaults(client, &mut tables)?;
     Ok(tables)
 }
 
@@ -175,11 +202,11 @@ fn oid_array(oids: &[u32]) -> String {
     format!("'{{{}}}'::oid[]", oids.join(","))
 }
 
-/// The query gives one row for each column, with the column's place in the key. The key is the primary key or what
-/// Debezium takes instead: the first unique index of plain columns, where a clustered index comes before the others and
-/// the rest are ordered by name. Columns that a primary key only includes are not part of the key.
-fn read_tables(client: &mut Client, oids: &str) -> Result<Vec<CatalogTable>, ReplicationError> {
-    let rows = client.query(&format!(
+/// The query for the columns of tables, one row for each of them, with its place in the key. The key is the primary key
+/// or what Debezium takes instead: the first unique index of plain columns, where a clustered index comes before the
+/// others and the rest are ordered by name. Columns that a primary key only includes are not part of the key.
+fn columns_query(oids: &str) -> String {
+    format!(
         "SELECT n.nspname, c.relname, c.oid, c.relreplident,
                 pg_catalog.has_table_privilege(c.oid, 'SELECT'), coalesce(k.indisprimary, false),
                 a.attname, a.atttypid, a.atttypmod, a.attnotnull,
@@ -203,46 +230,56 @@ fn read_tables(client: &mut Client, oids: &str) -> Result<Vec<CatalogTable>, Rep
          ) identity ON true
          WHERE c.relkind IN ('r', 'p') AND c.oid = ANY ({oids})
          ORDER BY 1, 2, a.attnum"
-    ))?;
+    )
+}
+
+/// Reads the tables with these oids, by schema and name.
+fn read_tables(client: &mut Client, oids: &str) -> Result<Vec<CatalogTable>, ReplicationError> {
     let mut tables: Vec<CatalogTable> = Vec::new();
     let mut key: Vec<(u32, usize)> = Vec::new();
-    for row in &rows {
+    for row in &client.query(&columns_query(oids))? {
         let oid: u32 = parsed(row, 2)?;
         if tables.last().is_none_or(|table| table.oid != oid) {
             close_key(&mut tables, &mut key);
-            tables.push(CatalogTable {
-                info: TableInfo {
-                    schema: text(row, 0)?.to_owned(),
-                    name: text(row, 1)?.to_owned(),
-                    columns: Vec::new(),
-                    key: Vec::new(),
-                },
-                oid,
-                replica_identity: text(row, 3)?.chars().next().unwrap_or('d'),
-                readable: text(row, 4)? == "t",
-                has_primary_key: text(row, 5)? == "t",
-                is_logged: text(row, 11)? == "t",
-                is_partitioned: text(row, 12)? == "t",
-                identity_has_key: text(row, 13)? == "t",
-            });
+            tables.push(table_of(row, oid)?);
         }
         let Some(table) = tables.last_mut() else { return Err(SHAPE) };
         let position: u32 = parsed(row, 10)?;
         if position > 0 {
             key.push((position, table.info.columns.len()));
         }
-        table.info.columns.push(ColumnInfo {
-            name: text(row, 6)?.to_owned(),
-            type_oid: parsed(row, 7)?,
-            type_modifier: parsed(row, 8)?,
-            type_class: TypeClass::BuiltIn,
-            is_domain: false,
-            not_null: text(row, 9)? == "t",
-            default: None,
-        });
+        table.info.columns.push(column_of(row)?);
     }
     close_key(&mut tables, &mut key);
     Ok(tables)
+}
+
+/// The table of a row of [`columns_query`], without columns yet.
+fn table_of(row: &Row, oid: u32) -> Result<CatalogTable, ReplicationError> {
+    let (schema, name) = (text(row, 0)?.to_owned(), text(row, 1)?.to_owned());
+    Ok(CatalogTable {
+        info: TableInfo { schema, name, columns: Vec::new(), key: Vec::new() },
+        oid,
+        replica_identity: text(row, 3)?.chars().next().unwrap_or('d'),
+        readable: text(row, 4)? == "t",
+        has_primary_key: text(row, 5)? == "t",
+        is_logged: text(row, 11)? == "t",
+        is_partitioned: text(row, 12)? == "t",
+        identity_has_key: text(row, 13)? == "t",
+    })
+}
+
+/// The column of a row of [`columns_query`], without its default yet.
+fn column_of(row: &Row) -> Result<ColumnInfo, ReplicationError> {
+    Ok(ColumnInfo {
+        name: text(row, 6)?.to_owned(),
+        type_oid: parsed(row, 7)?,
+        type_modifier: parsed(row, 8)?,
+        type_class: TypeClass::BuiltIn,
+        is_domain: false,
+        not_null: text(row, 9)? == "t",
+        default: None,
+    })
 }
 
 /// Fills in the columns' defaults.

@@ -27,9 +27,37 @@ pub fn resolve_types<'t>(
     if columns.is_empty() {
         return Ok(());
     }
-    let oids: Vec<String> = columns.keys().map(u32::to_string).collect();
-    // A domain's modifier belongs to the type below the domain. The outermost modifier that is set counts.
-    let rows = client.query(&format!(
+    let rows = client.query(&types_query(columns.keys()))?;
+    for row in &rows {
+        let (asked, oid, modifier): (u32, u32, i32) =
+            (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
+        let is_of_extension = text(row, 8)? == "t";
+        let class = match row.get(5).and_then(Option::as_deref) {
+            Some(_) => {
+                let element_oid = parsed(row, 5)?;
+                let element =
+                    class_of(element_oid, -1, text(row, 6)?, text(row, 7)?, is_of_extension);
+                TypeClass::Array { element_oid, element: Box::new(element) }
+            }
+            None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?, is_of_extension),
+        };
+        for column in columns.get_mut(&asked).into_iter().flatten() {
+            column.type_class = class.clone();
+            if asked != oid {
+                column.is_domain = true;
+                column.type_modifier = modifier;
+            }
+            column.type_oid = oid;
+        }
+    }
+    Ok(())
+}
+
+/// The query for what these types are. A domain's modifier belongs to the type below the domain: the outermost modifier
+/// that is set counts.
+fn types_query<'o>(oids: impl Iterator<Item = &'o u32>) -> String {
+    let oids: Vec<String> = oids.map(u32::to_string).collect();
+    format!(
         "WITH RECURSIVE beneath AS (
              SELECT t.oid AS asked, -1 AS modifier, t.*
              FROM pg_catalog.pg_type t
@@ -55,30 +83,7 @@ pub fn resolve_types<'t>(
          ) x
          WHERE b.typtype <> 'd'",
         oids.join(", ")
-    ))?;
-    for row in &rows {
-        let (asked, oid, modifier): (u32, u32, i32) =
-            (parsed(row, 0)?, parsed(row, 1)?, parsed(row, 2)?);
-        let is_of_extension = text(row, 8)? == "t";
-        let class = match row.get(5).and_then(Option::as_deref) {
-            Some(_) => {
-                let element_oid = parsed(row, 5)?;
-                let element =
-                    class_of(element_oid, -1, text(row, 6)?, text(row, 7)?, is_of_extension);
-                TypeClass::Array { element_oid, element: Box::new(element) }
-            }
-            None => class_of(oid, modifier, text(row, 3)?, text(row, 4)?, is_of_extension),
-        };
-        for column in columns.get_mut(&asked).into_iter().flatten() {
-            column.type_class = class.clone();
-            if asked != oid {
-                column.is_domain = true;
-                column.type_modifier = modifier;
-            }
-            column.type_oid = oid;
-        }
-    }
-    Ok(())
+    )
 }
 
 /// What a type is that is no array: `kind` is its `typtype`.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::PublishError;
 use super::ledger::{Position, Transaction};
 use super::maker::TopicMaker;
-use super::offset::{History, Offset, StoredOffset};
+use super::offset::{History, Offset, Resume, StoredOffset};
 use super::offsets::OffsetStore;
 use super::producer::{Publisher, Record, RecordHeaders};
 use crate::ended::Ended;
@@ -183,10 +183,14 @@ impl Delivery {
     /// # Errors
     /// What makes the record impossible.
     pub fn try_write_offset(&mut self, position: &Position) -> Result<bool, PublishError> {
+        let offset = self.offset(position);
+        self.try_write(offset)
+    }
+
+    fn try_write(&mut self, offset: Offset) -> Result<bool, PublishError> {
         if self.offset_in_flight.is_some() {
             return Ok(false);
         }
-        let offset = self.offset(position);
         let key = self.offsets.key();
         let value = offset.value().to_string();
         let record = Record {
@@ -213,7 +217,29 @@ impl Delivery {
             ts_us: transaction
                 .map_or(self.started_us, |Transaction { commit_ts_us, .. }| commit_ts_us),
             source: self.history.source,
+            sent_until: None,
         }
+    }
+
+    /// Stores the offset once more, with the commit up to which something was sent, so that a later process knows it
+    /// too. The wait ends when `stop` is cancelled.
+    ///
+    /// # Errors
+    /// What makes the record impossible, and what else fails meanwhile.
+    pub fn store_sent_until(
+        &mut self,
+        stored: &Resume,
+        sent_until: Lsn,
+        stop: &CancellationToken,
+    ) -> Result<Ended, PublishError> {
+        let Some(history) = stored.history else { return Ok(Ended::Done) };
+        let position = Position { end_lsn: stored.position, transaction: history.transaction };
+        let offset = Offset {
+            source: history.source,
+            sent_until: Some(sent_until),
+            ..self.offset(&position)
+        };
+        self.store(stop, &offset)
     }
 
     /// Stores an offset, and waits until Kafka has it, unless `stop` is cancelled.
@@ -225,9 +251,14 @@ impl Delivery {
         position: &Position,
         stop: &CancellationToken,
     ) -> Result<Ended, PublishError> {
+        let offset = self.offset(position);
+        self.store(stop, &offset)
+    }
+
+    fn store(&mut self, stop: &CancellationToken, offset: &Offset) -> Result<Ended, PublishError> {
         let handed_over = self.send_when_room(stop, |delivery| {
             let _stored_before = delivery.take_stored();
-            delivery.try_write_offset(position)
+            delivery.try_write(*offset)
         })?;
         if handed_over == Ended::Stopped {
             return Ok(Ended::Stopped);
@@ -251,6 +282,13 @@ impl Delivery {
             self.wait_for_room()?;
         }
         Ok(Ended::Done)
+    }
+
+    /// Whether so much memory can be taken beside what waits for Kafka. Everything has room when nothing waits.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        let waiting = self.publisher.in_flight_bytes();
+        waiting == 0 || waiting.saturating_add(bytes) <= self.publisher.queue_bytes_max()
     }
 
     /// Waits a moment while the queue is full.

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use shared::kafka::Cluster;
 
 use super::failure::PublishError;
-use super::topics::{NewTopics, make_topics};
+use super::topics::{NewTopics, TopicAdmin};
 use crate::disposition::Disposition;
 
 /// The first wait before a topic is tried again.
@@ -30,9 +30,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 
 /// The longest one. A cluster that is back is noticed within it.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// How many topics one request asks for. Brokers refuse a request for thousands.
-const TOPICS_PER_REQUEST: usize = 100;
 
 /// How long a start waits for its topics. Topics that are not made by then are made beside the stream.
 const START_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -198,20 +195,31 @@ impl Worker {
         }
     }
 
-    /// Makes these topics, and gives those that have to be tried again.
-    fn attempt(&self, wanted: Vec<String>, backoff: &mut Backoff) -> Vec<String> {
+    /// Makes these topics, and gives those that do not exist, with the reason.
+    fn make(&self, admin: &TopicAdmin, wanted: &[String]) -> Vec<(String, PublishError)> {
         let mut failed = Vec::new();
-        for part in wanted.chunks(TOPICS_PER_REQUEST) {
-            let making = make_topics(&self.cluster, part, &self.new, &self.stop);
-            let not_made = self.runtime.block_on(making);
+        for part in wanted.chunks(self.new.per_request()) {
+            let not_made = self.runtime.block_on(admin.make(part, &self.new, &self.stop));
             if self.stop.is_cancelled() {
-                return wanted;
+                break;
             }
             let made = part.len() - not_made.len().min(part.len());
             let _ = self.missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |missing| {
                 Some(missing.saturating_sub(made))
             });
             failed.extend(not_made);
+        }
+        failed
+    }
+
+    /// Makes these topics, and gives those that have to be tried again.
+    fn attempt(&self, wanted: Vec<String>, backoff: &mut Backoff) -> Vec<String> {
+        let failed = match TopicAdmin::new(&self.cluster) {
+            Ok(admin) => self.make(&admin, &wanted),
+            Err(error) => wanted.iter().map(|topic| (topic.clone(), error.clone())).collect(),
+        };
+        if self.stop.is_cancelled() {
+            return wanted;
         }
         let may_log = backoff.attempts() == 0 || backoff.should_log();
         let mut again = Vec::new();

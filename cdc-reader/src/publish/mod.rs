@@ -36,6 +36,6 @@ pub use offset::{History, Offset, Resume, StoredOffset};
 pub use offsets::{OffsetError, OffsetStore};
 pub use producer::{
     EVENT_BYTES_MAX, Publisher, PublisherOptions, QUEUE_BYTES_MAX, QUEUE_MESSAGES_MAX, Record,
-    RecordHeaders, row_bytes_max,
+    RecordHeaders, refused_row, row_bytes_max,
 };
 pub use topics::{NewTopics, cluster_id, ensure_offset_topic};

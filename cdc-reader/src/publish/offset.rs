@@ -2,8 +2,10 @@
 //!
 //! The value that is written has the keys that Debezium 3.6 writes after a commit, and behind them three keys that
 //! Debezium ignores: `system_identifier` and `timeline` name the history of the cluster that the position belongs to,
-//! and `transaction_end` is the end of the transaction that `txId` and `ts_usec` describe. The value that is read may
-//! be any offset of Debezium's: after a commit, or in the middle of a transaction or a snapshot.
+//! and `transaction_end` is the end of the transaction that `txId` and `ts_usec` describe. A fourth key, `sent_until`,
+//! is there only after the reader has found that the source lacks a transaction of which it has sent a part: the commit
+//! of that transaction. The value that is read may be any offset of Debezium's: after a commit, or in the middle of a
+//! transaction or a snapshot.
 
 use serde_json::{Map, Value, json};
 use shared::position::Lsn;
@@ -14,6 +16,7 @@ use crate::replication::{SourceIdentity, Timeline};
 const SYSTEM_IDENTIFIER: &str = "system_identifier";
 const TIMELINE: &str = "timeline";
 const TRANSACTION_END: &str = "transaction_end";
+const SENT_UNTIL: &str = "sent_until";
 
 /// An offset to be written: everything that committed before a position has been published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +27,9 @@ pub struct Offset {
     pub ts_us: i64,
     /// The history that the position belongs to.
     pub source: SourceIdentity,
+    /// The commit of a transaction beyond the position of which something was sent, where the source lacks that
+    /// transaction.
+    pub sent_until: Option<Lsn>,
 }
 
 impl Offset {
@@ -46,6 +52,9 @@ impl Offset {
         if let Some(transaction) = transaction {
             value[TRANSACTION_END] = transaction.end_lsn.0.into();
         }
+        if let Some(sent_until) = self.sent_until {
+            value[SENT_UNTIL] = sent_until.0.into();
+        }
         value
     }
 }
@@ -67,6 +76,8 @@ pub struct Resume {
     /// The offset's `lsn_commit`: the end of the last commit that was published, or the end of WAL without changes
     /// after that commit. None when Debezium wrote the offset before the first commit.
     pub last_commit: Option<Lsn>,
+    /// The commit of a transaction of which something was sent, and which the source lacked when this was stored.
+    pub sent_until: Option<Lsn>,
     /// What this reader wrote beside Debezium's keys. None in an offset that Debezium wrote.
     pub history: Option<History>,
 }
@@ -78,6 +89,15 @@ pub struct History {
     pub source: SourceIdentity,
     /// The last published transaction; none when there was none since the snapshot.
     pub transaction: Option<Transaction>,
+}
+
+impl Resume {
+    /// The end of the last transaction that is known to be published.
+    #[must_use]
+    pub fn published(&self) -> Lsn {
+        let transaction = self.history.and_then(|history| history.transaction);
+        transaction.map_or(self.position, |last| last.end_lsn)
+    }
 }
 
 impl StoredOffset {
@@ -111,7 +131,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<StoredOffset, &'static str> {
     }
     let last_commit = lsn(&map, "lsn_commit");
     let position = last_commit.or_else(|| lsn(&map, "lsn")).ok_or("it has no lsn")?;
-    Ok(StoredOffset::Resume(Resume { position, last_commit, history: history(&map)? }))
+    let sent_until = lsn(&map, SENT_UNTIL);
+    Ok(StoredOffset::Resume(Resume { position, last_commit, sent_until, history: history(&map)? }))
 }
 
 fn lsn(map: &Map<String, Value>, name: &str) -> Option<Lsn> {
@@ -154,7 +175,7 @@ mod tests {
 
     fn offset(transaction: Option<Transaction>) -> Offset {
         let position = Position { end_lsn: Lsn(1_467_071_720), transaction };
-        Offset { position, ts_us: 1_795_228_672_325_479, source: SOURCE }
+        Offset { position, ts_us: 1_795_228_672_325_479, source: SOURCE, sent_until: None }
     }
 
     #[test]
@@ -170,12 +191,16 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for transaction in [None, Some(transaction())] {
-            let text = offset(transaction).value().to_string();
+        for (transaction, sent_until) in [
+            (None, None),
+            (Some(transaction()), None),
+            (Some(transaction()), Some(Lsn(1_467_071_900))),
+        ] {
+            let text = Offset { sent_until, ..offset(transaction) }.value().to_string();
             let read = parse(text.as_bytes()).unwrap();
             let position = Lsn(1_467_071_720);
             let history = Some(History { source: SOURCE, transaction });
-            let expected = Resume { position, last_commit: Some(position), history };
+            let expected = Resume { position, last_commit: Some(position), sent_until, history };
             assert_eq!(read, StoredOffset::Resume(expected));
             assert_eq!(read.transaction(), transaction);
         }
@@ -188,7 +213,8 @@ mod tests {
 
     fn resume(position: u64, last_commit: Option<u64>) -> StoredOffset {
         let last_commit = last_commit.map(Lsn);
-        StoredOffset::Resume(Resume { position: Lsn(position), last_commit, history: None })
+        let position = Lsn(position);
+        StoredOffset::Resume(Resume { position, last_commit, sent_until: None, history: None })
     }
 
     #[test]

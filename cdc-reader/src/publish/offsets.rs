@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use serde_json::{Value, json};
 use shared::kafka::{Cluster, refused_property};
+use tokio_util::sync::CancellationToken;
 
 use super::offset::{StoredOffset, parse};
 use super::topics::QuietContext;
@@ -23,6 +24,9 @@ const READ_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a new topic may take to be known.
 const TOPIC_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long one question to the brokers may take. Between two questions a stop is heard.
+const QUESTION: Duration = Duration::from_millis(500);
 
 /// The pause between two questions for it.
 const TOPIC_PAUSE: Duration = Duration::from_millis(50);
@@ -96,8 +100,11 @@ impl OffsetStore {
     /// Reads the topic to its end and returns the last offset of this connector: what it means, and as it stands there.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, or the stored value is no offset.
-    pub fn load(&self) -> Result<(StoredOffset, Option<Value>), OffsetError> {
+    /// When Kafka does not answer in time or before `stop` is cancelled, or the stored value is no offset.
+    pub fn load(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<(StoredOffset, Option<Value>), OffsetError> {
         let consumer: BaseConsumer<Quiet> = self
             .cluster
             .client("cdc-reader-offsets")
@@ -113,11 +120,12 @@ impl OffsetStore {
                 let refused = refused_property(&error);
                 self.read_error(&refused.unwrap_or_else(|| error.to_string()))
             })?;
-        let mut unfinished = self.assign_all(&consumer)?;
+        let mut unfinished = self.assign_all(&consumer, stop)?;
         let key: Value = json!([self.connector, { "server": self.server }]);
         let mut newest = Newest::default();
         let started = Instant::now();
         while !unfinished.is_empty() {
+            self.check_stop(stop)?;
             if started.elapsed() > READ_DEADLINE {
                 return Err(self.read_error("the end of the topic was not reached in time"));
             }
@@ -155,8 +163,12 @@ impl OffsetStore {
         }
     }
 
-    fn assign_all(&self, consumer: &BaseConsumer<Quiet>) -> Result<HashSet<i32>, OffsetError> {
-        let partitions = self.partitions(consumer)?;
+    fn assign_all(
+        &self,
+        consumer: &BaseConsumer<Quiet>,
+        stop: &CancellationToken,
+    ) -> Result<HashSet<i32>, OffsetError> {
+        let partitions = self.partitions(consumer, stop)?;
         let mut list = TopicPartitionList::new();
         for &partition in &partitions {
             list.add_partition_offset(&self.topic, partition, Offset::Beginning)
@@ -167,12 +179,22 @@ impl OffsetStore {
     }
 
     /// The topic's partitions. A topic that was made a moment ago is not known to every broker yet.
-    fn partitions(&self, consumer: &BaseConsumer<Quiet>) -> Result<HashSet<i32>, OffsetError> {
+    fn partitions(
+        &self,
+        consumer: &BaseConsumer<Quiet>,
+        stop: &CancellationToken,
+    ) -> Result<HashSet<i32>, OffsetError> {
         let started = Instant::now();
         loop {
-            let metadata = consumer
-                .fetch_metadata(Some(&self.topic), READ_DEADLINE)
-                .map_err(|error| self.read_error(&error.to_string()))?;
+            self.check_stop(stop)?;
+            let metadata = match consumer.fetch_metadata(Some(&self.topic), QUESTION) {
+                Ok(metadata) => metadata,
+                Err(_) if started.elapsed() < READ_DEADLINE => {
+                    std::thread::sleep(TOPIC_PAUSE);
+                    continue;
+                }
+                Err(error) => return Err(self.read_error(&error.to_string())),
+            };
             let denied = Some(RDKafkaErrorCode::TopicAuthorizationFailed);
             let mut found = metadata.topics().iter();
             if found.any(|topic| topic.error().map(RDKafkaErrorCode::from) == denied) {
@@ -191,6 +213,13 @@ impl OffsetStore {
             }
             std::thread::sleep(TOPIC_PAUSE);
         }
+    }
+
+    fn check_stop(&self, stop: &CancellationToken) -> Result<(), OffsetError> {
+        if stop.is_cancelled() {
+            return Err(self.read_error("stopped before Kafka had answered"));
+        }
+        Ok(())
     }
 
     fn denied(&self) -> OffsetError {
@@ -257,12 +286,31 @@ impl rdkafka::consumer::ConsumerContext for Quiet {}
 
 #[cfg(test)]
 mod tests {
+    use shared::kafka::Security;
+
     use super::*;
 
     #[test]
     fn the_key_has_kafka_connects_form() {
         let store = OffsetStore::new(&Cluster::default(), "connect-offsets", "obs", "obs");
         assert_eq!(store.key(), br#"["obs",{"server":"obs"}]"#);
+    }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_brokers_that_do_not_answer() {
+        let nobody = Cluster::new("127.0.0.1:1", Security::default());
+        let store = OffsetStore::new(&nobody, "connect-offsets", "obs", "obs");
+        let stop = CancellationToken::new();
+        let asking = {
+            let stop = stop.clone();
+            std::thread::spawn(move || store.load(&stop))
+        };
+        stop.cancel();
+        let error = asking.join().unwrap().unwrap_err();
+        assert!(
+            matches!(&error, OffsetError::Read { reason, .. } if reason.starts_with("stopped")),
+            "{error}"
+        );
     }
 
     #[track_caller]

@@ -61,6 +61,17 @@ pub fn row_bytes_max(overrides: &[(String, String)]) -> u64 {
     event.saturating_mul(ROW_TO_EVENT).max(ROW_BYTES_MIN)
 }
 
+/// Why a row of so many bytes, which is more than [`row_bytes_max`], is not read.
+#[must_use]
+pub fn refused_row(topic: &str, bytes: u64) -> PublishError {
+    tracing::error!(topic, bytes, "a row is larger than any event that Kafka takes");
+    PublishError::Refused {
+        topic: topic.to_owned(),
+        reason: "the row is more than eight times as large as producer.override.max.request.size, and larger than 64 MiB: raise it and \
+                 the topic's max.message.bytes, or leave the table out with table.exclude.list",
+    }
+}
+
 /// How to reach Kafka and what events carry.
 #[derive(Debug, Clone)]
 pub struct PublisherOptions {

@@ -1,6 +1,6 @@
 //! Topics: whether they exist, how they are made, and what the offset topic has to be.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{
@@ -21,6 +21,21 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the broker may take to say whether a topic exists. A stop waits for this answer.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a new topic may take to be known to every broker.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// The pause between two questions for it.
+const KNOWN_STEP: Duration = Duration::from_millis(50);
+
+/// The most topics that one request makes.
+const TOPICS_PER_REQUEST_MAX: usize = 100;
+
+/// The most partitions that one request makes, as far as their number is known.
+const PARTITIONS_PER_REQUEST: usize = 2000;
+
+/// A guess, high rather than low, at the broker's own number of partitions.
+const PARTITIONS_UNKNOWN: usize = 40;
 
 /// Kafka Connect's own default for `offset.storage.partitions`.
 const OFFSET_PARTITIONS: i32 = 25;
@@ -51,6 +66,14 @@ impl NewTopics {
         }
     }
 
+    /// How many of these topics one request may make. A broker refuses a request for more than ten thousand partitions
+    /// and settings, and a request for fewer ends sooner.
+    pub(super) fn per_request(&self) -> usize {
+        let partitions = self.partitions.and_then(|count| usize::try_from(count).ok());
+        let partitions = partitions.unwrap_or(PARTITIONS_UNKNOWN).max(1);
+        (PARTITIONS_PER_REQUEST / partitions).clamp(1, TOPICS_PER_REQUEST_MAX)
+    }
+
     fn of_name<'a>(&'a self, name: &'a str) -> NewTopic<'a> {
         let partitions = self.partitions.unwrap_or(-1);
         let replication = TopicReplication::Fixed(self.replication_factor.unwrap_or(-1));
@@ -63,76 +86,127 @@ impl NewTopics {
 ///
 /// # Errors
 /// [`PublishError::Configuration`] when the brokers refuse us, [`PublishError::Broken`] when none answers within
-/// `timeout`.
-pub fn cluster_id(cluster: &Cluster, timeout: Duration) -> Result<String, PublishError> {
-    first_contact(&cluster.client(CLIENT_ID), timeout, || true).map_err(|error| match error {
-        ContactError::Configuration(reason) => {
-            PublishError::Configuration(ConfigurationProblem::Client { reason })
-        }
-        ContactError::Refused(refusal) => {
-            PublishError::Configuration(ConfigurationProblem::Refused(refusal))
-        }
-        other @ (ContactError::NoAnswer(_) | ContactError::Stopped) => {
-            PublishError::Broken(Breakage::NoBroker {
-                bootstrap_servers: cluster.bootstrap_servers().to_owned(),
-                reason: other.to_string(),
-            })
+/// `timeout`, or before `stop` is cancelled.
+pub fn cluster_id(
+    cluster: &Cluster,
+    timeout: Duration,
+    stop: &CancellationToken,
+) -> Result<String, PublishError> {
+    first_contact(&cluster.client(CLIENT_ID), timeout, || !stop.is_cancelled()).map_err(|error| {
+        match error {
+            ContactError::Configuration(reason) => {
+                PublishError::Configuration(ConfigurationProblem::Client { reason })
+            }
+            ContactError::Refused(refusal) => {
+                PublishError::Configuration(ConfigurationProblem::Refused(refusal))
+            }
+            other @ (ContactError::NoAnswer(_) | ContactError::Stopped) => {
+                PublishError::Broken(Breakage::NoBroker {
+                    bootstrap_servers: cluster.bootstrap_servers().to_owned(),
+                    reason: other.to_string(),
+                })
+            }
         }
     })
 }
 
-/// Makes those of these topics that do not exist, and gives those that still do not exist, each with the reason. A
-/// topic that exists stays as it is, also where the right to create topics is missing. A cancelled `stop` ends the work
-/// early.
-///
-/// The reason is [`PublishError::Configuration`] when the topic can never be created like this, and
-/// [`PublishError::Broken`] when the cluster cannot do it now, or does not answer.
-pub(super) async fn make_topics(
-    cluster: &Cluster,
-    names: &[String],
-    new: &NewTopics,
-    stop: &CancellationToken,
-) -> Vec<(String, PublishError)> {
-    let all = |error: &PublishError| {
-        names.iter().map(|name| (name.clone(), error.clone())).collect::<Vec<_>>()
-    };
-    let admin = match admin(cluster) {
-        Ok(admin) => admin,
-        Err(error) => return all(&error),
-    };
-    let mut missing = Vec::new();
-    for name in names {
-        if stop.is_cancelled() {
-            return Vec::new();
-        }
-        match exists(&admin, name) {
-            Ok(true) => {}
-            Ok(false) => missing.push(new.of_name(name)),
-            Err(error) => return all(&PublishError::Broken(Breakage::Topics { error })),
+/// Makes topics over one connection.
+pub(super) struct TopicAdmin {
+    admin: AdminClient<QuietContext>,
+}
+
+impl TopicAdmin {
+    /// Connects in the background.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub(super) fn new(cluster: &Cluster) -> Result<Self, PublishError> {
+        Ok(Self { admin: admin(cluster)? })
+    }
+
+    /// Makes those of these topics that do not exist, and gives those that still do not exist, each with the reason. A
+    /// topic that exists stays as it is, also where the right to create topics is missing. A cancelled `stop` ends the
+    /// work early.
+    ///
+    /// The reason is [`PublishError::Configuration`] when the topic can never be created like this, and
+    /// [`PublishError::Broken`] when the cluster cannot do it now, or does not answer.
+    pub(super) async fn make(
+        &self,
+        names: &[String],
+        new: &NewTopics,
+        stop: &CancellationToken,
+    ) -> Vec<(String, PublishError)> {
+        let wanted: Vec<NewTopic<'_>> = names.iter().map(|name| new.of_name(name)).collect();
+        let options = AdminOptions::new()
+            .request_timeout(Some(ADMIN_TIMEOUT))
+            .operation_timeout(Some(ADMIN_TIMEOUT));
+        // One question for many topics. A broker says of a topic that exists that it exists, whatever else it is asked
+        // for.
+        let answers = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Vec::new(),
+            answers = self.admin.create_topics(&wanted, &options) => answers,
+        };
+        let all = |error: &PublishError| {
+            names.iter().map(|name| (name.clone(), error.clone())).collect::<Vec<_>>()
+        };
+        let not_made = match answers {
+            Ok(answers) => answers.into_iter().filter_map(outcome).collect(),
+            Err(KafkaError::AdminOpCreation(reason)) => {
+                all(&PublishError::Configuration(ConfigurationProblem::Topics { reason }))
+            }
+            Err(error) => all(&PublishError::Broken(Breakage::Topics { error })),
+        };
+        self.missing(not_made, stop)
+    }
+
+    /// A topic's `cleanup.policy`; none when the reader may not see it. A topic that was made a moment ago is not known
+    /// to every broker yet.
+    async fn cleanup_policy(&self, topic: &str) -> Result<Option<String>, PublishError> {
+        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+        let started = Instant::now();
+        loop {
+            let described = self
+                .admin
+                .describe_configs(&[ResourceSpecifier::Topic(topic)], &options)
+                .await
+                .map_err(|error| PublishError::Broken(Breakage::Topics { error }))?;
+            match described.into_iter().next() {
+                Some(Ok(resource)) => {
+                    let policy = resource.get("cleanup.policy");
+                    return Ok(policy.and_then(|entry| entry.value.clone()));
+                }
+                Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition))
+                    if started.elapsed() < KNOWN_WITHIN =>
+                {
+                    tokio::time::sleep(KNOWN_STEP).await;
+                }
+                Some(Err(_)) | None => return Ok(None),
+            }
         }
     }
-    if missing.is_empty() {
-        return Vec::new();
+
+    /// Those of these topics that do not exist. Whoever may not create topics is not told that a topic exists, so it is
+    /// asked for by itself.
+    fn missing(
+        &self,
+        mut not_made: Vec<(String, PublishError)>,
+        stop: &CancellationToken,
+    ) -> Vec<(String, PublishError)> {
+        let mut answers = true;
+        not_made.retain(|(name, _)| {
+            answers = answers && !stop.is_cancelled();
+            // When one question has no answer, the next one has none either, and each would be waited for.
+            let exists = if answers { exists(&self.admin, name) } else { Ok(false) };
+            answers = exists.is_ok();
+            !exists.unwrap_or(false)
+        });
+        not_made
     }
-    let options = AdminOptions::new()
-        .request_timeout(Some(ADMIN_TIMEOUT))
-        .operation_timeout(Some(ADMIN_TIMEOUT));
-    let results = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Vec::new(),
-        results = admin.create_topics(&missing, &options) => results,
-    };
-    let results = match results {
-        Ok(results) => results,
-        Err(KafkaError::AdminOpCreation(reason)) => {
-            return all(&PublishError::Configuration(ConfigurationProblem::Topics { reason }));
-        }
-        Err(error) => return all(&PublishError::Broken(Breakage::Topics { error })),
-    };
-    results.into_iter().filter_map(outcome).collect()
 }
 
 /// Makes the offset topic when it does not exist, and checks that it keeps the last offset of each connector for ever.
+/// A cancelled `stop` ends the work early.
 ///
 /// # Errors
 /// [`PublishError::Configuration`] when the topic can never be created, or deletes old records, and
@@ -141,22 +215,18 @@ pub async fn ensure_offset_topic(
     cluster: &Cluster,
     topic: &str,
     new: &NewTopics,
+    stop: &CancellationToken,
 ) -> Result<(), PublishError> {
-    let (names, stop) = ([topic.to_owned()], CancellationToken::new());
-    let failed = make_topics(cluster, &names, new, &stop).await;
+    let admin = TopicAdmin::new(cluster)?;
+    let failed = admin.make(&[topic.to_owned()], new, stop).await;
     if let Some((_, error)) = failed.into_iter().next() {
         return Err(error);
     }
-    let admin = admin(cluster)?;
-    let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
-    let described = admin
-        .describe_configs(&[ResourceSpecifier::Topic(topic)], &options)
-        .await
-        .map_err(|error| PublishError::Broken(Breakage::Topics { error }))?;
-    let policy = described
-        .into_iter()
-        .find_map(Result::ok)
-        .and_then(|resource| resource.get("cleanup.policy").and_then(|entry| entry.value.clone()));
+    let policy = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        policy = admin.cleanup_policy(topic) => policy?,
+    };
     match policy {
         Some(policy) if policy != COMPACT => {
             let topic = topic.to_owned();
@@ -221,5 +291,21 @@ impl ClientContext for QuietContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_makes_fewer_topics_when_each_has_many_partitions() {
+        let per_request =
+            |partitions| NewTopics { partitions, ..NewTopics::default() }.per_request();
+        assert_eq!(per_request(None), 50);
+        assert_eq!(
+            [1, 20, 100, 1000, 5000, -1].map(|count| per_request(Some(count))),
+            [100, 100, 20, 2, 1, 50]
+        );
     }
 }

@@ -9,11 +9,33 @@ use shared::postgres::ConnectOptions;
 use super::cancel::CancelKey;
 use super::startup::{self, Mode};
 use super::stream::{StartOptions, Stream};
-use super::wire::{Frame, Wire};
+use super::wire::{Frame, Held, Wire};
 use super::{ReplicationError, ServerError, WaitLimit};
 
 /// A row of a simple query: text or NULL.
 pub type Row = Vec<Option<String>>;
+
+/// A row that is larger is announced before it is read.
+const LARGE_ROW_BYTES: usize = 1 << 20;
+
+/// Takes the rows of a `COPY … TO STDOUT`.
+pub trait CopyRows {
+    /// What can fail beside the connection.
+    type Error: From<ReplicationError>;
+
+    /// A row of about so many bytes comes next, and no memory is taken for it before this returns. It is called for
+    /// rows of more than a megabyte.
+    ///
+    /// # Errors
+    /// Why the row must not be read.
+    fn large(&mut self, bytes: usize) -> Result<ControlFlow<()>, Self::Error>;
+
+    /// A row's bytes, without its line end.
+    ///
+    /// # Errors
+    /// Why the row cannot be taken.
+    fn row(&mut self, row: &[u8]) -> Result<ControlFlow<()>, Self::Error>;
+}
 
 /// A connection that waits for commands.
 pub struct Client {
@@ -59,24 +81,34 @@ impl Client {
         Ok(rows)
     }
 
-    /// Runs `COPY … TO STDOUT` and hands each row's bytes, without its line end, to `each`, until there are no more
-    /// rows or `each` breaks off. After a break the connection must be dropped.
+    /// Runs `COPY … TO STDOUT` and hands the rows to `rows`, until there are no more of them or `rows` breaks off. After
+    /// a break the connection must be dropped.
     ///
     /// # Errors
-    /// What the server reports, or the first error of `each`; after the latter the connection must be dropped, too.
-    pub fn copy_out<E: From<ReplicationError>>(
+    /// What the server reports, or the first error of `rows`; after the latter the connection must be dropped, too.
+    pub fn copy_out<R: CopyRows>(
         &mut self,
         sql: &str,
-        mut each: impl FnMut(&[u8]) -> Result<ControlFlow<()>, E>,
-    ) -> Result<ControlFlow<()>, E> {
+        rows: &mut R,
+    ) -> Result<ControlFlow<()>, R::Error> {
         self.send_query(sql)?;
         let mut failure = None;
         loop {
-            let frame = self.frame().map_err(|end| cause(failure.take(), end))?;
+            let held = self.frame_or_head().map_err(|end| cause(failure.take(), end))?;
+            let frame = match held {
+                Held::Frame(frame) => frame,
+                Held::Large(head) => {
+                    if head.tag == b'd' && rows.large(head.frame_bytes)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    self.frame().map_err(|end| cause(failure.take(), end))?
+                }
+                Held::Nothing => continue,
+            };
             let body = self.wire.body(&frame);
             match frame.tag {
                 b'd' => {
-                    if each(body.strip_suffix(b"\n").unwrap_or(body))?.is_break() {
+                    if rows.row(body.strip_suffix(b"\n").unwrap_or(body))?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                 }
@@ -124,12 +156,25 @@ impl Client {
     /// The next frame. When the wait ends before the answer, the server is asked to cancel the statement.
     fn frame(&mut self) -> Result<Frame, ReplicationError> {
         let frame = self.wire.frame(&self.limit);
-        if matches!(frame, Err(ReplicationError::Stopped | ReplicationError::Silent { .. }))
+        self.cancel_unless_answered(frame)
+    }
+
+    /// The next frame, or the head of a large one. The wait ends as in [`Client::frame`].
+    fn frame_or_head(&mut self) -> Result<Held, ReplicationError> {
+        let held = self.wire.frame_or_head(LARGE_ROW_BYTES, &self.limit);
+        self.cancel_unless_answered(held)
+    }
+
+    fn cancel_unless_answered<T>(
+        &self,
+        answer: Result<T, ReplicationError>,
+    ) -> Result<T, ReplicationError> {
+        if matches!(answer, Err(ReplicationError::Stopped | ReplicationError::Silent { .. }))
             && let Err(error) = self.cancel_key.cancel(&self.options)
         {
             tracing::warn!(%error, "the server cannot be asked to cancel the statement");
         }
-        frame
+        answer
     }
 
     fn send_query(&mut self, sql: &str) -> Result<(), ReplicationError> {

@@ -22,7 +22,7 @@ mod transport;
 mod wait_limit;
 mod wire;
 
-pub use client::{Client, Row};
+pub use client::{Client, CopyRows, Row};
 pub use error::{ReplicationError, ServerError};
 pub use identity::{
     SourceIdentity, SystemIdentifier, Timeline, TimelineHistory, identify, timeline_history,

@@ -193,16 +193,47 @@ impl Wire {
 
     /// The next frame, however long it takes within `limit`, which also ends a frame that trickles in.
     pub(super) fn frame(&mut self, limit: &WaitLimit) -> Result<Frame, ReplicationError> {
+        loop {
+            if let Held::Frame(frame) = self.frame_or_head(FRAME_BYTES_MAX, limit)? {
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// As [`Wire::frame`]; of a frame that is larger than `frame_bytes_max` only the head, before memory is taken for
+    /// its body.
+    pub(super) fn frame_or_head(
+        &mut self,
+        frame_bytes_max: usize,
+        limit: &WaitLimit,
+    ) -> Result<Held, ReplicationError> {
         let started = Instant::now();
         let mut has_read = false;
         loop {
-            if let Some(frame) = self.buffered_frame()? {
-                return Ok(frame);
+            match self.held(frame_bytes_max, 0)? {
+                Held::Nothing => {}
+                Held::Large(_) => {
+                    self.give_back();
+                    return self.held(frame_bytes_max, 0);
+                }
+                held @ Held::Frame(_) => return Ok(held),
             }
             if std::mem::replace(&mut has_read, true) {
                 limit.check(started)?;
             }
             self.fill()?;
+        }
+    }
+
+    /// Gives the memory back that the block took for an earlier large frame. Frames that were handed out before are no
+    /// longer valid.
+    fn give_back(&mut self) {
+        let unread = self.end - self.start;
+        if self.block.len() > BLOCK_KEPT_BYTES_MAX && unread <= BLOCK_BYTES {
+            let mut block = vec![0; BLOCK_BYTES];
+            block[..unread].copy_from_slice(&self.block[self.start..self.end]);
+            self.block = block;
+            (self.start, self.end) = (0, unread);
         }
     }
 
@@ -272,6 +303,20 @@ mod tests {
         };
         assert_eq!(wire.body(&next), b"small");
         assert_eq!(wire.block.len(), BLOCK_BYTES);
+        drop(writer.join().unwrap());
+    }
+
+    #[test]
+    fn the_memory_of_a_large_frame_is_given_back_before_the_next_one_is_read() {
+        let large = vec![7; 5_000_000];
+        let (mut wire, writer) = wire([frame(b'd', &large), frame(b'd', &large)].concat());
+        for _ in 0..2 {
+            let head = wire.frame_or_head(1000, &WaitLimit::brief()).unwrap();
+            assert!(matches!(&head, Held::Large(head) if head.frame_bytes == large.len() + 5));
+            assert_eq!(wire.block.len(), BLOCK_BYTES);
+            let whole = wire.frame(&WaitLimit::brief()).unwrap();
+            assert_eq!(wire.body(&whole), large);
+        }
         drop(writer.join().unwrap());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::catalog::{self, CatalogTable, Publication, ServerSettings};
+use crate::catalog::{self, CatalogTable, Publication, ServerSettings, TableHead};
 use crate::connector::{PublicationAutocreate, Settings};
 use crate::context::Context;
 use crate::error::SessionError;
@@ -13,8 +13,9 @@ use crate::table::{Standing, above, captured_tables, standings, with_changes_of_
 
 /// What a session needs to know about the source.
 pub(super) struct Source {
-    /// The captured tables whose changes arrive under their own names.
-    pub(super) tables: Vec<CatalogTable>,
+    /// The captured tables whose changes arrive under their own names. Their columns are not kept, because a session may
+    /// last for months, and a snapshot reads the catalog again.
+    pub(super) tables: Vec<TableHead>,
     /// What is wrong with single tables.
     problems: Vec<SetupProblem>,
 }
@@ -31,51 +32,95 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// Checks everything that can be known before streaming, and makes the publication if the settings ask for it. What is
 /// wrong with single tables waits for [`Source::judge`].
 pub(super) fn check(sql: &mut Client, settings: &Settings) -> Result<Source, SessionError> {
-    let server = catalog::server_settings(sql)?;
-    if server.version < VERSION_MIN {
-        return Err(SessionError::Setup(vec![SetupProblem::ServerTooOld {
-            major: server.version / VERSIONS_PER_MAJOR,
-            major_min: VERSION_MIN / VERSIONS_PER_MAJOR,
-        }]));
-    }
-    let mut problems = server_problems(&server, settings);
-    let mut tables = captured_tables(sql, settings)?;
-    let parents = catalog::partition_parents(sql)?;
-    match ensure_publication(sql, settings, &tables, &parents, server.version)? {
-        None => problems.push(SetupProblem::NoPublication {
-            publication: settings.publication_name.clone(),
-            database: settings.database.database.clone(),
-        }),
-        Some(publication) => {
-            problems.extend(operation_problems(&publication, settings));
-            let standings = standings(&tables, &publication, &parents);
-            problems.extend(standing_problems(&tables, standings, settings));
-            tables = with_changes_of_their_own(tables, &publication, &parents);
-        }
-    }
-    problems.extend(table_problems(&tables, settings));
-    if problems.iter().any(|problem| problem.is_final(Stage::Resume)) {
+    let found = Found::look(sql, settings)?;
+    let publication = ensure_publication(sql, settings, &found)?;
+    let problems = found.problems(publication.as_ref(), settings);
+    let Some(publication) = publication.filter(|_| !is_final(&problems)) else {
         return Err(SessionError::Setup(problems));
-    }
+    };
+    let tables = with_changes_of_their_own(found.tables, &publication, &found.parents);
+    warn_of_tables(&tables);
     if tables.is_empty() {
         tracing::warn!(
             "no table is captured yet: check schema.include.list and table.include.list"
         );
     }
+    let tables = tables.iter().map(CatalogTable::head).collect();
     Ok(Source { tables, problems })
 }
 
 /// Why the server refuses a replication connection, or does not answer it as it should: what is wrong with its set-up,
-/// if that is known, and otherwise the error itself.
+/// if that is known, and otherwise the error itself. Nothing is changed on the server, because the writer lock is not
+/// held.
 pub(super) fn explain(context: &Context, error: ReplicationError) -> SessionError {
     if !matches!(error, ReplicationError::Server(_) | ReplicationError::Rejected(_)) {
         return error.into();
     }
     let settings = &context.connector.settings;
-    let checked = context.connect(Mode::Sql).map_err(SessionError::from);
-    match checked.and_then(|mut sql| check(&mut sql, settings)) {
+    let asked = context.connect(Mode::Sql).map_err(SessionError::from);
+    match asked.and_then(|mut sql| problems_now(&mut sql, settings)) {
+        Ok(problems) if is_final(&problems) => SessionError::Setup(problems),
         Err(setup @ SessionError::Setup(_)) => setup,
         _ => error.into(),
+    }
+}
+
+/// What is wrong with the source as it is. A publication that a start would make is not missing.
+fn problems_now(sql: &mut Client, settings: &Settings) -> Result<Vec<SetupProblem>, SessionError> {
+    let found = Found::look(sql, settings)?;
+    let publication = catalog::publication(sql, &settings.publication_name, found.server.version)?;
+    if publication.is_none() && creation(settings, &found.tables).is_some() {
+        return Ok(server_problems(&found.server, settings));
+    }
+    Ok(found.problems(publication.as_ref(), settings))
+}
+
+fn is_final(problems: &[SetupProblem]) -> bool {
+    problems.iter().any(|problem| problem.is_final(Stage::Resume))
+}
+
+/// What a look at the source finds beside its publication.
+struct Found {
+    server: ServerSettings,
+    /// The tables that the connector's filters take.
+    tables: Vec<CatalogTable>,
+    /// The table directly above each partition.
+    parents: HashMap<u32, u32>,
+}
+
+impl Found {
+    fn look(sql: &mut Client, settings: &Settings) -> Result<Self, SessionError> {
+        let server = catalog::server_settings(sql)?;
+        if server.version < VERSION_MIN {
+            return Err(SessionError::Setup(vec![SetupProblem::ServerTooOld {
+                major: server.version / VERSIONS_PER_MAJOR,
+                major_min: VERSION_MIN / VERSIONS_PER_MAJOR,
+            }]));
+        }
+        let tables = captured_tables(sql, settings)?;
+        let parents = catalog::partition_parents(sql)?;
+        Ok(Self { server, tables, parents })
+    }
+
+    /// Everything that is wrong, with this publication or without any.
+    fn problems(
+        &self,
+        publication: Option<&Publication>,
+        settings: &Settings,
+    ) -> Vec<SetupProblem> {
+        let mut problems = server_problems(&self.server, settings);
+        let Some(publication) = publication else {
+            problems.push(SetupProblem::NoPublication {
+                publication: settings.publication_name.clone(),
+                database: settings.database.database.clone(),
+            });
+            problems.extend(self.tables.iter().filter_map(|table| not_readable(table, settings)));
+            return problems;
+        };
+        problems.extend(operation_problems(publication, settings));
+        let standings = standings(&self.tables, publication, &self.parents);
+        problems.extend(standing_problems(&self.tables, standings, settings));
+        problems
     }
 }
 
@@ -101,7 +146,7 @@ fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<SetupPro
     if server.wal_senders == 0 {
         problems.push(SetupProblem::NoWalSenders);
     }
-    if server.slots.0 == 0 {
+    if server.slots == 0 {
         problems.push(SetupProblem::NoSlots);
     }
     if !server.may_replicate {
@@ -119,12 +164,11 @@ fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<SetupPro
 fn ensure_publication(
     sql: &mut Client,
     settings: &Settings,
-    tables: &[CatalogTable],
-    parents: &HashMap<u32, u32>,
-    version: u32,
+    found: &Found,
 ) -> Result<Option<Publication>, SessionError> {
+    let Found { server: ServerSettings { version, .. }, tables, parents } = found;
     let name = &settings.publication_name;
-    let existing = catalog::publication(sql, name, version)?;
+    let existing = catalog::publication(sql, name, *version)?;
     match &existing {
         Some(publication) if settings.publication_autocreate == PublicationAutocreate::Filtered => {
             let statements = alterations(publication, settings, tables, parents);
@@ -143,7 +187,7 @@ fn ensure_publication(
             sql.query(&statement)?;
         }
     }
-    Ok(catalog::publication(sql, name, version)?)
+    Ok(catalog::publication(sql, name, *version)?)
 }
 
 /// Alters a publication. A role that may not add this one table leaves it out, and the table is named as not published.
@@ -231,7 +275,8 @@ fn standing_problems(
         let unreadable = not_readable(table, settings);
         let (table, publication) = (table.info.display(), settings.publication_name.clone());
         match standing {
-            Standing::Own | Standing::InPartitions | Standing::InRoot => Vec::new(),
+            Standing::Own => unreadable.into_iter().collect(),
+            Standing::InPartitions | Standing::InRoot => Vec::new(),
             Standing::NotPublished => {
                 let unpublished = SetupProblem::TableNotPublished { table, publication };
                 std::iter::once(unpublished).chain(unreadable).collect()
@@ -254,11 +299,10 @@ fn not_readable(table: &CatalogTable, settings: &Settings) -> Option<SetupProble
     })
 }
 
-fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProblem> {
-    let mut problems = Vec::new();
+/// Warns of what PostgreSQL does not send of a table.
+fn warn_of_tables(tables: &[CatalogTable]) {
     for table in tables {
         let name = table.info.display();
-        problems.extend(not_readable(table, settings));
         if !table.is_logged {
             tracing::warn!(
                 table = name,
@@ -286,7 +330,6 @@ fn table_problems(tables: &[CatalogTable], settings: &Settings) -> Vec<SetupProb
             );
         }
     }
-    problems
 }
 
 #[cfg(test)]
@@ -301,7 +344,7 @@ mod tests {
         ServerSettings {
             version: 180_004,
             wal_level: "logical".to_owned(),
-            slots: (4, 0),
+            slots: 4,
             wal_senders: 4,
             may_replicate: true,
             encoding: "UTF8".to_owned(),
@@ -345,7 +388,7 @@ mod tests {
     fn every_problem_of_a_server_is_named_at_once() {
         let server = ServerSettings {
             wal_level: "replica".to_owned(),
-            slots: (0, 0),
+            slots: 0,
             wal_senders: 0,
             may_replicate: false,
             encoding: "LATIN1".to_owned(),
@@ -471,6 +514,8 @@ mod tests {
             role: "reader".to_owned(),
             table: hidden.info.display(),
         };
-        assert_eq!(table_problems(&[table("b"), hidden], &example::settings()), [expected]);
+        let standings = vec![Standing::Own, Standing::Own];
+        let problems = standing_problems(&[table("b"), hidden], standings, &example::settings());
+        assert_eq!(problems, [expected]);
     }
 }

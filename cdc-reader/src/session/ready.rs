@@ -152,6 +152,7 @@ mod tests {
         StoredOffset::Resume(Resume {
             position: Lsn(80),
             last_commit: Some(Lsn(80)),
+            sent_until: None,
             history: Some(History { source, transaction: None }),
         })
     }

@@ -12,12 +12,14 @@ use super::server::{self, Server};
 use super::slot::{self, NewSlot, SlotKind};
 use super::start::{Found, ResumeAt, Start, decide};
 use super::writer_lock;
-use crate::catalog::CatalogTable;
+use crate::catalog::TableHead;
 use crate::connector::SnapshotMode;
 use crate::context::Context;
 use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
+use crate::gap::Gap;
+use crate::one_server::OneServer;
 use crate::publish::{Delivery, History, Position, StoredOffset, row_bytes_max};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
@@ -49,14 +51,21 @@ pub(crate) fn run(
     };
     let reached = reached(delivery.as_ref());
     let settings = &context.connector.settings;
-    let mut sql = context.connect(Mode::Sql)?;
+    let one_server = OneServer::of(&mut replication)?;
+    let mut sql = one_server.connect(context)?;
     // When somebody has locked a captured table, the log names the table again and again. The session does not wait in
     // silence.
     sql.query("SET lock_timeout = '5s'")?;
     let source = preflight::check(&mut sql, settings)?;
     source.judge(offset.into(), &context.observer)?;
     let found = Found { offset_topic: &context.offset_topic, offset, reached, server: &server };
-    let start = decide(settings, &found)?;
+    let start = match decide(settings, &found) {
+        Ok(start) => start,
+        Err(error) => {
+            remember(&error, &found, context, delivery.as_mut())?;
+            return Err(error);
+        }
+    };
     topics::warn_of_shared_topics(context, &source.tables);
     let history = History { source: server.identity, transaction: offset.transaction() };
     let delivery = match delivery {
@@ -66,15 +75,16 @@ pub(crate) fn run(
         }
         None => delivery.insert(context.delivery(history)?),
     };
-    let topic = |table: &CatalogTable| {
-        topic_name(&settings.topic_prefix, &table.info.schema, &table.info.name)
+    let topic = |table: &TableHead| {
+        topic_name(&settings.topic_prefix, &table.named.schema, &table.named.name)
     };
     delivery.prepare_topics(source.tables.iter().map(topic), &context.cancel);
     // From here on the connection answers questions of the thread that streams.
     let sql = sql.with_wait_limit(WaitLimit::brief());
     let is_adopted = !matches!(&offset, StoredOffset::Resume(stored)
         if stored.history.is_some_and(|stored| stored.source == server.identity));
-    Session { context, server, source, sql, delivery, is_adopted }.run(replication, start)
+    Session { context, server, one_server, source, sql, delivery, is_adopted }
+        .run(replication, start)
 }
 
 /// Takes the lock that excludes other instances, and waits until what earlier sessions of this process sent is durable.
@@ -85,7 +95,7 @@ fn take_lock(
 ) -> Result<Ended, SessionError> {
     if !writer_lock::take_at_once(replication, context)? {
         // It is shown while this instance waits.
-        context.observer.stored_offset(context.offsets().load()?.1);
+        context.observer.stored_offset(context.offsets().load(&context.cancel)?.1);
         if let Some(delivery) = delivery.as_mut() {
             delivery.abandon(|| context.publisher())?;
         }
@@ -108,12 +118,12 @@ fn look(
     delivery: &mut Option<Delivery>,
 ) -> Result<Option<(StoredOffset, Server)>, SessionError> {
     loop {
-        let (mut offset, shown) = context.offsets().load()?;
+        let (mut offset, shown) = context.offsets().load(&context.cancel)?;
         context.observer.stored_offset(shown);
         if let Some(delivery) = delivery.as_mut()
             && delivery.settle(&offset, &context.cancel)?
         {
-            offset = context.offsets().load()?.0;
+            offset = context.offsets().load(&context.cancel)?.0;
         }
         let reached = reached(delivery.as_ref());
         match ready::look_until_ready(replication, context, &offset, reached)? {
@@ -125,6 +135,26 @@ fn look(
     }
 }
 
+/// Stores what only this process knows of a gap: that it has sent a part of a transaction which the source lacks. A
+/// supervisor may start the reader again before an operator has decided, and that start must find the gap too.
+fn remember(
+    error: &SessionError,
+    found: &Found<'_>,
+    context: &Context,
+    delivery: Option<&mut Delivery>,
+) -> Result<(), SessionError> {
+    let (SessionError::Gap { gap: Gap::LostWal { reached, .. }, .. }, StoredOffset::Resume(stored)) =
+        (error, &found.offset)
+    else {
+        return Ok(());
+    };
+    let is_known = stored.published().max(stored.sent_until.unwrap_or_default()) >= *reached;
+    if let Some(delivery) = delivery.filter(|_| !is_known) {
+        delivery.store_sent_until(stored, *reached, &context.cancel)?;
+    }
+    Ok(())
+}
+
 fn reached(delivery: Option<&Delivery>) -> Lsn {
     delivery.map_or(Lsn::INVALID, Delivery::reached)
 }
@@ -133,6 +163,7 @@ fn reached(delivery: Option<&Delivery>) -> Lsn {
 struct Session<'c> {
     context: &'c Context,
     server: Server,
+    one_server: OneServer,
     source: Source,
     sql: Client,
     delivery: &'c mut Delivery,
@@ -203,7 +234,8 @@ impl Session<'_> {
     }
 
     fn streaming(&mut self, scope: Scope, start: Lsn) -> Streaming<'_> {
-        let relations = Relations::new(self.context, &mut self.sql, &self.source.tables);
+        let tables = &self.source.tables;
+        let relations = Relations::new(self.context, &self.one_server, &mut self.sql, tables);
         Streaming::new(self.context, self.delivery, relations, scope, start)
     }
 
@@ -235,8 +267,7 @@ impl Session<'_> {
         mut replication: Client,
         exported: &ExportedSnapshot,
     ) -> Result<Ended, SessionError> {
-        let version = self.server.version;
-        let snapshot = Snapshot::open(self.context, &self.source.tables, version, exported)?;
+        let snapshot = self.open_snapshot(exported)?;
         if self.snapshot(&mut replication, snapshot, exported)? == Ended::Stopped {
             return Ok(Ended::Stopped);
         }
@@ -270,8 +301,7 @@ impl Session<'_> {
             .map_err(|error| slot::why_refused(self.context, self.server.version, error))?;
         // From here on the snapshot holds locks on its tables: a change of their definition has to wait until their
         // rows are read.
-        let snapshot =
-            Snapshot::open(self.context, &self.source.tables, self.server.version, &new.exported)?;
+        let snapshot = self.open_snapshot(&new.exported)?;
         let catch_up = self.streaming(Scope::Retractions, confirmed);
         if catch_up.run_until(stream, new.exported.consistent_point)? == Ended::Stopped
             || self.snapshot(&mut replication, snapshot, &new.exported)? == Ended::Stopped
@@ -283,6 +313,11 @@ impl Session<'_> {
             return Ok(Ended::Done);
         }
         self.stream(replication, new.exported.consistent_point, None, Overlap::none())
+    }
+
+    fn open_snapshot(&self, exported: &ExportedSnapshot) -> Result<Snapshot, SessionError> {
+        let (tables, version) = (&self.source.tables, self.server.version);
+        Snapshot::open(self.context, &self.one_server, tables, version, exported)
     }
 
     /// Publishes the rows, and stores the offset that says that all of them are published. `replication` holds the lock

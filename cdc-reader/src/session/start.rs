@@ -137,7 +137,8 @@ pub(super) fn check_history(stored: &Resume, reached: Lsn, server: &Server) -> R
     if source.timeline == found.timeline {
         return Ok(stored.position);
     }
-    let published = history.transaction.map_or(stored.position, |last| last.end_lsn);
+    let published = stored.published();
+    let reached = reached.max(stored.sent_until.unwrap_or_default());
     let furthest = published.max(reached);
     let Some(switch) = server.history.end_of(source.timeline) else {
         return Err(Gap::OtherTimeline { stored: source, found, reached: furthest });
@@ -252,7 +253,8 @@ mod tests {
 
     fn resume(lsn: u64, history: Option<History>) -> StoredOffset {
         let position = Lsn(lsn);
-        StoredOffset::Resume(Resume { position, last_commit: Some(position), history })
+        let last_commit = Some(position);
+        StoredOffset::Resume(Resume { position, last_commit, sent_until: None, history })
     }
 
     /// An offset of Debezium's.
@@ -397,7 +399,10 @@ mod tests {
         let (source, found) = (example::identity(1), example::identity(2));
         for reached in [Lsn(90), Lsn(95)] {
             let gap = Gap::LostWal { stored: source, found, switch: Lsn(90), reached };
-            assert_eq!(check_history(stored, reached, &server), Err(gap));
+            assert_eq!(check_history(stored, reached, &server), Err(gap.clone()));
+            // A later process knows it from the offset.
+            let stored = Resume { sent_until: Some(reached), ..*stored };
+            assert_eq!(check_history(&stored, Lsn::INVALID, &server), Err(gap));
         }
     }
 

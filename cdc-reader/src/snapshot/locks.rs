@@ -7,26 +7,24 @@
 //! locked when its turn comes, and is then compared with what the snapshot knows of it. When the table has changed, the
 //! snapshot begins again.
 
-use crate::catalog::{self, CatalogTable};
+use crate::catalog::{self, CatalogTable, TableHead};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
-use crate::replication::{Client, Mode, ReplicationError};
+use crate::one_server::OneServer;
+use crate::replication::{Client, ReplicationError};
 use crate::setup_problem::SetupProblem;
 
 /// A snapshot takes this part of the locks that the server has room for, before it reads the first row.
 const SHARE: usize = 4;
 
 /// Locks as many of the first tables as may stay locked until the snapshot ends, and returns how many these are.
-pub(super) fn lock_first(
-    client: &mut Client,
-    tables: &[CatalogTable],
-) -> Result<usize, SessionError> {
+pub(super) fn lock_first(client: &mut Client, tables: &[TableHead]) -> Result<usize, SessionError> {
     let room = catalog::lock_room(client)? / SHARE;
     // A partitioned table is locked with its partitions, whose number is not known here.
     let count = tables.iter().take(room).take_while(|table| !table.is_partitioned).count();
     match catalog::lock_tables(client, &tables[..count]) {
         Ok(()) => Ok(count),
-        Err(error) => Err(named(error, &tables[0])),
+        Err(error) => Err(named(error, || tables[0].named.display())),
     }
 }
 
@@ -34,12 +32,13 @@ pub(super) fn lock_first(
 pub(super) struct Reading {
     /// A connection that sees the present, made when the first table needs it.
     present: Option<Client>,
+    server: OneServer,
 }
 
 impl Reading {
     /// No table is being read.
-    pub(super) fn new() -> Self {
-        Self { present: None }
+    pub(super) fn new(server: OneServer) -> Self {
+        Self { present: None, server }
     }
 
     /// Begins the reading of a table that is locked already.
@@ -55,8 +54,8 @@ impl Reading {
         table: &CatalogTable,
     ) -> Result<(), SessionError> {
         Self::begin(client)?;
-        catalog::lock_tables(client, std::slice::from_ref(table))
-            .map_err(|error| named(error, table))?;
+        catalog::lock_tables(client, &[table.head()])
+            .map_err(|error| named(error, || table.info.display()))?;
         if let Some(rewritten) = catalog::rewritten_below(client, table.oid)? {
             let table = rewritten.display();
             return Err(SessionError::TablesChanged(TableChange::Rewritten { table }));
@@ -64,7 +63,7 @@ impl Reading {
         let present = match &mut self.present {
             Some(present) => present,
             none => {
-                let client = none.insert(context.connect(Mode::Sql)?);
+                let client = none.insert(self.server.connect(context)?);
                 // A change of the table that came just now waits for the snapshot, and this connection would wait for
                 // that change.
                 client.query("SET lock_timeout = '5s'")?;
@@ -86,10 +85,9 @@ impl Reading {
 }
 
 /// An error that names the table and the setting when the server has no room for another lock.
-pub(super) fn named(error: ReplicationError, table: &CatalogTable) -> SessionError {
+pub(super) fn named(error: ReplicationError, table: impl FnOnce() -> String) -> SessionError {
     if error.is_lock_table_full() {
-        let table = table.info.display();
-        SessionError::Setup(vec![SetupProblem::TooManyLocks { table }])
+        SessionError::Setup(vec![SetupProblem::TooManyLocks { table: table() }])
     } else {
         error.into()
     }

@@ -1,7 +1,8 @@
 //! A connection that sees the database as it was at the slot's consistent point, and what is read over it.
 //!
-//! In: the captured tables and an exported snapshot. Out: for each table its plan and the statement that reads it. The
-//! statement reads the part of the table that the publication publishes: the rows and columns that the stream would
+//! In: the captured tables and an exported snapshot. Out: the tables as the snapshot sees them, each with its plan and
+//! the statement that reads it as soon as its turn comes. Thousands of plans would take more memory than everything else.
+//! The statement reads the part of the table that the publication publishes: the rows and columns that the stream would
 //! send.
 
 use std::collections::{HashMap, HashSet};
@@ -9,10 +10,11 @@ use std::collections::{HashMap, HashSet};
 use shared::position::Lsn;
 
 use super::locks;
-use crate::catalog::{self, CatalogTable, PublishedPart};
+use crate::catalog::{self, CatalogTable, PublishedPart, TableHead};
 use crate::context::Context;
 use crate::error::{SessionError, TableChange};
-use crate::replication::{Client, Mode, Row, quote_identifier, quote_literal};
+use crate::one_server::OneServer;
+use crate::replication::{Client, Row, quote_identifier, quote_literal};
 use crate::table::{Capture, above, captured_tables, with_changes_of_their_own};
 
 /// A snapshot that other sessions can use as long as the connection that made its slot runs no other statement.
@@ -27,6 +29,7 @@ pub(crate) struct ExportedSnapshot {
 /// A connection that sees the database as it was at the consistent point.
 pub(crate) struct Snapshot {
     pub(super) client: Client,
+    pub(super) server: OneServer,
     pub(super) tables: Vec<SnapshotTable>,
     pub(super) exported: ExportedSnapshot,
     pub(super) tx_id: u32,
@@ -37,9 +40,8 @@ pub(crate) struct Snapshot {
 pub(super) struct SnapshotTable {
     /// The table as the snapshot sees it.
     pub(super) table: CatalogTable,
-    pub(super) capture: Capture,
-    /// The statement that reads its rows.
-    pub(super) copy: String,
+    /// The part of it that is published; none for all of it.
+    part: Option<PublishedPart>,
     /// Whether it is locked until the snapshot ends, and not only while it is read.
     pub(super) is_locked: bool,
 }
@@ -47,11 +49,12 @@ pub(super) struct SnapshotTable {
 impl Snapshot {
     pub(crate) fn open(
         context: &Context,
-        tables: &[CatalogTable],
+        server: &OneServer,
+        tables: &[TableHead],
         server_version: u32,
         exported: &ExportedSnapshot,
     ) -> Result<Self, SessionError> {
-        let mut client = context.connect(Mode::Sql)?;
+        let mut client = server.connect(context)?;
         client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         client.query(&format!("SET TRANSACTION SNAPSHOT {}", quote_literal(&exported.name)))?;
         let number = |rows: Vec<Row>| {
@@ -64,47 +67,54 @@ impl Snapshot {
         let locked = locks::lock_first(&mut client, tables)?;
         let captured = captured_as_of_snapshot(&mut client, context, tables, server_version)?;
         let settings = &context.connector.settings;
-        let parts =
+        let mut parts =
             catalog::published_parts(&mut client, &settings.publication_name, server_version)?;
         let oids: Vec<u32> = captured.iter().map(|table| table.oid).collect();
         let rows_estimate = catalog::rows_estimate(&mut client, &oids)?;
-        let whole = PublishedPart::default();
-        let tables = captured
-            .into_iter()
-            .enumerate()
-            .map(|(index, table)| {
-                let part = parts.get(&table.oid).unwrap_or(&whole);
-                SnapshotTable::new(context, table, part, index < locked)
-            })
-            .collect::<Result<_, SessionError>>()?;
+        let of_table = |(index, table): (usize, CatalogTable)| {
+            let part = parts.remove(&table.oid);
+            SnapshotTable { table, part, is_locked: index < locked }
+        };
+        let tables: Vec<SnapshotTable> = captured.into_iter().enumerate().map(of_table).collect();
+        for table in &tables {
+            // A table that cannot be captured ends the snapshot before it has begun.
+            table.capture(context)?;
+        }
         let tx_id = tx_id.and_then(|id: u64| u32::try_from(id).ok()).unwrap_or(0);
         let exported = exported.clone();
-        Ok(Self { client, tables, exported, tx_id, rows_estimate })
+        let server = server.clone();
+        Ok(Self { client, server, tables, exported, tx_id, rows_estimate })
     }
 }
 
 impl SnapshotTable {
-    fn new(
-        context: &Context,
-        table: CatalogTable,
-        part: &PublishedPart,
-        is_locked: bool,
-    ) -> Result<Self, SessionError> {
-        let mut published = table.clone();
-        if let Some(columns) = &part.columns {
+    /// The table with the columns that are published.
+    fn published(&self) -> CatalogTable {
+        let mut published = self.table.clone();
+        if let Some(columns) = self.part.as_ref().and_then(|part| part.columns.as_ref()) {
             catalog::keep_published(&mut published, columns);
         }
+        published
+    }
+
+    /// The plan that writes its rows.
+    pub(super) fn capture(&self, context: &Context) -> Result<Capture, SessionError> {
+        Ok(Capture::compile(context, self.published().info)?)
+    }
+
+    /// The statement that reads its rows.
+    pub(super) fn copy(&self) -> String {
+        let published = self.published();
         let columns: Vec<String> =
             published.info.columns.iter().map(|c| quote_identifier(&c.name)).collect();
-        let condition = part.row_filter.as_ref().map(|filter| format!(" WHERE {filter}"));
-        let copy = format!(
+        let filter = self.part.as_ref().and_then(|part| part.row_filter.as_ref());
+        let condition = filter.map(|filter| format!(" WHERE {filter}"));
+        format!(
             "COPY (SELECT {} FROM {}{}) TO STDOUT",
             columns.join(", "),
-            table.in_statement(),
+            self.table.in_statement(),
             condition.unwrap_or_default()
-        );
-        let capture = Capture::compile(context, published.info)?;
-        Ok(Self { table, capture, copy, is_locked })
+        )
     }
 }
 
@@ -115,7 +125,7 @@ impl SnapshotTable {
 fn captured_as_of_snapshot(
     client: &mut Client,
     context: &Context,
-    tables: &[CatalogTable],
+    tables: &[TableHead],
     server_version: u32,
 ) -> Result<Vec<CatalogTable>, SessionError> {
     let settings = &context.connector.settings;
@@ -126,7 +136,7 @@ fn captured_as_of_snapshot(
     {
         captured = with_changes_of_their_own(captured, &publication, &parents);
     }
-    if !captured.iter().map(|table| table.oid).eq(tables.iter().map(|table| table.oid)) {
+    if !captured.iter().map(|table| table.oid).eq(tables.iter().map(|table| table.named.oid)) {
         return Err(SessionError::TablesChanged(TableChange::MadeOrDropped));
     }
     check_rewritten(client, &captured, &parents)?;

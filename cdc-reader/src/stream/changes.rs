@@ -16,7 +16,7 @@ use crate::envelope::RowError;
 use crate::error::SessionError;
 use crate::observe::Counts;
 use crate::pgoutput::{self, Begin, Commit, LogicalMessage, Message, Truncate};
-use crate::publish::{Delivery, Position, PublishError, Transaction};
+use crate::publish::{Delivery, Position, PublishError, Transaction, refused_row};
 use crate::table::{Capture, Relations};
 use crate::transaction::TransactionOrder;
 
@@ -179,11 +179,7 @@ impl<'s> Changes<'s> {
             self.emitter.counts.filtered += 1;
             return Ok(Large::Skipped);
         };
-        let topic = capture.plan.topic().to_owned();
-        tracing::error!(topic, bytes, "a row is larger than any event that Kafka takes");
-        let reason = "the row is more than eight times as large as producer.override.max.request.size, and larger than 64 MiB: raise it and \
-                      the topic's max.message.bytes, or leave the table out with table.exclude.list";
-        Err(PublishError::Refused { topic, reason }.into())
+        Err(refused_row(capture.plan.topic(), bytes).into())
     }
 
     /// A row's change: `emit` encodes it when its table is captured.

@@ -121,68 +121,77 @@ impl<'s> Streaming<'s> {
     fn pump(&mut self, stream: &mut Stream) -> Result<Ended, SessionError> {
         loop {
             self.frames += 1;
-            let next = match stream.receive()? {
-                Event::Data { start, payload } => {
-                    self.traffic = Traffic::Flowing;
-                    self.changes.apply(start, payload, &self.stop)?
-                }
-                Event::Keepalive { wal_end, reply_requested } => {
-                    self.keepalive(wal_end, reply_requested)?
-                }
-                Event::Idle { unanswered } => {
-                    self.traffic = Traffic::Quiet;
-                    self.frames = FRAMES_PER_LOOK;
-                    self.check_silence(unanswered)?;
-                    Next::Continue
-                }
-                Event::Large { bytes, head } => {
-                    match self.changes.large(bytes, head)? {
-                        Large::Wanted => stream.want_large(),
-                        Large::Skipped => stream.skip_large(),
-                    }
-                    Next::Continue
-                }
-                Event::Partial { unanswered } => {
-                    self.traffic = Traffic::Flowing;
-                    self.frames = FRAMES_PER_LOOK;
-                    self.check_silence(unanswered)?;
-                    Next::Continue
-                }
-                Event::End => return Err(ReplicationError::Closed.into()),
-            };
-            match next {
-                Next::Began(commit) => self.delivery.reach(commit),
-                Next::Committed(position) => self.confirmation.receive(position.end_lsn),
-                Next::Continue | Next::Reached => {}
-            }
-            if self.send_records(stream)? == Ended::Stopped {
-                return Ok(Ended::Stopped);
-            }
-            // Entered before the wait for the ledger: a stop meanwhile must not send the transaction again.
-            if let Next::Committed(position) = next {
-                self.delivery.commit(position);
-            }
-            while self.delivery.is_ledger_full() {
-                if self.wait_for_kafka(stream)? == Ended::Stopped {
-                    return Ok(Ended::Stopped);
-                }
-            }
-            if self.is_stop_due() {
-                return Ok(Ended::Stopped);
-            }
-            if next == Next::Reached {
-                return Ok(Ended::Done);
-            }
-            if self.confirmation.is_reply_requested() {
-                self.reply(stream)?;
-            }
-            if self.frames >= FRAMES_PER_LOOK {
-                self.frames = 0;
-                if self.periodic_work(stream)? == Ended::Stopped {
-                    return Ok(Ended::Stopped);
-                }
+            let next = self.receive(stream)?;
+            if let Some(ended) = self.follow(next, stream)? {
+                return Ok(ended);
             }
         }
+    }
+
+    /// Takes what the server has sent, if it has sent anything.
+    fn receive(&mut self, stream: &mut Stream) -> Result<Next, SessionError> {
+        match stream.receive()? {
+            Event::Data { start, payload } => {
+                self.traffic = Traffic::Flowing;
+                return self.changes.apply(start, payload, &self.stop);
+            }
+            Event::Keepalive { wal_end, reply_requested } => {
+                return self.keepalive(wal_end, reply_requested);
+            }
+            Event::Idle { unanswered } => {
+                self.traffic = Traffic::Quiet;
+                self.frames = FRAMES_PER_LOOK;
+                self.check_silence(unanswered)?;
+            }
+            Event::Partial { unanswered } => {
+                self.traffic = Traffic::Flowing;
+                self.frames = FRAMES_PER_LOOK;
+                self.check_silence(unanswered)?;
+            }
+            Event::Large { bytes, head } => match self.changes.large(bytes, head)? {
+                Large::Wanted => stream.want_large(),
+                Large::Skipped => stream.skip_large(),
+            },
+            Event::End => return Err(ReplicationError::Closed.into()),
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Does what follows from a frame, and gives how the stream ends, if it does.
+    fn follow(&mut self, next: Next, stream: &mut Stream) -> Result<Option<Ended>, SessionError> {
+        match next {
+            Next::Began(commit) => self.delivery.reach(commit),
+            Next::Committed(position) => self.confirmation.receive(position.end_lsn),
+            Next::Continue | Next::Reached => {}
+        }
+        if self.send_records(stream)? == Ended::Stopped {
+            return Ok(Some(Ended::Stopped));
+        }
+        // Entered before the wait for the ledger: a stop meanwhile must not send the transaction again.
+        if let Next::Committed(position) = next {
+            self.delivery.commit(position);
+        }
+        while self.delivery.is_ledger_full() {
+            if self.wait_for_kafka(stream)? == Ended::Stopped {
+                return Ok(Some(Ended::Stopped));
+            }
+        }
+        if self.is_stop_due() {
+            return Ok(Some(Ended::Stopped));
+        }
+        if next == Next::Reached {
+            return Ok(Some(Ended::Done));
+        }
+        if self.confirmation.is_reply_requested() {
+            self.reply(stream)?;
+        }
+        if self.frames >= FRAMES_PER_LOOK {
+            self.frames = 0;
+            if self.periodic_work(stream)? == Ended::Stopped {
+                return Ok(Some(Ended::Stopped));
+            }
+        }
+        Ok(None)
     }
 
     fn keepalive(&mut self, wal_end: Lsn, reply_requested: bool) -> Result<Next, SessionError> {

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use super::capture::Capture;
 use super::topics::TopicTables;
-use crate::catalog::{self, CatalogTable};
+use crate::catalog::{self, TableHead};
 use crate::context::Context;
 use crate::envelope::TableInfo;
 use crate::error::SessionError;
+use crate::one_server::OneServer;
 use crate::pgoutput::Relation;
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 
@@ -24,6 +25,7 @@ enum Announced {
 /// The relations that one stream has announced.
 pub(crate) struct Relations<'s> {
     context: &'s Context,
+    server: &'s OneServer,
     /// For questions to the catalog.
     sql: &'s mut Client,
     topics: TopicTables,
@@ -34,11 +36,12 @@ impl<'s> Relations<'s> {
     /// No relation has been announced yet. `tables` are known from the start of the session.
     pub(crate) fn new(
         context: &'s Context,
+        server: &'s OneServer,
         sql: &'s mut Client,
-        tables: &'s [CatalogTable],
+        tables: &'s [TableHead],
     ) -> Self {
         let topics = TopicTables::of(&context.connector.settings.topic_prefix, tables);
-        Self { context, sql, topics, announced: HashMap::new() }
+        Self { context, server, sql, topics, announced: HashMap::new() }
     }
 
     /// Takes a new version of a table: its plan is compiled anew.
@@ -80,6 +83,7 @@ impl<'s> Relations<'s> {
                 // alive.
                 let database = &self.context.connector.settings.database;
                 *self.sql = Client::connect(database, Mode::Sql, WaitLimit::brief())?;
+                self.server.check(self.sql)?;
                 catalog::table(self.sql, relation.oid)?
             }
             Err(error) => return Err(error.into()),

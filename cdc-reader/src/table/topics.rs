@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use shared::debezium::topic::topic_name;
 
-use crate::catalog::CatalogTable;
+use crate::catalog::TableHead;
 use crate::context::Context;
 use crate::error::SessionError;
 use crate::publish::{cluster_id, ensure_offset_topic};
@@ -18,15 +18,16 @@ const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Makes the topic for offsets, checks it, and learns which cluster this is.
 pub(crate) fn prepare_offset_topic(context: &Context) -> Result<(), SessionError> {
-    let cluster = cluster_id(&context.kafka.admin, KAFKA_TIMEOUT)?;
+    let cluster = cluster_id(&context.kafka.admin, KAFKA_TIMEOUT, &context.cancel)?;
     context.observer.kafka_cluster(&cluster);
     let new = context.new_topics().for_offsets();
-    let ensured = ensure_offset_topic(&context.kafka.admin, &context.offset_topic, &new);
+    let (topic, stop) = (&context.offset_topic, &context.cancel);
+    let ensured = ensure_offset_topic(&context.kafka.admin, topic, &new, stop);
     Ok(context.runtime.block_on(ensured)?)
 }
 
 /// Warns once of each topic that several of these tables write to.
-pub(crate) fn warn_of_shared_topics(context: &Context, tables: &[CatalogTable]) {
+pub(crate) fn warn_of_shared_topics(context: &Context, tables: &[TableHead]) {
     let all = TopicTables::of(&context.connector.settings.topic_prefix, tables);
     for topic in all.shared() {
         all.warn(topic);
@@ -42,10 +43,10 @@ pub(super) struct TopicTables {
 
 impl TopicTables {
     /// Enters these tables.
-    pub(super) fn of(prefix: &str, tables: &[CatalogTable]) -> Self {
+    pub(super) fn of(prefix: &str, tables: &[TableHead]) -> Self {
         let mut all = Self::default();
         for table in tables {
-            all.enter(prefix, &table.info.schema, &table.info.name);
+            all.enter(prefix, &table.named.schema, &table.named.name);
         }
         all
     }

@@ -6,6 +6,7 @@ pub(crate) mod parity;
 mod reader;
 pub(crate) mod slow_link;
 mod source;
+mod switch;
 mod topics;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub(crate) use devstack::topics::Record;
 pub(crate) use devstack::unique;
 pub(crate) use reader::{Launch, Reader};
 pub(crate) use source::Source;
+pub(crate) use switch::Switch;
 pub(crate) use topics::{
     compacted, make_topic, publish, record_count, records, set_topic, topics_of,
 };

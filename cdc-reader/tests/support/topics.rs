@@ -63,11 +63,15 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Makes a topic with one partition, whose replicas are on these brokers and have all to be in sync.
-pub(crate) fn make_topic(bootstrap: &str, topic: &str, replicas: &[i32]) -> Result<bool, String> {
-    let assignment = [replicas];
-    let in_sync = replicas.len().to_string();
-    let new = NewTopic::new(topic, 1, TopicReplication::Variable(&assignment))
+/// Makes a topic. Each of its partitions has its replicas on these brokers, and all of them have to be in sync.
+pub(crate) fn make_topic(
+    bootstrap: &str,
+    topic: &str,
+    partitions: &[&[i32]],
+) -> Result<bool, String> {
+    let in_sync = partitions[0].len().to_string();
+    let count = i32::try_from(partitions.len()).unwrap();
+    let new = NewTopic::new(topic, count, TopicReplication::Variable(partitions))
         .set("min.insync.replicas", &in_sync);
     let options = AdminOptions::new();
     let made = block_on(admin(bootstrap).create_topics(&[new], &options));
