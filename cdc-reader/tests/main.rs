@@ -42,3 +42,4 @@ mod s032_authentication;
 mod s033_secrets_in_errors;
 mod s034_one_writer;
 mod s035_one_server;
+mod s036_new_partitions;

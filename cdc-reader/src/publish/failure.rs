@@ -116,6 +116,18 @@ pub enum Breakage {
         /// The same in a sentence.
         reason: String,
     },
+    /// librdkafka calls a record delivered that no broker has acknowledged: a later batch was taken, and librdkafka
+    /// concludes that this one was taken too. A broker that has just become the leader of a new partition may have
+    /// refused this batch and taken the later one, and then the record is nowhere (KAFKA-15591).
+    #[error(
+        "topic {topic}, partition {partition}: Kafka took a batch and has not acknowledged the one before it; both are sent again"
+    )]
+    NoOffset {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
     /// A batch came back without a record that would be to blame.
     #[error("records came back because of another one, and none was named as the reason")]
     Batch,
@@ -248,18 +260,29 @@ impl Failures {
                 self.dragged_along.get_or_insert(now);
             }
             Some(Answer::Wait | Answer::Stop(_)) | None => {
-                let error = PublishError::of_record(error, record);
-                let decides = match &self.decisive {
-                    None => true,
-                    Some(known) => {
-                        known.disposition() == Disposition::Retry
-                            && error.disposition() == Disposition::Stop
-                    }
-                };
-                if decides {
-                    self.decisive = Some(error);
-                }
+                self.decide(PublishError::of_record(error, record));
             }
+        }
+    }
+
+    /// Notes that a record is said to be delivered, and that no offset proves it.
+    pub(super) fn note_without_offset(&mut self, topic: &str, partition: i32) {
+        self.decide(PublishError::Broken(Breakage::NoOffset {
+            topic: topic.to_owned(),
+            partition,
+        }));
+    }
+
+    fn decide(&mut self, error: PublishError) {
+        let decides = match &self.decisive {
+            None => true,
+            Some(known) => {
+                known.disposition() == Disposition::Retry
+                    && error.disposition() == Disposition::Stop
+            }
+        };
+        if decides {
+            self.decisive = Some(error);
         }
     }
 
@@ -354,6 +377,18 @@ mod tests {
         assert_eq!(of(Code::InvalidProducerEpoch).unwrap().disposition(), Disposition::Retry);
         // The record that made the gap says why.
         assert_eq!(of(Code::GaplessGuarantee), None);
+    }
+
+    #[test]
+    fn a_record_without_an_offset_is_sent_again_by_another_session_and_hides_no_refusal() {
+        let now = Instant::now();
+        let mut failures = Failures::default();
+        failures.note_without_offset("t", 2);
+        let error = failures.decisive(now).unwrap();
+        assert_eq!(error.disposition(), Disposition::Retry);
+        assert!(error.to_string().contains("topic t, partition 2: Kafka took a batch"), "{error}");
+        failures.note(&KafkaError::MessageProduction(Code::InvalidRecord), RECORD, now);
+        assert_eq!(failures.decisive(now).unwrap().disposition(), Disposition::Stop);
     }
 
     #[test]

@@ -25,11 +25,18 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 }
 
 fn publisher(cluster: &MockCluster<'_, DefaultProducerContext>) -> Publisher {
+    publisher_with(cluster, &[])
+}
+
+fn publisher_with(
+    cluster: &MockCluster<'_, DefaultProducerContext>,
+    more: &[(&str, &str)],
+) -> Publisher {
+    let quick = [("linger.ms", "0"), ("retry.backoff.ms", "1"), ("retry.backoff.max.ms", "5")];
+    let overrides = quick.iter().chain(more);
     Publisher::new(&PublisherOptions {
         cluster: Cluster::new(&cluster.bootstrap_servers(), Security::default()),
-        overrides: [("linger.ms", "0"), ("retry.backoff.ms", "1"), ("retry.backoff.max.ms", "5")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
+        overrides: overrides.map(|(name, value)| ((*name).into(), (*value).into())).collect(),
         context_headers: vec![("a".to_owned(), "b".to_owned())],
         stalled_seconds: Gauge::default(),
     })
@@ -101,6 +108,26 @@ fn nothing_of_a_partition_is_written_after_a_batch_that_was_refused() {
     let later = publisher.send(&record);
     assert_eq!(later.unwrap_err().disposition(), Disposition::Stop);
     assert_eq!(publisher.ledger().acknowledged(), 0);
+}
+
+/// What each answer of a new leader leads to when two batches are on their way, and librdkafka believes the second one.
+#[test]
+fn a_batch_without_an_offset_is_not_acknowledged() {
+    let cluster = cluster();
+    cluster.create_topic("t", 1, 1).unwrap();
+    cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+    cluster.request_errors(
+        RDKafkaApiKey::Produce,
+        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
+    );
+    let two_at_once = [("max.in.flight.requests.per.connection", "2"), ("batch.num.messages", "1")];
+    let mut publisher = publisher_with(&cluster, &two_at_once);
+    send(&mut publisher, "t");
+    send(&mut publisher, "t");
+    let failure = outcome(&publisher).unwrap();
+    assert_eq!(failure.disposition(), Disposition::Retry);
+    assert!(failure.to_string().contains("topic t, partition 0"), "{failure}");
+    assert!(!publisher.ledger().is_acknowledged(0), "the first record is lost");
 }
 
 #[test]
