@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -52,6 +52,17 @@ pub struct Rig {
     options: RigOptions,
     connector: PathBuf,
     model: PathBuf,
+    further: Vec<FurtherSource>,
+}
+
+/// A small source beside the airline.
+#[derive(Debug)]
+struct FurtherSource {
+    /// Name of its database, slot, topic prefix and model.
+    name: String,
+    connector: PathBuf,
+    model: PathBuf,
+    tables: Vec<String>,
 }
 
 impl Rig {
@@ -62,6 +73,7 @@ impl Rig {
         let rig = Self {
             connector: options.dir.join("connector.json"),
             model: options.dir.join("vault.toml"),
+            further: Vec::new(),
             options,
         };
         rig.write_configuration()?;
@@ -86,33 +98,92 @@ impl Rig {
             .passwords(&WAREHOUSE_ROLES, PASSWORD)
             .run_files(sql_files("sql/warehouse")?)?;
         drop(lock);
-        let migrated = self
-            .loader_options(database, "vault_owner", "migrate")?
-            .start_and_wait(Duration::from_secs(60))?;
-        anyhow::ensure!(migrated == 0, "vault-loader migrate ended with {migrated}");
+        self.migrate(database)?;
         let owner = server.connection_string(database, "vault_owner", PASSWORD);
         Psql::new(&owner)?.run_files(sql_files("sql/marts")?)?;
+        Ok(())
+    }
+
+    /// Adds a source with a database of its own on the airline's server. `sql` makes its tables, and `model` is its model,
+    /// in which the source is called `further`. Returns the source's name. The warehouse is migrated to the model.
+    pub async fn add_source(
+        &mut self,
+        sql: &str,
+        tables: &[&str],
+        model: &str,
+    ) -> anyhow::Result<String> {
+        let name = format!("{}_further{}", self.options.name, self.further.len());
+        self.options.source.create_database(&name)?;
+        let database = sql::connect(&self.options.source.superuser(&name)).await?;
+        database.batch_execute(sql).await.context("cannot make the further source's tables")?;
+        let list = tables.join(", ");
+        let publish = format!(
+            "CREATE PUBLICATION further_publication FOR TABLE {list};
+             GRANT CONNECT ON DATABASE {name} TO cdc_reader;
+             GRANT SELECT ON {list} TO cdc_reader"
+        );
+        database.batch_execute(&publish).await.context("cannot publish the further source")?;
+        let source = FurtherSource {
+            connector: self.options.dir.join(format!("{name}.json")),
+            model: self.options.dir.join(format!("{name}.toml")),
+            tables: tables.iter().map(|&table| table.to_owned()).collect(),
+            name: name.clone(),
+        };
+        self.write_connector(&source.connector, &name, "further_publication")?;
+        let ours = model.replace("name = \"further\"", &format!("name = \"{name}\""));
+        anyhow::ensure!(ours != model, "the model's source has another name than further");
+        fs::write(&source.model, ours)?;
+        self.further.push(source);
+        self.migrate(&self.options.name)?;
+        Ok(name)
+    }
+
+    /// Connection string of a further source's superuser.
+    #[must_use]
+    pub fn further_source(&self, name: &str) -> String {
+        self.options.source.superuser(name)
+    }
+
+    /// Starts the reader of a further source.
+    pub fn start_further_reader(&self, name: &str) -> anyhow::Result<Process> {
+        let further = self.further.iter().find(|further| further.name == name);
+        let further = further.context("there is no such further source")?;
+        Process::start(&self.reader_options(name, &further.connector)?)
+    }
+
+    fn write_connector(&self, path: &Path, name: &str, publication: &str) -> anyhow::Result<()> {
+        let root = devstack::workspace_root().join("connectors/airline");
+        let text = fs::read_to_string(root.join("connector.json"))?;
+        let mut connector: serde_json::Value = serde_json::from_str(&text)?;
+        connector["name"] = format!("{name}-connector").into();
+        let config = &mut connector["config"];
+        config["database.dbname"] = name.into();
+        config["topic.prefix"] = name.into();
+        config["slot.name"] = name.into();
+        config["publication.name"] = publication.into();
+        config["topic.creation.default.partitions"] = self.options.partitions.to_string().into();
+        config["topic.creation.default.replication.factor"] = "1".into();
+        config["retriable.restart.connector.wait.ms"] = "1000".into();
+        fs::write(path, serde_json::to_string_pretty(&connector)?)?;
         Ok(())
     }
 
     fn write_configuration(&self) -> anyhow::Result<()> {
         let root = devstack::workspace_root().join("connectors/airline");
         let name = &self.options.name;
-        let text = fs::read_to_string(root.join("connector.json"))?;
-        let mut connector: serde_json::Value = serde_json::from_str(&text)?;
-        connector["name"] = format!("{name}-connector").into();
-        let config = &mut connector["config"];
-        config["database.dbname"] = name.as_str().into();
-        config["topic.prefix"] = name.as_str().into();
-        config["slot.name"] = name.as_str().into();
-        config["topic.creation.default.partitions"] = self.options.partitions.to_string().into();
-        config["topic.creation.default.replication.factor"] = "1".into();
-        config["retriable.restart.connector.wait.ms"] = "1000".into();
-        fs::write(&self.connector, serde_json::to_string_pretty(&connector)?)?;
+        self.write_connector(&self.connector, name, "airline_publication")?;
         let model = fs::read_to_string(root.join("vault.toml"))?;
         let ours = model.replace("name = \"airline\"", &format!("name = \"{name}\""));
         anyhow::ensure!(ours != model, "the model's source has another name than airline");
         fs::write(&self.model, ours)?;
+        Ok(())
+    }
+
+    fn migrate(&self, database: &str) -> anyhow::Result<()> {
+        let migrated = self
+            .loader_options(database, "vault_owner", "migrate")?
+            .start_and_wait(Duration::from_secs(60))?;
+        anyhow::ensure!(migrated == 0, "vault-loader migrate ended with {migrated}");
         Ok(())
     }
 
@@ -123,22 +194,22 @@ impl Rig {
 
     /// Starts `cdc-reader run`, which then answers at this address.
     pub fn start_reader_at(&self, listen: &str) -> anyhow::Result<Process> {
-        let name = &self.options.name;
-        Process::start(
-            &ProcessOptions::new(
-                devstack::binary("cdc-reader")?,
-                self.options.dir.join("reader.log"),
-            )
+        let options = self.reader_options("reader", &self.connector)?;
+        Process::start(&options.env("CDC_READER_LISTEN", listen))
+    }
+
+    fn reader_options(&self, log: &str, connector: &Path) -> anyhow::Result<ProcessOptions> {
+        let log = self.options.dir.join(format!("{log}.log"));
+        Ok(ProcessOptions::new(devstack::binary("cdc-reader")?, log)
             .args(["run", "--connector"])
-            .args([&self.connector])
+            .args([connector])
             .env("PRIMARY_HOST", &self.options.source.host)
             .env("PRIMARY_PORT", self.options.source.port.to_string())
             .env("CDC_READER_PASSWORD", PASSWORD)
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
-            .env("OFFSET_STORAGE_TOPIC", format!("{name}-offsets"))
-            .env("CDC_READER_LISTEN", listen)
-            .without_env("RUST_LOG"),
-        )
+            .env("OFFSET_STORAGE_TOPIC", format!("{}-offsets", self.options.name))
+            .env("CDC_READER_LISTEN", ANY_PORT)
+            .without_env("RUST_LOG"))
     }
 
     /// Runs `cdc-reader offset` for the stopped reader, and gives what it printed.
@@ -187,10 +258,14 @@ impl Rig {
         let server = &self.options.warehouse;
         let set = |name: &str| format!("VAULT_LOADER__{name}");
         let log = self.options.dir.join(format!("loader-{database}.log"));
-        let options = ProcessOptions::new(devstack::binary("vault-loader")?, log)
+        let mut options = ProcessOptions::new(devstack::binary("vault-loader")?, log)
             .without_env("RUST_LOG")
             .args([verb, "--model"])
-            .args([&self.model])
+            .args([&self.model]);
+        for further in &self.further {
+            options = options.args(["--model"]).args([&further.model]);
+        }
+        let options = options
             .env(set("BOOTSTRAP_SERVERS"), &self.options.bootstrap)
             .envs(programs::loader_database(server, database, role, PASSWORD))
             .env(set("GROUP_ID"), format!("loader-{database}"))
@@ -226,9 +301,17 @@ impl Rig {
 
     /// Waits until everything committed at the source by now is in Kafka; needs a running reader.
     async fn settle_reader(&self) -> anyhow::Result<()> {
-        let source = sql::connect(&self.source()).await?;
+        self.settle_slot(&self.options.name).await?;
+        for further in &self.further {
+            self.settle_slot(&further.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until a source's slot is confirmed up to now. Database and slot have one name.
+    async fn settle_slot(&self, name: &str) -> anyhow::Result<()> {
+        let source = sql::connect(&self.options.source.superuser(name)).await?;
         let end: String = sql::one(&source, "SELECT pg_current_wal_insert_lsn()").await?;
-        let name = &self.options.name;
         let confirmed = format!(
             "SELECT coalesce((SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{name}'), false)"
         );
@@ -300,9 +383,13 @@ impl Rig {
         Ok(found)
     }
 
-    /// The captured tables' topics.
+    /// The captured tables' topics, of all sources.
     fn topics(&self) -> impl Iterator<Item = String> {
-        TABLES.iter().map(|table| topic(&self.options.name, table.name))
+        let further = self
+            .further
+            .iter()
+            .flat_map(|further| further.tables.iter().map(|table| topic(&further.name, table)));
+        TABLES.iter().map(|table| topic(&self.options.name, table.name)).chain(further)
     }
 }
 

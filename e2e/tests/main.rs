@@ -3,5 +3,6 @@
 mod marts;
 mod monitoring;
 mod remedies;
+mod sources;
 mod types;
 mod workload;

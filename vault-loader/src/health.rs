@@ -1,8 +1,10 @@
-//! Whether the loader does its work: one value that the stages set and `/health` reads.
+//! Whether the loader does its work: one value for each source, which the stages set and `/health` reads.
+
+use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
-/// The loader's condition.
+/// The condition of one source's loading, or of all together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// not ready yet
@@ -13,31 +15,76 @@ pub enum Health {
     Failing(String),
 }
 
-/// Sets and reads the condition.
+/// Sets the condition of one source, and reads that of all.
 #[derive(Debug, Clone)]
-pub struct HealthCell(watch::Sender<Health>);
+pub struct HealthCell {
+    conditions: watch::Sender<BTreeMap<String, Health>>,
+    source: String,
+}
 
 impl HealthCell {
-    /// A cell that says "starting".
+    /// A cell for a first source that says "starting".
     #[must_use]
-    pub fn new() -> Self {
-        Self(watch::Sender::new(Health::Starting))
+    pub fn new(source: &str) -> Self {
+        let conditions = BTreeMap::from([(source.to_owned(), Health::Starting)]);
+        Self { conditions: watch::Sender::new(conditions), source: source.to_owned() }
     }
 
-    /// Sets the condition.
+    /// The cell of a further source, which starts too.
+    #[must_use]
+    pub fn beside(&self, source: &str) -> Self {
+        let cell = Self { conditions: self.conditions.clone(), source: source.to_owned() };
+        cell.set(Health::Starting);
+        cell
+    }
+
+    /// Sets the condition of the cell's source.
     pub fn set(&self, health: Health) {
-        self.0.send_replace(health);
+        self.conditions.send_modify(|conditions| {
+            conditions.insert(self.source.clone(), health);
+        });
     }
 
-    /// Reads the condition.
+    /// Reads the condition of all sources together: what fails comes first, then what starts.
     #[must_use]
     pub fn get(&self) -> Health {
-        self.0.borrow().clone()
+        let conditions = self.conditions.borrow();
+        let failing: Vec<String> = conditions
+            .iter()
+            .filter_map(|(source, health)| match health {
+                Health::Failing(reason) if conditions.len() > 1 => {
+                    Some(format!("{source}: {reason}"))
+                }
+                Health::Failing(reason) => Some(reason.clone()),
+                Health::Starting | Health::Healthy => None,
+            })
+            .collect();
+        if !failing.is_empty() {
+            Health::Failing(failing.join("; "))
+        } else if conditions.values().any(|health| *health == Health::Starting) {
+            Health::Starting
+        } else {
+            Health::Healthy
+        }
     }
 }
 
-impl Default for HealthCell {
-    fn default() -> Self {
-        Self::new()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_source_that_fails_is_named_among_several() {
+        let first = HealthCell::new("airline");
+        let second = first.beside("agency");
+        first.set(Health::Healthy);
+        assert_eq!(first.get(), Health::Starting);
+        second.set(Health::Healthy);
+        assert_eq!(first.get(), Health::Healthy);
+        second.set(Health::Failing("no answer".to_owned()));
+        assert_eq!(first.get(), Health::Failing("agency: no answer".to_owned()));
+        let alone = HealthCell::new("airline");
+        alone.set(Health::Failing("no answer".to_owned()));
+        assert_eq!(alone.get(), Health::Failing("no answer".to_owned()));
     }
 }

@@ -28,8 +28,8 @@ pub struct Served {
     pub metrics: Arc<Metrics>,
     /// condition
     pub health: HealthCell,
-    /// the tables that stand still
-    pub paused: PausedTables,
+    /// the tables that stand still, of each source
+    pub paused: Vec<PausedTables>,
 }
 
 /// Serves until the token is cancelled.
@@ -49,8 +49,9 @@ async fn health(State(served): State<Served>) -> impl IntoResponse {
     match served.health.get() {
         Health::Healthy => {
             let mut body = serde_json::json!({"status": "healthy"});
-            if !served.paused.is_empty() {
-                body["paused_tables"] = serde_json::json!(served.paused.list());
+            let paused: Vec<_> = served.paused.iter().flat_map(PausedTables::list).collect();
+            if !paused.is_empty() {
+                body["paused_tables"] = serde_json::json!(paused);
             }
             (StatusCode::OK, Json(body))
         }

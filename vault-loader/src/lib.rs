@@ -31,9 +31,14 @@ pub mod load;
 pub mod pipeline;
 mod quarantine_watch;
 
+// All sources of one process, and what they say about themselves.
+pub mod http;
+
+pub mod fleet;
+
 // What else the program does.
 pub mod epochs_command;
-pub mod http;
+pub mod gap;
 pub mod migrate;
 pub mod quarantine;
 pub mod refresh;

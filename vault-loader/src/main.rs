@@ -9,15 +9,15 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::telemetry::LogFormat;
 use vault_loader::config::{Config, ConfigError};
+use vault_loader::control::Gap;
 use vault_loader::epochs_command::{self, EpochCommandError, Happened, Tables};
-use vault_loader::health::HealthCell;
-use vault_loader::http::{Served, serve};
-use vault_loader::metrics::Metrics;
+use vault_loader::fleet::{Fleet, SameSource};
+use vault_loader::gap::{self, GapError};
+use vault_loader::http::serve;
 use vault_loader::migrate::{self, MigrateError};
 use vault_loader::migrate::{ddl, first_mentions};
-use vault_loader::model::{self, ModelError, Plan};
-use vault_loader::paused::PausedTables;
-use vault_loader::pipeline::{self, RunError, RunOptions};
+use vault_loader::model::{self, ModelError, ModelText, Plan};
+use vault_loader::pipeline::RunError;
 use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
 use vault_loader::status::{self, StatusError};
@@ -39,7 +39,8 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__REQUIRE_AUTH     methods by which the warehouse may authenticate, as in libpq; password and md5 are
                                      answered over an unverified connection only when they are named here
   VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
-  VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>
+  VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>-<beginning of the warehouse's identity>; of several
+                                     sources each has a group of its own, <group id>-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once
   VAULT_LOADER__GROW_SATELLITES      true      a new column of the source is added to the table's first satellite when
                                      the events tell its type; false pauses the table instead
@@ -62,9 +63,10 @@ struct Cli {
     /// Configuration file; the environment alone is enough
     #[arg(long, global = true, env = "VAULT_LOADER_CONFIG")]
     config: Option<PathBuf>,
-    /// Vault model of the source, for example connectors/airline/vault.toml
-    #[arg(long, global = true, env = "VAULT_LOADER_MODEL")]
-    model: Option<PathBuf>,
+    /// Vault model of a source, for example connectors/airline/vault.toml; once for each source. The variable separates
+    /// several with commas
+    #[arg(long, global = true, env = "VAULT_LOADER_MODEL", value_delimiter = ',')]
+    model: Vec<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -83,9 +85,14 @@ enum Command {
     },
     /// Load until a signal: SIGTERM or SIGINT ends in order, a second signal ends at once
     Run {
-        /// Skip events that Kafka no longer has; they are lost, and the log names them
-        #[arg(long)]
+        /// Gone: `gap accept` takes its place
+        #[arg(long, hide = true)]
         accept_gap: bool,
+    },
+    /// Events that Kafka deleted before they were loaded
+    Gap {
+        #[command(subcommand)]
+        command: GapCommand,
     },
     /// Show how far each topic is loaded
     Status {
@@ -173,6 +180,28 @@ enum EpochCommand {
 }
 
 #[derive(Subcommand)]
+enum GapCommand {
+    /// Show what Kafka deleted before it was loaded, and what was accepted as lost
+    List,
+    /// Go on behind a gap: its events are lost to the warehouse, and dwh_control.gaps says so. Needs the role that runs
+    /// `migrate`
+    Accept {
+        /// Kafka topic, as the refusal names it
+        #[arg(long)]
+        topic: String,
+        /// Partition of it
+        #[arg(long)]
+        partition: i32,
+        /// First offset that is lost
+        #[arg(long)]
+        from: i64,
+        /// Last offset that is lost
+        #[arg(long)]
+        to: i64,
+    },
+}
+
+#[derive(Subcommand)]
 enum ModelCommand {
     /// Print the vault's tables as SQL
     Ddl,
@@ -205,10 +234,10 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         Some(MigrateError::Model(_)) => true,
         _ => err.is::<ModelError>(),
     };
-    let kafka = match (err.downcast_ref(), err.downcast_ref()) {
-        (Some(RunError::Consume(err)), _) | (_, Some(StatusError::Kafka(err))) => {
-            err.is_configuration()
-        }
+    let kafka = match (err.downcast_ref(), err.downcast_ref(), err.downcast_ref()) {
+        (Some(RunError::Consume(err)), _, _)
+        | (_, Some(StatusError::Kafka(err)), _)
+        | (_, _, Some(GapError::Kafka(err))) => err.is_configuration(),
         _ => false,
     };
     let epoch = matches!(
@@ -220,11 +249,8 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         )
     );
     let selection = matches!(err.downcast_ref(), Some(QuarantineError::Usage(_)));
-    if model || kafka || selection || epoch || err.is::<ConfigError>() || err.is::<Usage>() {
-        2
-    } else {
-        1
-    }
+    let usage = err.is::<ConfigError>() || err.is::<Usage>() || err.is::<SameSource>();
+    if model || kafka || selection || epoch || usage { 2 } else { 1 }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -241,63 +267,78 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             refresh_marts(&cli, std::time::Duration::from_millis(*interval_ms), *once).await
         }
         Command::Epoch { command } => epoch(&cli, command).await,
+        Command::Gap { command } => gaps(&cli, command).await,
         Command::Health => health(&cli).await,
         Command::Model { command } => look(&cli, command),
     }
 }
 
-fn model_text(cli: &Cli) -> anyhow::Result<String> {
-    let missing = || Usage("no model: give --model FILE or set VAULT_LOADER_MODEL".to_owned());
-    let path = cli.model.as_ref().ok_or_else(missing)?;
-    let unreadable = |err| Usage(format!("cannot read the model {}: {err}", path.display()));
-    Ok(std::fs::read_to_string(path).map_err(unreadable)?)
+/// The text of each model, in the order of the command line.
+fn model_texts(cli: &Cli) -> anyhow::Result<Vec<ModelText>> {
+    if cli.model.is_empty() {
+        let usage = "no model: give --model FILE or set VAULT_LOADER_MODEL";
+        return Err(Usage(usage.to_owned()).into());
+    }
+    let read = |path: &PathBuf| {
+        let named = path.display();
+        let unreadable = |err| Usage(format!("cannot read the model {named}: {err}"));
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Ok(ModelText { path: named.to_string(), text })
+    };
+    cli.model.iter().map(read).collect()
+}
+
+fn plans(cli: &Cli) -> anyhow::Result<Vec<Plan>> {
+    let texts = model_texts(cli)?;
+    let parsed = texts.iter().map(|file| model::parse(&file.text).map(Plan::new));
+    Ok(parsed.collect::<Result<_, _>>()?)
+}
+
+/// The plan of a command that is about one source.
+fn one_plan(cli: &Cli) -> anyhow::Result<Plan> {
+    let usage = || Usage("this command is about one source: give one --model".to_owned());
+    match <[Plan; 1]>::try_from(plans(cli)?) {
+        Ok([plan]) => Ok(plan),
+        Err(_) => Err(usage().into()),
+    }
 }
 
 async fn migrate(cli: &Cli, grant_to: &str, reload: bool) -> anyhow::Result<()> {
-    let text = model_text(cli)?;
+    plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
-    model::parse(&text)?;
     let mut client = shared::postgres::connect(&config.connect_options()).await?;
-    let outcome = migrate::migrate(&mut client, &text, grant_to, reload).await?;
-    for note in &outcome.notes {
-        println!("note: {note}");
-    }
-    for step in &outcome.steps {
-        println!("{step}");
-    }
-    if outcome.steps.is_empty() {
-        println!("nothing to do");
+    for file in model_texts(cli)? {
+        let outcome = migrate::migrate(&mut client, &file, grant_to, reload).await?;
+        for note in &outcome.notes {
+            println!("note: {note}");
+        }
+        for step in &outcome.steps {
+            println!("{step}");
+        }
+        if outcome.steps.is_empty() {
+            println!("nothing to do");
+        }
     }
     Ok(())
 }
 
 async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
-    let text = model_text(cli)?;
+    if accept_gap {
+        let usage = "run --accept-gap is gone: `vault-loader gap list` shows the gaps, and `vault-loader gap accept` accepts one of them";
+        return Err(Usage(usage.to_owned()).into());
+    }
+    let plans = plans(cli)?.into_iter().map(Arc::new).collect();
     let config = Config::load(cli.config.as_deref())?;
     config.require_kafka()?;
-    let plan = Arc::new(Plan::new(model::parse(&text)?));
+    let fleet = Fleet::new(&config, plans)?;
     let token = shared::shutdown::on_signals().context("cannot listen for signals")?;
-    let metrics = Arc::new(Metrics::new());
-    for table in &plan.tables {
-        metrics.goes_on(&table.topic);
-    }
-    let paused = PausedTables::new(Arc::clone(&metrics));
-    let served = Served { metrics, health: HealthCell::new(), paused };
+    let served = fleet.served().context("no model was given")?;
     let listener = tokio::net::TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}: set VAULT_LOADER__LISTEN", config.listen))?;
     let closing = tokio_util::sync::CancellationToken::new();
-    let server = tokio::spawn(serve(listener, served.clone(), closing.clone()));
-    let options = RunOptions {
-        config,
-        model_text: text,
-        plan,
-        accept_gap,
-        metrics: served.metrics,
-        health: served.health,
-        paused: served.paused,
-    };
-    let outcome = Box::pin(pipeline::run(options, token)).await;
+    let server = tokio::spawn(serve(listener, served, closing.clone()));
+    let outcome = fleet.run(token).await;
     closing.cancel();
     server.abort(); // an idle keep-alive connection must not hold the end up
     outcome?;
@@ -306,11 +347,13 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
 }
 
 async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
-    let text = model_text(cli)?;
+    let plans = plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
     config.require_kafka()?;
-    let plan = Plan::new(model::parse(&text)?);
-    let lines = status::read(&config, &plan).await?;
+    let mut lines = Vec::new();
+    for plan in &plans {
+        lines.extend(status::read(&config, plan).await?);
+    }
     if json {
         println!("{}", serde_json::to_string(&lines)?);
     } else {
@@ -320,12 +363,37 @@ async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
 }
 
 async fn quarantine(cli: &Cli, command: &QuarantineCommand) -> anyhow::Result<()> {
-    let text = model_text(cli)?;
+    let plans = plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
-    let plan = Plan::new(model::parse(&text)?);
-    let answer = quarantine::carry_out(command, &config, &text, &plan).await?;
+    let answer = quarantine::carry_out(command, &config, &plans).await?;
     print!("{}", answer.text);
     anyhow::ensure!(!answer.still_waits, "some events still wait in the quarantine");
+    Ok(())
+}
+
+async fn gaps(cli: &Cli, command: &GapCommand) -> anyhow::Result<()> {
+    let plans = plans(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    config.require_kafka()?;
+    match command {
+        GapCommand::List => {
+            let mut found = Vec::new();
+            for plan in &plans {
+                found.push(gap::list(&config, plan).await?);
+            }
+            print!("{}", gap::lines(&found));
+        }
+        GapCommand::Accept { topic, partition, from, to } => {
+            let topic = topic.clone();
+            let asked = Gap { topic, partition: *partition, first: *from, last: *to };
+            gap::accept(&config, &plans, &asked).await?;
+            let Gap { topic, partition, first, last } = asked;
+            println!(
+                "accepted: {topic} partition {partition} goes on at offset {}; the offsets {first} to {last} are lost",
+                last + 1
+            );
+        }
+    }
     Ok(())
 }
 
@@ -347,7 +415,7 @@ async fn refresh_marts(cli: &Cli, interval: std::time::Duration, once: bool) -> 
 }
 
 async fn epoch(cli: &Cli, command: &EpochCommand) -> anyhow::Result<()> {
-    let plan = Plan::new(model::parse(&model_text(cli)?)?);
+    let plan = one_plan(cli)?;
     let warehouse = Config::load(cli.config.as_deref())?.connect_options();
     match command {
         EpochCommand::List { json } => {
@@ -399,23 +467,24 @@ async fn health(cli: &Cli) -> anyhow::Result<()> {
 }
 
 fn look(cli: &Cli, command: &ModelCommand) -> anyhow::Result<()> {
-    let plan = Plan::new(model::parse(&model_text(cli)?)?);
-    match command {
-        ModelCommand::Ddl => {
-            print!("{}", ddl::script(&plan));
-            for view in first_mentions::views(&plan) {
-                print!("\n{}", view.create);
+    for plan in plans(cli)? {
+        match command {
+            ModelCommand::Ddl => {
+                print!("{}", ddl::script(&plan));
+                for view in first_mentions::views(&[&plan.model]) {
+                    print!("\n{}", view.create);
+                }
             }
-        }
-        ModelCommand::Check => {
-            let model = &plan.model;
-            println!(
-                "valid: {} tables feed {} hubs, {} links, {} satellites",
-                model.tables.len(),
-                model.hubs.len(),
-                model.links.len(),
-                plan.satellites.len()
-            );
+            ModelCommand::Check => {
+                let model = &plan.model;
+                println!(
+                    "valid: {} tables feed {} hubs, {} links, {} satellites",
+                    model.tables.len(),
+                    model.hubs.len(),
+                    model.links.len(),
+                    plan.satellites.len()
+                );
+            }
         }
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! What the loader counts, in Prometheus' terms.
 //!
-//! Stages count in [`Metrics`], and `/metrics` shows the counts. Labels are bounded by the model: topics, partitions,
-//! tables.
+//! Stages count in [`Metrics`], and `/metrics` shows the counts. Each source has a [`Metrics`] of its own; all of them
+//! count in one registry, and every series has the source's name as a label. Labels are bounded by the models: sources,
+//! topics, partitions, tables.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -40,6 +41,8 @@ pub const BATCHES: &str = "vault_loader_batches";
 pub const BATCH_SECONDS: &str = "vault_loader_batch_seconds";
 /// Events published and not loaded, by topic and partition.
 pub const LAG_EVENTS: &str = "vault_loader_lag_events";
+/// Offsets that Kafka deleted before they were loaded and whose loss was accepted, by topic.
+pub const LOST_OFFSETS: &str = "vault_loader_lost_offsets";
 /// Seconds from the source's commit to ours, of the last event loaded.
 pub const SOURCE_LAG_SECONDS: &str = "vault_loader_source_lag_seconds";
 /// Batches given up because another loader had moved the offsets.
@@ -51,31 +54,44 @@ pub const RETRIES: &str = "vault_loader_retries";
 
 type Labels = Vec<(&'static str, String)>;
 
-/// Counters and gauges of one loader.
+/// Counters and gauges of one source.
 pub struct Metrics {
-    registry: Registry,
-    events: Family<Labels, Counter>,
-    rows: Family<Labels, Counter>,
-    repeats: Counter,
-    quarantined: Family<Labels, Counter>,
-    quarantine: QuarantineGauges,
-    batches: Counter,
-    batch_seconds: Histogram,
-    lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
-    source_lag_seconds: Gauge<f64, AtomicU64>,
-    fenced: Counter,
-    paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
-    retries: Family<Labels, Counter>,
+    registry: Arc<Registry>,
+    source: String,
+    families: Families,
     ends: Mutex<HashMap<Partition, Ends>>,
 }
 
+/// What all sources count in.
+#[derive(Clone)]
+struct Families {
+    events: Family<Labels, Counter>,
+    rows: Family<Labels, Counter>,
+    repeats: Family<Labels, Counter>,
+    quarantined: Family<Labels, Counter>,
+    quarantine: QuarantineGauges,
+    batches: Family<Labels, Counter>,
+    batch_seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
+    lost_offsets: Family<Labels, Gauge<i64, AtomicI64>>,
+    source_lag_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
+    fenced: Family<Labels, Counter>,
+    paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
+    retries: Family<Labels, Counter>,
+}
+
+/// 1 ms to 33 s: from one insert on an idle machine to a batch on a slow disk.
+fn batch_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
 /// What the quarantine holds.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct QuarantineGauges {
-    events: Gauge<i64, AtomicI64>,
-    parked_keys: Gauge<i64, AtomicI64>,
-    oldest_seconds: Gauge<f64, AtomicU64>,
-    overdue_events: Gauge<i64, AtomicI64>,
+    events: Family<Labels, Gauge<i64, AtomicI64>>,
+    parked_keys: Family<Labels, Gauge<i64, AtomicI64>>,
+    oldest_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
+    overdue_events: Family<Labels, Gauge<i64, AtomicI64>>,
 }
 
 impl QuarantineGauges {
@@ -109,23 +125,22 @@ struct Ends {
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Registers everything, for a first source.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(source: &str) -> Self {
         let mut registry = Registry::default();
         let events = Family::default();
         registry.register(EVENTS, "events loaded", events.clone());
         let rows = Family::default();
         registry.register(ROWS, "rows written to the vault", rows.clone());
-        let repeats = Counter::default();
+        let repeats = Family::default();
         registry.register(REPEATS, "candidate versions that were loaded before", repeats.clone());
         let quarantined = Family::default();
         registry.register(QUARANTINED, "events put into quarantine", quarantined.clone());
         let quarantine = QuarantineGauges::register(&mut registry);
-        let batches = Counter::default();
+        let batches = Family::default();
         registry.register(BATCHES, "transactions committed", batches.clone());
-        // 1 ms to 33 s: from one insert on an idle machine to a batch on a slow disk.
-        let batch_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 16));
+        let batch_seconds = Family::new_with_constructor(batch_buckets as fn() -> Histogram);
         registry.register(
             BATCH_SECONDS,
             "from arrival of a batch to its commit",
@@ -133,20 +148,25 @@ impl Metrics {
         );
         let lag_events = Family::default();
         registry.register(LAG_EVENTS, "events published and not loaded", lag_events.clone());
-        let source_lag_seconds = Gauge::default();
+        let lost_offsets = Family::default();
+        registry.register(
+            LOST_OFFSETS,
+            "offsets that Kafka deleted before they were loaded, accepted as lost",
+            lost_offsets.clone(),
+        );
+        let source_lag_seconds = Family::default();
         registry.register(
             SOURCE_LAG_SECONDS,
             "from the source's commit to ours, last event",
             source_lag_seconds.clone(),
         );
-        let fenced = Counter::default();
+        let fenced = Family::default();
         registry.register(FENCED, "batches that another loader had loaded", fenced.clone());
         let paused_tables = Family::default();
         registry.register(PAUSED_TABLES, "tables that stand still", paused_tables.clone());
         let retries = Family::default();
         registry.register(RETRIES, "attempts repeated", retries.clone());
-        Self {
-            registry,
+        let families = Families {
             events,
             rows,
             repeats,
@@ -155,12 +175,40 @@ impl Metrics {
             batches,
             batch_seconds,
             lag_events,
+            lost_offsets,
             source_lag_seconds,
             fenced,
             paused_tables,
             retries,
-            ends: Mutex::default(),
+        };
+        Self::of(Arc::new(registry), source, families)
+    }
+
+    /// The metrics of a further source in the same registry.
+    #[must_use]
+    pub fn beside(&self, source: &str) -> Self {
+        Self::of(Arc::clone(&self.registry), source, self.families.clone())
+    }
+
+    fn of(registry: Arc<Registry>, source: &str, families: Families) -> Self {
+        let metrics =
+            Self { registry, source: source.to_owned(), families, ends: Mutex::default() };
+        // Counters are shown from the start, with 0.
+        let labels = metrics.labels(&[]);
+        let counters = &metrics.families;
+        for counter in [&counters.repeats, &counters.batches, &counters.fenced] {
+            drop(counter.get_or_create(&labels));
         }
+        drop(counters.batch_seconds.get_or_create(&labels));
+        metrics.quarantine(0, 0, 0, 0.0);
+        metrics
+    }
+
+    /// The source's label and further ones.
+    fn labels(&self, further: &[(&'static str, &str)]) -> Labels {
+        let source = ("source", self.source.as_str());
+        let all = [&[source], further].concat();
+        all.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
     }
 
     /// The exposition that Prometheus scrapes.
@@ -174,38 +222,47 @@ impl Metrics {
 
     /// Counts a commit and the candidate versions in it that were loaded before.
     pub fn committed(&self, repeat_count: u64) {
-        self.batches.inc();
-        self.repeats.inc_by(repeat_count);
+        let labels = self.labels(&[]);
+        self.families.batches.get_or_create(&labels).inc();
+        self.families.repeats.get_or_create(&labels).inc_by(repeat_count);
     }
 
     /// Counts rows written to a vault table.
     pub fn rows_written(&self, table: &str, count: u64) {
-        self.rows.get_or_create(&vec![("table", table.to_owned())]).inc_by(count);
+        self.families.rows.get_or_create(&self.labels(&[("table", table)])).inc_by(count);
     }
 
     /// Counts an event of a topic that went to quarantine.
     pub fn quarantined(&self, topic: &str) {
-        self.quarantined.get_or_create(&vec![("topic", topic.to_owned())]).inc();
+        self.families.quarantined.get_or_create(&self.labels(&[("topic", topic)])).inc();
     }
 
     /// Notes what the quarantine holds.
     pub(crate) fn quarantine(&self, events: i64, keys: i64, overdue: i64, oldest_s: f64) {
-        self.quarantine.events.set(events);
-        self.quarantine.parked_keys.set(keys);
-        self.quarantine.oldest_seconds.set(oldest_s);
-        self.quarantine.overdue_events.set(overdue);
+        let (labels, gauges) = (self.labels(&[]), &self.families.quarantine);
+        gauges.events.get_or_create(&labels).set(events);
+        gauges.parked_keys.get_or_create(&labels).set(keys);
+        gauges.oldest_seconds.get_or_create(&labels).set(oldest_s);
+        gauges.overdue_events.get_or_create(&labels).set(overdue);
     }
 
     /// Counts events of a topic that were loaded.
     pub fn events_loaded(&self, topic: &str, count: u64) {
-        self.events.get_or_create(&vec![("topic", topic.to_owned())]).inc_by(count);
+        self.families.events.get_or_create(&self.labels(&[("topic", topic)])).inc_by(count);
     }
 
     /// Notes that the last event loaded was committed at the source at this time, microseconds since the epoch.
     pub fn last_applied(&self, applied_us: i64) {
         let now = chrono::Utc::now().timestamp_micros();
         let lag = u64::try_from(now.saturating_sub(applied_us)).unwrap_or_default();
-        self.source_lag_seconds.set(Duration::from_micros(lag).as_secs_f64());
+        let gauge = self.families.source_lag_seconds.get_or_create(&self.labels(&[]));
+        gauge.set(Duration::from_micros(lag).as_secs_f64());
+    }
+
+    /// Notes how many offsets of a topic were accepted as lost.
+    pub fn lost(&self, topic: &str, offset_count: i64) {
+        let labels = self.labels(&[("topic", topic)]);
+        self.families.lost_offsets.get_or_create(&labels).set(offset_count);
     }
 
     /// Notes where a partition stands in the warehouse.
@@ -219,9 +276,16 @@ impl Metrics {
     }
 
     /// Stops reporting partitions that were given away.
-    pub fn forget_partitions(&self) {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.lag_events.clear();
+    pub fn forget_partitions(&self, plan: &Plan) {
+        let mut all = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (from, _) in all.drain() {
+            self.families.lag_events.remove(&self.of_partition(plan, from));
+        }
+    }
+
+    fn of_partition(&self, plan: &Plan, from: Partition) -> Labels {
+        let partition = from.partition.to_string();
+        self.labels(&[("topic", &plan.tables[from.table].topic), ("partition", &partition)])
     }
 
     fn update_ends(&self, plan: &Plan, from: Partition, update: impl FnOnce(&mut Ends)) {
@@ -229,40 +293,33 @@ impl Metrics {
         let ends = all.entry(from).or_default();
         update(ends);
         if let Ends { next: Some(next), high: Some(high) } = *ends {
-            let topic = plan.tables[from.table].topic.clone();
-            let labels = vec![("topic", topic), ("partition", from.partition.to_string())];
-            self.lag_events.get_or_create(&labels).set(high.saturating_sub(next).max(0));
+            let gauge = self.families.lag_events.get_or_create(&self.of_partition(plan, from));
+            gauge.set(high.saturating_sub(next).max(0));
         }
     }
 
     /// Counts the seconds of a batch.
     pub fn batch_took(&self, seconds: f64) {
-        self.batch_seconds.observe(seconds);
+        self.families.batch_seconds.get_or_create(&self.labels(&[])).observe(seconds);
     }
 
     /// Counts a batch that somebody else had loaded.
     pub fn fenced(&self) {
-        self.fenced.inc();
+        self.families.fenced.get_or_create(&self.labels(&[])).inc();
     }
 
     /// Notes that the table of a topic stands still.
     pub fn paused(&self, topic: &str) {
-        self.paused_tables.get_or_create(&vec![("topic", topic.to_owned())]).set(1);
+        self.families.paused_tables.get_or_create(&self.labels(&[("topic", topic)])).set(1);
     }
 
     /// Notes that the table of a topic does not stand still.
     pub fn goes_on(&self, topic: &str) {
-        self.paused_tables.get_or_create(&vec![("topic", topic.to_owned())]).set(0);
+        self.families.paused_tables.get_or_create(&self.labels(&[("topic", topic)])).set(0);
     }
 
     /// Counts a repeated attempt.
     pub fn retried(&self, what: &str) {
-        self.retries.get_or_create(&vec![("what", what.to_owned())]).inc();
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
+        self.families.retries.get_or_create(&self.labels(&[("what", what)])).inc();
     }
 }

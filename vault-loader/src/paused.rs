@@ -128,7 +128,7 @@ mod tests {
     use crate::model::{Id, TableId};
 
     fn paused(partition: i32, offset: i64) -> PausedTables {
-        let tables = PausedTables::new(Arc::new(Metrics::new()));
+        let tables = PausedTables::new(Arc::new(Metrics::new("s")));
         let from = Partition { table: TableId::from_index(0), partition };
         let pause = TablePause { from, offset, reason: "r".to_owned(), remedy: "m".to_owned() };
         assert!(tables.pause("t", &pause, DateTime::UNIX_EPOCH));
@@ -146,7 +146,10 @@ mod tests {
         let offsets: Vec<_> = assigned.iter().map(|(_, _, offset)| *offset).collect();
         tables.keep_assigned(&partitions, &offsets);
         assert_eq!(tables.contains("t"), stays);
-        assert_eq!(tables.metrics.expose().contains("paused_tables{topic=\"t\"} 1"), stays);
+        assert_eq!(
+            tables.metrics.expose().contains("paused_tables{source=\"s\",topic=\"t\"} 1"),
+            stays
+        );
     }
 
     #[test]

@@ -20,12 +20,12 @@ use crate::config::Config;
 use crate::consume::{
     ConsumeError, Intake, IntakeCommand, IntakeOptions, consumer_config, probe_brokers,
 };
-use crate::control;
+use crate::control::{self, Registered};
 use crate::decode::NewColumn;
 use crate::health::{Health, HealthCell};
 use crate::load::{Job, Loaded, Loader, LoaderLimits, Step};
 use crate::metrics::Metrics;
-use crate::model::{ColumnId, GrownColumn, Plan, TableId};
+use crate::model::{ColumnId, GrownColumn, Model, Plan, TableId};
 use crate::paused::{PausedTables, TablePause};
 use crate::quarantine_watch::QuarantineWatch;
 use crate::vault::hash::HASH_VERSION;
@@ -77,12 +77,8 @@ pub enum RunError {
 pub struct RunOptions {
     /// checked configuration
     pub config: Config,
-    /// text of the model file
-    pub model_text: String,
     /// the compiled model
     pub plan: Arc<Plan>,
-    /// whether events that Kafka no longer has may be skipped
-    pub accept_gap: bool,
     /// what to count with
     pub metrics: Arc<Metrics>,
     /// what `/health` says
@@ -108,7 +104,7 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
     let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
     let (commands, incoming) = mpsc::channel();
     let intake_options = IntakeOptions {
-        client: consumer_config(&options.config, &options.plan.model.source.name)?,
+        client: consumer_config(&options.config, &default_group(&registered))?,
         mechanism: options.config.mechanism(),
         plan: Arc::clone(&options.plan),
         warehouse: warehouse.clone(),
@@ -116,7 +112,6 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
         metrics: Arc::clone(&options.metrics),
         health: options.health.clone(),
         paused: options.paused.clone(),
-        accept_gap: options.accept_gap,
         ending: ending.clone(),
     };
     let thread = start_intake(intake_options, batches, incoming)?;
@@ -170,21 +165,29 @@ fn start_intake(
 ) -> Result<JoinHandle<()>, RunError> {
     let runtime = tokio::runtime::Handle::current();
     let intake = Intake::new(options, runtime, batches, commands)?;
+    let span = tracing::Span::current();
     std::thread::Builder::new()
         .name("intake".to_owned())
-        .spawn(move || intake.run())
+        .spawn(move || span.in_scope(|| intake.run()))
         .map_err(|_| RunError::IntakeGone)
 }
 
-/// Waits for both servers, as long as the start may take. Returns the number of the warehouse's model, which is the
+/// The consumer group of a source's loaders, unless another one is set. It names the warehouse, so that loaders of two
+/// warehouses do not share the partitions of one topic.
+fn default_group(registered: &Registered) -> String {
+    let warehouse: String = registered.warehouse.chars().take(8).collect();
+    format!("vault-loader-{}-{warehouse}", registered.source)
+}
+
+/// Waits for both servers, as long as the start may take. Returns the warehouse's model of the source, which is the
 /// model of this run, and the columns that satellites have grown beside it.
 async fn check_servers(
     options: &RunOptions,
     warehouse: &ConnectOptions,
     token: &CancellationToken,
-) -> Result<(i64, Vec<GrownColumn>), RunError> {
+) -> Result<(Registered, Vec<GrownColumn>), RunError> {
     let wait = Duration::from_millis(options.config.limits.start_wait_ms);
-    let registered = check_warehouse(warehouse, &options.model_text, wait).await?;
+    let registered = check_warehouse(warehouse, options, wait).await?;
     let (config, ending) = (options.config.clone(), token.clone());
     match tokio::task::spawn_blocking(move || probe_brokers(&config, wait, &ending)).await {
         Ok(probed) => Ok(probed.map(|()| registered)?),
@@ -200,16 +203,16 @@ async fn deadline(token: &CancellationToken, grace_ms: u64) {
 /// Makes the first connection. A refusal is an error at once. When nobody answers, the loader waits a little.
 async fn check_warehouse(
     warehouse: &ConnectOptions,
-    model_text: &str,
+    options: &RunOptions,
     wait: Duration,
-) -> Result<(i64, Vec<GrownColumn>), RunError> {
+) -> Result<(Registered, Vec<GrownColumn>), RunError> {
     let started = Instant::now();
     let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
     loop {
         let left = wait.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
         let err = match connect_within(warehouse, left).await {
             Ok(client) => {
-                let checked = tokio::time::timeout(left, check_model(&client, model_text)).await;
+                let checked = tokio::time::timeout(left, ask_warehouse(&client, options)).await;
                 let silent = WarehouseError::Silent { wait_s: left.as_secs() };
                 return checked.unwrap_or(Err(RunError::Load(silent)));
             }
@@ -231,19 +234,32 @@ async fn check_warehouse(
     }
 }
 
+/// The questions of a start: whether the model is the warehouse's, what satellites have grown, and what is lost.
+async fn ask_warehouse(
+    client: &tokio_postgres::Client,
+    options: &RunOptions,
+) -> Result<(Registered, Vec<GrownColumn>), RunError> {
+    let registered = check_model(client, &options.plan.model).await?;
+    let grown = control::read_grown(client).await.map_err(WarehouseError::from)?;
+    let topics: Vec<String> = options.plan.tables.iter().map(|table| table.topic.clone()).collect();
+    let gaps = control::read_gaps(client, &topics).await.map_err(WarehouseError::from)?;
+    for topic in &topics {
+        let lost = gaps.iter().map(|accepted| &accepted.gap).filter(|gap| gap.topic == *topic);
+        options.metrics.lost(topic, lost.map(|gap| gap.last - gap.first + 1).sum());
+    }
+    Ok((registered, grown))
+}
+
 async fn check_model(
     client: &tokio_postgres::Client,
-    text: &str,
-) -> Result<(i64, Vec<GrownColumn>), RunError> {
-    match control::registered(client, text, HASH_VERSION).await {
-        Ok(Some(registered)) => {
-            let grown = control::read_grown(client).await;
-            Ok((registered, grown.map_err(|err| RunError::Load(err.into()))?))
-        }
-        Ok(None) => Err(RunError::NotMigrated(
-            "the warehouse was made from another model: run `vault-loader migrate` with this one first"
-                .to_owned(),
-        )),
+    model: &Model,
+) -> Result<Registered, RunError> {
+    match control::registered(client, model, HASH_VERSION).await {
+        Ok(Some(registered)) => Ok(registered),
+        Ok(None) => Err(RunError::NotMigrated(format!(
+            "what the warehouse holds of the source {} was made from another model: run `vault-loader migrate` with this one first",
+            model.source.name
+        ))),
         Err(err) if err.as_db_error().is_some() => Err(RunError::NotMigrated(
             "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
         )),

@@ -4,6 +4,7 @@
 //! loader's own way (`load/retry.rs`), beside running loaders. An event's content may be personal data, so only `show
 //! --event` prints it. Changes that cannot be taken back ask for `--yes`.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use base64::Engine;
@@ -141,7 +142,7 @@ impl Answer {
     }
 }
 
-/// Carries a command out in the warehouse of the configuration, for the topics of the model.
+/// Carries a command out in the warehouse of the configuration, for the topics of the models.
 ///
 /// # Errors
 /// When the warehouse does not answer or was migrated to another model, no event was chosen, or a change was not
@@ -149,12 +150,11 @@ impl Answer {
 pub async fn carry_out(
     command: &QuarantineCommand,
     config: &Config,
-    model_text: &str,
-    plan: &Plan,
+    plans: &[Plan],
 ) -> Result<Answer, QuarantineError> {
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let days = config.limits.quarantine_retention_days;
-    let commands = Commands { client, config, model_text, plan };
+    let commands = Commands { client, config, plans };
     match command {
         QuarantineCommand::List { which, json } => commands.list(which, *json).await,
         QuarantineCommand::Show { id, event, json } => commands.show(*id, *event, *json).await,
@@ -172,16 +172,19 @@ pub async fn carry_out(
     }
 }
 
+fn topics_of(plan: &Plan) -> impl Iterator<Item = &str> {
+    plan.tables.iter().map(|table| table.topic.as_str())
+}
+
 struct Commands<'c> {
     client: Client,
     config: &'c Config,
-    model_text: &'c str,
-    plan: &'c Plan,
+    plans: &'c [Plan],
 }
 
 impl Commands<'_> {
     fn topics(&self) -> Vec<&str> {
-        self.plan.tables.iter().map(|table| table.topic.as_str()).collect()
+        self.plans.iter().flat_map(topics_of).collect()
     }
 
     async fn keys(&self, which: &Which) -> Result<Vec<WaitingKey>, QuarantineError> {
@@ -270,11 +273,11 @@ impl Commands<'_> {
                 "no event in the quarantine is of that choice".to_owned(),
             ));
         }
-        let mut retrier = self.retrier().await?;
+        let mut retriers = HashMap::new();
         let (mut text, mut list, mut still_waits) = (String::new(), Vec::new(), false);
         for key in &keys {
             let place = format!("{} partition {}, id {}", key.topic, key.partition, key.id);
-            let outcome = self.persevere(&mut retrier, key).await?;
+            let outcome = self.persevere(&mut retriers, key).await?;
             still_waits |= matches!(outcome, Retried::Waits { .. });
             let _ = match &outcome {
                 Retried::Loaded { event_count } => {
@@ -298,25 +301,38 @@ impl Commands<'_> {
         Ok(Answer { text, still_waits })
     }
 
-    async fn retrier(&self) -> Result<Retrier<'_>, QuarantineError> {
-        let registered = control::registered(&self.client, self.model_text, HASH_VERSION).await?;
-        let model = registered.ok_or_else(|| {
-            WarehouseError::Stop(
-                "the warehouse was made from another model: run `vault-loader migrate` with this one first"
-                    .to_owned(),
-            )
-        })?;
-        Ok(Retrier::open(&self.config.connect_options(), self.plan, model).await?)
+    /// The plan of the source that a topic belongs to.
+    fn plan_of(&self, topic: &str) -> Result<&Plan, QuarantineError> {
+        let found = self.plans.iter().find(|plan| topics_of(plan).any(|named| named == topic));
+        found.ok_or_else(|| QuarantineError::Usage(format!("no model names the topic {topic}")))
     }
 
-    /// Begins a retry again when another session was in its way.
+    async fn retrier<'s>(&self, plan: &'s Plan) -> Result<Retrier<'s>, QuarantineError> {
+        let model = &plan.model;
+        let registered = control::registered(&self.client, model, HASH_VERSION).await?;
+        let registered = registered.ok_or_else(|| {
+            WarehouseError::Stop(format!(
+                "what the warehouse holds of the source {} was made from another model: run `vault-loader migrate` with this one first",
+                model.source.name
+            ))
+        })?;
+        Ok(Retrier::open(&self.config.connect_options(), plan, registered).await?)
+    }
+
+    /// Retries a key with its source's retrier, and begins again when another session was in its way.
     async fn persevere<'s>(
         &'s self,
-        retrier: &mut Retrier<'s>,
+        retriers: &mut HashMap<&'s str, Retrier<'s>>,
         key: &WaitingKey,
     ) -> Result<Retried, QuarantineError> {
+        let plan = self.plan_of(&key.topic)?;
+        let source = plan.model.source.name.as_str();
         let mut attempt = 1;
         loop {
+            let mut retrier = match retriers.remove(source) {
+                Some(retrier) => retrier,
+                None => self.retrier(plan).await?,
+            };
             match retrier.retry(key).await {
                 Err(err) if err.is_retry() && attempt < ATTEMPTS_MAX => {
                     tracing::warn!(
@@ -325,11 +341,11 @@ impl Commands<'_> {
                         "a retry failed, trying again"
                     );
                     attempt += 1;
-                    *retrier =
-                        Retrier::open(&self.config.connect_options(), self.plan, retrier.model())
-                            .await?;
                 }
-                outcome => return Ok(outcome?),
+                outcome => {
+                    retriers.insert(source, retrier);
+                    return Ok(outcome?);
+                }
             }
         }
     }
@@ -355,7 +371,8 @@ impl Commands<'_> {
                 "{place} would be lost: its change would never be in the warehouse; add --yes if you mean it"
             )));
         }
-        if !self.retrier().await?.drop_event(&event, why).await? {
+        let mut retrier = self.retrier(self.plan_of(&event.topic)?).await?;
+        if !retrier.drop_event(&event, why).await? {
             return Err(QuarantineError::Usage(format!(
                 "{place} is not in the quarantine any more"
             )));

@@ -1,29 +1,27 @@
 //! How far the loader is: compares the records that Kafka has with the offsets that the warehouse holds.
 //!
-//! In: the warehouse's offsets and pauses, and the ends of the partitions in Kafka. Out: one line for each partition, as
-//! a table or as JSON. Nothing is changed.
+//! In: the warehouse's offsets, pauses and gaps, and the ends of the partitions in Kafka. Out: one line for each partition
+//! of each source, as a table or as JSON. Nothing is changed.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use chrono::SecondsFormat;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde::Serialize;
 use shared::postgres::connect;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::consume::{ConsumeError, consumer_config, probe_brokers};
-use crate::control::{StoredPause, WarehouseOffset, read_pauses, read_progress};
+use crate::consume::{ConsumeError, PartitionEnds, partition_ends};
+use crate::control::{
+    AcceptedGap, StoredPause, WarehouseOffset, read_gaps, read_pauses, read_progress,
+};
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
-
-/// How long one question to Kafka may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where one partition stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
+    /// name of the source
+    pub source: String,
     /// Kafka topic
     pub topic: String,
     /// partition of it
@@ -34,6 +32,8 @@ pub struct Line {
     pub high_watermark: i64,
     /// events published and not loaded
     pub lag_events: i64,
+    /// offsets that Kafka deleted before they were loaded, and whose loss was accepted
+    pub lost_offsets: i64,
     /// commit time at the source of the last event loaded
     pub source_committed: Option<String>,
     /// why the table stands still; none when it does not
@@ -60,76 +60,70 @@ pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let stored = read_progress(&client, &topics).await.map_err(WarehouseError::from)?;
     let pauses = read_pauses(&client, &topics).await.map_err(WarehouseError::from)?;
-    let mut kafka = consumer_config(config, &plan.model.source.name)?;
-    kafka.remove("group.instance.id");
-    kafka.set("statistics.interval.ms", "0");
-    let probed = config.clone();
-    let ends = tokio::task::spawn_blocking(move || {
-        probe_brokers(&probed, TIMEOUT, &CancellationToken::new())?;
-        ends(&kafka, &topics)
-    })
-    .await
-    .map_err(|_| ConsumeError::Cancelled)??;
-    Ok(ends.into_iter().map(|end| line(end, &stored, &pauses)).collect())
+    let gaps = read_gaps(&client, &topics).await.map_err(WarehouseError::from)?;
+    let ends = partition_ends(config, topics).await?;
+    let source = &plan.model.source.name;
+    let known = Known { stored, pauses, gaps };
+    Ok(ends.into_iter().map(|ends| line(source, ends, &known)).collect())
 }
 
-/// Topic, partition, high watermark.
-type End = (String, i32, i64);
-
-fn ends(kafka: &rdkafka::ClientConfig, topics: &[String]) -> Result<Vec<End>, ConsumeError> {
-    let consumer: BaseConsumer = kafka.create()?;
-    let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
-    let mut ends = Vec::new();
-    for name in topics {
-        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
-            continue; // not created yet: nothing published, nothing to load
-        };
-        for partition in topic.partitions() {
-            let (_, high) = consumer.fetch_watermarks(name, partition.id(), TIMEOUT)?;
-            ends.push((name.clone(), partition.id(), high));
-        }
-    }
-    Ok(ends)
+/// What the warehouse knows about the topics.
+struct Known {
+    stored: Vec<WarehouseOffset>,
+    pauses: Vec<StoredPause>,
+    gaps: Vec<AcceptedGap>,
 }
 
-fn line(
-    (topic, partition, high_watermark): End,
-    stored: &[WarehouseOffset],
-    pauses: &[StoredPause],
-) -> Line {
-    let found = stored.iter().find(|stored| stored.topic == topic && stored.partition == partition);
+fn line(source: &str, ends: PartitionEnds, known: &Known) -> Line {
+    let PartitionEnds { topic, partition, end, .. } = ends;
+    let here = |stored: &&WarehouseOffset| stored.topic == topic && stored.partition == partition;
+    let found = known.stored.iter().find(here);
     let next_offset = found.map_or(0, |stored| stored.next_offset);
-    let paused = pauses.iter().find(|pause| pause.topic == topic).map(|pause| {
+    let lost = known.gaps.iter().map(|accepted| &accepted.gap);
+    let lost = lost.filter(|gap| gap.topic == topic && gap.partition == partition);
+    let paused = known.pauses.iter().find(|pause| pause.topic == topic).map(|pause| {
         let StoredPause { reason, remedy, since, .. } = pause;
         format!("{reason}; {remedy} (since {})", since.to_rfc3339_opts(SecondsFormat::Secs, true))
     });
     Line {
-        topic,
+        source: source.to_owned(),
         partition,
         next_offset,
-        high_watermark,
-        lag_events: high_watermark.saturating_sub(next_offset),
+        high_watermark: end,
+        lag_events: end.saturating_sub(next_offset),
+        lost_offsets: lost.map(|gap| gap.last - gap.first + 1).sum(),
         source_committed: found
             .and_then(|stored| stored.source_committed)
             .map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)),
         paused,
+        topic,
     }
 }
 
 /// The lines as a table for people.
 #[must_use]
 pub fn table(lines: &[Line]) -> String {
-    let width = lines.iter().map(|line| line.topic.len()).max().unwrap_or(0).max(5);
+    let widest = |text: fn(&Line) -> &str, title: &str| {
+        lines.iter().map(|line| text(line).len()).max().unwrap_or(0).max(title.len())
+    };
+    let (left, width) =
+        (widest(|line| &line.source, "source"), widest(|line| &line.topic, "topic"));
     let mut text = format!(
-        "{:width$}  {:>9}  {:>12}  {:>12}  {:>10}  last source commit\n",
-        "topic", "partition", "next offset", "high", "lag"
+        "{:left$}  {:width$}  {:>9}  {:>12}  {:>12}  {:>10}  {:>10}  last source commit\n",
+        "source", "topic", "partition", "next offset", "high", "lag", "lost"
     );
     for line in lines {
         let committed = line.source_committed.as_deref().unwrap_or("-");
         let _ = writeln!(
             text,
-            "{:width$}  {:>9}  {:>12}  {:>12}  {:>10}  {committed}",
-            line.topic, line.partition, line.next_offset, line.high_watermark, line.lag_events
+            "{:left$}  {:width$}  {:>9}  {:>12}  {:>12}  {:>10}  {:>10}  {committed}",
+            line.source,
+            line.topic,
+            line.partition,
+            line.next_offset,
+            line.high_watermark,
+            line.lag_events,
+            line.lost_offsets
         );
     }
     let mut paused: Vec<(&str, &str)> = lines

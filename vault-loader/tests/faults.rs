@@ -240,12 +240,21 @@ async fn offsets_that_kafka_no_longer_has_are_refused_unless_accepted() {
             .publish(create("airports", 10 + number, airport(&format!("A{number:02}"), "Omsk")))
             .await;
     }
-    delete_before(&world, "airports", 3).await;
+    world.delete_before("airports", 3).await;
     let mut loader = world.loader("refusing");
-    assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 1);
+    world.paused("airports", "refusing to skip 3 events").await;
+    world.logged("refusing", "refusing to skip 3 events").await;
+    world.end(&mut loader);
     let log = world.log("refusing");
-    assert!(log.contains("refusing to skip 3 events") && log.contains("--accept-gap"), "{log}");
-    let mut loader = world.loader_arguments("accepting", &["run", "--accept-gap"], &[]);
+    let remedy = format!(
+        "vault-loader gap accept --topic {} --partition 0 --from 0 --to 2",
+        world.topic("airports")
+    );
+    assert!(log.contains("refusing to skip 3 events") && log.contains(&remedy), "{log}");
+    let words: Vec<&str> = remedy.split(' ').skip(1).collect();
+    let accepted = world.command(&words);
+    assert!(accepted.status.success(), "{}", String::from_utf8_lossy(&accepted.stderr));
+    let mut loader = world.loader("accepting");
     world.loaded().await;
     world.end(&mut loader);
     world
@@ -265,14 +274,6 @@ async fn offsets_that_kafka_no_longer_has_are_refused_unless_accepted() {
     let mut loader = world.loader("recreated");
     world.paused("airports", "but Kafka ends at").await;
     world.end(&mut loader);
-}
-
-async fn delete_before(world: &World, table: &str, offset: i64) {
-    let mut records = rdkafka::TopicPartitionList::new();
-    let offset = rdkafka::Offset::Offset(offset);
-    records.add_partition_offset(&world.topic(table), 0, offset).unwrap();
-    let options = rdkafka::admin::AdminOptions::new();
-    world.admin().delete_records(&records, &options).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -73,6 +73,25 @@ async fn a_new_column_and_a_new_table_are_added() {
         .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_in_the_file_stops_no_loader() {
+    let mut world = World::new("comment").await;
+    let mut loader = world.loader("before");
+    let edited = world.model.replacen("format_version", "# edited\nformat_version", 1);
+    assert_ne!(edited, world.model);
+    world.write_model(&edited);
+    let again = world.command(&["migrate"]);
+    assert!(text(&again.stdout).contains("nothing to do"), "{}", text(&again.stdout));
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.loaded().await;
+    world.end(&mut loader);
+    world.publish(create("airports", 20, airport("BBB", "Perm"))).await;
+    let mut loader = world.loader("after");
+    world.loaded().await;
+    world.end(&mut loader);
+    assert_eq!(world.count("dwh_control.models").await, 1);
+}
+
 /// Tickets with everything that a replay has to get right: moves between passengers, values left out, deletes, a
 /// truncate.
 async fn publish_tickets(world: &mut World) {

@@ -64,7 +64,9 @@ async fn a_table_with_an_unknown_column_pauses_and_goes_on_with_the_next_model()
     assert_eq!(body["paused_tables"][0]["reason"], json!(REASON));
     let remedy = body["paused_tables"][0]["remedy"].as_str().unwrap();
     assert!(remedy.contains("vault-loader migrate"), "{body}");
-    let gauge = format!("vault_loader_paused_tables{{topic=\"{}\"}} 1", world.topic("airports"));
+    let topic = world.topic("airports");
+    let gauge =
+        format!("vault_loader_paused_tables{{source=\"{}\",topic=\"{topic}\"}} 1", world.source);
     let metrics = http::get(&format!("http://{listen}/metrics")).unwrap().body;
     assert!(metrics.contains(&gauge), "{metrics}");
     let status = world.command(&["status"]);

@@ -408,16 +408,14 @@ async fn a_redacted_event_keeps_place_and_reason_and_can_only_be_dropped() {
     wait_for_async(PATIENCE, "the loader to report the old event", async || {
         let metrics = devstack::http::get(&format!("http://{listen}/metrics"));
         let metrics = metrics.map_err(|err| err.to_string())?.body;
-        let shown = [
-            "vault_loader_quarantine_events 2",
-            "vault_loader_parked_keys 1",
-            "vault_loader_quarantine_overdue_events 1",
-        ]
-        .iter()
-        .all(|line| metrics.contains(line));
-        let is_old = metrics
-            .lines()
-            .any(|line| line.starts_with("vault_loader_quarantine_oldest_seconds 69"));
+        let source = &world.source;
+        let gauge = |name: &str, value: &str| {
+            metrics.contains(&format!("vault_loader_{name}{{source=\"{source}\"}} {value}"))
+        };
+        let shown = gauge("quarantine_events", "2\n")
+            && gauge("parked_keys", "1\n")
+            && gauge("quarantine_overdue_events", "1\n");
+        let is_old = gauge("quarantine_oldest_seconds", "69");
         if shown && is_old && world.log("loader").contains("older than their content may be kept") {
             Ok(true)
         } else {

@@ -23,16 +23,18 @@ async fn health_and_metrics_tell_what_the_loader_does() {
     assert_eq!(asked.status.code(), Some(0), "{}", String::from_utf8_lossy(&asked.stderr));
     assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), r#"{"status":"healthy"}"#);
     let topic = world.topic("airports");
+    let of = format!("source=\"{}\"", world.source);
     let expected = [
-        format!("vault_loader_events_total{{topic=\"{topic}\"}} 2"),
-        format!("vault_loader_quarantined_total{{topic=\"{topic}\"}} 1"),
-        format!("vault_loader_lag_events{{topic=\"{topic}\",partition=\"0\"}} 0"),
-        "vault_loader_rows_total{table=\"hub_airports\"} 1".to_owned(),
-        "vault_loader_batches_total".to_owned(),
-        "vault_loader_batch_seconds_bucket".to_owned(),
-        "vault_loader_source_lag_seconds".to_owned(),
-        "vault_loader_repeats_total 0".to_owned(),
-        "vault_loader_fenced_total 0".to_owned(),
+        format!("vault_loader_events_total{{{of},topic=\"{topic}\"}} 2"),
+        format!("vault_loader_quarantined_total{{{of},topic=\"{topic}\"}} 1"),
+        format!("vault_loader_lag_events{{{of},topic=\"{topic}\",partition=\"0\"}} 0"),
+        format!("vault_loader_lost_offsets{{{of},topic=\"{topic}\"}} 0"),
+        format!("vault_loader_rows_total{{{of},table=\"hub_airports\"}} 1"),
+        format!("vault_loader_batches_total{{{of}}}"),
+        "vault_loader_batch_seconds_bucket{".to_owned(),
+        format!("vault_loader_source_lag_seconds{{{of}}}"),
+        format!("vault_loader_repeats_total{{{of}}} 0"),
+        format!("vault_loader_fenced_total{{{of}}} 0"),
     ];
     wait_for_async(PATIENCE, "the metrics", async || {
         let page = http::get(&format!("http://{listen}/metrics"))?.body;

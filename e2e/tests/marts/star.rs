@@ -281,7 +281,7 @@ async fn the_star_is_compared_whole_when_offsets_no_longer_tell_what_came() -> a
         ),
         (
             "the vault has another model",
-            "INSERT INTO dwh_control.models (format_version, hash_version, model_hash, model) VALUES (1, 1, '', '')",
+            "INSERT INTO dwh_control.models (format_version, hash_version, model_hash, model, source) VALUES (1, 1, '', '', 'airline')",
         ),
         (
             "a partition is gone",

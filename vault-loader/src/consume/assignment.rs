@@ -24,7 +24,7 @@ use super::error::ConsumeError;
 use super::last_records::{self, LastRecord};
 use crate::batch::Partition;
 use crate::control::{
-    StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, skip_gap, store_pause,
+    Gap, StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, store_pause,
 };
 use crate::epoch::Epochs;
 use crate::health::{Health, HealthCell};
@@ -54,7 +54,6 @@ pub(super) struct Assignment {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthCell,
     pub(super) paused: PausedTables,
-    pub(super) accept_gap: bool,
     pub(super) current: Mutex<CurrentAssignment>,
 }
 
@@ -98,6 +97,25 @@ impl Fault {
              deleted and made again, or has other records now"
         );
         Self::recreated(topic, *partition, offset + 1, reason)
+    }
+
+    /// Kafka deleted events before they were loaded.
+    fn gap(topic: &str, partition: i32, next: i64, low: i64) -> Self {
+        let gap = Gap { topic: topic.to_owned(), partition, first: next, last: low - 1 };
+        let (count, last) = (low - next, gap.last);
+        Self {
+            topic: topic.to_owned(),
+            partition,
+            offset: next,
+            reason: format!(
+                "refusing to skip {count} events: Kafka no longer has the offsets {next} to {last} of partition {partition}, and \
+                 they are not loaded"
+            ),
+            remedy: format!(
+                "load them from elsewhere, or {}, and start the loader again",
+                gap.acceptance()
+            ),
+        }
     }
 
     fn missing(topic: &str, partition: i32, offset: i64) -> Self {
@@ -206,7 +224,7 @@ impl Assignment {
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();
-        self.metrics.forget_partitions();
+        self.metrics.forget_partitions(&self.plan);
         tracing::info!(generation = current.generation, "partitions given back");
     }
 
@@ -322,9 +340,11 @@ impl Assignment {
                 stand.faults.push(Fault::missing(topic, *partition, stored.next));
                 continue;
             };
-            let next = self.after_gap(topic, *partition, stored.next, low)?;
+            let next = stored.next;
             stand.offsets.push(next);
-            if next > high {
+            if next < low {
+                stand.faults.push(Fault::gap(topic, *partition, next, low));
+            } else if next > high {
                 stand.faults.push(Fault::shorter(topic, *partition, next, high));
             } else if let Some(digest) = stored.last_digest
                 && low < stored.next
@@ -337,32 +357,6 @@ impl Assignment {
             last_records::replaced(&self.client, last_records, || self.ending.is_cancelled())?;
         stand.faults.extend(replaced.iter().map(Fault::replaced));
         Ok(stand)
-    }
-
-    /// The offset to read from, after a gap that may be skipped.
-    fn after_gap(
-        &self,
-        topic: &str,
-        partition: i32,
-        stored: i64,
-        low: i64,
-    ) -> Result<i64, ConsumeError> {
-        if stored >= low {
-            return Ok(stored);
-        }
-        let count = low - stored;
-        if !self.accept_gap {
-            let topic = topic.to_owned();
-            return Err(ConsumeError::Gap { topic, partition, count, stored, low });
-        }
-        tracing::warn!(
-            topic,
-            partition,
-            count,
-            "skipping events that Kafka no longer has, because --accept-gap allows it"
-        );
-        self.runtime.block_on(self.skip(topic, partition, stored, low))?;
-        Ok(low)
     }
 
     /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic.
@@ -472,19 +466,5 @@ impl Assignment {
                 Err(WarehouseError::Silent { wait_s: OFFSETS_TIMEOUT.as_secs() })
             })),
         }
-    }
-
-    async fn skip(
-        &self,
-        topic: &str,
-        partition: i32,
-        stored: i64,
-        low: i64,
-    ) -> Result<(), ConsumeError> {
-        let update = async {
-            let client = connect(&self.warehouse).await?;
-            skip_gap(&client, topic, partition, stored, low).await
-        };
-        self.asked(update).await?.map_err(ConsumeError::Offsets)
     }
 }

@@ -16,16 +16,17 @@ use crate::config::Config;
 /// The name under which the brokers know the loader.
 const CLIENT_ID: &str = "vault-loader";
 
-/// The properties of the consumer. Properties in the configuration's section `kafka` come last and win.
+/// The properties of the consumer. Properties in the configuration's section `kafka` come last and win. `group` is the
+/// consumer group, unless the configuration names another one.
 ///
 /// # Errors
 /// When TLS or SASL are not set up as a whole.
-pub fn consumer_config(config: &Config, source: &str) -> Result<ClientConfig, ConsumeError> {
-    let group = config.group_id.clone().unwrap_or_else(|| format!("vault-loader-{source}"));
+pub fn consumer_config(config: &Config, group: &str) -> Result<ClientConfig, ConsumeError> {
+    let group = config.group_id.as_deref().unwrap_or(group);
     let queue_kbytes = (config.limits.queue_bytes_max / 1024).to_string();
     let mut client = config.cluster()?.client(CLIENT_ID);
     for (key, value) in [
-        ("group.id", group.as_str()),
+        ("group.id", group),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "error"),

@@ -12,23 +12,6 @@ use crate::warehouse::WarehouseError;
 /// Why reading cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
-    /// Kafka deleted events before they were loaded.
-    #[error(
-        "{topic} partition {partition}: refusing to skip {count} events: the warehouse stands at offset {stored}, but Kafka's first is {low}; \
-         load them from elsewhere, or accept the loss with `vault-loader run --accept-gap`"
-    )]
-    Gap {
-        /// Kafka topic
-        topic: String,
-        /// partition of it
-        partition: i32,
-        /// events that are gone
-        count: i64,
-        /// next offset in the warehouse
-        stored: i64,
-        /// first offset in Kafka
-        low: i64,
-    },
     /// The warehouse refuses to tell the offsets.
     #[error("cannot read the offsets")]
     Offsets(#[source] WarehouseError),

@@ -68,8 +68,6 @@ pub struct IntakeOptions {
     pub health: HealthCell,
     /// the tables that stand still
     pub paused: PausedTables,
-    /// whether events that Kafka no longer has may be skipped
-    pub accept_gap: bool,
     /// cancelled when the loader ends
     pub ending: CancellationToken,
 }
@@ -114,7 +112,6 @@ impl Intake {
             metrics: options.metrics,
             health: options.health,
             paused: options.paused,
-            accept_gap: options.accept_gap,
             current: std::sync::Mutex::new(CurrentAssignment::default()),
         });
         let consumer: BaseConsumer<ConsumerCallbacks> =

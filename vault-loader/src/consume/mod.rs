@@ -5,6 +5,7 @@
 //! leave as [`crate::batch::Batch`]es, in order.
 
 mod client;
+mod ends;
 mod error;
 mod last_records;
 
@@ -13,5 +14,6 @@ mod assignment;
 mod intake;
 
 pub use client::{consumer_config, probe_brokers};
+pub use ends::{PartitionEnds, partition_ends};
 pub use error::ConsumeError;
 pub use intake::{Intake, IntakeCommand, IntakeOptions};

@@ -1,8 +1,9 @@
 //! The advisory locks that keep loaders and migrations apart.
 //!
 //! - One migration runs at a time, and the others wait.
-//! - Loaders share the loading lock during each attempt, and a migration takes it alone when it changes something. So
-//!   no batch is written with one model while another model replaces it.
+//! - Loaders of a source share the source's lock during each attempt, and a migration takes it alone when it changes the
+//!   source's model. So no batch is written with one model while another model replaces it, and loaders of other sources
+//!   go on.
 //! - Loaders of a topic's events share the topic's lock, and a truncate takes it alone.
 
 use tokio_postgres::{Client, Error, Transaction};
@@ -12,22 +13,35 @@ use super::ControlStatements;
 /// Key of the lock that keeps two migrations apart. The number may be any that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x7661_756c_7401;
 
-/// Key of the loading lock. The number may be any that nobody else uses.
-pub(super) const LOADING_LOCK: i64 = 0x7661_756c_7402;
-
 /// Waits until no other migration runs.
 pub(crate) async fn lock_migrations(transaction: &Transaction<'_>) -> Result<(), Error> {
     transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK]).await.map(drop)
 }
 
-/// Waits until no loader is in an attempt, and keeps all of them out until the transaction ends.
-pub(crate) async fn keep_loaders_out(transaction: &Transaction<'_>) -> Result<(), Error> {
-    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&LOADING_LOCK]).await.map(drop)
+/// Waits until no loader of the source is in an attempt, and keeps all of them out until the transaction ends.
+pub(crate) async fn keep_loaders_out(
+    transaction: &Transaction<'_>,
+    source: &str,
+) -> Result<(), Error> {
+    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 8))";
+    transaction.execute(sql, &[&source]).await.map(drop)
 }
 
-/// Gives the loading lock back.
-pub(super) async fn release_loading_lock(client: &Client) -> Result<(), Error> {
-    client.batch_execute(&format!("SELECT pg_advisory_unlock_shared({LOADING_LOCK})")).await
+/// The statement that takes a source's lock together with other loaders.
+pub(super) fn share_source(source: &str) -> String {
+    format!("SELECT pg_advisory_lock_shared(hashtextextended({}, 8))", quoted(source))
+}
+
+/// Gives a source's lock back.
+pub(super) async fn release_source(client: &Client, source: &str) -> Result<(), Error> {
+    let source = quoted(source);
+    let sql = format!("SELECT pg_advisory_unlock_shared(hashtextextended({source}, 8))");
+    client.batch_execute(&sql).await
+}
+
+/// A text as a literal of SQL. A source's name has no backslash.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Takes the locks of these topics together with other loaders. The topics are sorted.

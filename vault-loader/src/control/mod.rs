@@ -5,6 +5,7 @@
 //! other modules use the functions here, so no other module names a control table. The offsets alone say what is
 //! loaded: they move by compare-and-set, in the transaction that writes the rows, or not at all.
 
+mod gaps;
 mod grown;
 mod locks;
 
@@ -16,6 +17,7 @@ mod parking;
 mod paused;
 mod quarantine;
 mod schema;
+mod sources;
 mod statements;
 mod truncations;
 mod waiting;
@@ -23,15 +25,17 @@ mod waiting;
 pub(crate) use epochs::{
     NewEpoch, TableTopic, follow_topics, list_epochs, read_epochs, start_epoch,
 };
+pub(crate) use gaps::{accept_gap, read_gaps};
 pub(crate) use grown::{grow_satellite, read_grown};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{
-    StoredModel, hold_model, last_model, model_hash, registered, release_model, store_model,
+    Registered, StoredModel, hold_model, last_models, model_hash, registered, release_model,
+    store_model,
 };
 pub(crate) use offsets::{
     EventTimes, LastEvent, OffsetMove, StoredOffset, is_loaded, last_times, move_offsets,
-    read_offsets, read_progress, set_back, skip_gap,
+    read_offsets, read_progress, set_back,
 };
 pub(crate) use parking::{
     KeyHash, ParkedKey, Place, StoredParking, key_hash, move_parking_version, parked_parents,
@@ -42,6 +46,7 @@ pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
 };
 pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
+pub(crate) use sources::{MadeTables, made_tables, note_made_table, register_source};
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
 pub(crate) use waiting::{
@@ -50,6 +55,7 @@ pub(crate) use waiting::{
 };
 
 pub use epochs::EpochLine;
+pub use gaps::{AcceptedGap, Gap};
 pub use offsets::WarehouseOffset;
 
 use chrono::{DateTime, Utc};

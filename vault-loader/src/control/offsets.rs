@@ -178,27 +178,6 @@ pub(crate) async fn move_offsets(
     if usize::try_from(moved) == Ok(moves.len()) { Ok(()) } else { Err(WarehouseError::Fenced) }
 }
 
-/// Moves a partition over events that Kafka no longer has.
-pub(crate) async fn skip_gap(
-    client: &Client,
-    topic: &str,
-    partition: i32,
-    stored: i64,
-    next: i64,
-) -> Result<(), WarehouseError> {
-    let moved = client
-        .execute(
-            "UPDATE dwh_control.offsets
-             SET next_offset = $4, last_digest = NULL
-             WHERE topic = $1
-               AND partition = $2
-               AND next_offset = $3",
-            &[&topic, &partition, &stored, &next],
-        )
-        .await?;
-    if moved == 1 { Ok(()) } else { Err(WarehouseError::Fenced) }
-}
-
 /// The last times that events of a topic named.
 pub(crate) async fn last_times(
     transaction: &Transaction<'_>,

@@ -180,10 +180,10 @@ pub(super) fn decode<'a>(
     let Incoming { value, record, types, latest_us } = event;
     let Some(bytes) = value else { return Ok((Change::Tombstone, Vec::new())) };
     let event = envelope::parse(bytes).map_err(|err| quarantine(err.to_string()))?;
-    if is_neighbour(&event.source.table, &table.name) {
+    if is_neighbour((&event.source.schema, &event.source.table), (&table.schema, &table.name)) {
         return Err(EventError::Foreign(format!(
-            "an event of table {}, which shares the topic with table {} and is not in the model",
-            event.source.table, table.name
+            "an event of table {}.{}, which shares the topic with table {}.{} and is not in the model",
+            event.source.schema, event.source.table, table.schema, table.name
         )));
     }
     let lsn = event.source.lsn.map(shared::position::Lsn::as_i64);
@@ -300,8 +300,8 @@ pub(super) fn decode_old_key<'a>(
 
 /// Whether an event's table is another one than the topic's table in the model, and has the same topic all the same.
 /// Topics hold fewer characters than the names of tables.
-fn is_neighbour(named: &str, table: &str) -> bool {
-    let in_topic = |table: &str| topic_name("", "", table);
+fn is_neighbour(named: (&str, &str), table: (&str, &str)) -> bool {
+    let in_topic = |(schema, table): (&str, &str)| topic_name("", schema, table);
     named != table && in_topic(named) == in_topic(table)
 }
 
@@ -322,10 +322,12 @@ mod tests {
 
     #[test]
     fn only_a_table_whose_name_makes_the_same_topic_is_a_neighbour() {
-        assert!(is_neighbour("col lide", "col_lide"));
-        assert!(!is_neighbour("col_lide", "col_lide"));
+        assert!(is_neighbour(("s", "col lide"), ("s", "col_lide")));
+        assert!(is_neighbour(("a b", "t"), ("a_b", "t")));
+        assert!(!is_neighbour(("s", "col_lide"), ("s", "col_lide")));
         // A router in front of the topic may have sent another table's events here on purpose.
-        assert!(!is_neighbour("flights_2024", "flights"));
-        assert!(!is_neighbour("", "flights"), "a logical decoding message");
+        assert!(!is_neighbour(("s", "flights_2024"), ("s", "flights")));
+        assert!(!is_neighbour(("old", "flights"), ("s", "flights")));
+        assert!(!is_neighbour(("", ""), ("s", "flights")), "a logical decoding message");
     }
 }

@@ -19,7 +19,7 @@ use super::statements::LoadingSession;
 use super::stretch::Stretch;
 use super::{transaction, truncate};
 use crate::batch::Partition;
-use crate::control::{self, Place, RecordPlaces, StoredParking};
+use crate::control::{self, Place, RecordPlaces, Registered, StoredParking};
 use crate::decode::NewColumn;
 use crate::model::{ColumnType, GrownColumn, Plan, TableId};
 use crate::paused::TablePause;
@@ -46,8 +46,8 @@ pub struct Loader {
     parking: Parking,
     /// the assignment of partitions that the caches belong to
     generation: Option<u64>,
-    /// number of the model in the warehouse that the plan was made from
-    model: Option<i64>,
+    /// the model in the warehouse that the plan was made from
+    model: Option<Registered>,
     /// topics that have a pause in the warehouse
     paused: HashSet<String>,
 }
@@ -71,9 +71,9 @@ impl Loader {
         }
     }
 
-    /// Loads only as long as the warehouse's model has this number.
+    /// Loads only as long as this is the warehouse's last model of the source.
     #[must_use]
-    pub fn with_model(mut self, registered: i64) -> Self {
+    pub(crate) fn with_model(mut self, registered: Registered) -> Self {
         self.model = Some(registered);
         self
     }
@@ -277,15 +277,15 @@ impl Loader {
         projection: &Projection,
     ) -> Result<Loaded, StretchError> {
         let mut session = self.session().await?;
-        let Some(model) = self.model else {
+        let Some(model) = self.model.clone() else {
             let outcome = self.commit(&mut session, stretch, projection).await;
             self.session = Some(session);
             return outcome;
         };
-        control::hold_model(&session.client, model).await?;
+        control::hold_model(&session.client, &model).await?;
         let outcome = self.commit(&mut session, stretch, projection).await;
         // Without the connection the lock is gone too. The outcome of the attempt stays.
-        if control::release_model(&session.client).await.is_ok() {
+        if control::release_model(&session.client, &model).await.is_ok() {
             self.session = Some(session);
         }
         outcome

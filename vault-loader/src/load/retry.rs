@@ -27,7 +27,9 @@ use super::stretch::Stretch;
 use super::truncate::{Ending, truncation};
 use super::writer::RowWriter;
 use crate::batch::{Batch, Content, Partition, RecordId, RecordRange};
-use crate::control::{self, KeyHash, StoredParking, Truncation, WaitingEvent, WaitingKey};
+use crate::control::{
+    self, KeyHash, Registered, StoredParking, Truncation, WaitingEvent, WaitingKey,
+};
 use crate::decode::{Change, Decoded, RowChange};
 use crate::epoch::Epochs;
 use crate::model::{Id, Plan, TableId};
@@ -100,29 +102,24 @@ enum Step {
 pub(crate) struct Retrier<'p> {
     plan: &'p Plan,
     session: LoadingSession,
-    /// number of the model in the warehouse that the plan was made from
-    model: i64,
+    /// the model in the warehouse that the plan was made from
+    model: Registered,
 }
 
 impl<'p> Retrier<'p> {
     pub(crate) async fn open(
         options: &ConnectOptions,
         plan: &'p Plan,
-        model: i64,
+        model: Registered,
     ) -> Result<Self, WarehouseError> {
         Ok(Self { plan, session: LoadingSession::open(options, plan).await?, model })
     }
 
-    /// Number of the model for which it was opened.
-    pub(crate) fn model(&self) -> i64 {
-        self.model
-    }
-
     /// Loads all events of a key, or none.
     pub(crate) async fn retry(&mut self, key: &WaitingKey) -> Result<Retried, WarehouseError> {
-        control::hold_model(&self.session.client, self.model).await?;
+        control::hold_model(&self.session.client, &self.model).await?;
         let outcome = self.retry_held(key).await;
-        control::release_model(&self.session.client).await?;
+        control::release_model(&self.session.client, &self.model).await?;
         outcome
     }
 

@@ -18,6 +18,7 @@ use super::stretch::{Rejection, Stretch};
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
 use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, LinkId};
+use crate::vault::cast;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{HubRow, LinkRow, Mention, Mentioned, Projection};
 use crate::warehouse::WarehouseError;
@@ -57,8 +58,12 @@ impl RowWriter<'_, '_> {
             own_column_count: model.hubs[hub].key.len(),
         };
         let fill = |buffer: &mut CopyBuffer, hub: HubId, row: &HubRow| {
-            let columns = &model.tables[row.mention.table].hubs[row.binding].columns;
-            self.values(buffer, row.values, columns, &model.hubs[hub].key);
+            let binding = &model.tables[row.mention.table].hubs[row.binding];
+            let bound = binding.columns.iter().zip(&binding.casts);
+            for ((&column, &to), key) in bound.zip(&model.hubs[hub].key) {
+                let value = &self.stretch.decoded.values[row.values + column];
+                buffer.value(key.kind, &cast(value, to));
+            }
         };
         self.keys(&projection.hubs, &mut caches.hubs, table, fill).await
     }

@@ -1,16 +1,15 @@
 //! One migration run: lock, control schema, comparison, statements, grants, all in one transaction.
 //!
-//! In: a connection and the model file's text. Out: an [`MigrationOutcome`]. Of two runs at once, one waits for the
+//! In: a connection and a model file. Out: an [`MigrationOutcome`]. Of two runs at once, one waits for the
 //! other at an advisory lock. A run that is refused changes nothing.
 
 use tokio_postgres::{Client, Transaction};
 
-use super::catalog::{self, Existing};
-use super::compat;
-use super::ddl::{self, TableSpec};
-use super::first_mentions;
+use super::agree::{self, Named};
+use super::difference::{Refusals, Step, difference};
+use super::{catalog, compat, ddl, first_mentions};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
-use crate::model::{self, ColumnType, Model, ModelError, Plan, VAULT_SCHEMA};
+use crate::model::{self, Model, ModelError, ModelText, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
 
 /// What a run did.
@@ -34,6 +33,9 @@ pub enum MigrateError {
         .0.join("\n")
     )]
     Destructive(Vec<String>),
+    /// The model wants what another source or somebody else has.
+    #[error("refused, nothing was changed:\n{}", .0.join("\n"))]
+    Conflicting(Vec<String>),
     /// Rows that are loaded already would be missing in the new tables.
     #[error(
         "refused, nothing was changed:\n{}\nremedy: stop the loader and migrate with --reload, which loads these topics anew from their beginning \
@@ -57,45 +59,130 @@ fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Migr
     |source| MigrateError::Sql { step, source }
 }
 
-/// Changes the warehouse so that it fits the model. `grantee` gets the rights that `run` needs. With `reload`, topics
+impl From<Refusals> for MigrateError {
+    fn from(refused: Refusals) -> Self {
+        if refused.destructive.is_empty() {
+            Self::Conflicting(refused.conflicting)
+        } else {
+            Self::Destructive([refused.destructive, refused.conflicting].concat())
+        }
+    }
+}
+
+/// Changes the warehouse so that it fits the model. Only what the model's source owns is changed, and hubs and links are
+/// made that no source has fed before. `grantee` gets the rights that `run` needs for this source. With `reload`, topics
 /// whose tables feed something new are set back to their beginning. Without it, such topics are a reason to refuse.
 ///
 /// # Errors
-/// When the model is invalid, the change would destroy or reinterpret stored rows or leave something new incomplete, or
-/// the warehouse refuses a statement. Then nothing was changed.
+/// When the model is invalid, contradicts the model of another source, or wants what somebody else made; when the change
+/// would destroy or reinterpret stored rows or leave something new incomplete; or when the warehouse refuses a
+/// statement. Then nothing was changed.
 pub async fn migrate(
     client: &mut Client,
-    text: &str,
+    file: &ModelText,
     grantee: &str,
     reload: bool,
 ) -> Result<MigrationOutcome, MigrateError> {
-    let plan = Plan::new(model::parse(text)?);
+    let plan = Plan::new(model::parse(&file.text)?);
+    let source = plan.model.source.name.as_str();
     let transaction = client.transaction().await.map_err(failed("a transaction"))?;
     control::lock_migrations(&transaction).await.map_err(failed("the migration lock"))?;
     let mut steps = create_schemas(&transaction).await?;
     let applied = control::apply_migrations(&transaction).await;
     steps.extend(applied.map_err(failed("a control migration"))?);
-    let last = control::last_model(&transaction).await.map_err(failed("reading the last model"))?;
-    if last.as_ref().is_none_or(|last| last.hash != control::model_hash(text)) {
-        control::keep_loaders_out(&transaction).await.map_err(failed("to keep loaders out"))?;
+    let last = control::last_models(&transaction).await;
+    let (ours, others): (Vec<_>, Vec<_>) = last
+        .map_err(failed("reading the last models"))?
+        .into_iter()
+        .partition(|m| m.source == source);
+    let last = ours.first();
+    if last.is_none_or(|last| last.hash != control::model_hash(&plan.model)) {
+        let alone = control::keep_loaders_out(&transaction, source).await;
+        alone.map_err(failed("to keep loaders out"))?;
     }
-    if let Some(old) = check_last_model(last.as_ref(), &plan)? {
+    let old = check_last_model(last, &plan)?;
+    let others = check_other_sources(&transaction, &others, &plan, file).await?;
+    if let Some(old) = old {
         steps.extend(complete(&transaction, &old, &plan, reload).await?);
     }
     // What satellites have grown stays theirs, whether the new model names it or not.
     let grown =
         control::read_grown(&transaction).await.map_err(failed("reading its grown columns"))?;
-    let plan = plan.grown(&grown);
-    let existing = catalog::read(&transaction).await.map_err(failed("reading its catalog"))?;
-    for (step, sql) in difference(&ddl::tables(&plan), &existing)? {
-        transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
-        steps.push(step);
-    }
-    steps.extend(create_views(&transaction, &plan, steps.is_empty()).await?);
-    steps.extend(store_model(&transaction, text).await.map_err(failed("storing the model"))?);
-    let notes = grant(&transaction, &plan, grantee).await?;
+    let grown_plan = plan.grown(&grown);
+    steps.extend(change_tables(&transaction, &grown_plan).await?);
+    let models: Vec<&Model> = [&grown_plan.model].into_iter().chain(&others).collect();
+    steps.extend(create_views(&transaction, &models, steps.is_empty()).await?);
+    let stored = store_model(&transaction, &plan.model, file).await;
+    steps.extend(stored.map_err(failed("storing the model"))?);
+    let notes = grant(&transaction, &grown_plan, grantee).await?;
     transaction.commit().await.map_err(failed("the commit"))?;
     Ok(MigrationOutcome { steps, notes })
+}
+
+/// Makes and changes the tables of the model, and remembers which tables were made.
+async fn change_tables(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+) -> Result<Vec<String>, MigrateError> {
+    let source = plan.model.source.name.as_str();
+    let existing = catalog::read(transaction).await.map_err(failed("reading its catalog"))?;
+    let made = control::made_tables(transaction).await.map_err(failed("the tables it made"))?;
+    let wanted = ddl::tables(plan);
+    let mut told = Vec::new();
+    for Step { told: step, sql, made } in difference(source, &wanted, &existing, &made)? {
+        transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
+        if let Some(table) = made {
+            let owner = wanted.iter().any(|other| other.name == table && !other.is_shared());
+            let noted =
+                control::note_made_table(transaction, &table, owner.then_some(source)).await;
+            noted.map_err(failed("to remember a table"))?;
+        }
+        told.push(step);
+    }
+    Ok(told)
+}
+
+/// The models of the other sources must agree about hubs and links, and leave this source what is its own. Returns them.
+async fn check_other_sources(
+    transaction: &Transaction<'_>,
+    others: &[StoredModel],
+    plan: &Plan,
+    file: &ModelText,
+) -> Result<Vec<Model>, MigrateError> {
+    let source = &plan.model.source;
+    let (mut found, mut models) = (Vec::new(), Vec::new());
+    for other in others {
+        let name = &other.source;
+        let path = other.file.as_deref().unwrap_or("the model file");
+        if other.hash_version != i32::from(HASH_VERSION) {
+            let version = other.hash_version;
+            found.push(format!(
+                "the source {name}: its hash keys are of version {version}, this build makes {HASH_VERSION}: \
+                 build a second warehouse from the topics"
+            ));
+        }
+        match model::parse(&other.text) {
+            Ok(other) => {
+                found.extend(agree::contradictions(
+                    Named { model: &other, file: path },
+                    Named { model: &plan.model, file: &file.path },
+                ));
+                models.push(other);
+            }
+            Err(_) => found.push(format!(
+                "the source {name}: its model in dwh_control.models cannot be read by this build, so nobody knows whether the two agree: \
+                 build a second warehouse from the topics"
+            )),
+        }
+    }
+    let registered = control::register_source(transaction, &source.name, source.system_id).await;
+    if let Err(holder) = registered.map_err(failed("registering the source"))? {
+        found.push(format!(
+            "source.system_id {} is the number of the source {holder}: give {} a number of its own",
+            source.system_id, source.name
+        ));
+    }
+    if found.is_empty() { Ok(models) } else { Err(MigrateError::Conflicting(found)) }
 }
 
 async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, MigrateError> {
@@ -172,67 +259,15 @@ async fn complete(
     if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Incomplete(refused)) }
 }
 
-/// The statements that change the existing tables into the wanted ones, or all reasons against that.
-fn difference(
-    wanted: &[TableSpec],
-    existing: &std::collections::BTreeMap<String, Existing>,
-) -> Result<Vec<(String, String)>, MigrateError> {
-    let mut steps = Vec::new();
-    let mut refused = Vec::new();
-    for table in wanted {
-        match existing.get(&table.name) {
-            None => steps.push((format!("created {}", table.qualified()), table.create())),
-            Some(found) => compare(table, found, &mut steps, &mut refused),
-        }
-    }
-    for name in existing.keys() {
-        if !wanted.iter().any(|table| table.name == *name) {
-            refused.push(format!("{VAULT_SCHEMA}.{name} exists, but the model does not name it"));
-        }
-    }
-    if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Destructive(refused)) }
-}
-
-fn compare(
-    table: &TableSpec,
-    found: &Existing,
-    steps: &mut Vec<(String, String)>,
-    refused: &mut Vec<String>,
-) {
-    let name = table.qualified();
-    if found.primary_key != table.primary_key {
-        refused.push(format!("{name}: its primary key is ({})", found.primary_key.join(", ")));
-    }
-    for column in &table.columns {
-        match found.columns.iter().find(|(existing, _)| *existing == column.name) {
-            None if column.not_null => {
-                refused.push(format!("{name}: column {} is missing", column.name));
-            }
-            None => steps.push((format!("added {name}.{}", column.name), table.add_column(column))),
-            Some((_, kind)) if widens(kind, &column.kind) => steps.push((
-                format!("widened {name}.{} from {kind} to {}", column.name, column.kind),
-                table.widen_column(column),
-            )),
-            Some((_, kind)) if *kind != column.kind => refused
-                .push(format!("{name}.{} is {kind}, the model wants {}", column.name, column.kind)),
-            Some(_) => {}
-        }
-    }
-    for (column, _) in &found.columns {
-        if !table.columns.iter().any(|wanted| wanted.name == *column) {
-            refused.push(format!("{name}.{column} exists, but the model does not name it"));
-        }
-    }
-}
-
-/// Makes the views that are missing, and all of them when a table has changed.
+/// Makes the views that are missing, and all of them when a table has changed. `models` are those of all sources, the
+/// migrated one first.
 async fn create_views(
     transaction: &Transaction<'_>,
-    plan: &Plan,
+    models: &[&Model],
     tables_unchanged: bool,
 ) -> Result<Vec<String>, MigrateError> {
     let mut steps = Vec::new();
-    for view in first_mentions::views(plan) {
+    for view in first_mentions::views(models) {
         let exists: bool = transaction
             .query_one("SELECT to_regclass($1) IS NOT NULL", &[&view.qualified])
             .await
@@ -248,22 +283,17 @@ async fn create_views(
     Ok(steps)
 }
 
-/// Whether a column of one type may become one of another type without a change of any value.
-fn widens(from: &str, to: &str) -> bool {
-    let [from, to] = [from, to].map(ColumnType::parse);
-    from != to && from.zip(to).is_some_and(|(from, to)| to.holds(from))
-}
-
 async fn store_model(
     transaction: &Transaction<'_>,
-    text: &str,
+    model: &Model,
+    file: &ModelText,
 ) -> Result<Option<String>, tokio_postgres::Error> {
-    let stored = control::store_model(transaction, text, HASH_VERSION).await?;
-    let hash = hex::encode(&control::model_hash(text)[..6]);
+    let stored = control::store_model(transaction, model, file, HASH_VERSION).await?;
+    let hash = hex::encode(&control::model_hash(model)[..6]);
     Ok(stored.then(|| format!("stored the model ({hash}…)")))
 }
 
-/// Grants exactly the rights that loading needs. Granting them again changes nothing, so it is not reported as a step.
+/// Grants exactly the rights that loading this source needs. Granting them again changes nothing, so it is not reported as a step.
 async fn grant(
     transaction: &Transaction<'_>,
     plan: &Plan,

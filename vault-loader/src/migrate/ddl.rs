@@ -64,6 +64,12 @@ impl TableSpec {
         format!("{VAULT_SCHEMA}.{}", self.name)
     }
 
+    /// Whether all sources share it: a hub or link. A satellite belongs to one source.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.system_rows, SystemRows::Zero(_))
+    }
+
     /// All statements that make the table: itself, indexes, comments, system rows.
     #[must_use]
     pub fn create(&self) -> String {
@@ -238,7 +244,13 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     columns[0].comment = format!("hash key in {parent}");
     columns.extend(version_columns());
     let payload = plan.payload(satellite);
-    columns.extend(payload.into_iter().map(|(name, kind)| payload_column(&name, kind, source)));
+    let named = |name: &str| -> String {
+        let column = table.columns.iter().find(|column| column.vault_name() == name);
+        column.map_or(name, |column| &column.name).to_owned()
+    };
+    columns.extend(
+        payload.into_iter().map(|(name, kind)| payload_column(&name, &named(&name), kind, source)),
+    );
     TableSpec {
         name: satellite.name.clone(),
         comment,
@@ -249,11 +261,11 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     }
 }
 
-/// A satellite's own column.
-fn payload_column(name: &str, kind: PayloadType, source: &str) -> ColumnSpec {
+/// A satellite's own column. `named` is its name at the source.
+fn payload_column(name: &str, named: &str, kind: PayloadType, source: &str) -> ColumnSpec {
     match kind {
         PayloadType::Column(kind) => {
-            ColumnSpec::new(name, &kind.vault_type(), false, &format!("{name} of {source}"))
+            ColumnSpec::new(name, &kind.vault_type(), false, &format!("{named} of {source}"))
         }
         PayloadType::Letter => ColumnSpec::new(
             name,

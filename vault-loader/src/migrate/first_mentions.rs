@@ -1,8 +1,9 @@
 //! Views that say when each key of a hub or link was first mentioned, by content.
 //!
-//! In: a [`Plan`]. Out: one view for each hub and link. The row of a hub or link keeps the mention that was loaded
-//! first, which depends on the order in which topics were loaded. The views look at the versions of satellites instead.
-//! Those are a function of the topics, and so are the views.
+//! In: the models of all sources of a warehouse, the migrated one first. Out: one view for each hub and link of that
+//! model, over what all sources say about it. The row of a hub or link keeps the mention that was loaded first,
+//! which depends on the order in which topics were loaded. The views look at the versions of satellites instead. Those are
+//! a function of the topics, and so are the views.
 //!
 //! A link is mentioned by every row of a table whose parent the link is, and by every version of an effectivity
 //! satellite that names the link. A hub is mentioned by the rows of tables whose parent the hub is, and by the links
@@ -10,7 +11,9 @@
 //! leaves no version of its own. Its row stands for it.
 
 use super::ddl::{SYSTEM, quote, shorten};
-use crate::model::{HubId, LinkId, Parent, Plan, VAULT_SCHEMA};
+use std::collections::BTreeSet;
+
+use crate::model::{Hub, Link, Model, Parent, VAULT_SCHEMA};
 
 /// A view.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,11 +24,13 @@ pub struct ViewSpec {
     pub create: String,
 }
 
-/// The views of all links and hubs, in an order in which each uses only those before it.
+/// The views of all links and hubs of the first model, in an order in which each uses only those before it, or those that
+/// other sources have made.
 #[must_use]
-pub fn views(plan: &Plan) -> Vec<ViewSpec> {
-    let links = plan.model.links.with_ids().map(|(id, link)| view(&link.name, &of_link(plan, id)));
-    let hubs = plan.model.hubs.with_ids().map(|(id, hub)| view(&hub.name, &of_hub(plan, id)));
+pub fn views(models: &[&Model]) -> Vec<ViewSpec> {
+    let Some(first) = models.first() else { return Vec::new() };
+    let links = first.links.iter().map(|link| view(&link.name, &of_link(models, link)));
+    let hubs = first.hubs.iter().map(|hub| view(&hub.name, &of_hub(models, hub)));
     links.chain(hubs).collect()
 }
 
@@ -57,43 +62,50 @@ fn mentions(key: &str, from: &str) -> String {
     )
 }
 
-fn of_link(plan: &Plan, link: LinkId) -> Vec<String> {
+fn of_link(models: &[&Model], link: &Link) -> Vec<String> {
+    let name = &link.name;
     let mut found = Vec::new();
-    for table in &plan.model.tables {
-        let Some(binding) = table.links.find_id(|binding| binding.link == link) else { continue };
+    for (model, table) in
+        models.iter().flat_map(|model| model.tables.iter().map(move |t| (model, t)))
+    {
+        let bound = table.links.find_id(|binding| model.links[binding.link].name == *name);
+        let Some(binding) = bound else { continue };
         if table.parent == Parent::Link(binding) {
             found.push(mentions("m.hash_key", &format!("{VAULT_SCHEMA}.{} AS m", table.status)));
         } else if let Some(effectivity) = &table.links[binding].effectivity {
             let from = format!("{VAULT_SCHEMA}.{effectivity} AS m");
             found.push(mentions("m.link_hash_key", &from));
         } else {
-            let name = &plan.model.links[link].name;
             found.push(mentions("m.hash_key", &format!("{VAULT_SCHEMA}.{name} AS m")));
         }
     }
-    or_own_rows(found, &plan.model.links[link].name)
+    or_own_rows(found, name)
 }
 
-fn of_hub(plan: &Plan, hub: HubId) -> Vec<String> {
+fn of_hub(models: &[&Model], hub: &Hub) -> Vec<String> {
     let mut found = Vec::new();
-    for table in &plan.model.tables {
-        let is_parent =
-            matches!(table.parent, Parent::Hub(binding) if table.hubs[binding].hub == hub);
-        if is_parent {
-            found.push(mentions("m.hash_key", &format!("{VAULT_SCHEMA}.{} AS m", table.status)));
+    let mut roles = BTreeSet::new();
+    for model in models {
+        let is_it = |id| model.hubs[id].name == hub.name;
+        for table in &model.tables {
+            if matches!(table.parent, Parent::Hub(binding) if is_it(table.hubs[binding].hub)) {
+                found
+                    .push(mentions("m.hash_key", &format!("{VAULT_SCHEMA}.{} AS m", table.status)));
+            }
+        }
+        // A link that several sources feed has one view for all of them.
+        for link in &model.links {
+            let named = link.roles.iter().filter(|role| is_it(role.hub));
+            roles.extend(named.map(|role| (link.name.clone(), role.column())));
         }
     }
-    for link in &plan.model.links {
-        for role in link.roles.iter().filter(|role| role.hub == hub) {
-            let from = format!(
-                "{VAULT_SCHEMA}.{} AS l JOIN {} AS m ON m.hash_key = l.hash_key",
-                link.name,
-                name_of(&link.name)
-            );
-            found.push(mentions(&format!("l.{}", role.column()), &from));
-        }
+    for (link, column) in roles {
+        let view = name_of(&link);
+        let from =
+            format!("{VAULT_SCHEMA}.{link} AS l JOIN {view} AS m ON m.hash_key = l.hash_key");
+        found.push(mentions(&format!("l.{column}"), &from));
     }
-    or_own_rows(found, &plan.model.hubs[hub].name)
+    or_own_rows(found, &hub.name)
 }
 
 /// A hub or link that no table of this model feeds has only its own rows.
@@ -112,7 +124,7 @@ mod tests {
     #[test]
     fn a_hub_is_mentioned_by_its_own_table_and_by_its_links() {
         let text = include_str!("../../../connectors/airline/vault.toml");
-        let views = views(&Plan::new(model::parse(text).unwrap()));
+        let views = views(&[&model::parse(text).unwrap()]);
         assert_eq!(views.len(), 11);
         let of = |name: &str| {
             let view = views.iter().find(|view| view.qualified.ends_with(name)).unwrap();

@@ -83,12 +83,58 @@ pub(super) struct LinkEntry {
     pub(super) dependent_key: Vec<ColumnEntry>,
 }
 
+/// A column of a table: its type alone, or with what else is to be said about it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableColumnEntry {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// name in the vault, where it cannot be the source's
+    #[serde(default)]
+    pub(super) stored_as: Option<String>,
+}
+
+impl TableColumnEntry {
+    /// Reads `"type"` or `{ type = "type", … }`.
+    pub(super) fn read(value: &toml::Value) -> Result<Self, toml::de::Error> {
+        match value.as_str() {
+            Some(kind) => Ok(Self { kind: kind.to_owned(), stored_as: None }),
+            None => value.clone().try_into(),
+        }
+    }
+}
+
+/// A column that a hub's key is made of, as it is or cast to the key's type.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum BoundColumnEntry {
+    Plain(String),
+    Cast(CastColumnEntry),
+}
+
+impl BoundColumnEntry {
+    /// The column's name.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Plain(name) => name,
+            Self::Cast(cast) => &cast.column,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CastColumnEntry {
+    pub(super) column: String,
+    pub(super) cast: String,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubBindingEntry {
     pub(super) role: Option<String>,
     pub(super) hub: String,
-    pub(super) columns: Vec<String>,
+    pub(super) columns: Vec<BoundColumnEntry>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,6 +158,9 @@ pub(super) struct SatelliteEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct TableEntry {
     pub(super) name: String,
+    /// schema at the source, where it is not that of `source.schema`
+    #[serde(default)]
+    pub(super) schema: Option<String>,
     pub(super) key: Vec<String>,
     pub(super) parent: String,
     pub(super) status: String,

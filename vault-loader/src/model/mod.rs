@@ -4,10 +4,12 @@
 //! the same compiled for loading. Whatever this module accepts can be created, loaded and hashed; every other stage
 //! relies on that and checks nothing again.
 
+mod cast;
 mod column;
 mod file;
 mod ident;
 mod ids;
+mod meaning;
 mod plan;
 mod problems;
 mod resolve;
@@ -15,6 +17,7 @@ mod tables;
 mod technical;
 mod types;
 
+pub use cast::Cast;
 pub use column::{ColumnType, ScalarType};
 pub use ident::ident;
 pub(crate) use ids::ids;
@@ -28,8 +31,8 @@ pub use technical::{
     EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,
 };
 pub use types::{
-    Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkRole, Model, Parent, Satellite,
-    SourceSystem, Table,
+    Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkRole, Model, ModelText, Parent,
+    Satellite, SourceSystem, Table,
 };
 
 /// Version of the model file's format that this build reads.

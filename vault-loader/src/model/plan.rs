@@ -14,7 +14,7 @@ pub enum SatelliteKind {
     Descriptive {
         /// the source table's columns, in the vault table's order
         columns: Vec<ColumnId>,
-        /// the same, by column name: the order of the hashdiff
+        /// the same, by the names in the vault: the order of the hashdiff
         hash_order: Vec<ColumnId>,
     },
     /// whether the source row exists
@@ -95,7 +95,9 @@ impl Plan {
             for satellite in &table.satellites {
                 let columns = satellite.columns.clone();
                 let mut hash_order = columns.clone();
-                hash_order.sort_by(|&a, &b| table.columns[a].name.cmp(&table.columns[b].name));
+                hash_order.sort_by(|&a, &b| {
+                    table.columns[a].vault_name().cmp(table.columns[b].vault_name())
+                });
                 push(&satellite.name, SatelliteKind::Descriptive { columns, hash_order });
             }
             push(&table.status, SatelliteKind::Status);
@@ -135,7 +137,8 @@ impl Plan {
             else {
                 continue;
             };
-            let column = table.columns.push(Column { name: grown.column.clone(), kind });
+            let column =
+                table.columns.push(Column { name: grown.column.clone(), kind, stored_as: None });
             table.added_later.push(column);
             satellite.columns.push(column);
         }
@@ -176,7 +179,7 @@ impl Plan {
             SatelliteKind::Descriptive { columns, .. } => columns
                 .iter()
                 .map(|&column| &self.model.tables[satellite.table].columns[column])
-                .map(|column| (column.name.clone(), PayloadType::Column(column.kind)))
+                .map(|column| (column.vault_name().to_owned(), PayloadType::Column(column.kind)))
                 .collect(),
             SatelliteKind::Status => {
                 let types = [PayloadType::Letter, PayloadType::Flag, PayloadType::Position];

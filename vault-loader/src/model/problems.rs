@@ -100,7 +100,8 @@ impl Problems {
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let begins = name.chars().next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
         if !begins || !name.chars().all(legal) {
-            let remedy = "use lower-case letters, digits and '_', and begin with a letter";
+            let remedy = "use lower-case letters, digits and '_', and begin with a letter; a source's column can be stored under another \
+                          name: { type = \"…\", stored_as = \"…\" }";
             self.complain(place, format!("{name:?} is not a legal name"), remedy);
         }
         if SYSTEM_COLUMNS.contains(&name) {

@@ -40,22 +40,25 @@ impl Resolver {
             return None;
         }
         let source = self.source(&file.source);
-        let hubs: IdVec<HubId, Hub> = file.hubs.iter().map(|hub| self.hub(hub)).collect();
+        // Hubs and links are written in this order. Loaders of several sources share them, and must not wait for each
+        // other in a circle, so the order is the same in all models.
+        let hubs: IdVec<HubId, Hub> =
+            by_name(&file.hubs, |hub| &hub.name).map(|hub| self.hub(hub)).collect();
         let hub_ids: HashMap<&str, HubId> =
             hubs.with_ids().map(|(id, hub)| (hub.name.as_str(), id)).collect();
         let links: IdVec<LinkId, Link> =
-            file.links.iter().map(|link| self.link(link, &hub_ids)).collect();
+            by_name(&file.links, |link| &link.name).map(|link| self.link(link, &hub_ids)).collect();
         if self.problems.count() > 0 {
             return None; // tables would only repeat what is wrong with their hubs and links
         }
         let mut resolved: IdVec<TableId, Table> = IdVec::new();
         for table in &file.tables {
-            if resolved.iter().any(|other| other.name == table.name) {
-                let place = format!("table {}", table.name);
-                self.problems.complain(place, "described twice", "keep one description");
-            }
-            let entities = tables::Entities { hubs: &hubs, links: &links };
+            let entities = tables::Entities { hubs: &hubs, links: &links, schema: &source.schema };
             if let Some(table) = tables::resolve(&mut self.problems, table, entities) {
+                if resolved.iter().any(|other| other.is(&table)) {
+                    let place = format!("table {}", table.label);
+                    self.problems.complain(place, "described twice", "keep one description");
+                }
                 resolved.push(table);
             }
         }
@@ -72,11 +75,11 @@ impl Resolver {
     fn topics(&mut self, model: &Model) {
         for (index, table) in model.tables.iter().enumerate() {
             let topic = model.topic(table);
-            let same = |other: &&Table| other.name != table.name && model.topic(other) == topic;
+            let same = |other: &&Table| !other.is(table) && model.topic(other) == topic;
             if let Some(other) = model.tables.iter().take(index).find(same) {
-                let problem = format!("has the topic {topic}, which table {} has too", other.name);
+                let problem = format!("has the topic {topic}, which table {} has too", other.label);
                 let remedy = "capture one of the two, or rename it at the source";
-                self.problems.complain(format!("table {}", table.name), problem, remedy);
+                self.problems.complain(format!("table {}", table.label), problem, remedy);
             }
         }
     }
@@ -184,11 +187,18 @@ impl Resolver {
                 self.problems.complain(&place, "named twice", "remove one");
             }
             if let Some(kind) = self.problems.column_type(&place, &column.kind) {
-                resolved.push(Column { name: column.name.clone(), kind });
+                resolved.push(Column { name: column.name.clone(), stored_as: None, kind });
             }
         }
         resolved
     }
+}
+
+/// The entries in the order of their names.
+fn by_name<E>(entries: &[E], name: impl Fn(&E) -> &str) -> impl Iterator<Item = &E> {
+    let mut sorted: Vec<&E> = entries.iter().collect();
+    sorted.sort_by(|a, b| name(a).cmp(name(b)));
+    sorted.into_iter()
 }
 
 #[cfg(test)]
@@ -283,16 +293,15 @@ mod tests {
     #[test]
     fn unknown_keys_and_reserved_names_are_refused() {
         check("schema = \"public\"", "schema = \"public\"\nspeed = 1", "unknown field `speed`");
-        check(
-            "seat_no = \"varchar(4)\"",
-            "hashdiff = \"text\"",
-            "a technical column has that name",
-        );
-        check(
-            "seat_no = \"varchar(4)\"",
-            "xmin = \"text\"",
-            "xmin is a column that every table has",
-        );
+        let stored =
+            |name: &str| format!("range = {{ type = \"integer\", stored_as = \"{name}\" }}");
+        let range = "range = \"integer\"";
+        check(range, &stored("hashdiff"), "a technical column is called hashdiff");
+        check(range, &stored("xmin"), "xmin is a column that every table has");
+        check(range, &stored("Reach"), "\"Reach\" is not a legal name");
+        check(range, &stored("model"), "two of its columns are called model");
+        check(range, "range = { type = \"integer\", stored = \"x\" }", "unknown field `stored`");
+        check(range, "range = 5", "column range: has no type");
         check("name = \"hub_airports\"", "name = \"airports\"", "does not begin with hub_");
         check("name = \"sat_airports\"", "name = \"sat_aircrafts\"", "two vault tables");
         check("format_version = 1", "format_version = 2", "format 2 is unknown");

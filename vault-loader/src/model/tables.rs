@@ -5,17 +5,19 @@
 
 use std::collections::HashSet;
 
-use super::file::TableEntry;
+use super::file::{BoundColumnEntry, TableColumnEntry, TableEntry};
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId};
 use super::problems::Problems;
 use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
-use super::{ColumnType, is_technical};
+use super::{Cast, ColumnType, is_technical};
 
 /// The hubs and links that a table may refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Entities<'a> {
     pub(super) hubs: &'a IdVec<HubId, Hub>,
     pub(super) links: &'a IdVec<LinkId, Link>,
+    /// the schema of a table that names none
+    pub(super) schema: &'a str,
 }
 
 /// Checks one table; problems go to the list.
@@ -24,13 +26,20 @@ pub(super) fn resolve(
     table: &TableEntry,
     entities: Entities<'_>,
 ) -> Option<Table> {
-    let mut builder = Builder { problems, table, entities, columns: IdVec::new() };
+    let usual = entities.schema;
+    let (schema, label) = match &table.schema {
+        Some(schema) if schema != usual => (schema.clone(), format!("{schema}.{}", table.name)),
+        _ => (usual.to_owned(), table.name.clone()),
+    };
+    let mut builder = Builder { problems, table, schema, label, entities, columns: IdVec::new() };
     builder.resolve()
 }
 
 struct Builder<'a> {
     problems: &'a mut Problems,
     table: &'a TableEntry,
+    schema: String,
+    label: String,
     entities: Entities<'a>,
     columns: IdVec<ColumnId, Column>,
 }
@@ -40,6 +49,9 @@ impl Builder<'_> {
         let before = self.problems.count();
         self.read_columns();
         let key = self.column_ids("key", &self.table.key);
+        if self.schema.is_empty() {
+            self.complain("schema", "is empty", "name the table's schema, or leave it out");
+        }
         if key.is_empty() {
             self.complain("key", "names no column", "name the primary key's columns");
         }
@@ -61,7 +73,9 @@ impl Builder<'_> {
         self.unused_bindings(&hubs, &links, parent);
         self.forgotten_columns(&hubs, &links, &satellites);
         Some(Table {
+            schema: self.schema.clone(),
             name: self.table.name.clone(),
+            label: self.label.clone(),
             columns: std::mem::take(&mut self.columns),
             key,
             added_later,
@@ -75,24 +89,30 @@ impl Builder<'_> {
     }
 
     fn complain(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
-        let place = format!("table {} {field}", self.table.name);
+        let place = format!("table {} {field}", self.label);
         self.problems.complain(place, problem, remedy);
     }
 
     fn read_columns(&mut self) {
         for (name, kind) in &self.table.columns {
-            let place = format!("table {} column {name}", self.table.name);
-            self.problems.identifier(&place, name);
-            if is_technical(name) {
-                let remedy = "the vault cannot store it under this name";
-                self.problems.complain(&place, "a technical column has that name", remedy);
-            }
-            match kind.as_str() {
-                None => self.problems.complain(&place, "has no type", "write name = \"type\""),
-                Some(text) => {
+            let place = format!("table {} column {name}", self.label);
+            match TableColumnEntry::read(kind) {
+                Err(_) if !kind.is_table() => {
+                    self.problems.complain(&place, "has no type", "write name = \"type\"");
+                }
+                Err(err) => {
+                    let remedy =
+                        "write name = { type = \"type\", stored_as = \"name in the vault\" }";
+                    self.problems.complain(&place, err.message(), remedy);
+                }
+                Ok(written) => {
                     // A column without a type is kept, so that no further problem is reported where it is used.
-                    let kind = self.problems.column_type(&place, text).unwrap_or(ColumnType::TEXT);
-                    self.columns.push(Column { name: name.clone(), kind });
+                    let kind = self.problems.column_type(&place, &written.kind);
+                    self.columns.push(Column {
+                        name: name.clone(),
+                        stored_as: written.stored_as,
+                        kind: kind.unwrap_or(ColumnType::TEXT),
+                    });
                 }
             }
         }
@@ -148,12 +168,55 @@ impl Builder<'_> {
             if bindings.iter().any(|other| other.role == role) {
                 self.complain(&field, "the role is bound twice", "give each use its own role");
             }
-            let columns = self.column_ids(&field, &written.columns);
+            let names: Vec<String> =
+                written.columns.iter().map(|bound| bound.name().to_owned()).collect();
+            let columns = self.column_ids(&field, &names);
             let key = &self.entities.hubs[hub].key;
-            self.check_types(&field, &columns, key);
-            bindings.push(HubBinding { role, hub, columns });
+            let casts = self.casts(&field, &columns, key, &written.columns);
+            bindings.push(HubBinding { role, hub, columns, casts });
         }
         bindings
+    }
+
+    /// How each column becomes the hub's key column; a column without a cast must have the key's type already.
+    fn casts(
+        &mut self,
+        field: &str,
+        columns: &[ColumnId],
+        key: &[Column],
+        written: &[BoundColumnEntry],
+    ) -> Vec<Cast> {
+        if columns.len() != key.len() || columns.len() != written.len() {
+            self.check_types(field, columns, key); // complains about the numbers of columns
+            return Vec::new();
+        }
+        let mut casts = Vec::with_capacity(columns.len());
+        for ((&column, key), bound) in columns.iter().zip(key).zip(written) {
+            let BoundColumnEntry::Cast(written) = bound else {
+                self.check_types(field, &[column], std::slice::from_ref(key));
+                casts.push(Cast::Same);
+                continue;
+            };
+            let place = format!("table {} {field} cast of {}", self.label, written.column);
+            let Some(to) = self.problems.column_type(&place, &written.cast) else { continue };
+            if !to.hashes_like(key.kind) || to.vault_type() != key.kind.vault_type() {
+                let problem = format!("the key's {} is {}", key.name, key.kind.vault_type());
+                self.problems.complain(&place, problem, "cast to the key's type");
+                continue;
+            }
+            let from = self.columns[column].kind;
+            match Cast::between(from, to) {
+                Some(cast) => casts.push(cast),
+                None => {
+                    let (from, to) = (from.vault_type(), to.vault_type());
+                    let problem =
+                        format!("a cast from {from} to {to} could lose something, or fail");
+                    let remedy = "give the hub's key a type that holds every value of the column";
+                    self.problems.complain(&place, problem, remedy);
+                }
+            }
+        }
+        casts
     }
 
     /// The table's columns must hash like the key's, or one key would get two hashes.
@@ -175,7 +238,7 @@ impl Builder<'_> {
                     key.name,
                     key.kind.vault_type()
                 );
-                self.complain(field, problem, "make the two types agree");
+                self.complain(field, problem, "make the two types agree, or cast the column");
             }
         }
     }
@@ -309,6 +372,7 @@ impl Builder<'_> {
             if columns.is_empty() {
                 self.complain(&written.name, "holds no column", "name its columns, or remove it");
             }
+            self.stored_names(&written.name, &columns);
             for &column in &columns {
                 let name = self.columns[column].name.clone();
                 if key.contains(&column) {
@@ -327,6 +391,25 @@ impl Builder<'_> {
             });
         }
         satellites
+    }
+
+    /// A satellite's columns need names that the vault can have.
+    fn stored_names(&mut self, satellite: &str, columns: &[ColumnId]) {
+        let mut seen: HashSet<String> = HashSet::new();
+        for &column in columns {
+            let stored = self.columns[column].vault_name().to_owned();
+            let place = format!("table {} column {}", self.label, self.columns[column].name);
+            self.problems.identifier(&place, &stored);
+            let remedy = "store it under another name: write { type = \"…\", stored_as = \"…\" }";
+            if is_technical(&stored) {
+                let problem = format!("a technical column is called {stored}");
+                self.problems.complain(&place, problem, remedy);
+            }
+            if !seen.insert(stored.clone()) {
+                let problem = format!("two of its columns are called {stored}");
+                self.complain(satellite, problem, remedy);
+            }
+        }
     }
 
     /// When neither a link nor the parent uses a hub, the relationship that the column states would be lost.

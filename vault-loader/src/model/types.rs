@@ -6,16 +6,35 @@
 use serde::Deserialize;
 use shared::debezium::topic::topic_name;
 
-use super::ColumnType;
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, LinkId, TableId};
+use super::{Cast, ColumnType};
 
 /// A named, typed column of a source table, hub key or dependent child key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// name in the source and in the vault
+    /// name in the source, or of a key's column in the vault
     pub name: String,
+    /// name in the vault, where it is not the source's
+    pub stored_as: Option<String>,
     /// type in the source
     pub kind: ColumnType,
+}
+
+impl Column {
+    /// Name in the vault. A hashdiff is made with this name, so it stays when a column gets another name at the source.
+    #[must_use]
+    pub fn vault_name(&self) -> &str {
+        self.stored_as.as_deref().unwrap_or(&self.name)
+    }
+}
+
+/// A model file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelText {
+    /// where it is; names it in messages
+    pub path: String,
+    /// its text
+    pub text: String,
 }
 
 /// The system whose tables are captured.
@@ -25,7 +44,7 @@ pub struct SourceSystem {
     pub name: String,
     /// what the topics' names begin with: the connector's `topic.prefix`
     pub topic_prefix: String,
-    /// schema of the captured tables
+    /// schema of the tables that name no other one
     pub schema: String,
     /// value of `source_system_id`
     pub system_id: i16,
@@ -106,6 +125,8 @@ pub struct HubBinding {
     pub hub: HubId,
     /// the table's columns that hold the hub's key, in the hub's order
     pub columns: Vec<ColumnId>,
+    /// for each of them, how its values become those of the hub's key
+    pub casts: Vec<Cast>,
 }
 
 /// A link that a source table states.
@@ -144,8 +165,12 @@ pub struct Satellite {
 /// A source table and all that it feeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
+    /// schema in the source
+    pub schema: String,
     /// name in the source
     pub name: String,
+    /// how messages call it: by its name, and with its schema where that is not the source's usual one
+    pub label: String,
     /// every column of the source table
     pub columns: IdVec<ColumnId, Column>,
     /// the primary key's columns
@@ -179,18 +204,26 @@ pub struct Model {
     pub tables: IdVec<TableId, Table>,
 }
 
+impl Table {
+    /// Whether both are the same table of the source: the same schema and the same name.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.schema == other.schema && self.name == other.name
+    }
+}
+
 impl Model {
     /// Kafka topic of a table.
     #[must_use]
     pub fn topic(&self, table: &Table) -> String {
-        topic_name(&self.source.topic_prefix, &self.source.schema, &table.name)
+        topic_name(&self.source.topic_prefix, &table.schema, &table.name)
     }
 
     /// The `record_source` of everything that a table feeds. The topics' prefix is no part of it, so that another
     /// prefix changes no stored row.
     #[must_use]
     pub fn record_source(&self, table: &Table) -> String {
-        topic_name(&self.source.name, &self.source.schema, &table.name)
+        topic_name(&self.source.name, &table.schema, &table.name)
     }
 
     /// Name of the hub or link that a table's satellites hang on.

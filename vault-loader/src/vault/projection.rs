@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::cast::cast;
 use super::hash::{Hash, Hasher, UNKNOWN};
 use crate::batch::RecordId;
 use crate::decode::{RowChange, RowOp, Value, ValueId, Values};
@@ -208,15 +209,14 @@ impl<'a> Projector<'a> {
     fn hub_key(&mut self, change: &RowChange, binding: &HubBinding) -> Result<Hash, UnchangedKey> {
         let mut known = false;
         self.hasher.hub(self.plan.hub_scope(binding.hub));
-        for (&column, &folded) in
-            binding.columns.iter().zip(&self.plan.model.hubs[binding.hub].folded)
-        {
-            let value = self.key_value(change, column)?;
+        let folded = &self.plan.model.hubs[binding.hub].folded;
+        for ((&column, &to), &folded) in binding.columns.iter().zip(&binding.casts).zip(folded) {
+            let value = cast(self.key_value(change, column)?, to);
             known |= *value != Value::Null;
             if folded {
-                self.hasher.add_folded(value);
+                self.hasher.add_folded(&value);
             } else {
-                self.hasher.add(value);
+                self.hasher.add(&value);
             }
         }
         Ok(if known { self.hasher.finish() } else { UNKNOWN })

@@ -280,7 +280,7 @@ impl<'a> Folding<'a> {
                 for &column in hash_order {
                     let exact = start + column;
                     let value = self.filled.get(&exact).unwrap_or(&self.values[exact]);
-                    self.hasher.add_column(&columns[column].name, value);
+                    self.hasher.add_column(columns[column].vault_name(), value);
                 }
                 (self.hasher.finish(), Body::Row { values: start })
             }

@@ -37,8 +37,12 @@ pub(crate) fn truncate(table: &'static str, lsn: i64) -> Event {
 }
 
 /// The columns of a table's primary key, of which Debezium makes a record's key.
-fn key_columns(table: &str) -> &'static [&'static str] {
-    match table {
+fn key_columns(event: &Event) -> &'static [&'static str] {
+    match event.table {
+        // Two tables of different schemas.
+        "items" if event.row["Id"].is_null() => &["code"],
+        "items" => &["Id"],
+        "places" => &["code"],
         "airports" => &["airport_code"],
         "aircrafts" => &["aircraft_code"],
         "seats" => &["aircraft_code", "seat_no"],
@@ -53,8 +57,7 @@ fn key_columns(table: &str) -> &'static [&'static str] {
 /// The key of an event's record. A truncate has none.
 pub(crate) fn record_key(event: &Event) -> Option<Value> {
     let column = |name: &&str| ((*name).to_owned(), event.row[*name].clone());
-    let key = key_columns(event.table).iter().map(column);
-    (event.op != "t").then(|| Value::Object(key.collect()))
+    (event.op != "t").then(|| Value::Object(key_columns(event).iter().map(column).collect()))
 }
 
 pub(crate) fn airport(code: &str, city: &str) -> Value {

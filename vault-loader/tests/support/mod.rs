@@ -18,6 +18,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::message::Header;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
+use shared::debezium::topic::topic_name;
 use tokio_postgres::Client;
 
 pub(crate) use events::{
@@ -40,6 +41,8 @@ pub(crate) struct World {
     /// where Kafka is
     pub(crate) bootstrap: String,
     pub(crate) source: String,
+    /// schema of the tables whose events are published
+    pub(crate) schema: String,
     pub(crate) database: Database,
     pub(crate) model: String,
     pub(crate) dir: tempfile::TempDir,
@@ -94,6 +97,7 @@ impl World {
             stack,
             bootstrap: bootstrap.to_owned(),
             source,
+            schema: "public".to_owned(),
             database,
             model,
             dir: tempfile::tempdir().unwrap(),
@@ -120,7 +124,7 @@ impl World {
     }
 
     pub(crate) fn topic(&self, table: &str) -> String {
-        format!("{}.public.{table}", self.source)
+        topic_name(&self.source, &self.schema, table)
     }
 
     /// Kafka's administration.
@@ -133,6 +137,21 @@ impl World {
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
         let created = self.admin().create_topics(&[topic], &AdminOptions::new()).await.unwrap();
         assert!(created[0].is_ok(), "{created:?}");
+    }
+
+    /// Lets Kafka delete what stands before an offset of partition 0.
+    pub(crate) async fn delete_before(&self, table: &str, offset: i64) {
+        let mut records = rdkafka::TopicPartitionList::new();
+        let offset = rdkafka::Offset::Offset(offset);
+        records.add_partition_offset(&self.topic(table), 0, offset).unwrap();
+        self.admin().delete_records(&records, &AdminOptions::new()).await.unwrap();
+    }
+
+    /// Puts a further model beside the world's, and returns its path.
+    pub(crate) fn write_further_model(&self, name: &str, model: &str) -> String {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, model).unwrap();
+        path.display().to_string()
     }
 
     /// Variables of the loader; `user` is the superuser, who also is the table's owner here.
@@ -213,7 +232,7 @@ impl World {
             "source": {
                 "version": "3.6.0.Final", "connector": "postgresql", "name": self.source, "ts_ms": committed_us / 1000,
                 "snapshot": if event.op == "r" { "true" } else { "false" }, "db": "airline", "sequence": null,
-                "ts_us": committed_us, "ts_ns": committed_us * 1000, "schema": "public", "table": event.table,
+                "ts_us": committed_us, "ts_ns": committed_us * 1000, "schema": self.schema, "table": event.table,
                 "txId": event.lsn, "lsn": event.lsn, "xmin": null, "origin": null, "origin_lsn": null
             },
             "transaction": null,
