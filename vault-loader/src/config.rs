@@ -68,7 +68,7 @@ pub struct Database {
     /// its password
     #[serde(default)]
     pub password: Secret,
-    /// `disable` … `verify-full`; `prefer` unless set
+    /// `disable` … `verify-full`; unless set, `prefer` for this machine and `verify-full` for another one
     #[serde(default)]
     pub sslmode: Option<String>,
     /// `disable`, `prefer` or `require`: whether SCRAM is bound to the TLS connection; `prefer` unless set
@@ -95,7 +95,8 @@ pub struct Database {
 pub struct BatchLimits {
     /// 10 000: larger transactions load no faster (measured: 5 000 to 50 000 differ by less than 5 %)
     pub rows_max: usize,
-    /// 16 MiB: two batches and their rows stay far below 200 MB
+    /// 16 MiB: with two batches, their rows, the caches and what Kafka sends ahead the loader took 254 MiB in
+    /// `make bench-loader` (docs/BENCHMARKS.md)
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,
@@ -126,6 +127,8 @@ pub struct ResourceLimits {
     pub start_wait_ms: u64,
     /// how long the batch in flight may take after a signal
     pub shutdown_wait_ms: u64,
+    /// how long none of the model's topics may exist before the loader warns and is not ready
+    pub topics_wait_ms: u64,
 }
 
 impl Default for ResourceLimits {
@@ -137,15 +140,17 @@ impl Default for ResourceLimits {
             quarantine_retention_days: 30,
             start_wait_ms: 30_000,
             shutdown_wait_ms: 20_000,
+            topics_wait_ms: 60_000,
         }
     }
 }
 
 /// Properties of librdkafka that loading exactly once depends on.
-const OWN_PROPERTIES: [(&str, &str); 8] = [
+const OWN_PROPERTIES: [(&str, &str); 9] = [
     ("auto.offset.reset", "events that Kafka no longer has would be skipped silently"),
     ("partition.assignment.strategy", "partitions are taken over all at once or not at all"),
     ("isolation.level", "events of aborted transactions would be loaded"),
+    ("statistics.interval.ms", "lag and readiness come from the statistics"),
     ("enable.auto.commit", OFFSETS),
     ("auto.commit.enable", OFFSETS),
     ("enable.auto.offset.store", OFFSETS),
@@ -160,6 +165,16 @@ const OFFSETS: &str = "the warehouse owns the offsets";
 
 fn default_grow_satellites() -> bool {
     true
+}
+
+/// Another machine is spoken to by TLS unless somebody says otherwise.
+const NO_ROOT: &str = "is not set: database.host is another machine, so sslmode is verify-full unless it is set; \
+                       name the file with the authority's certificates, or set database.sslmode (disable, prefer, require)";
+
+/// Whether a host is this machine: a Unix socket's directory, or the loopback.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host.starts_with('/') || host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn default_listen() -> SocketAddr {
@@ -280,7 +295,12 @@ impl Config {
                 return Err(invalid(key, "must not be empty"));
             }
         }
-        self.ssl_mode()?;
+        if self.ssl_mode()? == SslMode::VerifyFull
+            && self.database.sslmode.is_none()
+            && self.database.sslrootcert.is_none()
+        {
+            return Err(invalid("database.sslrootcert", NO_ROOT));
+        }
         self.authentication()?;
         for (property, _) in self.kafka.iter() {
             if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == property) {
@@ -364,7 +384,10 @@ impl Config {
     }
 
     fn ssl_mode(&self) -> Result<SslMode, ConfigError> {
-        let word = self.database.sslmode.as_deref().unwrap_or("prefer");
+        let Some(word) = self.database.sslmode.as_deref() else {
+            let is_here = is_this_machine(&self.database.host);
+            return Ok(if is_here { SslMode::Prefer } else { SslMode::VerifyFull });
+        };
         word.parse().map_err(|_| {
             invalid(
                 "database.sslmode",
@@ -454,7 +477,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("loader.toml");
         let load = |property: &str| {
-            let database = "[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\n";
+            let database = "[database]\nhost = \"localhost\"\nname = \"n\"\nuser = \"u\"\n";
             let text = format!("{database}[kafka]\n\"{property}\" = \"x\"\n");
             std::fs::write(&path, text).unwrap();
             Config::read(Some(&path), config::Environment::with_prefix(ENV_PREFIX))
@@ -532,7 +555,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_parsed_is_refused_by_name_and_line_without_being_shown() {
-        let toml = "[database]\nhost = \"h\"\npassword = hunter2\n";
+        let toml = "[database]\nhost = \"localhost\"\npassword = hunter2\n";
         check_refusal("loader.toml", toml, "loader.toml cannot be parsed at line 3, column ");
         let yaml = "database:\n  host: h\n  password: [hunter2\n";
         check_refusal("loader.yaml", yaml, "loader.yaml cannot be parsed at line ");
@@ -542,8 +565,7 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_wrong_place_is_refused_without_being_shown() {
-        let database =
-            "bootstrap_servers = \"b\"\n[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\n";
+        let database = "bootstrap_servers = \"b\"\n[database]\nhost = \"localhost\"\nname = \"n\"\nuser = \"u\"\n";
         let check = |text: &str, expected: &str| {
             check_refusal("loader.toml", &format!("{database}{text}"), expected);
         };
@@ -566,6 +588,26 @@ mod tests {
         check("[kafka]\n\"sasl.password\" = \"hunter2\\u0000\"\n", "zero byte");
         check_refusal("loader.toml", "database = \"postgres://u:hunter2@h/n\"\n", "database");
         check_refusal("loader.toml", &format!("listen = \"hunter2\"\n{database}"), "listen");
+    }
+
+    #[test]
+    fn another_machine_is_spoken_to_by_tls_unless_somebody_says_otherwise() {
+        let mode = |variables: &[(&str, &str)]| {
+            let config = read(variables).map_err(|err| err.clone())?;
+            Ok::<_, String>(config.connect_options().ssl_mode)
+        };
+        let host = "VAULT_LOADER__DATABASE__HOST";
+        for here in ["localhost", "127.0.0.1", "127.1.2.3", "::1", "/var/run/postgresql"] {
+            assert_eq!(mode(&[(host, here)]), Ok(SslMode::Prefer), "{here}");
+        }
+        let root = ("VAULT_LOADER__DATABASE__SSLROOTCERT", "/ca.pem");
+        for remote in ["dwh", "10.0.0.7", "localhost.example.com", "fe80::1"] {
+            let refused = mode(&[(host, remote)]).unwrap_err();
+            assert!(refused.contains("database.sslrootcert: is not set"), "{refused}");
+            assert_eq!(mode(&[(host, remote), root]), Ok(SslMode::VerifyFull), "{remote}");
+            let chosen = ("VAULT_LOADER__DATABASE__SSLMODE", "prefer");
+            assert_eq!(mode(&[(host, remote), chosen]), Ok(SslMode::Prefer), "{remote}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use crate::config::Config;
 use crate::health::{Health, HealthCell};
-use crate::http::Served;
+use crate::http::{Served, ServedSource};
 use crate::metrics::Metrics;
 use crate::model::Plan;
 use crate::paused::PausedTables;
@@ -51,29 +51,31 @@ impl Fleet {
                 // or goes.
                 config.group_id = config.group_id.map(|group| format!("{group}-{source}"));
             }
-            let (metrics, health) = match sources.first() {
-                Some(first) => (first.metrics.beside(&source), first.health.beside(&source)),
-                None => (Metrics::new(&source), HealthCell::new(&source)),
+            let metrics = match sources.first() {
+                Some(first) => first.metrics.beside(&source),
+                None => Metrics::new(&source),
             };
             for table in &plan.tables {
                 metrics.goes_on(&table.topic);
             }
             let metrics = Arc::new(metrics);
             let paused = PausedTables::new(Arc::clone(&metrics));
+            let health = HealthCell::new();
             sources.push(RunOptions { config, plan, metrics, health, paused });
         }
         Ok(Self { sources })
     }
 
-    /// What the sources count with, and what they say about themselves. `None` without a source.
+    /// What the sources count with, and what they say about themselves.
     #[must_use]
-    pub fn served(&self) -> Option<Served> {
-        let first = self.sources.first()?;
-        Some(Served {
-            metrics: Arc::clone(&first.metrics),
-            health: first.health.clone(),
-            paused: self.sources.iter().map(|source| source.paused.clone()).collect(),
-        })
+    pub fn served(&self) -> Served {
+        let served = |source: &RunOptions| ServedSource {
+            name: source.plan.model.source.name.clone(),
+            metrics: Arc::clone(&source.metrics),
+            health: source.health.clone(),
+            paused: source.paused.clone(),
+        };
+        Served { sources: self.sources.iter().map(served).collect() }
     }
 
     /// Loads until `token` is cancelled, or until every source has had to stop. A source that stops makes the loader

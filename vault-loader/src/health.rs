@@ -1,71 +1,147 @@
-//! Whether the loader does its work: one value for each source, which the stages set and `/health` reads.
+//! What the stages report about themselves, for `/ready`.
+//!
+//! In: reports of the stages, each with its time where the time matters. Out: the [`Facts`] from which
+//! [`crate::readiness::judge`] decides. Clones share what was reported.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use crate::readiness::Facts;
+pub use crate::readiness::Health;
 
-/// The condition of one source's loading, or of all together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// not ready yet
-    Starting,
-    /// loading, or waiting for events
-    Healthy,
-    /// something outside fails and is being retried
-    Failing(String),
-}
-
-/// Sets the condition of one source, and reads that of all.
+/// Takes reports and gives facts.
 #[derive(Debug, Clone)]
-pub struct HealthCell {
-    conditions: watch::Sender<BTreeMap<String, Health>>,
-    source: String,
+pub struct HealthCell(Arc<Mutex<Reported>>);
+
+#[derive(Debug)]
+struct Reported {
+    work: Health,
+    warehouse_silent: Option<String>,
+    /// when a broker was last known to have answered
+    kafka_heard: Instant,
+    /// whether the thread that polls Kafka waits for the loader, and so hears nothing of the brokers
+    is_holding: bool,
+    broker_trouble: Option<String>,
+    was_assigned: bool,
+    unassigned_since: Option<Instant>,
+    topics: Option<String>,
+    /// since when events wait without a commit and without an attempt
+    standing_since: Option<Instant>,
+    events_wait: bool,
+    is_trying: bool,
 }
 
 impl HealthCell {
-    /// A cell for a first source that says "starting".
+    /// A loader that has just started.
     #[must_use]
-    pub fn new(source: &str) -> Self {
-        let conditions = BTreeMap::from([(source.to_owned(), Health::Starting)]);
-        Self { conditions: watch::Sender::new(conditions), source: source.to_owned() }
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(Reported {
+            work: Health::Starting,
+            warehouse_silent: None,
+            kafka_heard: Instant::now(),
+            is_holding: false,
+            broker_trouble: None,
+            was_assigned: false,
+            unassigned_since: None,
+            topics: None,
+            standing_since: None,
+            events_wait: false,
+            is_trying: false,
+        })))
     }
 
-    /// The cell of a further source, which starts too.
-    #[must_use]
-    pub fn beside(&self, source: &str) -> Self {
-        let cell = Self { conditions: self.conditions.clone(), source: source.to_owned() };
-        cell.set(Health::Starting);
-        cell
+    /// Sets what the loading side says.
+    pub fn set(&self, work: Health) {
+        self.lock().work = work;
     }
 
-    /// Sets the condition of the cell's source.
-    pub fn set(&self, health: Health) {
-        self.conditions.send_modify(|conditions| {
-            conditions.insert(self.source.clone(), health);
-        });
-    }
-
-    /// Reads the condition of all sources together: what fails comes first, then what starts.
+    /// Reads what the loading side says.
     #[must_use]
     pub fn get(&self) -> Health {
-        let conditions = self.conditions.borrow();
-        let failing: Vec<String> = conditions
-            .iter()
-            .filter_map(|(source, health)| match health {
-                Health::Failing(reason) if conditions.len() > 1 => {
-                    Some(format!("{source}: {reason}"))
-                }
-                Health::Failing(reason) => Some(reason.clone()),
-                Health::Starting | Health::Healthy => None,
-            })
-            .collect();
-        if !failing.is_empty() {
-            Health::Failing(failing.join("; "))
-        } else if conditions.values().any(|health| *health == Health::Starting) {
-            Health::Starting
-        } else {
-            Health::Healthy
+        self.lock().work.clone()
+    }
+
+    /// The warehouse was asked: `silent` says why it did not answer.
+    pub fn asked_warehouse(&self, silent: Option<String>) {
+        self.lock().warehouse_silent = silent;
+    }
+
+    /// A broker has answered at this time; `trouble` says what is wrong with the brokers of assigned partitions.
+    pub fn heard_kafka(&self, heard: Option<Instant>, trouble: Option<String>) {
+        let mut reported = self.lock();
+        if let Some(heard) = heard {
+            reported.kafka_heard = reported.kafka_heard.max(heard);
         }
+        reported.broker_trouble = trouble;
+    }
+
+    /// The thread that polls Kafka begins or ends to wait for the loader. The wait is not the brokers' silence.
+    pub fn hold(&self, is_holding: bool, now: Instant) {
+        let mut reported = self.lock();
+        if reported.is_holding && !is_holding {
+            reported.kafka_heard = now;
+        }
+        reported.is_holding = is_holding;
+    }
+
+    /// The group has given an assignment, or taken it away.
+    pub fn assigned(&self, has_assignment: bool, now: Instant) {
+        let mut reported = self.lock();
+        reported.was_assigned |= has_assignment;
+        reported.unassigned_since = match (has_assignment, reported.unassigned_since) {
+            (true, _) => None,
+            (false, since) => since.or(Some(now)),
+        };
+        if has_assignment {
+            reported.standing_since = reported.events_wait.then_some(now);
+        }
+    }
+
+    /// What is wrong with the topics of the model; none when nothing is.
+    pub fn topics(&self, problem: Option<String>) {
+        self.lock().topics = problem;
+    }
+
+    /// Whether events wait in Kafka.
+    pub fn waiting(&self, events_wait: bool, now: Instant) {
+        let mut reported = self.lock();
+        if events_wait && !reported.events_wait {
+            reported.standing_since = Some(now);
+        }
+        reported.events_wait = events_wait;
+    }
+
+    /// An attempt to load begins or ends. Both are progress.
+    pub fn trying(&self, is_trying: bool, now: Instant) {
+        let mut reported = self.lock();
+        reported.is_trying = is_trying;
+        reported.standing_since = Some(now);
+    }
+
+    /// The facts at this moment.
+    #[must_use]
+    pub fn facts(&self, now: Instant) -> Facts {
+        let reported = self.lock();
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let stands = reported.events_wait && !reported.is_trying;
+        Facts {
+            work: reported.work.clone(),
+            warehouse_silent: reported.warehouse_silent.clone(),
+            kafka_silent: if reported.is_holding {
+                Duration::ZERO
+            } else {
+                since(reported.kafka_heard)
+            },
+            broker_trouble: reported.broker_trouble.clone(),
+            was_assigned: reported.was_assigned,
+            unassigned: reported.unassigned_since.map_or(Duration::ZERO, since),
+            topics: reported.topics.clone(),
+            standing: reported.standing_since.filter(|_| stands).map_or(Duration::ZERO, since),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reported> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,18 +149,51 @@ impl HealthCell {
 mod tests {
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     #[test]
-    fn one_source_that_fails_is_named_among_several() {
-        let first = HealthCell::new("airline");
-        let second = first.beside("agency");
-        first.set(Health::Healthy);
-        assert_eq!(first.get(), Health::Starting);
-        second.set(Health::Healthy);
-        assert_eq!(first.get(), Health::Healthy);
-        second.set(Health::Failing("no answer".to_owned()));
-        assert_eq!(first.get(), Health::Failing("agency: no answer".to_owned()));
-        let alone = HealthCell::new("airline");
-        alone.set(Health::Failing("no answer".to_owned()));
-        assert_eq!(alone.get(), Health::Failing("no answer".to_owned()));
+    fn the_wait_for_the_loader_is_not_the_silence_of_the_brokers() {
+        let (cell, start) = (HealthCell::new(), Instant::now());
+        cell.heard_kafka(Some(start), None);
+        let silent = |at: Instant| cell.facts(at).kafka_silent;
+        assert_eq!(silent(start + 5 * SECOND), 5 * SECOND);
+        cell.hold(true, start + 5 * SECOND);
+        assert_eq!(silent(start + 60 * SECOND), Duration::ZERO);
+        cell.hold(false, start + 60 * SECOND);
+        assert_eq!(silent(start + 63 * SECOND), 3 * SECOND);
+        // Nothing new was heard.
+        cell.heard_kafka(None, None);
+        cell.hold(false, start + 64 * SECOND);
+        assert_eq!(silent(start + 65 * SECOND), 5 * SECOND);
+    }
+
+    #[test]
+    fn the_time_without_an_assignment_counts_from_its_loss() {
+        let (cell, start) = (HealthCell::new(), Instant::now());
+        assert!(!cell.facts(start).was_assigned);
+        cell.assigned(true, start);
+        cell.assigned(false, start + SECOND);
+        cell.assigned(false, start + 4 * SECOND);
+        let facts = cell.facts(start + 6 * SECOND);
+        assert_eq!((facts.was_assigned, facts.unassigned), (true, 5 * SECOND));
+        cell.assigned(true, start + 7 * SECOND);
+        assert_eq!(cell.facts(start + 9 * SECOND).unassigned, Duration::ZERO);
+    }
+
+    #[test]
+    fn events_stand_only_while_nothing_is_tried() {
+        let (cell, start) = (HealthCell::new(), Instant::now());
+        let standing = |at: Instant| cell.facts(at).standing;
+        cell.waiting(false, start);
+        assert_eq!(standing(start + 90 * SECOND), Duration::ZERO);
+        cell.waiting(true, start + 90 * SECOND);
+        cell.waiting(true, start + 95 * SECOND);
+        assert_eq!(standing(start + 99 * SECOND), 9 * SECOND);
+        cell.trying(true, start + 100 * SECOND);
+        assert_eq!(standing(start + 900 * SECOND), Duration::ZERO);
+        cell.trying(false, start + 900 * SECOND);
+        assert_eq!(standing(start + 902 * SECOND), 2 * SECOND);
+        cell.waiting(false, start + 903 * SECOND);
+        assert_eq!(standing(start + 990 * SECOND), Duration::ZERO);
     }
 }

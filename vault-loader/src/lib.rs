@@ -12,12 +12,16 @@
 // What several stages need.
 pub mod config;
 pub mod epoch;
+pub mod exit;
+pub mod readiness;
+
 pub mod health;
 pub mod model;
 pub mod warehouse;
 
 // An event's way from Kafka to the warehouse.
 pub mod batch;
+mod lag;
 pub mod metrics;
 pub mod paused;
 

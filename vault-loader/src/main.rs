@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use shared::postgres::ConnectError;
 use shared::telemetry::LogFormat;
 use vault_loader::config::{Config, ConfigError};
 use vault_loader::control::Gap;
 use vault_loader::epochs_command::{self, EpochCommandError, Happened, Tables};
+use vault_loader::exit;
 use vault_loader::fleet::{Fleet, SameSource};
 use vault_loader::gap::{self, GapError};
-use vault_loader::http::serve;
+use vault_loader::http::{Question, serve};
 use vault_loader::migrate::{self, MigrateError};
 use vault_loader::migrate::{ddl, first_mentions};
 use vault_loader::model::{self, ModelError, ModelText, Plan};
@@ -21,6 +23,7 @@ use vault_loader::pipeline::RunError;
 use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
 use vault_loader::status::{self, StatusError};
+use vault_loader::warehouse::WarehouseError;
 
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
 
@@ -34,11 +37,12 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__NAME       database
   VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, vault_loader to run, mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
-  VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY)
+  VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY);
+                                     prefer for a Unix socket and the loopback, and verify-full for any other host
   VAULT_LOADER__DATABASE__CHANNEL_BINDING  prefer; require refuses a warehouse that cannot be bound to the TLS connection
   VAULT_LOADER__DATABASE__REQUIRE_AUTH     methods by which the warehouse may authenticate, as in libpq; password and md5 are
                                      answered over an unverified connection only when they are named here
-  VAULT_LOADER__LISTEN               address of /health and /metrics, 127.0.0.1:8084
+  VAULT_LOADER__LISTEN               address of /health, /ready and /metrics, 127.0.0.1:8084
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>-<beginning of the warehouse's identity>; of several
                                      sources each has a group of its own, <group id>-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once
@@ -48,14 +52,23 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__BATCH__CLOCK_AHEAD_MAX_MS  3600000   an event that was published later than that ahead pauses its table
   VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine; a table with one more is paused
   VAULT_LOADER__LIMITS__QUARANTINE_RETENTION_DAYS  30: older events are reported, and `quarantine redact` removes their content
-                                     (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS)
+                                     (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS, TOPICS_WAIT_MS)
   VAULT_LOADER__KAFKA__SECURITY_PROTOCOL  PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL. TLS and SASL have the names of Kafka's Java
                                      clients with _ for each dot: SASL_MECHANISM, SASL_JAAS_CONFIG, SSL_TRUSTSTORE_LOCATION
   [kafka]                            the same in the file, and further properties of librdkafka
 
 Logs go to standard error, as text on a terminal and as JSON otherwise; RUST_LOG sets their level.
 
-Exit codes: 0 done; 1 failed at run time; 2 usage, configuration or model is wrong; 130 ended by a second signal.";
+At LISTEN, /health says that the process lives, /ready that it is connected to Kafka and the warehouse and makes progress,
+and /metrics has its metrics. Let an orchestrator restart the loader by /health alone.
+
+Exit codes:
+  0    done
+  1    failed at run time; the last line of the log says why
+  2    usage, configuration, model or the set-up of the warehouse must be changed
+  3    going on could lose or double data: an operator has to decide
+  4    the batch in flight did not end in time after a signal; it was rolled back and will be loaded again
+  130  ended by a second signal";
 
 #[derive(Parser)]
 #[command(version, about = ABOUT, after_help = HELP, max_term_width = 120)]
@@ -94,9 +107,10 @@ enum Command {
         #[command(subcommand)]
         command: GapCommand,
     },
-    /// Show how far each topic is loaded
+    /// Show how far each topic is loaded: what waits in events, bytes and seconds, how fast it becomes less, which topics
+    /// are missing, and what is in quarantine
     Status {
-        /// One JSON array instead of a table
+        /// One JSON object instead of a table
         #[arg(long)]
         json: bool,
     },
@@ -119,8 +133,13 @@ enum Command {
         #[command(subcommand)]
         command: EpochCommand,
     },
-    /// Ask the running loader whether it is healthy: exit code 0 or 1
-    Health,
+    /// Ask the running loader whether it lives, or with --ready whether it is connected to both servers and makes
+    /// progress: exit code 0 for yes, 1 for no
+    Health {
+        /// Ask whether it is connected and makes progress
+        #[arg(long)]
+        ready: bool,
+    },
     /// Look at a model without any server
     Model {
         #[command(subcommand)]
@@ -216,7 +235,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(err) => {
             eprintln!("vault-loader: cannot start the runtime: {err}");
-            return ExitCode::from(1);
+            return ExitCode::from(exit::FAILED);
         }
     };
     match runtime.block_on(dispatch(cli)) {
@@ -228,17 +247,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// 2 when the user has to change something, 1 when something failed at run time.
+/// What the last error of a command means, as `--help` lists it.
 fn exit_code(err: &anyhow::Error) -> u8 {
+    if let Some(err) = err.downcast_ref::<RunError>() {
+        return err.exit_code();
+    }
+    if let Some(err) = err.downcast_ref::<StatusError>() {
+        return err.exit_code();
+    }
+    if let Some(GapError::Kafka(err)) = err.downcast_ref() {
+        return err.exit_code();
+    }
+    if let Some(err) = err.downcast_ref::<ConnectError>() {
+        return WarehouseError::exit_code_of_connecting(err);
+    }
     let model = match err.downcast_ref::<MigrateError>() {
         Some(MigrateError::Model(_)) => true,
         _ => err.is::<ModelError>(),
-    };
-    let kafka = match (err.downcast_ref(), err.downcast_ref(), err.downcast_ref()) {
-        (Some(RunError::Consume(err)), _, _)
-        | (_, Some(StatusError::Kafka(err)), _)
-        | (_, _, Some(GapError::Kafka(err))) => err.is_configuration(),
-        _ => false,
     };
     let epoch = matches!(
         err.downcast_ref(),
@@ -250,7 +275,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     );
     let selection = matches!(err.downcast_ref(), Some(QuarantineError::Usage(_)));
     let usage = err.is::<ConfigError>() || err.is::<Usage>() || err.is::<SameSource>();
-    if model || kafka || selection || epoch || usage { 2 } else { 1 }
+    if model || selection || epoch || usage { exit::CONFIGURATION } else { exit::FAILED }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -268,7 +293,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Epoch { command } => epoch(&cli, command).await,
         Command::Gap { command } => gaps(&cli, command).await,
-        Command::Health => health(&cli).await,
+        Command::Health { ready } => health(&cli, *ready).await,
         Command::Model { command } => look(&cli, command),
     }
 }
@@ -332,10 +357,10 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
     config.require_kafka()?;
     let fleet = Fleet::new(&config, plans)?;
     let token = shared::shutdown::on_signals().context("cannot listen for signals")?;
-    let served = fleet.served().context("no model was given")?;
-    let listener = tokio::net::TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}: set VAULT_LOADER__LISTEN", config.listen))?;
+    let served = fleet.served();
+    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(|err| {
+        Usage(format!("cannot listen on {}: {err}: set VAULT_LOADER__LISTEN", config.listen))
+    })?;
     let closing = tokio_util::sync::CancellationToken::new();
     let server = tokio::spawn(serve(listener, served, closing.clone()));
     let outcome = fleet.run(token).await;
@@ -350,14 +375,11 @@ async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
     let plans = plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
     config.require_kafka()?;
-    let mut lines = Vec::new();
-    for plan in &plans {
-        lines.extend(status::read(&config, plan).await?);
-    }
+    let report = status::read(&config, &plans).await?;
     if json {
-        println!("{}", serde_json::to_string(&lines)?);
+        println!("{}", serde_json::to_string(&report)?);
     } else {
-        print!("{}", status::table(&lines));
+        print!("{}", status::table(&report));
     }
     Ok(())
 }
@@ -458,11 +480,12 @@ async fn epoch(cli: &Cli, command: &EpochCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn health(cli: &Cli) -> anyhow::Result<()> {
+async fn health(cli: &Cli, ready: bool) -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref())?;
-    let answer = vault_loader::http::ask_health(config.listen).await?;
+    let question = if ready { Question::Ready } else { Question::Health };
+    let answer = vault_loader::http::ask(config.listen, question).await?;
     println!("{}", answer.body);
-    anyhow::ensure!(answer.healthy, "not healthy");
+    anyhow::ensure!(answer.is_yes, "not {}", if ready { "ready" } else { "healthy" });
     Ok(())
 }
 

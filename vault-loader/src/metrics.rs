@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::batch::Partition;
+use crate::lag::Standing;
 use crate::model::Plan;
 
 /// Events loaded, by topic. The name has no `_total`, because the exposition adds that to counters.
@@ -45,6 +46,10 @@ pub const LAG_EVENTS: &str = "vault_loader_lag_events";
 pub const LOST_OFFSETS: &str = "vault_loader_lost_offsets";
 /// Seconds from the source's commit to ours, of the last event loaded.
 pub const SOURCE_LAG_SECONDS: &str = "vault_loader_source_lag_seconds";
+/// Seconds since the oldest event that waits was published; 0 while none waits, no sample while that is unknown.
+pub const OLDEST_EVENT_AGE_SECONDS: &str = "vault_loader_oldest_event_age_seconds";
+/// Seconds since this process last committed; no sample before its first commit.
+pub const LAST_COMMIT_AGE_SECONDS: &str = "vault_loader_last_commit_age_seconds";
 /// Batches given up because another loader had moved the offsets.
 pub const FENCED: &str = "vault_loader_fenced";
 /// 1 for each topic whose table stands still until an operator has seen to it.
@@ -59,7 +64,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     source: String,
     families: Families,
-    ends: Mutex<HashMap<Partition, Ends>>,
+    standings: Mutex<HashMap<Partition, Standing>>,
+    committed_at: Mutex<Option<Instant>>,
 }
 
 /// What all sources count in.
@@ -75,6 +81,8 @@ struct Families {
     lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
     lost_offsets: Family<Labels, Gauge<i64, AtomicI64>>,
     source_lag_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
+    oldest_event_age: Family<Labels, Gauge<f64, AtomicU64>>,
+    last_commit_age: Family<Labels, Gauge<f64, AtomicU64>>,
     fenced: Family<Labels, Counter>,
     paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
     retries: Family<Labels, Counter>,
@@ -117,13 +125,6 @@ impl QuarantineGauges {
     }
 }
 
-/// The two offsets whose difference is the lag.
-#[derive(Debug, Default, Clone, Copy)]
-struct Ends {
-    next: Option<i64>,
-    high: Option<i64>,
-}
-
 impl Metrics {
     /// Registers everything, for a first source.
     #[must_use]
@@ -160,6 +161,12 @@ impl Metrics {
             "from the source's commit to ours, last event",
             source_lag_seconds.clone(),
         );
+        let oldest_event_age = Family::default();
+        let help = "since the oldest event that waits was published";
+        registry.register(OLDEST_EVENT_AGE_SECONDS, help, oldest_event_age.clone());
+        let last_commit_age = Family::default();
+        let help = "since this process last committed";
+        registry.register(LAST_COMMIT_AGE_SECONDS, help, last_commit_age.clone());
         let fenced = Family::default();
         registry.register(FENCED, "batches that another loader had loaded", fenced.clone());
         let paused_tables = Family::default();
@@ -177,6 +184,8 @@ impl Metrics {
             lag_events,
             lost_offsets,
             source_lag_seconds,
+            oldest_event_age,
+            last_commit_age,
             fenced,
             paused_tables,
             retries,
@@ -191,8 +200,13 @@ impl Metrics {
     }
 
     fn of(registry: Arc<Registry>, source: &str, families: Families) -> Self {
-        let metrics =
-            Self { registry, source: source.to_owned(), families, ends: Mutex::default() };
+        let metrics = Self {
+            registry,
+            source: source.to_owned(),
+            families,
+            standings: Mutex::default(),
+            committed_at: Mutex::default(),
+        };
         // Counters are shown from the start, with 0.
         let labels = metrics.labels(&[]);
         let counters = &metrics.families;
@@ -211,7 +225,16 @@ impl Metrics {
         all.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
     }
 
-    /// The exposition that Prometheus scrapes.
+    /// Sets the source's ages to those of this moment, so that they move while nothing commits. Call it before
+    /// [`Metrics::expose`].
+    pub fn set_ages(&self) {
+        let (labels, families) = (self.labels(&[]), &self.families);
+        set_or_leave_out(&families.oldest_event_age, &labels, self.oldest_age(now_ms()));
+        let committed = *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        set_or_leave_out(&families.last_commit_age, &labels, committed.map(|at| at.elapsed()));
+    }
+
+    /// The exposition that Prometheus scrapes, of all sources.
     #[must_use]
     pub fn expose(&self) -> String {
         let mut text = String::new();
@@ -225,6 +248,7 @@ impl Metrics {
         let labels = self.labels(&[]);
         self.families.batches.get_or_create(&labels).inc();
         self.families.repeats.get_or_create(&labels).inc_by(repeat_count);
+        *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Counts rows written to a vault table.
@@ -267,18 +291,34 @@ impl Metrics {
 
     /// Notes where a partition stands in the warehouse.
     pub fn moved(&self, plan: &Plan, from: Partition, next: i64) {
-        self.update_ends(plan, from, |ends| ends.next = Some(next));
+        self.update(plan, from, |standing| standing.moved(next, now_ms()));
     }
 
-    /// Notes where a partition ends in Kafka.
-    pub fn high(&self, plan: &Plan, from: Partition, high: i64) {
-        self.update_ends(plan, from, |ends| ends.high = Some(high));
+    /// Notes where a partition ends in Kafka. `read` says up to where a consumer has read that has nothing in hand and
+    /// waits for what comes at the end.
+    pub fn ends(&self, plan: &Plan, from: Partition, end: i64, read: Option<i64>) {
+        self.update(plan, from, |standing| {
+            standing.ends(end, now_ms());
+            if let Some(read) = read {
+                standing.read_to_end(read, end, now_ms());
+            }
+        });
+    }
+
+    /// Notes the first event of a batch, published at this time in milliseconds since the epoch.
+    pub fn batch_began(&self, plan: &Plan, from: Partition, offset: i64, published_ms: i64) {
+        self.update(plan, from, |standing| standing.batch_began(offset, published_ms));
+    }
+
+    /// Whether events wait in any of the partitions that count.
+    pub fn events_wait(&self, counts: impl Fn(Partition) -> bool) -> bool {
+        let waits = |standing: &Standing| standing.lag().is_some_and(|lag| lag > 0);
+        self.standings().iter().any(|(&from, standing)| waits(standing) && counts(from))
     }
 
     /// Stops reporting partitions that were given away.
     pub fn forget_partitions(&self, plan: &Plan) {
-        let mut all = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        for (from, _) in all.drain() {
+        for (from, _) in self.standings().drain() {
             self.families.lag_events.remove(&self.of_partition(plan, from));
         }
     }
@@ -288,14 +328,26 @@ impl Metrics {
         self.labels(&[("topic", &plan.tables[from.table].topic), ("partition", &partition)])
     }
 
-    fn update_ends(&self, plan: &Plan, from: Partition, update: impl FnOnce(&mut Ends)) {
-        let mut all = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = all.entry(from).or_default();
-        update(ends);
-        if let Ends { next: Some(next), high: Some(high) } = *ends {
-            let gauge = self.families.lag_events.get_or_create(&self.of_partition(plan, from));
-            gauge.set(high.saturating_sub(next).max(0));
+    fn update(&self, plan: &Plan, from: Partition, update: impl FnOnce(&mut Standing)) {
+        let mut standings = self.standings();
+        let standing = standings.entry(from).or_default();
+        update(standing);
+        if let Some(lag) = standing.lag() {
+            self.families.lag_events.get_or_create(&self.of_partition(plan, from)).set(lag);
         }
+    }
+
+    /// How long ago the oldest event that waits was published. None when the lag of no partition is known.
+    fn oldest_age(&self, now_ms: i64) -> Option<Duration> {
+        let standings = self.standings();
+        standings.values().find_map(Standing::lag)?;
+        let oldest_ms = standings.values().filter_map(Standing::oldest_ms).min();
+        let age_ms = oldest_ms.map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms));
+        Some(Duration::from_millis(u64::try_from(age_ms).unwrap_or_default()))
+    }
+
+    fn standings(&self) -> MutexGuard<'_, HashMap<Partition, Standing>> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the seconds of a batch.
@@ -322,4 +374,24 @@ impl Metrics {
     pub fn retried(&self, what: &str) {
         self.families.retries.get_or_create(&self.labels(&[("what", what)])).inc();
     }
+}
+
+/// A gauge has a sample when its value is known, and none otherwise.
+fn set_or_leave_out(
+    gauge: &Family<Labels, Gauge<f64, AtomicU64>>,
+    labels: &Labels,
+    value: Option<Duration>,
+) {
+    match value {
+        Some(value) => {
+            gauge.get_or_create(labels).set(value.as_secs_f64());
+        }
+        None => {
+            gauge.remove(labels);
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
 }

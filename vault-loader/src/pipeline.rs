@@ -4,6 +4,7 @@
 //! connects intake and loader: one batch is loaded while the next is read.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -18,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::consume::{
-    ConsumeError, Intake, IntakeCommand, IntakeOptions, consumer_config, probe_brokers,
+    ConsumeError, Intake, IntakeCommand, IntakeOptions, TopicsWatch, consumer_config,
+    probe_brokers, watch_topics,
 };
 use crate::control::{self, Registered};
 use crate::decode::NewColumn;
+use crate::exit;
 use crate::health::{Health, HealthCell};
 use crate::load::{Job, Loaded, Loader, LoaderLimits, Step};
 use crate::metrics::Metrics;
@@ -73,6 +76,20 @@ pub enum RunError {
     IntakeGone,
 }
 
+impl RunError {
+    /// The process's exit code when this ends it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Consume(err) => err.exit_code(),
+            Self::Load(err) => err.exit_code(),
+            Self::NotMigrated(_) => exit::CONFIGURATION,
+            Self::Forced(_) => exit::FORCED,
+            Self::IntakeGone => exit::FAILED,
+        }
+    }
+}
+
 /// What a run needs.
 pub struct RunOptions {
     /// checked configuration
@@ -114,7 +131,9 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
         paused: options.paused.clone(),
         ending: ending.clone(),
     };
+    start_topics_watch(&options, intake_options.client.clone(), &commands, &ending)?;
     let thread = start_intake(intake_options, batches, incoming)?;
+    let asking = Box::pin(ask_always(warehouse.clone(), options.health.clone()));
     let limits = LoaderLimits {
         cache_entries_max: options.config.limits.cache_entries_max,
         quarantine_events_max: options.config.limits.quarantine_events_max,
@@ -145,6 +164,7 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
     let outcome = tokio::select! {
         biased; // a finished stage beats the deadline
         outcome = Box::pin(stage.run(received)) => outcome,
+        never = asking => match never {},
         () = deadline(&token, grace) => Err(RunError::Forced(grace)),
         never = Box::pin(watch.run()) => match never {},
     };
@@ -170,6 +190,33 @@ fn start_intake(
         .name("intake".to_owned())
         .spawn(move || span.in_scope(|| intake.run()))
         .map_err(|_| RunError::IntakeGone)
+}
+
+/// Starts the thread that looks at topics and group. It ends with the loader, and nobody waits for it.
+fn start_topics_watch(
+    options: &RunOptions,
+    client: rdkafka::ClientConfig,
+    commands: &mpsc::Sender<IntakeCommand>,
+    ending: &CancellationToken,
+) -> Result<(), RunError> {
+    let watch = TopicsWatch {
+        client,
+        plan: Arc::clone(&options.plan),
+        wait: Duration::from_millis(options.config.limits.topics_wait_ms),
+        health: options.health.clone(),
+        metrics: Arc::clone(&options.metrics),
+        commands: commands.clone(),
+        ending: ending.clone(),
+    };
+    let span = tracing::Span::current();
+    let look = move || {
+        let _in_source = span.enter();
+        if let Err(error) = watch_topics(watch) {
+            tracing::warn!(%error, "topics and group are not watched");
+        }
+    };
+    let thread = std::thread::Builder::new().name("topics".to_owned()).spawn(look);
+    thread.map(drop).map_err(|_| RunError::IntakeGone)
 }
 
 /// The consumer group of a source's loaders, unless another one is set. It names the warehouse, so that loaders of two
@@ -293,6 +340,42 @@ async fn watch(warehouse: &ConnectOptions, health: &HealthCell) {
         }
         silent = !answered;
     }
+}
+
+/// Asks the warehouse every few seconds whether it answers, also while nothing is loaded, on a connection of its own.
+async fn ask_always(mut warehouse: ConnectOptions, health: HealthCell) -> Infallible {
+    "vault-loader watch".clone_into(&mut warehouse.application_name);
+    let mut asked = None;
+    loop {
+        let question = async {
+            let client = match asked.take() {
+                Some(client) => client,
+                None => connect(&warehouse).await.map_err(WarehouseError::from)?,
+            };
+            client.batch_execute("SELECT").await.map_err(WarehouseError::from)?;
+            Ok(client)
+        };
+        let silent = WarehouseError::Silent { wait_s: DOUBT_AFTER.as_secs() };
+        match tokio::time::timeout(DOUBT_AFTER, question).await.unwrap_or(Err(silent)) {
+            Ok(client) => {
+                asked = Some(client);
+                health.asked_warehouse(None);
+            }
+            Err(err) => health.asked_warehouse(Some(chain(&err))),
+        }
+        tokio::time::sleep(DOUBT_AFTER).await;
+    }
+}
+
+/// The error and its causes on one line.
+fn chain(err: &WarehouseError) -> String {
+    let mut text = err.to_string();
+    let mut cause = std::error::Error::source(err);
+    while let Some(err) = cause {
+        text = format!("{text}: {err}");
+        cause = err.source();
+    }
+    text
 }
 
 /// The loading side of the channel.
@@ -448,6 +531,7 @@ impl LoadStage {
     /// One attempt with a watch on it. A slow warehouse may go on, a warehouse that does not answer is reported, and
     /// the wait ends after a limit.
     async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Step>, WarehouseError> {
+        self.health.trying(true, Instant::now());
         let outcome = tokio::select! {
             biased; // an outcome beats the doubts
             outcome = self.loader.advance(job) => outcome,
@@ -455,6 +539,7 @@ impl LoadStage {
                 Err(WarehouseError::Silent { wait_s: ATTEMPT_MAX.as_secs() })
             }
         };
+        self.health.trying(false, Instant::now());
         if matches!(outcome, Err(WarehouseError::Silent { .. })) {
             // The warehouse may still commit what was sent. A loader that repeats it is fenced by the offsets, and
             // reads them again.

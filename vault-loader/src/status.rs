@@ -1,44 +1,42 @@
 //! How far the loader is: compares the records that Kafka has with the offsets that the warehouse holds.
 //!
-//! In: the warehouse's offsets, pauses and gaps, and the ends of the partitions in Kafka. Out: one line for each partition
-//! of each source, as a table or as JSON. Nothing is changed.
+//! In: the warehouse's offsets, pauses and gaps, and the partitions in Kafka. Out: a report with one line for each
+//! partition of each source, as a table or as JSON. Nothing is changed.
 
-use std::fmt::Write;
+mod rates;
+mod report;
+mod waiting;
 
-use chrono::SecondsFormat;
-use serde::Serialize;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use shared::postgres::connect;
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::consume::{ConsumeError, PartitionEnds, partition_ends};
-use crate::control::{
-    AcceptedGap, StoredPause, WarehouseOffset, read_gaps, read_pauses, read_progress,
-};
+use crate::consume::{ConsumeError, Topics, consumer_config, probe_brokers};
+use crate::control::{WarehouseOffset, quarantine_counts, read_gaps, read_pauses, read_progress};
+use crate::exit;
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
 
-/// Where one partition stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Line {
-    /// name of the source
-    pub source: String,
-    /// Kafka topic
-    pub topic: String,
-    /// partition of it
-    pub partition: i32,
-    /// first offset that is not loaded; 0 when the loader never saw the partition
-    pub next_offset: i64,
-    /// end of the partition in Kafka
-    pub high_watermark: i64,
-    /// events published and not loaded
-    pub lag_events: i64,
-    /// offsets that Kafka deleted before they were loaded, and whose loss was accepted
-    pub lost_offsets: i64,
-    /// commit time at the source of the last event loaded
-    pub source_committed: Option<String>,
-    /// why the table stands still; none when it does not
-    pub paused: Option<String>,
-}
+pub use rates::Rates;
+use rates::{Reading, Readings, rates};
+use report::Known;
+pub use report::{Line, Quarantined, Report, table};
+use waiting::Waiting;
+
+/// How long one question to Kafka may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How far apart two readings are from which the throughput is told.
+const BETWEEN_READINGS: Duration = Duration::from_secs(2);
+
+/// The group in whose name Kafka is asked. Nobody joins it.
+const GROUP: &str = "vault-loader-status";
 
 /// Why the status is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -49,92 +47,159 @@ pub enum StatusError {
     /// The warehouse does not answer.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
+    /// None of the model's topics exists, and the same tables have topics under another prefix.
+    #[error("configuration: {0}")]
+    Prefix(String),
 }
 
-/// Asks Kafka and the warehouse about every topic of the model.
+impl StatusError {
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Kafka(err) => err.exit_code(),
+            Self::Warehouse(err) => err.exit_code(),
+            Self::Prefix(_) => exit::CONFIGURATION,
+        }
+    }
+}
+
+/// Asks Kafka and the warehouse about every topic of the model. While events wait, two readings are taken.
 ///
 /// # Errors
-/// When Kafka or the warehouse does not answer.
-pub async fn read(config: &Config, plan: &Plan) -> Result<Vec<Line>, StatusError> {
-    let topics: Vec<String> = plan.tables.iter().map(|table| table.topic.clone()).collect();
-    let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
-    let stored = read_progress(&client, &topics).await.map_err(WarehouseError::from)?;
-    let pauses = read_pauses(&client, &topics).await.map_err(WarehouseError::from)?;
-    let gaps = read_gaps(&client, &topics).await.map_err(WarehouseError::from)?;
-    let ends = partition_ends(config, topics).await?;
-    let source = &plan.model.source.name;
-    let known = Known { stored, pauses, gaps };
-    Ok(ends.into_iter().map(|ends| line(source, ends, &known)).collect())
-}
-
-/// What the warehouse knows about the topics.
-struct Known {
-    stored: Vec<WarehouseOffset>,
-    pauses: Vec<StoredPause>,
-    gaps: Vec<AcceptedGap>,
-}
-
-fn line(source: &str, ends: PartitionEnds, known: &Known) -> Line {
-    let PartitionEnds { topic, partition, end, .. } = ends;
-    let here = |stored: &&WarehouseOffset| stored.topic == topic && stored.partition == partition;
-    let found = known.stored.iter().find(here);
-    let next_offset = found.map_or(0, |stored| stored.next_offset);
-    let lost = known.gaps.iter().map(|accepted| &accepted.gap);
-    let lost = lost.filter(|gap| gap.topic == topic && gap.partition == partition);
-    let paused = known.pauses.iter().find(|pause| pause.topic == topic).map(|pause| {
-        let StoredPause { reason, remedy, since, .. } = pause;
-        format!("{reason}; {remedy} (since {})", since.to_rfc3339_opts(SecondsFormat::Secs, true))
-    });
-    Line {
-        source: source.to_owned(),
-        partition,
-        next_offset,
-        high_watermark: end,
-        lag_events: end.saturating_sub(next_offset),
-        lost_offsets: lost.map(|gap| gap.last - gap.first + 1).sum(),
-        source_committed: found
-            .and_then(|stored| stored.source_committed)
-            .map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)),
-        paused,
-        topic,
+/// When Kafka or the warehouse does not answer, or a model's prefix looks mistyped.
+pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError> {
+    let names: Vec<String> = plans.iter().flat_map(topics_of).collect();
+    let warehouse = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
+    let mut kafka = consumer_config(config, GROUP)?;
+    kafka.remove("group.instance.id");
+    kafka.set("statistics.interval.ms", "0");
+    let probed = config.clone();
+    blocking(move || probe_brokers(&probed, TIMEOUT, &CancellationToken::new())).await?;
+    let found = ends_of(&kafka, &names).await?;
+    let mut missing_topics = Vec::new();
+    for plan in plans {
+        let wanted: Vec<String> = topics_of(plan).collect();
+        let topics = Topics::compare(&wanted, found.existing.iter().map(String::as_str));
+        if topics.is_mistyped() {
+            return Err(StatusError::Prefix(topics.none_exists().unwrap_or_default()));
+        }
+        missing_topics.extend(topics.missing);
     }
+    let read_at = Instant::now();
+    let stored = progress(&warehouse, &names).await?;
+    let first = readings(&found.ends, &stored);
+    let waiting = waiting_records(&kafka, &first).await?;
+    let quarantine = quarantine_counts(&warehouse, &names).await.map_err(WarehouseError::from)?;
+    let pauses = read_pauses(&warehouse, &names).await.map_err(WarehouseError::from)?;
+    let gaps = read_gaps(&warehouse, &names).await.map_err(WarehouseError::from)?;
+    let known = Known { sources: sources(plans), stored, pauses, gaps };
+    let lines: Vec<Line> =
+        found.ends.iter().map(|end| report::line(end, &known, &waiting)).collect();
+    let lag: i64 = lines.iter().map(|line| line.lag_events).sum();
+    let mut speed = None;
+    if lag > 0 {
+        tokio::time::sleep(BETWEEN_READINGS.saturating_sub(read_at.elapsed())).await;
+        let took = read_at.elapsed();
+        let again = ends_of(&kafka, &names).await?;
+        let second = readings(&again.ends, &progress(&warehouse, &names).await?);
+        speed = Some(rates(&first, &second, lag, took));
+    }
+    Ok(Report::new(lines, missing_topics, quarantine, speed))
 }
 
-/// The lines as a table for people.
-#[must_use]
-pub fn table(lines: &[Line]) -> String {
-    let widest = |text: fn(&Line) -> &str, title: &str| {
-        lines.iter().map(|line| text(line).len()).max().unwrap_or(0).max(title.len())
+/// A partition and its end in Kafka.
+struct End {
+    topic: String,
+    partition: i32,
+    /// behind the last record that a consumer of committed records may read
+    end: i64,
+}
+
+struct Found {
+    ends: Vec<End>,
+    /// names of all topics in Kafka
+    existing: Vec<String>,
+}
+
+fn topics_of(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.tables.iter().map(|table| table.topic.clone())
+}
+
+/// The name of each topic's source.
+fn sources(plans: &[Plan]) -> HashMap<String, String> {
+    let of_plan = |plan: &Plan| -> Vec<_> {
+        topics_of(plan).map(|t| (t, plan.model.source.name.clone())).collect()
     };
-    let (left, width) =
-        (widest(|line| &line.source, "source"), widest(|line| &line.topic, "topic"));
-    let mut text = format!(
-        "{:left$}  {:width$}  {:>9}  {:>12}  {:>12}  {:>10}  {:>10}  last source commit\n",
-        "source", "topic", "partition", "next offset", "high", "lag", "lost"
-    );
-    for line in lines {
-        let committed = line.source_committed.as_deref().unwrap_or("-");
-        let _ = writeln!(
-            text,
-            "{:left$}  {:width$}  {:>9}  {:>12}  {:>12}  {:>10}  {:>10}  {committed}",
-            line.source,
-            line.topic,
-            line.partition,
-            line.next_offset,
-            line.high_watermark,
-            line.lag_events,
-            line.lost_offsets
-        );
+    plans.iter().flat_map(of_plan).collect()
+}
+
+async fn ends_of(kafka: &ClientConfig, names: &[String]) -> Result<Found, ConsumeError> {
+    let (kafka, names) = (kafka.clone(), names.to_vec());
+    blocking(move || ends(&kafka, &names)).await
+}
+
+fn ends(kafka: &ClientConfig, names: &[String]) -> Result<Found, ConsumeError> {
+    let consumer: BaseConsumer = kafka.create()?;
+    let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+    let existing = metadata.topics().iter().filter(|topic| topic.error().is_none());
+    let existing = existing.map(|topic| topic.name().to_owned()).collect();
+    let mut ends = Vec::new();
+    for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
+        if !names.iter().any(|name| name == topic.name()) {
+            continue;
+        }
+        for partition in topic.partitions() {
+            let (_, end) = consumer.fetch_watermarks(topic.name(), partition.id(), TIMEOUT)?;
+            ends.push(End { topic: topic.name().to_owned(), partition: partition.id(), end });
+        }
     }
-    let mut paused: Vec<(&str, &str)> = lines
-        .iter()
-        .filter_map(|line| Some((line.topic.as_str(), line.paused.as_deref()?)))
-        .collect();
-    paused.dedup();
-    for (topic, reason) in paused {
-        let _ = writeln!(text, "paused: {topic}: {reason}");
+    ends.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    Ok(Found { ends, existing })
+}
+
+async fn progress(
+    warehouse: &Client,
+    names: &[String],
+) -> Result<Vec<WarehouseOffset>, WarehouseError> {
+    Ok(read_progress(warehouse, names).await?)
+}
+
+fn readings(ends: &[End], stored: &[WarehouseOffset]) -> Readings {
+    let reading = |end: &End| {
+        let next = report::stored_of(end, stored).map_or(0, |stored| stored.next_offset);
+        ((end.topic.clone(), end.partition), Reading { next, end: end.end })
+    };
+    ends.iter().map(reading).collect()
+}
+
+/// What stands at the beginning of each partition in which something waits.
+async fn waiting_records(
+    kafka: &ClientConfig,
+    readings: &Readings,
+) -> Result<HashMap<(String, i32), Waiting>, ConsumeError> {
+    let mut behind: HashMap<String, Vec<(i32, i64)>> = HashMap::new();
+    for ((topic, partition), reading) in readings {
+        if reading.end > reading.next {
+            behind.entry(topic.clone()).or_default().push((*partition, reading.next));
+        }
     }
-    let total: i64 = lines.iter().map(|line| line.lag_events).sum();
-    let _ = writeln!(text, "lag in all: {total} events");
-    text
+    let kafka = kafka.clone();
+    blocking(move || {
+        let mut all = HashMap::new();
+        for (topic, partitions) in behind {
+            for (partition, waiting) in waiting::look(&kafka, &topic, &partitions)? {
+                all.insert((topic.clone(), partition), waiting);
+            }
+        }
+        Ok(all)
+    })
+    .await
+}
+
+/// Asks Kafka on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    question: impl FnOnce() -> Result<T, ConsumeError> + Send + 'static,
+) -> Result<T, ConsumeError> {
+    tokio::task::spawn_blocking(question).await.map_err(|_| ConsumeError::Cancelled)?
 }

@@ -7,6 +7,8 @@
 use shared::postgres::ConnectError;
 use tokio_postgres::error::SqlState;
 
+use crate::exit;
+
 /// Why the warehouse did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
@@ -44,6 +46,9 @@ pub enum WarehouseError {
     /// Going on could lose or double data.
     #[error("{0}")]
     Stop(String),
+    /// The warehouse is not set up for loading. The text names the remedy.
+    #[error("{0}")]
+    SetUp(String),
 }
 
 fn at(table: Option<&str>, column: Option<&str>) -> String {
@@ -63,6 +68,32 @@ impl WarehouseError {
             Self::Connect(_) | Self::Retry(_) | Self::Silent { .. } | Self::Conflict { .. }
         )
     }
+}
+
+impl WarehouseError {
+    /// The process's exit code when this ends it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::SetUp(_) => exit::CONFIGURATION,
+            Self::Stop(_) => exit::OPERATOR,
+            Self::Connect(err) => Self::exit_code_of_connecting(err),
+            _ => exit::FAILED,
+        }
+    }
+
+    /// The process's exit code when it ends because it cannot connect.
+    #[must_use]
+    pub fn exit_code_of_connecting(err: &ConnectError) -> u8 {
+        if is_refusal(err) { exit::CONFIGURATION } else { exit::FAILED }
+    }
+}
+
+/// Whether a connection fails because of its settings: TLS, or a login (class 28) or database (3D000) that the server
+/// does not have.
+fn is_refusal(err: &ConnectError) -> bool {
+    matches!(err, ConnectError::Tls { .. })
+        || err.sqlstate().is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 
 impl From<tokio_postgres::Error> for WarehouseError {
@@ -86,6 +117,12 @@ impl From<tokio_postgres::Error> for WarehouseError {
             // Connection, transaction rolled back, resources, operator intervention, system; a standby that will be
             // promoted.
             "08" | "25" | "40" | "53" | "55" | "57" | "58" => Self::Retry(err),
+            // A right, a schema or a table is missing.
+            "42" | "3F" => Self::SetUp(format!(
+                "the warehouse refuses a statement with {} ({}): check that `vault-loader migrate` ran and that the role has its rights",
+                code.code(),
+                server.message()
+            )),
             _ => Self::Stop(format!(
                 "the warehouse refuses a statement with {} ({}): check that `vault-loader migrate` ran and that the role has its rights",
                 code.code(),

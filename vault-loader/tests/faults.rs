@@ -444,14 +444,14 @@ async fn a_warehouse_that_freezes_is_reported_and_holds_neither_the_end_nor_data
         let row = airport(&format!("{number:03}"), "Omsk");
         world.publish(create("airports", 10 + number, row)).await;
     }
-    wait_for_async(PATIENCE, "the loader to say that it is not healthy", async || {
-        let asked = world.command_with(&["health"], &variables);
+    wait_for_async(PATIENCE, "the loader to say that it is not ready", async || {
+        let asked = world.command_with(&["health", "--ready"], &variables);
         let said = String::from_utf8_lossy(&asked.stdout).into_owned();
         if said.contains("the warehouse does not answer") { Ok(true) } else { Err(said) }
     })
     .await;
     loader.terminate();
-    assert_eq!(loader.wait_exit(Duration::from_secs(10)).unwrap(), 1);
+    assert_eq!(loader.wait_exit(Duration::from_secs(10)).unwrap(), 4);
     assert!(world.log("loader").contains("did not end within 2000 ms"), "{}", world.log("loader"));
     drop(frozen);
     let mut heir = world.loader_with("heir", &variables);

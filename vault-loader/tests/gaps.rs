@@ -78,7 +78,11 @@ async fn a_gap_is_accepted_by_its_exact_range_once_and_stays_visible() {
     world.end(&mut loader);
     let status = world.command(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    let line = status.as_array().unwrap().iter().find(|line| line["topic"] == topic.as_str());
+    let line = status["partitions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|line| line["topic"] == topic.as_str());
     assert_eq!(line.unwrap()["lost_offsets"], 3, "{status}");
 }
 

@@ -15,6 +15,7 @@ mod handover;
 mod keys;
 mod loading;
 mod migrating;
+mod operating;
 mod parking;
 mod pausing;
 mod replaying;

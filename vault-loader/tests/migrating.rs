@@ -60,7 +60,7 @@ async fn a_new_column_and_a_new_table_are_added() {
     assert_ne!(grown, world.model);
     world.write_model(&grown);
     let run = world.command(&["run"]);
-    assert_eq!(run.status.code(), Some(1));
+    assert_eq!(run.status.code(), Some(2));
     assert!(text(&run.stderr).contains("made from another model"), "{}", text(&run.stderr));
     let output = world.command(&["migrate"]);
     assert!(text(&output.stdout).contains("added dwh_detailed.sat_aircrafts.seats"), "{output:?}");
@@ -161,7 +161,7 @@ async fn a_model_that_grows_on_loaded_tables_is_refused_until_they_are_loaded_an
     assert!(told.contains(&format!("set {topic} back to its beginning")), "{told}");
     // Whoever still loads by the old model must not fill offsets that the new one is to fill.
     world.publish(create("bookings", 9000, booking("999999", 1))).await;
-    assert_eq!(old.wait_exit(PATIENCE).unwrap(), 1);
+    assert_eq!(old.wait_exit(PATIENCE).unwrap(), 2);
     let log = world.log("old");
     assert!(log.contains("the warehouse was migrated to another model"), "{log}");
     let mut new = world.loader("new");
@@ -329,7 +329,7 @@ async fn what_the_user_got_wrong_exits_2_and_is_named() {
 async fn who_is_refused_at_the_start_hears_it_at_once() {
     let world = World::new("refused").await;
     let output = world.command_with(&["run"], &[("VAULT_LOADER__DATABASE__PASSWORD", "wrong")]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(
         text(&output.stderr).contains("password authentication failed"),
         "{}",

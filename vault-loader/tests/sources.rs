@@ -175,7 +175,7 @@ async fn two_sources_feed_one_hub_in_one_process_and_in_two() {
     let status = world.command(&[&["status", "--json"], &models[1..]].concat());
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     let of = |source: &str| {
-        let lines = status.as_array().unwrap().iter();
+        let lines = status["partitions"].as_array().unwrap().iter();
         lines.filter(|line| line["source"] == source && line["lag_events"] == 0).count()
     };
     assert_eq!((of(&world.source), of(&agency.source)), (2, 2), "{status}");
@@ -422,8 +422,8 @@ async fn a_source_that_stops_stops_no_other() {
     let migrated = world.command(&["migrate", "--model", &path]);
     assert!(migrated.status.success(), "{}", text(&migrated.stderr));
     agency.publish(&mut world, create("places", 9, place("LED", "Pulkovo"))).await;
-    wait_for_async(PATIENCE, "the agency to be named as unhealthy", async || {
-        let answer = http::get(&format!("http://{listen}/health"))?;
+    wait_for_async(PATIENCE, "the agency to be named as not ready", async || {
+        let answer = http::get(&format!("http://{listen}/ready"))?;
         anyhow::Ok(answer.body.contains(&format!("{}: stopped: ", agency.source)))
     })
     .await;
@@ -437,7 +437,7 @@ async fn a_source_that_stops_stops_no_other() {
     })
     .await;
     both.terminate();
-    assert_eq!(both.wait_exit(PATIENCE).unwrap(), 1);
+    assert_eq!(both.wait_exit(PATIENCE).unwrap(), 2);
     assert!(world.log("both").contains("a source stopped, the others go on"));
     assert!(AIRLINE.contains("hub_airports"), "the two share a hub");
 }

@@ -20,6 +20,7 @@ use shared::postgres::{ConnectOptions, connect};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use super::brokers::{self, BrokerFacts};
 use super::error::ConsumeError;
 use super::last_records::{self, LastRecord};
 use crate::batch::Partition;
@@ -153,6 +154,8 @@ pub(super) struct CurrentAssignment {
     pub(super) starts: HashMap<Partition, i64>,
     /// the epochs of the assigned tables
     pub(super) epochs: Arc<HashMap<TableId, Epochs>>,
+    /// behind the last record of each partition that was read in this generation
+    pub(super) read: HashMap<Partition, i64>,
     /// why the intake must end
     pub(super) fatal: Option<ConsumeError>,
 }
@@ -172,16 +175,29 @@ impl ClientContext for ConsumerCallbacks {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.0.note_brokers(&statistics);
         for (name, topic) in &statistics.topics {
             let Some(table) = self.0.table_of(name) else { continue };
             for (&partition, stats) in &topic.partitions {
-                if stats.ls_offset >= 0 && self.0.holds(Partition { table, partition }) {
-                    let from = Partition { table, partition };
-                    self.0.metrics.high(&self.0.plan, from, stats.ls_offset);
+                let from = Partition { table, partition };
+                let Some(read) = self.0.read_of(from) else { continue };
+                if stats.ls_offset >= 0 {
+                    let read = is_read_to_the_end(stats).then_some(read);
+                    self.0.metrics.ends(&self.0.plan, from, stats.ls_offset, read);
                 }
             }
         }
+        // The events of a paused table wait for an operator.
+        let goes_on =
+            |from: Partition| !self.0.paused.contains(&self.0.plan.tables[from.table].topic);
+        self.0.health.waiting(self.0.metrics.events_wait(goes_on), Instant::now());
     }
+}
+
+/// Whether nothing of a partition waits for the loader, and librdkafka asks for what comes at the partition's end. These
+/// statistics are older than what the thread that polls has read since, so that may only be more.
+fn is_read_to_the_end(stats: &rdkafka::statistics::Partition) -> bool {
+    stats.next_offset >= stats.ls_offset && stats.fetchq_cnt == 0
 }
 
 impl ConsumerContext for ConsumerCallbacks {
@@ -216,15 +232,28 @@ impl Assignment {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn holds(&self, from: Partition) -> bool {
-        self.current().starts.contains_key(&from)
+    /// Up to where a partition was read; none when another loader has it.
+    fn read_of(&self, from: Partition) -> Option<i64> {
+        self.current().read.get(&from).copied()
+    }
+
+    fn note_brokers(&self, statistics: &Statistics) {
+        let has = |topic: &str, partition: i32| {
+            let table = self.table_of(topic);
+            table.is_some_and(|table| self.read_of(Partition { table, partition }).is_some())
+        };
+        let BrokerFacts { idle, trouble } = brokers::look(statistics, has);
+        let heard = idle.and_then(|idle| Instant::now().checked_sub(idle));
+        self.health.heard_kafka(heard, trouble);
     }
 
     fn give_up(&self) {
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();
+        current.read.clear();
         self.metrics.forget_partitions(&self.plan);
+        self.health.assigned(false, Instant::now());
         tracing::info!(generation = current.generation, "partitions given back");
     }
 
@@ -250,6 +279,7 @@ impl Assignment {
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();
+        current.read.clear();
         match outcome {
             Ok(stand) => {
                 for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
@@ -258,11 +288,13 @@ impl Assignment {
                     {
                         let from = Partition { table, partition: *partition };
                         current.starts.insert(from, offset);
+                        current.read.insert(from, offset);
                         self.metrics.moved(&self.plan, from, offset);
                     }
                 }
                 current.epochs = Arc::new(stand.epochs);
                 let generation = current.generation;
+                self.health.assigned(true, Instant::now());
                 tracing::info!(
                     partition_count = partitions.len(),
                     generation,

@@ -7,6 +7,7 @@ use rdkafka::error::KafkaError;
 use shared::kafka::refused_property;
 
 use crate::config::ConfigError;
+use crate::exit;
 use crate::warehouse::WarehouseError;
 
 /// Why reading cannot go on.
@@ -42,10 +43,14 @@ pub enum ConsumeError {
 }
 
 impl ConsumeError {
-    /// Whether the user has to change the configuration.
+    /// The process's exit code when this ends it.
     #[must_use]
-    pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Denied(_) | Self::Property(_))
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Denied(_) | Self::Property(_) => exit::CONFIGURATION,
+            Self::Offsets(err) => err.exit_code(),
+            Self::Refused(_) | Self::Unreachable { .. } | Self::Cancelled => exit::FAILED,
+        }
     }
 }
 

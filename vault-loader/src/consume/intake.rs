@@ -4,6 +4,7 @@
 //! the wait is long, the thread pauses its partitions and goes on polling, so that the group does not count it as dead.
 //! A batch of an older generation is dropped, because another loader may have its partitions now.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -48,6 +49,8 @@ pub enum IntakeCommand {
     Reset(u64),
     /// another table is paused, so its partitions are not to be read
     Pause,
+    /// the group has left partitions to nobody, and must share them out anew
+    Rejoin,
 }
 
 /// What an intake needs.
@@ -116,8 +119,7 @@ impl Intake {
         });
         let consumer: BaseConsumer<ConsumerCallbacks> =
             options.client.create_with_context(ConsumerCallbacks(Arc::clone(&assignment)))?;
-        let names = assignment.plan.tables.iter().map(|table| table.topic.as_str());
-        consumer.subscribe(&names.collect::<Vec<_>>())?;
+        subscribe(&consumer, &assignment.plan)?;
         let topics = assignment.plan.tables.with_ids();
         let topics = topics.map(|(id, table)| (table.topic.clone(), id)).collect();
         Ok(Self {
@@ -222,6 +224,7 @@ impl Intake {
                     let assigned = self.consumer.assignment()?;
                     self.assignment.pause_tables(&self.consumer, &assigned)?;
                 }
+                Ok(IntakeCommand::Rejoin) => subscribe(&self.consumer, &self.assignment.plan)?,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return Ok(()),
             }
         }
@@ -232,7 +235,9 @@ impl Intake {
         self.batch.latest_us = Utc::now()
             .timestamp_micros()
             .saturating_add(self.limits.clock_ahead_max_ms.saturating_mul(1000).cast_signed());
+        self.assignment.health.hold(true, Instant::now());
         let outcome = self.hand_over();
+        self.assignment.health.hold(false, Instant::now());
         if let Some(partitions) = self.paused.take() {
             self.consumer.resume(&partitions)?;
             self.assignment.pause_tables(&self.consumer, &partitions)?;
@@ -343,11 +348,19 @@ impl Intake {
     }
 }
 
+/// Subscribes to the model's topics. A second call makes the consumer join its group anew: the broker then asks all
+/// members, when the consumer is the one that shares out the partitions.
+fn subscribe(consumer: &BaseConsumer<ConsumerCallbacks>, plan: &Plan) -> Result<(), ConsumeError> {
+    let names = plan.tables.iter().map(|table| table.topic.as_str());
+    Ok(consumer.subscribe(&names.collect::<Vec<_>>())?)
+}
+
 /// A message's parts.
 struct Incoming<'m> {
     topic: &'m str,
     partition: i32,
     offset: i64,
+    published_ms: Option<i64>,
     content: Content<'m>,
 }
 
@@ -356,6 +369,7 @@ fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
         topic: message.topic(),
         partition: message.partition(),
         offset: message.offset(),
+        published_ms: message.timestamp().to_millis(),
         content: Content {
             key: message.key(),
             value: message.payload(),
@@ -377,7 +391,7 @@ fn push(
     assignment: &Assignment,
     record: Incoming<'_>,
 ) {
-    let current = assignment.current();
+    let mut current = assignment.current();
     if current.generation != batch.generation {
         *batch = Batch::new(current.generation, Arc::clone(&current.epochs));
         next.clone_from(&current.starts);
@@ -389,7 +403,14 @@ fn push(
         return; // fetched before the assignment moved on
     }
     let epoch = batch.epochs_of(table).current().number;
-    batch.starts.entry(from).or_insert(Start { offset: *next, epoch });
+    if let Entry::Vacant(first) = batch.starts.entry(from) {
+        first.insert(Start { offset: *next, epoch });
+        if let Some(published_ms) = record.published_ms {
+            let metrics = &assignment.metrics;
+            metrics.batch_began(&assignment.plan, from, record.offset, published_ms);
+        }
+    }
     *next = record.offset + 1;
+    current.read.insert(from, *next);
     batch.push(from, record.offset, record.content);
 }

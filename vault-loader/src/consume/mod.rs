@@ -4,6 +4,10 @@
 //! read. The loader compares that offset with the offsets that Kafka still has, and stops when there is a gap. Records
 //! leave as [`crate::batch::Batch`]es, in order.
 
+mod brokers;
+mod topics;
+mod unowned;
+
 mod client;
 mod ends;
 mod error;
@@ -12,8 +16,11 @@ mod last_records;
 mod assignment;
 
 mod intake;
+mod watch;
 
 pub use client::{consumer_config, probe_brokers};
 pub use ends::{PartitionEnds, partition_ends};
 pub use error::ConsumeError;
 pub use intake::{Intake, IntakeCommand, IntakeOptions};
+pub(crate) use topics::Topics;
+pub use watch::{TopicsWatch, watch_topics};

@@ -18,6 +18,7 @@ mod paused;
 mod quarantine;
 mod schema;
 mod sources;
+mod standing;
 mod statements;
 mod truncations;
 mod waiting;
@@ -47,6 +48,7 @@ pub(crate) use quarantine::{
 };
 pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
 pub(crate) use sources::{MadeTables, made_tables, note_made_table, register_source};
+pub(crate) use standing::quarantine_counts;
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
 pub(crate) use waiting::{

@@ -134,7 +134,7 @@ pub(crate) async fn hold_model(client: &Client, model: &Registered) -> Result<()
     if last == Some(model.number.to_string().as_str()) {
         return Ok(());
     }
-    Err(WarehouseError::Stop(format!(
+    Err(WarehouseError::SetUp(format!(
         "the warehouse was migrated to another model of the source {}: start the loader with that one",
         model.source
     )))

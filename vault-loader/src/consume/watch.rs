@@ -1,0 +1,169 @@
+//! A thread that looks at the model's topics and, under static membership, at the group.
+//!
+//! In: a client of Kafka that is no member of the group. Out: what is wrong with the topics, for `/ready` and the log,
+//! and the command to join the group anew when partitions belong to nobody.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use shared::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+
+use super::intake::IntakeCommand;
+use super::topics::Topics;
+use super::unowned::{Place, Unowned, assigned_partitions};
+use crate::health::HealthCell;
+use crate::metrics::Metrics;
+use crate::model::Plan;
+
+/// How often the brokers are asked.
+const LOOK_EVERY: Duration = Duration::from_secs(4);
+
+/// How soon the end of the loader is noticed between two looks.
+const NOTICE_END: Duration = Duration::from_millis(100);
+
+/// How long one question may take.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// What the watch needs.
+pub struct TopicsWatch {
+    /// librdkafka's properties, those of the intake
+    pub client: ClientConfig,
+    /// the compiled model, whose topics are looked for
+    pub plan: Arc<Plan>,
+    /// how long none of the topics may exist before that is a problem
+    pub wait: Duration,
+    /// what `/ready` says
+    pub health: HealthCell,
+    /// what to count with
+    pub metrics: Arc<Metrics>,
+    /// the way to the intake
+    pub commands: Sender<IntakeCommand>,
+    /// cancelled when the loader ends
+    pub ending: CancellationToken,
+}
+
+/// Looks until the loader ends. This blocks the thread.
+///
+/// # Errors
+/// When librdkafka does not take the configuration.
+pub fn watch_topics(watch: TopicsWatch) -> KafkaResult<()> {
+    let mut client = watch.client.clone();
+    let group = match client.get("group.instance.id") {
+        Some(_) => client.get("group.id").map(str::to_owned),
+        None => None,
+    };
+    client.remove("group.instance.id");
+    client.set("statistics.interval.ms", "0");
+    let consumer: BaseConsumer = client.create()?;
+    let topics = watch.plan.tables.iter().map(|table| table.topic.clone()).collect();
+    let mut look = Look {
+        watch,
+        consumer,
+        topics,
+        group,
+        unowned: Unowned::new(),
+        started: Instant::now(),
+        warnings: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+    };
+    let ending = look.watch.ending.clone();
+    while !ending.is_cancelled() && look.has_work() {
+        if let Err(error) = look.look() {
+            tracing::debug!(%error, "the brokers cannot be asked about topics and group");
+        }
+        let looked = Instant::now();
+        while looked.elapsed() < LOOK_EVERY && !ending.is_cancelled() {
+            std::thread::sleep(NOTICE_END);
+        }
+    }
+    Ok(())
+}
+
+struct Look {
+    watch: TopicsWatch,
+    consumer: BaseConsumer,
+    topics: Vec<String>,
+    /// the group, when this loader is a static member of it
+    group: Option<String>,
+    unowned: Unowned,
+    started: Instant,
+    warnings: Backoff,
+}
+
+impl Look {
+    /// Without static membership the brokers are asked until the first topic exists.
+    fn has_work(&self) -> bool {
+        self.group.is_some() || !self.topics.is_empty()
+    }
+
+    fn look(&mut self) -> KafkaResult<()> {
+        let metadata = self.consumer.fetch_metadata(None, QUESTION)?;
+        let existing = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        if !self.topics.is_empty() {
+            let topics = Topics::compare(&self.topics, existing.clone().map(|topic| topic.name()));
+            self.report(&topics);
+            if topics.none_exists().is_none() {
+                self.topics.clear();
+            }
+        }
+        let of_model = |name: &str| self.watch.plan.tables.iter().any(|table| table.topic == name);
+        let places: Vec<Place> = existing
+            .filter(|topic| of_model(topic.name()))
+            .flat_map(|topic| {
+                let name = topic.name();
+                topic.partitions().iter().map(move |partition| (name.to_owned(), partition.id()))
+            })
+            .collect();
+        match self.group.clone() {
+            Some(group) => self.look_at_group(&group, places),
+            None => Ok(()),
+        }
+    }
+
+    fn report(&mut self, topics: &Topics) {
+        let problem = topics.none_exists().filter(|_| self.started.elapsed() >= self.watch.wait);
+        if let Some(problem) = &problem {
+            self.warnings.next_delay();
+            if self.warnings.should_log() {
+                tracing::warn!("{problem}");
+            }
+        }
+        self.watch.health.topics(problem);
+    }
+
+    fn look_at_group(&mut self, group: &str, places: Vec<Place>) -> KafkaResult<()> {
+        let groups = self.consumer.fetch_group_list(Some(group), QUESTION)?;
+        let found = groups.groups().iter().find(|found| found.name() == group);
+        let Some(found) = found.filter(|found| found.state() == "Stable") else {
+            self.unowned.wait();
+            return Ok(());
+        };
+        let mut owned: HashSet<Place> = HashSet::new();
+        for member in found.members() {
+            let Some(assigned) = assigned_partitions(member.assignment().unwrap_or_default())
+            else {
+                self.unowned.wait(); // a member of another kind: nobody knows what it has
+                return Ok(());
+            };
+            owned.extend(assigned);
+        }
+        let Some(left) = self.unowned.look(places, &owned, Instant::now()) else { return Ok(()) };
+        let (topic, partition) = &left[0];
+        tracing::warn!(
+            group,
+            partition_count = left.len(),
+            topic,
+            partition,
+            "the group has given partitions to nobody, joining it anew"
+        );
+        self.watch.metrics.retried("group");
+        // A closed channel means the intake has ended, and this thread ends with it.
+        let _ = self.watch.commands.send(IntakeCommand::Rejoin);
+        Ok(())
+    }
+}
