@@ -1,7 +1,7 @@
 -- Who may refresh the star schema, and who may compare it with the vault; run by the owner of the marts.
 -- Invariant: mart_refresher calls dwh_marts.refresh_star and reads how the last refresh went, nothing else. Of dwh_star,
 -- vault_checker may ask for the differences; nobody but the owner has any other right there. mart_reader reads the tables
--- and views of the star by the default privileges of 090_grants.sql, and runs no function.
+-- and views of the star as 210_reader_grants.sql says, and runs no function.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 

@@ -1,6 +1,7 @@
 -- The warehouse's roles, each with the least it needs; applied by a superuser in the warehouse's database.
--- Invariant: vault_owner owns the schemas, vault_loader gets its rights from `vault-loader migrate`, mart_reader sees marts and
--- nothing else, mart_refresher refreshes them. Applying this file again changes nothing but the passwords.
+-- Invariant: vault_owner owns the schemas, vault_loader gets its rights from `vault-loader migrate`, mart_reader sees marts without
+-- personal data and nothing else, whoever is a member of mart_reader_personal sees personal data too, mart_refresher refreshes the
+-- marts. Applying this file again changes nothing but the passwords.
 -- Variables: owner_password, loader_password, mart_password, refresher_password.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
@@ -9,6 +10,13 @@ SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLIC
 FROM (VALUES ('vault_owner'), ('vault_loader'), ('mart_reader'), ('mart_refresher')) AS wanted (name)
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted.name)
 \gexec
+
+-- Nobody logs in as this role. A person gets it for a login of his own (GRANT mart_reader_personal TO ...), so the server's
+-- log tells who has read personal data.
+SELECT 'CREATE ROLE mart_reader_personal NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mart_reader_personal')
+\gexec
+GRANT mart_reader TO mart_reader_personal;
 
 -- A password in a statement would be logged by log_statement.
 SET log_statement = 'none';
@@ -25,7 +33,8 @@ ALTER ROLE mart_reader SET work_mem = '64MB';
 ALTER ROLE mart_reader SET jit = off;
 COMMENT ON ROLE vault_owner IS 'owns the warehouse''s schemas; migrates, creates marts';
 COMMENT ON ROLE vault_loader IS 'loads the vault';
-COMMENT ON ROLE mart_reader IS 'reads marts';
+COMMENT ON ROLE mart_reader IS 'reads marts, without personal data';
+COMMENT ON ROLE mart_reader_personal IS 'reads marts with personal data; granted to logins of people';
 COMMENT ON ROLE mart_refresher IS 'calls the refresh of the marts';
 
 BEGIN;

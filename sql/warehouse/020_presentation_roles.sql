@@ -1,7 +1,8 @@
 -- The roles of the scheduled jobs, each with the least it needs; applied by a superuser in the warehouse's database, after 010.
 -- Invariant: presentation_writer owns the schemas presentation and presentation_staging, reads dwh_marts and nothing else;
--- vault_checker reads dwh_detailed and writes nothing; mart_reader sees what is published in presentation, never what is still
--- being made in presentation_staging. Applying this file again changes nothing but the passwords.
+-- vault_checker reads dwh_detailed and writes nothing; mart_reader sees what is published in presentation but for passengers'
+-- documents, which mart_reader_personal sees, and never what is still being made in presentation_staging. Applying this file again
+-- changes nothing but the passwords.
 -- Variables: presentation_password, checker_password.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
@@ -50,9 +51,10 @@ GRANT SELECT ON ALL TABLES IN SCHEMA dwh_detailed TO vault_checker;
 ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_detailed
     GRANT SELECT ON TABLES TO vault_checker;
 
+-- Each table's own file says who may read which of its columns (sql/presentation/*/create_schema.sql): no default privilege,
+-- which a new column of a new table would fall under.
 GRANT USAGE ON SCHEMA presentation TO mart_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA presentation TO mart_reader;
 ALTER DEFAULT PRIVILEGES FOR ROLE presentation_writer IN SCHEMA presentation
-    GRANT SELECT ON TABLES TO mart_reader;
+    REVOKE SELECT ON TABLES FROM mart_reader;
 
 COMMIT;

@@ -5,6 +5,7 @@
 
 mod checks;
 mod current;
+mod erasing;
 mod measures;
 mod queries;
 mod refreshing;

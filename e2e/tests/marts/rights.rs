@@ -1,8 +1,9 @@
 //! Who may read what, and that everything explains itself.
 //!
 //! In: the roles of `sql/warehouse`, the marts. Out: rights granted and refused by the server.
-//! Invariant: mart_reader reads every mart, later ones included, and nothing that they are made of; mart_refresher has
-//! the refresh done for it and cannot do it itself.
+//! Invariant: mart_reader reads the columns in `harmless_columns.txt` and no other, whoever is in mart_reader_personal
+//! reads all marts, and neither reads what they are made of; mart_refresher has the refresh done for it and cannot do it
+//! itself.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -17,25 +18,66 @@ async fn assert_refused(client: &Client, statements: &[&str]) {
     }
 }
 
+/// The columns that mart_reader may read, and no others: one line for each table or view.
+const HARMLESS: &str = include_str!("harmless_columns.txt");
+
+/// Makes the tables of schema presentation, as Airflow does.
+pub(super) fn make_presentation(warehouse: &Warehouse) -> anyhow::Result<()> {
+    let folder = devstack::workspace_root().join("sql/presentation");
+    let schemas = std::fs::read_to_string(folder.join("create_schemas.sql"))?;
+    for table in ["frequent_flyers", "airport_passenger_flow"] {
+        let text = std::fs::read_to_string(folder.join(table).join("create_schema.sql"))?;
+        let include = "{% include 'presentation/create_schemas.sql' %}";
+        anyhow::ensure!(text.contains(include), "{table} does not include the schemas");
+        warehouse.run_as("presentation_writer", &text.replace(include, &schemas))?;
+    }
+    Ok(())
+}
+
+/// Every column outside of the server's own schemas that a role may read.
+async fn readable(client: &Client, role: &str) -> anyhow::Result<Vec<String>> {
+    let query = format!(
+        "SELECT c.relnamespace::regnamespace::text || '.' || c.relname || ': '
+                    || string_agg(a.attname, ' ' ORDER BY a.attnum)
+         FROM pg_catalog.pg_class AS c
+         JOIN pg_catalog.pg_attribute AS a
+             ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f')
+           AND c.relnamespace::regnamespace::text NOT LIKE 'pg\\_%'
+           AND c.relnamespace <> 'information_schema'::regnamespace
+           AND has_column_privilege('{role}', c.oid, a.attnum, 'SELECT')
+         GROUP BY c.relnamespace, c.relname
+         ORDER BY 1"
+    );
+    rows(client, &query).await
+}
+
 #[tokio::test]
-async fn mart_reader_reads_marts_and_nothing_else() -> anyhow::Result<()> {
+async fn mart_reader_reads_harmless_columns_and_nothing_else() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("marts_rights", Content::History)?;
+    make_presentation(&warehouse)?;
     let owner = warehouse.connect_as("vault_owner").await?;
     refresh(&owner).await?;
     owner.batch_execute("CREATE VIEW dwh_marts.later AS SELECT 1 AS one").await?;
+    let client = warehouse.connect().await?;
+    let harmless: Vec<&str> = HARMLESS.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(harmless.len() > 30, "{harmless:?}");
+    assert_eq!(readable(&client, "mart_reader").await?, harmless);
+    // A function would read with the rights of its owner.
+    let functions = "SELECT p.oid::regprocedure
+                     FROM pg_catalog.pg_proc AS p
+                     WHERE p.pronamespace::regnamespace::text NOT LIKE 'pg\\_%'
+                       AND p.pronamespace <> 'information_schema'::regnamespace
+                       AND has_function_privilege('mart_reader', p.oid, 'EXECUTE')
+                       AND has_schema_privilege('mart_reader', p.pronamespace, 'USAGE')";
+    assert_eq!(rows(&client, functions).await?, [""; 0]);
     let reader = warehouse.connect_as("mart_reader").await?;
-    let marts = rows(
-        &owner,
-        "SELECT relname
-         FROM pg_catalog.pg_class
-         WHERE relnamespace = 'dwh_marts'::regnamespace
-           AND relkind IN ('r', 'v')",
-    )
-    .await?;
-    assert!(marts.len() > 30, "{marts:?}");
-    for mart in marts {
-        let found = rows(&reader, &format!("SELECT count(*) FROM dwh_marts.{mart}")).await?;
-        assert_ne!(found, ["0"], "{mart}");
+    for line in &harmless {
+        let (table, columns) = line.split_once(": ").unwrap();
+        let columns = columns.replace(' ', ", ");
+        let query = format!("SELECT count(*) FROM (SELECT {columns} FROM {table}) AS rows");
+        let found = rows(&reader, &query).await?;
+        assert!(table.starts_with("presentation.") || found != ["0"], "{table}");
     }
     // The role is read-only by default, but a default is no right: it may turn that off and must still be refused.
     reader.batch_execute("SET default_transaction_read_only = off").await?;
@@ -46,12 +88,45 @@ async fn mart_reader_reads_marts_and_nothing_else() -> anyhow::Result<()> {
             "SELECT * FROM dwh_detailed.sat_ticket_passengers",
             "SELECT * FROM dwh_star.tickets",
             "SELECT * FROM dwh_star.offsets",
+            "SELECT passenger_name FROM dwh_marts.current_tickets",
+            "SELECT * FROM dwh_marts.current_passengers",
+            "SELECT passenger_id FROM presentation.frequent_flyers",
+            "SELECT * FROM dwh_marts.later",
+            "SET ROLE mart_reader_personal",
             "CREATE TABLE dwh_marts.own (one integer)",
             "DROP VIEW dwh_marts.later",
             "CREATE TEMPORARY TABLE own (one integer)",
             "DELETE FROM dwh_marts.fact_bookings",
             "SELECT * FROM dwh_marts.refresh_star()",
             "SELECT * FROM dwh_marts.rebuild_star()",
+        ],
+    )
+    .await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn members_of_mart_reader_personal_read_all_marts_and_nothing_behind_them()
+-> anyhow::Result<()> {
+    let warehouse = Warehouse::create("marts_personal", Content::History)?;
+    make_presentation(&warehouse)?;
+    let owner = warehouse.connect_as("vault_owner").await?;
+    refresh(&owner).await?;
+    let person = warehouse.connect().await?;
+    person.batch_execute("SET ROLE mart_reader_personal").await?;
+    for table in ["current_tickets", "current_passengers", "current_link_ticket_passengers"] {
+        let found = rows(&person, &format!("SELECT * FROM dwh_marts.{table}")).await?;
+        assert!(!found.is_empty(), "{table}");
+    }
+    rows(&person, "SELECT passenger_id FROM presentation.frequent_flyers").await?;
+    // What others read, members of this role read too.
+    assert!(!rows(&person, "SELECT * FROM dwh_marts.v_airport_traffic").await?.is_empty());
+    assert_refused(
+        &person,
+        &[
+            "SELECT * FROM dwh_detailed.sat_ticket_passengers",
+            "SELECT * FROM dwh_control.quarantine",
+            "SELECT * FROM presentation_staging.frequent_flyers",
         ],
     )
     .await;

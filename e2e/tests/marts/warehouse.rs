@@ -102,6 +102,19 @@ impl Warehouse {
         Ok(())
     }
 
+    /// Runs a script as one of the warehouse's roles.
+    pub(super) fn run_as(&self, role: &str, script: &str) -> anyhow::Result<()> {
+        let address = self.address().connection_string(&self.database, role, PASSWORD);
+        Psql::new(&address)?.run(script).with_context(|| format!("as {role}"))?;
+        Ok(())
+    }
+
+    /// Runs a script as the superuser, with one variable of psql.
+    pub(super) fn run_with(&self, name: &str, value: &str, script: &str) -> anyhow::Result<()> {
+        Psql::new(&self.address().superuser(&self.database))?.variable(name, value).run(script)?;
+        Ok(())
+    }
+
     /// Its database.
     pub(super) fn database(&self) -> &str {
         &self.database

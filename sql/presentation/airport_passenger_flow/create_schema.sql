@@ -40,6 +40,8 @@ COMMENT ON COLUMN presentation.airport_passenger_flow.flights_in IS
 COMMENT ON COLUMN presentation.airport_passenger_flow.passengers_in IS 'segments sold on those flights';
 COMMENT ON COLUMN presentation.airport_passenger_flow.published_at IS 'when the day was published';
 
+GRANT SELECT ON presentation.airport_passenger_flow TO mart_reader;
+
 -- No constraints: what is wrong shall be found, and named, by the checks. Not logged: after a crash the run makes it anew.
 CREATE UNLOGGED TABLE IF NOT EXISTS presentation_staging.airport_passenger_flow (
     load_id             text        NOT NULL,

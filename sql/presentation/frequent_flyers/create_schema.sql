@@ -46,6 +46,13 @@ COMMENT ON COLUMN presentation.frequent_flyers.first_flight_day IS 'UTC day of t
 COMMENT ON COLUMN presentation.frequent_flyers.last_flight_day IS 'UTC day of the last of those flights';
 COMMENT ON COLUMN presentation.frequent_flyers.published_at IS 'when the day was published';
 
+-- A document is personal data: mart_reader reads the other columns.
+REVOKE ALL ON presentation.frequent_flyers FROM mart_reader, mart_reader_personal;
+GRANT SELECT ON presentation.frequent_flyers TO mart_reader_personal;
+GRANT SELECT (
+    as_of_day, rank_no, passenger_group, flights_num, revenue, home_airport, first_flight_day, last_flight_day, published_at
+) ON presentation.frequent_flyers TO mart_reader;
+
 -- No constraints: what is wrong shall be found, and named, by the checks. Not logged: after a crash the run makes it anew.
 CREATE UNLOGGED TABLE IF NOT EXISTS presentation_staging.frequent_flyers (
     load_id          text        NOT NULL,
