@@ -432,3 +432,43 @@ async fn a_property_that_switches_a_guarantee_off_exits_2() {
     let message = text(&output.stderr);
     assert!(message.contains("kafka: isolation.level must not be set"), "{message}");
 }
+
+/// An ALTER TABLE that waits makes every reader wait behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_query_holds_a_migration_up_and_no_other_reader() {
+    let world = World::new("alter").await;
+    let grown = world
+        .model
+        .replace("range = \"integer\"\n", "range = \"integer\"\nseats = \"smallint\"\n")
+        .replace("columns = [\"model\", \"range\"]", "columns = [\"model\", \"range\", \"seats\"]");
+    world.write_model(&grown);
+    let mut mart = world.database.connect().await.unwrap();
+    let query = mart.transaction().await.unwrap();
+    query.query("SELECT * FROM dwh_detailed.sat_aircrafts", &[]).await.unwrap();
+    let mut migration = world.loader_arguments("migration", &["migrate"], &[]);
+    // The event that matters: the migration has waited behind the long query, and other readers behind the migration.
+    let waiting = "SELECT pid
+                   FROM pg_locks
+                   WHERE mode = 'AccessExclusiveLock'
+                     AND NOT granted
+                     AND relation = 'dwh_detailed.sat_aircrafts'::regclass";
+    let mut rounds = 0;
+    wait_for_async(PATIENCE, "three tries of the migration", async || {
+        if world.rows(waiting).await.is_empty() {
+            return Err(world.log("migration"));
+        }
+        // Would wait for the long query's end if the migration waited for it.
+        let reader = world.database.connect().await.map_err(|err| err.to_string())?;
+        let read = reader.query("SELECT * FROM dwh_detailed.sat_aircrafts", &[]);
+        read.await.map_err(|err| err.to_string())?;
+        rounds += 1;
+        if rounds >= 3 { Ok(true) } else { Err(world.log("migration")) }
+    })
+    .await;
+    assert!(migration.is_alive(), "{}", world.log("migration"));
+    query.rollback().await.unwrap();
+    assert_eq!(migration.wait_exit(PATIENCE).unwrap(), 0, "{}", world.log("migration"));
+    let log = world.log("migration");
+    assert!(log.contains("trying again"), "{log}");
+    assert!(log.contains("added dwh_detailed.sat_aircrafts.seats"), "{log}");
+}

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::agree::{self, Named};
 use super::difference::{Refusals, Step, difference};
-use super::{catalog, compat, ddl, first_mentions};
+use super::{catalog, compat, ddl, first_mentions, locks};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, ModelText, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
@@ -69,15 +69,11 @@ impl From<Refusals> for MigrateError {
     }
 }
 
-/// Changes the warehouse so that it fits the model. Only what the model's source owns is changed, and hubs and links are
-/// made that no source has fed before. `grantee` gets the rights that `run` needs for this source. With `reload`, topics
-/// whose tables feed something new are set back to their beginning. Without it, such topics are a reason to refuse.
+/// One try of a migration.
 ///
 /// # Errors
-/// When the model is invalid, contradicts the model of another source, or wants what somebody else made; when the change
-/// would destroy or reinterpret stored rows or leave something new incomplete; or when the warehouse refuses a
-/// statement. Then nothing was changed.
-pub async fn migrate(
+/// See [`MigrateError`]. After an error nothing was changed.
+pub(super) async fn migrate_once(
     client: &mut Client,
     file: &ModelText,
     grantee: &str,
@@ -109,6 +105,7 @@ pub async fn migrate(
     let grown =
         control::read_grown(&transaction).await.map_err(failed("reading its grown columns"))?;
     let grown_plan = plan.grown(&grown);
+    locks::wait_briefly(&transaction).await.map_err(failed("a setting"))?;
     steps.extend(change_tables(&transaction, &grown_plan).await?);
     let models: Vec<&Model> = [&grown_plan.model].into_iter().chain(&others).collect();
     steps.extend(create_views(&transaction, &models, steps.is_empty()).await?);

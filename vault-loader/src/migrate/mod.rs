@@ -12,5 +12,8 @@ mod compat;
 pub mod ddl;
 mod difference;
 pub mod first_mentions;
+mod locks;
+mod patience;
 
-pub use apply::{MigrateError, MigrationOutcome, migrate};
+pub use apply::{MigrateError, MigrationOutcome};
+pub use patience::migrate;
