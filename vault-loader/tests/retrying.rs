@@ -380,6 +380,37 @@ async fn what_is_dropped_is_recorded_without_content_and_the_rest_can_be_retried
     world.end(&mut loader);
 }
 
+/// The truncate left the key open, because the first event waited. Behind a drop nothing else closes the key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_closes_the_key_where_a_truncate_stands_before_the_next_waiting_event() {
+    let mut world = World::new("droptruncate").await;
+    let mut loader = world.loader("loader");
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.publish(create("airports", 20, airport("BBB", "Omsk"))).await;
+    for code in ["AAA", "BBB"] {
+        let key = format!("{{\"airport_code\":\"{code}\"}}");
+        world.send("airports", 0, Some(&key), Some(b"no json")).await;
+    }
+    world.publish(truncate("airports", 40)).await;
+    world.publish(create("airports", 50, airport("AAA", "Perm"))).await;
+    world.publish(create("airports", 60, airport("BBB", "Perm"))).await;
+    world.loaded().await;
+    world.assert_rows(STATUS, &["(AAA,c,f)", "(BBB,c,f)"]).await;
+    let ids = world.rows("SELECT id FROM dwh_control.quarantine ORDER BY kafka_offset").await;
+    let [first, other, kept, lost]: &[String; 4] = ids.as_slice().try_into().unwrap();
+    // Of one key everything is dropped, and of the other one the rest is loaded.
+    for id in [first, other, lost] {
+        let id = id.trim_matches(['(', ')']);
+        quarantine(&world, &["drop", id, "--why", "broken by a tool", "--yes"], 0);
+    }
+    world.assert_rows(STATUS, &["(AAA,c,f)", "(AAA,t,t)", "(BBB,c,f)", "(BBB,t,t)"]).await;
+    quarantine(&world, &["retry", "--id", kept.trim_matches(['(', ')'])], 0);
+    world
+        .assert_rows(STATUS, &["(AAA,c,f)", "(AAA,t,t)", "(AAA,c,f)", "(BBB,c,f)", "(BBB,t,t)"])
+        .await;
+    world.end(&mut loader);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redacted_event_keeps_place_and_reason_and_can_only_be_dropped() {
     let mut world = World::new("redact").await;

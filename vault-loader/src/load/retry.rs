@@ -148,7 +148,8 @@ impl<'p> Retrier<'p> {
     }
 
     /// Takes an event out of the quarantine without loading it; `false` when it is not there any more. What the
-    /// truncates that came meanwhile left to the key's retry is done here, when no other event of the key waits.
+    /// truncates that came meanwhile left to the key's retry is done here, as far as the retry of the key's next event
+    /// will not do it.
     pub(crate) async fn drop_event(
         &mut self,
         event: &WaitingEvent,
@@ -166,14 +167,16 @@ impl<'p> Retrier<'p> {
         }
         let keys: Vec<KeyHash> = event.key_hash.into_iter().collect();
         let left = control::events_of_keys(&transaction, topic, event.partition, &keys).await?;
-        if let (Some(parent), true) = (event.parent, left.is_empty()) {
+        if let Some(parent) = event.parent {
             let epochs = epochs_of(&transaction, plan, table).await?;
             let batch = batch_of(Partition { table, partition: event.partition }, &epochs, &[]);
             let prepared = &statements.control;
             let truncations =
                 control::read_truncations(&transaction, prepared, plan, &batch, &[topic]).await?;
             let keys = [parent.to_vec()];
-            for truncation in since(Some(event), truncations.get(&table)) {
+            let mut due = since(Some(event), truncations.get(&table));
+            due.retain(|due| left.first().is_none_or(|next| came_before(due, next)));
+            for truncation in due {
                 let ending = Ending { plan, table, truncation: &truncation, epochs: &epochs };
                 ending.close_only(&transaction, &keys).await?;
             }
@@ -243,19 +246,22 @@ fn table_of(plan: &Plan, topic: &str) -> Result<TableId, WarehouseError> {
     })
 }
 
+/// Whether a truncate stands before an event in the event's partition.
+fn came_before(truncation: &Truncation, event: &WaitingEvent) -> bool {
+    truncation.place.is_some_and(|(partition, offset)| {
+        truncation.epoch.number == event.epoch
+            && partition == event.partition
+            && offset < event.offset
+    })
+}
+
 /// The truncates that may have come since the first event of a key waits. Those before it in its partition did their
 /// work on the key when they came.
 fn since(first: Option<&WaitingEvent>, all: Option<&Vec<Truncation>>) -> Vec<Truncation> {
-    let came_before = |truncation: &&Truncation| {
-        first.zip(truncation.place).is_some_and(|(first, (partition, offset))| {
-            truncation.epoch.number == first.epoch
-                && partition == first.partition
-                && offset < first.offset
-        })
-    };
     let all = all.into_iter().flatten();
-    let mut left: Vec<Truncation> =
-        all.filter(|truncation| !came_before(truncation)).copied().collect();
+    let is_due =
+        |truncation: &&Truncation| !first.is_some_and(|first| came_before(truncation, first));
+    let mut left: Vec<Truncation> = all.filter(is_due).copied().collect();
     left.sort_by_key(Truncation::position);
     left
 }
