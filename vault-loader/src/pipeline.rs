@@ -315,11 +315,12 @@ async fn check_model(
 }
 
 /// While an attempt lasts, asks on another connection whether the warehouse answers. Returns when the attempt has
-/// lasted too long.
-async fn watch(warehouse: &ConnectOptions, health: &HealthCell) {
+/// lasted too long. A truncate may last for as long as the warehouse answers.
+async fn watch(warehouse: &ConnectOptions, health: &HealthCell, is_truncate: bool) {
     let started = Instant::now();
+    let mut counts_from = started;
     let mut silent = false;
-    while started.elapsed() < ATTEMPT_MAX {
+    while counts_from.elapsed() < ATTEMPT_MAX {
         tokio::time::sleep(DOUBT_AFTER).await;
         let question = async {
             match connect(warehouse).await {
@@ -337,6 +338,8 @@ async fn watch(warehouse: &ConnectOptions, health: &HealthCell) {
         }
         if !answered {
             health.set(Health::Failing("the warehouse does not answer".to_owned()));
+        } else if is_truncate {
+            counts_from = Instant::now();
         }
         silent = !answered;
     }
@@ -532,10 +535,11 @@ impl LoadStage {
     /// the wait ends after a limit.
     async fn attempt(&mut self, job: &mut Job<'_>) -> Result<Option<Step>, WarehouseError> {
         self.health.trying(true, Instant::now());
+        let is_truncate = job.is_at_truncate();
         let outcome = tokio::select! {
             biased; // an outcome beats the doubts
             outcome = self.loader.advance(job) => outcome,
-            () = watch(&self.warehouse, &self.health) => {
+            () = watch(&self.warehouse, &self.health, is_truncate) => {
                 Err(WarehouseError::Silent { wait_s: ATTEMPT_MAX.as_secs() })
             }
         };

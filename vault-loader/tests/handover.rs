@@ -4,26 +4,30 @@
 //! The first tests drive two [`Loader`]s by hand, batch by batch, so that each hand-over happens exactly where it
 //! hurts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use devstack::wait_for_async;
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
 use vault_loader::batch::{Batch, Content, Partition, Start};
+use vault_loader::epoch::Epochs;
 use vault_loader::load::{Job, Loader, LoaderLimits};
 use vault_loader::model::{self, Plan, TableId};
 
 use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, truncate, update};
 
 /// Loaders and records of one topic, `airports`.
-struct Table {
-    world: World,
+pub(crate) struct Table {
+    pub(crate) world: World,
+    /// epochs of the table
+    pub(crate) epochs: Epochs,
     plan: Arc<Plan>,
     table: TableId,
 }
 
 impl Table {
-    async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let world = World::new(name).await;
         let plan = Arc::new(Plan::new(model::parse(&world.model).unwrap()));
         let table = plan.model.tables.find_id(|table| table.name == "airports").unwrap();
@@ -31,26 +35,39 @@ impl Table {
         let sql = "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
                    VALUES ($1, 0, 0), ($1, 1, 0)";
         world.client.execute(sql, &[&topic]).await.unwrap();
-        Self { world, plan, table }
+        Self { world, epochs: Epochs::FIRST, plan, table }
     }
 
-    fn loader(&self) -> Loader {
+    pub(crate) fn loader(&self) -> Loader {
         let warehouse = &self.world.stack.warehouse;
         let name = &self.world.database.name;
         let mut options = ConnectOptions::new(&warehouse.host, warehouse.port, name);
         options.user.clone_from(&warehouse.user);
         options.password = Secret::new(&warehouse.password);
-        let limits = LoaderLimits { cache_entries_max: 1_000, quarantine_events_max: 0 };
+        let limits = LoaderLimits { cache_entries_max: 1_000, quarantine_events_max: 1_000 };
         Loader::new(options, Arc::clone(&self.plan), limits)
     }
 
     /// Has a loader load one event as a batch of its own.
     async fn load(&mut self, loader: &mut Loader, generation: u64, offset: i64, event: Event) {
         let value = self.world.envelope(&event).to_string();
-        let from = Partition { table: self.table, partition: event.partition };
-        let mut batch = Batch::new(generation, Arc::default());
-        batch.starts.insert(from, Start { offset, epoch: 0 });
-        let (key, value) = (Some("key".as_bytes()), Some(value.as_bytes()));
+        let place = (event.partition, offset);
+        self.load_record(loader, generation, place, (Some("key"), &value)).await;
+    }
+
+    /// The same with a record as it stands in the topic: partition and offset, key and value.
+    pub(crate) async fn load_record(
+        &mut self,
+        loader: &mut Loader,
+        generation: u64,
+        (partition, offset): (i32, i64),
+        (key, value): (Option<&str>, &str),
+    ) {
+        let from = Partition { table: self.table, partition };
+        let epochs = HashMap::from([(self.table, self.epochs.clone())]);
+        let mut batch = Batch::new(generation, Arc::new(epochs));
+        batch.starts.insert(from, Start { offset, epoch: self.epochs.current().number });
+        let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
         batch.push(from, offset, Content { key, value, ..Content::default() });
         let mut job = Job::new(&self.plan, &batch, |_| false);
         while loader.advance(&mut job).await.unwrap().is_some() {}

@@ -26,4 +26,5 @@ mod sources;
 mod spellings;
 mod support;
 mod truncating;
+mod truncating_again;
 mod unchanged_values;

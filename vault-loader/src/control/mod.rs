@@ -50,7 +50,9 @@ pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
 pub(crate) use sources::{MadeTables, made_tables, note_made_table, register_source};
 pub(crate) use standing::quarantine_counts;
 pub(crate) use statements::ControlStatements;
-pub(crate) use truncations::{Truncation, note_truncation, read_truncations};
+pub(crate) use truncations::{
+    KnownTruncations, TopicSpan, Truncation, note_truncation, read_truncations, truncated_before,
+};
 pub(crate) use waiting::{
     QuarantineSize, Selection, WaitingEvent, WaitingKey, drop_event, event_by_id, events_of_keys,
     measure_quarantine, note_failure, redact_events, remove_events, waiting_keys,

@@ -8,13 +8,14 @@ use tokio_postgres::Transaction;
 pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
-const MIGRATIONS: [(i32, &str, &str); 8] = [
+const MIGRATIONS: [(i32, &str, &str); 9] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "event minutes", include_str!("../../migrations/0002_event_minutes.sql")),
     (3, "epochs", include_str!("../../migrations/0003_epochs.sql")),
     (4, "parking", include_str!("../../migrations/0004_parking.sql")),
     (5, "paused tables", include_str!("../../migrations/0005_paused_tables.sql")),
     (6, "sources", include_str!("../../migrations/0006_sources.sql")),
+    (7, "numbers of truncates", include_str!("../../migrations/0007_truncate_numbers.sql")),
     (8, "grown columns", include_str!("../../migrations/0008_grown_columns.sql")),
     (10, "gaps", include_str!("../../migrations/0010_gaps.sql")),
 ];

@@ -49,12 +49,32 @@ const ADD_MINUTES: &str = "
         )
     WHERE known.minute <= excluded.minute";
 
-/// Truncates of these topics, in the order of their log positions.
+/// Of each topic: the number of its last truncate, and the truncates that can close what a batch opens. The batch's
+/// records lie at or behind a log position, and belong to an epoch or a later one.
 const TRUNCATIONS: &str = "
-    SELECT topic, source_lsn, load_date, applied_date, epoch, kafka_partition, kafka_offset
-    FROM dwh_control.truncations
-    WHERE topic = ANY ($1)
-    ORDER BY epoch, source_lsn";
+    SELECT asked.topic, last.number, close.source_lsn, close.load_date, close.applied_date, close.epoch,
+           close.kafka_partition, close.kafka_offset
+    FROM unnest($1::text[], $2::bigint[], $3::integer[]) AS asked (topic, lowest, epoch)
+    CROSS JOIN LATERAL (
+        SELECT number
+        FROM dwh_control.truncations AS t
+        WHERE t.topic = asked.topic
+        ORDER BY number DESC
+        LIMIT 1
+    ) AS last
+    LEFT JOIN LATERAL (
+        SELECT t.source_lsn, t.load_date, t.applied_date, t.epoch, t.kafka_partition, t.kafka_offset
+        FROM dwh_control.truncations AS t
+        WHERE t.topic = asked.topic
+          AND t.source_lsn > asked.lowest
+        UNION ALL
+        SELECT t.source_lsn, t.load_date, t.applied_date, t.epoch, t.kafka_partition, t.kafka_offset
+        FROM dwh_control.truncations AS t
+        WHERE t.topic = asked.topic
+          AND t.source_lsn <= asked.lowest
+          AND t.epoch > asked.epoch
+    ) AS close ON true
+    ORDER BY asked.topic, close.epoch, close.source_lsn";
 
 /// Puts an event into quarantine; one that is there already stays as it is.
 const QUARANTINE: &str = "

@@ -60,8 +60,8 @@ pub(super) struct Caches {
     /// the same of links
     pub(super) links: IdVec<LinkId, Cache<()>>,
     pub(super) states: IdVec<SatelliteId, Cache<KeyState>>,
-    /// truncates that were known when its status was last looked at
-    truncation_counts: IdVec<TableId, usize>,
+    /// the number of the truncate that was the last one when its status was last looked at
+    last_truncations: IdVec<TableId, Option<i64>>,
 }
 
 impl Caches {
@@ -72,14 +72,14 @@ impl Caches {
             hubs: plan.model.hubs.map(|_| Cache::new(each)),
             links: plan.model.links.map(|_| Cache::new(each)),
             states: plan.satellites.map(|_| Cache::new(each)),
-            truncation_counts: plan.tables.map(|_| 0),
+            last_truncations: plan.tables.map(|_| None),
         }
     }
 
-    /// Forgets a table's status when another number of truncates is known than before.
-    pub(super) fn note_truncations(&mut self, plan: &Plan, table: TableId, count: usize) {
-        if self.truncation_counts[table] != count {
-            self.truncation_counts[table] = count;
+    /// Forgets a table's status when the table was truncated since its status was last looked at.
+    pub(super) fn note_truncation(&mut self, plan: &Plan, table: TableId, last: Option<i64>) {
+        if self.last_truncations[table] != last {
+            self.last_truncations[table] = last;
             self.states[plan.status_of(table)].clear();
         }
     }

@@ -119,6 +119,14 @@ impl<'b> Job<'b> {
         self.projection = None;
     }
 
+    /// Whether the next stretch is a truncate, which may take long.
+    #[must_use]
+    pub fn is_at_truncate(&self) -> bool {
+        let goes_on = |records: &&RecordRange| records.iter().any(|id| !self.decoded.is_held(id));
+        let next = self.pending.iter().find(goes_on);
+        next.is_some_and(|&records| self.stretch_of(records).truncate().is_some())
+    }
+
     /// Computes the vault rows of the next stretch, unless that was done. `false` when nothing is left to commit.
     pub(super) fn prepare(&mut self, parking: &Parking) -> bool {
         let decoded = &self.decoded;

@@ -28,7 +28,8 @@ use super::truncate::{Ending, truncation};
 use super::writer::RowWriter;
 use crate::batch::{Batch, Content, Partition, RecordId, RecordRange};
 use crate::control::{
-    self, KeyHash, Registered, StoredParking, Truncation, WaitingEvent, WaitingKey,
+    self, KeyHash, KnownTruncations, Registered, StoredParking, TopicSpan, Truncation,
+    WaitingEvent, WaitingKey,
 };
 use crate::decode::{Change, Decoded, RowChange};
 use crate::epoch::Epochs;
@@ -171,8 +172,9 @@ impl<'p> Retrier<'p> {
             let epochs = epochs_of(&transaction, plan, table).await?;
             let batch = batch_of(Partition { table, partition: event.partition }, &epochs, &[]);
             let prepared = &statements.control;
+            let all = [TopicSpan::all(topic)];
             let truncations =
-                control::read_truncations(&transaction, prepared, plan, &batch, &[topic]).await?;
+                control::read_truncations(&transaction, prepared, plan, &batch, &all).await?;
             let keys = [parent.to_vec()];
             let mut due = since(Some(event), truncations.get(&table));
             due.retain(|due| left.first().is_none_or(|next| came_before(due, next)));
@@ -217,7 +219,7 @@ impl<'p> Retrier<'p> {
             &statements.control,
             plan,
             &batch,
-            &[key.topic.as_str()],
+            &[TopicSpan::all(&key.topic)],
         )
         .await?;
         let truncations = since(events.first(), truncations.get(&table));
@@ -257,8 +259,8 @@ fn came_before(truncation: &Truncation, event: &WaitingEvent) -> bool {
 
 /// The truncates that may have come since the first event of a key waits. Those before it in its partition did their
 /// work on the key when they came.
-fn since(first: Option<&WaitingEvent>, all: Option<&Vec<Truncation>>) -> Vec<Truncation> {
-    let all = all.into_iter().flatten();
+fn since(first: Option<&WaitingEvent>, all: Option<&KnownTruncations>) -> Vec<Truncation> {
+    let all = all.into_iter().flat_map(|known| &known.closing);
     let is_due =
         |truncation: &&Truncation| !first.is_some_and(|first| came_before(truncation, first));
     let mut left: Vec<Truncation> = all.filter(is_due).copied().collect();

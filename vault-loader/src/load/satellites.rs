@@ -15,7 +15,7 @@ use super::error::StretchError;
 use super::stored::StoredReader;
 use super::stretch::Stretch;
 use super::writer::{RowCounts, RowWriter};
-use crate::control::Truncation;
+use crate::control::KnownTruncations;
 use crate::model::{
     ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan, TableId,
     VERSION_COLUMNS,
@@ -40,7 +40,7 @@ pub(super) async fn write_satellites<'a>(
     writer: &RowWriter<'_, 'a>,
     projection: &Projection,
     caches: &mut Caches,
-    truncations: &HashMap<TableId, Vec<Truncation>>,
+    truncations: &HashMap<TableId, KnownTruncations>,
 ) -> Result<WrittenSatellites, StretchError> {
     let plan = writer.stretch.plan;
     let mut folding = Folding::new(plan, &writer.stretch.decoded.values);
@@ -60,7 +60,8 @@ pub(super) async fn write_satellites<'a>(
         let candidates = &projection.satellites[id];
         let mut states = cached_states(candidates, &mut caches.states[id]);
         states.extend(read);
-        let truncations = truncations.get(&satellite.table).map_or(&[][..], Vec::as_slice);
+        let truncations = truncations.get(&satellite.table);
+        let truncations = truncations.map_or(&[][..], |known| known.closing.as_slice());
         let mut known = KnownKeys { states, truncations, ..KnownKeys::default() };
         let incomplete = folding.incomplete(satellite, candidates);
         read_stored(&reader(writer, id), candidates, &incomplete, &mut known).await?;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
-use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove, ParkedKey};
+use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove, ParkedKey, TopicSpan};
 use crate::decode::{Change, Decoded, EventPosition, RowChange};
 use crate::model::{Plan, TableId};
 
@@ -99,6 +99,22 @@ impl<'a> Stretch<'a> {
             }
         }
         minutes
+    }
+
+    /// Which positions the stretch's records name, by topic. The topics are sorted.
+    pub(super) fn spans<'t>(&self, topics: &[&'t str]) -> Vec<TopicSpan<'t>> {
+        let mut spans: Vec<TopicSpan<'_>> = topics.iter().copied().map(TopicSpan::none).collect();
+        for record in self.records.iter() {
+            let Some(lsn) = self.row(record).and_then(|change| change.position.record_lsn) else {
+                continue;
+            };
+            let record = &self.batch.records[record];
+            let topic = self.plan.tables[record.from.table].topic.as_str();
+            if let Ok(place) = topics.binary_search(&topic) {
+                spans[place].add(lsn, record.epoch.number);
+            }
+        }
+        spans
     }
 
     /// Topics of these moves, sorted, each once.

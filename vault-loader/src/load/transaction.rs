@@ -26,6 +26,7 @@ pub(super) async fn commit(
     let moves = stretch.moves();
     let topics = stretch.topics(&moves);
     let minutes = stretch.minutes();
+    let spans = stretch.spans(&topics);
     let statements = &session.statements;
     let prepared = &statements.control;
     let transaction = session.client.transaction().await?;
@@ -38,13 +39,13 @@ pub(super) async fn commit(
         async { Ok(minutes.write(&transaction, prepared, plan).await?) },
         async {
             Ok::<_, StretchError>(
-                control::read_truncations(&transaction, prepared, plan, stretch.batch, &topics)
+                control::read_truncations(&transaction, prepared, plan, stretch.batch, &spans)
                     .await?,
             )
         },
     )?;
     for table in moves.iter().map(|m| m.from.table) {
-        caches.note_truncations(plan, table, truncations.get(&table).map_or(0, Vec::len));
+        caches.note_truncation(plan, table, truncations.get(&table).and_then(|known| known.last));
     }
     let mut loaded = Loaded {
         moves: moves.iter().map(|m| (m.from, m.next)).collect(),

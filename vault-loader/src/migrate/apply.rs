@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::agree::{self, Named};
 use super::difference::{Refusals, Step, difference};
-use super::{catalog, compat, ddl, first_mentions, locks};
+use super::{catalog, compat, ddl, first_mentions, indexes, locks};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, ModelText, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
@@ -107,6 +107,7 @@ pub(super) async fn migrate_once(
     let grown_plan = plan.grown(&grown);
     locks::wait_briefly(&transaction).await.map_err(failed("a setting"))?;
     steps.extend(change_tables(&transaction, &grown_plan).await?);
+    steps.extend(add_indexes(&transaction, &grown_plan).await?);
     let models: Vec<&Model> = [&grown_plan.model].into_iter().chain(&others).collect();
     steps.extend(create_views(&transaction, &models, steps.is_empty()).await?);
     let stored = store_model(&transaction, &plan.model, file).await;
@@ -134,6 +135,20 @@ async fn change_tables(
                 control::note_made_table(transaction, &table, owner.then_some(source)).await;
             noted.map_err(failed("to remember a table"))?;
         }
+        told.push(step);
+    }
+    Ok(told)
+}
+
+/// Makes the indexes that older tables lack.
+async fn add_indexes(
+    transaction: &Transaction<'_>,
+    plan: &Plan,
+) -> Result<Vec<String>, MigrateError> {
+    let missing = indexes::missing(transaction, &ddl::tables(plan)).await;
+    let mut told = Vec::new();
+    for (step, sql) in missing.map_err(failed("reading its indexes"))? {
+        transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
         told.push(step);
     }
     Ok(told)

@@ -12,6 +12,7 @@ mod compat;
 pub mod ddl;
 mod difference;
 pub mod first_mentions;
+mod indexes;
 mod locks;
 mod patience;
 
