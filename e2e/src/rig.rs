@@ -173,7 +173,9 @@ impl Rig {
         let name = &self.options.name;
         self.write_connector(&self.connector, name, "airline_publication")?;
         let model = fs::read_to_string(root.join("vault.toml"))?;
-        let ours = model.replace("name = \"airline\"", &format!("name = \"{name}\""));
+        // The source keeps its own name, and its topics have another prefix.
+        let named = format!("name = \"airline\"\ntopic_prefix = \"{name}\"");
+        let ours = model.replacen("name = \"airline\"", &named, 1);
         anyhow::ensure!(ours != model, "the model's source has another name than airline");
         fs::write(&self.model, ours)?;
         Ok(())

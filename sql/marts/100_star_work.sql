@@ -36,11 +36,18 @@ COMMENT ON COLUMN dwh_star.offsets.next_offset IS 'first offset whose versions a
 CREATE TABLE IF NOT EXISTS dwh_star.truncations (
     topic      text   NOT NULL,
     source_lsn bigint NOT NULL,
-    CONSTRAINT truncations_pkey PRIMARY KEY (topic, source_lsn)
+    epoch      integer NOT NULL DEFAULT 0,
+    CONSTRAINT truncations_pkey PRIMARY KEY (topic, epoch, source_lsn)
 );
+-- Before, truncates of two epochs could have one position.
+ALTER TABLE dwh_star.truncations
+    ADD COLUMN IF NOT EXISTS epoch integer NOT NULL DEFAULT 0,
+    DROP CONSTRAINT truncations_pkey,
+    ADD CONSTRAINT truncations_pkey PRIMARY KEY (topic, epoch, source_lsn);
 COMMENT ON TABLE dwh_star.truncations IS 'the truncates whose effect is in the star';
 COMMENT ON COLUMN dwh_star.truncations.topic IS 'topic of the table that was truncated';
 COMMENT ON COLUMN dwh_star.truncations.source_lsn IS 'log position of the truncate';
+COMMENT ON COLUMN dwh_star.truncations.epoch IS 'epoch of the table to which the truncate belongs';
 
 CREATE TABLE IF NOT EXISTS dwh_star.state (
     only_row boolean NOT NULL DEFAULT true,
@@ -61,7 +68,8 @@ SELECT
     loaded.partition,
     substring(loaded.topic FROM '[^.]+$') AS source_table,
     coalesce(seen.next_offset, 0)         AS from_offset,
-    loaded.next_offset
+    loaded.next_offset,
+    coalesce(loaded.record_source, loaded.topic) AS record_source
 FROM dwh_control.offsets AS loaded
 LEFT JOIN dwh_star.offsets AS seen
     ON seen.topic = loaded.topic
@@ -73,23 +81,32 @@ COMMENT ON COLUMN dwh_star.moved.partition IS 'partition of the topic';
 COMMENT ON COLUMN dwh_star.moved.source_table IS 'the source''s table: the last part of the topic''s name';
 COMMENT ON COLUMN dwh_star.moved.from_offset IS 'first offset that is not in the star yet';
 COMMENT ON COLUMN dwh_star.moved.next_offset IS 'first offset that is not in the vault yet';
+COMMENT ON COLUMN dwh_star.moved.record_source IS 'the source''s table, as the vault''s rows name it';
 
 CREATE OR REPLACE VIEW dwh_star.new_truncations AS
 SELECT
     truncation.topic,
     substring(truncation.topic FROM '[^.]+$') AS source_table,
-    truncation.source_lsn
+    truncation.source_lsn,
+    truncation.epoch,
+    coalesce(
+        (SELECT max(loaded.record_source) FROM dwh_control.offsets AS loaded WHERE loaded.topic = truncation.topic),
+        truncation.topic
+    ) AS record_source
 FROM dwh_control.truncations AS truncation
 WHERE NOT EXISTS (
     SELECT
     FROM dwh_star.truncations AS seen
     WHERE seen.topic = truncation.topic
         AND seen.source_lsn = truncation.source_lsn
+        AND seen.epoch = truncation.epoch
 );
 COMMENT ON VIEW dwh_star.new_truncations IS 'truncates that came since the last refresh';
 COMMENT ON COLUMN dwh_star.new_truncations.topic IS 'topic of the table that was truncated';
 COMMENT ON COLUMN dwh_star.new_truncations.source_table IS 'the source''s table';
 COMMENT ON COLUMN dwh_star.new_truncations.source_lsn IS 'log position of the truncate';
+COMMENT ON COLUMN dwh_star.new_truncations.epoch IS 'epoch of the table to which the truncate belongs';
+COMMENT ON COLUMN dwh_star.new_truncations.record_source IS 'the source''s table, as the vault''s rows name it';
 
 -- The way from offsets to versions. Only satellites that tables of the star are made of have one.
 SELECT format(

@@ -27,7 +27,7 @@ DECLARE
 BEGIN
     -- One statement for each partition, with its bounds as constants: a join would read the index from the lower bound on.
     FOR moved IN
-        SELECT topic, partition, from_offset, next_offset
+        SELECT record_source, partition, from_offset, next_offset
         FROM dwh_star.moved
         WHERE source_table = of_table
     LOOP
@@ -41,7 +41,7 @@ BEGIN
             satellite
         )
         INTO found
-        USING moved.partition, moved.from_offset, moved.next_offset, moved.topic;
+        USING moved.partition, moved.from_offset, moved.next_offset, moved.record_source;
         changed := changed || coalesce(found, '{}');
     END LOOP;
     -- A truncate closes keys of other partitions without moving their offsets.
@@ -52,7 +52,8 @@ BEGIN
             'SELECT array_agg(DISTINCT version.hash_key)
              FROM dwh_star.new_truncations AS truncation
              JOIN dwh_detailed.%I AS version
-                 ON version.record_source = truncation.topic
+                 ON version.record_source = truncation.record_source
+                 AND version.source_epoch = truncation.epoch
                  AND version.record_lsn = truncation.source_lsn
              WHERE truncation.source_table = $1
                  AND version.op = ''t''',

@@ -271,8 +271,8 @@ BEGIN
     SELECT moved.topic, moved.partition, moved.next_offset
     FROM dwh_star.moved AS moved
     ON CONFLICT ON CONSTRAINT offsets_pkey DO UPDATE SET next_offset = excluded.next_offset;
-    INSERT INTO dwh_star.truncations (topic, source_lsn)
-    SELECT truncation.topic, truncation.source_lsn
+    INSERT INTO dwh_star.truncations (topic, source_lsn, epoch)
+    SELECT truncation.topic, truncation.source_lsn, truncation.epoch
     FROM dwh_star.new_truncations AS truncation;
 
     duration_ms := round((extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000)::numeric, 3);

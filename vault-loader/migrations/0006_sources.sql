@@ -29,7 +29,7 @@ ALTER TABLE dwh_control.models
     ADD COLUMN file   text;
 -- Before, a warehouse had one source. Its name and number stand in the models' section [source].
 UPDATE dwh_control.models
-SET source = COALESCE(substring(model FROM '\[source\][^\[]*?\mname\s*=\s*"([^"]*)"'), '');
+SET source = COALESCE(substring(model FROM '\[source\][^\[]*?\mname\s*=\s*["'']([^"'']*)["'']'), '');
 ALTER TABLE dwh_control.models
     ALTER COLUMN source SET NOT NULL;
 COMMENT ON TABLE dwh_control.models IS 'every model that was applied; the last one of each source is what its tables look like';

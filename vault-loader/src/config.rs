@@ -30,7 +30,7 @@ pub struct Config {
     /// address of `/health` and `/metrics`
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
-    /// consumer group; `vault-loader-<source>` unless set
+    /// consumer group; `vault-loader-<source>-<warehouse>` unless set
     #[serde(default)]
     pub group_id: Option<String>,
     /// static membership: a restarted loader of this name gets its partitions back at once, without waiting for a
@@ -119,7 +119,7 @@ pub struct ResourceLimits {
     pub queue_bytes_max: usize,
     /// remembered keys and states; 400 000 are about 60 MB
     pub cache_entries_max: usize,
-    /// this many events in quarantine mean that the fault lies in the loader or the model, and the loader stops
+    /// this many events of a source in quarantine mean that the fault lies in the loader or the model, and a table with one more is paused
     pub quarantine_events_max: u64,
     /// days after which an event in quarantine is reported as overdue, and `quarantine redact` removes its content
     pub quarantine_retention_days: u16,

@@ -2,8 +2,8 @@
 //!
 //! In: the options of each source's run. Out: the end of all of them. Every source has a consumer, a consumer group, a
 //! thread, and connections of its own, as if it had a process of its own. So a source that has to stop, or whose topics
-//! are far behind, stops and delays no other, and a source can move to a process of its own at any time: its group and
-//! its state in the warehouse stay the same.
+//! are far behind, stops and delays no other, and a source can move to a process of its own at any time: its state in the
+//! warehouse stays the same, and so does its group unless `group_id` is set.
 
 use std::collections::HashSet;
 use std::sync::Arc;

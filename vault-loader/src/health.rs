@@ -31,6 +31,12 @@ struct Reported {
     is_trying: bool,
 }
 
+impl Default for HealthCell {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl HealthCell {
     /// A loader that has just started.
     #[must_use]

@@ -100,7 +100,11 @@ fn with_paused_tables(mut body: serde_json::Value, served: &Served) -> serde_jso
 async fn metrics(State(served): State<Served>) -> impl IntoResponse {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     // All sources count in one registry.
-    served.sources.iter().for_each(|source| source.metrics.set_ages());
+    let now = Instant::now();
+    for source in &served.sources {
+        source.metrics.set_ages();
+        source.metrics.ready(readiness::judge(&source.health.facts(now)).is_ok());
+    }
     let text = served.sources.first().map(|source| source.metrics.expose()).unwrap_or_default();
     ([(CONTENT_TYPE, OPENMETRICS)], text)
 }

@@ -31,11 +31,12 @@ const HELP: &str = "\
 Configuration: each key can be given in the file that --config names (TOML, YAML or JSON), or in the environment as
 VAULT_LOADER__SECTION__KEY. The environment wins.
 
-  VAULT_LOADER__BOOTSTRAP_SERVERS    Kafka's host:port, several separated by commas (run, status)
+  VAULT_LOADER__BOOTSTRAP_SERVERS    Kafka's host:port, several separated by commas (run, status, gap)
   VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
   VAULT_LOADER__DATABASE__PORT       5432
   VAULT_LOADER__DATABASE__NAME       database
-  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, vault_loader to run, mart_refresher to refresh marts
+  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, epoch and gap accept; vault_loader to run;
+                                     mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY);
                                      prefer for a Unix socket and the loopback, and verify-full for any other host
@@ -50,7 +51,7 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
                                      the events tell its type; false pauses the table instead
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
   VAULT_LOADER__BATCH__CLOCK_AHEAD_MAX_MS  3600000   an event that was published later than that ahead pauses its table
-  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events in dwh_control.quarantine; a table with one more is paused
+  VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events of a source in dwh_control.quarantine; a table with one more is paused
   VAULT_LOADER__LIMITS__QUARANTINE_RETENTION_DAYS  30: older events are reported, and `quarantine redact` removes their content
                                      (QUEUE_BYTES_MAX, CACHE_ENTRIES_MAX, START_WAIT_MS, SHUTDOWN_WAIT_MS, TOPICS_WAIT_MS)
   VAULT_LOADER__KAFKA__SECURITY_PROTOCOL  PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL. TLS and SASL have the names of Kafka's Java
@@ -255,7 +256,16 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     if let Some(err) = err.downcast_ref::<StatusError>() {
         return err.exit_code();
     }
-    if let Some(GapError::Kafka(err)) = err.downcast_ref() {
+    match err.downcast_ref() {
+        Some(GapError::Kafka(err)) => return err.exit_code(),
+        Some(GapError::Warehouse(err)) => return err.exit_code(),
+        Some(GapError::Role | GapError::NotInModel(_)) => return exit::CONFIGURATION,
+        _ => {}
+    }
+    if let Some(QuarantineError::Warehouse(err)) = err.downcast_ref() {
+        return err.exit_code();
+    }
+    if let Some(EpochCommandError::Warehouse(err)) = err.downcast_ref() {
         return err.exit_code();
     }
     if let Some(err) = err.downcast_ref::<ConnectError>() {

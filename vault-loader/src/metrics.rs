@@ -50,6 +50,8 @@ pub const SOURCE_LAG_SECONDS: &str = "vault_loader_source_lag_seconds";
 pub const OLDEST_EVENT_AGE_SECONDS: &str = "vault_loader_oldest_event_age_seconds";
 /// Seconds since this process last committed; no sample before its first commit.
 pub const LAST_COMMIT_AGE_SECONDS: &str = "vault_loader_last_commit_age_seconds";
+/// 1 while the source is connected and makes progress, as `/ready` says, and 0 otherwise.
+pub const READY: &str = "vault_loader_ready";
 /// Batches given up because another loader had moved the offsets.
 pub const FENCED: &str = "vault_loader_fenced";
 /// 1 for each topic whose table stands still until an operator has seen to it.
@@ -82,6 +84,7 @@ struct Families {
     lost_offsets: Family<Labels, Gauge<i64, AtomicI64>>,
     source_lag_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
     oldest_event_age: Family<Labels, Gauge<f64, AtomicU64>>,
+    ready: Family<Labels, Gauge<i64, AtomicI64>>,
     last_commit_age: Family<Labels, Gauge<f64, AtomicU64>>,
     fenced: Family<Labels, Counter>,
     paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
@@ -164,6 +167,8 @@ impl Metrics {
         let oldest_event_age = Family::default();
         let help = "since the oldest event that waits was published";
         registry.register(OLDEST_EVENT_AGE_SECONDS, help, oldest_event_age.clone());
+        let ready = Family::default();
+        registry.register(READY, "whether the source is loaded or can be", ready.clone());
         let last_commit_age = Family::default();
         let help = "since this process last committed";
         registry.register(LAST_COMMIT_AGE_SECONDS, help, last_commit_age.clone());
@@ -185,6 +190,7 @@ impl Metrics {
             lost_offsets,
             source_lag_seconds,
             oldest_event_age,
+            ready,
             last_commit_age,
             fenced,
             paused_tables,
@@ -232,6 +238,12 @@ impl Metrics {
         set_or_leave_out(&families.oldest_event_age, &labels, self.oldest_age(now_ms()));
         let committed = *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner);
         set_or_leave_out(&families.last_commit_age, &labels, committed.map(|at| at.elapsed()));
+    }
+
+    /// Notes what `/ready` says of the source.
+    pub fn ready(&self, is_ready: bool) {
+        let gauge = self.families.ready.get_or_create(&self.labels(&[]));
+        gauge.set(i64::from(is_ready));
     }
 
     /// The exposition that Prometheus scrapes, of all sources.

@@ -154,7 +154,10 @@ pub async fn carry_out(
 ) -> Result<Answer, QuarantineError> {
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let days = config.limits.quarantine_retention_days;
-    let commands = Commands { client, config, plans };
+    // An event that waits may have a column that its satellite has grown since the model was written.
+    let stored = control::read_grown(&client).await?;
+    let grown: Vec<Plan> = plans.iter().map(|plan| plan.grown(&stored)).collect();
+    let commands = Commands { client, config, plans, grown: &grown };
     match command {
         QuarantineCommand::List { which, json } => commands.list(which, *json).await,
         QuarantineCommand::Show { id, event, json } => commands.show(*id, *event, *json).await,
@@ -179,7 +182,10 @@ fn topics_of(plan: &Plan) -> impl Iterator<Item = &str> {
 struct Commands<'c> {
     client: Client,
     config: &'c Config,
+    /// as the models say, by which the warehouse knows them
     plans: &'c [Plan],
+    /// the same with what satellites have grown
+    grown: &'c [Plan],
 }
 
 impl Commands<'_> {
@@ -301,22 +307,24 @@ impl Commands<'_> {
         Ok(Answer { text, still_waits })
     }
 
-    /// The plan of the source that a topic belongs to.
-    fn plan_of(&self, topic: &str) -> Result<&Plan, QuarantineError> {
-        let found = self.plans.iter().find(|plan| topics_of(plan).any(|named| named == topic));
+    /// The plans of the source that a topic belongs to: as its model says, and with what satellites have grown.
+    fn plans_of(&self, topic: &str) -> Result<(&Plan, &Plan), QuarantineError> {
+        let mut all = self.plans.iter().zip(self.grown);
+        let found = all.find(|(plan, _)| topics_of(plan).any(|named| named == topic));
         found.ok_or_else(|| QuarantineError::Usage(format!("no model names the topic {topic}")))
     }
 
-    async fn retrier<'s>(&self, plan: &'s Plan) -> Result<Retrier<'s>, QuarantineError> {
+    async fn retrier(&self, topic: &str) -> Result<Retrier<'_>, QuarantineError> {
+        let (plan, grown) = self.plans_of(topic)?;
         let model = &plan.model;
         let registered = control::registered(&self.client, model, HASH_VERSION).await?;
         let registered = registered.ok_or_else(|| {
-            WarehouseError::Stop(format!(
+            WarehouseError::SetUp(format!(
                 "what the warehouse holds of the source {} was made from another model: run `vault-loader migrate` with this one first",
                 model.source.name
             ))
         })?;
-        Ok(Retrier::open(&self.config.connect_options(), plan, registered).await?)
+        Ok(Retrier::open(&self.config.connect_options(), grown, registered).await?)
     }
 
     /// Retries a key with its source's retrier, and begins again when another session was in its way.
@@ -325,13 +333,12 @@ impl Commands<'_> {
         retriers: &mut HashMap<&'s str, Retrier<'s>>,
         key: &WaitingKey,
     ) -> Result<Retried, QuarantineError> {
-        let plan = self.plan_of(&key.topic)?;
-        let source = plan.model.source.name.as_str();
+        let source = self.plans_of(&key.topic)?.0.model.source.name.as_str();
         let mut attempt = 1;
         loop {
             let mut retrier = match retriers.remove(source) {
                 Some(retrier) => retrier,
-                None => self.retrier(plan).await?,
+                None => self.retrier(&key.topic).await?,
             };
             match retrier.retry(key).await {
                 Err(err) if err.is_retry() && attempt < ATTEMPTS_MAX => {
@@ -357,7 +364,7 @@ impl Commands<'_> {
             event.topic, event.partition, event.offset
         );
         let key = self.key_of(id).await?;
-        if let Some(key) = key.as_ref().filter(|key| key.first_offset != event.offset) {
+        if let Some(key) = key.as_ref().filter(|key| key.id != event.id) {
             return Err(QuarantineError::Usage(format!(
                 "{place} waits behind another event of its key: only the first one, {}, can be dropped",
                 key.id
@@ -371,7 +378,7 @@ impl Commands<'_> {
                 "{place} would be lost: its change would never be in the warehouse; add --yes if you mean it"
             )));
         }
-        let mut retrier = self.retrier(self.plan_of(&event.topic)?).await?;
+        let mut retrier = self.retrier(&event.topic).await?;
         if !retrier.drop_event(&event, why).await? {
             return Err(QuarantineError::Usage(format!(
                 "{place} is not in the quarantine any more"

@@ -80,7 +80,13 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
     let mut missing_topics = Vec::new();
     for plan in plans {
         let wanted: Vec<String> = topics_of(plan).collect();
-        let topics = Topics::compare(&wanted, found.existing.iter().map(String::as_str));
+        // A topic of another source that was given too is no mistyped one of this source.
+        let of_others = |topic: &&str| {
+            let named = |names: &[String]| names.iter().any(|name| name == topic);
+            named(&names) && !named(&wanted)
+        };
+        let existing = found.existing.iter().map(String::as_str);
+        let topics = Topics::compare(&wanted, existing.filter(|topic| !of_others(topic)));
         if topics.is_mistyped() {
             return Err(StatusError::Prefix(topics.none_exists().unwrap_or_default()));
         }

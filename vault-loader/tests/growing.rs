@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Event, World, airport, booking, create, delete, fingerprint, read, update};
 
 /// An event that says the types of its columns, as the reader does when its connector asks for it.
-fn typed(event: Event, types: &[(&str, &str)], unchanged: &[&str]) -> Event {
+pub(crate) fn typed(event: Event, types: &[(&str, &str)], unchanged: &[&str]) -> Event {
     let row = event.row.as_object().unwrap();
     let code = |name: &String| {
         let given = types.iter().find(|(column, _)| column == name).map(|(_, code)| *code);
@@ -27,7 +27,7 @@ fn typed(event: Event, types: &[(&str, &str)], unchanged: &[&str]) -> Event {
     Event { columns: Some(header), ..event }
 }
 
-fn higher(code: &str, elevation: &Value) -> Value {
+pub(crate) fn higher(code: &str, elevation: &Value) -> Value {
     let mut row = airport(code, "Omsk");
     row["elevation"] = elevation.clone();
     row
@@ -40,7 +40,7 @@ const ELEVATIONS: &str = "
     WHERE s.record_source <> 'SYSTEM'
     ORDER BY h.airport_code, s.load_date";
 
-const GROWN: [(&str, &str); 1] = [("elevation", "i4")];
+pub(crate) const GROWN: [(&str, &str); 1] = [("elevation", "i4")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_satellite_grows_the_column_that_its_table_has_got() {
@@ -107,6 +107,19 @@ async fn a_column_is_not_added_when_that_is_switched_off_or_its_type_is_unknown(
     world.loaded_up_to("airports", 0, 1).await;
     world.paused("airports", "column elevation of table airports is oid4711 at the source").await;
     world.end(&mut loader);
+}
+
+/// A satellite has columns of its own, and a column of the source may have one of their names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_with_the_name_of_a_technical_one_pauses_its_table() {
+    let mut world = World::new("growstaken").await;
+    let mut row = airport("AAA", "Omsk");
+    row["source_lsn"] = json!(95);
+    world.publish(typed(create("airports", 10, row), &[("source_lsn", "i8")], &[])).await;
+    let mut loader = world.loader("loader");
+    world.paused("airports", "has a column source_lsn that the model does not name").await;
+    world.end(&mut loader);
+    assert_eq!(world.count("dwh_control.grown_columns").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

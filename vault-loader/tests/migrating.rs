@@ -222,7 +222,7 @@ async fn each_role_can_do_its_work_and_is_refused_the_rest() {
     let id = rows(&admin, "SELECT id FROM dwh_control.quarantine").await;
     let id = id[0].trim_matches(['(', ')']);
     let drop = ["drop", id, "--why", "no event", "--yes"];
-    assert_eq!(quarantine(&drop, &loader_variables).status.code(), Some(1));
+    assert_eq!(quarantine(&drop, &loader_variables).status.code(), Some(2));
     assert_eq!(quarantine(&["retry", "--all"], &owner).status.code(), Some(1), "it is no json");
     let dropped = quarantine(&drop, &owner);
     assert!(dropped.status.success(), "{}", text(&dropped.stderr));

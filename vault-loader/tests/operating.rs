@@ -197,7 +197,7 @@ async fn a_mistyped_prefix_is_an_error_of_status_and_makes_run_not_ready() {
     ready_says(&world, &listen, 503, "none of the model's 8 topics exists").await;
     assert_alive(&listen);
     let log = world.log("mistyped");
-    assert!(log.contains("compare the name of [source] in the model"), "{log}");
+    assert!(log.contains("compare source.topic_prefix in the model"), "{log}");
     assert!(said.contains(&named) || said.contains("but Kafka has"), "{said}");
     world.source = wrong;
     world.create_topic("seats", 1).await;

@@ -8,6 +8,7 @@ use devstack::wait_for_async;
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use crate::growing::{GROWN, higher, typed};
 use crate::support::queries::{CITIES, EVENTS, STATUS};
 use crate::support::{
     Event, PATIENCE, World, airport, create, delete, fingerprint, rows, ticket, truncate, update,
@@ -478,6 +479,30 @@ async fn a_redacted_event_keeps_place_and_reason_and_can_only_be_dropped() {
     quarantine(&world, &["drop", &id, "--why", "too old", "--yes"], 0);
     quarantine(&world, &["retry", "--all"], 0);
     world.assert_rows(CITIES, &["(AAA,Omsk,10)", "(AAA,Perm,30)", "(AAA,Tula,40)"]).await;
+    world.end(&mut loader);
+}
+
+/// What waits may have columns that the model does not name.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_with_a_grown_column_are_retried() {
+    let mut world = World::new("retrygrown").await;
+    break_for(&world, &AIRPORTS, "20").await;
+    let mut loader = world.loader("loader");
+    for event in [
+        create("airports", 10, higher("AAA", &json!(94))),
+        update("airports", 20, higher("AAA", &json!(95))),
+        update("airports", 30, higher("AAA", &json!(96))),
+    ] {
+        world.publish(typed(event, &GROWN, &[])).await;
+    }
+    world.loaded().await;
+    assert_eq!(waiting(&world).await, 2);
+    mend(&world, &AIRPORTS).await;
+    let said = quarantine(&world, &["retry", "--all"], 0);
+    assert!(said.contains("loaded: 2 events"), "{said}");
+    let heights =
+        "SELECT elevation FROM dwh_detailed.sat_airports WHERE source_lsn > 0 ORDER BY source_lsn";
+    world.assert_rows(heights, &["(94)", "(95)", "(96)"]).await;
     world.end(&mut loader);
 }
 

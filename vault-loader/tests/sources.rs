@@ -258,7 +258,7 @@ async fn models_that_contradict_each_other_are_refused_with_both_files() {
     assert_eq!(fingerprint(&world.client).await, before);
     assert_eq!(world.count("dwh_control.sources").await, 1);
     let missing = world.command(&["run", "--model", &agency.path]);
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains(&agency.source), "{}", text(&missing.stderr));
     let twice = world.command(&["run", "--model", &agency.path, "--model", &agency.path]);
     assert_eq!(twice.status.code(), Some(2));
@@ -395,6 +395,8 @@ async fn a_role_may_write_what_its_source_feeds_and_nothing_else() {
         "UPDATE dwh_control.warehouse SET id = gen_random_uuid()",
         "INSERT INTO dwh_control.vault_tables VALUES ('a')",
         "INSERT INTO dwh_control.sources VALUES ('a', 3)",
+        "SELECT dwh_control.grow_satellite('a', 'sat_agency_places', 'a', 'integer', 'integer')",
+        "SELECT dwh_control.grow_any_satellite('a', 'sat_airports', 'a', 'integer', 'integer')",
     ] {
         let err = loader.batch_execute(forbidden).await.expect_err(forbidden);
         assert_eq!(err.code().map(|code| code.code()), Some("42501"), "{forbidden}");

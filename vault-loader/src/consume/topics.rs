@@ -58,7 +58,7 @@ impl Topics {
         } else {
             let similar = self.similar.join(", ");
             format!(
-                "{none}, but Kafka has {similar}: compare the name of [source] in the model with the connector's topic.prefix"
+                "{none}, but Kafka has {similar}: compare source.topic_prefix in the model (the source's name unless it is set) with the connector's topic.prefix"
             )
         })
     }

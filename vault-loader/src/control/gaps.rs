@@ -49,8 +49,10 @@ pub(crate) async fn accept_gap(
         // Perhaps no loader has seen the partition yet.
         transaction
             .execute(
-                "INSERT INTO dwh_control.offsets (topic, partition, next_offset)
-                 VALUES ($1, $2, 0)
+                "INSERT INTO dwh_control.offsets (topic, partition, next_offset, epoch)
+                 SELECT $1::text, $2::integer, 0, coalesce(max(e.epoch), 0)
+                 FROM dwh_control.epochs AS e
+                 WHERE e.topic = $1
                  ON CONFLICT ON CONSTRAINT offsets_pkey DO NOTHING",
                 &[&gap.topic, &gap.partition],
             )

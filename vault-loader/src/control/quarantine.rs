@@ -73,6 +73,8 @@ pub(crate) struct RecordPlaces<'t> {
     pub(crate) topics: Vec<&'t str>,
     pub(crate) partitions: Vec<i32>,
     pub(crate) offsets: Vec<i64>,
+    /// the epoch of each record
+    pub(crate) epochs: Vec<i32>,
 }
 
 /// How many events of all topics the quarantine would hold once these records are in it; counted up to `held_max` of
@@ -88,13 +90,22 @@ pub(crate) async fn count_quarantined(
             "SELECT (SELECT count(*)
                      FROM (SELECT FROM dwh_control.quarantine WHERE topic = ANY ($1) LIMIT $5) AS held)
                     + (SELECT count(*)
-                       FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS bad (topic, partition, kafka_offset)
+                       FROM unnest($2::text[], $3::integer[], $4::bigint[], $6::integer[])
+                           AS bad (topic, partition, kafka_offset, epoch)
                        WHERE NOT EXISTS (SELECT
                                          FROM dwh_control.quarantine AS held
                                          WHERE held.topic = bad.topic
                                            AND held.partition = bad.partition
-                                           AND held.kafka_offset = bad.kafka_offset))",
-            &[&all_topics, &added.topics, &added.partitions, &added.offsets, &held_max],
+                                           AND held.kafka_offset = bad.kafka_offset
+                                           AND held.epoch = bad.epoch))",
+            &[
+                &all_topics,
+                &added.topics,
+                &added.partitions,
+                &added.offsets,
+                &held_max,
+                &added.epochs,
+            ],
         )
         .await?;
     Ok(row.get(0))

@@ -8,7 +8,7 @@ use tokio_postgres::Transaction;
 pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
-const MIGRATIONS: [(i32, &str, &str); 9] = [
+const MIGRATIONS: [(i32, &str, &str); 10] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "event minutes", include_str!("../../migrations/0002_event_minutes.sql")),
     (3, "epochs", include_str!("../../migrations/0003_epochs.sql")),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i32, &str, &str); 9] = [
     (7, "numbers of truncates", include_str!("../../migrations/0007_truncate_numbers.sql")),
     (8, "grown columns", include_str!("../../migrations/0008_grown_columns.sql")),
     (10, "gaps", include_str!("../../migrations/0010_gaps.sql")),
+    (11, "growing by right", include_str!("../../migrations/0011_growing_by_right.sql")),
 ];
 
 /// Applies what is missing.

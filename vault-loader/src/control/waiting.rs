@@ -101,7 +101,7 @@ pub(crate) async fn waiting_keys(
     // An event without a key is a group of its own.
     let rows = client
         .query(
-            "SELECT min(q.id) AS id, q.topic, q.partition, q.key_hash, count(*),
+            "SELECT (array_agg(q.id ORDER BY q.epoch, q.kafka_offset))[1] AS id, q.topic, q.partition, q.key_hash, count(*),
                     (array_agg(q.kafka_offset ORDER BY q.epoch, q.kafka_offset))[1],
                     (array_agg(q.kafka_offset ORDER BY q.epoch DESC, q.kafka_offset DESC))[1], min(q.quarantined_at),
                     (array_agg(q.reason ORDER BY q.at_fault DESC, q.epoch, q.kafka_offset))[1],

@@ -4,7 +4,7 @@
 //! operator has to do, and the columns that the vault may take in without one.
 
 use crate::batch::Record;
-use crate::model::{ColumnId, ColumnType, Table};
+use crate::model::{ColumnId, ColumnType, Table, is_technical};
 
 /// Columns of an event that do not fit the model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,8 +124,13 @@ fn growth(table: &Table, misfits: &Misfits) -> Vec<NewColumn> {
     if table.satellites.is_empty() {
         return Vec::new();
     }
+    // A satellite has one column of a name: its own, or one that another column of the table is stored as.
+    let is_taken = |name: &str| {
+        is_technical(name) || table.columns.iter().any(|column| column.vault_name() == name)
+    };
     let typed = |(name, kind): &(String, Option<String>)| {
-        let kind = kind.clone().filter(|kind| ColumnType::parse(kind).is_some())?;
+        let can_grow = |kind: &String| !is_taken(name) && ColumnType::parse(kind).is_some();
+        let kind = kind.clone().filter(can_grow)?;
         Some((name.clone(), kind))
     };
     misfits.unknown.iter().map(typed).collect::<Option<_>>().unwrap_or_default()

@@ -327,6 +327,7 @@ async fn check_quarantine(
         added.topics.push(&plan.tables[record.from.table].topic);
         added.partitions.push(record.from.partition);
         added.offsets.push(record.offset);
+        added.epochs.push(record.epoch.number);
         first.get_or_insert((record.from.table, rejection.reason));
     }
     let Some((table, reason)) = first else { return Ok(()) };
@@ -342,7 +343,7 @@ async fn check_quarantine(
             "dwh_control.quarantine would hold more than {max} events, the next because: {reason}"
         ),
         remedy:
-            "mend the cause, take out of dwh_control.quarantine what has been seen to, or raise \
+            "mend the cause, run `vault-loader quarantine retry --all` or `vault-loader quarantine drop`, or raise \
                  quarantine_events_max, and start the loader again"
                 .to_owned(),
     })

@@ -83,6 +83,7 @@ pub(super) async fn migrate_once(
     let source = plan.model.source.name.as_str();
     let transaction = client.transaction().await.map_err(failed("a transaction"))?;
     control::lock_migrations(&transaction).await.map_err(failed("the migration lock"))?;
+    locks::wait_briefly(&transaction).await.map_err(failed("a setting"))?;
     let mut steps = create_schemas(&transaction).await?;
     let applied = control::apply_migrations(&transaction).await;
     steps.extend(applied.map_err(failed("a control migration"))?);
@@ -93,6 +94,8 @@ pub(super) async fn migrate_once(
         .partition(|m| m.source == source);
     let last = ours.first();
     if last.is_none_or(|last| last.hash != control::model_hash(&plan.model)) {
+        // A loader's attempt may take longer.
+        locks::wait_long(&transaction).await.map_err(failed("a setting"))?;
         let alone = control::keep_loaders_out(&transaction, source).await;
         alone.map_err(failed("to keep loaders out"))?;
     }
