@@ -32,8 +32,10 @@ pub mod decode;
 pub mod vault;
 
 pub mod load;
-pub mod pipeline;
 mod quarantine_watch;
+mod warehouse_watch;
+
+pub mod pipeline;
 
 // All sources of one process, and what they say about themselves.
 pub mod http;

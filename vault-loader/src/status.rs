@@ -25,7 +25,7 @@ use crate::warehouse::WarehouseError;
 
 pub use rates::Rates;
 use rates::{Reading, Readings, rates};
-use report::Known;
+use report::{End, Known};
 pub use report::{Line, Quarantined, Report, table};
 use waiting::Waiting;
 
@@ -112,14 +112,6 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
         speed = Some(rates(&first, &second, lag, took));
     }
     Ok(Report::new(lines, missing_topics, quarantine, speed))
-}
-
-/// A partition and its end in Kafka.
-struct End {
-    topic: String,
-    partition: i32,
-    /// behind the last record that a consumer of committed records may read
-    end: i64,
 }
 
 struct Found {

@@ -6,7 +6,6 @@ use std::fmt::Write;
 use chrono::SecondsFormat;
 use serde::Serialize;
 
-use super::End;
 use super::rates::Rates;
 use super::waiting::Waiting;
 use crate::control::{AcceptedGap, StoredPause, WarehouseOffset};
@@ -90,6 +89,14 @@ impl Report {
                 .collect(),
         }
     }
+}
+
+/// A partition and its end in Kafka.
+pub(super) struct End {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    /// behind the last record that a consumer of committed records may read
+    pub(super) end: i64,
 }
 
 /// What is known about the topics beside Kafka.
