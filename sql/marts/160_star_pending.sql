@@ -53,7 +53,7 @@ BEGIN
              FROM dwh_star.new_truncations AS truncation
              JOIN dwh_detailed.%I AS version
                  ON version.record_source = truncation.record_source
-                 AND version.source_epoch = truncation.epoch
+                 AND coalesce(version.source_epoch, 0) = truncation.epoch
                  AND version.record_lsn = truncation.source_lsn
              WHERE truncation.source_table = $1
                  AND version.op = ''t''',
