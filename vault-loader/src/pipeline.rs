@@ -113,17 +113,7 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
     let ending = CancellationToken::new();
     let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
     let (commands, incoming) = mpsc::channel();
-    let intake_options = IntakeOptions {
-        client: consumer_config(&options.config, &default_group(&registered))?,
-        mechanism: options.config.mechanism(),
-        plan: Arc::clone(&options.plan),
-        warehouse: warehouse.clone(),
-        batch: options.config.batch,
-        metrics: Arc::clone(&options.metrics),
-        health: options.health.clone(),
-        paused: options.paused.clone(),
-        ending: ending.clone(),
-    };
+    let intake_options = intake_options(&options, &registered, &ending)?;
     start_topics_watch(&options, intake_options.client.clone(), &commands, &ending)?;
     let thread = start_intake(intake_options, batches, incoming)?;
     let asking = Box::pin(ask_always(warehouse.clone(), options.health.clone()));
@@ -168,6 +158,25 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
         (Ok(()), Ok(Err(_)) | Err(_)) => Err(RunError::IntakeGone),
         (outcome, _) => outcome,
     }
+}
+
+/// What the thread that polls Kafka needs.
+fn intake_options(
+    options: &RunOptions,
+    registered: &Registered,
+    ending: &CancellationToken,
+) -> Result<IntakeOptions, RunError> {
+    Ok(IntakeOptions {
+        client: consumer_config(&options.config, &default_group(registered))?,
+        mechanism: options.config.mechanism(),
+        plan: Arc::clone(&options.plan),
+        warehouse: options.config.connect_options(),
+        batch: options.config.batch,
+        metrics: Arc::clone(&options.metrics),
+        health: options.health.clone(),
+        paused: options.paused.clone(),
+        ending: ending.clone(),
+    })
 }
 
 /// Starts the thread that polls Kafka.

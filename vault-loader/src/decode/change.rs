@@ -186,32 +186,7 @@ pub(super) fn decode<'a>(
             event.source.schema, event.source.table, table.schema, table.name
         )));
     }
-    let lsn = event.source.lsn.map(shared::position::Lsn::as_i64);
-    let position = EventPosition {
-        // A reader whose clock was set back publishes before the source commits.
-        published_us: event.ts_us.max(event.source.ts_us),
-        applied_us: event.source.ts_us,
-        streamed_lsn: if event.op == Op::Read { None } else { lsn },
-        record_lsn: lsn,
-        tx_id: event.source.tx_id,
-        epoch: record.epoch,
-        partition: record.from.partition,
-        offset: record.offset,
-    };
-    for (field, micros) in [("ts_us", event.ts_us), ("source.ts_us", position.applied_us)] {
-        if !INSTANTS.contains(&micros) {
-            return Err(quarantine(format!("{field} is no time that the warehouse can hold")));
-        }
-    }
-    if position.published_us > latest_us {
-        return Err(EventError::Drift(Box::new(Drift::ahead(
-            record,
-            position.published_us - latest_us,
-        ))));
-    }
-    if position.streamed_lsn.is_none() && event.op != Op::Read {
-        return Err(quarantine("a streamed event without source.lsn"));
-    }
+    let position = position(&event, record, latest_us)?;
     let op = match event.op {
         Op::Create => RowOp::Create,
         Op::Update => RowOp::Update,
@@ -230,13 +205,62 @@ pub(super) fn decode<'a>(
     };
     let raw = raw.ok_or_else(|| quarantine("the event carries no row"))?;
     let start = values.next_id();
-    // A snapshot reads whole values. The insert that a changed key becomes leaves values out, as an update does, and a
-    // transformation may have dropped the header that names its old key: so an insert is not taken for whole either.
-    let reads = match types {
+    let dropped = row(raw, RowForm { table, image, types, reads: reads(op, types) }, values)?;
+    let row = RowChange { table: record.from.table, op, position, values: start, moved_from: None };
+    Ok((Change::Row(row), dropped))
+}
+
+/// Where an event stands, if the warehouse can hold that.
+fn position(
+    event: &envelope::Event<'_>,
+    record: &Record,
+    latest_us: i64,
+) -> Result<EventPosition, EventError> {
+    let lsn = event.source.lsn.map(shared::position::Lsn::as_i64);
+    let position = EventPosition {
+        // A reader whose clock was set back publishes before the source commits.
+        published_us: event.ts_us.max(event.source.ts_us),
+        applied_us: event.source.ts_us,
+        streamed_lsn: if event.op == Op::Read { None } else { lsn },
+        record_lsn: lsn,
+        tx_id: event.source.tx_id,
+        epoch: record.epoch,
+        partition: record.from.partition,
+        offset: record.offset,
+    };
+    for (field, micros) in [("ts_us", event.ts_us), ("source.ts_us", position.applied_us)] {
+        if !INSTANTS.contains(&micros) {
+            return Err(quarantine(format!("{field} is no time that the warehouse can hold")));
+        }
+    }
+    if position.published_us > latest_us {
+        let ahead = Drift::ahead(record, position.published_us - latest_us);
+        return Err(EventError::Drift(Box::new(ahead)));
+    }
+    if position.streamed_lsn.is_none() && event.op != Op::Read {
+        return Err(quarantine("a streamed event without source.lsn"));
+    }
+    Ok(position)
+}
+
+/// What a text that looks like the placeholder of an unchanged value is.
+///
+/// A snapshot reads whole values. The insert that a changed key becomes leaves values out, as an update does, and a
+/// transformation may have dropped the header that names its old key: so an insert is not taken for whole either.
+fn reads(op: RowOp, types: Option<&WireTypes>) -> Reads {
+    match types {
         None if op != RowOp::Read => Reads::DataOrPlaceholder,
         _ => Reads::Data,
-    };
-    let form = RowForm { table, image, types, reads };
+    }
+}
+
+/// Decodes a row, and gives the columns that it lacks because the source has dropped them.
+fn row<'a>(
+    raw: &'a RawValue,
+    form: RowForm<'_>,
+    values: &mut Values<'a>,
+) -> Result<Vec<ColumnId>, EventError> {
+    let (table, start) = (form.table, values.next_id());
     let dropped = decode_row(raw.get(), form, values.items_mut())
         .map_err(|problem| in_table(table, problem))?;
     let null_key = table.key.iter().find(|&&column| values[start + column] == Value::Null);
@@ -244,8 +268,7 @@ pub(super) fn decode<'a>(
         let name = &table.columns[column].name;
         return Err(quarantine(format!("key column {name} is NULL")));
     }
-    let row = RowChange { table: record.from.table, op, position, values: start, moved_from: None };
-    Ok((Change::Row(row), dropped))
+    Ok(dropped)
 }
 
 /// Decodes a record's key, with or without the schema part, into an image of the row's key columns.

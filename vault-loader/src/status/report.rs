@@ -151,6 +151,26 @@ fn age_seconds(published_ms: i64) -> f64 {
     (chrono::Utc::now().timestamp_millis().saturating_sub(published_ms).max(0)) as f64 / 1000.0
 }
 
+/// What an operator has to see to, a line each.
+fn remarks(report: &Report) -> String {
+    let (lines, mut text) = (&report.partitions, String::new());
+    let mut paused: Vec<(&str, &str)> = lines
+        .iter()
+        .filter_map(|line| Some((line.topic.as_str(), line.paused.as_deref()?)))
+        .collect();
+    paused.dedup();
+    for (topic, reason) in paused {
+        let _ = writeln!(text, "paused: {topic}: {reason}");
+    }
+    for topic in &report.missing_topics {
+        let _ = writeln!(text, "missing topic: {topic}");
+    }
+    for Quarantined { topic, events } in &report.quarantine {
+        let _ = writeln!(text, "in quarantine: {events} events of {topic}");
+    }
+    text
+}
+
 /// The report as a table for people.
 #[must_use]
 pub fn table(report: &Report) -> String {
@@ -199,20 +219,7 @@ pub fn table(report: &Report) -> String {
             }
         );
     }
-    let mut paused: Vec<(&str, &str)> = lines
-        .iter()
-        .filter_map(|line| Some((line.topic.as_str(), line.paused.as_deref()?)))
-        .collect();
-    paused.dedup();
-    for (topic, reason) in paused {
-        let _ = writeln!(text, "paused: {topic}: {reason}");
-    }
-    for topic in &report.missing_topics {
-        let _ = writeln!(text, "missing topic: {topic}");
-    }
-    for Quarantined { topic, events } in &report.quarantine {
-        let _ = writeln!(text, "in quarantine: {events} events of {topic}");
-    }
+    text.push_str(&remarks(report));
     text
 }
 
