@@ -77,7 +77,7 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
     let probed = config.clone();
     blocking(move || probe_brokers(&probed, TIMEOUT, &CancellationToken::new())).await?;
     let found = ends_of(&kafka, &names).await?;
-    let mut missing_topics = Vec::new();
+    let (mut missing_topics, mut not_in_model) = (Vec::new(), Vec::new());
     for plan in plans {
         let wanted: Vec<String> = topics_of(plan).collect();
         // A topic of another source that was given too is no mistyped one of this source.
@@ -91,6 +91,7 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
             return Err(StatusError::Prefix(topics.none_exists().unwrap_or_default()));
         }
         missing_topics.extend(topics.missing);
+        not_in_model.extend(topics.not_in_model);
     }
     let read_at = Instant::now();
     let stored = progress(&warehouse, &names).await?;
@@ -111,7 +112,8 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
         let second = readings(&again.ends, &progress(&warehouse, &names).await?);
         speed = Some(rates(&first, &second, lag, took));
     }
-    Ok(Report::new(lines, missing_topics, quarantine, speed))
+    let report = Report::new(lines, missing_topics, quarantine, speed);
+    Ok(Report { topics_not_in_model: not_in_model, ..report })
 }
 
 struct Found {

@@ -257,3 +257,41 @@ async fn a_static_member_gets_the_topics_that_were_made_while_it_was_away() {
     assert!(log.contains("the group has given partitions to nobody"), "{log}");
     world.end(&mut loader);
 }
+
+/// A topic that nobody has in a model is named once, and shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_the_model_does_not_name_is_named_once() {
+    let mut world = World::new("unnamed").await;
+    world.create_topic("gates", 1).await;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    let mut loader = world.loader("loader");
+    let line = "the source publishes a table that the model does not name";
+    world.logged("loader", line).await;
+    world.loaded().await;
+    world.end(&mut loader);
+    let log = world.log("loader");
+    assert!(log.contains(&world.topic("gates")), "{log}");
+    assert_eq!(log.matches(line).count(), 1, "{log}");
+    let report = status(&world, &[]);
+    assert_eq!(report["topics_not_in_model"], serde_json::json!([world.topic("gates")]));
+}
+
+/// Adding partitions moves keys to other partitions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_a_topic_has_got_is_named_once() {
+    let mut world = World::new("further").await;
+    world.create_topic("airports", 1).await;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    world.end(&mut loader);
+    world.add_partitions("airports", 2).await;
+    let mut loader = world.loader("second");
+    let line = "the topic has a further partition";
+    world.logged("second", line).await;
+    world.end(&mut loader);
+    let mut loader = world.loader("third");
+    world.logged("third", "partitions taken over").await;
+    world.end(&mut loader);
+    assert!(!world.log("first").contains(line) && !world.log("third").contains(line));
+}

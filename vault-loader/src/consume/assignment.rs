@@ -135,6 +135,18 @@ impl Fault {
     }
 }
 
+/// Names partitions that a topic has got since it was loaded.
+fn name_further(partitions: &[(String, i32)], stored: &[StoredOffset]) {
+    for ((topic, partition), _) in partitions.iter().zip(stored).filter(|(_, at)| at.is_further) {
+        tracing::warn!(
+            topic,
+            partition,
+            "the topic has a further partition: later events of some keys come from there, and only the events of one \
+             partition come in order"
+        );
+    }
+}
+
 /// Whether Kafka says that there is no such topic.
 fn is_missing(error: &KafkaError) -> bool {
     let missing = [
@@ -445,6 +457,7 @@ impl Assignment {
                 );
             }
             let offsets = read_offsets(&client, partitions).await?;
+            name_further(partitions, &offsets);
             let sources: Vec<&str> = topics.iter().map(|table| table.record_source).collect();
             let mut stored = read_epochs(&client, &sources).await?;
             let epochs = tables.iter().filter_map(|&table| {

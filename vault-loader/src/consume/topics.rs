@@ -20,6 +20,8 @@ pub(crate) struct Topics {
     pub(crate) similar: Vec<String>,
     /// whether the first of them has a similar prefix
     has_similar_prefix: bool,
+    /// topics of tables under a prefix of the model's topics that the model does not name
+    pub(crate) not_in_model: Vec<String>,
 }
 
 impl Topics {
@@ -33,6 +35,13 @@ impl Topics {
             .cloned()
             .collect();
         let tables: Vec<&str> = model.iter().filter_map(|topic| table_of(topic)).collect();
+        let prefixes: Vec<&str> = model.iter().filter_map(|topic| prefix_of(topic)).collect();
+        let not_in_model = existing
+            .iter()
+            .filter(|topic| prefix_of(topic).is_some_and(|prefix| prefixes.contains(&prefix)))
+            .filter(|topic| !model.iter().any(|known| known == *topic))
+            .map(|topic| (*topic).to_owned())
+            .collect();
         let mut others: Vec<(bool, &str)> = existing
             .into_iter()
             .filter(|topic| !model.iter().any(|known| known == topic))
@@ -43,7 +52,7 @@ impl Topics {
         let has_similar_prefix = others.first().is_some_and(|(is_strange, _)| !is_strange);
         let similar =
             others.into_iter().take(SIMILAR_MAX).map(|(_, topic)| topic.to_owned()).collect();
-        Self { count: model.len(), missing, similar, has_similar_prefix }
+        Self { count: model.len(), missing, similar, has_similar_prefix, not_in_model }
     }
 
     /// What is wrong when none of the model's topics exists.
@@ -103,6 +112,12 @@ fn table_of(topic: &str) -> Option<&str> {
     is_named.then(|| &topic[prefix.len() + 1..])
 }
 
+/// What stands before schema and table in a topic's name.
+fn prefix_of(topic: &str) -> Option<&str> {
+    let table = table_of(topic)?;
+    topic.strip_suffix(table)?.strip_suffix('.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +132,13 @@ mod tests {
         let topics = compare(&["a.s.t", "a.s.u"], &["a.s.u", "b.s.t"]);
         assert_eq!(topics.missing, ["a.s.t"]);
         assert_eq!((topics.none_exists(), topics.is_mistyped()), (None, false));
+    }
+
+    #[test]
+    fn tables_under_the_prefix_that_the_model_does_not_name_are_named() {
+        let existing = ["a.s.t", "a.s.new", "a.transaction", "b.s.t", "aa.s.u", "a.b.s.t"];
+        assert_eq!(compare(&["a.s.t"], &existing).not_in_model, ["a.s.new"]);
+        assert_eq!(compare(&["a.b.s.u"], &existing).not_in_model, ["a.b.s.t"]);
     }
 
     #[test]

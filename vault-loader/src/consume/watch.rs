@@ -24,6 +24,9 @@ use crate::model::Plan;
 /// How often the brokers are asked.
 const LOOK_EVERY: Duration = Duration::from_secs(4);
 
+/// How often, when all is well: a table that is not in the model is named within this time.
+const LOOK_EVERY_WELL: Duration = Duration::from_secs(60);
+
 /// How soon the end of the loader is noticed between two looks.
 const NOTICE_END: Duration = Duration::from_millis(100);
 
@@ -66,18 +69,20 @@ pub fn watch_topics(watch: TopicsWatch) -> KafkaResult<()> {
         watch,
         consumer,
         topics,
+        exists: false,
+        named: HashSet::new(),
         group,
         unowned: Unowned::new(),
         started: Instant::now(),
         warnings: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
     };
     let ending = look.watch.ending.clone();
-    while !ending.is_cancelled() && look.has_work() {
+    while !ending.is_cancelled() {
         if let Err(error) = look.look() {
             tracing::debug!(%error, "the brokers cannot be asked about topics and group");
         }
         let looked = Instant::now();
-        while looked.elapsed() < LOOK_EVERY && !ending.is_cancelled() {
+        while looked.elapsed() < look.pause() && !ending.is_cancelled() {
             std::thread::sleep(NOTICE_END);
         }
     }
@@ -88,6 +93,10 @@ struct Look {
     watch: TopicsWatch,
     consumer: BaseConsumer,
     topics: Vec<String>,
+    /// whether one of the topics was seen
+    exists: bool,
+    /// topics of which the log has said that the model does not name them
+    named: HashSet<String>,
     /// the group, when this loader is a static member of it
     group: Option<String>,
     unowned: Unowned,
@@ -96,21 +105,20 @@ struct Look {
 }
 
 impl Look {
-    /// Without static membership the brokers are asked until the first topic exists.
-    fn has_work(&self) -> bool {
-        self.group.is_some() || !self.topics.is_empty()
+    /// Without static membership the brokers are asked often until the first topic exists.
+    fn pause(&self) -> Duration {
+        if self.group.is_some() || !self.exists { LOOK_EVERY } else { LOOK_EVERY_WELL }
     }
 
     fn look(&mut self) -> KafkaResult<()> {
         let metadata = self.consumer.fetch_metadata(None, QUESTION)?;
         let existing = metadata.topics().iter().filter(|topic| topic.error().is_none());
-        if !self.topics.is_empty() {
-            let topics = Topics::compare(&self.topics, existing.clone().map(|topic| topic.name()));
+        let topics = Topics::compare(&self.topics, existing.clone().map(|topic| topic.name()));
+        if !self.exists {
             self.report(&topics);
-            if topics.none_exists().is_none() {
-                self.topics.clear();
-            }
+            self.exists = topics.none_exists().is_none();
         }
+        self.name_unknown(topics.not_in_model);
         let of_model = |name: &str| self.watch.plan.tables.iter().any(|table| table.topic == name);
         let places: Vec<Place> = existing
             .filter(|topic| of_model(topic.name()))
@@ -134,6 +142,18 @@ impl Look {
             }
         }
         self.watch.health.topics(problem);
+    }
+
+    /// Names each table once that the source publishes and the model does not have.
+    fn name_unknown(&mut self, not_in_model: Vec<String>) {
+        for topic in not_in_model {
+            if self.named.insert(topic.clone()) {
+                tracing::warn!(
+                    topic,
+                    "the source publishes a table that the model does not name: the table is not loaded"
+                );
+            }
+        }
     }
 
     fn look_at_group(&mut self, group: &str, places: Vec<Place>) -> KafkaResult<()> {

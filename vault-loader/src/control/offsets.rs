@@ -3,6 +3,8 @@
 //! In: partitions. Out: the offsets from which to read. A partition that is seen for the first time gets a row with
 //! offset 0, so that its offset is moved by the same compare-and-set as any other.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error, Transaction};
 
@@ -56,6 +58,8 @@ pub(crate) struct StoredOffset {
     pub(crate) next: i64,
     /// of the record before it, when that record was loaded
     pub(crate) last_digest: Option<Digest>,
+    /// whether the partition is seen for the first time, and other partitions of its topic were loaded before
+    pub(crate) is_further: bool,
 }
 
 /// Reads where every given partition stands, in the order asked; inserts what is missing, in the epoch that the topic's
@@ -66,31 +70,37 @@ pub(crate) async fn read_offsets(
 ) -> Result<Vec<StoredOffset>, Error> {
     let topics: Vec<&str> = partitions.iter().map(|(topic, _)| topic.as_str()).collect();
     let numbers: Vec<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
-    client
-        .execute(
+    let inserted = client
+        .query(
             "INSERT INTO dwh_control.offsets (topic, partition, next_offset, epoch)
              SELECT topic, partition, 0,
                     COALESCE((SELECT max(e.epoch) FROM dwh_control.epochs AS e WHERE e.topic = asked.topic), 0)
              FROM unnest($1::text[], $2::integer[]) AS asked (topic, partition)
              ORDER BY topic, partition
-             ON CONFLICT ON CONSTRAINT offsets_pkey DO NOTHING",
+             ON CONFLICT ON CONSTRAINT offsets_pkey DO NOTHING
+             RETURNING topic, partition",
             &[&topics, &numbers],
         )
         .await?;
+    let inserted: HashSet<(String, i32)> =
+        inserted.iter().map(|row| (row.get(0), row.get(1))).collect();
     let rows = client
         .query(
-            "SELECT o.next_offset, o.last_digest
+            "SELECT o.next_offset, o.last_digest,
+                    EXISTS (SELECT FROM dwh_control.offsets AS other
+                            WHERE other.topic = o.topic AND other.next_offset > 0)
              FROM unnest($1::text[], $2::integer[]) WITH ORDINALITY AS asked (topic, partition, place)
              JOIN dwh_control.offsets AS o USING (topic, partition)
              ORDER BY asked.place",
             &[&topics, &numbers],
         )
         .await?;
-    let stored = |row: &tokio_postgres::Row| StoredOffset {
+    let stored = |(asked, row): (&(String, i32), &tokio_postgres::Row)| StoredOffset {
         next: row.get(0),
         last_digest: row.get::<_, Option<&[u8]>>(1).and_then(|digest| digest.try_into().ok()),
+        is_further: row.get::<_, bool>(2) && inserted.contains(asked),
     };
-    Ok(rows.iter().map(stored).collect())
+    Ok(partitions.iter().zip(&rows).map(stored).collect())
 }
 
 /// What the warehouse says about a partition.

@@ -53,6 +53,8 @@ pub struct Report {
     pub partitions: Vec<Line>,
     /// topics of the model that do not exist
     pub missing_topics: Vec<String>,
+    /// topics of tables that the source publishes and the model does not name
+    pub topics_not_in_model: Vec<String>,
     /// events published and not loaded
     pub lag_events: i64,
     /// bytes that wait; none when one of the partitions does not tell
@@ -82,6 +84,7 @@ impl Report {
             lag_seconds,
             partitions,
             missing_topics,
+            topics_not_in_model: Vec::new(),
             rates,
             quarantine: quarantine
                 .into_iter()
@@ -164,6 +167,9 @@ fn remarks(report: &Report) -> String {
     }
     for topic in &report.missing_topics {
         let _ = writeln!(text, "missing topic: {topic}");
+    }
+    for topic in &report.topics_not_in_model {
+        let _ = writeln!(text, "not in the model: {topic}");
     }
     for Quarantined { topic, events } in &report.quarantine {
         let _ = writeln!(text, "in quarantine: {events} events of {topic}");

@@ -139,6 +139,14 @@ impl World {
         assert!(created[0].is_ok(), "{created:?}");
     }
 
+    /// Lets a topic have so many partitions.
+    pub(crate) async fn add_partitions(&self, table: &str, count: usize) {
+        let name = self.topic(table);
+        let more = rdkafka::admin::NewPartitions::new(&name, count);
+        let added = self.admin().create_partitions(&[more], &AdminOptions::new()).await.unwrap();
+        assert!(added[0].is_ok(), "{added:?}");
+    }
+
     /// Lets Kafka delete what stands before an offset of partition 0.
     pub(crate) async fn delete_before(&self, table: &str, offset: i64) {
         let mut records = rdkafka::TopicPartitionList::new();
