@@ -20,8 +20,7 @@ enum Rule {
     /// Bytes there, kilobytes here.
     Kilobytes(&'static str, i64, i64),
     /// Checked and not passed on. The producer sends a change until the broker has it, so limits on attempts change
-    /// nothing that arrives; and it sends a broker one batch after the other, as Kafka Connect's producers do, because
-    /// anything else can reorder changes (see `publish/producer`).
+    /// nothing that arrives.
     Idle(Values),
     /// Only these values are allowed. They are in force anyway, so nothing is set.
     Fixed(&'static [&'static str], &'static str),
@@ -37,7 +36,7 @@ const RULES: &[(&str, Rule)] = &[
     ("batch.size", Rule::Same("batch.size", Values::Integer(1, INT_MAX))),
     ("buffer.memory", Rule::Kilobytes("queue.buffering.max.kbytes", 1, INT_MAX)),
     ("max.request.size", Rule::Same("message.max.bytes", Values::Integer(MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX))),
-    ("max.in.flight.requests.per.connection", Rule::Idle(Values::Integer(1, 5))),
+    ("max.in.flight.requests.per.connection", Rule::Same("max.in.flight.requests.per.connection", Values::Integer(1, 5))),
     ("retries", Rule::Idle(Values::Integer(0, INT_MAX))),
     ("delivery.timeout.ms", Rule::Idle(Values::Integer(0, INT_MAX))),
     ("request.timeout.ms", Rule::Same("request.timeout.ms", Values::Integer(1, LINGER_MS_MAX))),
@@ -142,12 +141,6 @@ mod tests {
         check("delivery.timeout.ms", "120000", None);
         check("retries", "3", None);
         assert!(translate("retries", "some").is_err());
-    }
-
-    #[test]
-    fn a_broker_gets_one_batch_after_the_other_whatever_is_set() {
-        check("max.in.flight.requests.per.connection", "1", None);
-        check("max.in.flight.requests.per.connection", "5", None);
     }
 
     #[test]

@@ -363,10 +363,6 @@ fn producer_config(options: &PublisherOptions) -> ClientConfig {
         // The hash of the key is the one that Kafka's own producer computes. So events of a key go to the partition of
         // the events that Debezium wrote for it.
         .set("partitioner", "murmur2_random")
-        // A broker that becomes the leader of a new partition between two batches refuses the first one and takes the
-        // second one, because it knows no sequence of this producer yet (KAFKA-15591). With one batch on its way, the
-        // refused one is sent again before any other. Kafka Connect's producers have the same default.
-        .set("max.in.flight.requests.per.connection", "1")
         .set("reconnect.backoff.max.ms", "2000")
         // A topic may have been made while a broker hung. Its records wait until the producer asks for the topic again;
         // librdkafka's own interval is five minutes.
