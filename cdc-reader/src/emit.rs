@@ -114,8 +114,8 @@ impl Emitter {
         self.skip_creates
     }
 
-    /// Takes the memory for the event of a row of so many bytes at once. Memory that grows step by step would take up to
-    /// twice as much for a large row.
+    /// Takes the memory for the event of a row of so many bytes at once. Memory that grows step by step would take up
+    /// to twice as much for a large row.
     pub(crate) fn expect(&mut self, row_bytes: usize) {
         if row_bytes > ARENA_KEPT_BYTES_MAX {
             self.arena.reserve_exact(row_bytes + EVENT_AROUND_ROW_BYTES);

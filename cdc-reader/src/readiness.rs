@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the oldest record that waits for Kafka may be the same. One stuck partition is enough for that. A broker's restart in a healthy cluster is shorter.
+/// How long the oldest record that waits for Kafka may be the same. One stuck partition is enough for that. A broker's
+/// restart in a healthy cluster is shorter.
 const STALLED_AFTER: Duration = Duration::from_secs(15);
 
 /// How long a snapshot may make no progress. A table that is locked, or rows that Kafka does not take, make it longer.

@@ -104,8 +104,9 @@ impl Rig {
         Ok(())
     }
 
-    /// Adds a source with a database of its own on the airline's server. `sql` makes its tables, and `model` is its model,
-    /// in which the source is called `further`. Returns the source's name. The warehouse is migrated to the model.
+    /// Adds a source with a database of its own on the airline's server. `sql` makes its tables, and `model` is its
+    /// model, in which the source is called `further`. Returns the source's name. The warehouse is migrated to the
+    /// model.
     pub async fn add_source(
         &mut self,
         sql: &str,

@@ -100,8 +100,8 @@ pub struct BatchLimits {
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,
-    /// an hour: how far a publish time may be ahead of this machine's clock. A load date never goes back, so a reader whose
-    /// clock is ahead would leave it ahead for good
+    /// an hour: how far a publish time may be ahead of this machine's clock. A load date never goes back, so a reader
+    /// whose clock is ahead would leave it ahead for good
     pub clock_ahead_max_ms: u64,
 }
 
@@ -119,7 +119,8 @@ pub struct ResourceLimits {
     pub queue_bytes_max: usize,
     /// remembered keys and states; 400 000 are about 60 MB
     pub cache_entries_max: usize,
-    /// this many events of a source in quarantine mean that the fault lies in the loader or the model, and a table with one more is paused
+    /// this many events of a source in quarantine mean that the fault lies in the loader or the model, and a table with
+    /// one more is paused
     pub quarantine_events_max: u64,
     /// days after which an event in quarantine is reported as overdue, and `quarantine redact` removes its content
     pub quarantine_retention_days: u16,

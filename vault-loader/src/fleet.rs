@@ -2,8 +2,8 @@
 //!
 //! In: the options of each source's run. Out: the end of all of them. Every source has a consumer, a consumer group, a
 //! thread, and connections of its own, as if it had a process of its own. So a source that has to stop, or whose topics
-//! are far behind, stops and delays no other, and a source can move to a process of its own at any time: its state in the
-//! warehouse stays the same, and so does its group unless `group_id` is set.
+//! are far behind, stops and delays no other, and a source can move to a process of its own at any time: its state in
+//! the warehouse stays the same, and so does its group unless `group_id` is set.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ impl Fleet {
             }
             let mut config = config.clone();
             if several {
-                // One group for several sources would share each source's partitions out anew whenever another one comes
-                // or goes.
+                // One group for several sources would share each source's partitions out anew whenever another one
+                // comes or goes.
                 config.group_id = config.group_id.map(|group| format!("{group}-{source}"));
             }
             let metrics = match sources.first() {

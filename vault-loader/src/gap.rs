@@ -2,15 +2,15 @@
 //! were loaded.
 //!
 //! In: the models, and for `accept` the exact offsets that an operator gives up. Out: the gaps, or an offset that moved
-//! and a row in `dwh_control.gaps`, both in one transaction. A gap that has grown, or that another command has accepted,
-//! is not accepted: the operator decides about exactly what he was shown.
+//! and a row in `dwh_control.gaps`, both in one transaction. A gap that has grown, or that another command has
+//! accepted, is not accepted: the operator decides about exactly what he was shown.
 
 use std::fmt::Write;
 
 use shared::postgres::connect;
 
 use crate::config::Config;
-use crate::consume::{ConsumeError, PartitionEnds, partition_ends};
+use crate::consume::{ConsumeError, PartitionEnds, asking_client, partition_ends};
 use crate::control::{self, AcceptedGap, Gap, WarehouseOffset};
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
@@ -78,7 +78,7 @@ pub async fn list(config: &Config, plan: &Plan) -> Result<Gaps, GapError> {
     let client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let stored = control::read_progress(&client, &topics).await?;
     let accepted = control::read_gaps(&client, &topics).await?;
-    let ends = partition_ends(config, topics).await?;
+    let ends = partition_ends(&asking_client(config).await?, &topics).await?.partitions;
     let open = ends.iter().filter_map(|ends| open_gap(ends, &stored)).collect();
     Ok(Gaps { source: plan.model.source.name.clone(), open, accepted })
 }
@@ -114,7 +114,7 @@ pub async fn accept(config: &Config, plans: &[Plan], asked: &Gap) -> Result<(), 
     let topics = vec![asked.topic.clone()];
     let mut client = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     let stored = control::read_progress(&client, &topics).await?;
-    let ends = partition_ends(config, topics).await?;
+    let ends = partition_ends(&asking_client(config).await?, &topics).await?.partitions;
     let here = ends.iter().find(|ends| ends.partition == asked.partition);
     let found = here.and_then(|ends| open_gap(ends, &stored));
     let no_gap = || GapError::NoGap {

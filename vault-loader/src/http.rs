@@ -1,7 +1,8 @@
 //! `/health`, `/ready` and `/metrics`.
 //!
 //! In: an address. Out: a server that answers with the last values that the stages have set. The server asks no other
-//! program. `/health` says that the process lives, and `/ready` that it is connected to both servers and makes progress.
+//! program. `/health` says that the process lives, and `/ready` that it is connected to both servers and makes
+//! progress.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

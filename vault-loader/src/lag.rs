@@ -1,7 +1,7 @@
 //! How far one partition is behind: from where the warehouse stands to where Kafka's records end.
 //!
-//! In: the warehouse's next offset, the end of the partition, and what was read. Out: the events that wait, and when the
-//! oldest of them was published. Pure: the caller says what time it is.
+//! In: the warehouse's next offset, the end of the partition, and what was read. Out: the events that wait, and when
+//! the oldest of them was published. Pure: the caller says what time it is.
 //!
 //! Offsets are not events. A transactional producer writes a control record behind each of its transactions, and a
 //! consumer of committed records never sees it, nor the records of aborted transactions. A range of offsets in which
@@ -53,8 +53,8 @@ impl Standing {
         self.note_wait(now_ms);
     }
 
-    /// A consumer has read up to `read` and has nothing in hand, and the next thing it asks for is `end`. It counts when
-    /// it is seen twice, because an event may just be on its way between the two.
+    /// A consumer has read up to `read` and has nothing in hand, and the next thing it asks for is `end`. It counts
+    /// when it is seen twice, because an event may just be on its way between the two.
     pub(crate) fn read_to_end(&mut self, read: i64, end: i64, now_ms: i64) {
         let bare = Bare { from: read, to: end };
         if self.suspected.replace(bare) == Some(bare) && read < end {

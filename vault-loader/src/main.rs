@@ -108,8 +108,8 @@ enum Command {
         #[command(subcommand)]
         command: GapCommand,
     },
-    /// Show how far each topic is loaded: what waits in events, bytes and seconds, how fast it becomes less, which topics
-    /// are missing, and what is in quarantine
+    /// Show how far each topic is loaded: what waits in events, bytes and seconds, how fast it becomes less, which
+    /// topics are missing, and what is in quarantine
     Status {
         /// One JSON object instead of a table
         #[arg(long)]
@@ -339,11 +339,14 @@ fn one_plan(cli: &Cli) -> anyhow::Result<Plan> {
 }
 
 async fn migrate(cli: &Cli, grant_to: &str, reload: bool) -> anyhow::Result<()> {
-    plans(cli)?;
+    let files = model_texts(cli)?;
+    for file in &files {
+        model::parse(&file.text)?; // all of them before the first one changes anything
+    }
     let config = Config::load(cli.config.as_deref())?;
     let mut client = shared::postgres::connect(&config.connect_options()).await?;
-    for file in model_texts(cli)? {
-        let outcome = migrate::migrate(&mut client, &file, grant_to, reload).await?;
+    for file in &files {
+        let outcome = migrate::migrate(&mut client, file, grant_to, reload).await?;
         for note in &outcome.notes {
             println!("note: {note}");
         }

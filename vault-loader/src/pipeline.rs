@@ -21,7 +21,7 @@ use crate::consume::{
     ConsumeError, Intake, IntakeCommand, IntakeOptions, TopicsWatch, consumer_config,
     probe_brokers, watch_topics,
 };
-use crate::control::{self, Registered};
+use crate::control::{self, Gap, Registered};
 use crate::decode::NewColumn;
 use crate::exit;
 use crate::health::{Health, HealthCell};
@@ -294,7 +294,7 @@ async fn ask_warehouse(
     let gaps = control::read_gaps(client, &topics).await.map_err(WarehouseError::from)?;
     for topic in &topics {
         let lost = gaps.iter().map(|accepted| &accepted.gap).filter(|gap| gap.topic == *topic);
-        options.metrics.lost(topic, lost.map(|gap| gap.last - gap.first + 1).sum());
+        options.metrics.lost(topic, lost.map(Gap::offset_count).sum());
     }
     Ok((registered, grown))
 }
@@ -305,10 +305,7 @@ async fn check_model(
 ) -> Result<Registered, RunError> {
     match control::registered(client, model, HASH_VERSION).await {
         Ok(Some(registered)) => Ok(registered),
-        Ok(None) => Err(RunError::NotMigrated(format!(
-            "what the warehouse holds of the source {} was made from another model: run `vault-loader migrate` with this one first",
-            model.source.name
-        ))),
+        Ok(None) => Err(RunError::NotMigrated(control::made_from_another(model))),
         Err(err) if err.as_db_error().is_some() => Err(RunError::NotMigrated(
             "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
         )),

@@ -318,12 +318,8 @@ impl Commands<'_> {
         let (plan, grown) = self.plans_of(topic)?;
         let model = &plan.model;
         let registered = control::registered(&self.client, model, HASH_VERSION).await?;
-        let registered = registered.ok_or_else(|| {
-            WarehouseError::SetUp(format!(
-                "what the warehouse holds of the source {} was made from another model: run `vault-loader migrate` with this one first",
-                model.source.name
-            ))
-        })?;
+        let registered =
+            registered.ok_or_else(|| WarehouseError::SetUp(control::made_from_another(model)))?;
         Ok(Retrier::open(&self.config.connect_options(), grown, registered).await?)
     }
 

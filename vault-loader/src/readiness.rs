@@ -1,7 +1,7 @@
 //! Whether the loader is connected to both servers and makes progress.
 //!
-//! In: the facts that the stages have reported. Out: yes, or the reason why not, in one line. The decision is [`judge`],
-//! which is pure. [`crate::health::HealthCell`] keeps the facts.
+//! In: the facts that the stages have reported. Out: yes, or the reason why not, in one line. The decision is
+//! [`judge`], which is pure. [`crate::health::HealthCell`] keeps the facts.
 
 use std::time::Duration;
 

@@ -11,13 +11,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use shared::postgres::connect;
 use tokio_postgres::Client;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::consume::{ConsumeError, Topics, consumer_config, probe_brokers};
+use crate::consume::{
+    ConsumeError, Ends, PartitionEnds, Topics, ask, asking_client, partition_ends,
+};
 use crate::control::{WarehouseOffset, quarantine_counts, read_gaps, read_pauses, read_progress};
 use crate::exit;
 use crate::model::Plan;
@@ -25,18 +25,12 @@ use crate::warehouse::WarehouseError;
 
 pub use rates::Rates;
 use rates::{Reading, Readings, rates};
-use report::{End, Known};
+use report::Known;
 pub use report::{Line, Quarantined, Report, table};
 use waiting::Waiting;
 
-/// How long one question to Kafka may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How far apart two readings are from which the throughput is told.
 const BETWEEN_READINGS: Duration = Duration::from_secs(2);
-
-/// The group in whose name Kafka is asked. Nobody joins it.
-const GROUP: &str = "vault-loader-status";
 
 /// Why the status is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -71,11 +65,7 @@ impl StatusError {
 pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError> {
     let names: Vec<String> = plans.iter().flat_map(topics_of).collect();
     let warehouse = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
-    let mut kafka = consumer_config(config, GROUP)?;
-    kafka.remove("group.instance.id");
-    kafka.set("statistics.interval.ms", "0");
-    let probed = config.clone();
-    blocking(move || probe_brokers(&probed, TIMEOUT, &CancellationToken::new())).await?;
+    let kafka = asking_client(config).await?;
     let found = ends_of(&kafka, &names).await?;
     let (mut missing_topics, mut not_in_model) = (Vec::new(), Vec::new());
     for plan in plans {
@@ -95,31 +85,25 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
     }
     let read_at = Instant::now();
     let stored = progress(&warehouse, &names).await?;
-    let first = readings(&found.ends, &stored);
+    let first = readings(&found.partitions, &stored);
     let waiting = waiting_records(&kafka, &first).await?;
     let quarantine = quarantine_counts(&warehouse, &names).await.map_err(WarehouseError::from)?;
     let pauses = read_pauses(&warehouse, &names).await.map_err(WarehouseError::from)?;
     let gaps = read_gaps(&warehouse, &names).await.map_err(WarehouseError::from)?;
     let known = Known { sources: sources(plans), stored, pauses, gaps };
     let lines: Vec<Line> =
-        found.ends.iter().map(|end| report::line(end, &known, &waiting)).collect();
+        found.partitions.iter().map(|end| report::line(end, &known, &waiting)).collect();
     let lag: i64 = lines.iter().map(|line| line.lag_events).sum();
     let mut speed = None;
     if lag > 0 {
         tokio::time::sleep(BETWEEN_READINGS.saturating_sub(read_at.elapsed())).await;
         let took = read_at.elapsed();
         let again = ends_of(&kafka, &names).await?;
-        let second = readings(&again.ends, &progress(&warehouse, &names).await?);
+        let second = readings(&again.partitions, &progress(&warehouse, &names).await?);
         speed = Some(rates(&first, &second, lag, took));
     }
     let report = Report::new(lines, missing_topics, quarantine, speed);
     Ok(Report { topics_not_in_model: not_in_model, ..report })
-}
-
-struct Found {
-    ends: Vec<End>,
-    /// names of all topics in Kafka
-    existing: Vec<String>,
 }
 
 fn topics_of(plan: &Plan) -> impl Iterator<Item = String> {
@@ -134,28 +118,13 @@ fn sources(plans: &[Plan]) -> HashMap<String, String> {
     plans.iter().flat_map(of_plan).collect()
 }
 
-async fn ends_of(kafka: &ClientConfig, names: &[String]) -> Result<Found, ConsumeError> {
-    let (kafka, names) = (kafka.clone(), names.to_vec());
-    blocking(move || ends(&kafka, &names)).await
-}
-
-fn ends(kafka: &ClientConfig, names: &[String]) -> Result<Found, ConsumeError> {
-    let consumer: BaseConsumer = kafka.create()?;
-    let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
-    let existing = metadata.topics().iter().filter(|topic| topic.error().is_none());
-    let existing = existing.map(|topic| topic.name().to_owned()).collect();
-    let mut ends = Vec::new();
-    for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
-        if !names.iter().any(|name| name == topic.name()) {
-            continue;
-        }
-        for partition in topic.partitions() {
-            let (_, end) = consumer.fetch_watermarks(topic.name(), partition.id(), TIMEOUT)?;
-            ends.push(End { topic: topic.name().to_owned(), partition: partition.id(), end });
-        }
-    }
-    ends.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
-    Ok(Found { ends, existing })
+/// What Kafka has, the partitions sorted by topic and number.
+async fn ends_of(kafka: &ClientConfig, names: &[String]) -> Result<Ends, ConsumeError> {
+    let mut found = partition_ends(kafka, names).await?;
+    found
+        .partitions
+        .sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+    Ok(found)
 }
 
 async fn progress(
@@ -165,8 +134,8 @@ async fn progress(
     Ok(read_progress(warehouse, names).await?)
 }
 
-fn readings(ends: &[End], stored: &[WarehouseOffset]) -> Readings {
-    let reading = |end: &End| {
+fn readings(ends: &[PartitionEnds], stored: &[WarehouseOffset]) -> Readings {
+    let reading = |end: &PartitionEnds| {
         let next = report::stored_of(end, stored).map_or(0, |stored| stored.next_offset);
         ((end.topic.clone(), end.partition), Reading { next, end: end.end })
     };
@@ -185,7 +154,7 @@ async fn waiting_records(
         }
     }
     let kafka = kafka.clone();
-    blocking(move || {
+    ask(move || {
         let mut all = HashMap::new();
         for (topic, partitions) in behind {
             for (partition, waiting) in waiting::look(&kafka, &topic, &partitions)? {
@@ -195,11 +164,4 @@ async fn waiting_records(
         Ok(all)
     })
     .await
-}
-
-/// Asks Kafka on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    question: impl FnOnce() -> Result<T, ConsumeError> + Send + 'static,
-) -> Result<T, ConsumeError> {
-    tokio::task::spawn_blocking(question).await.map_err(|_| ConsumeError::Cancelled)?
 }

@@ -1,7 +1,7 @@
 //! Asks the warehouse on a connection of its own whether it answers.
 //!
-//! In: a warehouse, and where to report. Out: reports for `/ready`, while a batch is tried and while nothing is loaded; and
-//! the end of an attempt that has lasted too long.
+//! In: a warehouse, and where to report. Out: reports for `/ready`, while a batch is tried and while nothing is loaded;
+//! and the end of an attempt that has lasted too long.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Events that Kafka deleted before they were loaded: their table pauses, and what is lost is shown, accepted one by one,
-//! and never forgotten.
+//! Events that Kafka deleted before they were loaded: their table pauses, and what is lost is shown, accepted one by
+//! one, and never forgotten.
 
 use devstack::http;
 use devstack::wait_for_async;

@@ -63,8 +63,8 @@ fn at(partition: i32, event: Event) -> Event {
     Event { partition, ..event }
 }
 
-/// Events with faults at 20, 60, 90, 115 and 170. Each step is loaded before the next one is published, because the order
-/// of a truncate and other partitions' events is otherwise left to chance.
+/// Events with faults at 20, 60, 90, 115 and 170. Each step is loaded before the next one is published, because the
+/// order of a truncate and other partitions' events is otherwise left to chance.
 fn life_with_truncates() -> Vec<Vec<Event>> {
     vec![
         vec![

@@ -1,5 +1,5 @@
-//! Several sources in one warehouse: what they share, what belongs to one of them, and how their loaders run beside each
-//! other.
+//! Several sources in one warehouse: what they share, what belongs to one of them, and how their loaders run beside
+//! each other.
 
 use devstack::sql::connect;
 use devstack::{http, wait_for_async};

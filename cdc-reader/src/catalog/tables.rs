@@ -85,8 +85,8 @@ pub fn lock_tables(client: &mut Client, tables: &[TableHead]) -> Result<(), Repl
     Ok(())
 }
 
-/// The condition on a table `c` that was rewritten after the transaction's snapshot: the snapshot sees another file than
-/// the present.
+/// The condition on a table `c` that was rewritten after the transaction's snapshot: the snapshot sees another file
+/// than the present.
 const REWRITTEN: &str = "c.relkind = 'r' AND c.relfilenode <> 0 AND c.relfilenode IS DISTINCT FROM \
                          pg_catalog.pg_relation_filenode(c.oid)";
 

@@ -1,8 +1,8 @@
 //! Makes the topics that records are sent to, beside the thread that sends them.
 //!
 //! In: the names of the captured tables' topics at a session's start, and the name of each record's topic. Out: topics
-//! that exist, or the failure that ends the session. A topic is looked for, and made where it is missing, at the start or
-//! when its first record comes.
+//! that exist, or the failure that ends the session. A topic is looked for, and made where it is missing, at the start
+//! or when its first record comes.
 //!
 //! Invariants: the sending thread never waits here. The records of a topic that does not exist yet wait in librdkafka,
 //! in their order and within the bound of the producer's queue; the records of other topics go on. A topic that cannot

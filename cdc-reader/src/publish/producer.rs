@@ -238,8 +238,8 @@ impl Publisher {
                     reason: "the event is larger than the producer's queue (producer.override.buffer.memory)",
                 })
             }
-            // After an earlier failure, this one is its consequence. It is noted, so that the next session makes another
-            // producer, which looks for its topics again.
+            // After an earlier failure, this one is its consequence. It is noted, so that the next session makes
+            // another producer, which looks for its topics again.
             Err((error, _)) => {
                 lock(&self.state.failures).note(&error, record.into(), Instant::now());
                 Err(self

@@ -81,8 +81,8 @@ impl Client {
         Ok(rows)
     }
 
-    /// Runs `COPY … TO STDOUT` and hands the rows to `rows`, until there are no more of them or `rows` breaks off. After
-    /// a break the connection must be dropped.
+    /// Runs `COPY … TO STDOUT` and hands the rows to `rows`, until there are no more of them or `rows` breaks off.
+    /// After a break the connection must be dropped.
     ///
     /// # Errors
     /// What the server reports, or the first error of `rows`; after the latter the connection must be dropped, too.

@@ -13,8 +13,8 @@ use crate::table::{Standing, above, captured_tables, standings, with_changes_of_
 
 /// What a session needs to know about the source.
 pub(super) struct Source {
-    /// The captured tables whose changes arrive under their own names. Their columns are not kept, because a session may
-    /// last for months, and a snapshot reads the catalog again.
+    /// The captured tables whose changes arrive under their own names. Their columns are not kept, because a session
+    /// may last for months, and a snapshot reads the catalog again.
     pub(super) tables: Vec<TableHead>,
     /// What is wrong with single tables.
     problems: Vec<SetupProblem>,

@@ -1,9 +1,9 @@
 //! A connection that sees the database as it was at the slot's consistent point, and what is read over it.
 //!
 //! In: the captured tables and an exported snapshot. Out: the tables as the snapshot sees them, each with its plan and
-//! the statement that reads it as soon as its turn comes. Thousands of plans would take more memory than everything else.
-//! The statement reads the part of the table that the publication publishes: the rows and columns that the stream would
-//! send.
+//! the statement that reads it as soon as its turn comes. Thousands of plans would take more memory than everything
+//! else. The statement reads the part of the table that the publication publishes: the rows and columns that the stream
+//! would send.
 
 use std::collections::{HashMap, HashSet};
 

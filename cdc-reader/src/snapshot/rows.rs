@@ -1,8 +1,8 @@
 //! The rows: `COPY` out of each table, as `r` events.
 //!
 //! A row is held back as columns until the next one comes, and is sent before any memory is taken for a large next one.
-//! A large row itself is read when the producer's queue has room for it twice: once here, and once in the queue. So what
-//! waits for Kafka and the row at hand together take no more than the queue may, or two rows if these are larger.
+//! A large row itself is read when the producer's queue has room for it twice: once here, and once in the queue. So
+//! what waits for Kafka and the row at hand together take no more than the queue may, or two rows if these are larger.
 
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -170,8 +170,8 @@ impl Writer<'_, '_> {
         Ok(Ended::Done)
     }
 
-    /// Repeats `attempt` until it says true, or until somebody asks for a stop. Nothing is sent after the connection has
-    /// ended that keeps other instances waiting, however long Kafka has to be waited for.
+    /// Repeats `attempt` until it says true, or until somebody asks for a stop. Nothing is sent after the connection
+    /// has ended that keeps other instances waiting, however long Kafka has to be waited for.
     fn when_room(
         &mut self,
         mut attempt: impl FnMut(&mut Emitter, &mut Delivery) -> Result<bool, PublishError>,

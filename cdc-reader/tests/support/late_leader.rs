@@ -1,10 +1,10 @@
 //! A proxy in front of a broker that becomes the leader of a topic's new partition between two batches of a producer.
 //!
-//! In: the broker's address and a topic. Out: an address for the client. The proxy answers the first produce request for
-//! the topic itself, with `NOT_LEADER_OR_FOLLOWER`, and passes everything else on. It waits a while for a second request
-//! before it answers, so a client that sends a second batch without the first one's answer has it written first. Real
-//! brokers do this while they apply the metadata of a new topic (KAFKA-15591). Sources: the Kafka protocol guide, produce
-//! request and response, versions 9 and 10, which are what librdkafka speaks with a broker of today.
+//! In: the broker's address and a topic. Out: an address for the client. The proxy answers the first produce request
+//! for the topic itself, with `NOT_LEADER_OR_FOLLOWER`, and passes everything else on. It waits a while for a second
+//! request before it answers, so a client that sends a second batch without the first one's answer has it written
+//! first. Real brokers do this while they apply the metadata of a new topic (KAFKA-15591). Sources: the Kafka protocol
+//! guide, produce request and response, versions 9 and 10, which are what librdkafka speaks with a broker of today.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -2,8 +2,8 @@
 //!
 //! In: the roles of `sql/warehouse`, the marts. Out: rights granted and refused by the server.
 //! Invariant: mart_reader reads the columns in `harmless_columns.txt` and no other, whoever is in mart_reader_personal
-//! reads all marts, and neither reads what they are made of; mart_refresher has the refresh done for it and cannot do it
-//! itself.
+//! reads all marts, and neither reads what they are made of; mart_refresher has the refresh done for it and cannot do
+//! it itself.
 
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;

@@ -206,8 +206,8 @@ impl ClientContext for ConsumerCallbacks {
     }
 }
 
-/// Whether nothing of a partition waits for the loader, and librdkafka asks for what comes at the partition's end. These
-/// statistics are older than what the thread that polls has read since, so that may only be more.
+/// Whether nothing of a partition waits for the loader, and librdkafka asks for what comes at the partition's end.
+/// These statistics are older than what the thread that polls has read since, so that may only be more.
 fn is_read_to_the_end(stats: &rdkafka::statistics::Partition) -> bool {
     stats.next_offset >= stats.ls_offset && stats.fetchq_cnt == 0
 }

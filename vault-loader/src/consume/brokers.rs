@@ -1,7 +1,7 @@
 //! What librdkafka's statistics say about the brokers.
 //!
-//! In: the statistics, and the partitions that this loader has. Out: how long ago a broker last sent anything, and which
-//! broker of a partition does not answer. Pure.
+//! In: the statistics, and the partitions that this loader has. Out: how long ago a broker last sent anything, and
+//! which broker of a partition does not answer. Pure.
 
 use std::time::Duration;
 

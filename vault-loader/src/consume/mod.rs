@@ -1,7 +1,8 @@
 //! Reading Kafka: from a group's partitions to batches.
 //!
 //! The group only shares out partitions. At every assignment the warehouse says from which offset each partition is
-//! read. The loader compares that offset with the offsets that Kafka still has, and stops when there is a gap. Records
+//! read. The loader compares that offset with the offsets that Kafka still has, and pauses a table whose events
+//! Kafka no longer has. Records
 //! leave as [`crate::batch::Batch`]es, in order.
 
 mod brokers;
@@ -19,7 +20,7 @@ mod intake;
 mod watch;
 
 pub use client::{consumer_config, probe_brokers};
-pub use ends::{PartitionEnds, partition_ends};
+pub use ends::{Ends, PartitionEnds, ask, asking_client, partition_ends};
 pub use error::ConsumeError;
 pub use intake::{Intake, IntakeCommand, IntakeOptions};
 pub(crate) use topics::Topics;

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error, Transaction};
 
+use super::offsets::read_offsets;
+
 /// Offsets of a partition that Kafka no longer has and that are not loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
@@ -17,6 +19,12 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// How many offsets it has.
+    #[must_use]
+    pub fn offset_count(&self) -> i64 {
+        self.last - self.first + 1
+    }
+
     /// The words that tell how to accept the loss.
     #[must_use]
     pub fn acceptance(&self) -> String {
@@ -47,16 +55,7 @@ pub(crate) async fn accept_gap(
 ) -> Result<bool, Error> {
     if gap.first == 0 {
         // Perhaps no loader has seen the partition yet.
-        transaction
-            .execute(
-                "INSERT INTO dwh_control.offsets (topic, partition, next_offset, epoch)
-                 SELECT $1::text, $2::integer, 0, coalesce(max(e.epoch), 0)
-                 FROM dwh_control.epochs AS e
-                 WHERE e.topic = $1
-                 ON CONFLICT ON CONSTRAINT offsets_pkey DO NOTHING",
-                &[&gap.topic, &gap.partition],
-            )
-            .await?;
+        read_offsets(transaction, &[(gap.topic.clone(), gap.partition)]).await?;
     }
     let moved = transaction
         .execute(

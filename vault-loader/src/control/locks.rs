@@ -1,9 +1,9 @@
 //! The advisory locks that keep loaders and migrations apart.
 //!
 //! - One migration runs at a time, and the others wait.
-//! - Loaders of a source share the source's lock during each attempt, and a migration takes it alone when it changes the
-//!   source's model. So no batch is written with one model while another model replaces it, and loaders of other sources
-//!   go on.
+//! - Loaders of a source share the source's lock during each attempt, and a migration takes it alone when it changes
+//!   the source's model. So no batch is written with one model while another model replaces it, and loaders of other
+//!   sources go on.
 //! - Loaders of a topic's events share the topic's lock, and a truncate takes it alone.
 
 use tokio_postgres::{Client, Error, Transaction};

@@ -31,8 +31,8 @@ pub(crate) use grown::{grow_satellite, read_grown};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{
-    Registered, StoredModel, hold_model, last_models, model_hash, registered, release_model,
-    store_model,
+    Registered, StoredModel, hold_model, last_models, made_from_another, model_hash, registered,
+    release_model, store_model,
 };
 pub(crate) use offsets::{
     EventTimes, LastEvent, OffsetMove, StoredOffset, is_loaded, last_times, move_offsets,

@@ -63,6 +63,14 @@ pub(crate) async fn registered(
     }))
 }
 
+/// What to say when [`registered`] finds another model than this one.
+pub(crate) fn made_from_another(model: &Model) -> String {
+    format!(
+        "what the warehouse holds of the source {} was made from another model: run `vault-loader migrate` with this one first",
+        model.source.name
+    )
+}
+
 /// The last model of every source that the warehouse was migrated to.
 pub(crate) async fn last_models(transaction: &Transaction<'_>) -> Result<Vec<StoredModel>, Error> {
     let rows = transaction

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::{Client, Error, Transaction};
+use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
 use super::{ControlStatements, instant};
 use crate::batch::{Batch, Digest, Partition, RecordId};
@@ -65,7 +65,7 @@ pub(crate) struct StoredOffset {
 /// Reads where every given partition stands, in the order asked; inserts what is missing, in the epoch that the topic's
 /// other partitions have.
 pub(crate) async fn read_offsets(
-    client: &Client,
+    client: &impl GenericClient,
     partitions: &[(String, i32)],
 ) -> Result<Vec<StoredOffset>, Error> {
     let topics: Vec<&str> = partitions.iter().map(|(topic, _)| topic.as_str()).collect();

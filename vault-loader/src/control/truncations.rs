@@ -96,8 +96,8 @@ pub(crate) async fn read_truncations(
     Ok(found)
 }
 
-/// The greatest log position of the topic's truncates before this one that were loaded, among those of one history of the
-/// source: `first` is the first epoch of that history.
+/// The greatest log position of the topic's truncates before this one that were loaded, among those of one history of
+/// the source: `first` is the first epoch of that history.
 pub(crate) async fn truncated_before(
     transaction: &Transaction<'_>,
     topic: &str,

@@ -40,8 +40,8 @@ pub type Values<'a> = IdVec<ValueId, Value<'a>>;
 /// The place of an event in the source's WAL, in time, and in its topic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EventPosition {
-    /// when the event was published, and not before the source committed, microseconds since the epoch; the vault's load
-    /// date
+    /// when the event was published, and not before the source committed, microseconds since the epoch; the vault's
+    /// load date
     pub published_us: i64,
     /// when the source committed, microseconds since the epoch; the vault's applied date
     pub applied_us: i64,
@@ -170,8 +170,8 @@ pub(super) struct Incoming<'a, 'r> {
     pub(super) latest_us: i64,
 }
 
-/// Decodes one record, whose header may say the types of its columns. The values of the row are appended to `values`, also
-/// when the row cannot be used. Also returns the columns that the event lacks because the source has dropped them.
+/// Decodes one record, whose header may say the types of its columns. The values of the row are appended to `values`,
+/// also when the row cannot be used. Also returns the columns that the event lacks because the source has dropped them.
 pub(super) fn decode<'a>(
     event: Incoming<'a, '_>,
     table: &Table,

@@ -85,8 +85,8 @@ impl Loader {
         self.parking.clear();
     }
 
-    /// Adds the columns that a table has got to its satellite. The plan that this returns, and the loader's own from then
-    /// on, has them. No version is made by that alone.
+    /// Adds the columns that a table has got to its satellite. The plan that this returns, and the loader's own from
+    /// then on, has them. No version is made by that alone.
     ///
     /// # Errors
     /// When no satellite may grow by these columns, or the warehouse fails.

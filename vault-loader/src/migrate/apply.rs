@@ -157,7 +157,8 @@ async fn add_indexes(
     Ok(told)
 }
 
-/// The models of the other sources must agree about hubs and links, and leave this source what is its own. Returns them.
+/// The models of the other sources must agree about hubs and links, and leave this source what is its own. Returns
+/// them.
 async fn check_other_sources(
     transaction: &Transaction<'_>,
     others: &[StoredModel],
@@ -308,7 +309,8 @@ async fn store_model(
     Ok(stored.then(|| format!("stored the model ({hash}…)")))
 }
 
-/// Grants exactly the rights that loading this source needs. Granting them again changes nothing, so it is not reported as a step.
+/// Grants exactly the rights that loading this source needs. Granting them again changes nothing, so it is not reported
+/// as a step.
 async fn grant(
     transaction: &Transaction<'_>,
     plan: &Plan,

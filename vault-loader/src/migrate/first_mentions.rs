@@ -2,8 +2,8 @@
 //!
 //! In: the models of all sources of a warehouse, the migrated one first. Out: one view for each hub and link of that
 //! model, over what all sources say about it. The row of a hub or link keeps the mention that was loaded first,
-//! which depends on the order in which topics were loaded. The views look at the versions of satellites instead. Those are
-//! a function of the topics, and so are the views.
+//! which depends on the order in which topics were loaded. The views look at the versions of satellites instead. Those
+//! are a function of the topics, and so are the views.
 //!
 //! A link is mentioned by every row of a table whose parent the link is, and by every version of an effectivity
 //! satellite that names the link. A hub is mentioned by the rows of tables whose parent the hub is, and by the links
@@ -24,8 +24,8 @@ pub struct ViewSpec {
     pub create: String,
 }
 
-/// The views of all links and hubs of the first model, in an order in which each uses only those before it, or those that
-/// other sources have made.
+/// The views of all links and hubs of the first model, in an order in which each uses only those before it, or those
+/// that other sources have made.
 #[must_use]
 pub fn views(models: &[&Model]) -> Vec<ViewSpec> {
     let Some(first) = models.first() else { return Vec::new() };

@@ -15,20 +15,22 @@ use crate::model::ModelText;
 /// How often a migration is tried.
 const TRIES_MAX: u32 = 15;
 
-/// How long the readers have for themselves after a try: as long as they have waited, and longer after each further try.
+/// How long the readers have for themselves after a try: as long as they have waited, and longer after each further
+/// try.
 const PAUSE: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
-/// Changes the warehouse so that it fits the model. Only what the model's source owns is changed, and hubs and links are
-/// made that no source has fed before. `grantee` gets the rights that `run` needs for this source. With `reload`, topics
-/// whose tables feed something new are set back to their beginning. Without it, such topics are a reason to refuse.
+/// Changes the warehouse so that it fits the model. Only what the model's source owns is changed, and hubs and links
+/// are made that no source has fed before. `grantee` gets the rights that `run` needs for this source. With `reload`,
+/// topics whose tables feed something new are set back to their beginning. Without it, such topics are a reason to
+/// refuse.
 ///
 /// While somebody else holds a lock on a table that has to change, the migration is tried again, a bounded number of
 /// times.
 ///
 /// # Errors
-/// When the model is invalid, contradicts the model of another source, or wants what somebody else made; when the change
-/// would destroy or reinterpret stored rows or leave something new incomplete; or when the warehouse refuses a
+/// When the model is invalid, contradicts the model of another source, or wants what somebody else made; when the
+/// change would destroy or reinterpret stored rows or leave something new incomplete; or when the warehouse refuses a
 /// statement. Then nothing was changed.
 pub async fn migrate(
     client: &mut Client,

@@ -1,8 +1,8 @@
 //! Casts of a hub's key: how a column of one type feeds a hub whose key has another type.
 //!
-//! In: the column's type and the key's. Out: the [`Cast`] between them, if there is one. Only casts are known that every
-//! value survives, each as another value, so two keys of a source never become one key of the hub. The text is the one
-//! that PostgreSQL's own cast to `text` gives.
+//! In: the column's type and the key's. Out: the [`Cast`] between them, if there is one. Only casts are known that
+//! every value survives, each as another value, so two keys of a source never become one key of the hub. The text is
+//! the one that PostgreSQL's own cast to `text` gives.
 
 use super::{ColumnType, ScalarType};
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::rates::Rates;
 use super::waiting::Waiting;
-use crate::control::{AcceptedGap, StoredPause, WarehouseOffset};
+use crate::consume::PartitionEnds;
+use crate::control::{AcceptedGap, Gap, StoredPause, WarehouseOffset};
 
 /// Where one partition stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -94,14 +95,6 @@ impl Report {
     }
 }
 
-/// A partition and its end in Kafka.
-pub(super) struct End {
-    pub(super) topic: String,
-    pub(super) partition: i32,
-    /// behind the last record that a consumer of committed records may read
-    pub(super) end: i64,
-}
-
 /// What is known about the topics beside Kafka.
 pub(super) struct Known {
     /// name of each topic's source
@@ -113,13 +106,17 @@ pub(super) struct Known {
 
 /// What the warehouse says about a partition.
 pub(super) fn stored_of<'s>(
-    end: &End,
+    end: &PartitionEnds,
     stored: &'s [WarehouseOffset],
 ) -> Option<&'s WarehouseOffset> {
     stored.iter().find(|stored| stored.topic == end.topic && stored.partition == end.partition)
 }
 
-pub(super) fn line(end: &End, known: &Known, waiting: &HashMap<(String, i32), Waiting>) -> Line {
+pub(super) fn line(
+    end: &PartitionEnds,
+    known: &Known,
+    waiting: &HashMap<(String, i32), Waiting>,
+) -> Line {
     let paused = known.pauses.iter().find(|pause| pause.topic == end.topic).map(|pause| {
         let StoredPause { reason, remedy, since, .. } = pause;
         format!("{reason}; {remedy} (since {})", since.to_rfc3339_opts(SecondsFormat::Secs, true))
@@ -134,7 +131,7 @@ pub(super) fn line(end: &End, known: &Known, waiting: &HashMap<(String, i32), Wa
     let lag_events = waiting.records_of(offsets);
     Line {
         source: known.sources.get(&end.topic).cloned().unwrap_or_default(),
-        lost_offsets: lost.map(|gap| gap.last - gap.first + 1).sum(),
+        lost_offsets: lost.map(Gap::offset_count).sum(),
         topic: end.topic.clone(),
         partition: end.partition,
         next_offset,
@@ -255,8 +252,8 @@ fn seconds(seconds: Option<f64>) -> String {
 mod tests {
     use super::*;
 
-    fn end(partition: i32, end: i64) -> End {
-        End { topic: "a.s.t".to_owned(), partition, end }
+    fn end(partition: i32, end: i64) -> PartitionEnds {
+        PartitionEnds { topic: "a.s.t".to_owned(), partition, first: 0, end }
     }
 
     fn stored(next_offset: i64) -> Known {

@@ -10,12 +10,13 @@
 //! hashdiff = version, kind, (u32 length, column name, part)…   by name; NULL columns left out
 //! ```
 //!
-//! A column's name is its name in the vault. A hub's key value is hashed in the type of the hub's key: a value of another
-//! type is cast first (`vault/cast.rs`), so one key has one form, whatever the types of the sources' columns.
+//! A column's name is its name in the vault. A hub's key value is hashed in the type of the hub's key: a value of
+//! another type is cast first (`vault/cast.rs`), so one key has one form, whatever the types of the sources' columns.
 //!
 //! Every value is exact. Only a hub's key column that the model folds is normalised (NFC, trimmed, upper case, by the
-//! Unicode tables of the toolchain in `rust-toolchain.toml`), so that spellings by different people give one key. A change of any byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault.
-//! Tests with fixed values detect such a change.
+//! Unicode tables of the toolchain in `rust-toolchain.toml`), so that spellings by different people give one key. A
+//! change of any byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault. Tests with fixed
+//! values detect such a change.
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;

@@ -173,8 +173,8 @@ impl<'a> Projector<'a> {
         Ok(())
     }
 
-    /// The hash key to which a row's history belongs. Only the key's columns need values. `None` when the event left out
-    /// a value of the key.
+    /// The hash key to which a row's history belongs. Only the key's columns need values. `None` when the event left
+    /// out a value of the key.
     pub fn parent(&mut self, table: TableId, row: ValueId) -> Option<Hash> {
         self.compute_keys(&RowChange::of_key(table, row), false).ok()?;
         Some(self.parent_key(table))

@@ -230,8 +230,8 @@ impl Arena<'_> {
             .chain(self.producer.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .collect();
         let mut connector = airline::connector(self.source.address(), &slot.name, &all)?;
-        // Every contender makes the same events. What the reader adds of its own, neither Debezium nor an older build of
-        // the reader knows.
+        // Every contender makes the same events. Neither Debezium nor an older build of the reader knows the properties
+        // that the reader has beside Debezium's.
         if let Some(config) = connector["config"].as_object_mut() {
             config.retain(|property, _| !property.starts_with("vaultstream."));
         }
