@@ -128,6 +128,11 @@ pub enum Breakage {
         /// The partition.
         partition: i32,
     },
+    /// Nothing was acknowledged for long, while the brokers answered others and reported no fault.
+    #[error(
+        "the producer stands still while the brokers report no fault; another producer takes its place"
+    )]
+    Stuck,
     /// A batch came back without a record that would be to blame.
     #[error("records came back because of another one, and none was named as the reason")]
     Batch,
@@ -271,6 +276,11 @@ impl Failures {
             topic: topic.to_owned(),
             partition,
         }));
+    }
+
+    /// Notes that the producer itself stands still.
+    pub(super) fn note_stuck(&mut self) {
+        self.decide(PublishError::Broken(Breakage::Stuck));
     }
 
     fn decide(&mut self, error: PublishError) {

@@ -178,12 +178,13 @@ impl Publisher {
         let header_memory = HeaderMemory::of(lengths);
         let queue_bytes_max = queue_bytes_max(&config);
         let topics = Arc::new(Topics::default());
-        let watched = Arc::clone(&state);
+        let (watched, stuck) = (Arc::clone(&state), Arc::clone(&state));
         let stall_watch = StallWatch::start(
             config,
             options.stalled_seconds.clone(),
             Arc::clone(&topics),
             move || watched.waiting(),
+            move || lock(&stuck.failures).note_stuck(),
         )
         .map_err(|error| PublishError::Broken(Breakage::Thread { reason: error.to_string() }))?;
         Ok(Self {

@@ -1,11 +1,16 @@
 //! Notices that Kafka acknowledges nothing of what waits, and finds out why.
 //!
-//! In: the ledger. Out: a gauge, and warnings that come less and less often and name topics and reasons.
+//! In: the ledger. Out: a gauge, warnings that come less and less often and name topics and reasons, and a call when
+//! the producer itself stands still.
 //!
 //! librdkafka tries a batch again when a partition has no leader or too few in-sync replicas, and reports nothing,
 //! because the fault may pass. So a thread of its own looks once a second whether the oldest record that waits is still
 //! the same one. When that record has been the same for long, the thread asks the brokers for the state of the topics
 //! that were written to.
+//!
+//! When the brokers go on to report no fault, the producer is at fault. A broker that is fenced for a moment answers
+//! with an empty list of brokers. librdkafka then forgets all brokers, and asks none again
+//! (<https://github.com/confluentinc/librdkafka/issues/5301>). Only another producer helps.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -23,6 +28,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A broker that restarts in order, or a partition that moves, is back sooner than this.
 const WARN_AFTER: Duration = Duration::from_secs(10);
+
+/// How long the brokers must have reported no fault before the producer is taken for the cause.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
 
 /// How long the brokers may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,11 +54,13 @@ struct Progress {
     oldest: u64,
     since: Instant,
     warn_at: Duration,
+    /// since when the brokers have reported no fault, each time that they were asked
+    faultless_since: Option<Instant>,
 }
 
 impl Progress {
     fn new(now: Instant) -> Self {
-        Self { oldest: 0, since: now, warn_at: WARN_AFTER }
+        Self { oldest: 0, since: now, warn_at: WARN_AFTER, faultless_since: None }
     }
 
     /// How long nothing of what waits has been acknowledged; zero when nothing waits.
@@ -68,6 +78,16 @@ impl Progress {
             self.warn_at = stalled * 2;
         }
         due
+    }
+
+    /// Whether the producer itself stands still, by what the brokers have answered now and before.
+    fn is_stuck(&mut self, has_fault: bool, now: Instant) -> bool {
+        if has_fault {
+            self.faultless_since = None;
+            return false;
+        }
+        let since = *self.faultless_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= STUCK_AFTER
     }
 }
 
@@ -97,7 +117,7 @@ pub(super) struct StallWatch {
 
 impl StallWatch {
     /// Starts to watch a producer of this configuration. `waiting` says what waits; `gauge` shows for how many seconds
-    /// nothing of it has been acknowledged.
+    /// nothing of it has been acknowledged. `stuck` is called when the producer itself stands still.
     ///
     /// # Errors
     /// When no thread can be started.
@@ -106,6 +126,7 @@ impl StallWatch {
         gauge: Gauge,
         topics: Arc<Topics>,
         waiting: impl Fn() -> Waiting + Send + 'static,
+        stuck: impl Fn() + Send + 'static,
     ) -> std::io::Result<Self> {
         let (end, ended) = mpsc::channel();
         std::thread::Builder::new().name("stall-watch".to_owned()).spawn(move || {
@@ -117,12 +138,16 @@ impl StallWatch {
                 gauge.set(i64::try_from(stalled.as_secs()).unwrap_or(i64::MAX));
                 if progress.is_warning_due(stalled) {
                     warned = true;
+                    let fault = fault(&config, &topics.names());
                     tracing::warn!(
                         seconds = stalled.as_secs(),
                         records = waits.records,
-                        reason = reason(&config, &topics.names()),
+                        reason = fault.as_deref().unwrap_or(NO_FAULT),
                         "Kafka acknowledges nothing of what waits"
                     );
+                    if progress.is_stuck(fault.is_some(), Instant::now()) {
+                        stuck();
+                    }
                 } else if warned && stalled < WARN_AFTER {
                     warned = false;
                     tracing::info!("Kafka acknowledges again");
@@ -134,15 +159,18 @@ impl StallWatch {
     }
 }
 
-/// Why nothing is acknowledged, as far as the brokers tell.
-fn reason(config: &ClientConfig, topics: &BTreeSet<String>) -> String {
+/// What is said when the brokers tell no reason.
+const NO_FAULT: &str = "the brokers answer and report no fault: read the brokers' logs";
+
+/// Why nothing is acknowledged, if the brokers tell a reason.
+fn fault(config: &ClientConfig, topics: &BTreeSet<String>) -> Option<String> {
     let admin: AdminClient<QuietContext> = match config.create_with_context(QuietContext) {
         Ok(admin) => admin,
-        Err(error) => return format!("the brokers cannot be asked: {error}"),
+        Err(error) => return Some(format!("the brokers cannot be asked: {error}")),
     };
     let metadata = match admin.inner().fetch_metadata(None, ASK_TIMEOUT) {
         Ok(metadata) => metadata,
-        Err(error) => return format!("no broker answers: {error}"),
+        Err(error) => return Some(format!("no broker answers: {error}")),
     };
     let mut found = Vec::new();
     let mut few = Vec::new();
@@ -170,14 +198,14 @@ fn reason(config: &ClientConfig, topics: &BTreeSet<String>) -> String {
     few.truncate(NAMED_MAX);
     found.extend(too_few_in_sync(&admin, &few));
     if found.is_empty() {
-        return "the brokers answer and report no fault: read the brokers' logs".to_owned();
+        return None;
     }
     let more = found.len().saturating_sub(NAMED_MAX);
     found.truncate(NAMED_MAX);
     if more > 0 {
         found.push(format!("{more} more"));
     }
-    found.join("; ")
+    Some(found.join("; "))
 }
 
 /// Topics that ask for more in-sync replicas than they have. The broker asks for no more than there are replicas.
@@ -242,5 +270,22 @@ mod tests {
         };
         assert!(!again(101, 1));
         assert!(again(111, 1));
+    }
+
+    #[test]
+    fn a_producer_is_stuck_when_the_brokers_go_on_to_report_no_fault() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let waits = |oldest| Waiting { records: 3, oldest };
+        let mut progress = Progress::new(start);
+        progress.stalled(waits(7), start);
+        assert!(!progress.is_stuck(false, at(10)));
+        assert!(!progress.is_stuck(false, at(29)));
+        assert!(progress.is_stuck(false, at(30)));
+        // A fault of the brokers, and an acknowledgement, begin the time anew.
+        assert!(!progress.is_stuck(true, at(40)));
+        assert!(!progress.is_stuck(false, at(41)));
+        progress.stalled(waits(8), at(50));
+        assert!(!progress.is_stuck(false, at(70)));
     }
 }
