@@ -29,6 +29,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A broker that restarts in order, or a partition that moves, is back sooner than this.
 const WARN_AFTER: Duration = Duration::from_secs(10);
 
+/// How often the brokers are asked for a reason after that.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
 /// How long the brokers must have reported no fault before the producer is taken for the cause.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
 
@@ -54,13 +57,21 @@ struct Progress {
     oldest: u64,
     since: Instant,
     warn_at: Duration,
+    /// when the brokers are asked next for a reason
+    ask_at: Duration,
     /// since when the brokers have reported no fault, each time that they were asked
     faultless_since: Option<Instant>,
 }
 
 impl Progress {
     fn new(now: Instant) -> Self {
-        Self { oldest: 0, since: now, warn_at: WARN_AFTER, faultless_since: None }
+        Self {
+            oldest: 0,
+            since: now,
+            warn_at: WARN_AFTER,
+            ask_at: WARN_AFTER,
+            faultless_since: None,
+        }
     }
 
     /// How long nothing of what waits has been acknowledged; zero when nothing waits.
@@ -76,6 +87,15 @@ impl Progress {
         let due = stalled >= self.warn_at;
         if due {
             self.warn_at = stalled * 2;
+        }
+        due
+    }
+
+    /// Whether to ask the brokers for a reason.
+    fn is_question_due(&mut self, stalled: Duration) -> bool {
+        let due = stalled >= self.ask_at;
+        if due {
+            self.ask_at = stalled + ASK_EVERY;
         }
         due
     }
@@ -136,15 +156,17 @@ impl StallWatch {
                 let waits = waiting();
                 let stalled = progress.stalled(waits, Instant::now());
                 gauge.set(i64::try_from(stalled.as_secs()).unwrap_or(i64::MAX));
-                if progress.is_warning_due(stalled) {
-                    warned = true;
+                if progress.is_question_due(stalled) {
                     let fault = fault(&config, &topics.names());
-                    tracing::warn!(
-                        seconds = stalled.as_secs(),
-                        records = waits.records,
-                        reason = fault.as_deref().unwrap_or(NO_FAULT),
-                        "Kafka acknowledges nothing of what waits"
-                    );
+                    if progress.is_warning_due(stalled) {
+                        warned = true;
+                        tracing::warn!(
+                            seconds = stalled.as_secs(),
+                            records = waits.records,
+                            reason = fault.as_deref().unwrap_or(NO_FAULT),
+                            "Kafka acknowledges nothing of what waits"
+                        );
+                    }
                     if progress.is_stuck(fault.is_some(), Instant::now()) {
                         stuck();
                     }
@@ -249,6 +271,21 @@ mod tests {
         assert_eq!(progress.stalled(waiting(9, 0), start + 20 * SECOND), 15 * SECOND);
         assert_eq!(progress.stalled(waiting(9, 1), start + 21 * SECOND), Duration::ZERO);
         assert_eq!(progress.stalled(waiting(0, 10), start + 30 * SECOND), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_brokers_are_asked_again_and_again() {
+        let start = Instant::now();
+        let mut progress = Progress::new(start);
+        let mut questions = Vec::new();
+        for second in 0..32u32 {
+            let waiting = Waiting { records: 1, oldest: u64::from(second >= 26) };
+            let stalled = progress.stalled(waiting, start + SECOND * second);
+            if progress.is_question_due(stalled) {
+                questions.push(second);
+            }
+        }
+        assert_eq!(questions, [10, 15, 20, 25]);
     }
 
     #[test]
