@@ -4,7 +4,7 @@
 //! Invariant: nothing is remembered between two questions, neither by a consumer group nor here, and asking for a topic
 //! never makes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a topic may take to be read to its end, and a record to be written, on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// After this silence another client goes on. A broker that was frozen answers for a moment with an empty list of
+/// brokers; a client that has read it asks none again (<https://github.com/confluentinc/librdkafka/issues/5301>).
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,21 +68,25 @@ impl Record {
 
 /// The topics of a cluster.
 pub struct Topics {
+    bootstrap: String,
     consumer: BaseConsumer,
+}
+
+fn client(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "devstack-topics")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .context("cannot make a Kafka client")
 }
 
 impl Topics {
     /// Makes a client.
     pub fn at(bootstrap: &str) -> anyhow::Result<Self> {
-        let consumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("group.id", "devstack-topics")
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .set("fetch.wait.max.ms", "10")
-            .create()
-            .context("cannot make a Kafka client")?;
-        Ok(Self { consumer })
+        Ok(Self { bootstrap: bootstrap.to_owned(), consumer: client(bootstrap)? })
     }
 
     /// The names that begin with `prefix`.
@@ -131,24 +139,44 @@ impl Topics {
         topic: &str,
         mut take: impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut open: BTreeSet<i32> = self.partitions(topic)?.into_iter().collect();
-        let mut list = TopicPartitionList::new();
-        for partition in &open {
-            list.add_partition_offset(topic, *partition, Offset::Beginning)?;
-        }
-        self.consumer.assign(&list)?;
+        let mut open: BTreeMap<i32, Offset> =
+            self.partitions(topic)?.into_iter().map(|found| (found, Offset::Beginning)).collect();
         let until = Instant::now() + DEADLINE;
         while !open.is_empty() {
             anyhow::ensure!(Instant::now() < until, "the end of {topic} was not reached");
-            match self.consumer.poll(Duration::from_millis(100)) {
-                None => {}
+            self.read_until_silence(topic, &mut open, &mut take)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the partitions that are `open` with a client of its own, until they are at their ends or nothing comes.
+    fn read_until_silence(
+        &self,
+        topic: &str,
+        open: &mut BTreeMap<i32, Offset>,
+        take: &mut impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let consumer = client(&self.bootstrap)?;
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in &*open {
+            list.add_partition_offset(topic, *partition, *offset)?;
+        }
+        consumer.assign(&list)?;
+        let mut last = Instant::now();
+        while !open.is_empty() && last.elapsed() < SILENCE_MAX {
+            match consumer.poll(Duration::from_millis(100)) {
+                None => continue,
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     open.remove(&partition);
                 }
-                Some(Err(error)) if passes(&error) => {}
+                Some(Err(error)) if passes(&error) => continue,
                 Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
-                Some(Ok(message)) => take(&message)?,
+                Some(Ok(message)) => {
+                    open.insert(message.partition(), Offset::Offset(message.offset() + 1));
+                    take(&message)?;
+                }
             }
+            last = Instant::now();
         }
         Ok(())
     }
