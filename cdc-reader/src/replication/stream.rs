@@ -39,11 +39,6 @@ const COALESCE_PAUSE: Duration = Duration::from_micros(500);
 /// to keep the latency low.
 const COALESCE_FROM_BYTES: u64 = 8 << 10;
 
-/// With so many bytes in the socket there is no pause: the walsender has sent while the reader worked. A Unix socket
-/// never holds much more, because the kernel counts about 800 bytes for each small send against the sender's 208 KiB. A
-/// pause would then stop the walsender as well.
-const COALESCED_BYTES: u64 = 16 << 10;
-
 /// How much of a large message is shown: a row's change begins with its tag and the relation.
 pub const LARGE_HEAD_BYTES: usize = 5;
 
@@ -218,7 +213,7 @@ impl Stream {
     }
 
     fn read(&mut self) -> Result<bool, ReplicationError> {
-        if self.backlog && self.wire.waiting_bytes() < COALESCED_BYTES {
+        if self.backlog && !self.wire.is_full_enough() {
             std::thread::sleep(COALESCE_PAUSE);
         }
         let before = self.wire.received_bytes();

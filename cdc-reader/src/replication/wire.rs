@@ -95,9 +95,11 @@ impl Wire {
         self.received_bytes
     }
 
-    /// Bytes that wait in the socket; 0 when the system cannot tell.
-    pub(super) fn waiting_bytes(&self) -> u64 {
-        self.transport.waiting_bytes().unwrap_or(0)
+    /// Whether the socket holds so much that a pause before the next read would gain nothing.
+    pub(super) fn is_full_enough(&self) -> bool {
+        // A system that cannot tell is taken for an empty socket.
+        let waiting = self.transport.waiting_bytes().unwrap_or(0);
+        waiting >= self.transport.coalesced_bytes()
     }
 
     pub(super) fn body(&self, frame: &Frame) -> &[u8] {
