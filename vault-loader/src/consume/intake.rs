@@ -40,6 +40,12 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 /// dead.
 const HOLD: Duration = Duration::from_secs(20);
 
+/// The shortest time between two looks at all partitions.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// So many looks in a row may change nothing.
+const LOOKS_MAX: u32 = 5;
+
 /// What the loader tells the intake.
 #[derive(Debug)]
 pub enum IntakeCommand {
@@ -90,8 +96,9 @@ pub struct Intake {
     paused: Option<TopicPartitionList>,
     failures: Backoff,
     missing: HashSet<String>,
-    /// whether partitions were taken over again because of an offset, and nothing came since
-    has_looked_again: bool,
+    /// what Kafka said about an offset, until the partitions are looked at again
+    offset_fault: Option<KafkaError>,
+    looks: Looks,
     mechanism: Option<Mechanism>,
 }
 
@@ -135,7 +142,8 @@ impl Intake {
             paused: None,
             failures: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
             missing: HashSet::new(),
-            has_looked_again: false,
+            offset_fault: None,
+            looks: Looks::default(),
             mechanism: options.mechanism,
         })
     }
@@ -167,11 +175,12 @@ impl Intake {
                 push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record);
                 self.first_at.get_or_insert_with(Instant::now);
                 self.failures.reset();
-                self.has_looked_again = false;
+                self.looks = Looks::default();
             }
             Some(Err(err)) => self.note(err)?,
             None => {}
         }
+        self.look_again()?;
         self.check_generation()?;
         let full = self.batch.records.len() >= self.limits.rows_max
             || self.batch.byte_count() >= self.limits.bytes_max;
@@ -318,7 +327,8 @@ impl Intake {
                 | RDKafkaErrorCode::Authentication,
             ) => Err(ConsumeError::Refused(error)),
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.look_again(error)
+                self.offset_fault.get_or_insert(error);
+                Ok(())
             }
             _ => {
                 self.log_failure(&error);
@@ -327,10 +337,15 @@ impl Intake {
         }
     }
 
-    /// Kafka does not have an offset that it had when the partitions were taken over. Taking them over again finds out
-    /// which table has to stand still. When that changed nothing, the loader ends.
-    fn look_again(&mut self, error: KafkaError) -> Result<(), ConsumeError> {
-        if std::mem::replace(&mut self.has_looked_again, true) {
+    /// When Kafka does not have an offset that it had when the partitions were taken over, taking them over again finds
+    /// out which table has to stand still. Each partition of a topic reports such an error by itself, some of them after
+    /// the look. When several looks changed nothing, the loader ends.
+    fn look_again(&mut self) -> Result<(), ConsumeError> {
+        if self.offset_fault.is_none() || !self.looks.is_due(Instant::now()) {
+            return Ok(());
+        }
+        let Some(error) = self.offset_fault.take() else { return Ok(()) };
+        if !self.looks.note(Instant::now()) {
             return Err(ConsumeError::Refused(error));
         }
         tracing::warn!(%error, "Kafka has other offsets than before, looking at all partitions again");
@@ -345,6 +360,28 @@ impl Intake {
         if self.failures.should_log() {
             tracing::warn!(%error, "Kafka fails, trying again");
         }
+    }
+}
+
+/// How often all partitions were taken over again because of an offset, since a record came. Pure: the caller gives the
+/// time.
+#[derive(Debug, Default)]
+struct Looks {
+    count: u32,
+    last: Option<Instant>,
+}
+
+impl Looks {
+    /// Whether the next look may come now.
+    fn is_due(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| now.saturating_duration_since(last) >= LOOK_PAUSE)
+    }
+
+    /// Notes a look; false when there were too many.
+    fn note(&mut self, now: Instant) -> bool {
+        self.count += 1;
+        self.last = Some(now);
+        self.count <= LOOKS_MAX
     }
 }
 
@@ -413,4 +450,22 @@ fn push(
     *next = record.offset + 1;
     current.read.insert(from, *next);
     batch.push(from, record.offset, record.content);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_come_one_after_the_other_and_not_for_ever() {
+        let start = Instant::now();
+        let mut looks = Looks::default();
+        for number in 0..LOOKS_MAX {
+            let now = start + LOOK_PAUSE * number;
+            assert!(looks.is_due(now));
+            assert!(looks.note(now));
+            assert!(!looks.is_due(now + LOOK_PAUSE / 2), "the errors of other partitions wait");
+        }
+        assert!(!looks.note(start + LOOK_PAUSE * LOOKS_MAX));
+    }
 }
