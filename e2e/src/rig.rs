@@ -14,7 +14,9 @@ use std::time::Duration;
 use anyhow::Context;
 use devstack::topics::Topics;
 use devstack::{PostgresAddress, Process, ProcessOptions, Psql, programs, sql_files, try_wait_for};
-use rdkafka::Message as _;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Message as _};
 
 use crate::airline::{SOURCE_ROLES, TABLES, WAREHOUSE_ROLES, topic};
 use crate::sql;
@@ -147,9 +149,12 @@ impl Rig {
 
     /// Starts the reader of a further source.
     pub fn start_further_reader(&self, name: &str) -> anyhow::Result<Process> {
+        Process::start(&self.reader_options(name, &self.further_named(name)?.connector)?)
+    }
+
+    fn further_named(&self, name: &str) -> anyhow::Result<&FurtherSource> {
         let further = self.further.iter().find(|further| further.name == name);
-        let further = further.context("there is no such further source")?;
-        Process::start(&self.reader_options(name, &further.connector)?)
+        further.context("there is no such further source")
     }
 
     fn write_connector(&self, path: &Path, name: &str, publication: &str) -> anyhow::Result<()> {
@@ -184,7 +189,7 @@ impl Rig {
 
     fn migrate(&self, database: &str) -> anyhow::Result<()> {
         let migrated = self
-            .loader_options(database, "vault_owner", "migrate")?
+            .loader_options(database, "vault_owner", &["migrate"], &self.models())?
             .start_and_wait(Duration::from_secs(60))?;
         anyhow::ensure!(migrated == 0, "vault-loader migrate ended with {migrated}");
         Ok(())
@@ -220,8 +225,20 @@ impl Rig {
     /// # Errors
     /// When it ends with another exit code than 0.
     pub fn offset(&self, action: &str) -> anyhow::Result<String> {
+        self.offset_of(&self.connector, action)
+    }
+
+    /// Runs `cdc-reader offset` for the stopped reader of a further source, and gives what it printed.
+    ///
+    /// # Errors
+    /// When it ends with another exit code than 0.
+    pub fn further_offset(&self, name: &str, action: &str) -> anyhow::Result<String> {
+        self.offset_of(&self.further_named(name)?.connector, action)
+    }
+
+    fn offset_of(&self, connector: &Path, action: &str) -> anyhow::Result<String> {
         let mut command = std::process::Command::new(devstack::binary("cdc-reader")?);
-        command.args(["offset", action, "--connector"]).arg(&self.connector);
+        command.args(["offset", action, "--connector"]).arg(connector);
         command
             .env("PRIMARY_HOST", &self.options.source.host)
             .env("PRIMARY_PORT", self.options.source.port.to_string())
@@ -248,25 +265,61 @@ impl Rig {
 
     /// Starts `vault-loader run` on another warehouse database, in a consumer group of its own.
     pub fn start_loader_on(&self, database: &str) -> anyhow::Result<Process> {
-        Process::start(&self.loader_options(database, "vault_loader", "run")?.0)
+        Process::start(&self.loader_options(database, "vault_loader", &["run"], &self.models())?.0)
     }
 
     /// Starts `vault-loader run` on the rig's warehouse database, which then answers at this address.
     pub fn start_loader_at(&self, listen: &str) -> anyhow::Result<Process> {
-        let options = self.loader_options(&self.options.name, "vault_loader", "run")?.0;
+        let options =
+            self.loader_options(&self.options.name, "vault_loader", &["run"], &self.models())?.0;
         Process::start(&options.env("VAULT_LOADER__LISTEN", listen))
     }
 
-    fn loader_options(&self, database: &str, role: &str, verb: &str) -> anyhow::Result<Loader> {
+    /// Runs a command of `vault-loader` that is about one source, for the airline and for each further source.
+    ///
+    /// # Errors
+    /// When it ends with another exit code than 0.
+    pub fn loader_command_for_each(&self, command: &[&str]) -> anyhow::Result<()> {
+        self.models().iter().try_for_each(|model| self.loader_command_with(model, command))
+    }
+
+    /// Runs a command of `vault-loader` that is about the airline.
+    ///
+    /// # Errors
+    /// When it ends with another exit code than 0.
+    pub fn loader_command(&self, command: &[&str]) -> anyhow::Result<()> {
+        self.loader_command_with(&self.model, command)
+    }
+
+    fn loader_command_with(&self, model: &Path, command: &[&str]) -> anyhow::Result<()> {
+        let models = [model.to_owned()];
+        let options = self.loader_options(&self.options.name, "vault_loader", command, &models)?;
+        let code = options.start_and_wait(Duration::from_secs(60))?;
+        anyhow::ensure!(code == 0, "vault-loader {} ended with {code}", command.join(" "));
+        Ok(())
+    }
+
+    /// The models of all sources.
+    fn models(&self) -> Vec<PathBuf> {
+        let further = self.further.iter().map(|further| further.model.clone());
+        std::iter::once(self.model.clone()).chain(further).collect()
+    }
+
+    fn loader_options(
+        &self,
+        database: &str,
+        role: &str,
+        command: &[&str],
+        models: &[PathBuf],
+    ) -> anyhow::Result<Loader> {
         let server = &self.options.warehouse;
         let set = |name: &str| format!("VAULT_LOADER__{name}");
         let log = self.options.dir.join(format!("loader-{database}.log"));
         let mut options = ProcessOptions::new(devstack::binary("vault-loader")?, log)
             .without_env("RUST_LOG")
-            .args([verb, "--model"])
-            .args([&self.model]);
-        for further in &self.further {
-            options = options.args(["--model"]).args([&further.model]);
+            .args(command);
+        for model in models {
+            options = options.args(["--model"]).args([model]);
         }
         let options = options
             .env(set("BOOTSTRAP_SERVERS"), &self.options.bootstrap)
@@ -351,6 +404,24 @@ impl Rig {
                     anyhow::bail!("{place:?}: {:?} of {high} loaded", loaded.get(place))
                 }
             }
+        })
+        .await
+    }
+
+    /// Deletes the topic of one of the airline's tables and makes it again, with nothing in it.
+    pub async fn make_topic_again(&self, table: &str) -> anyhow::Result<()> {
+        let name = topic(&self.options.name, table);
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.options.bootstrap).create()?;
+        let options = AdminOptions::new().operation_timeout(Some(SETTLE_DEADLINE));
+        for deleted in admin.delete_topics(&[name.as_str()], &options).await? {
+            deleted.map_err(|(name, error)| anyhow::anyhow!("cannot delete {name}: {error}"))?;
+        }
+        let partitions = i32::try_from(self.options.partitions)?;
+        devstack::try_wait_for_async(SETTLE_DEADLINE, "the topic to be made again", async || {
+            let again = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+            let made = admin.create_topics(&[again], &options).await?;
+            anyhow::Ok(made.iter().all(Result::is_ok))
         })
         .await
     }

@@ -103,6 +103,17 @@ impl Workload {
         });
     }
 
+    /// The source was put back to what it was when `kept` was its log, and a new snapshot was taken: rows that came
+    /// since are gone, and all others have their old state again. What was published meanwhile stays in the history.
+    pub async fn put_back(&self, kept: &Log) {
+        for (place, states) in &mut *self.log.lock().await {
+            let then = kept.get(place).and_then(|states| states.last().cloned().flatten());
+            if states.last().is_some_and(|last| *last != then) {
+                states.push(then);
+            }
+        }
+    }
+
     /// What every key went through.
     pub async fn log(&self) -> Log {
         self.log.lock().await.clone()

@@ -5,9 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
+mod bad_days;
+
 use std::time::Duration;
 
 use devstack::shared;
+use e2e::oracle::Repeats;
 use e2e::rig::{Rig, RigOptions};
 use e2e::workload::{Options, Workload, loosen};
 use e2e::{oracle, sql};
@@ -142,6 +145,22 @@ async fn agency_works(
     agency.batch_execute(&visits).await.unwrap();
 }
 
+async fn agency(rig: &Rig, further: &str) -> tokio_postgres::Client {
+    sql::connect(&rig.further_source(further)).await.unwrap()
+}
+
+/// What the vault says about the agency is what the agency holds.
+async fn verify_agency(agency: &tokio_postgres::Client, warehouse: &tokio_postgres::Client) {
+    for (at_source, in_vault) in [
+        ("SELECT code, title FROM places ORDER BY code COLLATE \"C\"", PLACES),
+        ("SELECT id, place, day FROM visits ORDER BY id", VISITS),
+    ] {
+        let there = sql::rows(agency, at_source).await.unwrap();
+        assert!(there.len() > 5, "the agency works");
+        assert_eq!(sql::rows(warehouse, in_vault).await.unwrap(), there);
+    }
+}
+
 #[tokio::test]
 async fn two_databases_feed_one_warehouse_and_share_a_hub() {
     let stack = shared::stack();
@@ -158,7 +177,7 @@ async fn two_databases_feed_one_warehouse_and_share_a_hub() {
     let further = rig.add_source(AGENCY_TABLES, &["places", "visits"], AGENCY).await.unwrap();
     let airline = sql::connect(&rig.source()).await.unwrap();
     loosen(&airline).await.unwrap();
-    let agency = sql::connect(&rig.further_source(&further)).await.unwrap();
+    let agency = agency(&rig, &further).await;
     let workload = Workload::default();
     let work = Options { seed: SEED, workers: 2, transactions: 20, truncates: true };
     workload.run(&rig.source(), work).await.unwrap();
@@ -182,18 +201,12 @@ async fn two_databases_feed_one_warehouse_and_share_a_hub() {
     rig.settle().await.unwrap();
 
     let warehouse = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
-    if let Err(difference) = oracle::verify(&workload.log().await, &airline, &warehouse).await {
+    let log = workload.log().await;
+    if let Err(difference) = oracle::verify(&log, &airline, &warehouse, Repeats::None).await {
         let topics = rig.dump_topics().unwrap();
         panic!("{difference:#}\nthe topics stand in {}", topics.display());
     }
-    for (at_source, in_vault) in [
-        ("SELECT code, title FROM places ORDER BY code COLLATE \"C\"", PLACES),
-        ("SELECT id, place, day FROM visits ORDER BY id", VISITS),
-    ] {
-        let there = sql::rows(&agency, at_source).await.unwrap();
-        assert!(there.len() > 5, "the agency works");
-        assert_eq!(sql::rows(&warehouse, in_vault).await.unwrap(), there);
-    }
+    verify_agency(&agency, &warehouse).await;
     let shared = "
         SELECT count(*) > 0
         FROM dwh_detailed.sat_airports AS ours

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use devstack::{Kafka, KafkaOptions, PostgresAddress, shared};
+use e2e::oracle::Repeats;
 use e2e::rig::{Rig, RigOptions};
 use e2e::workload::{Options, Workload, loosen};
 use e2e::{oracle, sql};
@@ -21,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 const KILLS: u32 = 20;
 
 /// The seed, printed so that a failure can be run again.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = std::env::var("VAULTSTREAM_TEST_SEED")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -94,7 +95,8 @@ async fn verify(
     source: &tokio_postgres::Client,
     warehouse: &tokio_postgres::Client,
 ) {
-    if let Err(difference) = oracle::verify(&workload.log().await, source, warehouse).await {
+    let log = workload.log().await;
+    if let Err(difference) = oracle::verify(&log, source, warehouse, Repeats::None).await {
         let topics = rig.dump_topics().unwrap();
         panic!("{difference:#}\nthe topics stand in {}", topics.display());
     }
