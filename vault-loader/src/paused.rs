@@ -90,6 +90,12 @@ impl PausedTables {
         self.lock().contains_key(topic)
     }
 
+    /// How many tables stand still.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Whether no table stands still.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -107,6 +107,40 @@ async fn a_topic_that_was_made_again_and_is_shorter_is_named() {
     world.end(&mut loader);
 }
 
+/// Each partition reports by itself that its offset is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_several_partitions_that_is_made_again_under_a_loader_stops_no_other_table() {
+    let mut world = World::new("live").await;
+    world.create_topic("airports", 3).await;
+    let city = |number: i64, city: &str| {
+        let row = airport(&format!("A{number:02}"), city);
+        Event { partition: i32::try_from(number % 3).unwrap(), ..update("airports", number, row) }
+    };
+    for number in 0..12 {
+        world.publish(city(number, "Omsk")).await;
+    }
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world.make_topic_again_with("airports", 3).await;
+    for number in 0..3 {
+        world.publish(city(number, "Perm")).await;
+    }
+    world.paused("airports", "but Kafka ends at").await;
+    others_go_on(&mut world, 400).await;
+    let log = world.log("loader");
+    assert!(!log.contains("a source stopped"), "{log}");
+    world.end(&mut loader);
+
+    let topic = world.topic("airports");
+    done(&world, &["epoch", "start", "--topic", &topic, "--topic-recreated"]);
+    let mut loader = world.loader("again");
+    world.publish(Event { lsn: 500, ..city(0, "Tver") }).await;
+    world.loaded().await;
+    world.end(&mut loader);
+    let tver = format!("SELECT airport_code FROM ({CITIES}) AS q WHERE city = 'Tver'");
+    world.assert_rows(&tver, &["(A00)"]).await;
+}
+
 /// The topic was filled again with what was in it, and goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_was_filled_again_adds_only_what_is_new() {

@@ -118,3 +118,34 @@ async fn a_second_gap_of_the_same_partition_is_refused_again() {
     let lost = "SELECT first_offset, last_offset FROM dwh_control.gaps ORDER BY id";
     world.assert_rows(lost, &["(0,1)", "(4,6)"]).await;
 }
+
+/// The topic was made again, its beginning was deleted before it was loaded, and the old topic had more offsets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_at_the_beginning_of_a_topic_that_was_made_again_is_accepted() {
+    let mut world = with_airports("epoch", 4).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    world.end(&mut loader);
+    world.make_topic_again("airports").await;
+    for number in 4..9 {
+        let code = format!("A{number:02}");
+        world.publish(create("airports", 10 + number, airport(&code, "Omsk"))).await;
+    }
+    let topic = world.topic("airports");
+    let start = ["epoch", "start", "--topic", &topic, "--topic-recreated"];
+    assert!(world.command(&start).status.success());
+    world.delete_before("airports", 2).await;
+    let mut loader = world.loader("second");
+    world.paused("airports", "refusing to skip 2 events").await;
+    world.end(&mut loader);
+
+    let accepted = world.command(&accept(&topic, "0", "1"));
+    assert!(accepted.status.success(), "{}", text(&accepted.stderr));
+    let mut loader = world.loader("third");
+    world.loaded().await;
+    world.end(&mut loader);
+    let codes = "SELECT airport_code FROM dwh_detailed.hub_airports WHERE airport_code IS NOT NULL";
+    let codes = world.rows(&format!("{codes} ORDER BY airport_code")).await;
+    assert_eq!(codes, ["(A00)", "(A01)", "(A02)", "(A03)", "(A06)", "(A07)", "(A08)"]);
+    world.assert_rows("SELECT first_offset, last_offset FROM dwh_control.gaps", &["(0,1)"]).await;
+}

@@ -15,7 +15,9 @@ use vault_loader::epoch::Epochs;
 use vault_loader::load::{Job, Loader, LoaderLimits};
 use vault_loader::model::{self, Plan, TableId};
 
-use crate::support::{Event, PATIENCE, World, airport, create, delete, rows, truncate, update};
+use crate::support::{
+    Event, PATIENCE, World, airport, booking, create, delete, rows, truncate, update,
+};
 
 /// Loaders and records of one topic, `airports`.
 pub(crate) struct Table {
@@ -149,4 +151,39 @@ async fn partitions_that_were_paused_are_read_again_after_a_rebalance() {
     assert_eq!(rows(&world.client, versions).await, ["(20)"]);
     world.end(&mut first);
     world.end(&mut second);
+}
+
+/// A busy loader pauses its partitions, and librdkafka then throws away what it had to say about an offset that is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_that_goes_while_the_loader_is_busy_is_noticed() {
+    let mut world = World::new("gone").await;
+    for number in 0..4 {
+        world.publish(create("airports", number, airport(&format!("A{number:02}"), "Omsk"))).await;
+    }
+    let variables = [("VAULT_LOADER__BATCH__ROWS_MAX", "1")];
+    let mut loader = world.loader_with("loader", &variables);
+    world.loaded().await;
+    // Whoever loads the topic shares this lock, so the loader waits for as long as we hold it.
+    let holder = world.database.connect().await.unwrap();
+    let lock = "SELECT pg_advisory_lock(hashtextextended($1, 7))";
+    holder.execute(lock, &[&world.topic("bookings")]).await.unwrap();
+    for number in 0..10 {
+        world.publish(create("bookings", 100 + number, booking(&format!("{number:06}"), 1))).await;
+    }
+    // The loader is stuck with the first of them, and does not poll yet.
+    wait_for_async(PATIENCE, "the loader to wait for the lock", async || {
+        let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                       WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+        world.rows(waiting).await != ["(0)"]
+    })
+    .await;
+    world.make_topic_again("airports").await;
+    wait_for_async(PATIENCE, "the loader to pause", async || {
+        world.log("loader").contains("the loader is busy")
+    })
+    .await;
+    holder.execute("SELECT pg_advisory_unlock_all()", &[]).await.unwrap();
+    world.paused("airports", "the warehouse stands at offset 4").await;
+    world.loaded_up_to("bookings", 0, 10).await;
+    world.end(&mut loader);
 }

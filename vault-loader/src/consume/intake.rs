@@ -92,8 +92,8 @@ pub struct Intake {
     next: HashMap<Partition, i64>,
     batch: Batch,
     first_at: Option<Instant>,
-    /// the partitions that `hand_over` has paused and `deliver` still has to resume
-    paused: Option<TopicPartitionList>,
+    /// the partitions that `hand_over` has paused and `deliver` still has to resume, with their generation
+    paused: Option<(u64, TopicPartitionList)>,
     failures: Backoff,
     missing: HashSet<String>,
     /// what Kafka said about an offset, until the partitions are looked at again
@@ -172,10 +172,11 @@ impl Intake {
         match self.consumer.poll(wait) {
             Some(Ok(message)) => {
                 let record = borrow(&message);
-                push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record);
+                if push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record) {
+                    self.looks.helped();
+                }
                 self.first_at.get_or_insert_with(Instant::now);
                 self.failures.reset();
-                self.looks = Looks::default();
             }
             Some(Err(err)) => self.note(err)?,
             None => {}
@@ -247,11 +248,30 @@ impl Intake {
         self.assignment.health.hold(true, Instant::now());
         let outcome = self.hand_over();
         self.assignment.health.hold(false, Instant::now());
-        if let Some(partitions) = self.paused.take() {
+        if let Some((generation, partitions)) = self.paused.take() {
+            if self.assignment.current().generation == generation {
+                self.read_on()?;
+            }
             self.consumer.resume(&partitions)?;
             self.assignment.pause_tables(&self.consumer, &partitions)?;
         }
         outcome
+    }
+
+    /// Assigns the partitions once more, each where its next record is. A pause throws away what librdkafka had to say
+    /// about an offset that is gone, and a resumed partition would then stand still without an error.
+    fn read_on(&self) -> Result<(), ConsumeError> {
+        let assigned = self.consumer.assignment()?;
+        let mut places = TopicPartitionList::with_capacity(assigned.count());
+        for element in assigned.elements() {
+            let table = self.topics.get(element.topic());
+            let from = table.map(|&table| Partition { table, partition: element.partition() });
+            // A partition without a next record belongs to a table that stands still.
+            let next = from.and_then(|from| self.next.get(&from));
+            let place = next.map_or(Offset::End, |&next| Offset::Offset(next));
+            places.add_partition_offset(element.topic(), element.partition(), place)?;
+        }
+        Ok(self.consumer.assign(&places)?)
     }
 
     /// Waits for the loader. When the wait is long, it goes on polling with paused partitions.
@@ -281,7 +301,7 @@ impl Intake {
                 let partitions = self.consumer.assignment()?;
                 self.consumer.pause(&partitions)?;
                 tracing::info!("the loader is busy, partitions paused");
-                self.paused = Some(partitions);
+                self.paused = Some((self.batch.generation, partitions));
             }
             self.carry_out_commands()?;
             match self.consumer.poll(Duration::ZERO) {
@@ -344,13 +364,20 @@ impl Intake {
         if self.offset_fault.is_none() || !self.looks.is_due(Instant::now()) {
             return Ok(());
         }
+        let assigned = self.consumer.assignment()?;
+        if assigned.count() == 0 {
+            return Ok(()); // between two assignments, the second of which looks at all partitions
+        }
         let Some(error) = self.offset_fault.take() else { return Ok(()) };
         if !self.looks.note(Instant::now()) {
             return Err(ConsumeError::Refused(error));
         }
         tracing::warn!(%error, "Kafka has other offsets than before, looking at all partitions again");
-        let assigned = self.consumer.assignment()?;
+        let before = self.assignment.paused.count();
         self.assignment.take_over(&self.consumer, &assigned);
+        if self.assignment.paused.count() > before {
+            self.looks.helped();
+        }
         Ok(())
     }
 
@@ -363,7 +390,7 @@ impl Intake {
     }
 }
 
-/// How often all partitions were taken over again because of an offset, since a record came. Pure: the caller gives the
+/// How often all partitions were taken over again because of an offset, since that helped. Pure: the caller gives the
 /// time.
 #[derive(Debug, Default)]
 struct Looks {
@@ -382,6 +409,11 @@ impl Looks {
         self.count += 1;
         self.last = Some(now);
         self.count <= LOOKS_MAX
+    }
+
+    /// Notes that a record came, or that a look found a table that has to stand still.
+    fn helped(&mut self) {
+        self.count = 0;
     }
 }
 
@@ -420,24 +452,24 @@ fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u8]> 
     message.headers()?.iter().find(|header| header.key == name)?.value
 }
 
-/// Adds a record, unless it belongs to an older assignment.
+/// Adds a record, unless it belongs to an older assignment. `false` when it was not added.
 fn push(
     batch: &mut Batch,
     next: &mut HashMap<Partition, i64>,
     topics: &HashMap<String, TableId>,
     assignment: &Assignment,
     record: Incoming<'_>,
-) {
+) -> bool {
     let mut current = assignment.current();
     if current.generation != batch.generation {
         *batch = Batch::new(current.generation, Arc::clone(&current.epochs));
         next.clone_from(&current.starts);
     }
-    let Some(&table) = topics.get(record.topic) else { return };
+    let Some(&table) = topics.get(record.topic) else { return false };
     let from = Partition { table, partition: record.partition };
-    let Some(next) = next.get_mut(&from) else { return };
+    let Some(next) = next.get_mut(&from) else { return false };
     if record.offset < *next {
-        return; // fetched before the assignment moved on
+        return false; // fetched before the assignment moved on
     }
     let epoch = batch.epochs_of(table).current().number;
     if let Entry::Vacant(first) = batch.starts.entry(from) {
@@ -450,6 +482,7 @@ fn push(
     *next = record.offset + 1;
     current.read.insert(from, *next);
     batch.push(from, record.offset, record.content);
+    true
 }
 
 #[cfg(test)]
@@ -466,6 +499,10 @@ mod tests {
             assert!(looks.note(now));
             assert!(!looks.is_due(now + LOOK_PAUSE / 2), "the errors of other partitions wait");
         }
-        assert!(!looks.note(start + LOOK_PAUSE * LOOKS_MAX));
+        let later = start + LOOK_PAUSE * LOOKS_MAX;
+        assert!(!looks.note(later));
+        looks.helped();
+        assert!(!looks.is_due(later), "one that helped does not bring the next one forward");
+        assert!(looks.note(later + LOOK_PAUSE));
     }
 }

@@ -261,15 +261,20 @@ impl World {
         self.published.clear();
     }
 
-    /// Deletes a topic and makes it again, with nothing in it.
+    /// Deletes a topic and makes it again with one partition, with nothing in it.
     pub(crate) async fn make_topic_again(&mut self, table: &str) {
+        self.make_topic_again_with(table, 1).await;
+    }
+
+    /// Deletes a topic and makes it again with so many partitions, with nothing in it.
+    pub(crate) async fn make_topic_again_with(&mut self, table: &str, partitions: i32) {
         let name = self.topic(table);
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let deleted = self.admin().delete_topics(&[name.as_str()], &options).await.unwrap();
         assert!(deleted[0].is_ok(), "{deleted:?}");
         self.published.retain(|place, _| !place.starts_with(&format!("{name} ")));
         wait_for_async(PATIENCE, "the topic to be made again", async || {
-            let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+            let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
             let made = self.admin().create_topics(&[topic], &options).await.unwrap();
             made[0].is_ok()
         })
