@@ -41,8 +41,12 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 /// less.
 const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
-/// The receive buffer has room for many times more, so a pause does not stop the walsender.
+/// The receive buffer that was asked for has room for many times more, so a pause does not stop the walsender.
 const TCP_COALESCED_BYTES: u64 = 256 << 10;
+
+/// No pause when so large a part of the receive buffer is in use: the kernel may have granted less than was asked for,
+/// and counts its own memory for each send, too.
+const TCP_BUFFER_PARTS: u64 = 8;
 
 /// A Unix socket never holds much more, because the kernel counts about 800 bytes for each small send against the
 /// sender's 208 KiB. A pause would then stop the walsender as well. A thread that empties the socket beside the one that
@@ -110,10 +114,13 @@ impl Transport {
 
     /// With so many bytes in the receive buffer there is no pause before a read.
     pub(super) fn coalesced_bytes(&self) -> u64 {
-        match self {
-            Self::Tcp(_) | Self::Tls(_) => TCP_COALESCED_BYTES,
-            Self::Unix(_) => UNIX_COALESCED_BYTES,
-        }
+        let socket = match self {
+            Self::Tcp(socket) => SockRef::from(socket),
+            Self::Tls(stream) => SockRef::from(&stream.sock),
+            Self::Unix(_) => return UNIX_COALESCED_BYTES,
+        };
+        let buffer = socket.recv_buffer_size().ok().and_then(|bytes| u64::try_from(bytes).ok());
+        TCP_COALESCED_BYTES.min(buffer.unwrap_or(0) / TCP_BUFFER_PARTS)
     }
 
     /// How long a read waits for bytes.

@@ -57,6 +57,8 @@ pub(super) struct Wire {
     start: usize,
     end: usize,
     received_bytes: u64,
+    /// See [`Transport::coalesced_bytes`].
+    coalesced_bytes: u64,
     /// Bytes that are still to be read and thrown away.
     skip_bytes: usize,
 }
@@ -64,6 +66,7 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(transport: Transport) -> Self {
         Self {
+            coalesced_bytes: transport.coalesced_bytes(),
             transport,
             block: vec![0; BLOCK_BYTES],
             start: 0,
@@ -99,7 +102,7 @@ impl Wire {
     pub(super) fn is_full_enough(&self) -> bool {
         // A system that cannot tell is taken for an empty socket.
         let waiting = self.transport.waiting_bytes().unwrap_or(0);
-        waiting >= self.transport.coalesced_bytes()
+        waiting >= self.coalesced_bytes
     }
 
     pub(super) fn body(&self, frame: &Frame) -> &[u8] {
