@@ -146,15 +146,27 @@ unconfirmed_wal_bytes() {
         WHERE slot_name = 'airline_slot'"
 }
 
-# One line a relation: its name, its number of rows, a hash over all of them. Arguments: how the relation is named there
-# (a printf format), what runs a query.
+# One line a captured table: its name, and its columns in their order.
+captured_columns() {
+    local list
+    printf -v list "'%s', " "${TABLES[@]}"
+    on_primary --tuples-only --no-align --command "
+        SELECT table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
+        FROM information_schema.columns
+        WHERE table_schema = 'public' AND table_name IN (${list%, })
+        GROUP BY table_name"
+}
+
+# One line a relation: its name, its number of rows, a hash over all of them. A view of the warehouse has further columns, which are
+# left out. Arguments: how the relation is named there (a printf format), what runs a query.
 fingerprints() {
-    local format="$1" relation query=
+    local format="$1" relation columns query=
     shift
-    for relation in "${TABLES[@]}"; do
+    while IFS='|' read -r relation columns; do
         # shellcheck disable=SC2059 # the format is ours
-        query+="${query:+ UNION ALL }SELECT '$relation', count(*), md5(string_agg(t::text, '|' ORDER BY t::text COLLATE \"C\")) FROM $(printf "$format" "$relation") AS t"
-    done
+        query+="${query:+ UNION ALL }SELECT '$relation', count(*), md5(string_agg(t::text, '|' ORDER BY t::text COLLATE \"C\")) FROM (SELECT $columns FROM $(printf "$format" "$relation")) AS t"
+    done < <(captured_columns)
+    [[ -n "$query" ]] || return 1
     "$@" --tuples-only --no-align --command "$query ORDER BY 1"
 }
 
@@ -162,8 +174,8 @@ fingerprints() {
 warehouse_equals_primary() {
     local columns='airport_code, departure_flights_num, departure_psngr_num, arrival_flights_num, arrival_psngr_num'
     local traffic="SELECT $columns FROM %s ORDER BY airport_code"
-    SOURCE_PRINT="$(fingerprints 'public.%s' on_primary)"
-    VAULT_PRINT="$(fingerprints 'dwh_marts.current_%s' on_warehouse)"
+    SOURCE_PRINT="$(fingerprints 'public.%s' on_primary)" || return 1
+    VAULT_PRINT="$(fingerprints 'dwh_marts.current_%s' on_warehouse)" || return 1
     # shellcheck disable=SC2059 # the format is ours
     SOURCE_PRINT+=$'\n'"$(on_primary --tuples-only --no-align --command "$(printf "$traffic" airport_traffic)")"
     # shellcheck disable=SC2059 # the format is ours
