@@ -143,8 +143,7 @@ impl Topics {
             self.partitions(topic)?.into_iter().map(|found| (found, Offset::Beginning)).collect();
         let until = Instant::now() + DEADLINE;
         while !open.is_empty() {
-            anyhow::ensure!(Instant::now() < until, "the end of {topic} was not reached");
-            self.read_until_silence(topic, &mut open, &mut take)?;
+            self.read_until_silence(topic, &mut open, until, &mut take)?;
         }
         Ok(())
     }
@@ -154,6 +153,7 @@ impl Topics {
         &self,
         topic: &str,
         open: &mut BTreeMap<i32, Offset>,
+        until: Instant,
         take: &mut impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let consumer = client(&self.bootstrap)?;
@@ -164,6 +164,7 @@ impl Topics {
         consumer.assign(&list)?;
         let mut last = Instant::now();
         while !open.is_empty() && last.elapsed() < SILENCE_MAX {
+            anyhow::ensure!(Instant::now() < until, "the end of {topic} was not reached");
             match consumer.poll(Duration::from_millis(100)) {
                 None => continue,
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -172,8 +173,11 @@ impl Topics {
                 Some(Err(error)) if passes(&error) => continue,
                 Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
                 Some(Ok(message)) => {
-                    open.insert(message.partition(), Offset::Offset(message.offset() + 1));
-                    take(&message)?;
+                    // A partition that was read to its end once is done.
+                    if let Some(next) = open.get_mut(&message.partition()) {
+                        *next = Offset::Offset(message.offset() + 1);
+                        take(&message)?;
+                    }
                 }
             }
             last = Instant::now();

@@ -420,8 +420,10 @@ impl Rig {
         let partitions = i32::try_from(self.options.partitions)?;
         devstack::try_wait_for_async(SETTLE_DEADLINE, "the topic to be made again", async || {
             let again = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-            let made = admin.create_topics(&[again], &options).await?;
-            anyhow::Ok(made.iter().all(Result::is_ok))
+            for made in admin.create_topics(&[again], &options).await? {
+                made.map_err(|(name, error)| anyhow::anyhow!("cannot make {name}: {error}"))?;
+            }
+            anyhow::Ok(true)
         })
         .await
     }
