@@ -142,48 +142,52 @@ impl Topics {
         let mut open: BTreeMap<i32, Offset> =
             self.partitions(topic)?.into_iter().map(|found| (found, Offset::Beginning)).collect();
         let until = Instant::now() + DEADLINE;
+        let mut another = None;
         while !open.is_empty() {
-            self.read_until_silence(topic, &mut open, until, &mut take)?;
+            let consumer = another.as_ref().unwrap_or(&self.consumer);
+            read_until_silence(consumer, topic, &mut open, until, &mut take)?;
+            if !open.is_empty() {
+                another = Some(client(&self.bootstrap)?);
+            }
         }
         Ok(())
     }
+}
 
-    /// Reads the partitions that are `open` with a client of its own, until they are at their ends or nothing comes.
-    fn read_until_silence(
-        &self,
-        topic: &str,
-        open: &mut BTreeMap<i32, Offset>,
-        until: Instant,
-        take: &mut impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let consumer = client(&self.bootstrap)?;
-        let mut list = TopicPartitionList::new();
-        for (partition, offset) in &*open {
-            list.add_partition_offset(topic, *partition, *offset)?;
-        }
-        consumer.assign(&list)?;
-        let mut last = Instant::now();
-        while !open.is_empty() && last.elapsed() < SILENCE_MAX {
-            anyhow::ensure!(Instant::now() < until, "the end of {topic} was not reached");
-            match consumer.poll(Duration::from_millis(100)) {
-                None => continue,
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    open.remove(&partition);
-                }
-                Some(Err(error)) if passes(&error) => continue,
-                Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
-                Some(Ok(message)) => {
-                    // A partition that was read to its end once is done.
-                    if let Some(next) = open.get_mut(&message.partition()) {
-                        *next = Offset::Offset(message.offset() + 1);
-                        take(&message)?;
-                    }
+/// Reads the partitions that are `open`, until they are at their ends or nothing comes.
+fn read_until_silence(
+    consumer: &BaseConsumer,
+    topic: &str,
+    open: &mut BTreeMap<i32, Offset>,
+    until: Instant,
+    take: &mut impl FnMut(&BorrowedMessage<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in &*open {
+        list.add_partition_offset(topic, *partition, *offset)?;
+    }
+    consumer.assign(&list)?;
+    let mut last = Instant::now();
+    while !open.is_empty() && last.elapsed() < SILENCE_MAX {
+        anyhow::ensure!(Instant::now() < until, "the end of {topic} was not reached");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => continue,
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            Some(Err(error)) if passes(&error) => continue,
+            Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
+            Some(Ok(message)) => {
+                // A partition that was read to its end once is done.
+                if let Some(next) = open.get_mut(&message.partition()) {
+                    *next = Offset::Offset(message.offset() + 1);
+                    take(&message)?;
                 }
             }
-            last = Instant::now();
         }
-        Ok(())
+        last = Instant::now();
     }
+    Ok(())
 }
 
 /// Whether librdkafka goes on by itself: it tells of a connection that was closed while idle.
