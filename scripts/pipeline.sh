@@ -157,7 +157,7 @@ captured_columns() {
         GROUP BY table_name"
 }
 
-# One line a relation: its name, its number of rows, a hash over all of them. A view of the warehouse has further columns, which are
+# One line a relation: its name, its number of rows, a hash over all of them. Columns that only the warehouse's views have are
 # left out. Arguments: how the relation is named there (a printf format), what runs a query.
 fingerprints() {
     local format="$1" relation columns query=

@@ -153,7 +153,7 @@ async fn partitions_that_were_paused_are_read_again_after_a_rebalance() {
     world.end(&mut second);
 }
 
-/// A busy loader pauses its partitions, and librdkafka then throws away what it had to say about an offset that is gone.
+/// A busy loader pauses its partitions. A table whose topic is made again meanwhile stands still afterwards, by name.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_offset_that_goes_while_the_loader_is_busy_is_noticed() {
     let mut world = World::new("gone").await;

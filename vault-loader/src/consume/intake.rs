@@ -258,8 +258,9 @@ impl Intake {
         outcome
     }
 
-    /// Assigns the partitions once more, each where its next record is. A pause throws away what librdkafka had to say
-    /// about an offset that is gone, and a resumed partition would then stand still without an error.
+    /// Assigns the partitions once more, each at the offset of its next record. By its source, librdkafka drops the
+    /// errors that wait for this thread when a partition is paused, and does not look again at an offset that is gone
+    /// when the partition is resumed. The partition would stand still without an error.
     fn read_on(&self) -> Result<(), ConsumeError> {
         let assigned = self.consumer.assignment()?;
         let mut places = TopicPartitionList::with_capacity(assigned.count());
@@ -358,8 +359,8 @@ impl Intake {
     }
 
     /// When Kafka does not have an offset that it had when the partitions were taken over, taking them over again finds
-    /// out which table has to stand still. Each partition of a topic reports such an error by itself, some of them after
-    /// the look. When several looks changed nothing, the loader ends.
+    /// out which table has to stand still. Each partition of a topic reports such an error by itself, and some errors
+    /// come after the look. When several looks in a row changed nothing, the loader ends.
     fn look_again(&mut self) -> Result<(), ConsumeError> {
         if self.offset_fault.is_none() || !self.looks.is_due(Instant::now()) {
             return Ok(());
