@@ -54,6 +54,7 @@ pub(super) fn replaced(
         };
         let Some(place) = records.iter().position(is_same) else { continue };
         let record = records.swap_remove(place);
+        stop_fetching(&consumer, &record)?;
         if message.offset() == record.offset
             && digest(message.key(), message.payload()) != record.digest
         {
@@ -72,6 +73,14 @@ pub(super) fn replaced(
     Ok(found)
 }
 
+/// Asks for no more of a partition that is compared. Its later records would fill the consumer's queue, and other
+/// partitions would wait.
+fn stop_fetching(consumer: &BaseConsumer, record: &LastRecord) -> Result<(), ConsumeError> {
+    let mut compared = TopicPartitionList::with_capacity(1);
+    compared.add_partition(&record.topic, record.partition);
+    Ok(consumer.incremental_unassign(&compared)?)
+}
+
 /// A consumer that belongs to no group and keeps little.
 fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
     let mut client = client.clone();
@@ -80,6 +89,10 @@ fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
         ("statistics.interval.ms", "0"),
         ("queued.min.messages", "1"),
         ("queued.max.messages.kbytes", "1024"),
+        // The brokers send a whole set of records even when it is larger than this.
+        ("max.partition.fetch.bytes", "1024"),
+        // By default a partition waits for a second whenever the queue is full.
+        ("fetch.queue.backoff.ms", "10"),
         ("auto.offset.reset", "latest"),
     ] {
         client.set(key, value);
