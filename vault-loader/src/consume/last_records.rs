@@ -62,6 +62,8 @@ pub(super) fn replaced(
         }
         heard = Instant::now();
     }
+    // The client's end takes up to 100 ms, for which nobody has to wait.
+    std::thread::spawn(move || drop(consumer));
     for LastRecord { topic, partition, offset, .. } in records {
         tracing::warn!(
             topic,
@@ -87,7 +89,6 @@ fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
     client.remove("group.instance.id");
     for (key, value) in [
         ("statistics.interval.ms", "0"),
-        ("queued.min.messages", "1"),
         ("queued.max.messages.kbytes", "1024"),
         // The brokers send a whole set of records even when it is larger than this.
         ("max.partition.fetch.bytes", "1024"),
