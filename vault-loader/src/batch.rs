@@ -4,10 +4,10 @@
 //! partition. The batch keeps the offset at which each partition starts, because compare-and-set moves the warehouse's
 //! offsets from there or not at all.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use sha2::{Digest as _, Sha256};
 use shared::debezium::columns::COLUMNS_HEADER;
 

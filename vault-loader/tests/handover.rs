@@ -4,7 +4,6 @@
 //! The first tests drive two [`Loader`]s by hand, batch by batch, so that each hand-over happens exactly where it
 //! hurts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use devstack::wait_for_async;
@@ -66,7 +65,7 @@ impl Table {
         (key, value): (Option<&str>, &str),
     ) {
         let from = Partition { table: self.table, partition };
-        let epochs = HashMap::from([(self.table, self.epochs.clone())]);
+        let epochs = [(self.table, self.epochs.clone())].into_iter().collect();
         let mut batch = Batch::new(generation, Arc::new(epochs));
         batch.starts.insert(from, Start { offset, epoch: self.epochs.current().number });
         let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));

@@ -3,10 +3,10 @@
 //! In: a rebalance. Out: an explicit assignment with offsets that were read from the warehouse and compared with
 //! Kafka's. Every change of the assignment begins a new generation. Batches of an older generation are dropped.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};

@@ -1,8 +1,7 @@
 //! Truncates that were loaded. They also close keys whose older events arrive later.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
+use foldhash::{HashMap, HashMapExt};
 use tokio_postgres::{Error, Transaction};
 
 use super::{ControlStatements, instant};

@@ -5,7 +5,7 @@
 //! other error, and when it gets partitions again, because another loader may have had them in between. A truncate
 //! closes keys of all partitions, whichever loader loads it, so it clears the status entries of its table.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
 use crate::vault::fold::KeyState;

@@ -4,7 +4,9 @@
 //! before any attempt: decoding for the whole batch, and the vault rows for each stretch. A stretch that the warehouse
 //! refuses is halved, until the event that is at fault is found. The records of a table that stands still are left out.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::parking::Parking;
 use super::stretch::{Rejection, Stretch};

@@ -3,10 +3,10 @@
 //! In: a [`Job`]. Out: commits, one for each stretch, and the tables that cannot go on. The job remembers how far its
 //! batch is loaded, so after a failure of the warehouse only the failed stretch is repeated.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use foldhash::{HashMap, HashSet, HashSetExt};
 use shared::postgres::ConnectOptions;
 use tokio_postgres::Client;
 

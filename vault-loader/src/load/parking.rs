@@ -8,7 +8,7 @@
 //! A key is parked from the place of its first waiting event on. What comes again from before that place, in a replay
 //! of the topic, is loaded as usual, and recognised as loaded before.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::batch::Partition;
 use crate::control::{KeyHash, ParkedKey, Place, StoredParking};

@@ -13,9 +13,9 @@
 //! - A row that moved away from a key that waits too is loaded together with that key's events, because two rows may
 //!   have changed places.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashMapExt};
 use shared::postgres::ConnectOptions;
 use tokio_postgres::Transaction;
 
@@ -316,7 +316,7 @@ fn origins(plan: &Plan, batch: &Batch, parked: &StoredParking, known: &[KeyHash]
 
 /// The events as the records that they were.
 fn batch_of(from: Partition, epochs: &Epochs, events: &[WaitingEvent]) -> Batch {
-    let of_table = HashMap::from([(from.table, epochs.clone())]);
+    let of_table = HashMap::from_iter([(from.table, epochs.clone())]);
     let mut batch = Batch::new(0, Arc::new(of_table));
     for event in events {
         let content = Content {

@@ -4,8 +4,7 @@
 //! that may be remembered after its commit. The states of all satellites are asked for at once. A table's status
 //! satellite is folded before its other satellites, because it decides about inserts for them.
 
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use futures_util::future::try_join_all;
 
 use super::cache::{Cache, Caches};

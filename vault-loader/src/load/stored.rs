@@ -3,9 +3,8 @@
 //! In: keys and candidates. Out: last versions, inserts that may be repeated, and values that an event left out. Every
 //! read goes by the satellite's primary key.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
+use foldhash::{HashMap, HashMapExt};
 use tokio_postgres::{Row, Transaction};
 
 use super::error::StretchError;

@@ -4,7 +4,9 @@
 //! far the partitions move, which topics are touched, what is counted. A stretch without a truncate also has its vault
 //! rows. They are computed once for all attempts.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
 use crate::control::{EventTimes, LastEvent, Minutes, OffsetMove, ParkedKey, TopicSpan};

@@ -4,8 +4,7 @@
 //! remembered after the commit. A row of a hub or link is inserted once and never changed. Hubs and links are written
 //! in key order, so that two loaders never wait for each other in a circle.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use futures_util::SinkExt;
 use tokio_postgres::{Statement, Transaction};
 

@@ -4,8 +4,9 @@
 //! stretch that names it, and every satellite's candidates in arrival order. A delete names its own key only, so it
 //! makes the rows of its parent and no others. Thus every key of a satellite has its row in a hub or link.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::cast::cast;
 use super::hash::{Hash, Hasher, UNKNOWN};

@@ -4,7 +4,7 @@
 //! stored value. Out: versions, ready to be written. `vault::fold` decides which candidate is new. Before that, this
 //! module fills in unchanged values. Truncates that were seen earlier close keys whose events come late.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 use super::fold::{self, Contradiction, InsertVerdict, KeyState, StoredInsert, Verdict};
 use super::hash::{Hash, Hasher};

@@ -203,7 +203,7 @@ fn later(history: &[Event], epoch: Epoch) -> Vec<Event> {
 
 /// The epoch after a source that went back, or after a topic that was made again.
 fn next_epoch(is_new_topic: bool) -> Epoch {
-    let starts = HashMap::new();
+    let starts = std::collections::HashMap::new();
     let stored = StoredEpoch { number: 1, is_new_topic, is_source_back: !is_new_topic, starts };
     Epochs::new(vec![stored]).current()
 }
