@@ -17,6 +17,7 @@ use devstack::{PostgresAddress, Process, ProcessOptions, Psql, programs, sql_fil
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Message as _};
+use shared::debezium::topic::topic_name;
 
 use crate::airline::{SOURCE_ROLES, TABLES, WAREHOUSE_ROLES, topic};
 use crate::sql;
@@ -64,7 +65,7 @@ struct FurtherSource {
     name: String,
     connector: PathBuf,
     model: PathBuf,
-    tables: Vec<String>,
+    topics: Vec<String>,
 }
 
 impl Rig {
@@ -115,30 +116,81 @@ impl Rig {
         tables: &[&str],
         model: &str,
     ) -> anyhow::Result<String> {
-        let name = format!("{}_further{}", self.options.name, self.further.len());
-        self.options.source.create_database(&name)?;
-        let database = sql::connect(&self.options.source.superuser(&name)).await?;
-        database.batch_execute(sql).await.context("cannot make the further source's tables")?;
         let list = tables.join(", ");
         let publish = format!(
-            "CREATE PUBLICATION further_publication FOR TABLE {list};
-             GRANT CONNECT ON DATABASE {name} TO cdc_reader;
+            "{sql};
+             CREATE PUBLICATION further_publication FOR TABLE {list};
              GRANT SELECT ON {list} TO cdc_reader"
         );
-        database.batch_execute(&publish).await.context("cannot publish the further source")?;
-        let source = FurtherSource {
-            connector: self.options.dir.join(format!("{name}.json")),
-            model: self.options.dir.join(format!("{name}.toml")),
-            tables: tables.iter().map(|&table| table.to_owned()).collect(),
-            name: name.clone(),
-        };
-        self.write_connector(&source.connector, &name, "further_publication")?;
+        let source = self.make_source(&publish).await?;
+        let name = source.name.clone();
         let ours = model.replace("name = \"further\"", &format!("name = \"{name}\""));
         anyhow::ensure!(ours != model, "the model's source has another name than further");
         fs::write(&source.model, ours)?;
         self.further.push(source);
         self.migrate(&self.options.name)?;
         Ok(name)
+    }
+
+    /// Adds a source with a database of its own, and lets `vault-loader model infer` write its model. `sql` makes the
+    /// tables, gives the reader its rights and makes `further_publication`. Returns the source's name, and what the
+    /// command said. The warehouse is migrated to the model.
+    pub async fn add_inferred_source(&mut self, sql: &str) -> anyhow::Result<(String, String)> {
+        let source = self.make_source(sql).await?;
+        let PostgresAddress { host, port, user, password, .. } = &self.options.source;
+        let name = source.name.clone();
+        let output = std::process::Command::new(devstack::binary("vault-loader")?)
+            .args(["model", "infer", "--system-id", "2", "--topic-prefix", &name, "--output"])
+            .arg(&source.model)
+            .env(
+                "VAULT_LOADER_SOURCE",
+                format!("postgres://{user}:{password}@{host}:{port}/{name}"),
+            )
+            .output()
+            .context("cannot run vault-loader model infer")?;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        anyhow::ensure!(output.status.success(), "vault-loader model infer failed: {told}");
+        self.further.push(source);
+        self.migrate(&self.options.name)?;
+        Ok((name, told))
+    }
+
+    /// A further source's database, and what its reader needs.
+    async fn make_source(&self, sql: &str) -> anyhow::Result<FurtherSource> {
+        let name = format!("{}_further{}", self.options.name, self.further.len());
+        self.options.source.create_database(&name)?;
+        let database = sql::connect(&self.options.source.superuser(&name)).await?;
+        database.batch_execute(sql).await.context("cannot make the further source's tables")?;
+        let grant = format!("GRANT CONNECT ON DATABASE {name} TO cdc_reader");
+        database.batch_execute(&grant).await?;
+        let published = "SELECT schemaname, tablename FROM pg_publication_tables ORDER BY 1, 2";
+        let published = sql::rows(&database, published).await?;
+        let topic = |row: &sql::Row| match row.as_slice() {
+            [Some(schema), Some(table)] => Some(topic_name(&name, schema, table)),
+            _ => None,
+        };
+        let source = FurtherSource {
+            connector: self.options.dir.join(format!("{name}.json")),
+            model: self.options.dir.join(format!("{name}.toml")),
+            topics: published.iter().filter_map(topic).collect(),
+            name: name.clone(),
+        };
+        let pattern =
+            |row: &sql::Row| row.iter().flatten().cloned().collect::<Vec<_>>().join("\\.");
+        let tables = published.iter().map(pattern).collect::<Vec<_>>().join(",");
+        self.write_connector(&source.connector, &name, "further_publication", Some(&tables))?;
+        Ok(source)
+    }
+
+    /// The statements that make the views of a further source's tables, as `vault-loader model views` prints them.
+    pub fn further_views(&self, name: &str) -> anyhow::Result<String> {
+        let output = std::process::Command::new(devstack::binary("vault-loader")?)
+            .args(["model", "views", "--model"])
+            .arg(&self.further_named(name)?.model)
+            .output()
+            .context("cannot run vault-loader model views")?;
+        anyhow::ensure!(output.status.success(), "vault-loader model views failed");
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Connection string of a further source's superuser.
@@ -157,7 +209,14 @@ impl Rig {
         further.context("there is no such further source")
     }
 
-    fn write_connector(&self, path: &Path, name: &str, publication: &str) -> anyhow::Result<()> {
+    /// Writes a connector for these tables, or for those of the schema `public`.
+    fn write_connector(
+        &self,
+        path: &Path,
+        name: &str,
+        publication: &str,
+        tables: Option<&str>,
+    ) -> anyhow::Result<()> {
         let root = devstack::workspace_root().join("connectors/airline");
         let text = fs::read_to_string(root.join("connector.json"))?;
         let mut connector: serde_json::Value = serde_json::from_str(&text)?;
@@ -167,6 +226,10 @@ impl Rig {
         config["topic.prefix"] = name.into();
         config["slot.name"] = name.into();
         config["publication.name"] = publication.into();
+        if let (Some(tables), Some(config)) = (tables, config.as_object_mut()) {
+            config.remove("schema.include.list");
+            config.insert("table.include.list".to_owned(), tables.into());
+        }
         config["topic.creation.default.partitions"] = self.options.partitions.to_string().into();
         config["topic.creation.default.replication.factor"] = "1".into();
         config["retriable.restart.connector.wait.ms"] = "1000".into();
@@ -177,7 +240,7 @@ impl Rig {
     fn write_configuration(&self) -> anyhow::Result<()> {
         let root = devstack::workspace_root().join("connectors/airline");
         let name = &self.options.name;
-        self.write_connector(&self.connector, name, "airline_publication")?;
+        self.write_connector(&self.connector, name, "airline_publication", None)?;
         let model = fs::read_to_string(root.join("vault.toml"))?;
         // The source keeps its own name, and its topics have another prefix.
         let named = format!("name = \"airline\"\ntopic_prefix = \"{name}\"");
@@ -461,10 +524,7 @@ impl Rig {
 
     /// The captured tables' topics, of all sources.
     fn topics(&self) -> impl Iterator<Item = String> {
-        let further = self
-            .further
-            .iter()
-            .flat_map(|further| further.tables.iter().map(|table| topic(&further.name, table)));
+        let further = self.further.iter().flat_map(|further| further.topics.iter().cloned());
         TABLES.iter().map(|table| topic(&self.options.name, table.name)).chain(further)
     }
 }

@@ -173,7 +173,7 @@ const NO_ROOT: &str = "is not set: database.host is another machine, so sslmode 
                        name the file with the authority's certificates, or set database.sslmode (disable, prefer, require)";
 
 /// Whether a host is this machine: a Unix socket's directory, or the loopback.
-fn is_this_machine(host: &str) -> bool {
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let address = host.parse::<std::net::IpAddr>();
     host.starts_with('/') || host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
 }

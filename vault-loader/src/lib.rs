@@ -45,7 +45,9 @@ pub mod fleet;
 // What else the program does.
 pub mod epochs_command;
 pub mod gap;
+pub mod infer;
 pub mod migrate;
+pub mod model_command;
 pub mod quarantine;
 pub mod refresh;
 pub mod status;

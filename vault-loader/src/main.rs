@@ -16,9 +16,10 @@ use vault_loader::exit;
 use vault_loader::fleet::{Fleet, SameSource};
 use vault_loader::gap::{self, GapError};
 use vault_loader::http::{Question, serve};
+use vault_loader::infer::{AddressError, InferError};
 use vault_loader::migrate::{self, MigrateError};
-use vault_loader::migrate::{ddl, first_mentions};
 use vault_loader::model::{self, ModelError, ModelText, Plan};
+use vault_loader::model_command::{self, ModelCommand, OutputError};
 use vault_loader::pipeline::RunError;
 use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
@@ -141,7 +142,7 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
-    /// Look at a model without any server
+    /// Look at a model without any server, or infer one from a source
     Model {
         #[command(subcommand)]
         command: ModelCommand,
@@ -221,14 +222,6 @@ enum GapCommand {
     },
 }
 
-#[derive(Subcommand)]
-enum ModelCommand {
-    /// Print the vault's tables as SQL
-    Ddl,
-    /// Check the model and say what it feeds
-    Check,
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     shared::telemetry::init(LogFormat::Auto);
@@ -284,7 +277,13 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         )
     );
     let selection = matches!(err.downcast_ref(), Some(QuarantineError::Usage(_)));
-    let usage = err.is::<ConfigError>() || err.is::<Usage>() || err.is::<SameSource>();
+    let infer = matches!(err.downcast_ref(), Some(InferError::NoTable(_) | InferError::Invalid(_)));
+    let usage = infer
+        || err.is::<AddressError>()
+        || err.is::<OutputError>()
+        || err.is::<ConfigError>()
+        || err.is::<Usage>()
+        || err.is::<SameSource>();
     if model || selection || epoch || usage { exit::CONFIGURATION } else { exit::FAILED }
 }
 
@@ -304,7 +303,13 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Epoch { command } => epoch(&cli, command).await,
         Command::Gap { command } => gaps(&cli, command).await,
         Command::Health { ready } => health(&cli, *ready).await,
-        Command::Model { command } => look(&cli, command),
+        Command::Model { command: ModelCommand::Infer(arguments) } => {
+            Ok(model_command::infer_model(arguments).await?)
+        }
+        Command::Model { command: ModelCommand::Look(command) } => {
+            plans(&cli)?.iter().for_each(|plan| model_command::look(*command, plan));
+            Ok(())
+        }
     }
 }
 
@@ -499,29 +504,5 @@ async fn health(cli: &Cli, ready: bool) -> anyhow::Result<()> {
     let answer = vault_loader::http::ask(config.listen, question).await?;
     println!("{}", answer.body);
     anyhow::ensure!(answer.is_yes, "not {}", if ready { "ready" } else { "healthy" });
-    Ok(())
-}
-
-fn look(cli: &Cli, command: &ModelCommand) -> anyhow::Result<()> {
-    for plan in plans(cli)? {
-        match command {
-            ModelCommand::Ddl => {
-                print!("{}", ddl::script(&plan));
-                for view in first_mentions::views(&[&plan.model]) {
-                    print!("\n{}", view.create);
-                }
-            }
-            ModelCommand::Check => {
-                let model = &plan.model;
-                println!(
-                    "valid: {} tables feed {} hubs, {} links, {} satellites",
-                    model.tables.len(),
-                    model.hubs.len(),
-                    model.links.len(),
-                    plan.satellites.len()
-                );
-            }
-        }
-    }
     Ok(())
 }

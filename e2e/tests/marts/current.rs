@@ -3,6 +3,8 @@
 //! In: the history. Out: the exact rows of every `current_` view.
 //! Invariant: the last version counts, whatever came before; what is deleted, replaced or of the system never shows.
 
+use e2e::airline::TABLES;
+
 use super::warehouse::{Content, Warehouse, rows};
 
 async fn check(warehouse: &Warehouse, query: &str, expected: &[&str]) -> anyhow::Result<()> {
@@ -232,5 +234,29 @@ async fn the_star_looks_at_everything_after_events_were_taken_out_of_the_quarant
     assert_eq!(rows(&client, outcome).await?, ["full|events were taken out of the quarantine"]);
     client.batch_execute(refresh).await?;
     assert_eq!(rows(&client, outcome).await?, ["idle|NULL"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_views_that_the_model_gives_are_the_delivered_ones() -> anyhow::Result<()> {
+    let warehouse = Warehouse::create("marts_generated", Content::History)?;
+    let client = warehouse.connect().await?;
+    let model = devstack::workspace_root().join("connectors/airline/vault.toml");
+    let output = std::process::Command::new(devstack::binary("vault-loader")?)
+        .args(["model", "views", "--model"])
+        .arg(model)
+        .output()?;
+    anyhow::ensure!(output.status.success(), "vault-loader model views failed");
+    let mut delivered = Vec::new();
+    for table in TABLES {
+        let query = format!("SELECT t::text FROM dwh_marts.current_{} AS t ORDER BY 1", table.name);
+        delivered.push((rows(&client, &query).await?, query));
+    }
+    // PostgreSQL refuses to replace a view by one with other columns or other types.
+    client.batch_execute(&String::from_utf8(output.stdout)?).await?;
+    for (expected, query) in delivered {
+        assert!(!expected.is_empty(), "{query}");
+        assert_eq!(rows(&client, &query).await?, expected, "{query}");
+    }
     Ok(())
 }

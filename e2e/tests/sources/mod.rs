@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
 mod bad_days;
+mod inferred;
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ mod agree;
 mod apply;
 mod catalog;
 mod compat;
+pub mod current_tables;
 pub mod ddl;
 mod difference;
 pub mod first_mentions;

@@ -1,0 +1,567 @@
+//! Which hubs, links and satellites tables become. Pure.
+//!
+//! In: tables with their keys and foreign keys. Out: the parts of a model, and notes about what the vault cannot hold.
+//!
+//! - A table has a hub with the columns of its key.
+//! - A table whose key holds foreign keys, and to which no other table refers, has a link instead: of the hubs that the
+//!   key refers to, with the rest of the key as dependent key. That is an m:n table, or a part that has no key of its
+//!   own.
+//! - A table whose whole key is a foreign key says more about what it refers to. It hangs on the same hub or link.
+//! - Each other foreign key is a link between what the table has and the hub that it refers to. The link has an
+//!   effectivity satellite, unless the row's key determines it.
+//! - All other columns are in one satellite.
+//!
+//! A hub is shared with other sources when its key is text. A number or a UUID is the source's own, so the hub is scoped
+//! by the source.
+
+use std::collections::HashSet;
+
+use super::catalog::{ForeignKey, SourceTable};
+use super::names::{self, Taken};
+use crate::model::{Cast, ColumnType};
+
+/// A column with its type, as a model writes both.
+pub(super) type Typed = (String, String);
+
+/// The parts of a model.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) hubs: Vec<HubShape>,
+    pub(super) links: Vec<LinkShape>,
+    pub(super) tables: Vec<TableShape>,
+    /// tables that the vault cannot hold, each with the reason
+    pub(super) left_out: Vec<(String, String)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct HubShape {
+    pub(super) name: String,
+    pub(super) comment: String,
+    pub(super) is_of_source: bool,
+    pub(super) key: Vec<Typed>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LinkShape {
+    pub(super) name: String,
+    pub(super) comment: String,
+    /// each role with its hub
+    pub(super) roles: Vec<(String, String)>,
+    pub(super) dependent_key: Vec<Typed>,
+}
+
+/// A table and what it feeds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TableShape {
+    /// its place among the source's tables
+    pub(super) table: usize,
+    pub(super) parent: String,
+    pub(super) status: String,
+    pub(super) hubs: Vec<HubBindingShape>,
+    pub(super) links: Vec<LinkBindingShape>,
+    /// places of the columns that events have
+    pub(super) columns: Vec<usize>,
+    pub(super) satellite: Option<SatelliteShape>,
+    /// what the author of the model should know
+    pub(super) notes: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HubBindingShape {
+    pub(super) role: String,
+    pub(super) hub: String,
+    /// places of columns, each with the type that it is cast to
+    pub(super) columns: Vec<(usize, Option<String>)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LinkBindingShape {
+    pub(super) link: String,
+    pub(super) dependent_key: Vec<usize>,
+    pub(super) effectivity: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SatelliteShape {
+    pub(super) name: String,
+    /// places of columns, each with another name in the vault where it needs one
+    pub(super) columns: Vec<(usize, Option<String>)>,
+}
+
+/// What a table's histories hang on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// Events of the table cannot be loaded.
+    Nowhere(String),
+    /// A hub of its own.
+    Hub,
+    /// A link of the hubs behind these foreign keys.
+    Link(Vec<usize>),
+    /// That of the table behind this foreign key.
+    Same(usize),
+}
+
+/// Decides about all tables.
+pub(super) fn decide(tables: &[SourceTable]) -> Shape {
+    let places = places(tables);
+    let mut builder = Builder::new(tables, &places);
+    for table in 0..tables.len() {
+        builder.own(table);
+    }
+    for table in 0..tables.len() {
+        builder.table(table);
+    }
+    builder.shape
+}
+
+/// Whether two lists have the same columns.
+fn is_same(one: &[usize], other: &[usize]) -> bool {
+    one.len() == other.len() && one.iter().all(|column| other.contains(column))
+}
+
+/// Whether a foreign key refers to its target by the target's key.
+fn is_by_key(tables: &[SourceTable], key: &ForeignKey) -> bool {
+    let target = &tables[key.target].key;
+    !target.is_empty() && is_same(&key.target_columns, target)
+}
+
+fn places(tables: &[SourceTable]) -> Vec<Place> {
+    let same = same_places(tables);
+    let mut referenced: Vec<bool> = vec![false; tables.len()];
+    for (place, table) in tables.iter().enumerate() {
+        for (number, key) in table.foreign_keys.iter().enumerate() {
+            if same[place] != Some(number) && is_by_key(tables, key) {
+                referenced[key.target] = true;
+            }
+        }
+    }
+    // Who refers to a table that hangs on another one refers to that other one.
+    for _ in 0..tables.len() {
+        for (place, table) in tables.iter().enumerate() {
+            if let Some(number) = same[place].filter(|_| referenced[place]) {
+                referenced[table.foreign_keys[number].target] = true;
+            }
+        }
+    }
+    let place = |(place, table): (usize, &SourceTable)| {
+        if let Some(reason) = obstacle(table) {
+            return Place::Nowhere(reason);
+        }
+        if let Some(number) = same[place] {
+            return Place::Same(number);
+        }
+        let within = if referenced[place] { Vec::new() } else { keys_within(tables, table) };
+        let covered: usize = within.iter().map(|&key| table.foreign_keys[key].columns.len()).sum();
+        let relates = within.len() + (table.key.len() - covered) >= 2;
+        if !within.is_empty() && relates { Place::Link(within) } else { Place::Hub }
+    };
+    tables.iter().enumerate().map(place).collect()
+}
+
+/// Why events of a table cannot be loaded, if they cannot.
+fn obstacle(table: &SourceTable) -> Option<String> {
+    if table.key.is_empty() {
+        return Some(
+            "it has no primary key and no unique index: its events have no key, and Kafka keeps order for each key only"
+                .to_owned(),
+        );
+    }
+    let mut key = table.key.iter().map(|&column| &table.columns[column]);
+    key.find_map(|column| {
+        let name = &column.name;
+        if column.is_generated {
+            return Some(format!(
+                "its key has the column {name}, which PostgreSQL computes and does not publish"
+            ));
+        }
+        let kind = &column.kind;
+        let reason =
+            format!("its key has the column {name} of type {kind}, which a model cannot have");
+        column.column_type().is_none().then_some(reason)
+    })
+}
+
+/// For each table the foreign key that is its whole key, if there is one. No circle of tables hangs on itself.
+fn same_places(tables: &[SourceTable]) -> Vec<Option<usize>> {
+    let mut same: Vec<Option<usize>> = vec![None; tables.len()];
+    for (place, table) in tables.iter().enumerate() {
+        if obstacle(table).is_some() {
+            continue;
+        }
+        let number = table.foreign_keys.iter().position(|key| {
+            let is_key = is_same(&key.columns, &table.key) && is_by_key(tables, key);
+            is_key && obstacle(&tables[key.target]).is_none() && can_bind(tables, table, key) && {
+                let mut at = key.target;
+                loop {
+                    match same[at] {
+                        _ if at == place => break false,
+                        Some(next) => at = tables[at].foreign_keys[next].target,
+                        None => break true,
+                    }
+                }
+            }
+        });
+        same[place] = number;
+    }
+    same
+}
+
+/// Foreign keys whose columns are a part of the table's key, and share none.
+fn keys_within(tables: &[SourceTable], table: &SourceTable) -> Vec<usize> {
+    let mut used: HashSet<usize> = HashSet::new();
+    let mut within = Vec::new();
+    for (number, key) in table.foreign_keys.iter().enumerate() {
+        let is_part =
+            key.columns.iter().all(|column| table.key.contains(column) && !used.contains(column));
+        let is_usable = is_by_key(tables, key) && obstacle(&tables[key.target]).is_none();
+        if is_part && is_usable && can_bind(tables, table, key) {
+            used.extend(&key.columns);
+            within.push(number);
+        }
+    }
+    // In the order of the key, whatever the foreign keys are called.
+    let position = |number: &usize| {
+        let first = table.foreign_keys[*number].columns.iter();
+        first.filter_map(|column| table.key.iter().position(|key| key == column)).min()
+    };
+    within.sort_by_key(position);
+    within
+}
+
+/// Whether a foreign key's columns have the types of the key that they refer to, or can be cast to them.
+fn can_bind(tables: &[SourceTable], table: &SourceTable, key: &ForeignKey) -> bool {
+    let pairs = key.columns.iter().zip(&key.target_columns);
+    pairs.into_iter().all(|(&from, &to)| {
+        let from = &table.columns[from];
+        let from = from.column_type().filter(|_| !from.is_generated);
+        let to = tables[key.target].columns[to].column_type();
+        matches!((from, to), (Some(from), Some(to)) if cast(from, to).is_some())
+    })
+}
+
+/// How a column feeds a hub's key: as it is, or cast; none when it cannot.
+fn cast(from: ColumnType, to: ColumnType) -> Option<bool> {
+    if from.hashes_like(to) && from.vault_type() == to.vault_type() {
+        return Some(false);
+    }
+    Cast::between(from, to).map(|_| true)
+}
+
+struct Builder<'a> {
+    tables: &'a [SourceTable],
+    places: &'a [Place],
+    /// what each table's hub or link is called
+    entities: Vec<String>,
+    /// what the names of the table's parts are made of
+    stems: Vec<String>,
+    taken: Taken,
+    shape: Shape,
+}
+
+/// What identifies a row: hubs by role, and the rest of the key.
+struct Own {
+    hubs: Vec<HubBindingShape>,
+    /// places of columns, each with its column in the link
+    dependent_key: Vec<(usize, Typed)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(tables: &'a [SourceTable], places: &'a [Place]) -> Self {
+        let plain: Vec<String> = tables.iter().map(|table| names::snake(&table.name)).collect();
+        let is_alone = |name: &String| plain.iter().filter(|other| *other == name).count() == 1;
+        let mut stems = Taken::default();
+        let stem = |(table, name): (&SourceTable, &String)| {
+            let with_schema = || format!("{}_{name}", names::snake(&table.schema));
+            stems.take(&if is_alone(name) { name.clone() } else { with_schema() })
+        };
+        let stems = tables.iter().zip(&plain).map(stem).collect();
+        let shape = Shape::default();
+        Self { tables, places, entities: Vec::new(), stems, taken: Taken::default(), shape }
+    }
+
+    /// The hub or link that a table has of its own.
+    fn own(&mut self, number: usize) {
+        let table = &self.tables[number];
+        let name = match &self.places[number] {
+            Place::Hub => self.taken.take(&format!("hub_{}", self.stems[number])),
+            Place::Link(_) => self.taken.take(&format!("link_{}", self.stems[number])),
+            Place::Same(_) | Place::Nowhere(_) => String::new(),
+        };
+        if self.places[number] == Place::Hub {
+            let is_text = |&column: &usize| {
+                table.columns[column]
+                    .column_type()
+                    .is_some_and(|kind| kind.hashes_like(ColumnType::TEXT))
+            };
+            self.shape.hubs.push(HubShape {
+                name: name.clone(),
+                comment: comment(table),
+                is_of_source: !table.key.iter().all(is_text),
+                key: typed(table, &table.key),
+            });
+        }
+        self.entities.push(name);
+    }
+
+    fn table(&mut self, number: usize) {
+        let table = &self.tables[number];
+        if let Place::Nowhere(reason) = &self.places[number] {
+            self.shape.left_out.push((table.label(), reason.clone()));
+            return;
+        }
+        let own = self.identity(number, &table.key);
+        let (parent, is_link) = self.parent(number);
+        let mut shape = TableShape {
+            table: number,
+            parent: parent.clone(),
+            status: self.taken.take(&format!("sat_{}_status", self.stems[number])),
+            hubs: own.hubs.clone(),
+            links: Vec::new(),
+            columns: Vec::new(),
+            satellite: None,
+            notes: Vec::new(),
+        };
+        if is_link {
+            let dependent_key = own.dependent_key.iter().map(|(column, _)| *column).collect();
+            let binding =
+                LinkBindingShape { link: parent.clone(), dependent_key, effectivity: None };
+            shape.links.push(binding);
+            if !self.shape.links.iter().any(|link| link.name == parent) {
+                self.shape.links.push(LinkShape {
+                    name: parent,
+                    comment: comment(table),
+                    roles: roles(&own.hubs),
+                    dependent_key: own
+                        .dependent_key
+                        .iter()
+                        .map(|(_, typed)| typed.clone())
+                        .collect(),
+                });
+            }
+        }
+        self.references(number, &own, &mut shape);
+        self.columns(number, &mut shape);
+        if table.is_partitioned {
+            let note = "a partitioned table: the publication needs publish_via_partition_root = true, or its events have the \
+                        topics of its partitions";
+            shape.notes.push(note.to_owned());
+        }
+        self.shape.tables.push(shape);
+    }
+
+    /// The hub or link that a table hangs on, and whether it is a link.
+    fn parent(&self, number: usize) -> (String, bool) {
+        match &self.places[number] {
+            Place::Same(key) => self.parent(self.tables[number].foreign_keys[*key].target),
+            place => (self.entities[number].clone(), matches!(place, Place::Link(_))),
+        }
+    }
+
+    /// What identifies a row of a table, for a table whose `columns` hold the values of its key, in the key's order.
+    /// The casts are filled in later, because they depend on the columns of the table that has the values.
+    fn identity(&self, number: usize, columns: &[usize]) -> Own {
+        let table = &self.tables[number];
+        let at = |column: &usize| {
+            table.key.iter().position(|key| key == column).map(|place| columns[place])
+        };
+        match &self.places[number] {
+            Place::Nowhere(_) => Own { hubs: Vec::new(), dependent_key: Vec::new() },
+            Place::Hub => {
+                let binding = HubBindingShape {
+                    role: names::singular(&self.stems[number]),
+                    hub: self.entities[number].clone(),
+                    columns: columns.iter().map(|&column| (column, None)).collect(),
+                };
+                Own { hubs: vec![binding], dependent_key: Vec::new() }
+            }
+            Place::Same(key) => {
+                let key = &table.foreign_keys[*key];
+                let values: Vec<usize> = self.in_target_order(key, |column| at(&column));
+                self.identity(key.target, &values)
+            }
+            Place::Link(keys) => {
+                let mut hubs: Vec<HubBindingShape> = Vec::new();
+                for &key in keys {
+                    let key = &table.foreign_keys[key];
+                    let values: Vec<usize> = self.in_target_order(key, |column| at(&column));
+                    let role = self.role(table, key, &hubs);
+                    for mut binding in self.identity(key.target, &values).hubs {
+                        binding.role.clone_from(&role);
+                        hubs.push(binding);
+                    }
+                }
+                let covered = |column: &&usize| {
+                    keys.iter().any(|&key| table.foreign_keys[key].columns.contains(column))
+                };
+                let rest = table.key.iter().filter(|column| !covered(column));
+                let dependent_key = rest.filter_map(|column| {
+                    Some((at(column)?, typed(table, std::slice::from_ref(column)).pop()?))
+                });
+                Own { hubs, dependent_key: dependent_key.collect() }
+            }
+        }
+    }
+
+    /// A foreign key's columns, or what stands for them, in the order of the target's key.
+    fn in_target_order(
+        &self,
+        key: &ForeignKey,
+        value: impl Fn(usize) -> Option<usize>,
+    ) -> Vec<usize> {
+        let of = |wanted: &usize| {
+            let place = key.target_columns.iter().position(|column| column == wanted)?;
+            value(key.columns[place])
+        };
+        self.tables[key.target].key.iter().filter_map(of).collect()
+    }
+
+    /// A role that none of these bindings has.
+    fn role(&self, table: &SourceTable, key: &ForeignKey, others: &[HubBindingShape]) -> String {
+        let by_column = match key.columns.as_slice() {
+            [column] => names::role(&table.columns[*column].name),
+            _ => None,
+        };
+        let target = names::singular(&self.stems[key.target]);
+        let is_free = |role: &String| others.iter().all(|other| other.role != *role);
+        let by_both = by_column.as_ref().map(|role| format!("{role}_{target}"));
+        let first = [by_column, by_both, Some(target.clone())].into_iter().flatten().find(is_free);
+        first.unwrap_or_else(|| {
+            let numbered = (2..).map(|number| format!("{target}_{number}"));
+            numbered.into_iter().find(is_free).unwrap_or(target)
+        })
+    }
+
+    /// Links for the foreign keys that are no part of what identifies the row.
+    fn references(&mut self, number: usize, own: &Own, shape: &mut TableShape) {
+        let table = &self.tables[number];
+        let used: &[usize] = match &self.places[number] {
+            Place::Same(key) => std::slice::from_ref(key),
+            Place::Link(keys) => keys,
+            Place::Hub | Place::Nowhere(_) => &[],
+        };
+        let mut seen: Vec<(Vec<usize>, usize)> = Vec::new();
+        for (place, key) in table.foreign_keys.iter().enumerate() {
+            let target = &self.tables[key.target];
+            if used.contains(&place) || seen.contains(&(key.columns.clone(), key.target)) {
+                continue;
+            }
+            seen.push((key.columns.clone(), key.target));
+            if let Some(reason) = self.unusable(table, key) {
+                let columns = table.names(&key.columns).join(", ");
+                shape.notes.push(format!(
+                    "({columns}) refers to {}, and is no link: {reason}",
+                    target.label()
+                ));
+                continue;
+            }
+            let role = self.role(table, key, &shape.hubs);
+            let values = self.in_target_order(key, Some);
+            let Some(mut binding) = self.identity(key.target, &values).hubs.pop() else { continue };
+            binding.role = role;
+            self.link(number, own, binding, shape);
+        }
+    }
+
+    /// Why a foreign key is no link, if it is none.
+    fn unusable(&self, table: &SourceTable, key: &ForeignKey) -> Option<&'static str> {
+        if matches!(self.places[key.target], Place::Nowhere(_)) {
+            return Some("the vault does not hold that table");
+        }
+        if !is_by_key(self.tables, key) {
+            return Some("not by that table's key, and loading looks up nothing");
+        }
+        if !can_bind(self.tables, table, key) {
+            return Some("its type cannot be cast to that of the key");
+        }
+        None
+    }
+
+    /// A link between what identifies the row and one more hub.
+    fn link(&mut self, number: usize, own: &Own, binding: HubBindingShape, shape: &mut TableShape) {
+        let table = &self.tables[number];
+        let stem = format!("{}_{}", self.stems[number], binding.role);
+        let name = self.taken.take(&format!("link_{stem}"));
+        let mut hubs = own.hubs.clone();
+        hubs.push(binding.clone());
+        let is_determined = binding.columns.iter().all(|(column, _)| table.key.contains(column));
+        let effectivity =
+            (!is_determined).then(|| self.taken.take(&format!("sat_{stem}_effectivity")));
+        self.shape.links.push(LinkShape {
+            name: name.clone(),
+            comment: format!("{}: its {}", comment(table), binding.role.replace('_', " ")),
+            roles: roles(&hubs),
+            dependent_key: own.dependent_key.iter().map(|(_, typed)| typed.clone()).collect(),
+        });
+        shape.links.push(LinkBindingShape {
+            link: name,
+            dependent_key: own.dependent_key.iter().map(|(column, _)| *column).collect(),
+            effectivity,
+        });
+        shape.hubs.push(binding);
+    }
+
+    /// The columns that events have, and the satellite of those that nothing else holds. Fills in the casts.
+    fn columns(&mut self, number: usize, shape: &mut TableShape) {
+        let table = &self.tables[number];
+        for (place, column) in table.columns.iter().enumerate() {
+            if column.is_generated {
+                shape.notes.push(format!(
+                    "{} is left out: PostgreSQL computes it, and does not publish it by default",
+                    column.name
+                ));
+            } else if column.column_type().is_none() {
+                shape.notes.push(format!(
+                    "{} is left out: a model cannot have the type {}",
+                    column.name, column.kind
+                ));
+            } else {
+                shape.columns.push(place);
+            }
+        }
+        for binding in &mut shape.hubs {
+            let Some(hub) = self.shape.hubs.iter().find(|hub| hub.name == binding.hub) else {
+                continue;
+            };
+            for ((column, to), (_, kind)) in binding.columns.iter_mut().zip(&hub.key) {
+                let from = table.columns[*column].column_type();
+                let key = ColumnType::parse(kind);
+                let is_cast = from.zip(key).and_then(|(from, key)| cast(from, key)) == Some(true);
+                *to = is_cast.then(|| kind.clone());
+            }
+        }
+        let mut held: HashSet<usize> = table.key.iter().copied().collect();
+        held.extend(shape.hubs.iter().flat_map(|hub| &hub.columns).map(|(column, _)| *column));
+        let rest: Vec<usize> =
+            shape.columns.iter().copied().filter(|column| !held.contains(column)).collect();
+        if rest.is_empty() {
+            return;
+        }
+        let mut names = Taken::default();
+        let columns = rest.into_iter().map(|place| {
+            let name = &table.columns[place].name;
+            let stored = names.take(&names::column(name));
+            (place, (stored != *name).then_some(stored))
+        });
+        let columns = columns.collect();
+        let name = self.taken.take(&format!("sat_{}", self.stems[number]));
+        shape.satellite = Some(SatelliteShape { name, columns });
+    }
+}
+
+fn comment(table: &SourceTable) -> String {
+    table.comment.clone().unwrap_or_else(|| format!("a row of {}", table.label()))
+}
+
+fn roles(hubs: &[HubBindingShape]) -> Vec<(String, String)> {
+    hubs.iter().map(|binding| (binding.role.clone(), binding.hub.clone())).collect()
+}
+
+/// Columns of a key as columns of the vault.
+fn typed(table: &SourceTable, columns: &[usize]) -> Vec<Typed> {
+    let mut names = Taken::default();
+    let column = |&place: &usize| {
+        let column = &table.columns[place];
+        (names.take(&names::column(&column.name)), column.kind.clone())
+    };
+    columns.iter().map(column).collect()
+}

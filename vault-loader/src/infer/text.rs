@@ -1,0 +1,199 @@
+//! The inferred model as TOML, with comments for the one who goes on with it.
+
+use std::fmt::Write;
+
+use super::InferOptions;
+use super::catalog::SourceTable;
+use super::shape::{
+    HubBindingShape, HubShape, LinkBindingShape, LinkShape, Shape, TableShape, Typed,
+};
+use crate::model::FORMAT_VERSION;
+
+const HEAD: &str = "\
+# A Data Vault, inferred from the keys of the source's tables. It loads as it is. What an author may want to change before the
+# first load, because a change afterwards means to load again:
+#
+# - Names. A name here is a table of the vault.
+# - Which hubs are shared with other sources: scope = \"source\" keeps the keys of a hub apart from those of other sources.
+# - Satellites: split one by rate of change, or keep personal data apart.
+# - Links: put the links of one table together when they belong together.
+";
+
+/// Writes the model.
+pub(super) fn write(tables: &[SourceTable], shape: &Shape, options: &InferOptions) -> String {
+    let schema = usual_schema(tables, shape);
+    let mut out = String::from(HEAD);
+    for (table, reason) in &shape.left_out {
+        line(&mut out, &format!("#\n# The table {table} is left out: {reason}."));
+    }
+    line(&mut out, &format!("\nformat_version = {FORMAT_VERSION}\n\n[source]"));
+    line(&mut out, &format!("name = {}", text(&options.name)));
+    if options.topic_prefix != options.name {
+        line(&mut out, &format!("topic_prefix = {}", text(&options.topic_prefix)));
+    }
+    line(&mut out, &format!("schema = {}", text(&schema)));
+    line(&mut out, &format!("system_id = {}", options.system_id));
+    line(&mut out, &format!("comment = {}", text(&format!("the database {}", options.database))));
+    rule(&mut out, "hubs");
+    shape.hubs.iter().for_each(|shape| hub(&mut out, shape));
+    rule(&mut out, "links");
+    shape.links.iter().for_each(|shape| link(&mut out, shape));
+    rule(&mut out, "tables");
+    for shape in &shape.tables {
+        table(&mut out, &tables[shape.table], shape, &schema);
+    }
+    out
+}
+
+/// The schema that most tables are in; tables of others name theirs.
+fn usual_schema(tables: &[SourceTable], shape: &Shape) -> String {
+    let schemas = || shape.tables.iter().map(|shape| tables[shape.table].schema.as_str());
+    let count = |schema: &str| schemas().filter(|other| *other == schema).count();
+    // The first of equals by name.
+    let usual = schemas().rev().max_by_key(|schema| count(schema));
+    usual.unwrap_or("public").to_owned()
+}
+
+fn hub(out: &mut String, hub: &HubShape) {
+    line(out, &format!("\n[[hub]]\nname = {}\ncomment = {}", text(&hub.name), text(&hub.comment)));
+    if hub.is_of_source {
+        line(out, "scope = \"source\"");
+    }
+    line(out, &format!("key = {}", columns(&hub.key)));
+}
+
+fn link(out: &mut String, link: &LinkShape) {
+    line(
+        out,
+        &format!("\n[[link]]\nname = {}\ncomment = {}", text(&link.name), text(&link.comment)),
+    );
+    let role = |(role, hub): &(String, String)| {
+        format!("{{ role = {}, hub = {} }}", text(role), text(hub))
+    };
+    list(out, "hubs", &link.roles.iter().map(role).collect::<Vec<_>>());
+    if !link.dependent_key.is_empty() {
+        line(out, &format!("dependent_key = {}", columns(&link.dependent_key)));
+    }
+}
+
+fn table(out: &mut String, source: &SourceTable, shape: &TableShape, usual: &str) {
+    let names = |places: &[usize]| {
+        let names = places.iter().map(|&place| text(&source.columns[place].name));
+        format!("[{}]", names.collect::<Vec<_>>().join(", "))
+    };
+    line(out, "");
+    for note in &shape.notes {
+        line(out, &format!("# {note}."));
+    }
+    line(out, &format!("[[table]]\nname = {}", text(&source.name)));
+    if source.schema != usual {
+        line(out, &format!("schema = {}", text(&source.schema)));
+    }
+    line(out, &format!("key = {}", names(&source.key)));
+    line(out, &format!("parent = {}\nstatus = {}", text(&shape.parent), text(&shape.status)));
+    let bindings: Vec<String> =
+        shape.hubs.iter().map(|binding| hub_binding(source, binding)).collect();
+    list(out, "hubs", &bindings);
+    let bindings: Vec<String> =
+        shape.links.iter().map(|binding| link_binding(binding, &names)).collect();
+    if !bindings.is_empty() {
+        list(out, "links", &bindings);
+    }
+    line(out, "\n[table.columns]");
+    let stored = |place: usize| {
+        let columns = shape.satellite.iter().flat_map(|satellite| &satellite.columns);
+        columns.into_iter().find(|(column, _)| *column == place)?.1.as_deref()
+    };
+    for &place in &shape.columns {
+        let column = &source.columns[place];
+        let kind = text(&column.kind);
+        let kind = match stored(place) {
+            Some(stored) => format!("{{ type = {kind}, stored_as = {} }}", text(stored)),
+            None => kind,
+        };
+        line(out, &format!("{} = {kind}", bare_or_quoted(&column.name)));
+    }
+    if let Some(satellite) = &shape.satellite {
+        let places: Vec<usize> = satellite.columns.iter().map(|(place, _)| *place).collect();
+        let comment = format!("what {} says", source.label());
+        line(
+            out,
+            &format!(
+                "\n[[table.satellite]]\nname = {}\ncomment = {}\ncolumns = {}",
+                text(&satellite.name),
+                text(&comment),
+                names(&places)
+            ),
+        );
+    }
+}
+
+fn hub_binding(source: &SourceTable, binding: &HubBindingShape) -> String {
+    let column = |(place, to): &(usize, Option<String>)| {
+        let name = text(&source.columns[*place].name);
+        match to {
+            Some(to) => format!("{{ column = {name}, cast = {} }}", text(to)),
+            None => name,
+        }
+    };
+    let columns: Vec<String> = binding.columns.iter().map(column).collect();
+    format!(
+        "{{ role = {}, hub = {}, columns = [{}] }}",
+        text(&binding.role),
+        text(&binding.hub),
+        columns.join(", ")
+    )
+}
+
+fn link_binding(binding: &LinkBindingShape, names: &impl Fn(&[usize]) -> String) -> String {
+    let mut out = format!("{{ link = {}", text(&binding.link));
+    if !binding.dependent_key.is_empty() {
+        out += &format!(", dependent_key = {}", names(&binding.dependent_key));
+    }
+    if let Some(effectivity) = &binding.effectivity {
+        out += &format!(", effectivity = {}", text(effectivity));
+    }
+    out + " }"
+}
+
+fn columns(typed: &[Typed]) -> String {
+    let column =
+        |(name, kind): &Typed| format!("{{ name = {}, type = {} }}", text(name), text(kind));
+    format!("[{}]", typed.iter().map(column).collect::<Vec<_>>().join(", "))
+}
+
+/// One entry stands in the line of its name, several stand below each other.
+fn list(out: &mut String, name: &str, entries: &[String]) {
+    match entries {
+        [] => line(out, &format!("{name} = []")),
+        [one] => line(out, &format!("{name} = [{one}]")),
+        several => {
+            line(out, &format!("{name} = ["));
+            several.iter().for_each(|entry| line(out, &format!("  {entry},")));
+            line(out, "]");
+        }
+    }
+}
+
+fn rule(out: &mut String, what: &str) {
+    line(
+        out,
+        &format!("\n# ---------------------------------------------------------------- {what}"),
+    );
+}
+
+fn line(out: &mut String, line: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "{line}");
+}
+
+/// A TOML string.
+fn text(value: &str) -> String {
+    toml::Value::String(value.to_owned()).to_string()
+}
+
+fn bare_or_quoted(name: &str) -> String {
+    let is_bare =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if is_bare { name.to_owned() } else { text(name) }
+}

@@ -1,0 +1,252 @@
+//! Views of the source's tables as they stand now, read from the vault.
+//!
+//! In: a model. Out: one view for each of its tables. When nothing is in flight, a view has the rows of the source's
+//! table, with the columns in the model's order, and behind them `has_waiting_events`. A row shows when the latest status of its
+//! key is not "deleted". Its values are those of the latest version of each satellite, the keys of hubs, and the
+//! dependent keys of links. A satellite or link is joined LEFT: a key without a version shows NULLs rather than being
+//! hidden.
+//!
+//! A column has the type of the vault: `char(n)` and `varchar(n)` are text. A column that is bound to a hub whose key
+//! folds shows the first spelling that was loaded, and is not the source's own. Ghost rows never show.
+
+use super::ddl::{SYSTEM, quote};
+use super::first_mentions::ViewSpec;
+use crate::model::{
+    ColumnId, HubBindingId, Id, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident,
+};
+
+/// The schema of the views.
+pub const MART_SCHEMA: &str = "dwh_marts";
+
+/// The views of all tables of a model.
+#[must_use]
+pub fn views(model: &Model) -> Vec<ViewSpec> {
+    model.tables.iter().map(|table| view(model, table)).collect()
+}
+
+/// The name of a table's view: that of its status satellite, without `sat_` and `_status`.
+fn name_of(table: &Table) -> String {
+    let status = &table.status;
+    let stem = status.strip_prefix("sat_").unwrap_or(status);
+    format!("current_{}", stem.strip_suffix("_status").unwrap_or(stem))
+}
+
+fn view(model: &Model, table: &Table) -> ViewSpec {
+    let qualified = format!("{MART_SCHEMA}.{}", name_of(table));
+    let mut sources = Sources::new(model, table);
+    let columns: Vec<String> = table
+        .columns
+        .ids()
+        .map(|column| {
+            format!("{} AS {}", sources.value(column), quoted(&table.columns[column].name))
+        })
+        .collect();
+    let comment = format!("rows of {}.{} as they stand now", table.schema, table.name);
+    let create = format!(
+        "CREATE OR REPLACE VIEW {qualified} AS\n\
+         SELECT\n    {},\n    \
+         EXISTS (\n        SELECT FROM dwh_control.quarantine AS waiting\n        \
+         WHERE waiting.record_source = live.record_source AND waiting.parent_hash_key = live.hash_key\n    \
+         ) AS has_waiting_events\n\
+         FROM {VAULT_SCHEMA}.{} AS live\n{}\
+         WHERE NOT live.is_deleted\n    \
+         AND live.record_source <> '{SYSTEM}'\n    \
+         AND {};\n\
+         COMMENT ON VIEW {qualified} IS {};\n",
+        columns.join(",\n    "),
+        table.status,
+        sources.joins,
+        is_latest(&table.status, "live"),
+        quote(&comment),
+    );
+    ViewSpec { qualified, create }
+}
+
+/// No newer version follows. Measured on 289,000 versions of 278,000 keys, this is faster than a sort by key and time.
+fn is_latest(table: &str, alias: &str) -> String {
+    format!(
+        "NOT EXISTS (\n        SELECT FROM {VAULT_SCHEMA}.{table} AS newer\n        \
+         WHERE newer.hash_key = {alias}.hash_key AND newer.load_date > {alias}.load_date\n    )"
+    )
+}
+
+/// Where the values of a table's columns are, and the joins that bring them.
+struct Sources<'m> {
+    model: &'m Model,
+    table: &'m Table,
+    joins: String,
+    /// the alias of each hub binding that is joined
+    hubs: Vec<(HubBindingId, String)>,
+    /// the alias of each link that is joined
+    links: Vec<(LinkBindingId, String)>,
+    /// the alias of each satellite that is joined, by its place
+    satellites: Vec<(usize, String)>,
+}
+
+impl<'m> Sources<'m> {
+    fn new(model: &'m Model, table: &'m Table) -> Self {
+        let (hubs, links, satellites) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sources = Self { model, table, joins: String::new(), hubs, links, satellites };
+        let name = model.parent_name(table);
+        let join =
+            format!("JOIN {VAULT_SCHEMA}.{name} AS parent ON parent.hash_key = live.hash_key\n");
+        sources.joins.push_str(&join);
+        match table.parent {
+            Parent::Hub(binding) => sources.hubs.push((binding, "parent".to_owned())),
+            Parent::Link(binding) => sources.links.push((binding, "parent".to_owned())),
+        }
+        sources
+    }
+
+    /// An expression for a column's value; the joins that it needs are added.
+    fn value(&mut self, column: ColumnId) -> String {
+        let table = self.table;
+        for (place, satellite) in table.satellites.iter().enumerate() {
+            if satellite.columns.contains(&column) {
+                let alias = self.satellite(place);
+                return format!("{alias}.{}", ident(table.columns[column].vault_name()));
+            }
+        }
+        // The parent has all columns of the key. Every other link that holds a column has an effectivity satellite.
+        let mut links: Vec<LinkBindingId> = table.links.ids().collect();
+        links.sort_by_key(|&link| table.parent != Parent::Link(link));
+        let by_parent = self.bound_to_parent(column);
+        for link in links.into_iter().filter(|_| by_parent.is_none()) {
+            let binding = &table.links[link];
+            let key = &self.model.links[binding.link].dependent_key;
+            if let Some(place) = binding.dependent_key.iter().position(|own| *own == column) {
+                return format!("{}.{}", self.link(link), ident(&key[place].name));
+            }
+        }
+        let bound = || table.hubs.find_id(|binding| binding.columns.contains(&column));
+        match by_parent.or_else(bound) {
+            Some(binding) => self.key_value(binding, column),
+            None => "NULL".to_owned(), // no valid model has such a column
+        }
+    }
+
+    /// The hub binding of the parent that has a column, if there is one.
+    fn bound_to_parent(&self, column: ColumnId) -> Option<HubBindingId> {
+        let of_parent = match self.table.parent {
+            Parent::Hub(binding) => vec![binding],
+            Parent::Link(link) => self.table.links[link].bindings.clone(),
+        };
+        of_parent.into_iter().find(|&id| self.table.hubs[id].columns.contains(&column))
+    }
+
+    /// A column of a hub's key, as the type that the column has.
+    fn key_value(&mut self, id: HubBindingId, column: ColumnId) -> String {
+        let binding = &self.table.hubs[id];
+        let key = &self.model.hubs[binding.hub].key;
+        let place = binding.columns.iter().position(|own| *own == column).unwrap_or_default();
+        let value = format!("{}.{}", self.hub(id), ident(&key[place].name));
+        let (from, to) =
+            (key[place].kind.vault_type(), self.table.columns[column].kind.vault_type());
+        if from == to { value } else { format!("{value}::{to}") }
+    }
+
+    fn hub(&mut self, id: HubBindingId) -> String {
+        if let Some((_, alias)) = self.hubs.iter().find(|(known, _)| *known == id) {
+            return alias.clone();
+        }
+        let found = self.table.links.find_id(|link| link.bindings.contains(&id));
+        let Some(link_id) = found else { return "parent".to_owned() };
+        let from = self.link(link_id);
+        let link = &self.table.links[link_id];
+        let place = link.bindings.iter().position(|binding| *binding == id).unwrap_or_default();
+        let role = self.model.links[link.link].roles[place].column();
+        let hub = &self.model.hubs[self.table.hubs[id].hub].name;
+        let alias = format!("hub_{}", id.to_index() + 1);
+        let join = format!(
+            "LEFT JOIN {VAULT_SCHEMA}.{hub} AS {alias} ON {alias}.hash_key = {from}.{role}\n"
+        );
+        self.joins.push_str(&join);
+        self.hubs.push((id, alias.clone()));
+        alias
+    }
+
+    /// The link row that holds now.
+    fn link(&mut self, id: LinkBindingId) -> String {
+        if let Some((_, alias)) = self.links.iter().find(|(known, _)| *known == id) {
+            return alias.clone();
+        }
+        let binding = &self.table.links[id];
+        let name = &self.model.links[binding.link].name;
+        let alias = format!("link_{}", id.to_index() + 1);
+        if let Some(effectivity) = &binding.effectivity {
+            let latest = format!("effectivity_{}", id.to_index() + 1);
+            let join = format!(
+                "LEFT JOIN {VAULT_SCHEMA}.{effectivity} AS {latest}\n    \
+                 ON {latest}.hash_key = live.hash_key AND {}\n\
+                 LEFT JOIN {VAULT_SCHEMA}.{name} AS {alias} ON {alias}.hash_key = {latest}.link_hash_key\n",
+                is_latest(effectivity, &latest)
+            );
+            self.joins.push_str(&join);
+        }
+        self.links.push((id, alias.clone()));
+        alias
+    }
+
+    fn satellite(&mut self, place: usize) -> String {
+        if let Some((_, alias)) = self.satellites.iter().find(|(known, _)| *known == place) {
+            return alias.clone();
+        }
+        let name = &self.table.satellites[place].name;
+        let alias = format!("satellite_{}", place + 1);
+        let join = format!(
+            "LEFT JOIN {VAULT_SCHEMA}.{name} AS {alias}\n    ON {alias}.hash_key = live.hash_key AND {}\n",
+            is_latest(name, &alias)
+        );
+        self.joins.push_str(&join);
+        self.satellites.push((place, alias.clone()));
+        alias
+    }
+}
+
+/// A name of the source, which may be anything.
+fn quoted(name: &str) -> String {
+    let mut characters = name.chars();
+    let begins = characters.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_');
+    let is_plain =
+        begins && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if is_plain { ident(name).into_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    #[test]
+    fn each_table_has_a_view_with_its_columns_in_order() {
+        let text = include_str!("../../../connectors/airline/vault.toml");
+        let views = views(&model::parse(text).unwrap());
+        let names: Vec<&str> = views.iter().map(|view| view.qualified.as_str()).collect();
+        assert_eq!(names[0], "dwh_marts.current_airports");
+        assert_eq!(names.len(), 8);
+        let flights =
+            views.iter().find(|view| view.qualified.ends_with(".current_flights")).unwrap();
+        let columns: Vec<usize> = [
+            "parent.flight_id AS flight_id",
+            "satellite_1.flight_no AS flight_no",
+            ".airport_code AS departure_airport",
+            ".airport_code AS arrival_airport",
+            "satellite_2.status AS status",
+            ".aircraft_code AS aircraft_code",
+            "has_waiting_events",
+        ]
+        .iter()
+        .map(|part| {
+            flights.create.find(part).unwrap_or_else(|| panic!("no {part} in {}", flights.create))
+        })
+        .collect();
+        assert!(columns.is_sorted(), "{}", flights.create);
+    }
+
+    #[test]
+    fn a_source_s_name_is_quoted_where_it_needs_quotes() {
+        assert_eq!(quoted("plain_1"), "plain_1");
+        assert_eq!(quoted("user"), "\"user\"");
+        assert_eq!(quoted("Odd \"name\""), "\"Odd \"\"name\"\"\"");
+    }
+}

@@ -1,0 +1,124 @@
+//! The commands on a model: infer one, check it, and print what follows from it.
+//!
+//! In: arguments and, but for `infer`, a compiled model. Out: text on standard output. `infer` alone asks a server.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::infer::{self, InferOptions};
+use crate::migrate::current_tables::{self, MART_SCHEMA};
+use crate::migrate::{ddl, first_mentions};
+use crate::model::Plan;
+
+/// A command on a model.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Write a model from the primary, unique and foreign keys of a source database. It loads as it is
+    Infer(InferArguments),
+    /// What needs no server
+    #[command(flatten)]
+    Look(LookCommand),
+}
+
+/// What a model says.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum LookCommand {
+    /// Print the vault's tables as SQL
+    Ddl,
+    /// Print views of the source's tables as they stand now, in the schema dwh_marts, as SQL
+    Views,
+    /// Check the model and say what it feeds
+    Check,
+}
+
+/// From where a model is inferred.
+#[derive(Debug, Args)]
+pub struct InferArguments {
+    /// The source: postgres://user:password@host:port/database. The role needs no rights on the tables
+    #[arg(long, env = "VAULT_LOADER_SOURCE", hide_env_values = true)]
+    source: String,
+    /// The connector's topic.prefix
+    #[arg(long)]
+    topic_prefix: String,
+    /// The source's own name in the warehouse: part of hash keys and of every record_source [default: the topic prefix]
+    #[arg(long)]
+    name: Option<String>,
+    /// Schema to look at; several times for several [default: all but the system's]
+    #[arg(long = "schema")]
+    schemas: Vec<String>,
+    /// The source's number in the warehouse, the value of source_system_id
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i16).range(1..))]
+    system_id: i16,
+    /// File for the model, which must not exist yet [default: standard output]
+    #[arg(long)]
+    output: Option<PathBuf>,
+}
+
+/// The model cannot be written to its file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}", .path.display())]
+pub struct OutputError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+/// Infers a model, and writes it.
+///
+/// # Errors
+/// When the source cannot be read, when it has no table that a vault can hold, or when the file exists or cannot be
+/// written.
+pub async fn infer_model(arguments: &InferArguments) -> anyhow::Result<()> {
+    let source = infer::source_options(&arguments.source)?;
+    let client = shared::postgres::connect(&source).await?;
+    let options = InferOptions {
+        name: arguments.name.clone().unwrap_or_else(|| arguments.topic_prefix.clone()),
+        topic_prefix: arguments.topic_prefix.clone(),
+        system_id: arguments.system_id,
+        schemas: arguments.schemas.clone(),
+        database: source.database.clone(),
+    };
+    let inferred = infer::infer(&client, &options).await?;
+    for (table, reason) in &inferred.left_out {
+        eprintln!("left out: table {table}: {reason}");
+    }
+    let Some(path) = &arguments.output else {
+        print!("{}", inferred.text);
+        return Ok(());
+    };
+    // An edited model must not be lost.
+    std::fs::File::create_new(path)
+        .and_then(|mut file| file.write_all(inferred.text.as_bytes()))
+        .map_err(|source| OutputError { path: path.clone(), source })?;
+    eprintln!("written: {}", path.display());
+    Ok(())
+}
+
+/// Prints what a model says.
+pub fn look(command: LookCommand, plan: &Plan) {
+    match command {
+        LookCommand::Ddl => {
+            print!("{}", ddl::script(plan));
+            for view in first_mentions::views(&[&plan.model]) {
+                print!("\n{}", view.create);
+            }
+        }
+        LookCommand::Views => {
+            println!("CREATE SCHEMA IF NOT EXISTS {MART_SCHEMA};");
+            for view in current_tables::views(&plan.model) {
+                print!("\n{}", view.create);
+            }
+        }
+        LookCommand::Check => {
+            let model = &plan.model;
+            println!(
+                "valid: {} tables feed {} hubs, {} links, {} satellites",
+                model.tables.len(),
+                model.hubs.len(),
+                model.links.len(),
+                plan.satellites.len()
+            );
+        }
+    }
+}
