@@ -310,7 +310,9 @@ impl<'a> Builder<'a> {
             return;
         }
         let own = self.identity(number, &table.key);
-        let (parent, is_link) = self.parent(number);
+        let owner = self.owner(number);
+        let (parent, is_link) =
+            (self.entities[owner].clone(), matches!(self.places[owner], Place::Link(_)));
         let mut shape = TableShape {
             table: number,
             parent: parent.clone(),
@@ -329,7 +331,7 @@ impl<'a> Builder<'a> {
             if !self.shape.links.iter().any(|link| link.name == parent) {
                 self.shape.links.push(LinkShape {
                     name: parent,
-                    comment: comment(table),
+                    comment: comment(&self.tables[owner]),
                     roles: roles(&own.hubs),
                     dependent_key: own
                         .dependent_key
@@ -349,11 +351,11 @@ impl<'a> Builder<'a> {
         self.shape.tables.push(shape);
     }
 
-    /// The hub or link that a table hangs on, and whether it is a link.
-    fn parent(&self, number: usize) -> (String, bool) {
+    /// The table whose hub or link a table hangs on: mostly itself.
+    fn owner(&self, number: usize) -> usize {
         match &self.places[number] {
-            Place::Same(key) => self.parent(self.tables[number].foreign_keys[*key].target),
-            place => (self.entities[number].clone(), matches!(place, Place::Link(_))),
+            Place::Same(key) => self.owner(self.tables[number].foreign_keys[*key].target),
+            Place::Nowhere(_) | Place::Hub | Place::Link(_) => number,
         }
     }
 

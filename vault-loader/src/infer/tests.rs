@@ -168,8 +168,8 @@ fn a_table_whose_key_is_a_reference_hangs_on_what_it_refers_to() {
             table("managers", "staff_id integer, bonus integer", "staff_id"),
             table("tickets", "no text", "no"),
             table("flights", "id integer", "id"),
-            table("segments", "no text, flight_id integer, price integer", "no, flight_id"),
             table("passes", "flight_id integer, no text, seat text", "flight_id, no"),
+            table("segments", "no text, flight_id integer, price integer", "no, flight_id"),
         ],
         &[
             "staff(person_id) people(id)",
@@ -195,6 +195,7 @@ fn a_table_whose_key_is_a_reference_hangs_on_what_it_refers_to() {
     };
     assert_eq!(["people", "staff", "managers"].map(parent), ["hub_people"; 3]);
     assert_eq!(["segments", "passes"].map(parent), ["link_segments"; 2]);
+    assert_eq!(model.links.iter().next().unwrap().comment, "a row of public.segments");
     assert!(text.contains("{ column = \"boss_id\", cast = \"bigint\" }"), "{text}");
 }
 
