@@ -27,7 +27,8 @@ pub(super) struct SourceEntry {
     pub(super) name: String,
     pub(super) schema: String,
     pub(super) system_id: i16,
-    pub(super) comment: String,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
     pub(super) topic_prefix: Option<String>,
 }
 
@@ -60,7 +61,8 @@ impl HubKeyEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct HubEntry {
     pub(super) name: String,
-    pub(super) comment: String,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
     #[serde(default)]
     pub(super) scope: HubScope,
     pub(super) key: Vec<HubKeyEntry>,
@@ -77,7 +79,8 @@ pub(super) struct LinkRoleEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkEntry {
     pub(super) name: String,
-    pub(super) comment: String,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
     pub(super) hubs: Vec<LinkRoleEntry>,
     #[serde(default)]
     pub(super) dependent_key: Vec<ColumnEntry>,
@@ -150,7 +153,8 @@ pub(super) struct LinkBindingEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct SatelliteEntry {
     pub(super) name: String,
-    pub(super) comment: String,
+    #[serde(default)]
+    pub(super) comment: Option<String>,
     pub(super) columns: Vec<String>,
 }
 

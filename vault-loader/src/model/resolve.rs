@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::file::{ColumnEntry, HubEntry, HubKeyEntry, LinkEntry, ModelFile, SourceEntry};
+use super::file::{
+    ColumnEntry, HubEntry, HubKeyEntry, LinkEntry, LinkRoleEntry, ModelFile, SourceEntry,
+};
 use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::problems::{ModelError, Problems};
 use super::types::{Column, Hub, Link, LinkRole, Model, SourceSystem};
@@ -107,7 +109,7 @@ impl Resolver {
             topic_prefix: prefix.clone(),
             schema: source.schema.clone(),
             system_id: source.system_id,
-            comment: source.comment.clone(),
+            comment: source.comment.clone().unwrap_or_else(|| source.name.clone()),
         }
     }
 
@@ -128,7 +130,7 @@ impl Resolver {
         }
         Hub {
             name: hub.name.clone(),
-            comment: hub.comment.clone(),
+            comment: hub.comment.clone().unwrap_or_else(|| known_by(&hub.key)),
             scope: hub.scope,
             key,
             folded: hub.key.iter().map(|entry| entry.fold).collect(),
@@ -171,7 +173,8 @@ impl Resolver {
                 "add a hub or a dependent key",
             );
         }
-        Link { name: link.name.clone(), comment: link.comment.clone(), roles, dependent_key }
+        let comment = link.comment.clone().unwrap_or_else(|| related(&link.hubs));
+        Link { name: link.name.clone(), comment, roles, dependent_key }
     }
 
     fn columns(&mut self, entity: &str, columns: &[ColumnEntry]) -> Vec<Column> {
@@ -192,6 +195,18 @@ impl Resolver {
         }
         resolved
     }
+}
+
+/// What a hub without a comment is called.
+fn known_by(key: &[HubKeyEntry]) -> String {
+    let names: Vec<&str> = key.iter().map(|column| column.name.as_str()).collect();
+    format!("known by {}", names.join(", "))
+}
+
+/// What a link without a comment is called.
+fn related(hubs: &[LinkRoleEntry]) -> String {
+    let roles: Vec<&str> = hubs.iter().map(|role| role.role.as_str()).collect();
+    format!("relates {}", roles.join(", "))
 }
 
 /// The entries in the order of their names.
@@ -242,6 +257,22 @@ mod tests {
             "table aircrafts sat_aircrafts: the table has no column reach",
         );
         check("\nrange = \"integer\"\n", "\n", "sat_aircrafts: the table has no column range");
+    }
+
+    #[test]
+    fn comments_may_be_left_out() {
+        let bare: Vec<&str> = AIRLINE.lines().filter(|line| !line.starts_with("comment")).collect();
+        let model = parse(&bare.join("\n")).unwrap();
+        let comment = |name: &str| {
+            let hubs = model.hubs.iter().map(|hub| (&hub.name, &hub.comment));
+            let links = model.links.iter().map(|link| (&link.name, &link.comment));
+            let found = hubs.chain(links).find(|(own, _)| *own == name);
+            found.unwrap().1.clone()
+        };
+        assert_eq!(comment("hub_airports"), "known by airport_code");
+        assert_eq!(comment("link_booking_tickets"), "relates ticket, booking");
+        assert_eq!((*model.tables)[0].satellites[0].comment, "what airports says");
+        assert_eq!(model.source.comment, "airline");
     }
 
     #[test]

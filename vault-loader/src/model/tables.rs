@@ -384,9 +384,10 @@ impl Builder<'_> {
                     self.complain(&written.name, problem, "leave it in one");
                 }
             }
+            let comment = written.comment.clone();
             satellites.push(Satellite {
                 name: written.name.clone(),
-                comment: written.comment.clone(),
+                comment: comment.unwrap_or_else(|| format!("what {} says", self.label)),
                 columns,
             });
         }
