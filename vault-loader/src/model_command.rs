@@ -12,8 +12,8 @@ use crate::migrate::current_tables::{self, MART_SCHEMA};
 use crate::migrate::{ddl, first_mentions};
 use crate::model::Plan;
 
-/// A command on a model.
-#[derive(Debug, Subcommand)]
+/// A command on a model. It may hold a password, so it cannot be printed.
+#[derive(Subcommand)]
 pub enum ModelCommand {
     /// Write a model from the primary, unique and foreign keys of a source database. It loads as it is
     Infer(InferArguments),
@@ -33,10 +33,11 @@ pub enum LookCommand {
     Check,
 }
 
-/// From where a model is inferred.
-#[derive(Debug, Args)]
+/// From where a model is inferred. The source may hold a password, so they cannot be printed.
+#[derive(Args)]
 pub struct InferArguments {
-    /// The source: postgres://user:password@host:port/database. The role needs no rights on the tables
+    /// The source: postgres://user:password@host:port/database?sslmode=…&sslrootcert=…; better in the variable,
+    /// because every user of the machine sees arguments. The role needs no rights on the tables
     #[arg(long, env = "VAULT_LOADER_SOURCE", hide_env_values = true)]
     source: String,
     /// The connector's topic.prefix
@@ -48,7 +49,7 @@ pub struct InferArguments {
     /// Schema to look at; several times for several [default: all but the system's]
     #[arg(long = "schema")]
     schemas: Vec<String>,
-    /// The source's number in the warehouse, the value of source_system_id
+    /// The source's number in the warehouse, the value of source_system_id. Each source has another one
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i16).range(1..))]
     system_id: i16,
     /// File for the model, which must not exist yet [default: standard output]

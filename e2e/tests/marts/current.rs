@@ -247,13 +247,16 @@ async fn the_views_that_the_model_gives_are_the_delivered_ones() -> anyhow::Resu
         .arg(model)
         .output()?;
     anyhow::ensure!(output.status.success(), "vault-loader model views failed");
+    let views = String::from_utf8(output.stdout)?;
     let mut delivered = Vec::new();
     for table in TABLES {
+        let replaced = format!("CREATE OR REPLACE VIEW dwh_marts.current_{} AS", table.name);
+        assert!(views.contains(&replaced), "no {replaced}");
         let query = format!("SELECT t::text FROM dwh_marts.current_{} AS t ORDER BY 1", table.name);
         delivered.push((rows(&client, &query).await?, query));
     }
     // PostgreSQL refuses to replace a view by one with other columns or other types.
-    client.batch_execute(&String::from_utf8(output.stdout)?).await?;
+    client.batch_execute(&views).await?;
     for (expected, query) in delivered {
         assert!(!expected.is_empty(), "{query}");
         assert_eq!(rows(&client, &query).await?, expected, "{query}");

@@ -9,6 +9,7 @@ CREATE TABLE hr.people (
     id bigint PRIMARY KEY,
     name text NOT NULL,
     mail mail,
+    more_mail mail[],
     born date,
     tags text[],
     "Load_Date" timestamptz,
@@ -69,6 +70,15 @@ CREATE TABLE visits_after PARTITION OF visits FOR VALUES FROM ('2026-01-06') TO 
 CREATE TABLE diary (
     line text
 );
+-- An index that does not tell every row, and a table that is in no WAL.
+CREATE TABLE shifts (
+    who integer,
+    day date
+);
+CREATE UNIQUE INDEX ON shifts (who) WHERE day IS NULL;
+CREATE UNLOGGED TABLE scratch (
+    id integer PRIMARY KEY
+);
 -- A foreign key whose type is narrower than that of the key.
 ALTER TABLE hr.staff ADD FOREIGN KEY (boss_id) REFERENCES hr.people;
 
@@ -88,8 +98,8 @@ DECLARE
 BEGIN
     CASE pick(20)
         WHEN 0, 1 THEN
-            INSERT INTO hr.people (id, name, mail, born, tags, "Load_Date")
-            VALUES (person, 'n' || pick(99), NULLIF('a' || pick(5) || '@x', 'a0@x'), date '1970-01-01' + pick(9999),
+            INSERT INTO hr.people (id, name, mail, more_mail, born, tags, "Load_Date")
+            VALUES (person, 'n' || pick(99), NULLIF('a' || pick(5) || '@x', 'a0@x'), ARRAY['b@x', NULL]::mail[], date '1970-01-01' + pick(9999),
                     ARRAY['t' || pick(3), NULL, 'ü'], timestamptz '2026-01-01' + pick(9999) * interval '1 second')
             ON CONFLICT (id) DO UPDATE
             SET name = excluded.name, mail = excluded.mail, tags = excluded.tags, "Load_Date" = excluded."Load_Date";

@@ -63,7 +63,10 @@ pub(super) fn replaced(
         heard = Instant::now();
     }
     // The client's end takes up to 100 ms, for which nobody has to wait.
-    std::thread::spawn(move || drop(consumer));
+    let ended = std::thread::Builder::new().spawn(move || drop(consumer));
+    if let Err(error) = ended {
+        tracing::debug!(%error, "no thread for the end of a client of Kafka"); // then it ends here
+    }
     for LastRecord { topic, partition, offset, .. } in records {
         tracing::warn!(
             topic,
@@ -90,8 +93,9 @@ fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
     for (key, value) in [
         ("statistics.interval.ms", "0"),
         ("queued.max.messages.kbytes", "1024"),
-        // The brokers send a whole set of records even when it is larger than this.
-        ("max.partition.fetch.bytes", "1024"),
+        // A broker sends at least one set of records, even when that is larger; other partitions then come with a
+        // further request.
+        ("max.partition.fetch.bytes", "65536"),
         // By default a partition waits for a second whenever the queue is full.
         ("fetch.queue.backoff.ms", "10"),
         ("auto.offset.reset", "latest"),

@@ -13,11 +13,14 @@ use tokio_postgres::config::Host;
 use crate::config::is_this_machine;
 
 /// Why a URL is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// It is no URL of a database.
     #[error("--source is no database URL: write postgres://user:password@host:port/database")]
     NoUrl,
+    /// A parameter that means nothing here.
+    #[error("--source has the parameter {0}, which is not known here: sslmode and sslrootcert are")]
+    Parameter(String),
     /// An unknown TLS mode.
     #[error(
         "sslmode in --source must be disable, allow, prefer, require, verify-ca or verify-full"
@@ -41,22 +44,24 @@ pub fn source_options(url: &str) -> Result<ConnectOptions, AddressError> {
         return Err(AddressError::NoUrl);
     }
     let (base, query) = url.split_once('?').unwrap_or((url, ""));
-    let (mut ssl_mode, mut root, mut rest) = (None, None, Vec::new());
+    let (mut ssl_mode, mut root) = (None, None);
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         match parameter.split_once('=') {
             Some(("sslmode", word)) => {
                 ssl_mode = Some(word.parse::<SslMode>().map_err(|_| AddressError::SslMode)?);
             }
             Some(("sslrootcert", path)) => root = Some(path.into()),
-            _ => rest.push(parameter),
+            other => {
+                let name = other.map_or("without a value", |(name, _)| name);
+                return Err(AddressError::Parameter(name.to_owned()));
+            }
         }
     }
-    let config: Config =
-        format!("{base}?{}", rest.join("&")).parse().map_err(|_| AddressError::NoUrl)?;
-    let host = match config.get_hosts().first() {
-        Some(Host::Tcp(name)) => name.clone(),
-        Some(Host::Unix(path)) => path.to_string_lossy().into_owned(),
-        None => return Err(AddressError::NoUrl),
+    let config: Config = base.parse().map_err(|_| AddressError::NoUrl)?;
+    let host = match config.get_hosts() {
+        [Host::Tcp(name)] => name.clone(),
+        [Host::Unix(path)] => path.to_string_lossy().into_owned(),
+        _ => return Err(AddressError::NoUrl),
     };
     let database = config.get_dbname().ok_or(AddressError::NoUrl)?;
     let port = config.get_ports().first().copied().unwrap_or(5432);
@@ -98,11 +103,18 @@ mod tests {
         assert_eq!(mode("postgres://a@db.example/x"), Err(AddressError::NoRoot));
         assert_eq!(mode("postgres://a@db.example/x?sslmode=require"), Ok(SslMode::Require));
         assert_eq!(mode("postgres://a@db.example/x?sslmode=maybe"), Err(AddressError::SslMode));
+        let unknown = Err(AddressError::Parameter("sslcert".to_owned()));
+        assert_eq!(mode("postgres://a@localhost/x?sslcert=a.pem"), unknown);
     }
 
     #[test]
     fn what_is_no_url_is_refused_and_not_repeated() {
-        for url in ["host=db password=hidden", "postgres://a:hidden@", "postgres://a:hidden@h"] {
+        for url in [
+            "postgres://a:hidden@h,i/x",
+            "host=db password=hidden",
+            "postgres://a:hidden@",
+            "postgres://a:hidden@h",
+        ] {
             let refusal = source_options(url).unwrap_err();
             assert_eq!(refusal, AddressError::NoUrl);
             assert!(!refusal.to_string().contains("hidden"));

@@ -17,10 +17,14 @@ pub(super) struct SourceTable {
     pub(super) name: String,
     pub(super) comment: Option<String>,
     pub(super) is_partitioned: bool,
+    /// changes of an unlogged table are in no WAL
+    pub(super) is_unlogged: bool,
     pub(super) columns: Vec<SourceColumn>,
     /// places of the key's columns, in the key's order; empty when the table has no key
     pub(super) key: Vec<usize>,
     pub(super) foreign_keys: Vec<ForeignKey>,
+    /// foreign keys to tables that are not looked at, in words
+    pub(super) outside: Vec<String>,
 }
 
 /// A column.
@@ -31,6 +35,7 @@ pub(super) struct SourceColumn {
     pub(super) kind: String,
     /// PostgreSQL computes it from the others
     pub(super) is_generated: bool,
+    pub(super) is_nullable: bool,
 }
 
 /// A foreign key whose target is one of the tables.
@@ -43,6 +48,13 @@ pub(super) struct ForeignKey {
     pub(super) target: usize,
     /// places of the columns there, in the same order
     pub(super) target_columns: Vec<usize>,
+}
+
+impl ForeignKey {
+    fn says_the_same(&self, other: &Self) -> bool {
+        let ends = |key: &Self| (key.columns.clone(), key.target, key.target_columns.clone());
+        ends(self) == ends(other)
+    }
 }
 
 impl SourceColumn {
@@ -66,7 +78,7 @@ impl SourceTable {
 
 /// Ordinary tables and partitioned ones; no partitions, no foreign tables, nothing of the system or of extensions.
 const TABLES: &str = "
-    SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', obj_description(c.oid, 'pg_class')
+    SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', obj_description(c.oid, 'pg_class'), c.relpersistence = 'u'
     FROM pg_class AS c
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p')
@@ -81,7 +93,8 @@ const TABLES: &str = "
       )
     ORDER BY n.nspname, c.relname";
 
-/// A domain is its base type; a modifier of the domain counts when the column has none.
+/// A domain is its base type; a modifier of the domain counts when the column has none. An array of a domain stays one:
+/// events leave it out.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (
         SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS modifier
@@ -96,9 +109,11 @@ const COLUMNS: &str = "
     SELECT a.attrelid, a.attnum, a.attname,
            CASE WHEN t.typtype = 'e' THEN 'text'
                 WHEN e.typtype = 'e' THEN 'text[]'
+                WHEN t.typtype = 'c' THEN 'composite ' || t.typname
                 ELSE format_type(b.type, b.modifier)
            END,
-           a.attgenerated <> ''
+           a.attgenerated <> '',
+           NOT a.attnotnull
     FROM base AS b
     JOIN pg_type AS t ON t.oid = b.type
     LEFT JOIN pg_type AS e ON t.typcategory = 'A' AND e.oid = t.typelem
@@ -106,10 +121,12 @@ const COLUMNS: &str = "
     WHERE t.typtype <> 'd'
     ORDER BY a.attrelid, a.attnum";
 
-/// The key that events have, by Debezium's rule.
+/// The key that events have, by Debezium's rule. One that not every row has, because a part is NULL or the index is
+/// partial, does not tell rows apart, so such a table counts as one without a key.
 const KEYS: &str = "
     SELECT DISTINCT ON (i.indrelid) i.indrelid,
-           (i.indkey::smallint[])[0:CASE WHEN i.indisprimary THEN i.indnkeyatts ELSE i.indnatts END - 1]
+           (i.indkey::smallint[])[0:CASE WHEN i.indisprimary THEN i.indnkeyatts ELSE i.indnatts END - 1],
+           i.indpred IS NULL
     FROM pg_index AS i
     JOIN pg_class AS x ON x.oid = i.indexrelid
     WHERE i.indrelid = ANY ($1)
@@ -118,9 +135,11 @@ const KEYS: &str = "
     ORDER BY i.indrelid, i.indisprimary DESC, i.indisclustered DESC, x.relname";
 
 const FOREIGN_KEYS: &str = "
-    SELECT conrelid, conname, conkey, confrelid, confkey
-    FROM pg_constraint
-    WHERE contype = 'f' AND conparentid = 0 AND conrelid = ANY ($1) AND confrelid = ANY ($1)
+    SELECT conrelid, conname, conkey, confrelid, confkey, confrelid::regclass::text
+    FROM pg_constraint AS c
+    WHERE contype = 'f' AND conparentid = 0 AND conrelid = ANY ($1)
+      -- A temporal foreign key (PostgreSQL 18) is no equality.
+      AND NOT coalesce((to_jsonb(c) ->> 'conperiod')::boolean, false)
     ORDER BY conrelid, conname";
 
 /// Reads the tables of these schemas, or of all when none is named.
@@ -138,6 +157,7 @@ pub(super) async fn read(client: &Client, schemas: &[String]) -> Result<Vec<Sour
             name: row.get(2),
             kind: without_schema(row.get(3)),
             is_generated: row.get(4),
+            is_nullable: row.get(5),
         });
     }
     let columns = |place: usize, attributes: Vec<i16>| -> Vec<usize> {
@@ -145,16 +165,34 @@ pub(super) async fn read(client: &Client, schemas: &[String]) -> Result<Vec<Sour
     };
     for row in client.query(KEYS, &[&oids]).await? {
         let place = places[&row.get(0)];
-        tables[place].key = columns(place, row.get(1));
+        let key = columns(place, row.get(1));
+        let is_whole = row.get::<_, bool>(2)
+            && key.iter().all(|&column| !tables[place].columns[column].is_nullable);
+        if is_whole {
+            tables[place].key = key;
+        }
     }
     for row in client.query(FOREIGN_KEYS, &[&oids]).await? {
-        let (place, target) = (places[&row.get(0)], places[&row.get(3)]);
-        tables[place].foreign_keys.push(ForeignKey {
+        let place = places[&row.get(0)];
+        let own = columns(place, row.get(2));
+        let Some(&target) = places.get(&row.get(3)) else {
+            let names = tables[place].names(&own).join(", ");
+            let table: &str = row.get(5);
+            let note =
+                format!("({names}) refers to {table}, and is no link: that table is not looked at");
+            tables[place].outside.push(note);
+            continue;
+        };
+        let key = ForeignKey {
             name: row.get(1),
-            columns: columns(place, row.get(2)),
+            columns: own,
             target,
             target_columns: columns(target, row.get(4)),
-        });
+        };
+        let keys = &mut tables[place].foreign_keys;
+        if !keys.iter().any(|other| other.says_the_same(&key)) {
+            keys.push(key);
+        }
     }
     Ok(tables)
 }
@@ -165,9 +203,11 @@ fn table(row: &Row) -> SourceTable {
         name: row.get(2),
         is_partitioned: row.get(3),
         comment: row.get(4),
+        is_unlogged: row.get(5),
         columns: Vec::new(),
         key: Vec::new(),
         foreign_keys: Vec::new(),
+        outside: Vec::new(),
     }
 }
 

@@ -3,14 +3,16 @@
 //! In: a connection to the source. Out: the text of a model that [`crate::model::parse`] takes, with comments. Reading
 //! the catalog, deciding, and writing are apart: `catalog` asks, `shape` decides and is pure, `text` writes.
 //!
-//! Hard cases, each with a test in `shape` or in `tests/inferring.rs`: composite keys; a table that refers to itself;
-//! m:n tables with and without a key of their own; several foreign keys to one table; a foreign key that is the whole
-//! key; foreign keys to other columns than the key; tables without a key; names in mixed case, of technical columns, of
-//! several schemas and too long; enumerations, domains, arrays, ranges, generated columns; partitioned tables.
+//! Hard cases: composite keys; a table that refers to itself; m:n tables with and without a key of their own; several
+//! foreign keys to one table; a foreign key that is the whole key; foreign keys to other columns than the key; tables
+//! without a key; names in mixed case, of technical columns, of several schemas and too long; enumerations, domains,
+//! arrays, ranges, generated columns; partitioned tables. The decisions are tested in `tests`, and what the catalog says
+//! in the `e2e` tests `sources::inferred`, where a database with all of that is loaded.
 
 mod address;
 mod catalog;
 mod names;
+mod places;
 mod shape;
 #[cfg(test)]
 mod tests;

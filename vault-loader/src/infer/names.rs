@@ -56,6 +56,16 @@ pub(super) fn singular(name: &str) -> String {
     if is_plural { name[..name.len() - 1].to_owned() } else { name.to_owned() }
 }
 
+/// Whether a link can have this role: its column `<role>_hash_key` must not be too long, and not a technical one.
+pub(super) fn is_role(role: &str) -> bool {
+    role.len() <= NAME_BYTES_MAX && !is_technical(&format!("{role}_hash_key"))
+}
+
+/// A role that no name gives: the target and a number.
+pub(super) fn numbered_role(target: &str, number: usize) -> String {
+    shortened(&format!("{target}_{number}"))
+}
+
 /// What a column that refers to something says about it: `departure_airport_id` becomes `departure_airport`.
 pub(super) fn role(column: &str) -> Option<String> {
     let snake = snake(column);

@@ -18,7 +18,8 @@ use std::collections::HashSet;
 
 use super::catalog::{ForeignKey, SourceTable};
 use super::names::{self, Taken};
-use crate::model::{Cast, ColumnType};
+use super::places::{Place, can_bind, cast, is_by_key, places};
+use crate::model::ColumnType;
 
 /// A column with its type, as a model writes both.
 pub(super) type Typed = (String, String);
@@ -88,19 +89,6 @@ pub(super) struct SatelliteShape {
     pub(super) columns: Vec<(usize, Option<String>)>,
 }
 
-/// What a table's histories hang on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    /// Events of the table cannot be loaded.
-    Nowhere(String),
-    /// A hub of its own.
-    Hub,
-    /// A link of the hubs behind these foreign keys.
-    Link(Vec<usize>),
-    /// That of the table behind this foreign key.
-    Same(usize),
-}
-
 /// Decides about all tables.
 pub(super) fn decide(tables: &[SourceTable]) -> Shape {
     let places = places(tables);
@@ -112,139 +100,6 @@ pub(super) fn decide(tables: &[SourceTable]) -> Shape {
         builder.table(table);
     }
     builder.shape
-}
-
-/// Whether two lists have the same columns.
-fn is_same(one: &[usize], other: &[usize]) -> bool {
-    one.len() == other.len() && one.iter().all(|column| other.contains(column))
-}
-
-/// Whether a foreign key refers to its target by the target's key.
-fn is_by_key(tables: &[SourceTable], key: &ForeignKey) -> bool {
-    let target = &tables[key.target].key;
-    !target.is_empty() && is_same(&key.target_columns, target)
-}
-
-fn places(tables: &[SourceTable]) -> Vec<Place> {
-    let same = same_places(tables);
-    let mut referenced: Vec<bool> = vec![false; tables.len()];
-    for (place, table) in tables.iter().enumerate() {
-        for (number, key) in table.foreign_keys.iter().enumerate() {
-            if same[place] != Some(number) && is_by_key(tables, key) {
-                referenced[key.target] = true;
-            }
-        }
-    }
-    // Who refers to a table that hangs on another one refers to that other one.
-    for _ in 0..tables.len() {
-        for (place, table) in tables.iter().enumerate() {
-            if let Some(number) = same[place].filter(|_| referenced[place]) {
-                referenced[table.foreign_keys[number].target] = true;
-            }
-        }
-    }
-    let place = |(place, table): (usize, &SourceTable)| {
-        if let Some(reason) = obstacle(table) {
-            return Place::Nowhere(reason);
-        }
-        if let Some(number) = same[place] {
-            return Place::Same(number);
-        }
-        let within = if referenced[place] { Vec::new() } else { keys_within(tables, table) };
-        let covered: usize = within.iter().map(|&key| table.foreign_keys[key].columns.len()).sum();
-        let relates = within.len() + (table.key.len() - covered) >= 2;
-        if !within.is_empty() && relates { Place::Link(within) } else { Place::Hub }
-    };
-    tables.iter().enumerate().map(place).collect()
-}
-
-/// Why events of a table cannot be loaded, if they cannot.
-fn obstacle(table: &SourceTable) -> Option<String> {
-    if table.key.is_empty() {
-        return Some(
-            "it has no primary key and no unique index: its events have no key, and Kafka keeps order for each key only"
-                .to_owned(),
-        );
-    }
-    let mut key = table.key.iter().map(|&column| &table.columns[column]);
-    key.find_map(|column| {
-        let name = &column.name;
-        if column.is_generated {
-            return Some(format!(
-                "its key has the column {name}, which PostgreSQL computes and does not publish"
-            ));
-        }
-        let kind = &column.kind;
-        let reason =
-            format!("its key has the column {name} of type {kind}, which a model cannot have");
-        column.column_type().is_none().then_some(reason)
-    })
-}
-
-/// For each table the foreign key that is its whole key, if there is one. No circle of tables hangs on itself.
-fn same_places(tables: &[SourceTable]) -> Vec<Option<usize>> {
-    let mut same: Vec<Option<usize>> = vec![None; tables.len()];
-    for (place, table) in tables.iter().enumerate() {
-        if obstacle(table).is_some() {
-            continue;
-        }
-        let number = table.foreign_keys.iter().position(|key| {
-            let is_key = is_same(&key.columns, &table.key) && is_by_key(tables, key);
-            is_key && obstacle(&tables[key.target]).is_none() && can_bind(tables, table, key) && {
-                let mut at = key.target;
-                loop {
-                    match same[at] {
-                        _ if at == place => break false,
-                        Some(next) => at = tables[at].foreign_keys[next].target,
-                        None => break true,
-                    }
-                }
-            }
-        });
-        same[place] = number;
-    }
-    same
-}
-
-/// Foreign keys whose columns are a part of the table's key, and share none.
-fn keys_within(tables: &[SourceTable], table: &SourceTable) -> Vec<usize> {
-    let mut used: HashSet<usize> = HashSet::new();
-    let mut within = Vec::new();
-    for (number, key) in table.foreign_keys.iter().enumerate() {
-        let is_part =
-            key.columns.iter().all(|column| table.key.contains(column) && !used.contains(column));
-        let is_usable = is_by_key(tables, key) && obstacle(&tables[key.target]).is_none();
-        if is_part && is_usable && can_bind(tables, table, key) {
-            used.extend(&key.columns);
-            within.push(number);
-        }
-    }
-    // In the order of the key, whatever the foreign keys are called.
-    let position = |number: &usize| {
-        let first = table.foreign_keys[*number].columns.iter();
-        first.filter_map(|column| table.key.iter().position(|key| key == column)).min()
-    };
-    within.sort_by_key(position);
-    within
-}
-
-/// Whether a foreign key's columns have the types of the key that they refer to, or can be cast to them.
-fn can_bind(tables: &[SourceTable], table: &SourceTable, key: &ForeignKey) -> bool {
-    let pairs = key.columns.iter().zip(&key.target_columns);
-    pairs.into_iter().all(|(&from, &to)| {
-        let from = &table.columns[from];
-        let from = from.column_type().filter(|_| !from.is_generated);
-        let to = tables[key.target].columns[to].column_type();
-        matches!((from, to), (Some(from), Some(to)) if cast(from, to).is_some())
-    })
-}
-
-/// How a column feeds a hub's key: as it is, or cast; none when it cannot.
-fn cast(from: ColumnType, to: ColumnType) -> Option<bool> {
-    if from.hashes_like(to) && from.vault_type() == to.vault_type() {
-        return Some(false);
-    }
-    Cast::between(from, to).map(|_| true)
 }
 
 struct Builder<'a> {
@@ -321,7 +176,7 @@ impl<'a> Builder<'a> {
             links: Vec::new(),
             columns: Vec::new(),
             satellite: None,
-            notes: Vec::new(),
+            notes: table.outside.clone(),
         };
         if is_link {
             let dependent_key = own.dependent_key.iter().map(|(column, _)| *column).collect();
@@ -370,7 +225,7 @@ impl<'a> Builder<'a> {
             Place::Nowhere(_) => Own { hubs: Vec::new(), dependent_key: Vec::new() },
             Place::Hub => {
                 let binding = HubBindingShape {
-                    role: names::singular(&self.stems[number]),
+                    role: self.own_role(number),
                     hub: self.entities[number].clone(),
                     columns: columns.iter().map(|&column| (column, None)).collect(),
                 };
@@ -395,10 +250,13 @@ impl<'a> Builder<'a> {
                 let covered = |column: &&usize| {
                     keys.iter().any(|&key| table.foreign_keys[key].columns.contains(column))
                 };
-                let rest = table.key.iter().filter(|column| !covered(column));
-                let dependent_key = rest.filter_map(|column| {
-                    Some((at(column)?, typed(table, std::slice::from_ref(column)).pop()?))
-                });
+                let rest: Vec<usize> =
+                    table.key.iter().filter(|column| !covered(column)).copied().collect();
+                let mut taken = Taken::default();
+                hubs.iter().for_each(|hub| drop(taken.take(&format!("{}_hash_key", hub.role))));
+                let named = typed_beside(table, &rest, &mut taken);
+                let dependent_key =
+                    rest.iter().zip(named).filter_map(|(column, typed)| Some((at(column)?, typed)));
                 Own { hubs, dependent_key: dependent_key.collect() }
             }
         }
@@ -424,13 +282,21 @@ impl<'a> Builder<'a> {
             _ => None,
         };
         let target = names::singular(&self.stems[key.target]);
-        let is_free = |role: &String| others.iter().all(|other| other.role != *role);
+        let is_free =
+            |role: &String| names::is_role(role) && others.iter().all(|other| other.role != *role);
         let by_both = by_column.as_ref().map(|role| format!("{role}_{target}"));
         let first = [by_column, by_both, Some(target.clone())].into_iter().flatten().find(is_free);
         first.unwrap_or_else(|| {
-            let numbered = (2..).map(|number| format!("{target}_{number}"));
-            numbered.into_iter().find(is_free).unwrap_or(target)
+            // There are fewer bindings than numbers.
+            let mut numbered = (2..).map(|number| names::numbered_role(&target, number));
+            numbered.find(is_free).unwrap_or_default()
         })
+    }
+
+    /// The role of a table's own hub.
+    fn own_role(&self, number: usize) -> String {
+        let name = names::singular(&self.stems[number]);
+        if names::is_role(&name) { name } else { names::numbered_role(&name, 1) }
     }
 
     /// Links for the foreign keys that are no part of what identifies the row.
@@ -455,6 +321,13 @@ impl<'a> Builder<'a> {
                     target.label()
                 ));
                 continue;
+            }
+            let nullable = key.columns.iter().filter(|&&column| table.columns[column].is_nullable);
+            let nullable = nullable.count();
+            if nullable > 0 && nullable < key.columns.len() {
+                let columns = table.names(&key.columns).join(", ");
+                let note = "where a part of it is NULL, the hub gets a row with that NULL";
+                shape.notes.push(format!("({columns}): {note}"));
             }
             let role = self.role(table, key, &shape.hubs);
             let values = self.in_target_order(key, Some);
@@ -560,7 +433,11 @@ fn roles(hubs: &[HubBindingShape]) -> Vec<(String, String)> {
 
 /// Columns of a key as columns of the vault.
 fn typed(table: &SourceTable, columns: &[usize]) -> Vec<Typed> {
-    let mut names = Taken::default();
+    typed_beside(table, columns, &mut Taken::default())
+}
+
+/// The same, where some names are taken.
+fn typed_beside(table: &SourceTable, columns: &[usize], names: &mut Taken) -> Vec<Typed> {
     let column = |&place: &usize| {
         let column = &table.columns[place];
         (names.take(&names::column(&column.name)), column.kind.clone())

@@ -11,14 +11,24 @@ fn table(name: &str, columns: &str, key: &str) -> SourceTable {
         .map(|column| {
             let (name, kind) = column.split_once(' ').unwrap();
             let (name, kind) = (name.to_owned(), kind.to_owned());
-            SourceColumn { name, kind, is_generated: false }
+            SourceColumn { name, kind, is_generated: false, is_nullable: false }
         })
         .collect();
     let place = |name: &str| columns.iter().position(|column| column.name == name).unwrap();
     let key = key.split(", ").filter(|name| !name.is_empty()).map(place).collect();
     let (schema, name) = ("public".to_owned(), name.to_owned());
     let foreign_keys = Vec::new();
-    SourceTable { schema, name, comment: None, is_partitioned: false, columns, key, foreign_keys }
+    SourceTable {
+        schema,
+        name,
+        comment: None,
+        is_partitioned: false,
+        is_unlogged: false,
+        columns,
+        key,
+        foreign_keys,
+        outside: Vec::new(),
+    }
 }
 
 /// Foreign keys as `table(column, …) other(column, …)`.
@@ -254,7 +264,7 @@ fn what_a_vault_cannot_hold_is_named() {
     let (model, text) = inferred(&tables);
     assert!(model.links.is_empty());
     for note in [
-        "# The table public.log is left out: it has no primary key",
+        "# The table public.log is left out: it has no primary key, and no unique index that tells every row",
         "# shape is left out: a model cannot have the type box.",
         "# twice is left out: PostgreSQL computes it",
         "# (kept_code) refers to public.kept, and is no link: not by that table's key",
@@ -286,4 +296,99 @@ fn any_name_is_stored_under_a_legal_one() {
         let line = line.replace("stored_as = \"xmin\"", "stored_as = \"source_xmin\"");
         assert!(text.contains(&line), "no {line:?} in {text}");
     }
+}
+
+#[test]
+fn a_role_is_never_technical_and_never_too_long() {
+    let long = "customer_account_statement_line";
+    let tables = source(
+        vec![
+            table("links", "id integer, link_id integer", "id"),
+            table(&format!("{long}s"), &format!("id integer, {long}_id integer"), "id"),
+        ],
+        &["links(link_id) links(id)", &format!("{long}s({long}_id) {long}s(id)")],
+    );
+    let (model, _) = inferred(&tables);
+    let roles: Vec<&str> =
+        model.links.iter().flat_map(|link| &link.roles).map(|role| role.role.as_str()).collect();
+    assert_eq!(roles.len(), 4);
+    assert!(!roles.contains(&"link"), "{roles:?}");
+}
+
+#[test]
+fn a_dependent_key_has_names_that_nothing_else_has() {
+    let tables = source(
+        vec![
+            table("orders", "id integer", "id"),
+            table(
+                "lines",
+                "order_id integer, Line integer, line integer, order_hash_key text",
+                "order_id, Line, line, order_hash_key",
+            ),
+        ],
+        &["lines(order_id) orders(id)"],
+    );
+    let (model, _) = inferred(&tables);
+    assert_eq!(links(&model), ["link_lines: order hub_orders; line, line_2, order_hash_key_2"]);
+}
+
+#[test]
+fn a_link_s_dependent_key_is_not_cast_to() {
+    let tables = source(
+        vec![
+            table("books", "isbn text", "isbn"),
+            table("copies", "isbn text, no integer", "isbn, no"),
+            table("details", "isbn text, no smallint, shelf text", "isbn, no"),
+        ],
+        &["copies(isbn) books(isbn)", "details(isbn, no) copies(isbn, no)"],
+    );
+    let (model, _) = inferred(&tables);
+    assert_eq!(hubs(&model), ["hub_books", "hub_copies"]);
+}
+
+#[test]
+fn names_with_control_characters_and_a_schema_of_another_script_stay_in_their_lines() {
+    let mut tables = vec![
+        table("a\nb", "id integer, line\nbreak text, shape box", "id"),
+        table("plain", "id integer, say\"so text", "id"),
+    ];
+    tables.iter_mut().for_each(|table| table.schema = "продажи".to_owned());
+    tables[0].columns[2].name = "x\ny".to_owned();
+    let (model, text) = inferred(&tables);
+    assert!(model.tables.iter().any(|table| table.name == "a\nb"));
+    assert!(text.contains("# x y is left out"), "{text}");
+    assert_eq!(model.source.schema, "public");
+}
+
+#[test]
+fn an_unlogged_table_is_left_out_and_half_a_reference_is_noted() {
+    let mut tables = source(
+        vec![
+            table("tasks", "tenant integer, id integer, parent integer", "tenant, id"),
+            table("scratch", "id integer", "id"),
+        ],
+        &["tasks(tenant, parent) tasks(tenant, id)"],
+    );
+    tables[0].columns[2].is_nullable = true;
+    tables[1].is_unlogged = true;
+    let (_, text) = inferred(&tables);
+    assert!(text.contains("# The table public.scratch is left out: it is unlogged"), "{text}");
+    assert!(text.contains("# (tenant, parent): where a part of it is NULL"), "{text}");
+}
+
+#[test]
+fn of_two_tables_with_one_topic_the_second_is_left_out() {
+    let tables = source(
+        vec![
+            table("order lines", "id integer", "id"),
+            table("order_lines", "id integer", "id"),
+            table("uses", "id integer, line_id integer", "id"),
+        ],
+        &["uses(line_id) order_lines(id)"],
+    );
+    let (model, text) = inferred(&tables);
+    assert_eq!(model.tables.len(), 2);
+    let note = "# The table public.order_lines is left out: its events have the topic of public.order lines";
+    assert!(text.contains(note), "{text}");
+    assert!(text.contains("is no link: the vault does not hold that table"), "{text}");
 }

@@ -24,7 +24,7 @@ pub(super) fn write(tables: &[SourceTable], shape: &Shape, options: &InferOption
     let schema = usual_schema(tables, shape);
     let mut out = String::from(HEAD);
     for (table, reason) in &shape.left_out {
-        line(&mut out, &format!("#\n# The table {table} is left out: {reason}."));
+        line(&mut out, &format!("#\n# The table {} is left out: {}.", shown(table), shown(reason)));
     }
     line(&mut out, &format!("\nformat_version = {FORMAT_VERSION}\n\n[source]"));
     line(&mut out, &format!("name = {}", text(&options.name)));
@@ -47,10 +47,14 @@ pub(super) fn write(tables: &[SourceTable], shape: &Shape, options: &InferOption
 
 /// The schema that most tables are in; tables of others name theirs.
 fn usual_schema(tables: &[SourceTable], shape: &Shape) -> String {
-    let schemas = || shape.tables.iter().map(|shape| tables[shape.table].schema.as_str());
+    // The model's own schema is a part of topics' names, and may not have every character.
+    let is_legal =
+        |schema: &&str| schema.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    let schemas =
+        || shape.tables.iter().map(|shape| tables[shape.table].schema.as_str()).filter(is_legal);
     let count = |schema: &str| schemas().filter(|other| *other == schema).count();
     // The first of equals by name.
-    let usual = schemas().rev().max_by_key(|schema| count(schema));
+    let usual = schemas().collect::<Vec<_>>().into_iter().rev().max_by_key(|schema| count(schema));
     usual.unwrap_or("public").to_owned()
 }
 
@@ -83,7 +87,7 @@ fn table(out: &mut String, source: &SourceTable, shape: &TableShape, usual: &str
     };
     line(out, "");
     for note in &shape.notes {
-        line(out, &format!("# {note}."));
+        line(out, &format!("# {}.", shown(note)));
     }
     line(out, &format!("[[table]]\nname = {}", text(&source.name)));
     if source.schema != usual {
@@ -187,9 +191,22 @@ fn line(out: &mut String, line: &str) {
     let _ = writeln!(out, "{line}");
 }
 
-/// A TOML string.
+/// Text for a comment, which ends with its line.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A TOML string in one line.
 fn text(value: &str) -> String {
-    toml::Value::String(value.to_owned()).to_string()
+    let mut quoted = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
 }
 
 fn bare_or_quoted(name: &str) -> String {
