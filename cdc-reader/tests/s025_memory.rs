@@ -57,8 +57,8 @@ fn check_memory(reader: &Reader, frozen: u64) {
     eprintln!("resident MiB: {} afterwards", reader.resident_mebibytes());
 }
 
-/// The defaults of jemalloc keep freed memory for ten seconds, in many arenas: a fast stream then has up to 100 MiB of it.
-/// What is set instead is built in, and jemalloc itself tells it.
+/// With its defaults jemalloc keeps freed memory for ten seconds, and a fast stream then has up to 100 MiB of it. The
+/// build sets other values, and jemalloc prints them.
 #[test]
 fn freed_memory_does_not_stay_with_the_process() {
     let told = Command::new(binary("cdc-reader").unwrap())

@@ -184,13 +184,7 @@ impl Rig {
 
     /// The statements that make the views of a further source's tables, as `vault-loader model views` prints them.
     pub fn further_views(&self, name: &str) -> anyhow::Result<String> {
-        let output = std::process::Command::new(devstack::binary("vault-loader")?)
-            .args(["model", "views", "--model"])
-            .arg(&self.further_named(name)?.model)
-            .output()
-            .context("cannot run vault-loader model views")?;
-        anyhow::ensure!(output.status.success(), "vault-loader model views failed");
-        Ok(String::from_utf8(output.stdout)?)
+        model_views(&self.further_named(name)?.model)
     }
 
     /// Connection string of a further source's superuser.
@@ -527,6 +521,21 @@ impl Rig {
         let further = self.further.iter().flat_map(|further| further.topics.iter().cloned());
         TABLES.iter().map(|table| topic(&self.options.name, table.name)).chain(further)
     }
+}
+
+/// What `vault-loader model views` prints for a model.
+///
+/// # Errors
+/// When it ends with another exit code than 0.
+pub fn model_views(model: &Path) -> anyhow::Result<String> {
+    let output = std::process::Command::new(devstack::binary("vault-loader")?)
+        .args(["model", "views", "--model"])
+        .arg(model)
+        .output()
+        .context("cannot run vault-loader model views")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    anyhow::ensure!(output.status.success(), "vault-loader model views failed: {told}");
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// A loader about to be started.

@@ -4,6 +4,7 @@
 //! Invariant: the last version counts, whatever came before; what is deleted, replaced or of the system never shows.
 
 use e2e::airline::TABLES;
+use e2e::rig::model_views;
 
 use super::warehouse::{Content, Warehouse, rows};
 
@@ -241,13 +242,7 @@ async fn the_star_looks_at_everything_after_events_were_taken_out_of_the_quarant
 async fn the_views_that_the_model_gives_are_the_delivered_ones() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("marts_generated", Content::History)?;
     let client = warehouse.connect().await?;
-    let model = devstack::workspace_root().join("connectors/airline/vault.toml");
-    let output = std::process::Command::new(devstack::binary("vault-loader")?)
-        .args(["model", "views", "--model"])
-        .arg(model)
-        .output()?;
-    anyhow::ensure!(output.status.success(), "vault-loader model views failed");
-    let views = String::from_utf8(output.stdout)?;
+    let views = model_views(&devstack::workspace_root().join("connectors/airline/vault.toml"))?;
     let mut delivered = Vec::new();
     for table in TABLES {
         let replaced = format!("CREATE OR REPLACE VIEW dwh_marts.current_{} AS", table.name);

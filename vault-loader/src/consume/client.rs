@@ -39,7 +39,8 @@ pub fn consumer_config(config: &Config, group: &str) -> Result<ClientConfig, Con
         ("heartbeat.interval.ms", "2000"),
         ("queued.max.messages.kbytes", queue_kbytes.as_str()),
         ("fetch.wait.max.ms", "100"),
-        // By default a partition waits for a second whenever the queue is full, and the loader may be done before that.
+        // By default librdkafka waits for a second before it fetches again after the queue was full. The loader may
+        // have emptied the queue before that.
         ("fetch.queue.backoff.ms", "100"),
         ("fetch.error.backoff.ms", "100"),
         ("reconnect.backoff.max.ms", "2000"),

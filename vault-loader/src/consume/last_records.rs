@@ -62,10 +62,10 @@ pub(super) fn replaced(
         }
         heard = Instant::now();
     }
-    // The client's end takes up to 100 ms, for which nobody has to wait.
+    // Closing the client takes up to 100 ms. A thread of its own does it, so that loading can begin.
     let ended = std::thread::Builder::new().spawn(move || drop(consumer));
     if let Err(error) = ended {
-        tracing::debug!(%error, "no thread for the end of a client of Kafka"); // then it ends here
+        tracing::debug!(%error, "no thread to close a client of Kafka"); // this thread has closed it
     }
     for LastRecord { topic, partition, offset, .. } in records {
         tracing::warn!(
@@ -93,8 +93,8 @@ fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
     for (key, value) in [
         ("statistics.interval.ms", "0"),
         ("queued.max.messages.kbytes", "1024"),
-        // A broker sends at least one set of records, even when that is larger; other partitions then come with a
-        // further request.
+        // A broker's answer has at least one set of records, even a larger one. Other partitions may need another
+        // request.
         ("max.partition.fetch.bytes", "65536"),
         // By default a partition waits for a second whenever the queue is full.
         ("fetch.queue.backoff.ms", "10"),

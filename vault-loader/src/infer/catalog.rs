@@ -52,8 +52,9 @@ pub(super) struct ForeignKey {
 
 impl ForeignKey {
     fn says_the_same(&self, other: &Self) -> bool {
-        let ends = |key: &Self| (key.columns.clone(), key.target, key.target_columns.clone());
-        ends(self) == ends(other)
+        self.target == other.target
+            && self.columns == other.columns
+            && self.target_columns == other.target_columns
     }
 }
 
@@ -121,8 +122,8 @@ const COLUMNS: &str = "
     WHERE t.typtype <> 'd'
     ORDER BY a.attrelid, a.attnum";
 
-/// The key that events have, by Debezium's rule. One that not every row has, because a part is NULL or the index is
-/// partial, does not tell rows apart, so such a table counts as one without a key.
+/// The key that events have, by Debezium's rule. A unique index with a nullable column, or a partial one, does not tell
+/// every two rows apart. A table that has such an index as its key counts as a table without a key.
 const KEYS: &str = "
     SELECT DISTINCT ON (i.indrelid) i.indrelid,
            (i.indkey::smallint[])[0:CASE WHEN i.indisprimary THEN i.indnkeyatts ELSE i.indnatts END - 1],

@@ -1,13 +1,13 @@
 //! A model without an author: from the keys and foreign keys of a source database.
 //!
-//! In: a connection to the source. Out: the text of a model that [`crate::model::parse`] takes, with comments. Reading
-//! the catalog, deciding, and writing are apart: `catalog` asks, `shape` decides and is pure, `text` writes.
+//! In: a connection to the source. Out: the text of a model that [`crate::model::parse`] takes, with comments.
+//! `catalog` reads the source's catalog, `places` and `shape` decide and are pure, `text` writes.
 //!
 //! Hard cases: composite keys; a table that refers to itself; m:n tables with and without a key of their own; several
 //! foreign keys to one table; a foreign key that is the whole key; foreign keys to other columns than the key; tables
 //! without a key; names in mixed case, of technical columns, of several schemas and too long; enumerations, domains,
-//! arrays, ranges, generated columns; partitioned tables. The decisions are tested in `tests`, and what the catalog says
-//! in the `e2e` tests `sources::inferred`, where a database with all of that is loaded.
+//! arrays, ranges, generated columns; partitioned tables. `tests` tests the decisions. The `e2e` tests
+//! `sources::inferred` load a database with all of that, so they test what the catalog says.
 
 mod address;
 mod catalog;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::is_technical;
+use crate::model::{SYSTEM_COLUMNS, is_technical};
 
 /// Names of vault tables stay so short that the views and indexes whose names begin with them fit, too.
 const NAME_BYTES_MAX: usize = 48;
@@ -78,8 +78,7 @@ pub(super) fn role(column: &str) -> Option<String> {
 /// The name of a business column in the vault.
 pub(super) fn column(name: &str) -> String {
     let snake = snake(name);
-    let system = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
-    let is_taken = is_technical(&snake) || system.contains(&snake.as_str());
+    let is_taken = is_technical(&snake) || SYSTEM_COLUMNS.contains(&snake.as_str());
     if is_taken { format!("source_{snake}") } else { snake }
 }
 

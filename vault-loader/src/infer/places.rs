@@ -42,13 +42,14 @@ pub(super) fn places(tables: &[SourceTable]) -> Vec<Place> {
     for (place, table) in tables.iter().enumerate() {
         for (number, key) in table.foreign_keys.iter().enumerate() {
             // A hub's key can be cast to, and the dependent key of a link cannot.
-            let is_cast = same[place] == Some(number) && needs_cast(tables, table, key);
+            let is_cast =
+                same[place] == Some(number) && binds_with_cast(tables, table, key) == Some(true);
             if (same[place] != Some(number) || is_cast) && is_by_key(tables, key) {
                 referenced[key.target] = true;
             }
         }
     }
-    // Who refers to a table that hangs on another one refers to that other one.
+    // A table that refers to one which hangs on another refers to that other one, too.
     for _ in 0..tables.len() {
         for (place, table) in tables.iter().enumerate() {
             if let Some(number) = same[place].filter(|_| referenced[place]) {
@@ -119,16 +120,19 @@ fn same_places(tables: &[SourceTable], obstacles: &[Option<String>]) -> Vec<Opti
         }
         let number = table.foreign_keys.iter().position(|key| {
             let is_key = is_same(&key.columns, &table.key) && is_by_key(tables, key);
-            is_key && obstacles[key.target].is_none() && can_bind(tables, table, key) && {
-                let mut at = key.target;
-                loop {
-                    match same[at] {
-                        _ if at == place => break false,
-                        Some(next) => at = tables[at].foreign_keys[next].target,
-                        None => break true,
+            is_key
+                && obstacles[key.target].is_none()
+                && binds_with_cast(tables, table, key).is_some()
+                && {
+                    let mut at = key.target;
+                    loop {
+                        match same[at] {
+                            _ if at == place => break false,
+                            Some(next) => at = tables[at].foreign_keys[next].target,
+                            None => break true,
+                        }
                     }
                 }
-            }
         });
         same[place] = number;
     }
@@ -147,7 +151,7 @@ fn keys_within(
         let is_part =
             key.columns.iter().all(|column| table.key.contains(column) && !used.contains(column));
         let is_usable = is_by_key(tables, key) && obstacles[key.target].is_none();
-        if is_part && is_usable && can_bind(tables, table, key) {
+        if is_part && is_usable && binds_with_cast(tables, table, key).is_some() {
             used.extend(&key.columns);
             within.push(number);
         }
@@ -161,27 +165,23 @@ fn keys_within(
     within
 }
 
-/// Whether a foreign key's columns have the types of the key that they refer to, or can be cast to them.
-pub(super) fn can_bind(tables: &[SourceTable], table: &SourceTable, key: &ForeignKey) -> bool {
-    let pairs = key.columns.iter().zip(&key.target_columns);
-    pairs.into_iter().all(|(&from, &to)| {
+/// How a foreign key's columns feed the key that they refer to: whether one of them has to be cast; none when one
+/// cannot be.
+pub(super) fn binds_with_cast(
+    tables: &[SourceTable],
+    table: &SourceTable,
+    key: &ForeignKey,
+) -> Option<bool> {
+    let mut pairs = key.columns.iter().zip(&key.target_columns);
+    pairs.try_fold(false, |is_cast, (&from, &to)| {
         let from = &table.columns[from];
-        let from = from.column_type().filter(|_| !from.is_generated);
-        let to = tables[key.target].columns[to].column_type();
-        matches!((from, to), (Some(from), Some(to)) if cast(from, to).is_some())
+        let to = &tables[key.target].columns[to];
+        let is_published = !from.is_generated;
+        Some(cast(from.column_type().filter(|_| is_published)?, to.column_type()?)? || is_cast)
     })
 }
 
-/// Whether a foreign key's columns have other types than the key that they refer to.
-fn needs_cast(tables: &[SourceTable], table: &SourceTable, key: &ForeignKey) -> bool {
-    key.columns.iter().zip(&key.target_columns).any(|(&from, &to)| {
-        let from = table.columns[from].column_type();
-        let to = tables[key.target].columns[to].column_type();
-        matches!((from, to), (Some(from), Some(to)) if cast(from, to) == Some(true))
-    })
-}
-
-/// How a column feeds a hub's key: as it is, or cast; none when it cannot.
+/// How a column feeds a hub's key: whether it has to be cast; none when it cannot.
 pub(super) fn cast(from: ColumnType, to: ColumnType) -> Option<bool> {
     if from.hashes_like(to) && from.vault_type() == to.vault_type() {
         return Some(false);

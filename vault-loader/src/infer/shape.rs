@@ -11,14 +11,14 @@
 //!   effectivity satellite, unless the row's key determines it.
 //! - All other columns are in one satellite.
 //!
-//! A hub is shared with other sources when its key is text. A number or a UUID is the source's own, so the hub is scoped
-//! by the source.
+//! A hub is shared with other sources when its key is text. A number or a UUID is the source's own, so the hub is
+//! scoped by the source.
 
 use std::collections::HashSet;
 
 use super::catalog::{ForeignKey, SourceTable};
 use super::names::{self, Taken};
-use super::places::{Place, can_bind, cast, is_by_key, places};
+use super::places::{Place, binds_with_cast, cast, is_by_key, places};
 use crate::model::ColumnType;
 
 /// A column with its type, as a model writes both.
@@ -120,6 +120,25 @@ struct Own {
     dependent_key: Vec<(usize, Typed)>,
 }
 
+impl Own {
+    /// A link of these hubs, and of the rest of the key.
+    fn link(&self, name: &str, comment: String, hubs: &[HubBindingShape]) -> LinkShape {
+        let roles = hubs.iter().map(|binding| (binding.role.clone(), binding.hub.clone()));
+        LinkShape {
+            name: name.to_owned(),
+            comment,
+            roles: roles.collect(),
+            dependent_key: self.dependent_key.iter().map(|(_, typed)| typed.clone()).collect(),
+        }
+    }
+
+    /// How the row states a link.
+    fn states(&self, link: &str, effectivity: Option<String>) -> LinkBindingShape {
+        let dependent_key = self.dependent_key.iter().map(|(column, _)| *column).collect();
+        LinkBindingShape { link: link.to_owned(), dependent_key, effectivity }
+    }
+}
+
 impl<'a> Builder<'a> {
     fn new(tables: &'a [SourceTable], places: &'a [Place]) -> Self {
         let plain: Vec<String> = tables.iter().map(|table| names::snake(&table.name)).collect();
@@ -179,21 +198,10 @@ impl<'a> Builder<'a> {
             notes: table.outside.clone(),
         };
         if is_link {
-            let dependent_key = own.dependent_key.iter().map(|(column, _)| *column).collect();
-            let binding =
-                LinkBindingShape { link: parent.clone(), dependent_key, effectivity: None };
-            shape.links.push(binding);
+            shape.links.push(own.states(&parent, None));
             if !self.shape.links.iter().any(|link| link.name == parent) {
-                self.shape.links.push(LinkShape {
-                    name: parent,
-                    comment: comment(&self.tables[owner]),
-                    roles: roles(&own.hubs),
-                    dependent_key: own
-                        .dependent_key
-                        .iter()
-                        .map(|(_, typed)| typed.clone())
-                        .collect(),
-                });
+                let comment = comment(&self.tables[owner]);
+                self.shape.links.push(own.link(&parent, comment, &own.hubs));
             }
         }
         self.references(number, &own, &mut shape);
@@ -307,13 +315,11 @@ impl<'a> Builder<'a> {
             Place::Link(keys) => keys,
             Place::Hub | Place::Nowhere(_) => &[],
         };
-        let mut seen: Vec<(Vec<usize>, usize)> = Vec::new();
         for (place, key) in table.foreign_keys.iter().enumerate() {
             let target = &self.tables[key.target];
-            if used.contains(&place) || seen.contains(&(key.columns.clone(), key.target)) {
+            if used.contains(&place) {
                 continue;
             }
-            seen.push((key.columns.clone(), key.target));
             if let Some(reason) = self.unusable(table, key) {
                 let columns = table.names(&key.columns).join(", ");
                 shape.notes.push(format!(
@@ -345,7 +351,7 @@ impl<'a> Builder<'a> {
         if !is_by_key(self.tables, key) {
             return Some("not by that table's key, and loading looks up nothing");
         }
-        if !can_bind(self.tables, table, key) {
+        if binds_with_cast(self.tables, table, key).is_none() {
             return Some("its type cannot be cast to that of the key");
         }
         None
@@ -361,17 +367,9 @@ impl<'a> Builder<'a> {
         let is_determined = binding.columns.iter().all(|(column, _)| table.key.contains(column));
         let effectivity =
             (!is_determined).then(|| self.taken.take(&format!("sat_{stem}_effectivity")));
-        self.shape.links.push(LinkShape {
-            name: name.clone(),
-            comment: format!("{}: its {}", comment(table), binding.role.replace('_', " ")),
-            roles: roles(&hubs),
-            dependent_key: own.dependent_key.iter().map(|(_, typed)| typed.clone()).collect(),
-        });
-        shape.links.push(LinkBindingShape {
-            link: name,
-            dependent_key: own.dependent_key.iter().map(|(column, _)| *column).collect(),
-            effectivity,
-        });
+        let comment = format!("{}: its {}", comment(table), binding.role.replace('_', " "));
+        self.shape.links.push(own.link(&name, comment, &hubs));
+        shape.links.push(own.states(&name, effectivity));
         shape.hubs.push(binding);
     }
 
@@ -425,10 +423,6 @@ impl<'a> Builder<'a> {
 
 fn comment(table: &SourceTable) -> String {
     table.comment.clone().unwrap_or_else(|| format!("a row of {}", table.label()))
-}
-
-fn roles(hubs: &[HubBindingShape]) -> Vec<(String, String)> {
-    hubs.iter().map(|binding| (binding.role.clone(), binding.hub.clone())).collect()
 }
 
 /// Columns of a key as columns of the vault.

@@ -7,11 +7,11 @@ use super::catalog::SourceTable;
 use super::shape::{
     HubBindingShape, HubShape, LinkBindingShape, LinkShape, Shape, TableShape, Typed,
 };
-use crate::model::FORMAT_VERSION;
+use crate::model::{FORMAT_VERSION, is_topic_part};
 
 const HEAD: &str = "\
-# A Data Vault, inferred from the keys of the source's tables. It loads as it is. What an author may want to change before the
-# first load, because a change afterwards means to load again:
+# A Data Vault, inferred from the keys of the source's tables. It loads as it is. You may want to change the following before the
+# first load. A change after the first load means that the topics have to be loaded again.
 #
 # - Names. A name here is a table of the vault.
 # - Which hubs are shared with other sources: scope = \"source\" keeps the keys of a hub apart from those of other sources.
@@ -47,14 +47,12 @@ pub(super) fn write(tables: &[SourceTable], shape: &Shape, options: &InferOption
 
 /// The schema that most tables are in; tables of others name theirs.
 fn usual_schema(tables: &[SourceTable], shape: &Shape) -> String {
-    // The model's own schema is a part of topics' names, and may not have every character.
-    let is_legal =
-        |schema: &&str| schema.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
-    let schemas =
-        || shape.tables.iter().map(|shape| tables[shape.table].schema.as_str()).filter(is_legal);
-    let count = |schema: &str| schemas().filter(|other| *other == schema).count();
+    // The model's own schema may not have every character.
+    let schemas = shape.tables.iter().map(|shape| tables[shape.table].schema.as_str());
+    let schemas: Vec<&str> = schemas.filter(|schema| is_topic_part(schema)).collect();
+    let count = |schema: &str| schemas.iter().filter(|other| **other == schema).count();
     // The first of equals by name.
-    let usual = schemas().collect::<Vec<_>>().into_iter().rev().max_by_key(|schema| count(schema));
+    let usual = schemas.iter().copied().rev().max_by_key(|schema| count(schema));
     usual.unwrap_or("public").to_owned()
 }
 

@@ -1,13 +1,15 @@
 //! Views of the source's tables as they stand now, read from the vault.
 //!
 //! In: a model. Out: one view for each of its tables. When nothing is in flight, a view has the rows of the source's
-//! table, with the columns in the model's order, and behind them `has_waiting_events`. A row shows when the latest status of its
-//! key is not "deleted". Its values are those of the latest version of each satellite, the keys of hubs, and the
-//! dependent keys of links. A satellite or link is joined LEFT: a key without a version shows NULLs rather than being
+//! table. It has the columns in the model's order, and behind them `has_waiting_events`. A row shows when the latest
+//! status of its key is not "deleted". Its values are those of the latest version of each satellite, of the hubs' keys,
+//! and of the links' dependent keys. A satellite or link is joined LEFT: a key without a version shows NULLs and is not
 //! hidden.
 //!
 //! A column has the type of the vault: `char(n)` and `varchar(n)` are text. A column that is bound to a hub whose key
 //! folds shows the first spelling that was loaded, and is not the source's own. Ghost rows never show.
+
+use std::collections::HashSet;
 
 use super::ddl::{SYSTEM, quote};
 use super::first_mentions::ViewSpec;
@@ -70,32 +72,32 @@ fn is_latest(table: &str, alias: &str) -> String {
     )
 }
 
+/// The alias of the hub or link that a table hangs on.
+const PARENT: &str = "parent";
+
 /// Where the values of a table's columns are, and the joins that bring them.
 struct Sources<'m> {
     model: &'m Model,
     table: &'m Table,
     joins: String,
-    /// the alias of each hub binding that is joined
-    hubs: Vec<(HubBindingId, String)>,
-    /// the alias of each link that is joined
-    links: Vec<(LinkBindingId, String)>,
-    /// the alias of each satellite that is joined, by its place
-    satellites: Vec<(usize, String)>,
+    /// aliases that are joined
+    joined: HashSet<String>,
 }
 
 impl<'m> Sources<'m> {
     fn new(model: &'m Model, table: &'m Table) -> Self {
-        let (hubs, links, satellites) = (Vec::new(), Vec::new(), Vec::new());
-        let mut sources = Self { model, table, joins: String::new(), hubs, links, satellites };
         let name = model.parent_name(table);
-        let join =
-            format!("JOIN {VAULT_SCHEMA}.{name} AS parent ON parent.hash_key = live.hash_key\n");
-        sources.joins.push_str(&join);
-        match table.parent {
-            Parent::Hub(binding) => sources.hubs.push((binding, "parent".to_owned())),
-            Parent::Link(binding) => sources.links.push((binding, "parent".to_owned())),
+        let joins = format!(
+            "JOIN {VAULT_SCHEMA}.{name} AS {PARENT} ON {PARENT}.hash_key = live.hash_key\n"
+        );
+        Self { model, table, joins, joined: HashSet::from([PARENT.to_owned()]) }
+    }
+
+    /// Adds a join, unless its alias is joined.
+    fn join(&mut self, alias: &str, join: &str) {
+        if self.joined.insert(alias.to_owned()) {
+            self.joins.push_str(join);
         }
-        sources
     }
 
     /// An expression for a column's value; the joins that it needs are added.
@@ -108,30 +110,23 @@ impl<'m> Sources<'m> {
             }
         }
         // The parent has all columns of the key. Every other link that holds a column has an effectivity satellite.
+        let has = |id: &HubBindingId| table.hubs[*id].columns.contains(&column);
+        if let Some(binding) = table.parent_bindings().into_iter().find(has) {
+            return self.key_value(binding, column);
+        }
         let mut links: Vec<LinkBindingId> = table.links.ids().collect();
         links.sort_by_key(|&link| table.parent != Parent::Link(link));
-        let by_parent = self.bound_to_parent(column);
-        for link in links.into_iter().filter(|_| by_parent.is_none()) {
+        for link in links {
             let binding = &table.links[link];
             let key = &self.model.links[binding.link].dependent_key;
             if let Some(place) = binding.dependent_key.iter().position(|own| *own == column) {
                 return format!("{}.{}", self.link(link), ident(&key[place].name));
             }
         }
-        let bound = || table.hubs.find_id(|binding| binding.columns.contains(&column));
-        match by_parent.or_else(bound) {
+        match table.hubs.ids().find(has) {
             Some(binding) => self.key_value(binding, column),
             None => "NULL".to_owned(), // no valid model has such a column
         }
-    }
-
-    /// The hub binding of the parent that has a column, if there is one.
-    fn bound_to_parent(&self, column: ColumnId) -> Option<HubBindingId> {
-        let of_parent = match self.table.parent {
-            Parent::Hub(binding) => vec![binding],
-            Parent::Link(link) => self.table.links[link].bindings.clone(),
-        };
-        of_parent.into_iter().find(|&id| self.table.hubs[id].columns.contains(&column))
     }
 
     /// A column of a hub's key, as the type that the column has.
@@ -146,11 +141,10 @@ impl<'m> Sources<'m> {
     }
 
     fn hub(&mut self, id: HubBindingId) -> String {
-        if let Some((_, alias)) = self.hubs.iter().find(|(known, _)| *known == id) {
-            return alias.clone();
-        }
-        let found = self.table.links.find_id(|link| link.bindings.contains(&id));
-        let Some(link_id) = found else { return "parent".to_owned() };
+        let linked = self.table.links.find_id(|link| link.bindings.contains(&id));
+        let Some(link_id) = linked.filter(|_| self.table.parent != Parent::Hub(id)) else {
+            return PARENT.to_owned();
+        };
         let from = self.link(link_id);
         let link = &self.table.links[link_id];
         let place = link.bindings.iter().position(|binding| *binding == id).unwrap_or_default();
@@ -160,15 +154,14 @@ impl<'m> Sources<'m> {
         let join = format!(
             "LEFT JOIN {VAULT_SCHEMA}.{hub} AS {alias} ON {alias}.hash_key = {from}.{role}\n"
         );
-        self.joins.push_str(&join);
-        self.hubs.push((id, alias.clone()));
+        self.join(&alias, &join);
         alias
     }
 
     /// The link row that holds now.
     fn link(&mut self, id: LinkBindingId) -> String {
-        if let Some((_, alias)) = self.links.iter().find(|(known, _)| *known == id) {
-            return alias.clone();
+        if self.table.parent == Parent::Link(id) {
+            return PARENT.to_owned();
         }
         let binding = &self.table.links[id];
         let name = &self.model.links[binding.link].name;
@@ -181,24 +174,19 @@ impl<'m> Sources<'m> {
                  LEFT JOIN {VAULT_SCHEMA}.{name} AS {alias} ON {alias}.hash_key = {latest}.link_hash_key\n",
                 is_latest(effectivity, &latest)
             );
-            self.joins.push_str(&join);
+            self.join(&alias, &join);
         }
-        self.links.push((id, alias.clone()));
         alias
     }
 
     fn satellite(&mut self, place: usize) -> String {
-        if let Some((_, alias)) = self.satellites.iter().find(|(known, _)| *known == place) {
-            return alias.clone();
-        }
         let name = &self.table.satellites[place].name;
         let alias = format!("satellite_{}", place + 1);
         let join = format!(
             "LEFT JOIN {VAULT_SCHEMA}.{name} AS {alias}\n    ON {alias}.hash_key = live.hash_key AND {}\n",
             is_latest(name, &alias)
         );
-        self.joins.push_str(&join);
-        self.satellites.push((place, alias.clone()));
+        self.join(&alias, &join);
         alias
     }
 }

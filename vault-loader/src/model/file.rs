@@ -27,7 +27,6 @@ pub(super) struct SourceEntry {
     pub(super) name: String,
     pub(super) schema: String,
     pub(super) system_id: i16,
-    #[serde(default)]
     pub(super) comment: Option<String>,
     pub(super) topic_prefix: Option<String>,
 }
@@ -61,7 +60,6 @@ impl HubKeyEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct HubEntry {
     pub(super) name: String,
-    #[serde(default)]
     pub(super) comment: Option<String>,
     #[serde(default)]
     pub(super) scope: HubScope,
@@ -79,7 +77,6 @@ pub(super) struct LinkRoleEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkEntry {
     pub(super) name: String,
-    #[serde(default)]
     pub(super) comment: Option<String>,
     pub(super) hubs: Vec<LinkRoleEntry>,
     #[serde(default)]
@@ -153,7 +150,6 @@ pub(super) struct LinkBindingEntry {
 #[serde(deny_unknown_fields)]
 pub(super) struct SatelliteEntry {
     pub(super) name: String,
-    #[serde(default)]
     pub(super) comment: Option<String>,
     pub(super) columns: Vec<String>,
 }

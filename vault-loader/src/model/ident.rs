@@ -17,7 +17,7 @@ pub(crate) const RESERVED: &str = "\
      where window with";
 
 /// System columns that every table has. A column cannot have such a name, even with quotes.
-pub(super) const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
+pub(crate) const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// A column's name for use in a statement.
 #[must_use]

@@ -19,6 +19,7 @@ mod types;
 
 pub use cast::Cast;
 pub use column::{ColumnType, ScalarType};
+pub(crate) use ident::SYSTEM_COLUMNS;
 pub use ident::ident;
 pub(crate) use ids::ids;
 pub use ids::{
@@ -26,6 +27,7 @@ pub use ids::{
 };
 pub use plan::{GrownColumn, PayloadType, Plan, SatelliteKind, SatellitePlan, TableProjection};
 pub use problems::{ModelError, ModelProblem};
+pub(crate) use resolve::is_topic_part;
 pub use resolve::parse;
 pub use technical::{
     EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,

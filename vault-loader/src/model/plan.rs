@@ -4,7 +4,7 @@
 //! rows flow.
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
-use super::types::{Column, HubScope, Model, Parent};
+use super::types::{Column, HubScope, Model};
 use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
@@ -106,15 +106,11 @@ impl Plan {
                     push(name, SatelliteKind::Effectivity { link });
                 }
             }
-            let parent_bindings = match table.parent {
-                Parent::Hub(binding) => vec![binding],
-                Parent::Link(link) => table.links[link].bindings.clone(),
-            };
             tables.push(TableProjection {
                 topic: model.topic(table),
                 record_source: model.record_source(table),
                 satellites: of_table,
-                parent_bindings,
+                parent_bindings: table.parent_bindings(),
             });
         }
         Self { model, satellites, tables }

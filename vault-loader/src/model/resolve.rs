@@ -94,8 +94,7 @@ impl Resolver {
             ("source.topic_prefix", prefix),
         ];
         for (field, value) in names {
-            let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            if value.is_empty() || !value.chars().all(legal) {
+            if !is_topic_part(value) {
                 let remedy = "use letters, digits, '.', '_' and '-': it is part of a topic's name";
                 self.problems.complain(field, "not a legal name", remedy);
             }
@@ -195,6 +194,12 @@ impl Resolver {
         }
         resolved
     }
+}
+
+/// Whether a name can stand in a topic's name as it is.
+pub(crate) fn is_topic_part(name: &str) -> bool {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && name.chars().all(is_legal)
 }
 
 /// What a hub without a comment is called.

@@ -205,6 +205,15 @@ pub struct Model {
 }
 
 impl Table {
+    /// The hub bindings that the parent's hash key needs.
+    #[must_use]
+    pub fn parent_bindings(&self) -> Vec<HubBindingId> {
+        match self.parent {
+            Parent::Hub(binding) => vec![binding],
+            Parent::Link(link) => self.links[link].bindings.clone(),
+        }
+    }
+
     /// Whether both are the same table of the source: the same schema and the same name.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
