@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::Value;
 
-use crate::support::{PATIENCE, World, airport, create};
+use crate::support::{FencedBroker, PATIENCE, World, airport, create};
 
 /// A loader's address and the variable that sets it.
 fn listening() -> (String, (&'static str, String)) {
@@ -69,6 +69,35 @@ async fn while_kafka_is_frozen_or_away_the_loader_lives_and_is_not_ready() {
     kafka.start_again().unwrap();
     ready_says(&world, &listen, 200, "ready").await;
     assert_eq!(asked(&world, &["health", "--ready"]), Some(0));
+    world.publish(create("airports", 30, airport("CCC", "Orsk"))).await;
+    world.loaded().await;
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_has_forgotten_all_brokers_is_replaced() {
+    let mut world = World::new("forgotten").await;
+    let broker = FencedBroker::of(&world.bootstrap);
+    let direct = std::mem::replace(&mut world.bootstrap, broker.bootstrap());
+    let (listen, variable) = listening();
+    let mut loader = world.loader_with("loader", &[(variable.0, variable.1.as_str())]);
+    world.bootstrap = direct;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.loaded().await;
+    ready_says(&world, &listen, 200, "ready").await;
+    broker.fence(true);
+    wait_for_async(PATIENCE, "a client that forgets", async || {
+        match world.log("loader").contains("has forgotten all brokers") {
+            true => Ok(true),
+            false => Err(anyhow::anyhow!("{} answers; {}", broker.answered(), world.log("loader"))),
+        }
+    })
+    .await;
+    world.publish(create("airports", 20, airport("BBB", "Perm"))).await;
+    assert_alive(&listen);
+    broker.fence(false);
+    world.loaded().await;
+    ready_says(&world, &listen, 200, "ready").await;
     world.publish(create("airports", 30, airport("CCC", "Orsk"))).await;
     world.loaded().await;
     world.end(&mut loader);

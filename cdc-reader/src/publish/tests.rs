@@ -4,6 +4,8 @@
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -110,24 +112,41 @@ fn nothing_of_a_partition_is_written_after_a_batch_that_was_refused() {
     assert_eq!(publisher.ledger().acknowledged(), 0);
 }
 
+/// How many records the only broker has in a topic's only partition.
+fn records(cluster: &MockCluster<'_, DefaultProducerContext>, topic: &str) -> i64 {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+    let (low, high) = consumer.fetch_watermarks(topic, 0, PATIENCE).unwrap();
+    high - low
+}
+
 /// What each answer of a new leader leads to when two batches are on their way, and librdkafka believes the second one.
+/// On a busy machine the first answer may come before the second batch is sent. Then both are written.
 #[test]
 fn a_batch_without_an_offset_is_not_acknowledged() {
-    let cluster = cluster();
-    cluster.create_topic("t", 1, 1).unwrap();
-    cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
-    cluster.request_errors(
-        RDKafkaApiKey::Produce,
-        &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
-    );
-    let two_at_once = [("max.in.flight.requests.per.connection", "2"), ("batch.num.messages", "1")];
-    let mut publisher = publisher_with(&cluster, &two_at_once);
-    send(&mut publisher, "t");
-    send(&mut publisher, "t");
-    let failure = outcome(&publisher).unwrap();
-    assert_eq!(failure.disposition(), Disposition::Retry);
-    assert!(failure.to_string().contains("topic t, partition 0"), "{failure}");
-    assert!(!publisher.ledger().is_acknowledged(0), "the first record is lost");
+    for _ in 0..10 {
+        let cluster = cluster();
+        cluster.create_topic("t", 1, 1).unwrap();
+        cluster.broker_round_trip_time(1, Duration::from_millis(500)).unwrap();
+        cluster.request_errors(
+            RDKafkaApiKey::Produce,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
+        );
+        let two_at_once =
+            [("max.in.flight.requests.per.connection", "2"), ("batch.num.messages", "1")];
+        let mut publisher = publisher_with(&cluster, &two_at_once);
+        send(&mut publisher, "t");
+        send(&mut publisher, "t");
+        let Some(failure) = outcome(&publisher) else {
+            assert_eq!(records(&cluster, "t"), 2, "a record is lost that counts as delivered");
+            continue;
+        };
+        assert_eq!(failure.disposition(), Disposition::Retry);
+        assert!(failure.to_string().contains("topic t, partition 0"), "{failure}");
+        assert!(!publisher.ledger().is_acknowledged(0), "the first record is lost");
+        return;
+    }
+    panic!("two batches were never on their way at once");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! In: a rebalance. Out: an explicit assignment with offsets that were read from the warehouse and compared with
 //! Kafka's. Every change of the assignment begins a new generation. Batches of an older generation are dropped.
 
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,9 @@ use crate::model::{Plan, TableId, TableProjection};
 use crate::paused::{PausedTables, TablePause};
 use crate::warehouse::WarehouseError;
 
+/// After so many statistics in a row without a broker, which come every 2 s, the client has forgotten all brokers.
+const FORGOTTEN_AFTER: u32 = 3;
+
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -56,6 +60,8 @@ pub(super) struct Assignment {
     pub(super) health: HealthCell,
     pub(super) paused: PausedTables,
     pub(super) current: Mutex<CurrentAssignment>,
+    /// so many of librdkafka's statistics in a row named no broker
+    pub(super) without_brokers: AtomicU32,
 }
 
 /// Where the assigned partitions stand, in the order of the assignment.
@@ -173,8 +179,26 @@ pub(super) struct CurrentAssignment {
 }
 
 /// The callbacks of our consumer.
-#[derive(Clone)]
-pub(super) struct ConsumerCallbacks(pub(super) Arc<Assignment>);
+pub(super) struct ConsumerCallbacks {
+    assignment: Arc<Assignment>,
+    /// whether another client has taken this one's place
+    is_retired: AtomicBool,
+}
+
+impl ConsumerCallbacks {
+    pub(super) fn new(assignment: Arc<Assignment>) -> Self {
+        Self { assignment, is_retired: AtomicBool::new(false) }
+    }
+
+    /// From now on the callbacks change nothing.
+    pub(super) fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+    }
+
+    fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+}
 
 impl ClientContext for ConsumerCallbacks {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -187,22 +211,33 @@ impl ClientContext for ConsumerCallbacks {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.0.note_brokers(&statistics);
+        if self.is_retired() {
+            return;
+        }
+        self.assignment.note_brokers(&statistics);
         for (name, topic) in &statistics.topics {
-            let Some(table) = self.0.table_of(name) else { continue };
+            let Some(table) = self.assignment.table_of(name) else { continue };
             for (&partition, stats) in &topic.partitions {
                 let from = Partition { table, partition };
-                let Some(read) = self.0.read_of(from) else { continue };
+                let Some(read) = self.assignment.read_of(from) else { continue };
                 if stats.ls_offset >= 0 {
                     let read = is_read_to_the_end(stats).then_some(read);
-                    self.0.metrics.ends(&self.0.plan, from, stats.ls_offset, read);
+                    self.assignment.metrics.ends(
+                        &self.assignment.plan,
+                        from,
+                        stats.ls_offset,
+                        read,
+                    );
                 }
             }
         }
         // The events of a paused table wait for an operator.
-        let goes_on =
-            |from: Partition| !self.0.paused.contains(&self.0.plan.tables[from.table].topic);
-        self.0.health.waiting(self.0.metrics.events_wait(goes_on), Instant::now());
+        let goes_on = |from: Partition| {
+            !self.assignment.paused.contains(&self.assignment.plan.tables[from.table].topic)
+        };
+        self.assignment
+            .health
+            .waiting(self.assignment.metrics.events_wait(goes_on), Instant::now());
     }
 }
 
@@ -220,12 +255,13 @@ impl ConsumerContext for ConsumerCallbacks {
         tpl: &mut TopicPartitionList,
     ) {
         let done = match err {
+            _ if self.is_retired() => consumer.unassign(),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.0.take_over(consumer, tpl);
+                self.assignment.take_over(consumer, tpl);
                 Ok(())
             }
             _ => {
-                self.0.give_up();
+                self.assignment.give_up();
                 consumer.unassign()
             }
         };
@@ -254,12 +290,22 @@ impl Assignment {
             let table = self.table_of(topic);
             table.is_some_and(|table| self.read_of(Partition { table, partition }).is_some())
         };
-        let BrokerFacts { idle, trouble } = brokers::look(statistics, has);
+        let BrokerFacts { idle, trouble, none_known } = brokers::look(statistics, has);
+        if none_known {
+            self.without_brokers.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.without_brokers.store(0, Ordering::Relaxed);
+        }
         let heard = idle.and_then(|idle| Instant::now().checked_sub(idle));
         self.health.heard_kafka(heard, trouble);
     }
 
-    fn give_up(&self) {
+    /// Whether the client has known no broker for a while. It then never asks one again.
+    pub(super) fn has_forgotten_brokers(&self) -> bool {
+        self.without_brokers.load(Ordering::Relaxed) >= FORGOTTEN_AFTER
+    }
+
+    pub(super) fn give_up(&self) {
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();

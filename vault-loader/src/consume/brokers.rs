@@ -1,7 +1,7 @@
 //! What librdkafka's statistics say about the brokers.
 //!
-//! In: the statistics, and the partitions that this loader has. Out: how long ago a broker last sent anything, and
-//! which broker of a partition does not answer. Pure.
+//! In: the statistics, and the partitions that this loader has. Out: how long ago a broker last sent anything, which
+//! broker of a partition does not answer, and whether the client knows a broker at all. Pure.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub(super) struct BrokerFacts {
     pub(super) idle: Option<Duration>,
     /// what is wrong with the broker of a partition
     pub(super) trouble: Option<String>,
+    /// whether the client knows no broker, not even those of the configuration
+    pub(super) none_known: bool,
 }
 
 /// Looks at the brokers. `has` says whether a partition of a topic belongs to this loader.
@@ -27,7 +29,9 @@ pub(super) fn look(statistics: &Statistics, has: impl Fn(&str, i32) -> bool) -> 
         .filter_map(|broker| u64::try_from(broker.rxidle).ok())
         .min()
         .map(Duration::from_micros);
-    BrokerFacts { idle, trouble: trouble(statistics, has) }
+    // The coordinator of the group is a broker of its own here, without an address.
+    let none_known = statistics.brokers.values().all(|broker| broker.source == "logical");
+    BrokerFacts { idle, trouble: trouble(statistics, has), none_known }
 }
 
 /// The first partition, by name and number, whose leader is missing or does not answer.
@@ -111,6 +115,16 @@ mod tests {
         let found = seen(vec![broker(-1, "UP", 0, 400), broker(1, "UP", 1, 1)]);
         assert_eq!(found, (Some(1), None));
         assert_eq!(seen(vec![broker(1, "DOWN", 0, 2)]), (None, None));
+    }
+
+    #[test]
+    fn a_client_that_knows_no_broker_is_told_from_one_whose_brokers_are_away() {
+        let coordinator = Broker { source: "logical".to_owned(), ..broker(-1, "INIT", 0, 0) };
+        let none_known = |brokers| look(&statistics(brokers, -1), |_, _| true).none_known;
+        assert!(none_known(vec![coordinator.clone()]));
+        assert!(!none_known(vec![coordinator.clone(), broker(1, "DOWN", 0, 400)]));
+        let configured = Broker { source: "configured".to_owned(), ..broker(-1, "INIT", 0, 0) };
+        assert!(!none_known(vec![coordinator, configured]));
     }
 
     #[test]

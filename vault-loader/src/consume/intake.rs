@@ -6,6 +6,7 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -123,10 +124,9 @@ impl Intake {
             health: options.health,
             paused: options.paused,
             current: std::sync::Mutex::new(CurrentAssignment::default()),
+            without_brokers: AtomicU32::new(0),
         });
-        let consumer: BaseConsumer<ConsumerCallbacks> =
-            options.client.create_with_context(ConsumerCallbacks(Arc::clone(&assignment)))?;
-        subscribe(&consumer, &assignment.plan)?;
+        let consumer = join(&assignment)?;
         let topics = assignment.plan.tables.with_ids();
         let topics = topics.map(|(id, table)| (table.topic.clone(), id)).collect();
         Ok(Self {
@@ -164,6 +164,9 @@ impl Intake {
 
     fn turn(&mut self) -> Result<(), ConsumeError> {
         self.carry_out_commands()?;
+        if self.assignment.has_forgotten_brokers() {
+            self.replace_client()?;
+        }
         let linger = Duration::from_millis(self.limits.linger_ms);
         let wait = match self.first_at {
             Some(first_at) => linger.saturating_sub(first_at.elapsed()).min(IDLE_POLL),
@@ -189,6 +192,22 @@ impl Intake {
         if !self.batch.records.is_empty() && (full || lingered) {
             self.deliver()?;
         }
+        Ok(())
+    }
+
+    /// Joins the group with another client. A broker that was frozen answers for a moment with an empty list of brokers.
+    /// librdkafka then forgets all brokers and asks none again
+    /// (<https://github.com/confluentinc/librdkafka/issues/5301>).
+    fn replace_client(&mut self) -> Result<(), ConsumeError> {
+        tracing::warn!("the Kafka client has forgotten all brokers, going on with a new client");
+        self.assignment.metrics.retried("kafka");
+        self.consumer.context().retire();
+        self.assignment.give_up();
+        self.assignment.without_brokers.store(0, Ordering::Relaxed);
+        self.offset_fault = None;
+        let forgetful = std::mem::replace(&mut self.consumer, join(&self.assignment)?);
+        // It may take its time to leave the group, whose brokers it does not know.
+        std::thread::spawn(move || drop(forgetful));
         Ok(())
     }
 
@@ -416,6 +435,15 @@ impl Looks {
     fn helped(&mut self) {
         self.count = 0;
     }
+}
+
+/// A new member of the group.
+fn join(assignment: &Arc<Assignment>) -> Result<BaseConsumer<ConsumerCallbacks>, ConsumeError> {
+    let callbacks = ConsumerCallbacks::new(Arc::clone(assignment));
+    let consumer: BaseConsumer<ConsumerCallbacks> =
+        assignment.client.create_with_context(callbacks)?;
+    subscribe(&consumer, &assignment.plan)?;
+    Ok(consumer)
 }
 
 /// Subscribes to the model's topics. A second call makes the consumer join its group anew: the broker then asks all

@@ -64,6 +64,7 @@ pub fn watch_topics(watch: TopicsWatch) -> KafkaResult<()> {
     client.remove("group.instance.id");
     client.set("statistics.interval.ms", "0");
     let consumer: BaseConsumer = client.create()?;
+    let again = client;
     let topics = watch.plan.tables.iter().map(|table| table.topic.clone()).collect();
     let mut look = Look {
         watch,
@@ -80,6 +81,8 @@ pub fn watch_topics(watch: TopicsWatch) -> KafkaResult<()> {
     while !ending.is_cancelled() {
         if let Err(error) = look.look() {
             tracing::debug!(%error, "the brokers cannot be asked about topics and group");
+            // The client may have forgotten all brokers (see `Intake::replace_client`).
+            look.consumer = again.create()?;
         }
         let looked = Instant::now();
         while looked.elapsed() < look.pause() && !ending.is_cancelled() {

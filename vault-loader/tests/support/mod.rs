@@ -3,6 +3,7 @@
 //! In: a name. Out: helpers that publish events and wait until the warehouse says they are loaded.
 
 mod events;
+mod fenced;
 pub(crate) mod queries;
 mod warehouses;
 
@@ -24,6 +25,7 @@ use tokio_postgres::Client;
 pub(crate) use events::{
     Event, airport, booking, create, delete, flight, read, record_key, ticket, truncate, update,
 };
+pub(crate) use fenced::FencedBroker;
 pub(crate) use queries::{fingerprint, rows};
 pub(crate) use warehouses::{OwnServer, borrowed};
 
