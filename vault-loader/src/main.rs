@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -115,6 +116,10 @@ enum Command {
         /// One JSON object instead of a table
         #[arg(long)]
         json: bool,
+        /// Show it again and again until a signal, so many seconds apart; 2 when no number is given
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+              value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
     },
     /// Look at events that could not be loaded, load them after the cause is mended, or drop them
     Quarantine {
@@ -295,10 +300,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
         Command::Run { accept_gap } => Box::pin(run(&cli, *accept_gap)).await,
-        Command::Status { json } => print_status(&cli, *json).await,
+        Command::Status { json, watch } => print_status(&cli, *json, *watch).await,
         Command::Quarantine { command } => quarantine(&cli, command).await,
         Command::RefreshMarts { interval_ms, once } => {
-            refresh_marts(&cli, std::time::Duration::from_millis(*interval_ms), *once).await
+            refresh_marts(&cli, Duration::from_millis(*interval_ms), *once).await
         }
         Command::Epoch { command } => epoch(&cli, command).await,
         Command::Gap { command } => gaps(&cli, command).await,
@@ -389,17 +394,16 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn print_status(cli: &Cli, json: bool) -> anyhow::Result<()> {
+async fn print_status(cli: &Cli, json: bool, watch: Option<u64>) -> anyhow::Result<()> {
     let plans = plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
     config.require_kafka()?;
-    let report = status::read(&config, &plans).await?;
-    if json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        print!("{}", status::table(&report));
-    }
-    Ok(())
+    let shown = if json { status::Shown::Json } else { status::Shown::Table };
+    let Some(seconds) = watch else {
+        return status::show(&status::read(&config, &plans).await?, shown);
+    };
+    let stop = shared::shutdown::on_signals().context("cannot listen for signals")?;
+    status::watch(&config, &plans, shown, Duration::from_secs(seconds), &stop).await
 }
 
 async fn quarantine(cli: &Cli, command: &QuarantineCommand) -> anyhow::Result<()> {
@@ -437,7 +441,7 @@ async fn gaps(cli: &Cli, command: &GapCommand) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn refresh_marts(cli: &Cli, interval: std::time::Duration, once: bool) -> anyhow::Result<()> {
+async fn refresh_marts(cli: &Cli, interval: Duration, once: bool) -> anyhow::Result<()> {
     let warehouse = Config::load(cli.config.as_deref())?.connect_options();
     if once {
         let done = refresh::once(&warehouse).await?;

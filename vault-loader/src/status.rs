@@ -6,6 +6,7 @@
 mod rates;
 mod report;
 mod waiting;
+mod watch;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use rates::{Reading, Readings, rates};
 use report::Known;
 pub use report::{Line, Quarantined, Report, table};
 use waiting::Waiting;
+pub use watch::{Shown, show, watch};
 
 /// How far apart two readings are from which the throughput is told.
 const BETWEEN_READINGS: Duration = Duration::from_secs(2);

@@ -123,6 +123,35 @@ fn status(world: &World, variables: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watched_status_shows_what_arrives_until_a_signal() {
+    let mut world = World::new("watched").await;
+    let mut watch = world.loader_arguments("watch", &["status", "--watch", "1", "--json"], &[]);
+    let reports = |world: &World| -> Vec<Value> {
+        let log = world.log("watch");
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    let loaded = |report: &Value| {
+        let lines = report["partitions"].as_array().unwrap_or_else(|| panic!("{report}"));
+        lines.iter().any(|line| line["next_offset"] == 1)
+    };
+    wait_for_async(PATIENCE, "a first report", async || {
+        Ok::<_, String>(!reports(&world).is_empty())
+    })
+    .await;
+    assert!(!reports(&world).iter().any(loaded));
+    let mut loader = world.loader("loader");
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.loaded().await;
+    wait_for_async(PATIENCE, "a report of the event", async || {
+        let found = reports(&world);
+        if found.iter().any(loaded) { Ok(true) } else { Err(format!("{:?}", found.last())) }
+    })
+    .await;
+    world.end(&mut watch);
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn behind_a_transactional_producer_the_lag_becomes_nothing() {
     let mut world = World::new("control").await;
     world.create_topic("airports", 1).await;
