@@ -36,6 +36,8 @@ pub(super) struct SourceColumn {
     /// PostgreSQL computes it from the others
     pub(super) is_generated: bool,
     pub(super) is_nullable: bool,
+    /// the source's own comment
+    pub(super) comment: Option<String>,
 }
 
 /// A foreign key whose target is one of the tables.
@@ -114,7 +116,8 @@ const COLUMNS: &str = "
                 ELSE format_type(b.type, b.modifier)
            END,
            a.attgenerated <> '',
-           NOT a.attnotnull
+           NOT a.attnotnull,
+           col_description(a.attrelid, a.attnum)
     FROM base AS b
     JOIN pg_type AS t ON t.oid = b.type
     LEFT JOIN pg_type AS e ON t.typcategory = 'A' AND e.oid = t.typelem
@@ -159,6 +162,7 @@ pub(super) async fn read(client: &Client, schemas: &[String]) -> Result<Vec<Sour
             kind: without_schema(row.get(3)),
             is_generated: row.get(4),
             is_nullable: row.get(5),
+            comment: row.get(6),
         });
     }
     let columns = |place: usize, attributes: Vec<i16>| -> Vec<usize> {

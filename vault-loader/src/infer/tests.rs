@@ -11,7 +11,7 @@ fn table(name: &str, columns: &str, key: &str) -> SourceTable {
         .map(|column| {
             let (name, kind) = column.split_once(' ').unwrap();
             let (name, kind) = (name.to_owned(), kind.to_owned());
-            SourceColumn { name, kind, is_generated: false, is_nullable: false }
+            SourceColumn { name, kind, is_generated: false, is_nullable: false, comment: None }
         })
         .collect();
     let place = |name: &str| columns.iter().position(|column| column.name == name).unwrap();

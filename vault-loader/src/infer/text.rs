@@ -115,18 +115,22 @@ fn table(out: &mut String, source: &SourceTable, shape: &TableShape, usual: &str
         };
         line(out, &format!("{} = {kind}", bare_or_quoted(&column.name)));
     }
+    comments(out, source, shape);
     if let Some(satellite) = &shape.satellite {
         let places: Vec<usize> = satellite.columns.iter().map(|(place, _)| *place).collect();
-        let comment = format!("what {} says", source.label());
-        line(
-            out,
-            &format!(
-                "\n[[table.satellite]]\nname = {}\ncomment = {}\ncolumns = {}",
-                text(&satellite.name),
-                text(&comment),
-                names(&places)
-            ),
-        );
+        let (name, columns) = (text(&satellite.name), names(&places));
+        line(out, &format!("\n[[table.satellite]]\nname = {name}\ncolumns = {columns}"));
+    }
+}
+
+/// What the source's own comments say of columns.
+fn comments(out: &mut String, source: &SourceTable, shape: &TableShape) {
+    let columns = shape.columns.iter().map(|&place| &source.columns[place]);
+    let said = columns.filter_map(|column| Some((&column.name, column.comment.as_ref()?)));
+    let lines: Vec<String> =
+        said.map(|(name, said)| format!("{} = {}", bare_or_quoted(name), text(said))).collect();
+    if !lines.is_empty() {
+        line(out, &format!("\n[table.comments]\n{}", lines.join("\n")));
     }
 }
 
