@@ -91,7 +91,7 @@ all_equal_primary() {
     REPLICA_PRINT="$(everything 'public.%s' airport_traffic on_replica)" || return 1
     VAULT_PRINT="$(everything 'dwh_marts.current_%s' dwh_marts.v_airport_traffic on_warehouse)" || return 1
     [[ "$SOURCE_PRINT" == "$REPLICA_PRINT" && "$SOURCE_PRINT" == "$VAULT_PRINT" ]] || return 1
-    STAR_DIFFERENCES="$(on_warehouse -At -f sql/checks/120_star_equals_vault.sql 2>/dev/null)" || return 1
+    STAR_DIFFERENCES="$(on_warehouse -At -c 'TABLE dwh_checks.star_equals_vault' 2>/dev/null)" || return 1
     STAR_PRINT="$(on_warehouse -At -c 'SELECT count(*), coalesce(sum(amount), 0) FROM dwh_marts.fact_bookings' 2>/dev/null)" || return 1
     SEGMENTS_PRINT="$(on_primary -At -c 'SELECT count(*), coalesce(sum(amount), 0) FROM ticket_flights' 2>/dev/null)" || return 1
     [[ -z "$STAR_DIFFERENCES" && "$STAR_PRINT" == "$SEGMENTS_PRINT" ]]

@@ -75,12 +75,6 @@ def test_marts_take_the_steps_of_the_document(dags: dict[str, Any]) -> None:
         assert dag.get_task("wait_for_vault").mode == "reschedule"
 
 
-def test_every_check_of_the_vault_is_a_task(dags: dict[str, Any]) -> None:
-    files = {path.stem for path in (ROOT / "sql" / "checks").glob("*.sql")}
-    assert files
-    assert set(dags["vault_checks"].task_ids) == files
-
-
 def test_connections_come_from_the_environment_only() -> None:
     for path in (ROOT / "airflow" / "dags").rglob("*.py"):
         text = path.read_text(encoding="utf-8")

@@ -19,8 +19,8 @@ PASSWORDS = {
 ALLOWED = [
     ("presentation_writer", "SELECT count(*) FROM dwh_marts.current_flights"),
     ("presentation_writer", "SELECT count(*) FROM dwh_marts.load_progress"),
-    ("vault_checker", "SELECT count(*) FROM dwh_detailed.hub_airports"),
-    ("vault_checker", "SELECT count(*) FROM dwh_detailed.sat_ticket_passengers"),
+    ("vault_checker", "SELECT 1 + count(*) FROM dwh_checks.hash_keys"),
+    ("vault_checker", "SELECT 1 + count(*) FROM dwh_checks.star_equals_vault"),
     ("mart_reader", "SELECT count(*) FROM presentation.airport_passenger_flow"),
 ]
 REFUSED = [
@@ -29,6 +29,7 @@ REFUSED = [
     ("presentation_writer", "CREATE TABLE dwh_marts.own (one integer)"),
     ("presentation_writer", "CREATE SCHEMA own"),
     ("vault_checker", "INSERT INTO dwh_detailed.hub_airports SELECT * FROM dwh_detailed.hub_airports"),
+    ("vault_checker", "SELECT FROM dwh_detailed.hub_airports"),
     ("vault_checker", "SELECT FROM dwh_control.offsets"),
     ("vault_checker", "SELECT FROM dwh_marts.current_flights"),
     ("vault_checker", "SELECT FROM presentation.airport_passenger_flow"),

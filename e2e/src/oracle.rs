@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use devstack::sql_files;
 use devstack::vault;
 use tokio_postgres::Client;
 
@@ -308,11 +307,23 @@ async fn verify_current(log: &Log, source: &Client, warehouse: &Client) -> anyho
     Ok(())
 }
 
-/// Each check of `sql/checks` finds nothing.
+/// The rules of a warehouse: the views of the schema `dwh_checks`, and the query of each.
+pub async fn checks(warehouse: &Client) -> anyhow::Result<BTreeMap<String, String>> {
+    let names = "SELECT viewname FROM pg_catalog.pg_views WHERE schemaname = 'dwh_checks'";
+    let names = rows(warehouse, names).await?;
+    anyhow::ensure!(names.len() > 10, "the warehouse has too few rules: {names:?}");
+    let query = |name: String| {
+        let query = format!("SELECT rule, table_name, detail FROM dwh_checks.{name}");
+        (name, query)
+    };
+    Ok(names.into_iter().flatten().flatten().map(query).collect())
+}
+
+/// Each rule of the warehouse holds.
 pub async fn verify_checks(warehouse: &Client) -> anyhow::Result<()> {
-    for file in sql_files("sql/checks")? {
-        let violations = rows(warehouse, &std::fs::read_to_string(&file)?).await?;
-        anyhow::ensure!(violations.is_empty(), "{}: {violations:?}", file.display());
+    for (name, query) in checks(warehouse).await? {
+        let violations = rows(warehouse, &query).await?;
+        anyhow::ensure!(violations.is_empty(), "{name}: {violations:?}");
     }
     Ok(())
 }

@@ -181,12 +181,6 @@ impl Rig {
         self.write_connector(&source.connector, &name, "further_publication", Some(&tables))?;
         Ok(source)
     }
-
-    /// The statements that make the views of a further source's tables, as `vault-loader model views` prints them.
-    pub fn further_views(&self, name: &str) -> anyhow::Result<String> {
-        model_views(&self.further_named(name)?.model)
-    }
-
     /// Connection string of a further source's superuser.
     #[must_use]
     pub fn further_source(&self, name: &str) -> String {

@@ -335,7 +335,7 @@ $$;
 COMMENT ON FUNCTION dwh_marts.rebuild_star() IS
     'compares the whole star schema with the vault and writes what differs, whatever is remembered; for an operator who moved offsets by hand';
 
--- For sql/checks: each row of the star that is not what its view says, although nothing that waits explains it.
+-- For dwh_checks.star_equals_vault: each row of the star that is not what its view says, although nothing that waits explains it.
 CREATE OR REPLACE FUNCTION dwh_star.differences(OUT table_name text, OUT detail text)
 RETURNS SETOF record
 LANGUAGE plpgsql

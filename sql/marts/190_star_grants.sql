@@ -18,7 +18,7 @@ GRANT USAGE ON SCHEMA dwh_marts TO mart_refresher;
 GRANT SELECT ON dwh_marts.mart_refreshes TO mart_refresher;
 GRANT EXECUTE ON FUNCTION dwh_marts.refresh_star() TO mart_refresher;
 
--- The check of sql/checks runs as vault_checker; the function reads the star with the rights of its owner.
+-- vault_checker reads the view dwh_checks.star_equals_vault; the function in it reads the star with the rights of its owner.
 GRANT USAGE ON SCHEMA dwh_star TO vault_checker;
 GRANT EXECUTE ON FUNCTION dwh_star.differences() TO vault_checker;
 

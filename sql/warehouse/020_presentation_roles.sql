@@ -1,6 +1,6 @@
 -- The roles of the scheduled jobs, each with the least it needs; applied by a superuser in the warehouse's database, after 010.
 -- Invariant: presentation_writer owns the schemas presentation and presentation_staging, reads dwh_marts and nothing else;
--- vault_checker reads dwh_detailed and writes nothing; mart_reader sees what is published in presentation but for passengers'
+-- vault_checker reads the rules in dwh_checks and writes nothing; mart_reader sees what is published in presentation but for passengers'
 -- documents, which mart_reader_personal sees, and never what is still being made in presentation_staging. Applying this file again
 -- changes nothing but the passwords.
 -- Variables: presentation_password, checker_password.
@@ -27,7 +27,7 @@ ALTER ROLE vault_checker SET client_connection_check_interval = '5s';
 ALTER ROLE vault_checker SET default_transaction_read_only = on;
 
 COMMENT ON ROLE presentation_writer IS 'builds and publishes the tables of schema presentation';
-COMMENT ON ROLE vault_checker IS 'runs the queries that must return no rows';
+COMMENT ON ROLE vault_checker IS 'reads the rules of the vault, whose views must show no rows';
 
 BEGIN;
 
@@ -46,10 +46,15 @@ GRANT SELECT ON ALL TABLES IN SCHEMA dwh_marts TO presentation_writer;
 ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_marts
     GRANT SELECT ON TABLES TO presentation_writer;
 
-GRANT USAGE ON SCHEMA dwh_detailed TO vault_checker;
-GRANT SELECT ON ALL TABLES IN SCHEMA dwh_detailed TO vault_checker;
-ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_detailed
+-- The views read the vault with the rights of its owner, and show hash keys only.
+GRANT USAGE ON SCHEMA dwh_checks TO vault_checker;
+GRANT SELECT ON ALL TABLES IN SCHEMA dwh_checks TO vault_checker;
+ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_checks
     GRANT SELECT ON TABLES TO vault_checker;
+REVOKE ALL ON SCHEMA dwh_detailed FROM vault_checker;
+REVOKE ALL ON ALL TABLES IN SCHEMA dwh_detailed FROM vault_checker;
+ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_detailed
+    REVOKE SELECT ON TABLES FROM vault_checker;
 
 -- Each table's own file says who may read which of its columns (sql/presentation/*/create_schema.sql): no default privilege,
 -- which a new column of a new table would fall under.

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::infer::{self, InferOptions};
-use crate::migrate::current_tables::{self, MART_SCHEMA};
-use crate::migrate::{ddl, first_mentions};
+use crate::migrate::{ddl, views};
 use crate::model::Plan;
 
 /// A command on a model. It may hold a password, so it cannot be printed.
@@ -27,7 +26,7 @@ pub enum ModelCommand {
 pub enum LookCommand {
     /// Print the vault's tables as SQL
     Ddl,
-    /// Print views of the source's tables as they stand now, in the schema dwh_marts, as SQL
+    /// Print the views that `migrate` makes as SQL: what holds now, histories, and the rules of the vault
     Views,
     /// Check the model and say what it feeds
     Check,
@@ -99,16 +98,13 @@ pub async fn infer_model(arguments: &InferArguments) -> anyhow::Result<()> {
 /// Prints what a model says.
 pub fn look(command: LookCommand, plan: &Plan) {
     match command {
-        LookCommand::Ddl => {
-            print!("{}", ddl::script(plan));
-            for view in first_mentions::views(&[&plan.model]) {
-                print!("\n{}", view.create);
-            }
-        }
+        LookCommand::Ddl => print!("{}", ddl::script(plan)),
         LookCommand::Views => {
-            println!("CREATE SCHEMA IF NOT EXISTS {MART_SCHEMA};");
-            for view in current_tables::views(&plan.model) {
-                print!("\n{}", view.create);
+            for schema in [views::MART_SCHEMA, views::CHECK_SCHEMA] {
+                println!("CREATE SCHEMA IF NOT EXISTS {schema};");
+            }
+            for view in views::all(plan, &[]) {
+                print!("\n{}", view.create());
             }
         }
         LookCommand::Check => {

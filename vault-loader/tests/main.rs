@@ -28,3 +28,4 @@ mod support;
 mod truncating;
 mod truncating_again;
 mod unchanged_values;
+mod views;

@@ -1,13 +1,10 @@
-//! The checks of `sql/checks`: silent on a good vault, and loud about each table that breaks their rule.
+//! The rules in `dwh_checks`: silent on a good vault, and loud about each table that breaks their rule.
 //!
 //! In: the history, and for each check a way to break one table. Out: the violations that the check finds.
 //! Invariant: a vault table that a check leaves out, or a check that nothing breaks, fails here.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
 use anyhow::Context;
-use devstack::sql_files;
+use e2e::oracle::checks;
 use tokio_postgres::Client;
 
 use super::warehouse::{Content, Warehouse, rows};
@@ -32,7 +29,7 @@ struct Breakage {
 
 const BREAKAGES: [Breakage; 13] = [
     Breakage {
-        check: "010_hash_keys",
+        check: "hash_keys",
         tables: &KEYS,
         suffix: "",
         but: "-",
@@ -40,21 +37,21 @@ const BREAKAGES: [Breakage; 13] = [
                  INSERT INTO {table} SELECT * FROM {table} WHERE record_source <> 'SYSTEM' LIMIT 1",
     },
     Breakage {
-        check: "010_hash_keys",
+        check: "hash_keys",
         tables: &KEYS,
         suffix: "",
         but: "-",
         script: "UPDATE {table} SET hash_key = substr(hash_key, 2) WHERE record_source <> 'SYSTEM'",
     },
     Breakage {
-        check: "030_satellite_parents_exist",
+        check: "satellite_parents_exist",
         tables: &SATELLITES,
         suffix: "",
         but: "-",
         script: "UPDATE {table} SET hash_key = sha256(hash_key) WHERE record_source <> 'SYSTEM'",
     },
     Breakage {
-        check: "040_satellite_versions_unique",
+        check: "satellite_versions_unique",
         tables: &SATELLITES,
         suffix: "",
         but: "-",
@@ -62,7 +59,7 @@ const BREAKAGES: [Breakage; 13] = [
                  INSERT INTO {table} SELECT * FROM {table} WHERE record_source <> 'SYSTEM' LIMIT 1",
     },
     Breakage {
-        check: "050_versions_differ",
+        check: "versions_differ",
         tables: &SATELLITES,
         suffix: "",
         but: "_status",
@@ -72,7 +69,7 @@ const BREAKAGES: [Breakage; 13] = [
     },
     // An insert over a key that exists is allowed to repeat the status; an update is not.
     Breakage {
-        check: "050_versions_differ",
+        check: "versions_differ",
         tables: &SATELLITES,
         suffix: "_status",
         but: "-",
@@ -82,7 +79,7 @@ const BREAKAGES: [Breakage; 13] = [
                  INSERT INTO {table} TABLE copy",
     },
     Breakage {
-        check: "060_versions_in_source_order",
+        check: "versions_in_source_order",
         tables: &SATELLITES,
         suffix: "",
         but: "-",
@@ -92,7 +89,7 @@ const BREAKAGES: [Breakage; 13] = [
                  INSERT INTO {table} TABLE copy",
     },
     Breakage {
-        check: "060_versions_in_source_order",
+        check: "versions_in_source_order",
         tables: &SATELLITES,
         suffix: "",
         but: "-",
@@ -102,7 +99,7 @@ const BREAKAGES: [Breakage; 13] = [
                  INSERT INTO {table} TABLE copy",
     },
     Breakage {
-        check: "060_versions_in_source_order",
+        check: "versions_in_source_order",
         tables: &SATELLITES,
         suffix: "",
         but: "-",
@@ -111,28 +108,28 @@ const BREAKAGES: [Breakage; 13] = [
                  INSERT INTO {table} TABLE copy",
     },
     Breakage {
-        check: "070_effectivity_links_exist",
+        check: "effectivity_links_exist",
         tables: &SATELLITES,
         suffix: "_effectivity",
         but: "-",
         script: "UPDATE {table} SET link_hash_key = sha256(link_hash_key)",
     },
     Breakage {
-        check: "080_effectivity_links_of_their_key",
+        check: "effectivity_links_of_their_key",
         tables: &SATELLITES,
         suffix: "_effectivity",
         but: "-",
         script: "UPDATE {table} SET link_hash_key = decode(repeat('00', 32), 'hex') WHERE record_source <> 'SYSTEM'",
     },
     Breakage {
-        check: "090_system_rows",
+        check: "system_rows",
         tables: &["hub_", "link_", "sat_"],
         suffix: "",
         but: "-",
         script: "DELETE FROM {table} WHERE record_source = 'SYSTEM' AND hash_key = decode(repeat('00', 32), 'hex')",
     },
     Breakage {
-        check: "100_business_keys_unique",
+        check: "business_keys_unique",
         tables: &KEYS,
         suffix: "",
         but: "-",
@@ -157,21 +154,6 @@ async fn vault_tables(client: &Client) -> anyhow::Result<Vec<String>> {
          ORDER BY relname",
     )
     .await
-}
-
-fn checks() -> anyhow::Result<BTreeMap<String, String>> {
-    sql_files("sql/checks")?
-        .into_iter()
-        .map(|file| {
-            let name =
-                file.file_stem().and_then(|name| name.to_str()).context("a name")?.to_owned();
-            Ok((name, read(&file)?))
-        })
-        .collect()
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// What the checks say about the vault after `script`, which is then undone.
@@ -212,7 +194,7 @@ async fn a_good_vault_breaks_no_rule() -> anyhow::Result<()> {
     {
         let warehouse = Warehouse::create(database, content)?;
         let client = warehouse.connect().await?;
-        for (name, check) in checks()? {
+        for (name, check) in checks(&client).await? {
             assert_eq!(rows(&client, &check).await?, Vec::<String>::new(), "{name}");
         }
     }
@@ -223,7 +205,7 @@ async fn a_good_vault_breaks_no_rule() -> anyhow::Result<()> {
 async fn each_check_sees_each_table_that_breaks_its_rule() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("marts_checks_broken", Content::History)?;
     let client = warehouse.connect().await?;
-    let checks = checks()?;
+    let checks = checks(&client).await?;
     let tables = vault_tables(&client).await?;
     assert_eq!(tables.len(), 31, "{tables:?}");
     for breakage in BREAKAGES {
@@ -248,7 +230,7 @@ async fn each_check_sees_each_table_that_breaks_its_rule() -> anyhow::Result<()>
 async fn a_link_without_one_of_its_hubs_is_seen_in_every_role() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("marts_checks_roles", Content::History)?;
     let client = warehouse.connect().await?;
-    let check = &checks()?["020_link_hubs_exist"];
+    let check = &checks(&client).await?["link_hubs_exist"];
     let roles = rows(
         &client,
         "SELECT relname, attname
@@ -276,7 +258,7 @@ async fn a_link_without_one_of_its_hubs_is_seen_in_every_role() -> anyhow::Resul
 async fn a_key_that_lost_its_versions_is_seen_in_every_satellite() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("marts_checks_bare", Content::History)?;
     let client = warehouse.connect().await?;
-    let check = &checks()?["110_keys_have_versions"];
+    let check = &checks(&client).await?["keys_have_versions"];
     let satellites: Vec<String> = vault_tables(&client)
         .await?
         .into_iter()
@@ -285,7 +267,7 @@ async fn a_key_that_lost_its_versions_is_seen_in_every_satellite() -> anyhow::Re
     assert_eq!(satellites.len(), 12, "{satellites:?}");
     for table in satellites {
         let found = violations(&client, &fill_in(BARE_KEY_BREAKAGE, &table), check).await?;
-        assert_names(&found, &table, "110_keys_have_versions");
+        assert_names(&found, &table, "keys_have_versions");
     }
     Ok(())
 }
@@ -295,11 +277,12 @@ async fn no_check_is_without_a_breakage() -> anyhow::Result<()> {
     let tried: Vec<&str> = BREAKAGES
         .iter()
         .map(|breakage| breakage.check)
-        .chain(["020_link_hubs_exist", "110_keys_have_versions"])
+        .chain(["link_hubs_exist", "keys_have_versions"])
         // Broken in star.rs.
-        .chain(["120_star_equals_vault"])
+        .chain(["star_equals_vault"])
         .collect();
-    for name in checks()?.keys() {
+    let warehouse = Warehouse::create("marts_checks_named", Content::Empty)?;
+    for name in checks(&warehouse.connect().await?).await?.keys() {
         assert!(tried.contains(&name.as_str()), "nothing tries to break {name}");
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! same keys, links, versions and counts; checks that find nothing.
 
 use anyhow::Context;
-use devstack::sql_files;
+use e2e::oracle::verify_checks;
 use tokio_postgres::Client;
 
 use super::rights::make_presentation;
@@ -70,14 +70,6 @@ async fn shape(client: &Client) -> anyhow::Result<Vec<String>> {
     Ok(shape)
 }
 
-async fn assert_checks_are_silent(client: &Client) -> anyhow::Result<()> {
-    for check in sql_files("sql/checks")? {
-        let violations = rows(client, &std::fs::read_to_string(&check)?).await?;
-        anyhow::ensure!(violations.is_empty(), "{}: {violations:?}", check.display());
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn the_documented_erasure_leaves_keys_and_counts_and_nothing_that_names_the_passenger()
 -> anyhow::Result<()> {
@@ -109,13 +101,13 @@ async fn the_documented_erasure_leaves_keys_and_counts_and_nothing_that_names_th
         assert!(named.iter().any(|place| place.contains(table)), "{table} is not in {named:?}");
     }
     let before = shape(&client).await?;
-    assert_checks_are_silent(&client).await?;
+    verify_checks(&client).await?;
 
     warehouse.run_with("document", DOCUMENT, &procedure()?)?;
 
     assert_eq!(found(&client).await?, [""; 0]);
     assert_eq!(shape(&client).await?, before);
-    assert_checks_are_silent(&client).await?;
+    verify_checks(&client).await?;
     // Others keep what they have.
     let others = "SELECT (SELECT count(*) FROM dwh_detailed.hub_passengers WHERE passenger_id ~ '^4510'),
                          (SELECT count(*) FROM dwh_control.quarantine WHERE value IS NOT NULL),

@@ -6,6 +6,7 @@
 mod checks;
 mod current;
 mod erasing;
+mod histories;
 mod measures;
 mod queries;
 mod refreshing;

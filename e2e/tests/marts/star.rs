@@ -340,9 +340,7 @@ async fn a_refresh_sees_one_state_of_the_vault_or_refuses() -> anyhow::Result<()
 async fn the_check_sees_each_table_of_the_star_that_differs() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("star_check", Content::History)?;
     let client = putter(&warehouse).await?;
-    let check = std::fs::read_to_string(
-        devstack::workspace_root().join("sql/checks/120_star_equals_vault.sql"),
-    )?;
+    let check = "SELECT rule, table_name, detail FROM dwh_checks.star_equals_vault";
     refresh(&client).await?;
     let tables = [
         ("dwh_star.cabins", "seats = seats + 1"),
@@ -357,7 +355,7 @@ async fn the_check_sees_each_table_of_the_star_that_differs() -> anyhow::Result<
         for script in [format!("UPDATE {table} SET {change}"), format!("DELETE FROM {table}")] {
             client.batch_execute("BEGIN").await?;
             client.batch_execute(&script).await?;
-            let found = rows(&client, &check).await?;
+            let found = rows(&client, check).await?;
             client.batch_execute("ROLLBACK").await?;
             let (_, name) = table.split_once('.').unwrap_or_default();
             let named = format!("star equals vault|{name}|");
@@ -367,8 +365,8 @@ async fn the_check_sees_each_table_of_the_star_that_differs() -> anyhow::Result<
     // What the next refresh will bring is no violation; what it will not bring is.
     let price = r#"SELECT pg_temp.put('sat_ticket_flights', 'segment 1 3', 100, '{"fare_conditions": "Economy", "amount": 1.00}')"#;
     client.batch_execute(price).await?;
-    assert_eq!(rows(&client, &check).await?.len(), 1);
+    assert_eq!(rows(&client, check).await?.len(), 1);
     load_to(&client, "ticket_flights", 0, 101).await?;
-    assert_eq!(rows(&client, &check).await?, Vec::<String>::new());
+    assert_eq!(rows(&client, check).await?, Vec::<String>::new());
     Ok(())
 }

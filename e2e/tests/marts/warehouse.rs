@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, Weak};
 use anyhow::Context;
 use chrono::{Days, NaiveDate, Utc};
 use devstack::sql::connect;
-use devstack::{Postgres, PostgresOptions, Psql, sql_files};
+use devstack::{Postgres, PostgresOptions, Psql, programs, sql_files};
 use e2e::airline::WAREHOUSE_ROLES;
 use tokio_postgres::Client;
 
@@ -66,11 +66,7 @@ impl Warehouse {
         let warehouse = Self { server, database: name.to_owned(), today };
         warehouse.address().create_database(name)?;
         warehouse.apply_roles()?;
-        let vault = tempfile::NamedTempFile::new().context("cannot make a file for the DDL")?;
-        std::fs::write(vault.path(), vault_ddl()?).context("cannot write the DDL")?;
-        let mut files = sql_files("vault-loader/migrations")?;
-        files.push(vault.path().to_owned());
-        warehouse.psql("vault_owner", PASSWORD, &files)?;
+        warehouse.migrate()?;
         warehouse.apply_marts()?;
         if content == Content::History {
             let history = warehouse.dated(&format!("{PUT}{}", include_str!("history.sql")));
@@ -87,6 +83,23 @@ impl Warehouse {
     fn apply_roles(&self) -> anyhow::Result<()> {
         let address = self.address();
         self.psql(&address.user, &address.password, &sql_files("sql/warehouse")?)
+    }
+
+    /// Runs `vault-loader migrate`, which makes the vault and what follows from the model.
+    pub(super) fn migrate(&self) -> anyhow::Result<()> {
+        let model = devstack::workspace_root().join("connectors/airline/vault.toml");
+        let database =
+            programs::loader_database(self.address(), &self.database, "vault_owner", PASSWORD);
+        let output = Command::new(devstack::binary("vault-loader")?)
+            .args(["migrate", "--model"])
+            .arg(&model)
+            .env("VAULT_LOADER__BOOTSTRAP_SERVERS", "127.0.0.1:9") // nothing is asked there
+            .envs(database)
+            .output()
+            .context("cannot run vault-loader")?;
+        let told = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "vault-loader migrate failed: {told}");
+        Ok(())
     }
 
     /// Applies the files of `sql/marts` in order, as their owner.
@@ -168,20 +181,4 @@ pub(super) async fn refresh(client: &Client) -> anyhow::Result<String> {
     .await?;
     anyhow::ensure!(answer.len() == 1, "a refresh answered {answer:?}");
     Ok(answer[0].clone())
-}
-
-/// The vault's tables as the loader creates them.
-fn vault_ddl() -> anyhow::Result<Vec<u8>> {
-    let model = devstack::workspace_root().join("connectors/airline/vault.toml");
-    let output = Command::new(devstack::binary("vault-loader")?)
-        .args(["model", "ddl", "--model"])
-        .arg(&model)
-        .output()
-        .context("cannot run vault-loader")?;
-    anyhow::ensure!(
-        output.status.success() && !output.stdout.is_empty(),
-        "vault-loader printed no DDL: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use devstack::shared;
+use e2e::oracle;
 use e2e::rig::{Rig, RigOptions};
 use e2e::sql;
 
@@ -87,8 +88,8 @@ async fn an_inferred_model_loads_as_it_is(server: devstack::PostgresAddress, ver
     }
     rig.settle().await.unwrap();
     let warehouse = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
-    warehouse.batch_execute(&rig.further_views(&further).unwrap()).await.unwrap();
     verify(&library, &warehouse).await;
+    oracle::verify_checks(&warehouse).await.unwrap();
     let diverted =
         sql::one(&warehouse, "SELECT count(*) FROM dwh_control.quarantine").await.unwrap();
     let paused =

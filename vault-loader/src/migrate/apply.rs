@@ -7,7 +7,8 @@ use tokio_postgres::{Client, Transaction};
 
 use super::agree::{self, Named};
 use super::difference::{Refusals, Step, difference};
-use super::{catalog, compat, ddl, first_mentions, indexes, locks};
+use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
+use super::{catalog, compat, ddl, indexes, locks, make_views};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, ModelText, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
@@ -109,28 +110,44 @@ pub(super) async fn migrate_once(
         control::read_grown(&transaction).await.map_err(failed("reading its grown columns"))?;
     let grown_plan = plan.grown(&grown);
     locks::wait_briefly(&transaction).await.map_err(failed("a setting"))?;
-    steps.extend(change_tables(&transaction, &grown_plan).await?);
+    let mut rights = Vec::new();
+    steps.extend(change_tables(&transaction, &grown_plan, &mut rights).await?);
     steps.extend(add_indexes(&transaction, &grown_plan).await?);
-    let models: Vec<&Model> = [&grown_plan.model].into_iter().chain(&others).collect();
-    steps.extend(create_views(&transaction, &models, steps.is_empty()).await?);
+    let (made, view_notes) = create_views(&transaction, &grown_plan, &others).await?;
+    steps.extend(made);
+    give_back(&transaction, &rights).await?;
     let stored = store_model(&transaction, &plan.model, file).await;
     steps.extend(stored.map_err(failed("storing the model"))?);
-    let notes = grant(&transaction, &grown_plan, grantee).await?;
+    let mut notes = grant(&transaction, &grown_plan, grantee).await?;
+    notes.extend(view_notes);
     transaction.commit().await.map_err(failed("the commit"))?;
     Ok(MigrationOutcome { steps, notes })
 }
 
-/// Makes and changes the tables of the model, and remembers which tables were made.
+/// Makes and changes the tables of the model, and remembers which tables were made. `rights` gets the statements that
+/// give back the rights on views that were dropped, because a column of theirs gets another type.
 async fn change_tables(
     transaction: &Transaction<'_>,
     plan: &Plan,
+    rights: &mut Vec<String>,
 ) -> Result<Vec<String>, MigrateError> {
     let source = plan.model.source.name.as_str();
     let existing = catalog::read(transaction).await.map_err(failed("reading its catalog"))?;
     let made = control::made_tables(transaction).await.map_err(failed("the tables it made"))?;
     let wanted = ddl::tables(plan);
     let mut told = Vec::new();
-    for Step { told: step, sql, made } in difference(source, &wanted, &existing, &made)? {
+    for Step { told: step, sql, made, retyped } in difference(source, &wanted, &existing, &made)? {
+        if let Some(table) = retyped {
+            let dropped = make_views::drop_views_of(transaction, &table).await;
+            match dropped.map_err(failed(step.clone()))? {
+                Ok(further) => rights.extend(further),
+                Err(strange) => {
+                    return Err(MigrateError::Conflicting(vec![format!(
+                        "{table} cannot be {step}, because {strange} depends on it: drop that, migrate again, and make it anew"
+                    )]));
+                }
+            }
+        }
         transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
         if let Some(table) = made {
             let owner = wanted.iter().any(|other| other.name == table && !other.is_shared());
@@ -206,6 +223,8 @@ async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, Mi
     let schemas = [
         (CONTROL_SCHEMA, "where the loader stands, and what it could not load"),
         (VAULT_SCHEMA, "the Data Vault: hubs, links, satellites; insert-only"),
+        (MART_SCHEMA, "what people look at: views over the vault, and what is built on them"),
+        (CHECK_SCHEMA, "rules of the vault: each view shows the rows that break its rule"),
     ];
     for (schema, comment) in schemas {
         let exists = transaction
@@ -275,28 +294,27 @@ async fn complete(
     if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Incomplete(refused)) }
 }
 
-/// Makes the views that are missing, and all of them when a table has changed. `models` are those of all sources, the
-/// migrated one first.
+/// Makes the views that follow from the models. Returns what was done, and notes.
 async fn create_views(
     transaction: &Transaction<'_>,
-    models: &[&Model],
-    tables_unchanged: bool,
-) -> Result<Vec<String>, MigrateError> {
-    let mut steps = Vec::new();
-    for view in first_mentions::views(models) {
-        let exists: bool = transaction
-            .query_one("SELECT to_regclass($1) IS NOT NULL", &[&view.qualified])
-            .await
-            .map_err(failed("reading its catalog"))?
-            .get(0);
-        if exists && tables_unchanged {
-            continue;
-        }
-        let step = format!("created {}", view.qualified);
-        transaction.batch_execute(&view.create).await.map_err(failed(step.clone()))?;
-        steps.push(step);
+    plan: &Plan,
+    others: &[Model],
+) -> Result<(Vec<String>, Vec<String>), MigrateError> {
+    let made = make_views::make_views(transaction, &views::all(plan, others)).await;
+    let made = made.map_err(failed("a view"))?;
+    if made.conflicts.is_empty() {
+        Ok((made.steps, made.notes))
+    } else {
+        Err(MigrateError::Conflicting(made.conflicts))
     }
-    Ok(steps)
+}
+
+/// Gives rights on views that were dropped and made again.
+async fn give_back(transaction: &Transaction<'_>, rights: &[String]) -> Result<(), MigrateError> {
+    for right in rights {
+        transaction.batch_execute(right).await.map_err(failed("rights on a view"))?;
+    }
+    Ok(())
 }
 
 async fn store_model(

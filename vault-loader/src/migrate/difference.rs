@@ -20,6 +20,8 @@ pub(super) struct Step {
     pub(super) sql: String,
     /// name of the table that it makes, if it makes one
     pub(super) made: Option<String>,
+    /// the table with its schema, when a column gets another type: views of the column stand in the way
+    pub(super) retyped: Option<String>,
 }
 
 /// Why the schema cannot be changed into the wanted one.
@@ -47,6 +49,7 @@ pub(super) fn difference(
                 told: format!("created {name}"),
                 sql: table.create(),
                 made: Some(table.name.clone()),
+                retyped: None,
             }),
             (Some(_), None) => refused.conflicting.push(format!(
                 "{name} exists, and migrate did not make it: rename it, move it to another schema, or choose another name"
@@ -84,6 +87,7 @@ fn compare(table: &TableSpec, found: &Existing, steps: &mut Vec<Step>, refused: 
                 told: format!("added {name}.{}", column.name),
                 sql: table.add_column(column),
                 made: None,
+                retyped: None,
             }),
             Some(existing) if widens(&existing.kind, &column.kind) => steps.push(Step {
                 told: format!(
@@ -92,6 +96,7 @@ fn compare(table: &TableSpec, found: &Existing, steps: &mut Vec<Step>, refused: 
                 ),
                 sql: table.widen_column(column),
                 made: None,
+                retyped: Some(name.clone()),
             }),
             Some(existing) if existing.kind != column.kind => {
                 let (column, kind, wanted) = (&column.name, &existing.kind, &column.kind);

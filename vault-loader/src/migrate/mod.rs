@@ -2,20 +2,20 @@
 //! with the catalog.
 //!
 //! In: the model of one source. Out: a warehouse that has all its tables, and a list of what was done. A second run
-//! does nothing. A change that would destroy stored rows or change their meaning is refused before anything is changed.
+//! does nothing. The views that follow from the model are made too ([`views`]). A change that would destroy stored rows or change their meaning is refused before anything is changed.
 //! What belongs to other sources, and what people and tools made in the vault's schema, is left alone.
 
 mod agree;
 mod apply;
 mod catalog;
 mod compat;
-pub mod current_tables;
 pub mod ddl;
 mod difference;
-pub mod first_mentions;
 mod indexes;
 mod locks;
+mod make_views;
 mod patience;
+pub mod views;
 
 pub use apply::{MigrateError, MigrationOutcome};
 pub use patience::migrate;

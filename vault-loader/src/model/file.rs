@@ -169,6 +169,9 @@ pub(super) struct TableEntry {
     #[serde(default)]
     pub(super) links: Vec<LinkBindingEntry>,
     pub(super) columns: toml::Table,
+    /// what columns hold, for readers of the views
+    #[serde(default)]
+    pub(super) comments: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) added_later: Vec<String>,
     #[serde(default)]

@@ -133,8 +133,12 @@ impl Plan {
             else {
                 continue;
             };
-            let column =
-                table.columns.push(Column { name: grown.column.clone(), kind, stored_as: None });
+            let column = table.columns.push(Column {
+                name: grown.column.clone(),
+                kind,
+                stored_as: None,
+                comment: String::new(),
+            });
             table.added_later.push(column);
             satellite.columns.push(column);
         }

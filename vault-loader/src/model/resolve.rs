@@ -189,7 +189,12 @@ impl Resolver {
                 self.problems.complain(&place, "named twice", "remove one");
             }
             if let Some(kind) = self.problems.column_type(&place, &column.kind) {
-                resolved.push(Column { name: column.name.clone(), stored_as: None, kind });
+                resolved.push(Column {
+                    name: column.name.clone(),
+                    stored_as: None,
+                    kind,
+                    comment: String::new(),
+                });
             }
         }
         resolved

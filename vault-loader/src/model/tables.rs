@@ -71,6 +71,7 @@ impl Builder<'_> {
         self.problems.entity_name(&self.table.status, "sat_");
         let satellites = self.satellites(&key);
         self.unused_bindings(&hubs, &links, parent);
+        self.check_comments();
         self.forgotten_columns(&hubs, &links, &satellites);
         Some(Table {
             schema: self.schema.clone(),
@@ -112,8 +113,23 @@ impl Builder<'_> {
                         name: name.clone(),
                         stored_as: written.stored_as,
                         kind: kind.unwrap_or(ColumnType::TEXT),
+                        comment: self.table.comments.get(name).cloned().unwrap_or_default(),
                     });
                 }
+            }
+        }
+    }
+
+    fn check_comments(&mut self) {
+        for name in self.table.comments.keys() {
+            if !self.table.columns.contains_key(name) {
+                let place = format!("table {} comments", self.label);
+                let problem = format!("the table has no column {name}");
+                self.problems.complain(
+                    &place,
+                    &problem,
+                    "correct the name, or leave the comment out",
+                );
             }
         }
     }

@@ -18,6 +18,8 @@ pub struct Column {
     pub stored_as: Option<String>,
     /// type in the source
     pub kind: ColumnType,
+    /// what it holds, for readers of the views; empty when nothing is said
+    pub comment: String,
 }
 
 impl Column {

@@ -115,7 +115,10 @@ impl World {
 
     /// Puts a model where the loader's commands read it.
     pub(crate) fn write_model(&self, model: &str) {
-        std::fs::write(self.dir.path().join("vault.toml"), model).unwrap();
+        // A loader may read the file at this moment: it sees the old text or the new one.
+        let (next, file) = (self.dir.path().join("next.toml"), self.dir.path().join("vault.toml"));
+        std::fs::write(&next, model).unwrap();
+        std::fs::rename(next, file).unwrap();
     }
 
     /// Migrates the warehouse to which these variables lead.

@@ -1,7 +1,7 @@
 //! Views that say when each key of a hub or link was first mentioned, by content.
 //!
-//! In: the models of all sources of a warehouse, the migrated one first. Out: one view for each hub and link of that
-//! model, over what all sources say about it. The row of a hub or link keeps the mention that was loaded first,
+//! In: the models of all sources of a warehouse. Out: one view for each hub and link, over what all sources say about
+//! it. The row of a hub or link keeps the mention that was loaded first,
 //! which depends on the order in which topics were loaded. The views look at the versions of satellites instead. Those
 //! are a function of the topics, and so are the views.
 //!
@@ -10,49 +10,47 @@
 //! that it takes part in. A link that is neither (the key of a table determines it, and the table has another parent)
 //! leaves no version of its own. Its row stands for it.
 
-use super::ddl::{SYSTEM, quote, shorten};
 use std::collections::BTreeSet;
 
-use crate::model::{Hub, Link, Model, Parent, VAULT_SCHEMA};
+use super::super::ddl::{SYSTEM, shorten};
+use super::current_keys::{hub_names, link_names};
+use super::{ViewColumn, ViewSpec};
+use crate::model::{Hub, KEY_COLUMNS, Link, Model, Parent, VAULT_SCHEMA};
 
-/// A view.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ViewSpec {
-    /// its name with the schema
-    pub qualified: String,
-    /// the statements that make it or replace it
-    pub create: String,
-}
-
-/// The views of all links and hubs of the first model, in an order in which each uses only those before it, or those
-/// that other sources have made.
+/// The views of all links and hubs of these models, in an order in which each uses only those before it.
 #[must_use]
 pub fn views(models: &[&Model]) -> Vec<ViewSpec> {
-    let Some(first) = models.first() else { return Vec::new() };
-    let links = first.links.iter().map(|link| view(&link.name, &of_link(models, link)));
-    let hubs = first.hubs.iter().map(|hub| view(&hub.name, &of_hub(models, hub)));
+    let links = link_names(models).into_iter().filter_map(|name| {
+        let link = models.iter().flat_map(|model| &model.links).find(|link| link.name == name)?;
+        Some(view(&name, &of_link(models, link)))
+    });
+    let hubs = hub_names(models).into_iter().filter_map(|name| {
+        let hub = models.iter().flat_map(|model| &model.hubs).find(|hub| hub.name == name)?;
+        Some(view(&name, &of_hub(models, hub)))
+    });
     links.chain(hubs).collect()
 }
 
 /// The name of a hub's or link's view.
 fn name_of(table: &str) -> String {
-    format!("{VAULT_SCHEMA}.{}", shorten(table, "_first_mention"))
+    shorten(table, "_first_mention")
 }
 
 fn view(table: &str, mentions: &[String]) -> ViewSpec {
-    let qualified = name_of(table);
-    let comment = format!("the earliest mention of each key of {table}, whatever was loaded first");
-    let create = format!(
-        "CREATE OR REPLACE VIEW {qualified} AS\n\
-         SELECT DISTINCT ON (hash_key) hash_key, load_date, record_source, source_system_id\n\
+    let query = format!(
+        "SELECT DISTINCT ON (hash_key) hash_key, load_date, record_source, source_system_id\n\
          FROM (\n    {}\n) AS mentions\n\
          WHERE record_source <> '{SYSTEM}'\n\
-         ORDER BY hash_key, load_date, record_source;\n\
-         COMMENT ON VIEW {qualified} IS {};\n",
+         ORDER BY hash_key, load_date, record_source",
         mentions.join("\n    UNION ALL\n    "),
-        quote(&comment)
     );
-    ViewSpec { qualified, create }
+    ViewSpec {
+        schema: VAULT_SCHEMA,
+        name: name_of(table),
+        comment: format!("the earliest mention of each key of {table}, whatever was loaded first"),
+        columns: KEY_COLUMNS.map(|name| ViewColumn::new(name, "")).to_vec(),
+        query,
+    }
 }
 
 /// Mentions of keys in `from`, where `key` names the column that holds the key.
@@ -101,8 +99,9 @@ fn of_hub(models: &[&Model], hub: &Hub) -> Vec<String> {
     }
     for (link, column) in roles {
         let view = name_of(&link);
-        let from =
-            format!("{VAULT_SCHEMA}.{link} AS l JOIN {view} AS m ON m.hash_key = l.hash_key");
+        let from = format!(
+            "{VAULT_SCHEMA}.{link} AS l JOIN {VAULT_SCHEMA}.{view} AS m ON m.hash_key = l.hash_key"
+        );
         found.push(mentions(&format!("l.{column}"), &from));
     }
     or_own_rows(found, &hub.name)
@@ -123,16 +122,16 @@ mod tests {
 
     #[test]
     fn a_hub_is_mentioned_by_its_own_table_and_by_its_links() {
-        let text = include_str!("../../../connectors/airline/vault.toml");
+        let text = include_str!("../../../../connectors/airline/vault.toml");
         let views = views(&[&model::parse(text).unwrap()]);
         assert_eq!(views.len(), 11);
         let of = |name: &str| {
-            let view = views.iter().find(|view| view.qualified.ends_with(name)).unwrap();
-            view.create.clone()
+            let view = views.iter().find(|view| view.name == name).unwrap();
+            view.query.clone()
         };
-        let airports = of(".hub_airports_first_mention");
+        let airports = of("hub_airports_first_mention");
         assert!(airports.contains("dwh_detailed.sat_airports_status"));
         assert!(airports.contains("l.departure_airport_hash_key"));
-        assert!(of(".link_flight_routes_first_mention").contains("m.link_hash_key"));
+        assert!(of("link_flight_routes_first_mention").contains("m.link_hash_key"));
     }
 }

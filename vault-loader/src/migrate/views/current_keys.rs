@@ -1,0 +1,320 @@
+//! The keys of hubs and links that exist now, with their business keys.
+//!
+//! In: the models of all sources. Out: one view for each link and each hub. A key exists when the latest status of a
+//! row that has it is not "deleted". System rows never show.
+//!
+//! A link gets its rows from the first table of each source that has the link as its parent. When no table has it as
+//! its parent, the first table with an effectivity satellite for it says which row of the link holds now. What is left
+//! is a link that the table's key determines: its rows are found by the parent's keys. A hub's keys come from the
+//! tables whose parent the hub is, and, when there are none, from the links that name the hub.
+//!
+//! Business keys have the names that the source's columns have there. Where two would have the same name, or the name
+//! of a technical column, the role stands before the key's own name. Hubs are joined LEFT on their primary key, so a
+//! query that does not name a business key does not read the hub.
+
+use std::collections::BTreeSet;
+
+use super::super::ddl::SYSTEM;
+use super::{MART_SCHEMA, ViewColumn, ViewSpec, WAITING, WAITING_COMMENT};
+use super::{has_waiting_events, is_latest, quoted};
+use crate::model::{Hub, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident};
+
+/// The views of all links, and behind them those of all hubs.
+pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
+    let mut found = Vec::new();
+    for name in link_names(models) {
+        found.extend(link_view(models, &name));
+    }
+    for name in hub_names(models) {
+        found.extend(hub_view(models, &name));
+    }
+    found
+}
+
+/// All links of all sources, once each.
+pub(super) fn link_names(models: &[&Model]) -> BTreeSet<String> {
+    models.iter().flat_map(|model| &model.links).map(|link| link.name.clone()).collect()
+}
+
+/// All hubs of all sources, once each.
+pub(super) fn hub_names(models: &[&Model]) -> BTreeSet<String> {
+    models.iter().flat_map(|model| &model.hubs).map(|hub| hub.name.clone()).collect()
+}
+
+/// The view of a link or hub with a word before its name.
+pub(super) fn view_name(prefix: &str, table: &str) -> String {
+    let longest = 63 - prefix.len();
+    format!("{prefix}{}", &table[table.len().saturating_sub(longest)..])
+}
+
+/// A table that says which rows of a link exist, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Feed<'m> {
+    pub(super) model: &'m Model,
+    pub(super) table: &'m Table,
+    pub(super) link: LinkBindingId,
+}
+
+impl<'m> Feed<'m> {
+    /// The table of a source that decides about a link.
+    pub(super) fn of(model: &'m Model, link: &str) -> Option<Self> {
+        let mut feeds: Vec<Self> = model
+            .tables
+            .iter()
+            .filter_map(|table| {
+                let bound =
+                    table.links.find_id(|binding| model.links[binding.link].name == link)?;
+                Some(Self { model, table, link: bound })
+            })
+            .collect();
+        feeds.sort_by_key(|feed| (!feed.is_parent(), feed.effectivity().is_none()));
+        feeds.first().copied()
+    }
+
+    fn is_parent(&self) -> bool {
+        self.table.parent == Parent::Link(self.link)
+    }
+
+    /// The satellite that says which row of the link holds, when the table's key does not determine it.
+    pub(super) fn effectivity(&self) -> Option<&'m str> {
+        let effectivity = self.table.links[self.link].effectivity.as_deref();
+        effectivity.filter(|_| !self.is_parent())
+    }
+
+    /// Joins that lead from `from`, a row with the key of the table's parent, to the rows of the link that the key
+    /// determines.
+    pub(super) fn determined(&self, from: &str) -> String {
+        let binding = &self.table.links[self.link];
+        let link = &self.model.links[binding.link];
+        let name = &link.name;
+        if self.is_parent() {
+            return format!(
+                "JOIN {VAULT_SCHEMA}.{name} AS link ON link.hash_key = {from}.hash_key"
+            );
+        }
+        let place_of = |id| binding.bindings.iter().position(|bound| *bound == id);
+        match self.table.parent {
+            Parent::Hub(parent) => {
+                let role =
+                    place_of(parent).map_or("hash_key".to_owned(), |p| link.roles[p].column());
+                format!("JOIN {VAULT_SCHEMA}.{name} AS link ON link.{role} = {from}.hash_key")
+            }
+            Parent::Link(parent) => {
+                let parent = &self.table.links[parent];
+                let of_parent = &self.model.links[parent.link];
+                let equal =
+                    parent.bindings.iter().zip(&of_parent.roles).filter_map(|(id, role)| {
+                        let own = &link.roles[place_of(*id)?];
+                        Some(format!("link.{} = parent.{}", own.column(), role.column()))
+                    });
+                let keys = parent.dependent_key.iter().zip(&of_parent.dependent_key);
+                let dependent = keys.filter_map(|(column, key)| {
+                    let at = binding.dependent_key.iter().position(|own| own == column)?;
+                    let own = ident(&link.dependent_key[at].name);
+                    Some(format!("link.{own} = parent.{}", ident(&key.name)))
+                });
+                let conditions: Vec<String> = equal.chain(dependent).collect();
+                format!(
+                    "JOIN {VAULT_SCHEMA}.{parent} AS parent ON parent.hash_key = {from}.hash_key\n\
+                     JOIN {VAULT_SCHEMA}.{name} AS link ON {conditions}",
+                    parent = of_parent.name,
+                    conditions = conditions.join(" AND "),
+                )
+            }
+        }
+    }
+}
+
+/// What a view shows of a link's row.
+pub(super) struct LinkColumns {
+    /// the columns, in order
+    pub(super) columns: Vec<ViewColumn>,
+    /// the value of each, from the link under the alias `link` and the hubs that `joins` brings
+    pub(super) values: Vec<String>,
+    /// the joins of the hubs
+    pub(super) joins: String,
+}
+
+/// The columns of a link's views: its hash key, those of its hubs, the business keys, the dependent child key.
+pub(super) fn link_columns(feed: Feed<'_>, technical: &[&str]) -> LinkColumns {
+    let Feed { model, table, link } = feed;
+    let binding = &table.links[link];
+    let link = &model.links[binding.link];
+    let mut columns = vec![ViewColumn::new("hash_key", format!("hash key in {}", link.name))];
+    let mut values = vec!["link.hash_key".to_owned()];
+    for role in &link.roles {
+        let hub = &model.hubs[role.hub].name;
+        columns.push(ViewColumn::new(role.column(), format!("hash key in {hub}")));
+        values.push(format!("link.{}", role.column()));
+    }
+    let mut keys = Vec::new();
+    let mut joins = String::new();
+    for (place, (role, bound)) in link.roles.iter().zip(&binding.bindings).enumerate() {
+        let hub = &model.hubs[role.hub];
+        let alias = format!("hub_{}", place + 1);
+        joins.push_str(&format!(
+            "LEFT JOIN {VAULT_SCHEMA}.{} AS {alias} ON {alias}.hash_key = link.{}\n",
+            hub.name,
+            role.column()
+        ));
+        for (key, column) in hub.key.iter().zip(&table.hubs[*bound].columns) {
+            let named = table.columns[*column].name.clone();
+            let further = format!("{}_{}", role.role, key.name);
+            let comment = format!("business key of {}, in the role {}", hub.name, role.role);
+            keys.push((named, further, format!("{alias}.{}", ident(&key.name)), comment));
+        }
+    }
+    for key in &link.dependent_key {
+        let comment = "dependent child key: part of the relationship, no concept of its own";
+        let value = format!("link.{}", ident(&key.name));
+        keys.push((key.name.clone(), format!("dependent_{}", key.name), value, comment.to_owned()));
+    }
+    let taken: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let is_clear = |name: &String| {
+        !taken.contains(name)
+            && !technical.contains(&name.as_str())
+            && keys.iter().filter(|(other, ..)| other == name).count() == 1
+    };
+    for (named, further, value, comment) in &keys {
+        let name = if is_clear(named) { named } else { further };
+        columns.push(ViewColumn::new(name, comment));
+        values.push(value.clone());
+    }
+    LinkColumns { columns, values, joins }
+}
+
+fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
+    let feeds: Vec<Feed<'_>> = models.iter().filter_map(|model| Feed::of(model, link)).collect();
+    let shown = link_columns(*feeds.first()?, &[WAITING]);
+    let named =
+        |value: &String, column: &ViewColumn| format!("{value} AS {}", quoted(&column.name));
+    let queries: Vec<String> = feeds
+        .iter()
+        .map(|feed| {
+            let own = link_columns(*feed, &[WAITING]);
+            let values: Vec<String> =
+                own.values.iter().zip(&shown.columns).map(|(v, c)| named(v, c)).collect();
+            let way = match feed.effectivity() {
+                Some(effectivity) => format!(
+                    "JOIN {VAULT_SCHEMA}.{effectivity} AS latest\n    \
+                     ON latest.hash_key = live.hash_key AND {}\n\
+                     JOIN {VAULT_SCHEMA}.{link} AS link ON link.hash_key = latest.link_hash_key",
+                    is_latest(effectivity, "latest")
+                ),
+                None => feed.determined("live"),
+            };
+            format!(
+                "SELECT\n    {},\n    {}\nFROM {VAULT_SCHEMA}.{status} AS live\n{way}\n{}WHERE {}",
+                values.join(",\n    "),
+                has_waiting_events("live"),
+                own.joins,
+                exists_now(feed.table),
+                status = feed.table.status,
+            )
+        })
+        .collect();
+    let comment = &feeds[0].model.links[feeds[0].table.links[feeds[0].link].link].comment;
+    Some(ViewSpec {
+        schema: MART_SCHEMA,
+        name: view_name("current_", link),
+        comment: format!("rows of {link} that hold now: {comment}"),
+        columns: shown
+            .columns
+            .into_iter()
+            .chain([ViewColumn::new(WAITING, WAITING_COMMENT)])
+            .collect(),
+        query: queries.join("\nUNION\n"),
+    })
+}
+
+fn exists_now(table: &Table) -> String {
+    format!(
+        "NOT live.is_deleted\n    AND live.record_source <> '{SYSTEM}'\n    AND {}",
+        is_latest(&table.status, "live")
+    )
+}
+
+/// The tables of all sources whose parent is this hub.
+pub(super) fn tables_of_hub<'m>(models: &[&'m Model], hub: &str) -> Vec<&'m Table> {
+    let of = |model: &&'m Model| {
+        let model = *model;
+        model.tables.iter().filter(move |table| {
+            matches!(table.parent, Parent::Hub(binding) if model.hubs[table.hubs[binding].hub].name == hub)
+        })
+    };
+    models.iter().flat_map(of).collect()
+}
+
+/// The links of all sources in which a hub has a role, and the columns of its hash key there.
+pub(super) fn roles_of_hub(models: &[&Model], hub: &str) -> BTreeSet<(String, String)> {
+    let mut roles = BTreeSet::new();
+    for model in models {
+        for link in &model.links {
+            let named = link.roles.iter().filter(|role| model.hubs[role.hub].name == hub);
+            roles.extend(named.map(|role| (link.name.clone(), role.column())));
+        }
+    }
+    roles
+}
+
+/// The hub by this name, as the first source has it.
+pub(super) fn find_hub<'m>(models: &[&'m Model], name: &str) -> Option<&'m Hub> {
+    models.iter().flat_map(|model| &model.hubs).find(|hub| hub.name == name)
+}
+
+/// The hash key and the business keys of a hub, under the alias `hub`.
+pub(super) fn hub_columns(hub: &Hub) -> (Vec<ViewColumn>, Vec<String>) {
+    let mut columns = vec![ViewColumn::new("hash_key", format!("hash key in {}", hub.name))];
+    let mut values = vec!["hub.hash_key".to_owned()];
+    for key in &hub.key {
+        columns.push(ViewColumn::new(&key.name, "business key"));
+        values.push(format!("hub.{}", ident(&key.name)));
+    }
+    (columns, values)
+}
+
+fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
+    let hub = find_hub(models, name)?;
+    let mut queries: Vec<String> = tables_of_hub(models, name)
+        .into_iter()
+        .map(|table| {
+            format!(
+                "SELECT live.hash_key, {} FROM {VAULT_SCHEMA}.{} AS live\n    WHERE {}",
+                has_waiting_events("live"),
+                table.status,
+                exists_now(table)
+            )
+        })
+        .collect();
+    if queries.is_empty() {
+        let roles = roles_of_hub(models, name).into_iter();
+        queries.extend(roles.map(|(link, column)| {
+            let view = view_name("current_", &link);
+            format!(
+                "SELECT link.{column} AS hash_key, link.{WAITING} FROM {MART_SCHEMA}.{view} AS link"
+            )
+        }));
+    }
+    let (columns, values) = hub_columns(hub);
+    let keys = if queries.len() == 1 && !tables_of_hub(models, name).is_empty() {
+        queries.remove(0)
+    } else {
+        format!(
+            "SELECT mention.hash_key, bool_or(mention.{WAITING}) AS {WAITING}\n    FROM (\n    {}\n    ) AS mention\n    \
+             GROUP BY mention.hash_key",
+            queries.join("\n    UNION ALL\n    ")
+        )
+    };
+    let query = format!(
+        "SELECT\n    {},\n    live.{WAITING}\nFROM (\n    {keys}\n) AS live\n\
+         JOIN {VAULT_SCHEMA}.{name} AS hub ON hub.hash_key = live.hash_key",
+        values.join(",\n    "),
+    );
+    Some(ViewSpec {
+        schema: MART_SCHEMA,
+        name: view_name("current_", name),
+        comment: format!("keys of {name} that exist now: {}", hub.comment),
+        columns: columns.into_iter().chain([ViewColumn::new(WAITING, WAITING_COMMENT)]).collect(),
+        query,
+    })
+}

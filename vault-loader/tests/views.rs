@@ -1,0 +1,126 @@
+//! The views that `migrate` makes from the model: what happens to them when the model, the vault or other people's
+//! views change.
+
+use crate::support::{World, airport, create};
+
+/// Runs `migrate` and returns what it said; a refusal is an error.
+fn migrate(world: &World) -> Result<String, String> {
+    let output = world.command_with(&["migrate"], &[]);
+    let told = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    if output.status.success() { Ok(told.into_owned()) } else { Err(told.into_owned()) }
+}
+
+/// The model with one column of the table `aircrafts` retyped.
+fn with_range(world: &World, kind: &str) -> String {
+    let changed = world.model.replacen("range = \"integer\"", &format!("range = \"{kind}\""), 1);
+    assert_ne!(changed, world.model);
+    changed
+}
+
+async fn columns(world: &World, view: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = 'dwh_marts.{view}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+    );
+    let rows = world.rows(&sql).await;
+    rows.iter().map(|row| row.trim_matches(['(', ')', '"']).to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_migration_makes_no_view_again() {
+    let world = World::new("views_again").await;
+    let told = migrate(&world).unwrap();
+    assert!(!told.contains("created") && !told.contains("replaced"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_column_comes_behind_the_others_and_views_upon_the_view_stay() {
+    let mut world = World::new("views_grown").await;
+    let upon = "CREATE VIEW dwh_marts.own AS SELECT city, has_waiting_events FROM dwh_marts.current_airports";
+    world.client.batch_execute(upon).await.unwrap();
+    let grown = world
+        .model
+        .replacen("timezone = \"text\"", "elevation = \"integer\"\ntimezone = \"text\"", 1)
+        .replacen("\"latitude\", \"timezone\"]", "\"latitude\", \"elevation\", \"timezone\"]", 1);
+    world.write_model(&grown);
+    let told = migrate(&world).unwrap();
+    assert!(told.contains("replaced dwh_marts.current_airports"), "{told}");
+    let found = columns(&world, "current_airports").await;
+    assert_eq!(found[found.len() - 3..], ["timezone", "has_waiting_events", "elevation"]);
+    assert_eq!(columns(&world, "history_sat_airports").await.last().unwrap(), "elevation");
+    let mut loader = world.loader("loader");
+    let mut row = airport("AAA", "Omsk");
+    row["elevation"] = 7.into();
+    world.publish(create("airports", 10, row)).await;
+    world.loaded().await;
+    let sql =
+        "SELECT elevation, city FROM dwh_marts.current_airports JOIN dwh_marts.own USING (city)";
+    world.assert_rows(sql, &["(7,Omsk)"]).await;
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wider_type_makes_views_again_with_their_rights_unless_somebody_uses_them() {
+    let world = World::new("views_wider").await;
+    let reader = format!("reader_{}", std::process::id());
+    let prepare = format!(
+        "CREATE ROLE {reader};
+         GRANT SELECT ON dwh_marts.current_sat_aircrafts TO {reader};
+         GRANT SELECT (model) ON dwh_marts.current_aircrafts TO {reader};
+         CREATE VIEW dwh_marts.own AS SELECT range FROM dwh_marts.current_aircrafts"
+    );
+    world.client.batch_execute(&prepare).await.unwrap();
+    world.write_model(&with_range(&world, "bigint"));
+    let refused = migrate(&world).unwrap_err();
+    assert!(refused.contains("because dwh_marts.own depends on it"), "{refused}");
+    let kind = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+                WHERE attrelid = 'dwh_marts.current_aircrafts'::regclass AND attname = 'range'";
+    world.assert_rows(kind, &["(integer)"]).await;
+    world.client.batch_execute("DROP VIEW dwh_marts.own").await.unwrap();
+    let told = migrate(&world).unwrap();
+    assert!(told.contains("widened dwh_detailed.sat_aircrafts.range"), "{told}");
+    world.assert_rows(kind, &["(bigint)"]).await;
+    let rights = format!(
+        "SELECT has_table_privilege('{reader}', 'dwh_marts.current_sat_aircrafts', 'SELECT'),
+                has_column_privilege('{reader}', 'dwh_marts.current_aircrafts', 'model', 'SELECT'),
+                has_column_privilege('{reader}', 'dwh_marts.current_aircrafts', 'range', 'SELECT')"
+    );
+    world.assert_rows(&rights, &["(t,t,f)"]).await;
+    let away = format!("DROP OWNED BY {reader}; DROP ROLE {reader}");
+    world.client.batch_execute(&away).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_or_table_of_somebody_else_is_never_replaced() {
+    for (name, other, words) in [
+        (
+            "view",
+            "CREATE VIEW dwh_marts.current_airports AS SELECT 1 AS one",
+            "and migrate did not make it",
+        ),
+        (
+            "table",
+            "CREATE TABLE dwh_marts.history_hub_flights (one integer)",
+            "exists and is no view",
+        ),
+    ] {
+        let world = World::unmigrated(&format!("views_other_{name}")).await;
+        let script = format!("CREATE SCHEMA dwh_marts; {other}");
+        world.client.batch_execute(&script).await.unwrap();
+        let refused = migrate(&world).unwrap_err();
+        assert!(refused.contains(words), "{refused}");
+        world.assert_rows("SELECT to_regnamespace('dwh_detailed') IS NULL", &["(t)"]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_made_by_hand_with_the_same_columns_is_taken_over() {
+    let world = World::new("views_taken").await;
+    let script = "DELETE FROM dwh_control.made_views WHERE view_name = 'current_hub_airports';
+                  CREATE OR REPLACE VIEW dwh_marts.current_hub_airports AS
+                  SELECT NULL::bytea AS hash_key, NULL::text COLLATE \"C\" AS airport_code, true AS has_waiting_events";
+    world.client.batch_execute(script).await.unwrap();
+    let told = migrate(&world).unwrap();
+    assert!(told.contains("replaced dwh_marts.current_hub_airports"), "{told}");
+    assert!(world.rows("SELECT * FROM dwh_marts.current_hub_airports").await.is_empty());
+}
