@@ -19,5 +19,6 @@ pub mod kafka;
 pub mod postgres;
 pub mod probe;
 pub mod shutdown;
+pub mod source_url;
 pub mod telemetry;
 pub mod tls;

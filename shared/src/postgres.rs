@@ -94,6 +94,13 @@ impl ConnectOptions {
     }
 }
 
+/// Whether a host is this machine: a Unix socket's directory, or the loopback.
+#[must_use]
+pub fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host.starts_with('/') || host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
+}
+
 /// Why a connection cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

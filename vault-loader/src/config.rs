@@ -11,7 +11,7 @@ use rdkafka::ClientConfig;
 use serde::Deserialize;
 use shared::authentication::{AllowedMethods, AuthenticationRules, AuthenticationWord};
 use shared::kafka::{Cluster, Mechanism, Properties, Security, names, refused_property};
-use shared::postgres::ConnectOptions;
+use shared::postgres::{ConnectOptions, is_this_machine};
 use shared::secret::Secret;
 use shared::tls::{SslMode, TlsFiles};
 
@@ -171,12 +171,6 @@ fn default_grow_satellites() -> bool {
 /// Another machine is spoken to by TLS unless somebody says otherwise.
 const NO_ROOT: &str = "is not set: database.host is another machine, so sslmode is verify-full unless it is set; \
                        name the file with the authority's certificates, or set database.sslmode (disable, prefer, require)";
-
-/// Whether a host is this machine: a Unix socket's directory, or the loopback.
-pub(crate) fn is_this_machine(host: &str) -> bool {
-    let address = host.parse::<std::net::IpAddr>();
-    host.starts_with('/') || host == "localhost" || address.is_ok_and(|ip| ip.is_loopback())
-}
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8084))

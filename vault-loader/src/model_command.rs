@@ -6,10 +6,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use shared::source_url::source_options;
 
 use crate::infer::{self, InferOptions};
 use crate::migrate::{ddl, views};
 use crate::model::Plan;
+
+/// What `pg_stat_activity` of a source shows while a model is inferred from it.
+const APPLICATION_NAME: &str = "vault-loader model infer";
 
 /// A command on a model. It may hold a password, so it cannot be printed.
 #[derive(Subcommand)]
@@ -70,7 +74,7 @@ pub struct OutputError {
 /// When the source cannot be read, when it has no table that a vault can hold, or when the file exists or cannot be
 /// written.
 pub async fn infer_model(arguments: &InferArguments) -> anyhow::Result<()> {
-    let source = infer::source_options(&arguments.source)?;
+    let source = source_options(&arguments.source, APPLICATION_NAME)?;
     let client = shared::postgres::connect(&source).await?;
     let options = InferOptions {
         name: arguments.name.clone().unwrap_or_else(|| arguments.topic_prefix.clone()),

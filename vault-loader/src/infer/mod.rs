@@ -9,7 +9,6 @@
 //! arrays, ranges, generated columns; partitioned tables. `tests` tests the decisions. The `e2e` tests
 //! `sources::inferred` load a database with all of that, so they test what the catalog says.
 
-mod address;
 mod catalog;
 mod names;
 mod places;
@@ -18,7 +17,6 @@ mod shape;
 mod tests;
 mod text;
 
-pub use address::{AddressError, source_options};
 use tokio_postgres::Client;
 
 use crate::model;

@@ -1,16 +1,15 @@
-//! Where the source is: a connection URL.
+//! Where a source is that is only looked at: a connection URL.
 //!
-//! In: `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. Out: connection options. TLS has the same
-//! defaults as for the warehouse: `prefer` on this machine, `verify-full` anywhere else. The URL never appears in an
-//! error, because it may hold a password.
+//! In: `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`, as `--source` of both programs takes it.
+//! Out: connection options. TLS has the same defaults as for the warehouse: `prefer` on this machine, `verify-full`
+//! anywhere else. The URL never appears in an error, because it may hold a password.
 
-use shared::postgres::ConnectOptions;
-use shared::secret::Secret;
-use shared::tls::{SslMode, TlsFiles};
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-use crate::config::is_this_machine;
+use crate::postgres::{ConnectOptions, is_this_machine};
+use crate::secret::Secret;
+use crate::tls::{SslMode, TlsFiles};
 
 /// Why a URL is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,11 +33,11 @@ pub enum AddressError {
     NoRoot,
 }
 
-/// Reads a URL.
+/// Reads a URL. `application_name` is what the server is told about the program that asks.
 ///
 /// # Errors
 /// See [`AddressError`].
-pub fn source_options(url: &str) -> Result<ConnectOptions, AddressError> {
+pub fn source_options(url: &str, application_name: &str) -> Result<ConnectOptions, AddressError> {
     let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
     if !is_url {
         return Err(AddressError::NoUrl);
@@ -77,13 +76,17 @@ pub fn source_options(url: &str) -> Result<ConnectOptions, AddressError> {
     }
     let password = config.get_password().unwrap_or_default();
     options.password = Secret::new(String::from_utf8_lossy(password).into_owned());
-    "vault-loader model infer".clone_into(&mut options.application_name);
+    application_name.clone_into(&mut options.application_name);
     Ok(options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn source_options(url: &str) -> Result<ConnectOptions, AddressError> {
+        super::source_options(url, "test")
+    }
 
     #[test]
     fn a_url_says_everything() {
