@@ -3,6 +3,7 @@
 //! In: arguments, variables and a TOML file. Out: the settings that do not belong to a connector. An argument wins over
 //! its variable, a variable over the file, the file over the default.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -46,6 +47,21 @@ Exit codes:
   3  nobody can go on from the stored offset without a gap: an operator has to decide how to go on; see the command offset
   130  a second signal ended it";
 
+/// What `init --help` says first.
+const INIT_ABOUT: &str = "\
+Looks at a source that is to be captured, and changes nothing there. It writes a connector file for `cdc-reader run`, and \
+the SQL for the role, its rights and the publication, which an administrator runs with psql. Both hold no password: the \
+file takes it from the variable CDC_READER_PASSWORD, and so does the SQL.
+
+All tables are captured that can be. A line on standard error names each thing that is missing, with its remedy, and each \
+table that is left out. --exclude-table accepts that a table is left out. Run the command again after the SQL, \
+without --output-dir, to see whether anything is still missing.
+
+Exit codes:
+  0  nothing is missing
+  1  something must be done: one line for each thing
+  2  the source cannot be looked at, or a file cannot be written";
+
 /// Captures a PostgreSQL database's changes and publishes them to Kafka, as Debezium does
 #[derive(Debug, Parser)]
 #[command(version, long_about = LONG_ABOUT)]
@@ -67,6 +83,43 @@ pub enum Command {
     Health(HealthArgs),
     /// Show, delete or replace the stored offset, to decide how the connector goes on after exit code 3
     Offset(OffsetArgs),
+    /// Look at a source that is to be captured: write its connector file and the SQL that it needs, and say what is missing
+    #[command(long_about = INIT_ABOUT)]
+    Init(InitArgs),
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InitArgs {
+    /// The source: postgres://user:password@host:port/database?sslmode=…&sslrootcert=…; better in the variable, because
+    /// every user of the machine sees arguments. The user needs the right to connect and no other
+    #[arg(long, value_name = "URL", env = "CDC_READER_SOURCE", hide_env_values = true, value_parser = secret)]
+    pub source: Secret,
+    /// What the names of the topics begin with, and where the other names come from [default: the database's name]
+    #[arg(long, value_name = "PREFIX")]
+    pub topic_prefix: Option<String>,
+    /// Schema to capture, as it is called, without quotes; several times for several [default: all but the system's]
+    #[arg(long = "schema", value_name = "SCHEMA")]
+    pub schemas: Vec<String>,
+    /// Table not to capture, as schema.table without quotes; several times for several
+    #[arg(long = "exclude-table", value_name = "SCHEMA.TABLE")]
+    pub excluded: Vec<String>,
+    /// The role that the reader connects as [default: cdc_reader]
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// The replication slot, which the reader makes when it starts [default: PREFIX_slot]
+    #[arg(long, value_name = "SLOT")]
+    pub slot: Option<String>,
+    /// The publication [default: PREFIX_publication]
+    #[arg(long, value_name = "PUBLICATION")]
+    pub publication: Option<String>,
+    /// Folder for connector.json and source.sql, which must not exist yet [default: both go to standard output]
+    #[arg(long, value_name = "FOLDER")]
+    pub output_dir: Option<PathBuf>,
+}
+
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// Arguments of `offset`.

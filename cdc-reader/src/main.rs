@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_reader::cli::{Cli, Command, HealthArgs, OffsetArgs, RunArgs};
+use cdc_reader::cli::{Cli, Command, HealthArgs, InitArgs, OffsetArgs, RunArgs};
 use cdc_reader::connector;
 use cdc_reader::context::Context;
 use cdc_reader::exit;
+use cdc_reader::init;
 use cdc_reader::kafka_clients::KafkaClients;
 use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
                 }
             },
             Command::Offset(args) => tokio::task::block_in_place(|| offset(args)),
+            Command::Init(args) => tokio::task::block_in_place(|| look(&args)),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -63,6 +65,20 @@ fn offset(args: OffsetArgs) -> u8 {
             let code = error.exit_code();
             eprintln!("{:#}", anyhow::Error::new(error));
             code
+        }
+    }
+}
+
+fn look(args: &InitArgs) -> u8 {
+    match init::run(args) {
+        Ok(report) => {
+            print!("{}", report.printed);
+            eprint!("{report}");
+            report.exit_code()
+        }
+        Err(error) => {
+            eprintln!("{:#}", anyhow::Error::new(error));
+            exit::CONFIGURATION
         }
     }
 }

@@ -1,7 +1,46 @@
-//! Why a source cannot be captured as it is set up. Each problem is one line that names its remedy.
+//! Why a source cannot be captured as it is set up, and what PostgreSQL does not send of a table. Each is one line that
+//! names its remedy.
 
+use std::fmt;
+
+use crate::catalog::{CatalogTable, NamedTable};
 use crate::publish::StoredOffset;
 use crate::replication::quote_identifier as quoted;
+
+/// A table's name, as messages show it and as statements need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableName {
+    /// Schema.
+    pub schema: String,
+    /// Name.
+    pub name: String,
+}
+
+impl TableName {
+    /// The name in a statement.
+    #[must_use]
+    pub fn in_statement(&self) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(&self.name))
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
+impl From<&CatalogTable> for TableName {
+    fn from(table: &CatalogTable) -> Self {
+        Self { schema: table.info.schema.clone(), name: table.info.name.clone() }
+    }
+}
+
+impl From<&NamedTable> for TableName {
+    fn from(table: &NamedTable) -> Self {
+        Self { schema: table.schema.clone(), name: table.name.clone() }
+    }
+}
 
 /// A problem in the set-up of the source.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,12 +96,13 @@ pub enum SetupProblem {
     /// A captured table's changes would never arrive.
     #[error(
         "table {table} is captured but not in publication {publication}, its changes would never arrive: ALTER PUBLICATION {} ADD TABLE \
-         {table}, or leave it out with table.exclude.list",
-        quoted(.publication)
+         {}, or leave it out with table.exclude.list",
+        quoted(.publication),
+        .table.in_statement()
     )]
     TableNotPublished {
         /// The table.
-        table: String,
+        table: TableName,
         /// The publication.
         publication: String,
     },
@@ -105,12 +145,16 @@ pub enum SetupProblem {
         operation: &'static str,
     },
     /// A snapshot could not read the table.
-    #[error("role {role} may not read table {table}: GRANT SELECT ON {table} TO {}", quoted(.role))]
+    #[error(
+        "role {role} may not read table {table}: GRANT SELECT ON {} TO {}",
+        .table.in_statement(),
+        quoted(.role)
+    )]
     TableNotReadable {
         /// The role.
         role: String,
         /// The table.
-        table: String,
+        table: TableName,
     },
     /// The server has no room for the locks of a snapshot.
     #[error(
@@ -159,6 +203,38 @@ pub enum SetupProblem {
         /// The database that is captured.
         captured: String,
     },
+}
+
+/// What PostgreSQL does not send of a table that is captured, or does not let others do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TableWarning {
+    /// No change of it is in the WAL.
+    #[error(
+        "the table is unlogged: a snapshot reads its rows, and later changes are not published"
+    )]
+    Unlogged,
+    /// Updates and deletes fail at the source once the table is published.
+    #[error(
+        "no replica identity: PostgreSQL refuses updates and deletes of published tables without one; add a primary key or set REPLICA \
+         IDENTITY FULL"
+    )]
+    NoIdentity,
+    /// A delete does not say the key.
+    #[error(
+        "the replica identity is an index that does not contain the primary key: a delete names default values as its key, as in Debezium; \
+         set REPLICA IDENTITY DEFAULT or FULL"
+    )]
+    IdentityWithoutKey,
+}
+
+/// What is to be warned of at a table.
+pub(crate) fn table_warnings(table: &CatalogTable) -> Vec<TableWarning> {
+    if !table.is_logged {
+        return vec![TableWarning::Unlogged];
+    }
+    let identity = (!table.is_identified).then_some(TableWarning::NoIdentity);
+    let key = (!table.identity_has_key).then_some(TableWarning::IdentityWithoutKey);
+    identity.into_iter().chain(key).collect()
 }
 
 /// What a start finds in Kafka.
@@ -216,13 +292,13 @@ mod tests {
             "role Reader may not replicate: ALTER ROLE \"Reader\" REPLICATION"
         );
         let problem = SetupProblem::TableNotPublished {
-            table: "public.\"Odd\"".to_owned(),
+            table: TableName { schema: "public".to_owned(), name: "Odd".to_owned() },
             publication: "All".to_owned(),
         };
         assert_eq!(
             problem.to_string(),
-            "table public.\"Odd\" is captured but not in publication All, its changes would never arrive: ALTER PUBLICATION \"All\" ADD \
-             TABLE public.\"Odd\", or leave it out with table.exclude.list"
+            "table public.Odd is captured but not in publication All, its changes would never arrive: ALTER PUBLICATION \"All\" ADD \
+             TABLE \"public\".\"Odd\", or leave it out with table.exclude.list"
         );
     }
 }

@@ -43,3 +43,4 @@ mod s033_secrets_in_errors;
 mod s034_one_writer;
 mod s035_one_server;
 mod s036_new_partitions;
+mod s037_a_new_source;

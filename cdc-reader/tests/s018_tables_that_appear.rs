@@ -54,8 +54,11 @@ fn a_new_table_without_a_grant_or_outside_the_publication_does_not_stop_the_othe
         end_connections(&source, &id);
         let said = reader.wait_for_line("a captured table is not set up; the other tables go on");
         let problem = said["problem"].as_str().unwrap();
-        let words =
-            if published { "GRANT SELECT ON public.second" } else { "ADD TABLE public.second" };
+        let words = if published {
+            r#"GRANT SELECT ON "public"."second""#
+        } else {
+            r#"ADD TABLE "public"."second""#
+        };
         assert!(problem.contains(words), "{problem}");
         assert!((reader.metric(PROBLEMS) - 1.0).abs() < f64::EPSILON);
         source.run("INSERT INTO first VALUES (1); INSERT INTO second VALUES (2);");
@@ -91,13 +94,13 @@ fn a_first_start_refuses_what_a_resume_only_warns_of() {
     let launch = Launch::new(&connector(&source, &id), bootstrap);
     let (code, log) = launch.start().wait_for_end(PATIENCE);
     assert_eq!(code, 2, "{log}");
-    for word in ["GRANT SELECT ON public.second", "ADD TABLE public.second"] {
+    for word in [r#"GRANT SELECT ON \"public\".\"second\""#, r#"ADD TABLE \"public\".\"second\""#] {
         assert!(log.contains(word), "{word} in {log}");
     }
     source.run("ALTER PUBLICATION captured ADD TABLE second");
     let (code, log) = launch.start().wait_for_end(PATIENCE);
     assert_eq!(code, 2, "{log}");
-    assert!(log.contains("GRANT SELECT ON public.second"), "{log}");
+    assert!(log.contains(r#"GRANT SELECT ON \"public\".\"second\""#), "{log}");
     let slots = source
         .value(&format!("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{id}'"));
     assert_eq!(slots, "0");

@@ -127,6 +127,7 @@ mod tests {
             is_logged: true,
             is_partitioned: false,
             identity_has_key: true,
+            is_identified: true,
         }
     }
 

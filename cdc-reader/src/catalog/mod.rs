@@ -7,6 +7,7 @@
 mod cells;
 mod merge;
 mod publication;
+mod survey;
 mod tables;
 mod types;
 
@@ -15,6 +16,10 @@ use shared::position::Lsn;
 pub use merge::{keep_published, merge};
 pub use publication::{
     NamedTable, Publication, PublishedPart, partition_parents, publication, published_parts,
+};
+pub use survey::{
+    Access, ColumnDetail, Relation, Role, Room, access, column_details, relations, role, room,
+    schema_names,
 };
 pub use tables::{
     CatalogTable, TableHead, lock_room, lock_tables, rewritten_below, rewritten_tables,
@@ -37,7 +42,7 @@ pub struct ServerSettings {
     pub slots: u32,
     /// How many WAL senders may run.
     pub wal_senders: u32,
-    /// Whether our role may replicate.
+    /// Whether the role may replicate.
     pub may_replicate: bool,
     /// `server_encoding`.
     pub encoding: String,
@@ -79,23 +84,29 @@ impl Slot {
 /// Since this version a slot can hand out prepared transactions.
 const TWO_PHASE_SINCE: u32 = 140_000;
 
-/// Reads the server's settings.
+/// Reads the server's settings. `role` is the role that captures; none stands for the role of the connection.
 ///
 /// # Errors
 /// When the query fails.
-pub fn server_settings(client: &mut Client) -> Result<ServerSettings, ReplicationError> {
-    let rows = client.query(
+pub fn server_settings(
+    client: &mut Client,
+    role: Option<&str>,
+) -> Result<ServerSettings, ReplicationError> {
+    let role = role.map_or_else(|| "current_user".to_owned(), quote_literal);
+    let rows = client.query(&format!(
         "SELECT current_setting('server_version_num'),
                 current_setting('wal_level'),
                 current_setting('max_replication_slots'),
                 current_setting('max_wal_senders'),
-                (SELECT rolreplication OR rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
-                OR EXISTS (
-                    SELECT FROM pg_catalog.pg_roles
-                    WHERE rolname = 'rds_replication' AND pg_catalog.pg_has_role(current_user, oid, 'member')
+                EXISTS (
+                    SELECT FROM pg_catalog.pg_roles r
+                    WHERE r.rolname = {role}
+                      AND (r.rolreplication OR r.rolsuper OR EXISTS (
+                          SELECT FROM pg_catalog.pg_roles g
+                          WHERE g.rolname = 'rds_replication' AND pg_catalog.pg_has_role(r.oid, g.oid, 'member')))
                 ),
-                current_setting('server_encoding')",
-    )?;
+                current_setting('server_encoding')"
+    ))?;
     let row = rows.first().ok_or(SHAPE)?;
     Ok(ServerSettings {
         version: parsed(row, 0)?,

@@ -46,6 +46,9 @@ pub struct CatalogTable {
     pub readable: bool,
     /// Whether it is partitioned: its rows are those of its partitions.
     pub is_partitioned: bool,
+    /// Whether PostgreSQL can say which row an update or a delete concerns. It refuses both on a published table
+    /// otherwise. Of a partitioned table, what its partitions say counts.
+    pub is_identified: bool,
     /// Whether the old row of a delete holds the key: false when the replica identity is an index without it.
     pub identity_has_key: bool,
     /// Whether its key is a primary key, and not the unique index that stands in for one.
@@ -197,7 +200,7 @@ pub fn table(client: &mut Client, oid: u32) -> Result<Option<CatalogTable>, Repl
 }
 
 /// An array of oids, as SQL.
-fn oid_array(oids: &[u32]) -> String {
+pub(super) fn oid_array(oids: &[u32]) -> String {
     let oids: Vec<String> = oids.iter().map(u32::to_string).collect();
     format!("'{{{}}}'::oid[]", oids.join(","))
 }
@@ -211,7 +214,15 @@ fn columns_query(oids: &str) -> String {
                 pg_catalog.has_table_privilege(c.oid, 'SELECT'), coalesce(k.indisprimary, false),
                 a.attname, a.atttypid, a.atttypmod, a.attnotnull,
                 coalesce(pg_catalog.array_position(k.columns, a.attnum), 0), c.relpersistence = 'p', c.relkind = 'p',
-                coalesce(c.relreplident <> 'i' OR k.columns <@ identity.columns, true)
+                coalesce(c.relreplident <> 'i' OR k.columns <@ identity.columns, true),
+                CASE c.relreplident
+                    WHEN 'f' THEN true
+                    WHEN 'n' THEN false
+                    ELSE EXISTS (
+                        SELECT FROM pg_catalog.pg_index i
+                        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+                          AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END)
+                END
          FROM pg_catalog.pg_class c
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -266,6 +277,7 @@ fn table_of(row: &Row, oid: u32) -> Result<CatalogTable, ReplicationError> {
         is_logged: text(row, 11)? == "t",
         is_partitioned: text(row, 12)? == "t",
         identity_has_key: text(row, 13)? == "t",
+        is_identified: text(row, 14)? == "t",
     })
 }
 

@@ -32,7 +32,8 @@ pub enum Written {
 const NO_ELEMENTS: [u32; 6] = [790, 19, 1186, 1562, 142, 600];
 
 /// The form of a column; none when Debezium leaves columns of that type out.
-pub(super) fn form_of(column: &ColumnInfo) -> Option<Form> {
+#[must_use]
+pub fn form_of(column: &ColumnInfo) -> Option<Form> {
     let modifier = column.type_modifier;
     match &column.type_class {
         TypeClass::Array { element_oid, .. } if NO_ELEMENTS.contains(element_oid) => None,

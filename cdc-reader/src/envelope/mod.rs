@@ -16,7 +16,7 @@ mod message;
 mod plan;
 mod table;
 
-pub use form::{Form, Written};
+pub use form::{Form, Written, form_of};
 pub use kind::{Kind, kind_of};
 pub use message::MessagePlan;
 pub use plan::{Change, Nulls, PlanError, PlanOptions, Remarks, RowError, TablePlan, WithoutForm};

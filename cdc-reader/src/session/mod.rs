@@ -21,5 +21,7 @@ mod slot;
 mod start;
 pub(crate) mod writer_lock;
 
+pub(crate) use preflight::{Found, version_problem};
 pub(crate) use run::run;
 pub(crate) use server::Server;
+pub(crate) use start::slot_problem;

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::SessionError;
 use crate::observe::Observer;
 use crate::replication::{Client, Mode, ReplicationError, quote_identifier};
-use crate::setup_problem::{SetupProblem, Stage};
+use crate::setup_problem::{SetupProblem, Stage, TableName, table_warnings};
 use crate::table::{Standing, above, captured_tables, standings, with_changes_of_their_own};
 
 /// What a session needs to know about the source.
@@ -80,22 +80,19 @@ fn is_final(problems: &[SetupProblem]) -> bool {
 }
 
 /// What a look at the source finds beside its publication.
-struct Found {
-    server: ServerSettings,
+pub(crate) struct Found {
+    pub(crate) server: ServerSettings,
     /// The tables that the connector's filters take.
-    tables: Vec<CatalogTable>,
+    pub(crate) tables: Vec<CatalogTable>,
     /// The table directly above each partition.
-    parents: HashMap<u32, u32>,
+    pub(crate) parents: HashMap<u32, u32>,
 }
 
 impl Found {
     fn look(sql: &mut Client, settings: &Settings) -> Result<Self, SessionError> {
-        let server = catalog::server_settings(sql)?;
-        if server.version < VERSION_MIN {
-            return Err(SessionError::Setup(vec![SetupProblem::ServerTooOld {
-                major: server.version / VERSIONS_PER_MAJOR,
-                major_min: VERSION_MIN / VERSIONS_PER_MAJOR,
-            }]));
+        let server = catalog::server_settings(sql, None)?;
+        if let Some(problem) = version_problem(server.version) {
+            return Err(SessionError::Setup(vec![problem]));
         }
         let tables = captured_tables(sql, settings)?;
         let parents = catalog::partition_parents(sql)?;
@@ -103,7 +100,7 @@ impl Found {
     }
 
     /// Everything that is wrong, with this publication or without any.
-    fn problems(
+    pub(crate) fn problems(
         &self,
         publication: Option<&Publication>,
         settings: &Settings,
@@ -136,6 +133,14 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// A server whose catalog lacks what is asked of it cannot be looked at any further.
+pub(crate) fn version_problem(version: u32) -> Option<SetupProblem> {
+    (version < VERSION_MIN).then_some(SetupProblem::ServerTooOld {
+        major: version / VERSIONS_PER_MAJOR,
+        major_min: VERSION_MIN / VERSIONS_PER_MAJOR,
+    })
 }
 
 fn server_problems(server: &ServerSettings, settings: &Settings) -> Vec<SetupProblem> {
@@ -273,12 +278,13 @@ fn standing_problems(
 ) -> Vec<SetupProblem> {
     let problems = |(table, standing): (&CatalogTable, Standing)| {
         let unreadable = not_readable(table, settings);
-        let (table, publication) = (table.info.display(), settings.publication_name.clone());
+        let (name, table) = (TableName::from(table), table.info.display());
+        let publication = settings.publication_name.clone();
         match standing {
             Standing::Own => unreadable.into_iter().collect(),
             Standing::InPartitions | Standing::InRoot => Vec::new(),
             Standing::NotPublished => {
-                let unpublished = SetupProblem::TableNotPublished { table, publication };
+                let unpublished = SetupProblem::TableNotPublished { table: name, publication };
                 std::iter::once(unpublished).chain(unreadable).collect()
             }
             Standing::InPartitionsNotCaptured => {
@@ -295,39 +301,15 @@ fn standing_problems(
 fn not_readable(table: &CatalogTable, settings: &Settings) -> Option<SetupProblem> {
     (!table.readable).then(|| SetupProblem::TableNotReadable {
         role: settings.database.user.clone(),
-        table: table.info.display(),
+        table: table.into(),
     })
 }
 
 /// Warns of what PostgreSQL does not send of a table.
 fn warn_of_tables(tables: &[CatalogTable]) {
     for table in tables {
-        let name = table.info.display();
-        if !table.is_logged {
-            tracing::warn!(
-                table = name,
-                "the table is unlogged: a snapshot reads its rows, and later changes are not published"
-            );
-            continue;
-        }
-        let identifies = match table.replica_identity {
-            'd' => !table.info.key.is_empty(),
-            'n' => false,
-            _ => true,
-        };
-        if !identifies {
-            tracing::warn!(
-                table = name,
-                "no replica identity: PostgreSQL refuses updates and deletes of published tables without one; add a primary key or \
-                 set REPLICA IDENTITY FULL"
-            );
-        }
-        if !table.identity_has_key {
-            tracing::warn!(
-                table = name,
-                "the replica identity is an index that does not contain the primary key: a delete names default values as its key, as in \
-                 Debezium; set REPLICA IDENTITY DEFAULT or FULL"
-            );
+        for warning in table_warnings(table) {
+            tracing::warn!(table = table.info.display(), "{warning}");
         }
     }
 }
@@ -366,6 +348,7 @@ mod tests {
             is_logged: true,
             is_partitioned: false,
             identity_has_key: true,
+            is_identified: true,
         }
     }
 
@@ -414,7 +397,7 @@ mod tests {
         let (settings, tables) = (example::settings(), [table("a"), table("b")]);
         let standings = || vec![Standing::Own, Standing::NotPublished];
         let expected = SetupProblem::TableNotPublished {
-            table: tables[1].info.display(),
+            table: (&tables[1]).into(),
             publication: "inventory".to_owned(),
         };
         assert_eq!(standing_problems(&tables, standings(), &settings), [expected]);
@@ -466,12 +449,10 @@ mod tests {
     fn on_a_resume_the_trouble_of_one_table_is_not_final() {
         let (table, publication) = ("public.t".to_owned(), "inventory".to_owned());
         let role = "reader".to_owned();
+        let name = || TableName { schema: "public".to_owned(), name: "t".to_owned() };
         let of_one_table = [
-            SetupProblem::TableNotPublished {
-                table: table.clone(),
-                publication: publication.clone(),
-            },
-            SetupProblem::TableNotReadable { role: role.clone(), table: table.clone() },
+            SetupProblem::TableNotPublished { table: name(), publication: publication.clone() },
+            SetupProblem::TableNotReadable { role: role.clone(), table: name() },
             SetupProblem::PartitionsNotCaptured {
                 table: table.clone(),
                 publication: publication.clone(),
@@ -510,10 +491,8 @@ mod tests {
     #[test]
     fn a_table_that_may_not_be_read_is_a_problem() {
         let hidden = CatalogTable { readable: false, ..table("a") };
-        let expected = SetupProblem::TableNotReadable {
-            role: "reader".to_owned(),
-            table: hidden.info.display(),
-        };
+        let expected =
+            SetupProblem::TableNotReadable { role: "reader".to_owned(), table: (&hidden).into() };
         let standings = vec![Standing::Own, Standing::Own];
         let problems = standing_problems(&[table("b"), hidden], standings, &example::settings());
         assert_eq!(problems, [expected]);

@@ -82,7 +82,8 @@ pub(super) fn decide(settings: &Settings, found: &Found<'_>) -> Result<Start, Se
         return Err(gap(Gap::Invalidated { reason }));
     }
     if let Some(slot) = slot {
-        check_slot(settings, slot)?;
+        slot_problem(settings, slot)
+            .map_or(Ok(()), |problem| Err(SessionError::Setup(vec![problem])))?;
     }
     let takes_snapshot = settings.snapshot_mode != SnapshotMode::NoData;
     match (&found.offset, slot) {
@@ -183,10 +184,10 @@ fn resume_at(stored: &Resume, until: Lsn, slot: &Slot, found: &Found<'_>) -> Res
     })
 }
 
-/// Refuses a slot that has the connector's slot name and belongs to another plugin or database.
-fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
+/// Why a slot that has the connector's slot name is not the connector's: it belongs to another plugin or database.
+pub(crate) fn slot_problem(settings: &Settings, slot: &Slot) -> Option<SetupProblem> {
     let name = || settings.slot_name.clone();
-    let problem = match (&slot.plugin, &slot.database) {
+    match (&slot.plugin, &slot.database) {
         (Some(_), _) if slot.two_phase => Some(SetupProblem::TwoPhaseSlot { slot: name() }),
         (None, _) => Some(SetupProblem::PhysicalSlot { slot: name() }),
         (Some(plugin), _) if plugin != "pgoutput" => {
@@ -200,8 +201,7 @@ fn check_slot(settings: &Settings, slot: &Slot) -> Result<(), SessionError> {
             })
         }
         _ => None,
-    };
-    problem.map_or(Ok(()), |problem| Err(SessionError::Setup(vec![problem])))
+    }
 }
 
 #[cfg(test)]

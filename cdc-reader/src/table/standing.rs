@@ -116,6 +116,7 @@ mod tests {
             readable: true,
             is_partitioned: oid <= 2,
             identity_has_key: true,
+            is_identified: true,
             has_primary_key: true,
             is_logged: true,
         }

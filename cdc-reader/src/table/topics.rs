@@ -34,6 +34,12 @@ pub(crate) fn warn_of_shared_topics(context: &Context, tables: &[TableHead]) {
     }
 }
 
+/// The topics that several of these tables write to, each with the tables' names.
+pub(crate) fn shared_topics(prefix: &str, tables: &[TableHead]) -> Vec<(String, String)> {
+    let all = TopicTables::of(prefix, tables);
+    all.shared().into_iter().map(|topic| (topic.to_owned(), all.names(topic))).collect()
+}
+
 /// Which tables write to which topic. Two tables have one topic when their names differ only in characters that Kafka
 /// does not allow; Debezium names topics by the same rule.
 #[derive(Debug, Default)]
