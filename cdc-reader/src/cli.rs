@@ -83,7 +83,8 @@ pub enum Command {
     Health(HealthArgs),
     /// Show, delete or replace the stored offset, to decide how the connector goes on after exit code 3
     Offset(OffsetArgs),
-    /// Look at a source that is to be captured: write its connector file and the SQL that it needs, and say what is missing
+    /// Look at a source that is to be captured: write its connector file and the SQL that it needs, and say what is
+    /// missing
     #[command(long_about = INIT_ABOUT)]
     Init(InitArgs),
 }

@@ -245,7 +245,7 @@ fn apply(asked: &Asked, script: &Path) {
 }
 
 /// What is wrong, the words of the one line that says so, and what helps; `R` stands for the role.
-const WRONG: [(&str, &[&str], &str); 15] = [
+const WRONG: [(&str, &[&str], &str); 16] = [
     (
         "CREATE UNLOGGED TABLE \"Scratch\" (id integer PRIMARY KEY)",
         &["table public.Scratch is left out", "unlogged", "ALTER TABLE \"public\".\"Scratch\" SET LOGGED"],
@@ -297,9 +297,19 @@ const WRONG: [(&str, &[&str], &str); 15] = [
     (
         "CREATE TABLE part (id integer PRIMARY KEY, n integer); GRANT SELECT ON part TO \"R\";
          CREATE TABLE \"Out\" (id integer PRIMARY KEY);
-         CREATE PUBLICATION \"P\" FOR TABLE \"Out\", part (id) WHERE (id > 1) WITH (publish = 'insert, update')",
+         CREATE TABLE parted (id integer PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE below PARTITION OF parted DEFAULT;
+         CREATE UNLOGGED TABLE fleeting PARTITION OF parted FOR VALUES FROM (0) TO (9); GRANT SELECT ON parted TO \"R\";
+         CREATE PUBLICATION \"P\" FOR TABLE parted, \"Out\", part (id) WHERE (id > 1) WITH (publish = 'insert, update')",
         &["publication P exists and differs", "publishes table public.Out, which is not captured"],
         "ALTER PUBLICATION \"P\" DROP TABLE \"Out\"",
+    ),
+    (
+        "",
+        &[
+            "table public.parted is partitioned, publication P publishes its changes as those of its partitions",
+            "ALTER PUBLICATION \"P\" SET (publish_via_partition_root = true)",
+        ],
+        "ALTER PUBLICATION \"P\" SET (publish_via_partition_root = true)",
     ),
     ("", &["publication P exists and differs", "holds back rows of table public.part"], "ALTER PUBLICATION \"P\" SET TABLE part"),
     ("", &["publication P does not publish delete", "SET (publish ="], "ALTER PUBLICATION \"P\" SET (publish = 'insert, update, delete, truncate')"),
@@ -317,24 +327,39 @@ fn each_thing_that_is_missing_is_named_with_a_remedy_that_helps() {
     }
 }
 
+/// What is not in [`WRONG`], because the remedy is an argument, or because nothing has to be done.
+const FURTHER: &str = "
+CREATE FOREIGN DATA WRAPPER none; CREATE SERVER none FOREIGN DATA WRAPPER none;
+CREATE FOREIGN TABLE far (n integer) SERVER none;
+CREATE TABLE wide (id integer) PARTITION BY RANGE (id); ALTER TABLE wide REPLICA IDENTITY FULL;
+CREATE FOREIGN TABLE far_away PARTITION OF wide DEFAULT SERVER none;
+CREATE TABLE periods (period int4multirange PRIMARY KEY);
+CREATE TABLE \"x y\" (id integer PRIMARY KEY);
+CREATE TABLE x_y (id integer PRIMARY KEY, number integer NOT NULL UNIQUE);
+ALTER TABLE x_y REPLICA IDENTITY USING INDEX x_y_number_key;
+SELECT pg_create_logical_replication_slot(current_database() || '_slot', 'test_decoding');
+";
+
+impl Asked {
+    fn in_sql(&self, sql: &str) -> String {
+        let sql = sql.replace("\"R\"", &format!("\"{}\"", self.reader()));
+        sql.replace("\"D\"", &format!("\"{}\"", self.id))
+    }
+
+    fn in_words(&self, words: &[&str]) -> Vec<String> {
+        let role = format!("role {}", self.reader_as_given());
+        let database = format!("database {}", self.id);
+        let in_words = |words: &&str| self.in_sql(words).replace("role R", &role);
+        words.iter().map(|words| in_words(words).replace("database D", &database)).collect()
+    }
+}
+
 fn check_remedies(server: &PostgresAddress) {
     let asked = Asked::create(server, &format!("remedies{}", server.version));
-    let (source, role) = (&asked.source, asked.reader());
-    let in_sql = |sql: &str| {
-        sql.replace("\"R\"", &format!("\"{role}\"")).replace("\"D\"", &format!("\"{}\"", asked.id))
-    };
-    let in_words = |words: &str| {
-        let words = in_sql(words).replace("role R", &format!("role {}", asked.reader_as_given()));
-        words.replace("database D", &format!("database {}", asked.id))
-    };
-    source.run("CREATE FOREIGN DATA WRAPPER none; CREATE SERVER none FOREIGN DATA WRAPPER none; CREATE FOREIGN TABLE far (n integer) SERVER none");
-    source.run("CREATE TABLE periods (period int4multirange PRIMARY KEY)");
     for (wrong, ..) in WRONG {
-        source.run(&in_sql(wrong));
+        asked.source.run(&asked.in_sql(wrong));
     }
-    source.run(
-        "SELECT pg_create_logical_replication_slot(current_database() || '_slot', 'test_decoding')",
-    );
+    asked.source.run(FURTHER);
     let reader = asked.reader_as_given();
     let own = ["--role", reader.as_str(), "--publication", "P", "--exclude-table", "public.Out"];
     let found = asked.init(&own);
@@ -349,34 +374,45 @@ fn check_remedies(server: &PostgresAddress) {
         assert!(found.line(&words).starts_with("missing: "));
     }
     for (_, words, _) in WRONG {
-        let words: Vec<String> = words.iter().map(|words| in_words(words)).collect();
+        let words = asked.in_words(words);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         assert!(found.line(&words).starts_with("missing: "), "{words:?}");
     }
-
     for (_, words, remedy) in WRONG {
-        source.run(&in_sql(remedy));
+        asked.source.run(&asked.in_sql(remedy));
         let now = asked.init(&own);
-        let words: Vec<String> = words.iter().map(|words| in_words(words)).collect();
+        let words = asked.in_words(words);
         let fits = |line: &str| words.iter().all(|word| line.contains(word));
         assert!(!now.err.lines().any(fits), "{remedy} does not help:\n{}", now.err);
     }
     let accepted = ["--exclude-table", "public.far", "--exclude-table", "public.periods"];
     let slot = format!("{}_other", asked.id);
-    let args = [&own[..], &accepted, &["--slot", &slot]].concat();
+    check_the_rest(&asked, &[&own[..], &accepted, &["--slot", &slot]].concat());
+}
+
+/// What was left out at first is neither published nor readable yet: the SQL does that, and then nothing is missing.
+fn check_the_rest(asked: &Asked, args: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().to_str().unwrap();
-    let before = asked.init(&[&args[..], &["--output-dir", folder]].concat());
-    before.line(&["note: table public.diary has no key"]);
-    // What was left out at first is neither published nor readable yet: the SQL does that.
+    let before = asked.init(&[args, &["--output-dir", dir.path().to_str().unwrap()]].concat());
+    let notes = [
+        ["table public.diary has no key", "no vault can hold the table"],
+        ["partition public.fleeting of table public.parted", "is unlogged"],
+        ["partition public.far_away of table public.wide", "is a foreign table"],
+        ["these tables share topic", ": public.x y, public.x_y"],
+        ["table public.x_y: the replica identity", "set REPLICA IDENTITY DEFAULT or FULL"],
+    ];
+    for words in notes {
+        assert!(before.line(&words).starts_with("note: "));
+    }
     let psql = asked.psql().variable("reader_password", READERS_PASSWORD);
     psql.run_files([dir.path().join("source.sql")]).unwrap();
-    let after = asked.init(&args);
+    let after = asked.init(args);
     assert_eq!(after.code, 0, "{}", after.err);
-    source.run("DROP PUBLICATION \"P\"; CREATE PUBLICATION \"P\" FOR ALL TABLES");
-    let all = asked.init(&args);
+    asked.source.run("DROP PUBLICATION \"P\"; CREATE PUBLICATION \"P\" FOR ALL TABLES");
+    let all = asked.init(args);
     assert_eq!(all.code, 1, "{}", all.err);
-    all.line(&["publication P exists and differs: it is FOR ALL TABLES", "DROP PUBLICATION \"P\""]);
+    let remedy = "DROP PUBLICATION \"P\"";
+    all.line(&["publication P exists and differs: it is FOR ALL TABLES", remedy]);
 }
 
 #[test]
@@ -389,9 +425,29 @@ fn names_that_mean_nothing_are_named_and_a_source_without_tables_gets_no_file() 
     let said = asked.init(&args);
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{}", said.err);
     said.line(&["missing: schema Nope does not exist", "--schema"]);
-    said.line(&["missing: table a.b does not exist", "--exclude-table"]);
+    said.line(&["missing: there is no table a.b", "--exclude-table"]);
     said.line(&["missing: no table of database", "nothing is written"]);
     assert!(!folder.exists());
+}
+
+/// Somebody may name an administrator's role by mistake.
+#[test]
+fn the_password_of_a_superuser_is_not_changed() {
+    let asked = Asked::create(&shared::stack().postgres15, "superuser");
+    asked.source.run("CREATE TABLE t (id integer PRIMARY KEY)");
+    let role = asked.reader_as_given();
+    asked.source.run(&format!("CREATE ROLE \"{}\" SUPERUSER", asked.reader()));
+    let dir = tempfile::tempdir().unwrap();
+    let said = asked.init(&["--role", &role, "--output-dir", dir.path().to_str().unwrap()]);
+    said.line(&[
+        "missing: role",
+        "may do more than a reader needs (SUPERUSER",
+        "choose another --role",
+    ]);
+    let psql = asked.psql().variable("reader_password", READERS_PASSWORD);
+    let refused = psql.run_files([dir.path().join("source.sql")]).unwrap_err().to_string();
+    assert!(refused.contains("is a superuser, whose password is not changed here"), "{refused}");
+    assert_eq!(asked.source.value("SELECT count(*) FROM pg_publication"), "0");
 }
 
 #[test]

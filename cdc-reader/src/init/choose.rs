@@ -42,6 +42,12 @@ pub(super) fn choose(
     wanted: &Wanted<'_>,
 ) -> Choice {
     let mut choice = Choice::default();
+    let mut below: HashMap<u32, Vec<&Relation>> = HashMap::new();
+    for partition in relations.iter().filter(|relation| relation.is_partition) {
+        if let Some(root) = above(partition.named.oid, parents).last() {
+            below.entry(root).or_default().push(partition);
+        }
+    }
     let mut unknown: HashSet<&String> = wanted.excluded.iter().collect();
     for relation in relations.iter().filter(|relation| !relation.is_partition) {
         let (name, shown) = (TableName::from(&relation.named), relation.named.display());
@@ -53,10 +59,7 @@ pub(super) fn choose(
             choice.missing.push(Missing::Foreign { table: name });
             continue;
         };
-        let partitions: Vec<&Relation> = relations
-            .iter()
-            .filter(|partition| above(partition.named.oid, parents).any(|oid| oid == table.oid))
-            .collect();
+        let partitions = below.remove(&table.oid).unwrap_or_default();
         match why_not(table, &partitions, tables) {
             Some(missing) => choice.missing.push(missing),
             None => {

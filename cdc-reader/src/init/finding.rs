@@ -56,7 +56,7 @@ pub(super) enum Missing {
     },
     /// A table that was named.
     #[error(
-        "table {table} does not exist: look at --exclude-table, which takes schema.table as this command prints it"
+        "there is no table {table}, or it is a partition: look at --exclude-table, which takes schema.table as this command prints it"
     )]
     NotThere {
         /// As it was named.
@@ -233,13 +233,21 @@ fn shell_word(word: &str) -> String {
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
+/// A text as one line: a name may hold a line feed, or what changes a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// What needs no remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Note {
     /// Nobody but the server knows its access rules.
     #[error(
-        "pg_hba.conf cannot be seen from here: check that it lets role {role} connect to database {database} from the reader's machine. A \
-         line of that database is enough, and a line of `replication` is not for this"
+        "pg_hba.conf cannot be seen from here: check that it lets role {role} connect to database {database} from the reader's machine. The \
+         line must name that database or `all`; the word `replication` there means standbys and not this reader"
     )]
     AccessRules {
         /// The role.
@@ -318,6 +326,13 @@ pub(super) enum Note {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_cannot_look_like_another_line() {
+        let table = "a\nmissing: b\u{1b}[0m ü".to_owned();
+        let line = one_line(&Note::NoKey { table }.to_string());
+        assert!(line.starts_with("table a\\nmissing: b\\u{1b}[0m ü has no key"), "{line}");
+    }
 
     #[test]
     fn names_stand_in_remedies_as_a_shell_and_a_server_need_them() {

@@ -5,8 +5,8 @@
 //! `judge` compares the source with what was written; these are pure. `output` writes the files.
 //!
 //! Invariants: nothing is changed at the source, because the one transaction that asks is read-only; no password is in
-//! anything that is written or printed, because only the connection gets it. What was written is read back as a start of
-//! the reader reads it, so a name that the file cannot hold is found here.
+//! anything that is written or printed, because only the connection gets it. What was written is read back as a start
+//! of the reader reads it, so a name that the file cannot hold is found here.
 //!
 //! Hard cases: names with capitals, quotes, dots, commas, dollar signs and blanks in regular expressions that ignore
 //! case; a table whose updates PostgreSQL would refuse once it is published; a partition whose replica identity is not
@@ -21,13 +21,13 @@ mod names;
 mod output;
 mod script;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use choose::{Choice, Wanted, choose};
 pub use error::InitError;
-use finding::{Missing, Note};
+use finding::{Missing, Note, one_line};
 use judge::{Judged, Look, judge};
 use names::Names;
 use output::Target;
@@ -69,10 +69,10 @@ impl fmt::Display for Report {
             writeln!(f, "written: {}", path.display())?;
         }
         for note in &self.notes {
-            writeln!(f, "note: {note}")?;
+            writeln!(f, "note: {}", one_line(&note.to_string()))?;
         }
         for missing in &self.missing {
-            writeln!(f, "missing: {missing}")?;
+            writeln!(f, "missing: {}", one_line(&missing.to_string()))?;
         }
         if self.missing.is_empty() {
             writeln!(f, "nothing is missing")?;
@@ -161,9 +161,9 @@ fn check_list(
     included: &[CatalogTable],
     all: &[NamedTable],
 ) -> Result<(), InitError> {
+    let included: HashSet<u32> = included.iter().map(|table| table.oid).collect();
     let wrong = all.iter().find(|table| {
-        let is_included = included.iter().any(|included| included.oid == table.oid);
-        settings.tables.captures(&table.schema, &table.name) != is_included
+        settings.tables.captures(&table.schema, &table.name) != included.contains(&table.oid)
     });
     wrong.map_or(Ok(()), |table| Err(InitError::List(table.display())))
 }

@@ -1,7 +1,7 @@
 //! The names of what a source gets: topic prefix, slot, publication, role.
 //!
-//! In: what the operator gave, and the database's name. Out: a name for everything. A name that was given is taken as it
-//! is, and reading the connector file back says whether it will do.
+//! In: what the operator gave, and the database's name. Out: a name for everything. A name that was given is taken as
+//! it is, and reading the connector file back says whether it will do.
 
 use crate::cli::InitArgs;
 

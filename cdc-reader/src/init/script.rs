@@ -1,7 +1,7 @@
 //! The SQL that an administrator runs: the role, its rights, and the publication.
 //!
-//! In: names, and the tables that are captured. Out: a script for `psql`. It may run again, it takes no right from a role
-//! that exists, and it holds no password. Comments hold no name, because a name may hold a line feed.
+//! In: names, and the tables that are captured. Out: a script for `psql`. It may run again, it takes no right from a
+//! role that exists, and it holds no password. Comments hold no name, because a name may hold a line feed.
 
 use crate::catalog::CatalogTable;
 use crate::replication::{quote_identifier, quote_literal};
@@ -29,9 +29,13 @@ fn head() -> String {
 --     {PASSWORD_VARIABLE}=... psql --file source.sql DATABASE
 -- The password of the role comes from that variable, or from the psql variable {PSQL_VARIABLE}.
 -- The file may run again. It sets the password and the tables of the publication anew, and takes no right away.
+
+-- The first error ends the file.
 \\set ON_ERROR_STOP on
+-- Notices about what is already as it should be are not shown.
 SET client_min_messages = warning;
 
+-- Where the psql variable is not set, the variable of the environment counts.
 \\if :{{?{PSQL_VARIABLE}}}
 \\else
     \\getenv {PSQL_VARIABLE} {PASSWORD_VARIABLE}
@@ -42,6 +46,7 @@ SET client_min_messages = warning;
     DO 'BEGIN RAISE EXCEPTION ''set the variable {PASSWORD_VARIABLE} to the password of the role''; END';
 \\endif
 
+-- Everything or nothing.
 BEGIN;
 "
     )
@@ -50,8 +55,18 @@ BEGIN;
 fn role(role: &str) -> String {
     let (quoted, literal) = (quote_identifier(role), quote_literal(role));
     let creation = quote_literal(&format!("CREATE ROLE {quoted}"));
+    let guard = quote_literal(&format!(
+        "BEGIN
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal} AND rolsuper) THEN
+        RAISE EXCEPTION 'role % is a superuser, whose password is not changed here: choose another role', {literal};
+    END IF;
+END"
+    ));
     format!(
         "
+-- A mistyped name must not change the password of an administrator.
+DO {guard};
+
 -- The role that cdc-reader connects as. A role of that name that is already there stays.
 SELECT {creation}
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {literal})
