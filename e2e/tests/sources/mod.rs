@@ -7,6 +7,8 @@
 
 mod bad_days;
 mod inferred;
+mod pipeline;
+mod samples;
 
 use std::time::Duration;
 
