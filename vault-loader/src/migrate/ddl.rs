@@ -345,11 +345,14 @@ fn business(column: &Column, comment: &str) -> ColumnSpec {
 }
 
 /// PostgreSQL cuts names at 63 bytes. A name that is too long loses its beginning here, so that it stays distinct and
-/// readable.
+/// readable. What is left may begin with a digit, which no name does.
 pub(super) fn shorten(name: &str, suffix: &str) -> String {
     let keep = 63 - suffix.len();
-    let start = name.len().saturating_sub(keep);
-    format!("{}{suffix}", &name[start..])
+    let end = &name[name.len().saturating_sub(keep)..];
+    match end.strip_prefix(|first: char| first.is_ascii_digit()) {
+        Some(rest) => format!("_{rest}{suffix}"),
+        None => format!("{end}{suffix}"),
+    }
 }
 
 pub(super) fn quote(text: &str) -> String {
@@ -404,5 +407,11 @@ mod tests {
     #[test]
     fn names_of_constraints_never_exceed_postgresql_s_limit() {
         assert_eq!(shorten(&"a".repeat(80), "_pkey").len(), 63);
+    }
+
+    #[test]
+    fn a_name_that_lost_its_beginning_does_not_begin_with_a_digit() {
+        let name = format!("link_12{}", "a".repeat(57));
+        assert_eq!(shorten(&name, "_idx"), format!("_2{}_idx", "a".repeat(57)));
     }
 }
