@@ -65,6 +65,11 @@ impl SourceColumn {
     pub(super) fn column_type(&self) -> Option<ColumnType> {
         ColumnType::parse(&self.kind)
     }
+
+    /// Whether events have the column, although a model cannot: a bit string of varying length comes without its length.
+    pub(super) fn is_published_in_vain(&self) -> bool {
+        self.kind.starts_with("bit varying") && !self.kind.ends_with("[]")
+    }
 }
 
 impl SourceTable {
@@ -159,7 +164,7 @@ pub(super) async fn read(client: &Client, schemas: &[String]) -> Result<Vec<Sour
         numbers[place].insert(row.get(1), tables[place].columns.len());
         tables[place].columns.push(SourceColumn {
             name: row.get(2),
-            kind: without_schema(row.get(3)),
+            kind: in_model(row.get(3)),
             is_generated: row.get(4),
             is_nullable: row.get(5),
             comment: row.get(6),
@@ -216,6 +221,17 @@ fn table(row: &Row) -> SourceTable {
     }
 }
 
+/// A type as a model writes it. Types of the catalog's own travel as others do.
+fn in_model(kind: &str) -> String {
+    match kind {
+        "oid" => "bigint".to_owned(),
+        "oid[]" => "bigint[]".to_owned(),
+        "name" | "\"char\"" => "text".to_owned(),
+        "\"char\"[]" => "text[]".to_owned(),
+        kind => without_schema(kind),
+    }
+}
+
 /// The type of an extension is printed with its schema when that is not in the search path.
 fn without_schema(kind: &str) -> String {
     let name = kind.split('(').next().unwrap_or(kind);
@@ -226,6 +242,23 @@ fn without_schema(kind: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_of_the_catalog_are_called_what_their_events_hold() {
+        for (kind, expected) in [
+            ("oid", "bigint"),
+            ("oid[]", "bigint[]"),
+            ("name", "text"),
+            ("\"char\"", "text"),
+            ("\"char\"[]", "text[]"),
+            ("character(1)", "character(1)"),
+        ] {
+            assert_eq!(in_model(kind), expected);
+            assert!(ColumnType::parse(expected).is_some());
+        }
+        // Events leave such arrays out.
+        assert!(ColumnType::parse(&in_model("name[]")).is_none());
+    }
 
     #[test]
     fn a_type_has_no_schema_in_a_model() {

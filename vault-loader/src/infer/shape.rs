@@ -89,6 +89,9 @@ pub(super) struct SatelliteShape {
     pub(super) columns: Vec<(usize, Option<String>)>,
 }
 
+/// What a note adds about a column that events have and a model cannot have.
+const IN_VAIN: &str = ". Events have it, so the loader would pause the table: leave the column out by a column list of the publication";
+
 /// Decides about all tables.
 pub(super) fn decide(tables: &[SourceTable]) -> Shape {
     let places = places(tables);
@@ -383,8 +386,9 @@ impl<'a> Builder<'a> {
                     column.name
                 ));
             } else if column.column_type().is_none() {
+                let published = if column.is_published_in_vain() { IN_VAIN } else { "" };
                 shape.notes.push(format!(
-                    "{} is left out: a model cannot have the type {}",
+                    "{} is left out: a model cannot have the type {}{published}",
                     column.name, column.kind
                 ));
             } else {

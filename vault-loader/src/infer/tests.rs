@@ -250,7 +250,11 @@ fn what_a_vault_cannot_hold_is_named() {
         vec![
             table("log", "at timestamptz, line text", ""),
             table("boxes", "shape box", "shape"),
-            table("kept", "id integer, code text, shape box, twice integer, log text", "id"),
+            table(
+                "kept",
+                "id integer, code text, shape box, twice integer, flags bit varying(5), bits bit varying[]",
+                "id",
+            ),
             table("uses", "id integer, kept_code text", "id"),
         ],
         &["uses(kept_code) kept(code)"],
@@ -266,6 +270,8 @@ fn what_a_vault_cannot_hold_is_named() {
     for note in [
         "# The table public.log is left out: it has no primary key, and no unique index that tells every row",
         "# shape is left out: a model cannot have the type box.",
+        "# flags is left out: a model cannot have the type bit varying(5). Events have it, so the loader would pause the table",
+        "# bits is left out: a model cannot have the type bit varying[].",
         "# twice is left out: PostgreSQL computes it",
         "# (kept_code) refers to public.kept, and is no link: not by that table's key",
     ] {
