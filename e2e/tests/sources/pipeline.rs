@@ -20,7 +20,7 @@ pub(crate) type LeftOut<'a> = &'a [(&'a str, &'a str)];
 /// The columns of a table, each with an expression that prints it as the vault does. `{table}` is the table.
 ///
 /// A type is named here when the vault has another one for it (`docs/ARCHITECTURE.md`, and the tests `types`): blanks at
-/// the end of characters are padding; money is a number; a number without a scale has no zeros at its end; a time with a
+/// the end of characters are padding; money and oids are numbers; a number without a scale has no zeros at its end; a time with a
 /// zone is in UTC; a bit is a boolean; an interval is microseconds, with months of 30.4375 days.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (
@@ -40,6 +40,8 @@ const COLUMNS: &str = "
                    WHEN t.typname = '_bpchar' THEN '%1$I::text[]'
                    WHEN t.typname = 'money' THEN '%1$I::numeric'
                    WHEN t.typname = 'numeric' AND b.modifier < 0 THEN 'trim_scale(%1$I)'
+                   WHEN t.typname = 'oid' THEN '%1$I::bigint'
+                   WHEN t.typname = '_oid' THEN '%1$I::bigint[]'
                    WHEN t.typname = 'timetz' THEN '(%1$I AT TIME ZONE ''UTC'')'
                    WHEN t.typname = 'bit' AND b.modifier = 1 THEN '(%1$I = B''1'')'
                    WHEN t.typname = 'interval' THEN

@@ -52,15 +52,16 @@ const FILM_RENTAL: Sample = Sample {
     // PostgreSQL computes it, and does not publish it by default.
     left_out: &[("public.actor", "full_name")],
     kinds: &["null", "refer", "rekey", "move"],
-    transactions: 40,
+    transactions: 25,
 };
 
 const TRADING: Sample = Sample {
     name: "trading",
     sql: include_str!("samples/trading.sql"),
-    left_out: &[],
+    // A bit string of varying length comes without its length, so a model cannot have it.
+    left_out: &[("public.Region", "Flags")],
     kinds: &["null", "refer", "rekey"],
-    transactions: 40,
+    transactions: 25,
 };
 
 const BICYCLES: Sample = Sample {
@@ -71,7 +72,7 @@ const BICYCLES: Sample = Sample {
         ("production.product", "margin"),
     ],
     kinds: &["null", "refer", "rekey", "move"],
-    transactions: 70,
+    transactions: 40,
 };
 
 async fn work(pipeline: &Pipeline, sample: &Sample, round: u32) {

@@ -32,7 +32,7 @@ CREATE TABLE person.person (
     spoken text[]
 );
 CREATE TABLE person.emailaddress (
-    businessentityid integer NOT NULL REFERENCES person.person ON DELETE CASCADE,
+    businessentityid integer NOT NULL REFERENCES person.person ON DELETE CASCADE ON UPDATE CASCADE,
     emailaddressid integer NOT NULL,
     emailaddress varchar(50),
     seen_from inet,
@@ -82,10 +82,10 @@ CREATE TABLE humanresources.shift (
     break interval
 );
 CREATE TABLE humanresources.employee (
-    businessentityid integer PRIMARY KEY REFERENCES person.person ON DELETE CASCADE,
+    businessentityid integer PRIMARY KEY REFERENCES person.person ON DELETE CASCADE ON UPDATE CASCADE,
     nationalidnumber varchar(15) NOT NULL,
     loginid varchar(256) NOT NULL,
-    manager integer REFERENCES humanresources.employee ON DELETE SET NULL,
+    manager integer REFERENCES humanresources.employee ON DELETE SET NULL ON UPDATE CASCADE,
     jobtitle varchar(50) NOT NULL,
     birthdate date,
     gender char(1) NOT NULL,
@@ -95,7 +95,7 @@ CREATE TABLE humanresources.employee (
 );
 -- Rows with a beginning: nothing but the date tells two of them apart. Departments and shifts are parts of the key.
 CREATE TABLE humanresources.employeedepartmenthistory (
-    businessentityid integer NOT NULL REFERENCES humanresources.employee ON DELETE CASCADE,
+    businessentityid integer NOT NULL REFERENCES humanresources.employee ON DELETE CASCADE ON UPDATE CASCADE,
     startdate date NOT NULL,
     departmentid smallint NOT NULL REFERENCES humanresources.department ON UPDATE CASCADE,
     shiftid integer NOT NULL REFERENCES humanresources.shift ON UPDATE CASCADE,
@@ -103,7 +103,7 @@ CREATE TABLE humanresources.employeedepartmenthistory (
     PRIMARY KEY (businessentityid, startdate, departmentid, shiftid)
 );
 CREATE TABLE humanresources.employeepayhistory (
-    businessentityid integer NOT NULL REFERENCES humanresources.employee ON DELETE CASCADE,
+    businessentityid integer NOT NULL REFERENCES humanresources.employee ON DELETE CASCADE ON UPDATE CASCADE,
     ratechangedate timestamp NOT NULL,
     rate money NOT NULL CHECK (rate > 0::money),
     payfrequency smallint NOT NULL,
@@ -164,6 +164,18 @@ CREATE TABLE production.productreplacement (
     since date NOT NULL,
     PRIMARY KEY (productid, replacementid)
 );
+-- A key of an enumeration, a number without a scale and a truth. Columns of the catalog's own types.
+CREATE TABLE production.productrating (
+    productid integer REFERENCES production.product ON DELETE CASCADE ON UPDATE CASCADE,
+    rated_by person.kind,
+    level numeric,
+    is_public boolean,
+    file oid,
+    letter "char",
+    made_by name,
+    files oid[],
+    PRIMARY KEY (productid, rated_by, level, is_public)
+);
 CREATE TABLE production.productcosthistory (
     productid integer NOT NULL REFERENCES production.product ON DELETE CASCADE ON UPDATE CASCADE,
     startdate timestamp NOT NULL,
@@ -199,7 +211,7 @@ CREATE TABLE purchasing.productvendor (
 CREATE TABLE purchasing.orderheader (
     purchaseorderid integer PRIMARY KEY,
     vendorid integer NOT NULL REFERENCES purchasing.vendor ON DELETE CASCADE,
-    employeeid integer REFERENCES humanresources.employee ON DELETE SET NULL,
+    employeeid integer REFERENCES humanresources.employee ON DELETE SET NULL ON UPDATE CASCADE,
     orderdate timestamp(3) NOT NULL
 );
 
@@ -231,7 +243,7 @@ CREATE TABLE sales.specialofferproduct (
 CREATE TABLE sales.orderheader (
     salesorderid integer PRIMARY KEY,
     orderdate timestamp NOT NULL,
-    customerid integer REFERENCES person.person ON DELETE SET NULL,
+    customerid integer REFERENCES person.person ON DELETE SET NULL ON UPDATE CASCADE,
     billtoaddressid bigint REFERENCES person.address ON DELETE SET NULL ON UPDATE CASCADE,
     shiptoaddressid bigint REFERENCES person.address ON DELETE SET NULL ON UPDATE CASCADE,
     currencyrateid uuid REFERENCES sales.currencyrate ON DELETE SET NULL,
@@ -259,6 +271,21 @@ CREATE TABLE sales.orderreturn (
     FOREIGN KEY (salesorderid, salesorderdetailid) REFERENCES sales.orderdetail ON DELETE CASCADE ON UPDATE CASCADE,
     FOREIGN KEY (salesorderid, replacedby) REFERENCES sales.orderdetail
 );
+-- Names as long as names can be.
+CREATE TABLE sales.agreements_with_resellers_who_sell_at_the_prices_of_the_catalog (
+    the_number_of_the_agreement_as_the_reseller_has_it_in_his_books integer PRIMARY KEY,
+    the_number_of_the_agreement_as_our_own_office_has_it_in_a_drawe text,
+    vendor_that_the_agreement_is_with_and_that_signed_it_some_day integer REFERENCES purchasing.vendor ON DELETE SET NULL
+);
+CREATE VIEW humanresources.current_shifts AS
+SELECT e.loginid, h.shiftid FROM humanresources.employee AS e JOIN humanresources.employeedepartmenthistory AS h USING (businessentityid);
+
+-- With several partitions, the old key's event may come after the new key's. The new row then has nowhere to take an
+-- unchanged long value from, unless the event has it.
+ALTER TABLE person.person REPLICA IDENTITY FULL;
+ALTER TABLE production.productmodel REPLICA IDENTITY FULL;
+ALTER TABLE sales.orderreturn REPLICA IDENTITY FULL;
+ALTER TABLE sales.agreements_with_resellers_who_sell_at_the_prices_of_the_catalog REPLICA IDENTITY FULL;
 
 CREATE PUBLICATION further_publication
     FOR TABLES IN SCHEMA person, humanresources, production, purchasing, sales

@@ -86,7 +86,7 @@ CREATE TABLE staff (
     email text,
     store_id integer NOT NULL REFERENCES store DEFERRABLE INITIALLY DEFERRED,
     active boolean NOT NULL DEFAULT true,
-    username text NOT NULL,
+    username text NOT NULL UNIQUE,
     password text,
     last_update timestamptz NOT NULL DEFAULT now(),
     picture bytea
@@ -138,6 +138,31 @@ CREATE TABLE payment_p2026_02 PARTITION OF payment FOR VALUES FROM ('2026-02-01 
 CREATE TABLE payment_p2026_02_even PARTITION OF payment_p2026_02 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE payment_p2026_02_odd PARTITION OF payment_p2026_02 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 CREATE TABLE payment_after PARTITION OF payment DEFAULT;
+-- A composite foreign key to a partitioned table, whose key moves rows.
+CREATE TABLE dispute (
+    dispute_id integer PRIMARY KEY,
+    payment_date timestamptz,
+    payment_id integer,
+    opened date NOT NULL,
+    FOREIGN KEY (payment_date, payment_id) REFERENCES payment ON UPDATE CASCADE ON DELETE SET NULL
+);
+-- A foreign key to what is no key of events: no link, and still a column.
+CREATE TABLE login (
+    login_id integer PRIMARY KEY,
+    username text REFERENCES staff (username) ON UPDATE CASCADE ON DELETE SET NULL,
+    note text
+);
+-- A column that is gone leaves a gap among the numbers of columns.
+ALTER TABLE login ADD COLUMN dropped integer NOT NULL DEFAULT 0, ADD COLUMN after_dropped integer;
+ALTER TABLE login DROP COLUMN dropped;
+-- The model has this table, and nobody publishes it.
+CREATE TABLE film_text (
+    film_id integer PRIMARY KEY REFERENCES film ON UPDATE CASCADE ON DELETE CASCADE,
+    title text NOT NULL
+);
+CREATE VIEW film_list AS
+SELECT f.film_id, f.title, c.name AS category FROM film AS f JOIN film_category AS m USING (film_id) JOIN category AS c USING (category_id);
+CREATE MATERIALIZED VIEW rental_by_category AS SELECT category, count(*) AS films FROM film_list GROUP BY category;
 
 -- The first shop and its manager need each other.
 BEGIN;
@@ -146,7 +171,7 @@ INSERT INTO staff (staff_id, first_name, last_name, store_id, username) VALUES (
 COMMIT;
 
 CREATE PUBLICATION further_publication FOR TABLE
-    language, country, city, address, actor, category, film, film_actor, film_category, store, staff, customer, inventory,
-    rental, payment
+    language, country, city, address, actor, category, film, film_actor, film_category, store, staff, customer,
+    inventory, rental, payment, dispute, login
     WITH (publish_via_partition_root = true);
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO cdc_reader;

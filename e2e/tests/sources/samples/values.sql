@@ -26,6 +26,14 @@ BEGIN
 END
 $$;
 
+-- A key that is text, which may be any.
+CREATE FUNCTION random_work.text_key(n integer) RETURNS text LANGUAGE sql AS $$
+SELECT CASE
+           WHEN n < 70 THEN 'k' || n
+           ELSE (ARRAY['', 'ü Ж 日本', E'line\nbreak', ' blank ', '"quoted" \', '''', '{"a": [1]}', 'NULL', 'a,b', 'K1'])[n - 69]
+       END
+$$;
+
 -- Two texts with the lower one first, as a range with random bounds.
 CREATE FUNCTION random_work.range_of(low text, high text) RETURNS text LANGUAGE sql AS $$
 SELECT CASE random_work.below(8)
@@ -51,7 +59,7 @@ $$;
 -- A value of a type of the system, as text. A key has so few values that rows meet again.
 CREATE FUNCTION random_work.plain_value(type text, modifier integer, is_key boolean) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    n integer := random_work.below(40);
+    n integer := random_work.below(80);
     at timestamp := timestamp '2026-01-01' + (CASE WHEN is_key THEN n * 10 ELSE random_work.below(365) END) * interval '1 day'
         + (CASE WHEN is_key THEN 0 ELSE random() * 86400 END) * interval '1 second';
 BEGIN
@@ -59,13 +67,17 @@ BEGIN
         WHEN 'int2' THEN CASE WHEN is_key THEN n WHEN random() < 0.1 THEN -32768 ELSE random_work.below(3000) END::text
         WHEN 'int4' THEN CASE WHEN is_key THEN n WHEN random() < 0.1 THEN 2147483647 ELSE random_work.below(3000) END::text
         WHEN 'int8' THEN CASE WHEN is_key THEN n WHEN random() < 0.1 THEN 9223372036854775807 ELSE n * 77777777 END::text
-        WHEN 'numeric' THEN CASE WHEN is_key THEN n::text ELSE random_work.number_of(modifier) END
+        WHEN 'numeric' THEN CASE WHEN is_key THEN (n / 4.0)::text ELSE random_work.number_of(modifier) END
         WHEN 'money' THEN random_work.number_of(((12 << 16) | 2) + 4)
         WHEN 'float4' THEN random_work.one_of(n::text, (n / 7.0)::real::text, 'NaN', '-Infinity', '1e-30')
         WHEN 'float8' THEN random_work.one_of(n::text, (random() * 1e6)::text, 'Infinity', '-0.1', '5e-324')
         WHEN 'bool' THEN random_work.one_of('true', 'false')
-        WHEN 'text' THEN CASE WHEN is_key THEN 'k' || n ELSE random_work.words() END
-        WHEN 'varchar' THEN left(CASE WHEN is_key THEN 'k' || n ELSE random_work.words() END, nullif(modifier, -1) - 4)
+        WHEN 'text' THEN CASE WHEN is_key THEN random_work.text_key(n) ELSE random_work.words() END
+        WHEN 'varchar' THEN
+            left(CASE WHEN is_key THEN random_work.text_key(n) ELSE random_work.words() END, nullif(modifier, -1) - 4)
+        WHEN 'oid' THEN (n * 100000000::bigint)::text
+        WHEN 'char' THEN chr(65 + n % 26)
+        WHEN 'name' THEN 'name ' || n
         WHEN 'bpchar' THEN
             CASE
                 -- The wanted number of characters or less.
