@@ -12,6 +12,7 @@ mod forms;
 mod gaps;
 mod growing;
 mod handover;
+mod hashing;
 mod keys;
 mod loading;
 mod migrating;

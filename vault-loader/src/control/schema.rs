@@ -8,7 +8,7 @@ use tokio_postgres::Transaction;
 pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
-const MIGRATIONS: [(i32, &str, &str); 11] = [
+const MIGRATIONS: [(i32, &str, &str); 12] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "event minutes", include_str!("../../migrations/0002_event_minutes.sql")),
     (3, "epochs", include_str!("../../migrations/0003_epochs.sql")),
@@ -19,7 +19,8 @@ const MIGRATIONS: [(i32, &str, &str); 11] = [
     (8, "grown columns", include_str!("../../migrations/0008_grown_columns.sql")),
     (10, "gaps", include_str!("../../migrations/0010_gaps.sql")),
     (11, "growing by right", include_str!("../../migrations/0011_growing_by_right.sql")),
-    (12, "made views", include_str!("../../migrations/0012_made_views.sql")),
+    (12, "hashing", include_str!("../../migrations/0012_hashing.sql")),
+    (13, "made views", include_str!("../../migrations/0013_made_views.sql")),
 ];
 
 /// Applies what is missing.

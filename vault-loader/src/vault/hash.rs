@@ -158,6 +158,12 @@ impl Hasher {
         Sha256::digest(&self.buffer).into()
     }
 
+    /// What was added, as it is hashed.
+    #[cfg(test)]
+    pub(super) fn form(&self) -> &[u8] {
+        &self.buffer
+    }
+
     fn begin(&mut self, kind: u8) {
         self.buffer.clear();
         self.buffer.extend_from_slice(&[HASH_VERSION, kind]);

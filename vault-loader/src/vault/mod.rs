@@ -8,6 +8,8 @@ pub mod fold;
 pub mod hash;
 mod json;
 pub mod projection;
+#[cfg(test)]
+mod vectors;
 pub(crate) mod versions;
 
 pub use cast::cast;

@@ -5,6 +5,7 @@
 mod events;
 mod fenced;
 pub(crate) mod queries;
+pub(crate) mod values;
 mod warehouses;
 
 use std::collections::HashMap;
