@@ -13,10 +13,11 @@
 //! A column's name is its name in the vault. A hub's key value is hashed in the type of the hub's key: a value of
 //! another type is cast first (`vault/cast.rs`), so one key has one form, whatever the types of the sources' columns.
 //!
-//! Every value is exact. Only a hub's key column that the model folds is normalised (NFC, trimmed, upper case, by the
-//! Unicode tables of the toolchain in `rust-toolchain.toml`), so that spellings by different people give one key. A
-//! change of any byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault. Tests with fixed
-//! values detect such a change.
+//! Every value is exact. Only a hub's key column that the model folds is normalised (NFC, trimmed, upper case), so that
+//! spellings by different people give one key. NFC is by the tables of the crate `unicode-normalization`, blanks and
+//! upper case are by those of the toolchain in `rust-toolchain.toml`; a test holds the versions of both. A change of any
+//! byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault. Tests with fixed values detect
+//! such a change. `docs/HASHING.md` specifies every form, and `migrations/0012_hashing.sql` makes the same in SQL.
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
