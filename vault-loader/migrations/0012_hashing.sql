@@ -1,5 +1,6 @@
 -- The hash keys and hashdiffs of the vault, computed in SQL: docs/HASHING.md specifies them.
 -- Invariant: a function gives the bytes that the loader makes in version 2 of the canonical form, or an error, and never others.
+-- The warehouse knows of the secret of its hash keys, if there is one, no more than a fingerprint, which never changes.
 -- Nobody but the owner may call them, until the owner grants it.
 
 CREATE FUNCTION dwh_control.canonical_json(p_json jsonb, p_depth integer DEFAULT 0) RETURNS text
@@ -171,12 +172,40 @@ END
 $$;
 COMMENT ON FUNCTION dwh_control.check_canonical(bytea[]) IS 'refuses what canonical and folded do not give; called by the functions that hash';
 
-CREATE FUNCTION dwh_control.hub_key(p_source text, VARIADIC p_values bytea[]) RETURNS bytea
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+ALTER TABLE dwh_control.warehouse ADD COLUMN key_secret_fingerprint bytea;
+COMMENT ON COLUMN dwh_control.warehouse.key_secret_fingerprint IS 'fingerprint of the secret that the hash keys of hubs and links are made with; NULL when they are made without one';
+
+CREATE FUNCTION dwh_control.key_secret() RETURNS bytea
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    v_form bytea := '\x0201';
+    v_fingerprint bytea;
+    v_secret bytea := convert_to(current_setting('dwh_control.key_secret', true), 'UTF8');
+BEGIN
+    SELECT key_secret_fingerprint
+    INTO STRICT v_fingerprint
+    FROM dwh_control.warehouse;
+    IF v_fingerprint IS NULL THEN
+        RETURN '';
+    END IF;
+    v_secret := '\xfd'::bytea || int4send(length(v_secret)) || v_secret;
+    IF sha256('\x0204'::bytea || v_secret) IS DISTINCT FROM v_fingerprint THEN
+        RAISE EXCEPTION 'the hash keys of this warehouse are made with a secret, and this session does not have it'
+            USING ERRCODE = 'invalid_authorization_specification', HINT = 'Set dwh_control.key_secret in this session.';
+    END IF;
+    RETURN v_secret;
+END
+$$;
+COMMENT ON FUNCTION dwh_control.key_secret() IS 'the part of the secret that this session has, if it is the warehouse''s; called by hub_key and link_key';
+
+CREATE FUNCTION dwh_control.hub_key(p_source text, VARIADIC p_values bytea[]) RETURNS bytea
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_form bytea := '\x0201'::bytea || dwh_control.key_secret();
 BEGIN
     IF coalesce(cardinality(p_values), 0) = 0 THEN
         RAISE EXCEPTION 'a hub''s key has at least one value' USING ERRCODE = 'invalid_parameter_value';
@@ -197,7 +226,7 @@ $$;
 COMMENT ON FUNCTION dwh_control.hub_key(text, bytea[]) IS 'hash key of a hub''s row: the source''s name if the hub''s scope is the source, else NULL; the key''s values, each by canonical or folded';
 
 CREATE FUNCTION dwh_control.link_key(p_hubs bytea[], VARIADIC p_dependent bytea[] DEFAULT '{}') RETURNS bytea
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -206,7 +235,7 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Make them with dwh_control.hub_key.';
     END IF;
     PERFORM dwh_control.check_canonical(p_dependent);
-    RETURN sha256('\x0202'::bytea || (
+    RETURN sha256('\x0202'::bytea || dwh_control.key_secret() || (
         SELECT string_agg('\xfe00000020'::bytea || key, '' ORDER BY place)
         FROM unnest(p_hubs) WITH ORDINALITY AS hubs (key, place)
     ) || coalesce((
@@ -245,6 +274,7 @@ REVOKE ALL ON FUNCTION
     dwh_control.canonical(anyelement),
     dwh_control.folded(text),
     dwh_control.check_canonical(bytea[]),
+    dwh_control.key_secret(),
     dwh_control.hub_key(text, bytea[]),
     dwh_control.link_key(bytea[], bytea[]),
     dwh_control.hashdiff(text[], bytea[])

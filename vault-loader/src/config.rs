@@ -27,6 +27,10 @@ pub struct Config {
     pub bootstrap_servers: String,
     /// where the vault is
     pub database: Database,
+    /// what the hash keys of hubs and links are made with beside the values, so that nobody without it can find a value
+    /// by trying; it belongs to the warehouse and never changes
+    #[serde(default)]
+    pub key_secret: Option<Secret>,
     /// address of `/health` and `/metrics`
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
@@ -145,6 +149,9 @@ impl Default for ResourceLimits {
         }
     }
 }
+
+/// As long as a hash: whoever knows one value and its key could find a shorter secret by trying.
+const KEY_SECRET_BYTES_MIN: usize = 32;
 
 /// Properties of librdkafka that loading exactly once depends on.
 const OWN_PROPERTIES: [(&str, &str); 9] = [
@@ -297,6 +304,11 @@ impl Config {
             return Err(invalid("database.sslrootcert", NO_ROOT));
         }
         self.authentication()?;
+        let secret = self.key_secret.as_ref().map(|secret| secret.expose().len());
+        if secret.is_some_and(|length| length < KEY_SECRET_BYTES_MIN) {
+            let problem = "must have at least 32 bytes: take 32 random bytes or more, as text; without a secret, do not set it";
+            return Err(invalid("key_secret", problem));
+        }
         for (property, _) in self.kafka.iter() {
             if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == property) {
                 let problem = format!("{property} must not be set: {why}");

@@ -46,6 +46,8 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__CHANNEL_BINDING  prefer; require refuses a warehouse that cannot be bound to the TLS connection
   VAULT_LOADER__DATABASE__REQUIRE_AUTH     methods by which the warehouse may authenticate, as in libpq; password and md5 are
                                      answered over an unverified connection only when they are named here
+  VAULT_LOADER__KEY_SECRET           a secret of at least 32 bytes that the hash keys are made with, for migrate, run and quarantine; the
+                                     first migration of a warehouse decides about it (docs/HASHING.md)
   VAULT_LOADER__LISTEN               address of /health, /ready and /metrics, 127.0.0.1:8084
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>-<beginning of the warehouse's identity>; of several
                                      sources each has a group of its own, <group id>-<source>
@@ -271,7 +273,7 @@ fn exit_code(err: &anyhow::Error) -> u8 {
         return WarehouseError::exit_code_of_connecting(err);
     }
     let model = match err.downcast_ref::<MigrateError>() {
-        Some(MigrateError::Model(_)) => true,
+        Some(MigrateError::Model(_) | MigrateError::KeySecret(_)) => true,
         _ => err.is::<ModelError>(),
     };
     let epoch = matches!(
@@ -340,6 +342,11 @@ fn plans(cli: &Cli) -> anyhow::Result<Vec<Plan>> {
     Ok(parsed.collect::<Result<_, _>>()?)
 }
 
+/// The plans of a command that makes hash keys.
+fn with_secret(plans: Vec<Plan>, config: &Config) -> Vec<Plan> {
+    plans.into_iter().map(|plan| plan.with_key_secret(config.key_secret.clone())).collect()
+}
+
 /// The plan of a command that is about one source.
 fn one_plan(cli: &Cli) -> anyhow::Result<Plan> {
     let usage = || Usage("this command is about one source: give one --model".to_owned());
@@ -355,9 +362,10 @@ async fn migrate(cli: &Cli, grant_to: &str, reload: bool) -> anyhow::Result<()> 
         model::parse(&file.text)?; // all of them before the first one changes anything
     }
     let config = Config::load(cli.config.as_deref())?;
+    let secret = config.key_secret.as_ref();
     let mut client = shared::postgres::connect(&config.connect_options()).await?;
     for file in &files {
-        let outcome = migrate::migrate(&mut client, file, grant_to, reload).await?;
+        let outcome = migrate::migrate(&mut client, file, grant_to, reload, secret).await?;
         for note in &outcome.notes {
             println!("note: {note}");
         }
@@ -376,9 +384,10 @@ async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
         let usage = "run --accept-gap is gone: `vault-loader gap list` shows the gaps, and `vault-loader gap accept` accepts one of them";
         return Err(Usage(usage.to_owned()).into());
     }
-    let plans = plans(cli)?.into_iter().map(Arc::new).collect();
+    let plans = plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
     config.require_kafka()?;
+    let plans = with_secret(plans, &config).into_iter().map(Arc::new).collect();
     let fleet = Fleet::new(&config, plans)?;
     let token = shared::shutdown::on_signals().context("cannot listen for signals")?;
     let served = fleet.served();
@@ -410,6 +419,7 @@ async fn print_status(cli: &Cli, json: bool, watch: Option<u64>) -> anyhow::Resu
 async fn quarantine(cli: &Cli, command: &QuarantineCommand) -> anyhow::Result<()> {
     let plans = plans(cli)?;
     let config = Config::load(cli.config.as_deref())?;
+    let plans = with_secret(plans, &config);
     let answer = quarantine::carry_out(command, &config, &plans).await?;
     print!("{}", answer.text);
     anyhow::ensure!(!answer.still_waits, "some events still wait in the quarantine");

@@ -27,10 +27,10 @@ use crate::exit;
 use crate::health::{Health, HealthCell};
 use crate::load::{Job, Loaded, Loader, LoaderLimits, Step};
 use crate::metrics::Metrics;
-use crate::model::{ColumnId, GrownColumn, Model, Plan, TableId};
+use crate::model::{ColumnId, GrownColumn, Plan, TableId};
 use crate::paused::{PausedTables, TablePause};
 use crate::quarantine_watch::QuarantineWatch;
-use crate::vault::hash::HASH_VERSION;
+use crate::vault::hash::{HASH_VERSION, fingerprint};
 use crate::warehouse::WarehouseError;
 use crate::warehouse_watch::{ATTEMPT_MAX, ask_always, watch};
 
@@ -59,6 +59,9 @@ pub enum RunError {
     /// The warehouse does not fit this model.
     #[error("{0}")]
     NotMigrated(String),
+    /// The secret of the hash keys is not the warehouse's.
+    #[error("{0}")]
+    KeySecret(&'static str),
     /// The batch in flight took too long after the signal.
     #[error(
         "the batch in flight did not end within {0} ms after the signal; it was rolled back and will be loaded again"
@@ -76,7 +79,7 @@ impl RunError {
         match self {
             Self::Consume(err) => err.exit_code(),
             Self::Load(err) => err.exit_code(),
-            Self::NotMigrated(_) => exit::CONFIGURATION,
+            Self::NotMigrated(_) | Self::KeySecret(_) => exit::CONFIGURATION,
             Self::Forced(_) => exit::FORCED,
             Self::IntakeGone => exit::FAILED,
         }
@@ -288,7 +291,7 @@ async fn ask_warehouse(
     client: &tokio_postgres::Client,
     options: &RunOptions,
 ) -> Result<(Registered, Vec<GrownColumn>), RunError> {
-    let registered = check_model(client, &options.plan.model).await?;
+    let registered = check_model(client, &options.plan).await?;
     let grown = control::read_grown(client).await.map_err(WarehouseError::from)?;
     let topics: Vec<String> = options.plan.tables.iter().map(|table| table.topic.clone()).collect();
     let gaps = control::read_gaps(client, &topics).await.map_err(WarehouseError::from)?;
@@ -299,13 +302,18 @@ async fn ask_warehouse(
     Ok((registered, grown))
 }
 
-async fn check_model(
-    client: &tokio_postgres::Client,
-    model: &Model,
-) -> Result<Registered, RunError> {
-    match control::registered(client, model, HASH_VERSION).await {
-        Ok(Some(registered)) => Ok(registered),
-        Ok(None) => Err(RunError::NotMigrated(control::made_from_another(model))),
+async fn check_model(client: &tokio_postgres::Client, plan: &Plan) -> Result<Registered, RunError> {
+    let model = &plan.model;
+    let secret = plan.key_secret.as_ref().map(fingerprint);
+    let secret = secret.as_ref().map(<[u8; 32]>::as_slice);
+    let answers = tokio::try_join!(
+        control::registered(client, model, HASH_VERSION),
+        control::key_secret_problem(client, secret)
+    );
+    match answers {
+        Ok((Some(_), Some(problem))) => Err(RunError::KeySecret(problem)),
+        Ok((Some(registered), None)) => Ok(registered),
+        Ok((None, _)) => Err(RunError::NotMigrated(control::made_from_another(model))),
         Err(err) if err.as_db_error().is_some() => Err(RunError::NotMigrated(
             "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
         )),

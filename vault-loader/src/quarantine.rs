@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::control::{self, Selection, WaitingEvent, WaitingKey};
 use crate::load::{Retried, Retrier};
 use crate::model::Plan;
-use crate::vault::hash::HASH_VERSION;
+use crate::vault::hash::{HASH_VERSION, fingerprint};
 use crate::warehouse::WarehouseError;
 
 /// How often a retry is begun again after a failure that another attempt may not see, such as the wait for a lock.
@@ -317,6 +317,11 @@ impl Commands<'_> {
     async fn retrier(&self, topic: &str) -> Result<Retrier<'_>, QuarantineError> {
         let (plan, grown) = self.plans_of(topic)?;
         let model = &plan.model;
+        let secret = plan.key_secret.as_ref().map(fingerprint);
+        let secret = secret.as_ref().map(<[u8; 32]>::as_slice);
+        if let Some(problem) = control::key_secret_problem(&self.client, secret).await? {
+            return Err(WarehouseError::SetUp(problem.to_owned()).into());
+        }
         let registered = control::registered(&self.client, model, HASH_VERSION).await?;
         let registered =
             registered.ok_or_else(|| WarehouseError::SetUp(control::made_from_another(model)))?;

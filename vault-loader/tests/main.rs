@@ -13,6 +13,7 @@ mod gaps;
 mod growing;
 mod handover;
 mod hashing;
+mod key_secrets;
 mod keys;
 mod loading;
 mod migrating;

@@ -41,6 +41,18 @@ fn check(name: &str, value: &str, expected: &str) {
 }
 
 #[test]
+fn a_short_secret_is_refused_without_being_shown() {
+    for short in ["", "short", "thirty-one-bytes-are-too-few..."] {
+        check("VAULT_LOADER__KEY_SECRET", short, "key_secret: must have at least 32 bytes");
+    }
+    let secret = "0123456789abcdef0123456789abcdef";
+    let config = read(&[("VAULT_LOADER__KEY_SECRET", secret)]).unwrap();
+    assert!(!format!("{config:?}").contains(secret));
+    assert_eq!(config.key_secret.unwrap().expose(), secret);
+    assert!(read(&[]).unwrap().key_secret.is_none());
+}
+
+#[test]
 fn properties_that_would_switch_a_guarantee_off_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("loader.toml");

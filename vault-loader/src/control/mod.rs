@@ -7,6 +7,7 @@
 
 mod gaps;
 mod grown;
+mod key_secret;
 mod locks;
 
 mod epochs;
@@ -28,6 +29,7 @@ pub(crate) use epochs::{
 };
 pub(crate) use gaps::{accept_gap, read_gaps};
 pub(crate) use grown::{grow_satellite, read_grown};
+pub(crate) use key_secret::{key_secret_problem, note_key_secret};
 pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{

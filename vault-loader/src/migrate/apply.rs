@@ -3,6 +3,7 @@
 //! In: a connection and a model file. Out: an [`MigrationOutcome`]. Of two runs at once, one waits for the
 //! other at an advisory lock. A run that is refused changes nothing.
 
+use shared::secret::Secret;
 use tokio_postgres::{Client, Transaction};
 
 use super::agree::{self, Named};
@@ -11,7 +12,7 @@ use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
 use super::{catalog, compat, ddl, indexes, locks, make_views};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, ModelText, Plan, VAULT_SCHEMA};
-use crate::vault::hash::HASH_VERSION;
+use crate::vault::hash::{HASH_VERSION, fingerprint};
 
 /// What a run did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub enum MigrateError {
     /// The model wants what another source or somebody else has.
     #[error("refused, nothing was changed:\n{}", .0.join("\n"))]
     Conflicting(Vec<String>),
+    /// The secret of the hash keys is not the warehouse's.
+    #[error("refused, nothing was changed: {0}")]
+    KeySecret(&'static str),
     /// Rows that are loaded already would be missing in the new tables.
     #[error(
         "refused, nothing was changed:\n{}\nremedy: stop the loader and migrate with --reload, which loads these topics anew from their beginning \
@@ -79,6 +83,7 @@ pub(super) async fn migrate_once(
     file: &ModelText,
     grantee: &str,
     reload: bool,
+    key_secret: Option<&Secret>,
 ) -> Result<MigrationOutcome, MigrateError> {
     let plan = Plan::new(model::parse(&file.text)?);
     let source = plan.model.source.name.as_str();
@@ -89,10 +94,9 @@ pub(super) async fn migrate_once(
     let applied = control::apply_migrations(&transaction).await;
     steps.extend(applied.map_err(failed("a control migration"))?);
     let last = control::last_models(&transaction).await;
-    let (ours, others): (Vec<_>, Vec<_>) = last
-        .map_err(failed("reading the last models"))?
-        .into_iter()
-        .partition(|m| m.source == source);
+    let last = last.map_err(failed("reading the last models"))?;
+    agree_on_secret(&transaction, last.is_empty(), key_secret).await?;
+    let (ours, others): (Vec<_>, Vec<_>) = last.into_iter().partition(|m| m.source == source);
     let last = ours.first();
     if last.is_none_or(|last| last.hash != control::model_hash(&plan.model)) {
         // A loader's attempt may take longer.
@@ -122,6 +126,24 @@ pub(super) async fn migrate_once(
     notes.extend(view_notes);
     transaction.commit().await.map_err(failed("the commit"))?;
     Ok(MigrationOutcome { steps, notes })
+}
+
+/// The first migration of a warehouse decides about the secret of its hash keys. Each further one needs the same secret,
+/// or again none.
+async fn agree_on_secret(
+    transaction: &Transaction<'_>,
+    is_first: bool,
+    secret: Option<&Secret>,
+) -> Result<(), MigrateError> {
+    let fingerprint = secret.map(fingerprint);
+    let fingerprint = fingerprint.as_ref().map(<[u8; 32]>::as_slice);
+    if is_first {
+        let noted = control::note_key_secret(transaction, fingerprint).await;
+        noted.map_err(failed("to remember the secret's fingerprint"))?;
+    }
+    let problem = control::key_secret_problem(transaction, fingerprint).await;
+    let problem = problem.map_err(failed("reading the secret's fingerprint"))?;
+    problem.map_or(Ok(()), |problem| Err(MigrateError::KeySecret(problem)))
 }
 
 /// Makes and changes the tables of the model, and remembers which tables were made. `rights` gets the statements that

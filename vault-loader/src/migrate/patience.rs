@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use shared::secret::Secret;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error};
 
@@ -23,13 +24,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Changes the warehouse so that it fits the model. Only what the model's source owns is changed, and hubs and links
 /// are made that no source has fed before. `grantee` gets the rights that `run` needs for this source. With `reload`,
 /// topics whose tables feed something new are set back to their beginning. Without it, such topics are a reason to
-/// refuse.
+/// refuse. `key_secret` is what the hash keys are made with; it is decided by the first migration of a warehouse.
 ///
 /// While somebody else holds a lock on a table that has to change, the migration is tried again, a bounded number of
 /// times.
 ///
 /// # Errors
 /// When the model is invalid, contradicts the model of another source, or wants what somebody else made; when the
+/// secret is not the warehouse's; when the
 /// change would destroy or reinterpret stored rows or leave something new incomplete; or when the warehouse refuses a
 /// statement. Then nothing was changed.
 pub async fn migrate(
@@ -37,10 +39,11 @@ pub async fn migrate(
     file: &ModelText,
     grantee: &str,
     reload: bool,
+    key_secret: Option<&Secret>,
 ) -> Result<MigrationOutcome, MigrateError> {
     let mut pause = PAUSE;
     for attempt in 1..TRIES_MAX {
-        match apply::migrate_once(client, file, grantee, reload).await {
+        match apply::migrate_once(client, file, grantee, reload, key_secret).await {
             Err(MigrateError::Sql { step, source }) if is_locked(&source) => {
                 tracing::warn!(
                     attempt,
@@ -53,7 +56,7 @@ pub async fn migrate(
             outcome => return outcome,
         }
     }
-    apply::migrate_once(client, file, grantee, reload).await
+    apply::migrate_once(client, file, grantee, reload, key_secret).await
 }
 
 fn is_locked(err: &Error) -> bool {

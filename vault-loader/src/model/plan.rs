@@ -3,6 +3,8 @@
 //! In: a [`Model`]. Out: a [`Plan`]; both share the ids of hubs, links and tables. Nothing is looked up by name while
 //! rows flow.
 
+use shared::secret::Secret;
+
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
 use super::types::{Column, HubScope, Model};
 use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, VAULT_SCHEMA};
@@ -74,6 +76,8 @@ pub struct Plan {
     pub satellites: IdVec<SatelliteId, SatellitePlan>,
     /// one for each table of the model
     pub tables: IdVec<TableId, TableProjection>,
+    /// what the hash keys of hubs and links are made with beside the values, if anything
+    pub key_secret: Option<Secret>,
 }
 
 impl Plan {
@@ -113,7 +117,13 @@ impl Plan {
                 parent_bindings: table.parent_bindings(),
             });
         }
-        Self { model, satellites, tables }
+        Self { model, satellites, tables, key_secret: None }
+    }
+
+    /// The plan with a secret for the hash keys of hubs and links.
+    #[must_use]
+    pub fn with_key_secret(self, key_secret: Option<Secret>) -> Self {
+        Self { key_secret, ..self }
     }
 
     /// The plan with columns that satellites have grown and that the model does not name. A column that the model names
@@ -142,7 +152,7 @@ impl Plan {
             table.added_later.push(column);
             satellite.columns.push(column);
         }
-        Self::new(model)
+        Self::new(model).with_key_secret(self.key_secret.clone())
     }
 
     /// The satellite that takes in the new columns of a table: its first one.

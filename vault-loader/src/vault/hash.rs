@@ -4,7 +4,7 @@
 //! number. Every part is self-delimiting, so two different inputs have two different forms:
 //!
 //! ```text
-//! form     = version, kind, part…
+//! form     = version, kind, part…               a key's first part is the secret, if there is one
 //! part     = 0                                  NULL
 //!          | tag, u32 length (big endian), bytes
 //! hashdiff = version, kind, (u32 length, column name, part)…   by name; NULL columns left out
@@ -19,7 +19,10 @@
 //! byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault. Tests with fixed values detect
 //! such a change. `docs/HASHING.md` specifies every form, and `migrations/0012_hashing.sql` makes the same in SQL.
 
+use std::fmt;
+
 use sha2::{Digest, Sha256};
+use shared::secret::Secret;
 use unicode_normalization::UnicodeNormalization;
 
 use super::json;
@@ -40,6 +43,7 @@ pub const ERROR: Hash = [0xFF; 32];
 const KIND_HUB: u8 = 1;
 const KIND_LINK: u8 = 2;
 const KIND_DIFF: u8 = 3;
+const KIND_FINGERPRINT: u8 = 4;
 
 const TAG_NULL: u8 = 0;
 const TAG_TEXT: u8 = 1;
@@ -55,19 +59,43 @@ const TAG_DOUBLE: u8 = 11;
 const TAG_TIME: u8 = 12;
 const TAG_ARRAY: u8 = 13;
 const TAG_POINT: u8 = 14;
+const TAG_SECRET: u8 = 253;
 const TAG_HASH: u8 = 254;
 const TAG_SOURCE: u8 = 255;
 
 /// Builds canonical forms in one reused buffer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Hasher {
     buffer: Vec<u8>,
+    secret: Option<Secret>,
+}
+
+/// Shows neither the secret nor a value.
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").finish_non_exhaustive()
+    }
+}
+
+/// What is known of a secret without the secret: it tells whether two secrets are the same one.
+#[must_use]
+pub fn fingerprint(secret: &Secret) -> Hash {
+    let mut hasher = Hasher::default();
+    hasher.begin(KIND_FINGERPRINT);
+    hasher.part(TAG_SECRET, secret.expose().as_bytes());
+    hasher.finish()
 }
 
 impl Hasher {
+    /// A hasher whose hash keys of hubs and links nobody can make who lacks the secret.
+    #[must_use]
+    pub fn with_secret(secret: Option<Secret>) -> Self {
+        Self { secret, ..Self::default() }
+    }
+
     /// Begins a hub's key. `source` is the source's name when the key belongs to that source alone.
     pub fn hub(&mut self, source: Option<&str>) {
-        self.begin(KIND_HUB);
+        self.begin_key(KIND_HUB);
         if let Some(source) = source {
             self.part(TAG_SOURCE, source.as_bytes());
         }
@@ -75,7 +103,7 @@ impl Hasher {
 
     /// Begins a link's key: the hubs' hash keys first, then the dependent key values.
     pub fn link(&mut self) {
-        self.begin(KIND_LINK);
+        self.begin_key(KIND_LINK);
     }
 
     /// Begins a hashdiff.
@@ -168,6 +196,14 @@ impl Hasher {
     fn begin(&mut self, kind: u8) {
         self.buffer.clear();
         self.buffer.extend_from_slice(&[HASH_VERSION, kind]);
+    }
+
+    fn begin_key(&mut self, kind: u8) {
+        self.begin(kind);
+        if let Some(secret) = self.secret.take() {
+            self.part(TAG_SECRET, secret.expose().as_bytes());
+            self.secret = Some(secret);
+        }
     }
 
     fn part(&mut self, tag: u8, bytes: &[u8]) {
@@ -328,6 +364,30 @@ mod tests {
         }
         assert_eq!(diff(&[("a", Value::Point(0.0, 1.0))]), diff(&[("a", Value::Point(-0.0, 1.0))]));
         assert_ne!(diff(&[("a", Value::Point(0.0, 1.0))]), diff(&[("a", Value::Point(1.0, 0.0))]));
+    }
+
+    #[test]
+    fn a_secret_changes_keys_and_no_hashdiff_and_is_not_shown() {
+        let mut hashers = [None, Some("one"), Some("two")]
+            .map(|secret| Hasher::with_secret(secret.map(Secret::new)));
+        let mut hashes = |begin: fn(&mut Hasher)| {
+            let mut made = hashers.iter_mut().map(|hasher| {
+                begin(hasher);
+                hasher.add(&Value::Int(42));
+                assert!(!format!("{hasher:?}").contains("one"));
+                hasher.finish()
+            });
+            [made.next().unwrap(), made.next().unwrap(), made.next().unwrap()]
+        };
+        for begin in [|hasher: &mut Hasher| hasher.hub(None), Hasher::link] {
+            let [none, one, two] = hashes(begin);
+            assert!(none != one && none != two && one != two);
+            assert_eq!(hashes(begin), [none, one, two], "the secret stays");
+        }
+        assert_eq!(hashes(|hasher| hasher.hub(None))[0], key(&[Value::Int(42)]));
+        let [none, one, two] = hashes(Hasher::diff);
+        assert!(none == one && none == two);
+        assert_ne!(fingerprint(&Secret::new("one")), fingerprint(&Secret::new("two")));
     }
 
     #[test]

@@ -134,7 +134,7 @@ impl<'a> Projector<'a> {
             role_keys: IdVec::new(),
             satellites: plan.satellites.map(|_| Vec::new()),
         };
-        let hasher = Hasher::default();
+        let hasher = Hasher::with_secret(plan.key_secret.clone());
         Self { plan, values, hasher, hub_keys: IdVec::new(), link_keys: IdVec::new(), projection }
     }
 
