@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use super::super::ddl::SYSTEM;
 use super::{MART_SCHEMA, ViewColumn, ViewSpec, WAITING, WAITING_COMMENT};
-use super::{has_waiting_events, is_latest, quoted};
+use super::{beside, has_waiting_events, is_latest, quoted};
 use crate::model::{Hub, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident};
 
 /// The views of all links, and behind them those of all hubs.
@@ -177,7 +177,7 @@ pub(super) fn link_columns(feed: Feed<'_>, technical: &[&str]) -> LinkColumns {
     };
     for (named, further, value, comment) in &keys {
         let name = if is_clear(named) { named } else { further };
-        columns.push(ViewColumn::new(name, comment));
+        columns.push(ViewColumn::new(beside(name, &columns), comment));
         values.push(value.clone());
     }
     LinkColumns { columns, values, joins }
@@ -206,7 +206,7 @@ fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
             format!(
                 "SELECT\n    {},\n    {}\nFROM {VAULT_SCHEMA}.{status} AS live\n{way}\n{}WHERE {}",
                 values.join(",\n    "),
-                has_waiting_events("live"),
+                has_waiting_events("live", WAITING),
                 own.joins,
                 exists_now(feed.table),
                 status = feed.table.status,
@@ -280,7 +280,7 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
         .map(|table| {
             format!(
                 "SELECT live.hash_key, {} FROM {VAULT_SCHEMA}.{} AS live\n    WHERE {}",
-                has_waiting_events("live"),
+                has_waiting_events("live", WAITING),
                 table.status,
                 exists_now(table)
             )
@@ -296,6 +296,7 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
         }));
     }
     let (columns, values) = hub_columns(hub);
+    let waiting = beside(WAITING, &columns);
     let keys = if queries.len() == 1 && !tables_of_hub(models, name).is_empty() {
         queries.remove(0)
     } else {
@@ -306,7 +307,7 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
         )
     };
     let query = format!(
-        "SELECT\n    {},\n    live.{WAITING}\nFROM (\n    {keys}\n) AS live\n\
+        "SELECT\n    {},\n    live.{WAITING} AS {waiting}\nFROM (\n    {keys}\n) AS live\n\
          JOIN {VAULT_SCHEMA}.{name} AS hub ON hub.hash_key = live.hash_key",
         values.join(",\n    "),
     );
@@ -314,7 +315,7 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
         schema: MART_SCHEMA,
         name: view_name("current_", name),
         comment: format!("keys of {name} that exist now: {}", hub.comment),
-        columns: columns.into_iter().chain([ViewColumn::new(WAITING, WAITING_COMMENT)]).collect(),
+        columns: columns.into_iter().chain([ViewColumn::new(waiting, WAITING_COMMENT)]).collect(),
         query,
     })
 }

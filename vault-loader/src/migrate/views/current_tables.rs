@@ -13,7 +13,7 @@ use std::collections::HashSet;
 
 use super::super::ddl::SYSTEM;
 use super::{MART_SCHEMA, ViewColumn, ViewSpec, WAITING, WAITING_COMMENT};
-use super::{has_waiting_events, is_latest, quoted};
+use super::{beside, has_waiting_events, is_latest, quoted};
 use crate::model::{
     ColumnId, HubBindingId, Id, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident,
 };
@@ -40,6 +40,9 @@ fn view(model: &Model, table: &Table) -> ViewSpec {
             format!("{} AS {}", sources.value(column), quoted(&table.columns[column].name))
         })
         .collect();
+    let mut columns: Vec<ViewColumn> =
+        table.columns.iter().map(|column| ViewColumn::new(&column.name, &column.comment)).collect();
+    let waiting = beside(WAITING, &columns);
     let query = format!(
         "SELECT\n    {},\n    {}\n\
          FROM {VAULT_SCHEMA}.{} AS live\n{}\
@@ -47,17 +50,17 @@ fn view(model: &Model, table: &Table) -> ViewSpec {
          AND live.record_source <> '{SYSTEM}'\n    \
          AND {}",
         values.join(",\n    "),
-        has_waiting_events("live"),
+        has_waiting_events("live", &waiting),
         table.status,
         sources.joins,
         is_latest(&table.status, "live"),
     );
-    let columns = table.columns.iter().map(|column| ViewColumn::new(&column.name, &column.comment));
+    columns.push(ViewColumn::new(waiting, WAITING_COMMENT));
     ViewSpec {
         schema: MART_SCHEMA,
         name: name_of(table),
         comment: format!("rows of {}.{} as they stand now", table.schema, table.name),
-        columns: columns.chain([ViewColumn::new(WAITING, WAITING_COMMENT)]).collect(),
+        columns,
         query,
     }
 }

@@ -12,7 +12,7 @@ use super::current_keys::{
     Feed, find_hub, hub_columns, hub_names, link_columns, link_names, roles_of_hub, tables_of_hub,
     view_name,
 };
-use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, quoted};
+use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, beside, quoted};
 use crate::model::{Model, VAULT_SCHEMA};
 
 /// The columns of a period.
@@ -33,16 +33,15 @@ pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
     links.chain(hubs.iter().filter_map(|name| hub_view(models, name))).collect()
 }
 
-fn period() -> Vec<ViewColumn> {
-    PERIOD.map(|(name, comment)| ViewColumn::new(name, comment)).to_vec()
-}
-
-/// The periods of a range as the columns of a view.
-const PERIOD_VALUES: &str = "lower(existing.period) AS load_date,\n    \
-     upper(existing.period) AS load_end_date,\n    ";
-
-fn is_current() -> String {
-    format!("upper(existing.period) = {END_OF_TIME} AS is_current")
+/// The columns of a period beside `columns`, and their values from a range under the alias `existing`.
+fn period(columns: &[ViewColumn]) -> (Vec<ViewColumn>, String) {
+    let named = PERIOD.map(|(name, comment)| ViewColumn::new(beside(name, columns), comment));
+    let [from, until, is_current] = named.each_ref().map(|column| &column.name);
+    let values = format!(
+        "lower(existing.period) AS {from},\n    upper(existing.period) AS {until},\n    \
+         upper(existing.period) = {END_OF_TIME} AS {is_current}"
+    );
+    (named.to_vec(), values)
 }
 
 /// The periods in which a satellite's versions hold, one row each, under the alias `version`.
@@ -90,14 +89,14 @@ fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
         .zip(&shown.columns)
         .map(|(value, column)| format!("{value} AS {}", quoted(&column.name)))
         .collect();
+    let (period, period_values) = period(&shown.columns);
     let periods: Vec<String> = feeds.iter().map(|feed| link_periods(*feed)).collect();
     let query = format!(
-        "SELECT\n    {},\n    {PERIOD_VALUES}{}\nFROM (\n    \
+        "SELECT\n    {},\n    {period_values}\nFROM (\n    \
          SELECT hash_key, unnest(range_agg(periods)) AS period\n    FROM (\n    {}\n    ) AS held\n    \
          GROUP BY hash_key\n) AS existing\n\
          JOIN {VAULT_SCHEMA}.{link} AS link ON link.hash_key = existing.hash_key\n{}",
         values.join(",\n    "),
-        is_current(),
         periods.join("\n    UNION ALL\n    "),
         shown.joins.trim_end(),
     );
@@ -105,7 +104,7 @@ fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
         schema: MART_SCHEMA,
         name: view_name("history_", link),
         comment: format!("periods in which each row of {link} held"),
-        columns: shown.columns.into_iter().chain(period()).collect(),
+        columns: shown.columns.into_iter().chain(period).collect(),
         query,
     })
 }
@@ -124,20 +123,20 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
         }));
     }
     let (columns, values) = hub_columns(hub);
+    let (period, period_values) = period(&columns);
     let query = format!(
-        "SELECT\n    {},\n    {PERIOD_VALUES}{}\nFROM (\n    \
+        "SELECT\n    {},\n    {period_values}\nFROM (\n    \
          SELECT hash_key, unnest(range_agg(periods)) AS period\n    FROM (\n    {}\n    ) AS held\n    \
          GROUP BY hash_key\n) AS existing\n\
          JOIN {VAULT_SCHEMA}.{name} AS hub ON hub.hash_key = existing.hash_key",
         values.join(",\n    "),
-        is_current(),
         periods.join("\n    UNION ALL\n    "),
     );
     Some(ViewSpec {
         schema: MART_SCHEMA,
         name: view_name("history_", name),
         comment: format!("periods in which each key of {name} existed"),
-        columns: columns.into_iter().chain(period()).collect(),
+        columns: columns.into_iter().chain(period).collect(),
         query,
     })
 }

@@ -11,7 +11,7 @@
 
 use super::super::ddl::{self, SYSTEM};
 use super::current_keys::view_name;
-use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, is_latest, quoted};
+use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, beside, is_latest, quoted};
 use crate::model::{Plan, VAULT_SCHEMA};
 
 /// The views of all satellites.
@@ -59,17 +59,19 @@ fn history(table: &ddl::TableSpec) -> ViewSpec {
         ),
         ("is_current", "whether it is the latest version by load date"),
     ];
-    let further = further.map(|(name, comment)| ViewColumn::new(name, comment));
+    let columns = columns(table);
+    let further = further.map(|(name, comment)| ViewColumn::new(beside(name, &columns), comment));
+    let [load_end, applied_end, is_current] = further.each_ref().map(|column| &column.name);
     ViewSpec {
         schema: MART_SCHEMA,
         name: view_name("history_", name),
         comment: format!("all versions with their virtual ends; {}", table.comment),
-        columns: columns(table).into_iter().chain(further).collect(),
+        columns: columns.into_iter().chain(further.clone()).collect(),
         query: format!(
             "SELECT\n    {},\n    \
-             lead(version.load_date, 1, {END_OF_TIME}) OVER by_load AS load_end_date,\n    \
-             lead(version.applied_date, 1, {END_OF_TIME}) OVER by_commit AS applied_end_date,\n    \
-             lead(version.load_date) OVER by_load IS NULL AS is_current\n\
+             lead(version.load_date, 1, {END_OF_TIME}) OVER by_load AS {load_end},\n    \
+             lead(version.applied_date, 1, {END_OF_TIME}) OVER by_commit AS {applied_end},\n    \
+             lead(version.load_date) OVER by_load IS NULL AS {is_current}\n\
              FROM {VAULT_SCHEMA}.{name} AS version\n\
              WHERE version.record_source <> '{SYSTEM}'\n\
              WINDOW\n    by_load AS (PARTITION BY version.hash_key ORDER BY version.load_date),\n    \
