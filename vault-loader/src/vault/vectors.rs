@@ -1,7 +1,7 @@
 //! Test vectors of hash keys and hashdiffs, in `tests/data/hash_vectors.json`.
 //!
-//! In: for each vector what is hashed, with values as PostgreSQL prints them. Out: the canonical form and the hash, which
-//! must be those of the file. A vector is never changed; `docs/HASHING.md` says how one is added.
+//! In: for each vector what is hashed, with values as PostgreSQL prints them. Out: the canonical form and the hash,
+//! which must be those of the file. A vector is never changed; `docs/HASHING.md` says how one is added.
 
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +122,9 @@ fn every_vector_has_the_form_and_the_hash_of_the_file() {
             .iter()
             .map(|vector| format!("  {}", serde_json::to_string(vector).unwrap()))
             .collect();
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/hash_vectors.json");
+        let target = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+        std::fs::create_dir_all(target).unwrap();
+        let path = format!("{target}/hash_vectors.json");
         std::fs::write(path, format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
         panic!(
             "these vectors have other hashes than before, see target/hash_vectors.json: {differ:#?}"
@@ -143,8 +145,8 @@ fn every_tag_of_a_value_has_a_vector() {
     assert_eq!(tags.iter().map(String::as_str).collect::<Vec<_>>(), known);
 }
 
-/// Another version of either table may fold a text otherwise, and so give a stored key another hash. Then the hash version
-/// has to change, or the tables stay as they are.
+/// Another version of either table may fold a text otherwise, and so give a stored key another hash. Then the hash
+/// version has to change, or the tables stay as they are.
 #[test]
 fn the_tables_of_unicode_and_the_hash_version_are_those_of_the_specification() {
     assert_eq!(unicode_normalization::UNICODE_VERSION, (18, 0, 0), "NFC");

@@ -1,7 +1,7 @@
 //! Random values of every type that the vault stores: as the loader has them, and as SQL spells them.
 //!
-//! In: a seed and a type. Out: values, of which every third is an awkward one: empty, blank, a delimiter, an extreme, NULL,
-//! not ASCII, another form of the same letters.
+//! In: a seed and a type. Out: values, of which every third is an awkward one: empty, blank, a delimiter, an extreme,
+//! NULL, not ASCII, another form of the same letters.
 
 use vault_loader::decode::{ArrayValue, Value};
 
