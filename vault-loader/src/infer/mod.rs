@@ -7,7 +7,7 @@
 //! foreign keys to one table; a foreign key that is the whole key; foreign keys to other columns than the key; tables
 //! without a key; names in mixed case, of technical columns, of several schemas and too long; enumerations, domains,
 //! arrays, ranges, generated columns; partitioned tables. `tests` tests the decisions. The `e2e` tests
-//! `sources::inferred` load a database with all of that, so they test what the catalog says.
+//! `sources::inferred` and `sources::samples` load databases with all of that, so they test what the catalog says.
 
 mod catalog;
 mod names;

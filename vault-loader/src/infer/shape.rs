@@ -92,6 +92,11 @@ pub(super) struct SatelliteShape {
 /// What a note adds about a column that events have and a model cannot have.
 const IN_VAIN: &str = ". Events have it, so the loader would pause the table: leave the column out by a column list of the publication";
 
+/// What a note adds about a column that only events of snapshots have.
+const IN_SNAPSHOTS: &str =
+    ". The events of a snapshot have it. Without vaultstream.column.types.header=true the loader would pause the table, \
+     unless a column list of the publication leaves the column out";
+
 /// Decides about all tables.
 pub(super) fn decide(tables: &[SourceTable]) -> Shape {
     let places = places(tables);
@@ -382,7 +387,7 @@ impl<'a> Builder<'a> {
         for (place, column) in table.columns.iter().enumerate() {
             if column.is_generated {
                 shape.notes.push(format!(
-                    "{} is left out: PostgreSQL computes it, and does not publish it by default",
+                    "{} is left out: PostgreSQL computes it, and does not publish it by default{IN_SNAPSHOTS}",
                     column.name
                 ));
             } else if column.column_type().is_none() {
