@@ -314,6 +314,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Model { command: ModelCommand::Infer(arguments) } => {
             Ok(model_command::infer_model(arguments).await?)
         }
+        Command::Model { command: ModelCommand::Schema } => {
+            print!("{}", model::json_schema());
+            Ok(())
+        }
         Command::Model { command: ModelCommand::Look(command) } => {
             plans(&cli)?.iter().for_each(|plan| model_command::look(*command, plan));
             Ok(())

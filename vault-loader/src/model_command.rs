@@ -20,6 +20,8 @@ const APPLICATION_NAME: &str = "vault-loader model infer";
 pub enum ModelCommand {
     /// Write a model from the primary, unique and foreign keys of a source database. It loads as it is
     Infer(InferArguments),
+    /// Print the JSON Schema of a model file, by which editors complete and check it. It needs no --model
+    Schema,
     /// What needs no server
     #[command(flatten)]
     Look(LookCommand),

@@ -17,6 +17,9 @@ const HEAD: &str = "\
 # - Which hubs are shared with other sources: scope = \"source\" keeps the keys of a hub apart from those of other sources.
 # - Satellites: split one by rate of change, or keep personal data apart.
 # - Links: put the links of one table together when they belong together.
+#
+# Your editor checks this file when you write `vault-loader model schema` into a file beside it, vault-model.schema.json, and put the
+# line `#:schema ./vault-model.schema.json` before this comment.
 ";
 
 /// Writes the model.

@@ -1,50 +1,82 @@
 //! The shape of a model file, exactly as its author writes it.
 //!
-//! In: TOML. Out: structs of names. Unknown keys are refused here. `resolve` checks what the names mean.
+//! In: TOML. Out: structs of names. Unknown keys are refused here. `resolve` checks what the names mean. The comments
+//! of the types and fields below are the descriptions in the JSON Schema that [`super::json_schema`] makes, so they
+//! speak to the author of a model.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::types::HubScope;
 
-#[derive(Debug, Deserialize)]
+/// A Data Vault over the tables of one source: which hubs, links and satellites each table feeds.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModelFile {
+    /// Version of this format.
+    #[schemars(extend("const" = super::FORMAT_VERSION))]
     pub(super) format_version: u32,
+    /// The system whose tables are captured.
     pub(super) source: SourceEntry,
+    /// The hubs.
     #[serde(default, rename = "hub")]
     pub(super) hubs: Vec<HubEntry>,
+    /// The links.
     #[serde(default, rename = "link")]
     pub(super) links: Vec<LinkEntry>,
+    /// The source's tables: at least one.
     #[serde(default, rename = "table")]
+    #[schemars(length(min = 1))]
     pub(super) tables: Vec<TableEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+/// The system whose tables are captured.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SourceEntry {
+    /// The source's own name in the warehouse: part of hash keys that are scoped by source, and of every
+    /// record_source. Letters, digits, '.', '_' and '-'.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub(super) name: String,
+    /// Schema of the tables that name no other one.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub(super) schema: String,
+    /// The source's number in the warehouse, the value of source_system_id. Each source has another one; 0 is the
+    /// warehouse itself.
+    #[schemars(range(min = 1))]
     pub(super) system_id: i16,
+    /// What the system is.
     pub(super) comment: Option<String>,
+    /// The connector's topic.prefix, where it is not the source's name.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub(super) topic_prefix: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A key column in the vault.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ColumnEntry {
+    /// Name of the column in the vault.
+    #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]*$"), length(max = 63))]
     pub(super) name: String,
+    /// Type at the source, as PostgreSQL prints it: integer, numeric(10,2), timestamptz, text[].
     #[serde(rename = "type")]
     pub(super) kind: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A key column of a hub.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubKeyEntry {
+    /// Name of the column in the vault.
+    #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]*$"), length(max = 63))]
     pub(super) name: String,
+    /// Type at the source, as PostgreSQL prints it: integer, numeric(10,2), timestamptz, text[].
     #[serde(rename = "type")]
     pub(super) kind: String,
+    /// Whether spellings that differ in case, in blanks at the ends or in Unicode form are one key. For text only.
     #[serde(default)]
     pub(super) fold: bool,
 }
@@ -56,40 +88,58 @@ impl HubKeyEntry {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A business concept known by its key.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubEntry {
+    /// Name of the table in the vault: hub_….
+    #[schemars(regex(pattern = r"^hub_[a-z0-9_]*$"), length(max = 63))]
     pub(super) name: String,
+    /// What it stands for.
     pub(super) comment: Option<String>,
+    /// Who shares the keys.
     #[serde(default)]
     pub(super) scope: HubScope,
+    /// The key's columns. Their order is part of the hash key.
+    #[schemars(length(min = 1))]
     pub(super) key: Vec<HubKeyEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+/// One end of a link.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkRoleEntry {
+    /// What the hub is in this link; names the column <role>_hash_key.
+    #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]*$"), length(max = 54))]
     pub(super) role: String,
+    /// The hub.
     pub(super) hub: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// A relationship between hubs.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkEntry {
+    /// Name of the table in the vault: link_….
+    #[schemars(regex(pattern = r"^link_[a-z0-9_]*$"), length(max = 63))]
     pub(super) name: String,
+    /// What it states.
     pub(super) comment: Option<String>,
+    /// The hubs, each with its role. Their order is part of the hash key.
     pub(super) hubs: Vec<LinkRoleEntry>,
+    /// Key columns that no hub has.
     #[serde(default)]
     pub(super) dependent_key: Vec<ColumnEntry>,
 }
 
 /// A column of a table: its type alone, or with what else is to be said about it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TableColumnEntry {
+    /// Type at the source, as PostgreSQL prints it: integer, numeric(10,2), timestamptz, text[].
     #[serde(rename = "type")]
     pub(super) kind: String,
-    /// name in the vault, where it cannot be the source's
+    /// Name in the vault, where it cannot be the source's.
     #[serde(default)]
     pub(super) stored_as: Option<String>,
 }
@@ -104,10 +154,22 @@ impl TableColumnEntry {
     }
 }
 
+/// What [`TableColumnEntry::read`] takes, for the schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "it describes values and is never one")]
+enum TableColumnShape {
+    /// Type at the source, as PostgreSQL prints it: integer, numeric(10,2), timestamptz, text[].
+    Kind(String),
+    Entry(TableColumnEntry),
+}
+
 /// A column that a hub's key is made of, as it is or cast to the key's type.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum BoundColumnEntry {
+    /// Name of the column.
     Plain(String),
     Cast(CastColumnEntry),
 }
@@ -122,60 +184,91 @@ impl BoundColumnEntry {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// A column whose values are cast to the type of the hub's key.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CastColumnEntry {
+    /// Name of the column.
     pub(super) column: String,
+    /// The type of the hub's key. Only casts are taken that every value survives.
     pub(super) cast: String,
 }
 
-#[derive(Debug, Deserialize)]
+/// Where a table names a hub.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubBindingEntry {
+    /// What the hub is for this table; the hub's name when it is left out.
     pub(super) role: Option<String>,
+    /// The hub.
     pub(super) hub: String,
+    /// The table's columns that hold the hub's key, in the hub's order.
     pub(super) columns: Vec<BoundColumnEntry>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A link that a table states.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkBindingEntry {
+    /// The link.
     pub(super) link: String,
+    /// The table's columns that hold the link's dependent key, in the link's order.
     #[serde(default)]
     pub(super) dependent_key: Vec<String>,
+    /// Satellite that says which link row holds from when: sat_…. Needed unless the row's key determines the link.
+    #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
     pub(super) effectivity: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Attributes with a history.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SatelliteEntry {
+    /// Name of the table in the vault: sat_….
+    #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
     pub(super) name: String,
+    /// What it holds.
     pub(super) comment: Option<String>,
+    /// The source table's columns that it holds.
+    #[schemars(length(min = 1))]
     pub(super) columns: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A source table and all that it feeds. It accounts for every one of its columns.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TableEntry {
+    /// Name at the source.
     pub(super) name: String,
-    /// schema at the source, where it is not that of `source.schema`
+    /// Schema at the source, where it is not that of source.schema.
     #[serde(default)]
     pub(super) schema: Option<String>,
+    /// Columns of the primary key.
     pub(super) key: Vec<String>,
+    /// The hub or link that the row's primary key determines. The table's satellites hang on it.
     pub(super) parent: String,
+    /// Satellite that says whether the row exists: sat_….
+    #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
     pub(super) status: String,
+    /// Where a row names hubs.
     #[serde(default)]
     pub(super) hubs: Vec<HubBindingEntry>,
+    /// The links that a row states.
     #[serde(default)]
     pub(super) links: Vec<LinkBindingEntry>,
+    /// Every column of the table, by name.
+    #[schemars(with = "BTreeMap<String, TableColumnShape>")]
     pub(super) columns: toml::Table,
-    /// what columns hold, for readers of the views
+    /// What columns hold, by name, for readers of the views.
     #[serde(default)]
     pub(super) comments: BTreeMap<String, String>,
+    /// Columns that older events lack: there they are NULL.
     #[serde(default)]
     pub(super) added_later: Vec<String>,
+    /// For a column that the source renamed, the other names that it has in events.
     #[serde(default)]
     pub(super) also_named: BTreeMap<String, Vec<String>>,
+    /// The satellites that hold the row's attributes.
     #[serde(default, rename = "satellite")]
     pub(super) satellites: Vec<SatelliteEntry>,
 }

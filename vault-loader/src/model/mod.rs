@@ -13,6 +13,7 @@ mod meaning;
 mod plan;
 mod problems;
 mod resolve;
+mod schema;
 mod tables;
 mod technical;
 mod types;
@@ -29,6 +30,7 @@ pub use plan::{GrownColumn, PayloadType, Plan, SatelliteKind, SatellitePlan, Tab
 pub use problems::{ModelError, ModelProblem};
 pub(crate) use resolve::is_topic_part;
 pub use resolve::parse;
+pub use schema::json_schema;
 pub use technical::{
     EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,
 };

@@ -3,6 +3,7 @@
 //! [`super::parse`] alone builds it, and every later stage reads it. Every id is in range, every list is in the order
 //! in which the model's author wrote it, and that order is part of the hash keys.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::debezium::topic::topic_name;
 
@@ -55,7 +56,7 @@ pub struct SourceSystem {
 }
 
 /// Who shares a hub's keys.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HubScope {
     /// the same key means the same thing in every source
