@@ -19,7 +19,7 @@ use vault_loader::fleet::{Fleet, SameSource};
 use vault_loader::gap::{self, GapError};
 use vault_loader::http::{Question, serve};
 use vault_loader::infer::InferError;
-use vault_loader::migrate::{self, MigrateError};
+use vault_loader::migrate::{self, Comparison, MigrateError};
 use vault_loader::model::{self, ModelError, ModelText, Plan};
 use vault_loader::model_command::{self, ModelCommand, OutputError};
 use vault_loader::pipeline::RunError;
@@ -70,7 +70,7 @@ and /metrics has its metrics. Let an orchestrator restart the loader by /health 
 
 Exit codes:
   0    done
-  1    failed at run time; the last line of the log says why
+  1    failed at run time; the last line of the log says why; of `model diff`: there is a difference
   2    usage, configuration, model or the set-up of the warehouse must be changed
   3    going on could lose or double data: an operator has to decide
   4    the batch in flight did not end in time after a signal; it was rolled back and will be loaded again
@@ -150,7 +150,7 @@ enum Command {
         #[arg(long)]
         ready: bool,
     },
-    /// Look at a model without any server, or infer one from a source
+    /// Look at a model, compare it with the warehouse, or infer one from a source
     Model {
         #[command(subcommand)]
         command: ModelCommand,
@@ -251,6 +251,10 @@ fn main() -> ExitCode {
 
 /// What the last error of a command means, as `--help` lists it.
 fn exit_code(err: &anyhow::Error) -> u8 {
+    // Code 1 of this command says that there is a difference.
+    if err.is::<NotCompared>() {
+        return exit::CONFIGURATION;
+    }
     if let Some(err) = err.downcast_ref::<RunError>() {
         return err.exit_code();
     }
@@ -299,6 +303,16 @@ fn exit_code(err: &anyhow::Error) -> u8 {
 #[error("{0}")]
 struct Usage(String);
 
+/// What `model diff` finds.
+#[derive(Debug, thiserror::Error)]
+#[error("the warehouse is not what the model says")]
+struct Difference;
+
+/// Why `model diff` finds nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the model cannot be compared with the warehouse")]
+struct NotCompared;
+
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
@@ -314,6 +328,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Model { command: ModelCommand::Infer(arguments) } => {
             Ok(model_command::infer_model(arguments).await?)
         }
+        Command::Model { command: ModelCommand::Diff } => diff(&cli).await,
         Command::Model { command: ModelCommand::Schema } => {
             print!("{}", model::json_schema());
             Ok(())
@@ -381,6 +396,21 @@ async fn migrate(cli: &Cli, grant_to: &str, reload: bool) -> anyhow::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Prints how the warehouse differs from the models. A difference is an error of its own exit code.
+async fn diff(cli: &Cli) -> anyhow::Result<()> {
+    let compared = compare(cli).await.context(NotCompared)?;
+    compared.iter().for_each(|compared| print!("{compared}"));
+    anyhow::ensure!(!compared.iter().any(Comparison::differs), Difference);
+    Ok(())
+}
+
+async fn compare(cli: &Cli) -> anyhow::Result<Vec<Comparison>> {
+    let files = model_texts(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    let mut client = shared::postgres::connect(&config.connect_options()).await?;
+    Ok(migrate::compare(&mut client, &files).await?)
 }
 
 async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {

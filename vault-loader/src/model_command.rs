@@ -20,6 +20,10 @@ const APPLICATION_NAME: &str = "vault-loader model infer";
 pub enum ModelCommand {
     /// Write a model from the primary, unique and foreign keys of a source database. It loads as it is
     Infer(InferArguments),
+    /// Compare the model with the warehouse and change nothing: what `migrate` would do, what it would refuse and why,
+    /// and which columns satellites have grown that the model does not name. Runs with the rights of `run` or of
+    /// `migrate`. Exit codes: 0 no difference, 1 a difference, 2 the two cannot be compared
+    Diff,
     /// Print the JSON Schema of a model file, by which editors complete and check it. It needs no --model
     Schema,
     /// What needs no server

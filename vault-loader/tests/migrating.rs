@@ -252,7 +252,7 @@ async fn each_role_can_do_its_work_and_is_refused_the_rest() {
 }
 
 /// A server of our own, for roles belong to all databases of a server, with the roles made twice.
-fn own_warehouse() -> OwnServer {
+pub(crate) fn own_warehouse() -> OwnServer {
     let own = OwnServer::start();
     let script = devstack::workspace_root().join("sql/warehouse/010_roles.sql");
     for _ in 0..2 {

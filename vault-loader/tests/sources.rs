@@ -14,7 +14,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A travel agency whose places are the airline's airports. Its flights have numbers of its own.
-const AGENCY: &str = r#"
+pub(crate) const AGENCY: &str = r#"
 format_version = 1
 
 [source]

@@ -48,8 +48,12 @@ pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, sto
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
 };
-pub(crate) use schema::{CONTROL_SCHEMA, apply_migrations, grants};
-pub(crate) use sources::{MadeTables, made_tables, note_made_table, register_source};
+pub(crate) use schema::{
+    COMPARABLE_FROM, CONTROL_SCHEMA, apply_migrations, grants, pending_migrations,
+};
+pub(crate) use sources::{
+    MadeTables, made_tables, note_made_table, register_source, source_numbers,
+};
 pub(crate) use standing::quarantine_counts;
 pub(crate) use statements::ControlStatements;
 pub(crate) use truncations::{

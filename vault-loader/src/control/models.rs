@@ -13,6 +13,7 @@ pub(crate) fn model_hash(model: &Model) -> Vec<u8> {
 }
 
 /// The model of a source that the warehouse was migrated to last.
+#[derive(Clone)]
 pub(crate) struct StoredModel {
     /// name of the source
     pub(crate) source: String,

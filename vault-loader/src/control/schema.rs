@@ -23,6 +23,29 @@ const MIGRATIONS: [(i32, &str, &str); 12] = [
     (13, "made views", include_str!("../../migrations/0013_made_views.sql")),
 ];
 
+/// The last migration that makes what a comparison with a model reads.
+pub(crate) const COMPARABLE_FROM: i32 = 8;
+
+/// The migrations that were not applied yet, each with its name. Needs no right while the schema is not there.
+pub(crate) async fn pending_migrations(
+    transaction: &Transaction<'_>,
+) -> Result<Vec<(i32, &'static str)>, tokio_postgres::Error> {
+    let sql = "SELECT EXISTS (
+                   SELECT FROM pg_class
+                   WHERE relname = 'schema_migrations'
+                     AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1)
+               )";
+    let exists: bool = transaction.query_one(sql, &[&CONTROL_SCHEMA]).await?.get(0);
+    let applied = if exists { read_applied(transaction).await? } else { Vec::new() };
+    let pending = MIGRATIONS.iter().filter(|(version, ..)| !applied.contains(version));
+    Ok(pending.map(|(version, name, _)| (*version, *name)).collect())
+}
+
+async fn read_applied(transaction: &Transaction<'_>) -> Result<Vec<i32>, tokio_postgres::Error> {
+    let sql = "SELECT version FROM dwh_control.schema_migrations";
+    Ok(transaction.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
 /// Applies what is missing.
 pub(crate) async fn apply_migrations(
     transaction: &Transaction<'_>,
@@ -48,12 +71,7 @@ pub(crate) async fn apply_migrations(
             )
             .await?;
     }
-    let applied: Vec<i32> = transaction
-        .query("SELECT version FROM dwh_control.schema_migrations", &[])
-        .await?
-        .iter()
-        .map(|row| row.get(0))
-        .collect();
+    let applied = read_applied(transaction).await?;
     for (version, name, text) in MIGRATIONS {
         if !applied.contains(&version) {
             transaction.batch_execute(text).await?;

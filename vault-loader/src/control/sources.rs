@@ -34,6 +34,15 @@ pub(crate) async fn register_source(
     Ok(Ok(()))
 }
 
+/// The number of each source.
+pub(crate) async fn source_numbers(
+    transaction: &Transaction<'_>,
+) -> Result<BTreeMap<String, i16>, Error> {
+    let sql = "SELECT source, source_system_id FROM dwh_control.sources";
+    let rows = transaction.query(sql, &[]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// The tables that migrations made, each with the source that it belongs to; `None` for a hub or link.
 pub(crate) type MadeTables = BTreeMap<String, Option<String>>;
 

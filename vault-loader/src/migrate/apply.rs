@@ -11,7 +11,7 @@ use super::difference::{Refusals, Step, difference};
 use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
 use super::{catalog, compat, ddl, indexes, locks, make_views};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
-use crate::model::{self, Model, ModelError, ModelText, Plan, VAULT_SCHEMA};
+use crate::model::{self, Model, ModelError, ModelText, Plan, SourceSystem, VAULT_SCHEMA};
 use crate::vault::hash::{HASH_VERSION, fingerprint};
 
 /// What a run did.
@@ -59,7 +59,9 @@ pub enum MigrateError {
     },
 }
 
-fn failed(step: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> MigrateError {
+pub(super) fn failed(
+    step: impl Into<String>,
+) -> impl FnOnce(tokio_postgres::Error) -> MigrateError {
     let step = step.into();
     |source| MigrateError::Sql { step, source }
 }
@@ -205,6 +207,28 @@ async fn check_other_sources(
     file: &ModelText,
 ) -> Result<Vec<Model>, MigrateError> {
     let source = &plan.model.source;
+    let (mut found, models) = judge_other_sources(others, plan, file);
+    let registered = control::register_source(transaction, &source.name, source.system_id).await;
+    if let Err(holder) = registered.map_err(failed("registering the source"))? {
+        found.push(number_is_taken(&plan.model, &holder));
+    }
+    if found.is_empty() { Ok(models) } else { Err(MigrateError::Conflicting(found)) }
+}
+
+/// Another source has the number of this one.
+pub(super) fn number_is_taken(model: &Model, holder: &str) -> String {
+    let SourceSystem { name, system_id, .. } = &model.source;
+    format!(
+        "source.system_id {system_id} is the number of the source {holder}: give {name} a number of its own"
+    )
+}
+
+/// What the models of other sources contradict this one in, and these models.
+pub(super) fn judge_other_sources(
+    others: &[StoredModel],
+    plan: &Plan,
+    file: &ModelText,
+) -> (Vec<String>, Vec<Model>) {
     let (mut found, mut models) = (Vec::new(), Vec::new());
     for other in others {
         let name = &other.source;
@@ -230,14 +254,7 @@ async fn check_other_sources(
             )),
         }
     }
-    let registered = control::register_source(transaction, &source.name, source.system_id).await;
-    if let Err(holder) = registered.map_err(failed("registering the source"))? {
-        found.push(format!(
-            "source.system_id {} is the number of the source {holder}: give {} a number of its own",
-            source.system_id, source.name
-        ));
-    }
-    if found.is_empty() { Ok(models) } else { Err(MigrateError::Conflicting(found)) }
+    (found, models)
 }
 
 async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, MigrateError> {
@@ -265,7 +282,7 @@ async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, Mi
 }
 
 /// The catalog shows columns. The model that was applied last shows what the hash keys are made of.
-fn check_last_model(
+pub(super) fn check_last_model(
     last: Option<&StoredModel>,
     plan: &Plan,
 ) -> Result<Option<Model>, MigrateError> {
@@ -286,7 +303,7 @@ fn check_last_model(
 
 /// Sets back the topics whose tables feed something new, so that the events that were loaded before get there too. A
 /// replay adds the rows that a satellite lacks, and no others.
-async fn complete(
+pub(super) async fn complete(
     transaction: &Transaction<'_>,
     old: &Model,
     plan: &Plan,

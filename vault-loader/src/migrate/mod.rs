@@ -8,6 +8,7 @@
 mod agree;
 mod apply;
 mod catalog;
+mod compare;
 mod compat;
 pub mod ddl;
 mod difference;
@@ -18,4 +19,5 @@ mod patience;
 pub mod views;
 
 pub use apply::{MigrateError, MigrationOutcome};
+pub use compare::{Comparison, compare};
 pub use patience::migrate;

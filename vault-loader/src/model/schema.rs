@@ -73,7 +73,12 @@ mod tests {
         let schema = schema.as_object().unwrap();
         for (keyword, wanted) in schema {
             let is_right = match keyword.as_str() {
-                "$schema" | "title" | "description" | "default" | "$defs" | "required"
+                "$schema"
+                | "title"
+                | "description"
+                | "default"
+                | "$defs"
+                | "required"
                 | "additionalProperties" => true,
                 "$ref" => {
                     let place = wanted.as_str().unwrap().strip_prefix('#').unwrap();
@@ -234,7 +239,8 @@ mod tests {
         assert_eq!(fields(&schema), known_to_the_parser::<ModelFile>());
         let defined = schema["$defs"].as_object().unwrap();
         let objects = defined.iter().filter(|(_, definition)| definition["type"] == "object");
-        let objects: BTreeSet<_> = objects.map(|(name, object)| (name.as_str(), fields(object))).collect();
+        let objects: BTreeSet<_> =
+            objects.map(|(name, object)| (name.as_str(), fields(object))).collect();
         assert_eq!(objects, parsers.into_iter().collect());
     }
 

@@ -1,0 +1,341 @@
+//! What a migration would do, without doing it: a model beside the warehouse as it is.
+//!
+//! In: a connection and model files. Out: a [`Comparison`] for each file, in which the files before it count as migrated.
+//! Everything is read in one read-only transaction, which takes no lock that anybody waits for. The judgements are those
+//! of the migration itself. Rights are not compared, because a migration grants them each time.
+//!
+//! The loader's role may read all of it, and so may the owner. On a warehouse that was never migrated, everybody may.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use tokio_postgres::{Client, IsolationLevel, Transaction};
+
+use super::apply::{self, MigrateError, failed};
+use super::catalog::{self, Existing, ExistingColumn};
+use super::ddl::{self, TableSpec};
+use super::difference::difference;
+use super::{first_mentions, indexes};
+use crate::control::{self, CONTROL_SCHEMA, MadeTables, StoredModel};
+use crate::model::{self, GrownColumn, Model, ModelText, Plan, VAULT_SCHEMA};
+use crate::vault::hash::HASH_VERSION;
+
+/// A model beside the warehouse.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// the model's source
+    pub source: String,
+    /// the model's file
+    pub file: String,
+    /// why a migration would change nothing
+    pub refusals: Vec<String>,
+    /// what a migration would report as done; nothing when it refuses
+    pub steps: Vec<String>,
+    /// columns that satellites have grown by themselves and that the model does not name
+    pub grown: Vec<String>,
+    /// what is no difference, and still worth knowing
+    pub notes: Vec<String>,
+}
+
+impl Comparison {
+    /// Whether the warehouse is not what the model says.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        !(self.refusals.is_empty() && self.steps.is_empty() && self.grown.is_empty())
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { source, file, refusals, steps, grown, notes } = self;
+        let end = if self.differs() { "" } else { " no difference" };
+        writeln!(f, "source {source}, {file}:{end}")?;
+        for (head, lines) in [
+            ("migrate would refuse this model and change nothing:", refusals),
+            ("migrate would report:", steps),
+            ("columns that satellites have grown and that the model does not name:", grown),
+            ("no difference, and left alone by migrate:", notes),
+        ] {
+            if !lines.is_empty() {
+                writeln!(f, "  {head}")?;
+            }
+            for line in lines {
+                writeln!(f, "    {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The warehouse as it is, and as it would be behind the files that were compared already.
+#[derive(Default)]
+struct Standing {
+    missing_schemas: Vec<&'static str>,
+    pending: Vec<(i32, &'static str)>,
+    models: Vec<StoredModel>,
+    numbers: BTreeMap<String, i16>,
+    existing: BTreeMap<String, Existing>,
+    made: MadeTables,
+    grown: Vec<GrownColumn>,
+    /// tables that only a model which was compared already would make
+    not_yet: BTreeSet<String>,
+}
+
+/// Compares the warehouse with each model. Nothing is changed.
+///
+/// # Errors
+/// When a model is invalid, or the warehouse cannot be read by this role.
+pub async fn compare(
+    client: &mut Client,
+    files: &[ModelText],
+) -> Result<Vec<Comparison>, MigrateError> {
+    let transaction = client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await
+        .map_err(failed("a transaction"))?;
+    let mut standing = Standing::read(&transaction).await?;
+    let mut compared = Vec::with_capacity(files.len());
+    for file in files {
+        compared.push(compare_one(&transaction, &mut standing, file).await?);
+    }
+    Ok(compared)
+}
+
+impl Standing {
+    async fn read(transaction: &Transaction<'_>) -> Result<Self, MigrateError> {
+        let schemas: Vec<String> = transaction
+            .query("SELECT nspname::text FROM pg_namespace", &[])
+            .await
+            .map_err(failed("reading its catalog"))?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let missing = |schema: &&str| !schemas.iter().any(|existing| existing == schema);
+        let pending = control::pending_migrations(transaction);
+        let mut standing = Self {
+            missing_schemas: [CONTROL_SCHEMA, VAULT_SCHEMA].into_iter().filter(missing).collect(),
+            pending: pending.await.map_err(failed("reading its control migrations"))?,
+            existing: catalog::read(transaction).await.map_err(failed("reading its catalog"))?,
+            ..Self::default()
+        };
+        if standing.is_readable() {
+            standing.models =
+                control::last_models(transaction).await.map_err(failed("the last models"))?;
+            let numbers = control::source_numbers(transaction).await;
+            standing.numbers = numbers.map_err(failed("reading its sources"))?;
+            let made = control::made_tables(transaction).await;
+            standing.made = made.map_err(failed("the tables it made"))?;
+            let grown = control::read_grown(transaction).await;
+            standing.grown = grown.map_err(failed("reading its grown columns"))?;
+        }
+        Ok(standing)
+    }
+
+    /// Whether the control schema has the tables that a comparison reads.
+    fn is_readable(&self) -> bool {
+        self.pending.iter().all(|(version, _)| *version > control::COMPARABLE_FROM)
+    }
+
+    /// Whether no migration ever ran here.
+    fn is_new(&self) -> bool {
+        self.pending.iter().any(|(version, _)| *version == 1)
+    }
+
+    /// What a migration reports about schemas.
+    fn schema_steps(&self) -> Vec<String> {
+        let schemas = self.missing_schemas.iter().map(|schema| format!("created schema {schema}"));
+        let migrations = self
+            .pending
+            .iter()
+            .map(|(version, name)| format!("applied control migration {version} ({name})"));
+        schemas.chain(migrations).collect()
+    }
+
+    /// Another source may have the number of this one.
+    fn number_conflict(&self, model: &Model) -> Option<String> {
+        let source = &model.source;
+        let is_theirs = |(name, number): &(&String, &i16)| {
+            **number == source.system_id && **name != source.name
+        };
+        let (holder, _) = self.numbers.iter().find(is_theirs)?;
+        Some(apply::number_is_taken(model, holder))
+    }
+
+    /// From here on the model counts as migrated.
+    fn migrate(&mut self, plan: &Plan, file: &ModelText, tables: &[TableSpec]) {
+        let source = &plan.model.source;
+        self.missing_schemas.clear();
+        self.pending.clear();
+        self.models.retain(|model| model.source != source.name);
+        self.models.push(StoredModel {
+            source: source.name.clone(),
+            file: Some(file.path.clone()),
+            text: file.text.clone(),
+            hash_version: i32::from(HASH_VERSION),
+            hash: control::model_hash(&plan.model),
+        });
+        self.numbers.insert(source.name.clone(), source.system_id);
+        for table in tables {
+            let owner = (!table.is_shared()).then(|| source.name.clone());
+            self.made.entry(table.name.clone()).or_insert(owner);
+            if self.existing.insert(table.name.clone(), made_of(table)).is_none() {
+                self.not_yet.insert(table.name.clone());
+            }
+        }
+        for view in first_mentions::views(&[&plan.model]) {
+            self.existing.entry(own_name(&view.qualified).to_owned()).or_default();
+        }
+    }
+}
+
+async fn compare_one(
+    transaction: &Transaction<'_>,
+    standing: &mut Standing,
+    file: &ModelText,
+) -> Result<Comparison, MigrateError> {
+    let plan = Plan::new(model::parse(&file.text)?);
+    let source = plan.model.source.name.clone();
+    let mut found = Comparison {
+        source: source.clone(),
+        file: file.path.clone(),
+        steps: standing.schema_steps(),
+        ..Comparison::default()
+    };
+    if !standing.is_readable() && !standing.is_new() {
+        let note = "the control schema is of an older build: what else differs shows when migrate has run once";
+        found.notes.push(note.to_owned());
+        return Ok(found);
+    }
+    let (ours, others): (Vec<_>, Vec<_>) =
+        standing.models.iter().cloned().partition(|stored| stored.source == source);
+    found.with_last_model(transaction, ours.first(), &plan).await?;
+    let (mut conflicts, others) = apply::judge_other_sources(&others, &plan, file);
+    conflicts.extend(standing.number_conflict(&plan.model));
+    if !conflicts.is_empty() {
+        found.refuse(MigrateError::Conflicting(conflicts))?;
+    }
+    let grown = plan.grown(&standing.grown);
+    let tables = ddl::tables(&grown);
+    match difference(&source, &tables, &standing.existing, &standing.made) {
+        Ok(steps) => found.steps.extend(steps.into_iter().map(|step| step.told)),
+        Err(refused) => found.refuse(refused.into())?,
+    }
+    let models: Vec<&Model> = [&grown.model].into_iter().chain(&others).collect();
+    found.indexes_and_views(transaction, standing, &tables, &models).await?;
+    let hash = control::model_hash(&plan.model);
+    if ours.first().is_none_or(|last| last.hash != hash) {
+        found.steps.push(format!("stored the model ({}…)", hex::encode(&hash[..6])));
+    }
+    found.grown = unnamed(&plan, &standing.grown);
+    found.notes.extend(tables.iter().flat_map(|table| further(table, &standing.existing)));
+    if found.refusals.is_empty() {
+        standing.migrate(&plan, file, &tables);
+    } else {
+        found.steps.clear();
+    }
+    Ok(found)
+}
+
+impl Comparison {
+    /// Notes why a migration would refuse. What is no refusal is handed back.
+    fn refuse(&mut self, refused: MigrateError) -> Result<(), MigrateError> {
+        match refused {
+            MigrateError::Model(_) | MigrateError::Sql { .. } => Err(refused),
+            MigrateError::Destructive(_)
+            | MigrateError::Conflicting(_)
+            | MigrateError::Incomplete(_) => {
+                // The first line only says that a migration refuses.
+                self.refusals.extend(refused.to_string().lines().skip(1).map(str::to_owned));
+                Ok(())
+            }
+        }
+    }
+
+    /// Compares with the model that the vault was made from.
+    async fn with_last_model(
+        &mut self,
+        transaction: &Transaction<'_>,
+        last: Option<&StoredModel>,
+        plan: &Plan,
+    ) -> Result<(), MigrateError> {
+        match apply::check_last_model(last, plan) {
+            Ok(None) => Ok(()),
+            Ok(Some(old)) => match apply::complete(transaction, &old, plan, false).await {
+                Ok(_) => Ok(()),
+                Err(refused) => self.refuse(refused),
+            },
+            Err(refused) => self.refuse(refused),
+        }
+    }
+
+    /// Indexes and views come behind the tables: views are made again when anything else changed.
+    async fn indexes_and_views(
+        &mut self,
+        transaction: &Transaction<'_>,
+        standing: &Standing,
+        tables: &[TableSpec],
+        models: &[&Model],
+    ) -> Result<(), MigrateError> {
+        let exists = |name: &str| standing.existing.contains_key(name);
+        // Only of tables that the warehouse has: the statements that make a table make its index, too.
+        let here =
+            |table: &&TableSpec| exists(&table.name) && !standing.not_yet.contains(&table.name);
+        let here: Vec<TableSpec> = tables.iter().filter(here).cloned().collect();
+        let indexes = indexes::missing(transaction, &here).await;
+        let indexes = indexes.map_err(failed("reading its indexes"))?;
+        self.steps.extend(indexes.into_iter().map(|(told, _)| told));
+        let (old, new): (Vec<_>, Vec<_>) = first_mentions::views(models)
+            .into_iter()
+            .partition(|view| exists(own_name(&view.qualified)));
+        if !(self.steps.is_empty() || old.is_empty()) {
+            let count = old.len();
+            self.steps.push(format!("created the {count} views of first mentions again"));
+        }
+        self.steps.extend(new.iter().map(|view| format!("created {}", view.qualified)));
+        Ok(())
+    }
+}
+
+/// The columns that the satellites of this model have grown and that the model does not name, each with what to do.
+fn unnamed(plan: &Plan, grown: &[GrownColumn]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for GrownColumn { topic, satellite, column, kind } in grown {
+        let Some(id) = plan.tables.find_id(|table| table.topic == *topic) else { continue };
+        let table = &plan.model.tables[id];
+        if !table.columns.iter().any(|known| known.name == *column) {
+            lines.push(format!(
+                "{VAULT_SCHEMA}.{satellite}.{column}: add {column} = \"{kind}\" to the columns of the table {}, and the name to {satellite}",
+                table.label
+            ));
+        }
+    }
+    lines
+}
+
+/// Columns of a vault table that neither the model nor the loader has made.
+fn further(table: &TableSpec, existing: &BTreeMap<String, Existing>) -> Vec<String> {
+    let Some(found) = existing.get(&table.name) else { return Vec::new() };
+    let is_known = |name: &str| table.columns.iter().any(|column| column.name == name);
+    let further = found.columns.iter().filter(|column| !column.not_null && !is_known(&column.name));
+    further
+        .map(|column| format!("{}.{} is a further column", table.qualified(), column.name))
+        .collect()
+}
+
+/// A table as it is behind the statements that make it.
+fn made_of(table: &TableSpec) -> Existing {
+    let columns = table.columns.iter().map(|column| ExistingColumn {
+        name: column.name.clone(),
+        kind: column.kind.clone(),
+        not_null: column.not_null,
+    });
+    Existing { columns: columns.collect(), primary_key: table.primary_key.clone() }
+}
+
+/// A name without its schema.
+fn own_name(qualified: &str) -> &str {
+    qualified.rsplit_once('.').map_or(qualified, |(_, name)| name)
+}
