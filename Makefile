@@ -41,7 +41,7 @@ check: ## Check format, lints, crates, imports, shell scripts, documentation, al
 advisories: ## Ask RustSec's database for known weaknesses in the crates (it is fetched from github.com)
 	@scripts/advisories.sh
 
-pictures: ## Draw the pictures of the documentation anew
+pictures: ## Draw the pictures of the documentation anew, and write what is made from a model
 	@scripts/pictures.sh
 
 bench-reader: ## Drain one WAL with cdc-reader and with pg_recvlogical

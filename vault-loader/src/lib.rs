@@ -47,6 +47,8 @@ pub mod epochs_command;
 pub mod gap;
 pub mod infer;
 pub mod migrate;
+
+pub mod document;
 pub mod model_command;
 pub mod quarantine;
 pub mod refresh;

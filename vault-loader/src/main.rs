@@ -329,6 +329,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             Ok(model_command::infer_model(arguments).await?)
         }
         Command::Model { command: ModelCommand::Diff } => diff(&cli).await,
+        Command::Model { command: ModelCommand::Docs(arguments) } => {
+            Ok(model_command::write_docs(arguments, &one_plan(&cli)?)?)
+        }
         Command::Model { command: ModelCommand::Schema } => {
             print!("{}", model::json_schema());
             Ok(())

@@ -1,13 +1,15 @@
-//! The commands on a model: infer one, check it, and print what follows from it.
+//! The commands on a model: infer one, check it, and print or write what follows from it.
 //!
-//! In: arguments and, but for `infer`, a compiled model. Out: text on standard output. `infer` alone asks a server.
+//! In: arguments and, but for `infer`, a compiled model. Out: text on standard output, or files. `infer` alone asks a
+//! server here.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use shared::source_url::source_options;
 
+use crate::document;
 use crate::infer::{self, InferOptions};
 use crate::migrate::{ddl, views};
 use crate::model::Plan;
@@ -20,6 +22,8 @@ const APPLICATION_NAME: &str = "vault-loader model infer";
 pub enum ModelCommand {
     /// Write a model from the primary, unique and foreign keys of a source database. It loads as it is
     Infer(InferArguments),
+    /// Write a page about the model, as Markdown, and a picture of its tables, as SVG. It needs no server
+    Docs(DocsArguments),
     /// Compare the model with the warehouse and change nothing: what `migrate` would do, what it would refuse and why,
     /// and which columns satellites have grown that the model does not name. Runs with the rights of `run` or of
     /// `migrate`. Exit codes: 0 no difference, 1 a difference, 2 the two cannot be compared
@@ -66,7 +70,16 @@ pub struct InferArguments {
     output: Option<PathBuf>,
 }
 
-/// The model cannot be written to its file.
+/// Where the documentation of a model is written.
+#[derive(Debug, Args)]
+pub struct DocsArguments {
+    /// Directory for DWH_SCHEMA.md and dwh_schema.svg. It is made if it is missing, and older files of these names are
+    /// replaced [default: the page goes to standard output, and no picture is drawn]
+    #[arg(long)]
+    output_dir: Option<PathBuf>,
+}
+
+/// A file cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {}", .path.display())]
 pub struct OutputError {
@@ -105,6 +118,26 @@ pub async fn infer_model(arguments: &InferArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes the page about a model and the picture of its tables.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_docs(arguments: &DocsArguments, plan: &Plan) -> Result<(), OutputError> {
+    let page = document::page(plan);
+    let Some(directory) = &arguments.output_dir else {
+        print!("{page}");
+        return Ok(());
+    };
+    let failed = |path: &Path, source| OutputError { path: path.to_owned(), source };
+    std::fs::create_dir_all(directory).map_err(|err| failed(directory, err))?;
+    for (name, text) in [(document::PAGE, page), (document::PICTURE, document::picture(plan))] {
+        let path = directory.join(name);
+        std::fs::write(&path, text).map_err(|err| failed(&path, err))?;
+        println!("written: {}", path.display());
+    }
+    Ok(())
+}
+
 /// Prints what a model says.
 pub fn look(command: LookCommand, plan: &Plan) {
     match command {
@@ -127,5 +160,29 @@ pub fn look(command: LookCommand, plan: &Plan) {
                 plan.satellites.len()
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    #[test]
+    fn docs_replace_older_ones_and_name_the_file_that_cannot_be_written() {
+        let plan =
+            Plan::new(model::parse(include_str!("../../connectors/airline/vault.toml")).unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("a/b");
+        let arguments = DocsArguments { output_dir: Some(below.clone()) };
+        write_docs(&arguments, &plan).unwrap();
+        std::fs::write(below.join(document::PICTURE), "older").unwrap();
+        write_docs(&arguments, &plan).unwrap();
+        let read = |name: &str| std::fs::read_to_string(below.join(name)).unwrap();
+        assert_eq!(read(document::PAGE), document::page(&plan));
+        assert_eq!(read(document::PICTURE), document::picture(&plan));
+        let file = DocsArguments { output_dir: Some(below.join(document::PAGE)) };
+        let err = write_docs(&file, &plan).unwrap_err().to_string();
+        assert!(err.contains("a/b/DWH_SCHEMA.md"), "{err}");
     }
 }

@@ -99,74 +99,60 @@ async fn what_is_foretold_of_a_grown_model_is_what_migrate_does() {
     diff(&world, 0);
 }
 
+/// Refused by both commands, for the same reasons.
+#[track_caller]
+fn assert_refused_alike(world: &World, expected: &str) {
+    let told = diff(world, 1);
+    let reasons = below(&told, "migrate would refuse");
+    assert!(reasons.iter().any(|line| line.contains(expected)), "{told}");
+    assert!(foretold(&told).is_empty(), "{told}");
+    let refused = world.command(&["migrate"]);
+    assert_eq!(refused.status.code(), Some(1));
+    for line in text(&refused.stderr).lines().skip(1) {
+        assert!(reasons.iter().any(|reason| reason == line), "{told} lacks {line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_migrate_refuses_is_foretold_with_its_reasons() {
     let mut world = World::new("diffrefused").await;
-    let topic = world.topic("airports");
     world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
     let mut loader = world.loader("loader");
     world.loaded().await;
     world.end(&mut loader);
     let before = fingerprint(&world.client).await;
-    // Something new that a loaded table feeds, a changed key, and somebody's own column that lets no row in.
-    let more = world.model.replacen(
-        "[[table]]\nname = \"aircrafts\"",
-        "[[table.satellite]]\nname = \"sat_airport_heights\"\ncolumns = [\"height\"]\n\n[[table]]\nname = \"aircrafts\"",
+
+    // Something new that a loaded table feeds.
+    let satellite =
+        "[[table.satellite]]\nname = \"sat_airport_heights\"\ncolumns = [\"height\"]\n\n";
+    let next = "[[table]]\nname = \"aircrafts\"";
+    let more = world.model.replacen(next, &format!("{satellite}{next}"), 1);
+    world.write_model(&more.replacen(
+        "city = \"text\"",
+        "city = \"text\"\nheight = \"integer\"",
         1,
-    );
-    let more = more.replacen("city = \"text\"", "city = \"text\"\nheight = \"integer\"", 1);
-    let other_key = |model: &str| {
-        model.replacen(
-            "name = \"book_ref\", type = \"char(6)\"",
-            "name = \"reference\", type = \"char(6)\"",
-            1,
-        )
+    ));
+    let topic = world.topic("airports");
+    let expected =
+        format!("{topic} is loaded already, and would be missing in sat_airport_heights");
+    assert_refused_alike(&world, &expected);
+
+    // A changed key.
+    let key = |name: &str| format!("name = \"{name}\", type = \"char(6)\"");
+    world.write_model(&world.model.replacen(&key("book_ref"), &key("reference"), 1));
+    assert_refused_alike(&world, "hub_bookings: its key or its scope changed");
+
+    // Somebody's own columns: one that lets no row in, and one that is no difference.
+    world.write_model(&world.model);
+    let change = async |sql: &str| {
+        let sql = format!("ALTER TABLE dwh_detailed.sat_seats {sql}");
+        world.client.batch_execute(&sql).await.unwrap();
     };
-    let mine = "ALTER TABLE dwh_detailed.sat_seats ADD COLUMN mine integer NOT NULL DEFAULT 1,
-                                                   ADD COLUMN note text";
-    for (model, sql, expected) in [
-        (
-            more,
-            "SELECT",
-            format!("{topic} is loaded already, and would be missing in sat_airport_heights"),
-        ),
-        (
-            other_key(&world.model),
-            "SELECT",
-            "hub_bookings: its key or its scope changed".to_owned(),
-        ),
-        (
-            world.model.clone(),
-            mine,
-            "dwh_detailed.sat_seats.mine is not the model's and refuses NULL".to_owned(),
-        ),
-    ] {
-        world.client.batch_execute(sql).await.unwrap();
-        world.write_model(&model);
-        let told = diff(&world, 1);
-        let reasons = below(&told, "migrate would refuse");
-        assert!(reasons.iter().any(|line| line.contains(&expected)), "{told}");
-        assert!(foretold(&told).is_empty(), "{told}");
-        let refused = world.command(&["migrate"]);
-        assert_eq!(refused.status.code(), Some(1));
-        let why = text(&refused.stderr);
-        for line in why.lines().skip(1) {
-            assert!(reasons.iter().any(|reason| reason == line), "{told} lacks {line}");
-        }
-    }
-    assert!(diff(&world, 1).contains("dwh_detailed.sat_seats.note is a further column"));
-    world
-        .client
-        .batch_execute("ALTER TABLE dwh_detailed.sat_seats DROP COLUMN mine")
-        .await
-        .unwrap();
-    // A column of somebody's own that may be NULL is no difference.
+    change("ADD COLUMN mine integer NOT NULL DEFAULT 1, ADD COLUMN note text").await;
+    assert_refused_alike(&world, "dwh_detailed.sat_seats.mine is not the model's and refuses NULL");
+    change("DROP COLUMN mine").await;
     assert!(diff(&world, 0).contains("dwh_detailed.sat_seats.note is a further column"));
-    world
-        .client
-        .batch_execute("ALTER TABLE dwh_detailed.sat_seats DROP COLUMN note")
-        .await
-        .unwrap();
+    change("DROP COLUMN note").await;
     assert_eq!(fingerprint(&world.client).await, before);
 }
 

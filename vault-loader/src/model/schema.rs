@@ -24,8 +24,8 @@ pub fn json_schema() -> String {
     text + "\n"
 }
 
-/// What TOML and an editor need: TOML has no null, and the names of Rust's integers are no formats of JSON Schema. Lines
-/// of a comment become one paragraph.
+/// What TOML and an editor need: TOML has no null, and the names of Rust's integers are no formats of JSON Schema.
+/// Lines of a comment become one paragraph.
 #[derive(Debug, Clone)]
 struct InToml;
 
@@ -90,17 +90,7 @@ mod tests {
                     let count = ways.filter(|way| check(root, way, value, at).is_ok()).count();
                     if keyword == "anyOf" { count > 0 } else { count == 1 }
                 }
-                "type" => {
-                    let kind = match value {
-                        Value::Object(_) => "object",
-                        Value::Array(_) => "array",
-                        Value::String(_) => "string",
-                        Value::Bool(_) => "boolean",
-                        Value::Number(number) if number.is_i64() => "integer",
-                        _ => "something else",
-                    };
-                    wanted == kind
-                }
+                "type" => wanted == kind_of(value),
                 "const" => value == wanted,
                 "minimum" => value.as_i64().is_none_or(|n| n >= wanted.as_i64().unwrap()),
                 "maximum" => value.as_i64().is_none_or(|n| n <= wanted.as_i64().unwrap()),
@@ -131,6 +121,17 @@ mod tests {
             return Ok(());
         }
         fields(root, schema, value, at).map(drop)
+    }
+
+    fn kind_of(value: &Value) -> &'static str {
+        match value {
+            Value::Object(_) => "object",
+            Value::Array(_) => "array",
+            Value::String(_) => "string",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_i64() => "integer",
+            _ => "something else",
+        }
     }
 
     fn fields(
