@@ -181,6 +181,12 @@ impl Rig {
         self.write_connector(&source.connector, &name, "further_publication", Some(&tables))?;
         Ok(source)
     }
+
+    /// The model file of a further source.
+    pub fn further_model(&self, name: &str) -> anyhow::Result<&Path> {
+        Ok(&self.further_named(name)?.model)
+    }
+
     /// Connection string of a further source's superuser.
     #[must_use]
     pub fn further_source(&self, name: &str) -> String {

@@ -8,6 +8,9 @@ use super::pipeline::{LeftOut, Pipeline};
 /// The library's tables, and a function that does random work on them.
 const LIBRARY: &str = include_str!("library.sql");
 
+/// The model that is inferred from them. The documentation has a picture of it.
+const MODEL: &str = include_str!("library.vault.toml");
+
 /// Transactions of each round, each of so many statements.
 const ROUNDS: u32 = 5;
 const TRANSACTIONS: u32 = 60;
@@ -33,6 +36,7 @@ async fn an_inferred_model_loads_as_it_is(version: u32, partitions: u32) {
     ] {
         assert!(library.told.contains(left_out), "no {left_out} in {}", library.told);
     }
+    assert_eq!(library.model("library"), MODEL, "write it anew, then run scripts/pictures.sh");
     work(&library, 0).await;
     library.start();
     library.wait_until_streaming();

@@ -96,6 +96,12 @@ impl Pipeline {
         Self { rig, further, told, source, readers: Vec::new(), loader: None }
     }
 
+    /// The inferred model, with another name of the source.
+    pub(crate) fn model(&self, name: &str) -> String {
+        let model = std::fs::read_to_string(self.rig.further_model(&self.further).unwrap());
+        model.unwrap().replace(&self.further, name)
+    }
+
     /// Starts readers and loader.
     pub(crate) fn start(&mut self) {
         self.readers.push(self.rig.start_reader().unwrap());

@@ -9,8 +9,8 @@ use std::fmt::Write;
 
 use super::PICTURE;
 use super::figure::counts;
-use crate::migrate::current_tables;
 use crate::migrate::ddl::{self, ColumnSpec, TableSpec};
+use crate::migrate::views::current_tables;
 use crate::model::{
     Cast, Column, Hub, HubBinding, HubScope, KEY_COLUMNS, Link, Model, Plan, SatelliteKind,
     SatellitePlan, Table, VAULT_SCHEMA, VERSION_COLUMNS,
@@ -33,7 +33,7 @@ pub(super) fn write(plan: &Plan) -> String {
     page.line("\n## Source tables");
     let views = current_tables::views(&plan.model);
     for (table, view) in plan.model.tables.iter().zip(views) {
-        page.source_table(table, &view.qualified);
+        page.source_table(table, &view.qualified());
     }
     page.out
 }

@@ -1,8 +1,8 @@
 //! What a migration would do, without doing it: a model beside the warehouse as it is.
 //!
 //! In: a connection and model files. Out: a [`Comparison`] for each file, in which the files before it count as
-//! migrated. Everything is read in one read-only transaction, which takes no lock that anybody waits for. The
-//! judgements are those of the migration itself. Rights are not compared, because a migration grants them each time.
+//! migrated. Everything is read in one read-only transaction, so the server itself would refuse a change. The judgements
+//! are those of the migration itself. Rights are not compared, because a migration grants them each time.
 //!
 //! The loader's role may read all of it, and so may the owner. On a warehouse that was never migrated, everybody may.
 
@@ -15,7 +15,9 @@ use super::apply::{self, MigrateError, failed};
 use super::catalog::{self, Existing, ExistingColumn};
 use super::ddl::{self, TableSpec};
 use super::difference::difference;
-use super::{first_mentions, indexes};
+use super::indexes;
+use super::make_views::{self, Foretold};
+use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
 use crate::control::{self, CONTROL_SCHEMA, MadeTables, StoredModel};
 use crate::model::{self, GrownColumn, Model, ModelText, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
@@ -35,6 +37,8 @@ pub struct Comparison {
     pub grown: Vec<String>,
     /// what is no difference, and still worth knowing
     pub notes: Vec<String>,
+    /// what could not be compared, and why
+    pub not_compared: Vec<String>,
 }
 
 impl Comparison {
@@ -47,7 +51,7 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, file, refusals, steps, grown, notes } = self;
+        let Self { source, file, refusals, steps, grown, notes, not_compared } = self;
         let end = if self.differs() { "" } else { " no difference" };
         writeln!(f, "source {source}, {file}:{end}")?;
         for (head, lines) in [
@@ -55,6 +59,7 @@ impl fmt::Display for Comparison {
             ("migrate would report:", steps),
             ("columns that satellites have grown and that the model does not name:", grown),
             ("no difference, and left alone by migrate:", notes),
+            ("not compared:", not_compared),
         ] {
             if !lines.is_empty() {
                 writeln!(f, "  {head}")?;
@@ -79,6 +84,8 @@ struct Standing {
     grown: Vec<GrownColumn>,
     /// tables that only a model which was compared already would make
     not_yet: BTreeSet<String>,
+    /// the views that the models which were compared already would make
+    views: Foretold,
 }
 
 /// Compares the warehouse with each model. Nothing is changed.
@@ -116,7 +123,10 @@ impl Standing {
         let missing = |schema: &&str| !schemas.iter().any(|existing| existing == schema);
         let pending = control::pending_migrations(transaction);
         let mut standing = Self {
-            missing_schemas: [CONTROL_SCHEMA, VAULT_SCHEMA].into_iter().filter(missing).collect(),
+            missing_schemas: [CONTROL_SCHEMA, VAULT_SCHEMA, MART_SCHEMA, CHECK_SCHEMA]
+                .into_iter()
+                .filter(missing)
+                .collect(),
             pending: pending.await.map_err(failed("reading its control migrations"))?,
             existing: catalog::read(transaction).await.map_err(failed("reading its catalog"))?,
             ..Self::default()
@@ -185,9 +195,6 @@ impl Standing {
                 self.not_yet.insert(table.name.clone());
             }
         }
-        for view in first_mentions::views(&[&plan.model]) {
-            self.existing.entry(own_name(&view.qualified).to_owned()).or_default();
-        }
     }
 }
 
@@ -205,8 +212,8 @@ async fn compare_one(
         ..Comparison::default()
     };
     if !standing.is_readable() && !standing.is_new() {
-        let note = "the control schema is of an older build: what else differs shows when migrate has run once";
-        found.notes.push(note.to_owned());
+        let why = "everything else, because the control schema is of an older build: run migrate, which brings it up to date";
+        found.not_compared.push(why.to_owned());
         return Ok(found);
     }
     let (ours, others): (Vec<_>, Vec<_>) =
@@ -223,8 +230,8 @@ async fn compare_one(
         Ok(steps) => found.steps.extend(steps.into_iter().map(|step| step.told)),
         Err(refused) => found.refuse(refused.into())?,
     }
-    let models: Vec<&Model> = [&grown.model].into_iter().chain(&others).collect();
-    found.indexes_and_views(transaction, standing, &tables, &models).await?;
+    found.with_indexes(transaction, standing, &tables).await?;
+    found.with_views(transaction, standing, &grown, &others).await?;
     let hash = control::model_hash(&plan.model);
     if ours.first().is_none_or(|last| last.hash != hash) {
         found.steps.push(format!("stored the model ({}…)", hex::encode(&hash[..6])));
@@ -244,7 +251,8 @@ impl Comparison {
     fn refuse(&mut self, refused: MigrateError) -> Result<(), MigrateError> {
         match refused {
             MigrateError::Model(_) | MigrateError::Sql { .. } => Err(refused),
-            MigrateError::Destructive(_)
+            MigrateError::KeySecret(_)
+            | MigrateError::Destructive(_)
             | MigrateError::Conflicting(_)
             | MigrateError::Incomplete(_) => {
                 // The first line only says that a migration refuses.
@@ -271,13 +279,12 @@ impl Comparison {
         }
     }
 
-    /// Indexes and views come behind the tables: views are made again when anything else changed.
-    async fn indexes_and_views(
+    /// Indexes come behind the tables.
+    async fn with_indexes(
         &mut self,
         transaction: &Transaction<'_>,
         standing: &Standing,
         tables: &[TableSpec],
-        models: &[&Model],
     ) -> Result<(), MigrateError> {
         let exists = |name: &str| standing.existing.contains_key(name);
         // Only of tables that the warehouse has: the statements that make a table make its index, too.
@@ -287,15 +294,26 @@ impl Comparison {
         let indexes = indexes::missing(transaction, &here).await;
         let indexes = indexes.map_err(failed("reading its indexes"))?;
         self.steps.extend(indexes.into_iter().map(|(told, _)| told));
-        let (old, new): (Vec<_>, Vec<_>) = first_mentions::views(models)
-            .into_iter()
-            .partition(|view| exists(own_name(&view.qualified)));
-        if !(self.steps.is_empty() || old.is_empty()) {
-            let count = old.len();
-            self.steps.push(format!("created the {count} views of first mentions again"));
-        }
-        self.steps.extend(new.iter().map(|view| format!("created {}", view.qualified)));
         Ok(())
+    }
+
+    /// Views come behind indexes.
+    async fn with_views(
+        &mut self,
+        transaction: &Transaction<'_>,
+        standing: &mut Standing,
+        plan: &Plan,
+        others: &[Model],
+    ) -> Result<(), MigrateError> {
+        let wanted = views::all(plan, others);
+        let made = make_views::foretell(transaction, &wanted, &mut standing.views).await;
+        let made = made.map_err(failed("reading its views"))?;
+        if made.conflicts.is_empty() {
+            self.steps.extend(made.steps);
+            Ok(())
+        } else {
+            self.refuse(MigrateError::Conflicting(made.conflicts))
+        }
     }
 }
 
@@ -333,9 +351,4 @@ fn made_of(table: &TableSpec) -> Existing {
         not_null: column.not_null,
     });
     Existing { columns: columns.collect(), primary_key: table.primary_key.clone() }
-}
-
-/// A name without its schema.
-fn own_name(qualified: &str) -> &str {
-    qualified.rsplit_once('.').map_or(qualified, |(_, name)| name)
 }

@@ -9,10 +9,15 @@
 //! are never dropped. Rights on the view are lost then, so they are given again. A view of the same name that somebody
 //! else made is taken over only when it has exactly the wanted columns.
 
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Transaction;
 
 use super::views::ViewSpec;
+
+/// The digests of the statements of views that a migration would make, by schema and name.
+pub(super) type Foretold = HashMap<(&'static str, String), Vec<u8>>;
 
 /// What happened.
 #[derive(Debug, Default)]
@@ -37,8 +42,8 @@ pub(super) async fn make_views(
 ) -> Result<Made, tokio_postgres::Error> {
     let mut made = Made::default();
     for view in wanted {
-        let digest = Sha256::digest(view.create()).to_vec();
-        let existing = find(transaction, view).await?;
+        let digest = digest(view);
+        let existing = find(transaction, view, true).await?;
         if existing.kind.is_some() && existing.digest.as_ref() == Some(&digest) {
             continue;
         }
@@ -49,17 +54,13 @@ pub(super) async fn make_views(
                 format!("created {qualified}")
             }
             Some(kind) if kind != VIEW => {
-                made.conflicts.push(format!(
-                    "{qualified} exists and is no view: rename it, or move it to another schema"
-                ));
+                made.conflicts.push(no_view(&qualified));
                 continue;
             }
             Some(_) => match replace(transaction, view, &existing).await? {
                 Replaced::Done => format!("replaced {qualified}"),
                 Replaced::Strange => {
-                    made.conflicts.push(format!(
-                        "{qualified} exists, and migrate did not make it: rename it, or move it to another schema"
-                    ));
+                    made.conflicts.push(strange(&qualified));
                     continue;
                 }
                 Replaced::Used(dependents) => {
@@ -77,23 +78,80 @@ pub(super) async fn make_views(
     Ok(made)
 }
 
+/// Says what [`make_views`] would do, and does nothing. `foretold` are the views that earlier models would make; these
+/// are added to it. Whether objects of somebody else keep a view from being replaced shows only in the attempt.
+pub(super) async fn foretell(
+    transaction: &Transaction<'_>,
+    wanted: &[ViewSpec],
+    foretold: &mut Foretold,
+) -> Result<Made, tokio_postgres::Error> {
+    let remembers = "SELECT to_regclass('dwh_control.made_views') IS NOT NULL";
+    let remembers: bool = transaction.query_one(remembers, &[]).await?.get(0);
+    let mut made = Made::default();
+    for view in wanted {
+        let (qualified, digest) = (view.qualified(), digest(view));
+        let earlier = foretold.insert((view.schema, view.name.clone()), digest.clone());
+        let existing = match earlier {
+            Some(earlier) => {
+                Existing { kind: Some(VIEW), columns: names(view), digest: Some(earlier) }
+            }
+            None => find(transaction, view, remembers).await?,
+        };
+        match existing.kind {
+            None => made.steps.push(format!("created {qualified}")),
+            Some(kind) if kind != VIEW => made.conflicts.push(no_view(&qualified)),
+            Some(_) if existing.digest.as_ref() == Some(&digest) => {}
+            Some(_) if existing.digest.is_none() && existing.columns != names(view) => {
+                made.conflicts.push(strange(&qualified));
+            }
+            Some(_) => made.steps.push(format!("replaced {qualified}")),
+        }
+    }
+    Ok(made)
+}
+
+fn digest(view: &ViewSpec) -> Vec<u8> {
+    Sha256::digest(view.create()).to_vec()
+}
+
+fn names(view: &ViewSpec) -> Vec<String> {
+    view.columns.iter().map(|column| column.name.clone()).collect()
+}
+
+fn no_view(qualified: &str) -> String {
+    format!("{qualified} exists and is no view: rename it, or move it to another schema")
+}
+
+fn strange(qualified: &str) -> String {
+    format!(
+        "{qualified} exists, and migrate did not make it: rename it, or move it to another schema"
+    )
+}
+
 /// `pg_class.relkind` of a view.
 const VIEW: i8 = b'v'.cast_signed();
 
+/// `remembers` is whether the warehouse has the table of the views that were made.
 async fn find(
     transaction: &Transaction<'_>,
     view: &ViewSpec,
+    remembers: bool,
 ) -> Result<Existing, tokio_postgres::Error> {
+    let digest = if remembers {
+        "SELECT digest FROM dwh_control.made_views WHERE schema_name = $1 AND view_name = $2"
+    } else {
+        "SELECT NULL::bytea"
+    };
     let row = transaction
         .query_one(
-            "SELECT
+            &format!("SELECT
                  (SELECT c.relkind FROM pg_catalog.pg_class AS c WHERE c.oid = found.oid),
                  ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute AS a
                        WHERE a.attrelid = found.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
-                 (SELECT digest FROM dwh_control.made_views WHERE schema_name = $1 AND view_name = $2)
+                 ({digest})
              FROM (SELECT (SELECT c.oid FROM pg_catalog.pg_class AS c
                            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-                           WHERE n.nspname = $1 AND c.relname = $2) AS oid) AS found",
+                           WHERE n.nspname = $1 AND c.relname = $2) AS oid) AS found"),
             &[&view.schema, &view.name],
         )
         .await?;
