@@ -109,7 +109,7 @@ pub(super) struct HubEntry {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LinkRoleEntry {
-    /// What the hub is in this link; names the column <role>_hash_key.
+    /// What the hub is in this link; names the column, which ends with _hash_key.
     #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]*$"), length(max = 54))]
     pub(super) role: String,
     /// The hub.
