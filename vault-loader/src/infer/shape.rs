@@ -90,11 +90,12 @@ pub(super) struct SatelliteShape {
 }
 
 /// What a note adds about a column that events have and a model cannot have.
-const IN_VAIN: &str = ". Events have it, so the loader would pause the table: leave the column out by a column list of the publication";
+const IN_VAIN: &str = ". Events have it, so the loader would pause the table: leave the column out by a column list of \
+                       the publication";
 
 /// What a note adds about a column that only events of snapshots have.
-const IN_SNAPSHOTS: &str = ". The events of a snapshot have it. Without vaultstream.column.types.header=true the loader would pause the table, \
-     unless a column list of the publication leaves the column out";
+const IN_SNAPSHOTS: &str = ". The events of a snapshot have it. Without vaultstream.column.types.header=true the loader \
+                            would pause the table, unless a column list of the publication leaves the column out";
 
 /// Decides about all tables.
 pub(super) fn decide(tables: &[SourceTable]) -> Shape {
