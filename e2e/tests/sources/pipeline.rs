@@ -19,8 +19,8 @@ pub(crate) type LeftOut<'a> = &'a [(&'a str, &'a str)];
 
 /// The columns of a table, each with an expression that prints it as the vault does. `{table}` is the table.
 ///
-/// A type is named here when the vault has another one for it (`docs/ARCHITECTURE.md`, and the tests `types`): blanks at
-/// the end of characters are padding; money and oids are numbers; a number without a scale has no zeros at its end; a time with a
+/// A type is named here when the vault has another one for it, as the tests `types` show: blanks at the end of
+/// characters are padding; money and oids are numbers; a number without a scale has no zeros at its end; a time with a
 /// zone is in UTC; a bit is a boolean; an interval is microseconds, with months of 30.4375 days.
 const COLUMNS: &str = "
     WITH RECURSIVE base AS (

@@ -20,8 +20,8 @@ const STATEMENTS: u64 = 20;
 /// After so many rounds every table has to have seen everything.
 const ROUNDS_MAX: u64 = 40;
 
-/// Tables on which a kind of statement never succeeded that the table has the columns for. Each table has to see inserts,
-/// deletes and updates of some kind.
+/// Tables on which a kind of statement never succeeded that the table has the columns for. Each table has to see
+/// inserts, deletes and updates of some kind.
 const UNMET: &str = "
     SELECT t.relation || ': ' || coalesce(string_agg(y.kind || ' ' || y.succeeded || ' of ' || y.succeeded + y.failed, ', '), 'no work')
         || coalesce(' (' || max(y.last_error) || ')', '')

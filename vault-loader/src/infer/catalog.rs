@@ -66,7 +66,8 @@ impl SourceColumn {
         ColumnType::parse(&self.kind)
     }
 
-    /// Whether events have the column, although a model cannot: a bit string of varying length comes without its length.
+    /// Whether events have the column, although a model cannot: a bit string of varying length comes without its
+    /// length.
     pub(super) fn is_published_in_vain(&self) -> bool {
         self.kind.starts_with("bit varying") && !self.kind.ends_with("[]")
     }
