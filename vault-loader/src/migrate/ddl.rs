@@ -267,12 +267,15 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     columns[0].comment = format!("hash key in {parent}");
     columns.extend(version_columns());
     let payload = plan.payload(satellite);
-    let named = |name: &str| -> String {
-        let column = table.columns.iter().find(|column| column.vault_name() == name);
-        column.map_or(name, |column| &column.name).to_owned()
+    let meaning = |name: &str| -> String {
+        let Some(column) = table.columns.iter().find(|column| column.vault_name() == name) else {
+            return format!("{name} of {source}");
+        };
+        let origin = format!("{} of {source}", column.name);
+        if column.comment.is_empty() { origin } else { format!("{}; {origin}", column.comment) }
     };
     columns.extend(
-        payload.into_iter().map(|(name, kind)| payload_column(&name, &named(&name), kind, source)),
+        payload.into_iter().map(|(name, kind)| payload_column(&name, kind, &meaning(&name))),
     );
     TableSpec {
         name: satellite.name.clone(),
@@ -288,12 +291,10 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     }
 }
 
-/// A satellite's own column. `named` is its name at the source.
-fn payload_column(name: &str, named: &str, kind: PayloadType, source: &str) -> ColumnSpec {
+/// A satellite's own column. `meaning` is what a column of the source holds.
+fn payload_column(name: &str, kind: PayloadType, meaning: &str) -> ColumnSpec {
     match kind {
-        PayloadType::Column(kind) => {
-            ColumnSpec::new(name, &kind.vault_type(), false, &format!("{named} of {source}"))
-        }
+        PayloadType::Column(kind) => ColumnSpec::new(name, &kind.vault_type(), false, meaning),
         PayloadType::Letter => ColumnSpec::new(
             name,
             "text",
