@@ -93,6 +93,26 @@ async fn a_satellite_grows_the_column_that_its_table_has_got() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ignored_column_is_not_taken_in_and_stops_nothing() {
+    let named = "status = \"sat_airports_status\"";
+    let ignoring =
+        |model: &str| model.replacen(named, &format!("{named}\nignored = [\"elevation\"]"), 1);
+    let mut world = World::with_model("ignores", ignoring).await;
+    let mut loader = world.loader("loader");
+    world.publish(create("airports", 10, higher("AAA", &json!(95)))).await;
+    world.publish(typed(create("airports", 20, higher("BBB", &json!(96))), &GROWN, &[])).await;
+    world.publish(typed(create("airports", 30, airport("CCC", "Omsk")), &[], &[])).await;
+    world.loaded().await;
+    let codes = "SELECT airport_code FROM dwh_marts.current_airports ORDER BY 1";
+    world.assert_rows(codes, &["(AAA)", "(BBB)", "(CCC)"]).await;
+    let grown = "SELECT FROM pg_attribute
+                 WHERE attrelid = 'dwh_detailed.sat_airports'::regclass AND attname = 'elevation'";
+    assert!(world.rows(grown).await.is_empty());
+    assert_eq!(world.count("dwh_control.paused_tables").await, 0);
+    world.end(&mut loader);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_column_is_not_added_when_that_is_switched_off_or_its_type_is_unknown() {
     let mut world = World::new("growsnot").await;
     let off = [("VAULT_LOADER__GROW_SATELLITES", "false")];

@@ -105,7 +105,7 @@ impl Drift {
             (Some(unknown), None) => Self {
                 reason: format!("table {name} has a column {unknown} that the model does not name"),
                 remedy: format!(
-                    "add the column to the model, {MIGRATE}; columns whose types the events tell (the connector's \
+                    "add the column to the model, or to the table's ignored columns, {MIGRATE}; columns whose types the events tell (the connector's \
                      vaultstream.column.types.header=true) are added without that, unless grow_satellites is false"
                 ),
                 growth: growth(table, misfits),

@@ -126,6 +126,10 @@ impl<'de> Visitor<'de> for RowSeed<'_, 'de> {
             place += 1;
             let id = match found {
                 Name::Column(id) => id,
+                Name::Ignored => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
                 Name::Unknown(name) => {
                     // A delete needs nothing but the key.
                     if image == Image::Whole {
@@ -167,6 +171,8 @@ impl<'de> Visitor<'de> for RowSeed<'_, 'de> {
 
 enum Name {
     Column(ColumnId),
+    /// the model says that the vault does not take it in
+    Ignored,
     Unknown(String),
 }
 
@@ -200,6 +206,10 @@ impl Visitor<'_> for NameSeed<'_> {
             let also_named = &self.table.also_named;
             also_named.iter().find(|(other, _)| other == name).map(|(_, column)| *column)
         });
-        Ok(found.map_or_else(|| Name::Unknown(name.to_owned()), Name::Column))
+        Ok(match found {
+            Some(column) => Name::Column(column),
+            None if self.table.ignored.iter().any(|ignored| ignored == name) => Name::Ignored,
+            None => Name::Unknown(name.to_owned()),
+        })
     }
 }

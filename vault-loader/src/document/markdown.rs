@@ -201,6 +201,10 @@ impl Page<'_> {
             let names = named(&table.added_later);
             self.line(&format!("\nOlder events lack {names}: there they are NULL."));
         }
+        if !table.ignored.is_empty() {
+            let names: Vec<String> = table.ignored.iter().map(|name| code(name)).collect();
+            self.line(&format!("\nThe vault does not take in {}.", names.join(", ")));
+        }
         let rows = table.columns.with_ids().map(|(id, column)| {
             let mut names = vec![code(&column.name)];
             let others = table.also_named.iter().filter(|(_, named)| *named == id);

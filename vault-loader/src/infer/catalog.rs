@@ -65,12 +65,6 @@ impl SourceColumn {
     pub(super) fn column_type(&self) -> Option<ColumnType> {
         ColumnType::parse(&self.kind)
     }
-
-    /// Whether events have the column, although a model cannot: a bit string of varying length comes without its
-    /// length.
-    pub(super) fn is_published_in_vain(&self) -> bool {
-        self.kind.starts_with("bit varying") && !self.kind.ends_with("[]")
-    }
 }
 
 impl SourceTable {

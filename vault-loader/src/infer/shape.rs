@@ -63,6 +63,8 @@ pub(super) struct TableShape {
     /// places of the columns that events have
     pub(super) columns: Vec<usize>,
     pub(super) satellite: Option<SatelliteShape>,
+    /// places of the columns that the model leaves out
+    pub(super) ignored: Vec<usize>,
     /// what the author of the model should know
     pub(super) notes: Vec<String>,
 }
@@ -88,14 +90,6 @@ pub(super) struct SatelliteShape {
     /// places of columns, each with another name in the vault where it needs one
     pub(super) columns: Vec<(usize, Option<String>)>,
 }
-
-/// What a note adds about a column that events have and a model cannot have.
-const IN_VAIN: &str = ". Events have it, so the loader would pause the table: leave the column out by a column list of \
-                       the publication";
-
-/// What a note adds about a column that only events of snapshots have.
-const IN_SNAPSHOTS: &str = ". The events of a snapshot have it. Without vaultstream.column.types.header=true the loader \
-                            would pause the table, unless a column list of the publication leaves the column out";
 
 /// Decides about all tables.
 pub(super) fn decide(tables: &[SourceTable]) -> Shape {
@@ -203,6 +197,7 @@ impl<'a> Builder<'a> {
             links: Vec::new(),
             columns: Vec::new(),
             satellite: None,
+            ignored: Vec::new(),
             notes: table.outside.clone(),
         };
         if is_link {
@@ -387,15 +382,16 @@ impl<'a> Builder<'a> {
         for (place, column) in table.columns.iter().enumerate() {
             if column.is_generated {
                 shape.notes.push(format!(
-                    "{} is left out: PostgreSQL computes it, and does not publish it by default{IN_SNAPSHOTS}",
+                    "{} is left out: PostgreSQL computes it, and publishes it in snapshots only, unless told otherwise",
                     column.name
                 ));
+                shape.ignored.push(place);
             } else if column.column_type().is_none() {
-                let published = if column.is_published_in_vain() { IN_VAIN } else { "" };
                 shape.notes.push(format!(
-                    "{} is left out: a model cannot have the type {}{published}",
+                    "{} is left out: a model cannot have the type {}",
                     column.name, column.kind
                 ));
+                shape.ignored.push(place);
             } else {
                 shape.columns.push(place);
             }

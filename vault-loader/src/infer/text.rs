@@ -104,6 +104,9 @@ fn table(out: &mut String, source: &SourceTable, shape: &TableShape, usual: &str
     if !bindings.is_empty() {
         list(out, "links", &bindings);
     }
+    if !shape.ignored.is_empty() {
+        line(out, &format!("ignored = {}", names(&shape.ignored)));
+    }
     line(out, "\n[table.columns]");
     let stored = |place: usize| {
         let columns = shape.satellite.iter().flat_map(|satellite| &satellite.columns);

@@ -265,6 +265,9 @@ pub(super) struct TableEntry {
     /// Columns that older events lack: there they are NULL.
     #[serde(default)]
     pub(super) added_later: Vec<String>,
+    /// Columns of events that the vault does not take in.
+    #[serde(default)]
+    pub(super) ignored: Vec<String>,
     /// For a column that the source renamed, the other names that it has in events.
     #[serde(default)]
     pub(super) also_named: BTreeMap<String, Vec<String>>,

@@ -64,6 +64,9 @@ fn table_lines(model: &Model, table: &Table, lines: &mut Vec<String>) {
     for (other, column) in &table.also_named {
         lines.push(line(&("also named", &topic, &table.columns[*column].name, other)));
     }
+    for name in &table.ignored {
+        lines.push(line(&("ignored", &topic, name)));
+    }
     for binding in &table.hubs {
         let hub = &model.hubs[binding.hub].name;
         lines.push(line(&("names", &topic, &binding.role, hub, names(&binding.columns))));

@@ -332,6 +332,20 @@ mod tests {
     }
 
     #[test]
+    fn an_ignored_column_is_none_of_the_model() {
+        check(
+            "parent = \"hub_bookings\"",
+            "parent = \"hub_bookings\"\nignored = [\"book_ref\"]",
+            "table bookings ignored: book_ref is a column of the model, too",
+        );
+        check(
+            "parent = \"hub_bookings\"",
+            "parent = \"hub_bookings\"\nignored = [\"x\", \"x\"]",
+            "table bookings ignored: x stands there twice",
+        );
+    }
+
+    #[test]
     fn unknown_keys_and_reserved_names_are_refused() {
         check("schema = \"public\"", "schema = \"public\"\nspeed = 1", "unknown field `speed`");
         let stored =

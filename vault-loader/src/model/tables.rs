@@ -72,6 +72,7 @@ impl Builder<'_> {
         let satellites = self.satellites(&key);
         self.unused_bindings(&hubs, &links, parent);
         self.check_comments();
+        self.check_ignored();
         self.forgotten_columns(&hubs, &links, &satellites);
         Some(Table {
             schema: self.schema.clone(),
@@ -81,6 +82,7 @@ impl Builder<'_> {
             key,
             added_later,
             also_named,
+            ignored: self.table.ignored.clone(),
             hubs,
             links,
             parent,
@@ -131,6 +133,20 @@ impl Builder<'_> {
                     "correct the name, or leave the comment out",
                 );
             }
+        }
+    }
+
+    fn check_ignored(&mut self) {
+        let ignored = &self.table.ignored;
+        for (place, name) in ignored.iter().enumerate() {
+            let problem = if self.table.columns.contains_key(name) {
+                format!("{name} is a column of the model, too")
+            } else if ignored[..place].contains(name) {
+                format!("{name} stands there twice")
+            } else {
+                continue;
+            };
+            self.complain("ignored", problem, "remove one");
         }
     }
 

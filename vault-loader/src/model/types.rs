@@ -182,6 +182,8 @@ pub struct Table {
     pub added_later: Vec<ColumnId>,
     /// other names that columns have in events, because the source renamed them
     pub also_named: Vec<(String, ColumnId)>,
+    /// columns of events that the vault does not take in
+    pub ignored: Vec<String>,
     /// the hubs that a row names
     pub hubs: IdVec<HubBindingId, HubBinding>,
     /// the links that a row states
