@@ -59,6 +59,10 @@ pub struct InferArguments {
     /// The source's own name in the warehouse: part of hash keys and of every record_source [default: the topic prefix]
     #[arg(long)]
     name: Option<String>,
+    /// Word before the names of all hubs, links and satellites: hub_WORD_…. For a source whose tables are called like
+    /// those of another source in the same warehouse
+    #[arg(long, value_name = "WORD", value_parser = prefix)]
+    prefix: Option<String>,
     /// Schema to look at; several times for several [default: all but the system's]
     #[arg(long = "schema")]
     schemas: Vec<String>,
@@ -87,6 +91,20 @@ pub struct OutputError {
     source: std::io::Error,
 }
 
+/// How long the word before all names may be.
+const PREFIX_MAX: usize = 16;
+
+/// Reads a word that names of vault tables can begin with.
+fn prefix(word: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = word.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins && word.len() <= PREFIX_MAX && word.chars().all(is_plain) {
+        Ok(word.to_owned())
+    } else {
+        Err(format!("give at most {PREFIX_MAX} lower-case letters, digits and _, a letter first"))
+    }
+}
+
 /// Infers a model, and writes it.
 ///
 /// # Errors
@@ -99,6 +117,7 @@ pub async fn infer_model(arguments: &InferArguments) -> anyhow::Result<()> {
         name: arguments.name.clone().unwrap_or_else(|| arguments.topic_prefix.clone()),
         topic_prefix: arguments.topic_prefix.clone(),
         system_id: arguments.system_id,
+        prefix: arguments.prefix.clone(),
         schemas: arguments.schemas.clone(),
         database: source.database.clone(),
     };

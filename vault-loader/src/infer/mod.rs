@@ -30,6 +30,8 @@ pub struct InferOptions {
     pub topic_prefix: String,
     /// its number in the warehouse
     pub system_id: i16,
+    /// a word before the names of all hubs, links and satellites, for a source whose tables are called like another's
+    pub prefix: Option<String>,
     /// the schemas to look at; none for all
     pub schemas: Vec<String>,
     /// the database, for the model's comment
@@ -67,7 +69,7 @@ pub enum InferError {
 /// See [`InferError`].
 pub async fn infer(client: &Client, options: &InferOptions) -> Result<Inferred, InferError> {
     let tables = catalog::read(client, &options.schemas).await?;
-    let shape = shape::decide(&tables);
+    let shape = shape::decide(&tables, options.prefix.as_deref());
     if shape.tables.is_empty() {
         return Err(InferError::NoTable(options.database.clone()));
     }

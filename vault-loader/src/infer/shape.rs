@@ -92,9 +92,9 @@ pub(super) struct SatelliteShape {
 }
 
 /// Decides about all tables.
-pub(super) fn decide(tables: &[SourceTable]) -> Shape {
+pub(super) fn decide(tables: &[SourceTable], prefix: Option<&str>) -> Shape {
     let places = places(tables);
-    let mut builder = Builder::new(tables, &places);
+    let mut builder = Builder::new(tables, &places, prefix);
     for table in 0..tables.len() {
         builder.own(table);
     }
@@ -142,13 +142,14 @@ impl Own {
 }
 
 impl<'a> Builder<'a> {
-    fn new(tables: &'a [SourceTable], places: &'a [Place]) -> Self {
+    fn new(tables: &'a [SourceTable], places: &'a [Place], prefix: Option<&str>) -> Self {
         let plain: Vec<String> = tables.iter().map(|table| names::snake(&table.name)).collect();
         let is_alone = |name: &String| plain.iter().filter(|other| *other == name).count() == 1;
         let mut stems = Taken::default();
         let stem = |(table, name): (&SourceTable, &String)| {
             let with_schema = || format!("{}_{name}", names::snake(&table.schema));
-            stems.take(&if is_alone(name) { name.clone() } else { with_schema() })
+            let own = if is_alone(name) { name.clone() } else { with_schema() };
+            stems.take(&prefix.map_or(own.clone(), |prefix| format!("{prefix}_{own}")))
         };
         let stems = tables.iter().zip(&plain).map(stem).collect();
         let shape = Shape::default();

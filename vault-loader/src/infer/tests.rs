@@ -56,6 +56,7 @@ fn options() -> InferOptions {
         name: "shop".to_owned(),
         topic_prefix: "shop".to_owned(),
         system_id: 7,
+        prefix: None,
         schemas: Vec::new(),
         database: "shop".to_owned(),
     }
@@ -63,7 +64,7 @@ fn options() -> InferOptions {
 
 #[track_caller]
 fn inferred(tables: &[SourceTable]) -> (Model, String) {
-    let text = text::write(tables, &shape::decide(tables), &options());
+    let text = text::write(tables, &shape::decide(tables, None), &options());
     match model::parse(&text) {
         Ok(model) => (model, text),
         Err(err) => panic!("{err}\n{text}"),
@@ -260,7 +261,7 @@ fn what_a_vault_cannot_hold_is_named() {
         &["uses(kept_code) kept(code)"],
     );
     tables[2].columns[3].is_generated = true;
-    let left_out = shape::decide(&tables).left_out;
+    let left_out = shape::decide(&tables, None).left_out;
     assert_eq!(
         left_out.iter().map(|(table, _)| table.as_str()).collect::<Vec<_>>(),
         ["public.log", "public.boxes"]
@@ -278,6 +279,23 @@ fn what_a_vault_cannot_hold_is_named() {
     ] {
         assert!(text.contains(note), "no {note:?} in {text}");
     }
+}
+
+#[test]
+fn a_prefix_keeps_the_names_of_two_sources_apart() {
+    let tables = source(
+        vec![
+            table("orders", "id integer", "id"),
+            table("lines", "id integer, order_id integer", "id"),
+        ],
+        &["lines(order_id) orders(id)"],
+    );
+    let shape = shape::decide(&tables, Some("wwi"));
+    let hubs: Vec<&str> = shape.hubs.iter().map(|hub| hub.name.as_str()).collect();
+    assert_eq!(hubs, ["hub_wwi_orders", "hub_wwi_lines"]);
+    assert_eq!(shape.links[0].name, "link_wwi_lines_order");
+    let states: Vec<&str> = shape.tables.iter().map(|table| table.status.as_str()).collect();
+    assert_eq!(states, ["sat_wwi_orders_status", "sat_wwi_lines_status"]);
 }
 
 #[test]

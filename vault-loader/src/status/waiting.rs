@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::Offset;
@@ -46,6 +48,21 @@ impl Waiting {
     }
 }
 
+/// Says nothing in the log: the end of a partition is an error for librdkafka, and wanted here.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, message, "librdkafka");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// Reads the first records of these partitions of one topic, each from an offset on. This blocks the thread.
 ///
 /// # Errors
@@ -58,7 +75,7 @@ pub(super) fn look(
     let mut client = client.clone();
     client.set("enable.partition.eof", "true");
     client.set("queued.min.messages", "1000");
-    let consumer: BaseConsumer = client.create()?;
+    let consumer: BaseConsumer<Quiet> = client.create_with_context(Quiet)?;
     let mut assignment = TopicPartitionList::with_capacity(partitions.len());
     for &(partition, from) in partitions {
         assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
