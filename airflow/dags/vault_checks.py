@@ -40,7 +40,8 @@ DOC = """
 ### Rules of the vault
 
 Every night at 02:00 UTC: the views of `dwh_checks`, one task each. A view shows the violations of one rule; a task that gets a row
-fails at once and shows it. The views show hash keys, never business keys.
+fails at once and shows it. The views show hash keys; only
+`star_equals_vault` shows rows, those of the star schema.
 
 A violation is never mended by running again. It says that the loader has a fault, or that somebody wrote to the vault by hand.
 """

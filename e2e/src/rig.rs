@@ -135,13 +135,18 @@ impl Rig {
     /// Adds a source with a database of its own, and lets `vault-loader model infer` write its model. `sql` makes the
     /// tables, gives the reader its rights and makes `further_publication`. Returns the source's name, and what the
     /// command said. The warehouse is migrated to the model.
-    pub async fn add_inferred_source(&mut self, sql: &str) -> anyhow::Result<(String, String)> {
+    pub async fn add_inferred_source(
+        &mut self,
+        sql: &str,
+        arguments: &[&str],
+    ) -> anyhow::Result<(String, String)> {
         let source = self.make_source(sql).await?;
         let PostgresAddress { host, port, user, password, .. } = &self.options.source;
         let name = source.name.clone();
         let output = std::process::Command::new(devstack::binary("vault-loader")?)
             .args(["model", "infer", "--system-id", "2", "--topic-prefix", &name, "--output"])
             .arg(&source.model)
+            .args(arguments)
             .env(
                 "VAULT_LOADER_SOURCE",
                 format!("postgres://{user}:{password}@{host}:{port}/{name}"),

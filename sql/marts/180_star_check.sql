@@ -18,6 +18,6 @@ COMMENT ON VIEW dwh_checks.star_equals_vault IS
     'rule: the star schema holds what its views say about the vault, but for what the next refresh will bring';
 COMMENT ON COLUMN dwh_checks.star_equals_vault.rule IS 'the rule that is broken';
 COMMENT ON COLUMN dwh_checks.star_equals_vault.table_name IS 'the table of the star schema';
-COMMENT ON COLUMN dwh_checks.star_equals_vault.detail IS 'the row, by its keys';
+COMMENT ON COLUMN dwh_checks.star_equals_vault.detail IS 'the row as the star has it, and as the vault has it';
 
 COMMIT;

@@ -46,7 +46,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA dwh_marts TO presentation_writer;
 ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_marts
     GRANT SELECT ON TABLES TO presentation_writer;
 
--- The views read the vault with the rights of its owner, and show hash keys only.
+-- The views read the vault with the rights of its owner. They show hash keys, and star_equals_vault shows rows of the star.
 GRANT USAGE ON SCHEMA dwh_checks TO vault_checker;
 GRANT SELECT ON ALL TABLES IN SCHEMA dwh_checks TO vault_checker;
 ALTER DEFAULT PRIVILEGES FOR ROLE vault_owner IN SCHEMA dwh_checks

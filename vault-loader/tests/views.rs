@@ -124,3 +124,58 @@ async fn a_view_made_by_hand_with_the_same_columns_is_taken_over() {
     assert!(told.contains("replaced dwh_marts.current_hub_airports"), "{told}");
     assert!(world.rows("SELECT * FROM dwh_marts.current_hub_airports").await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_may_not_make_a_schema_is_told_who_can() {
+    let world = World::unmigrated("views_rights").await;
+    let role = format!("owner_{}", std::process::id());
+    let script = format!("CREATE ROLE {role} LOGIN PASSWORD 'password'");
+    world.client.batch_execute(&script).await.unwrap();
+    let variables = [
+        ("VAULT_LOADER__DATABASE__USER", role.as_str()),
+        ("VAULT_LOADER__DATABASE__PASSWORD", "password"),
+    ];
+    let output = world.command_with(&["migrate"], &variables);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{told}");
+    assert!(told.contains("CREATE SCHEMA dwh_control AUTHORIZATION"), "{told}");
+    world.client.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
+}
+
+/// A model of one table, whose only hub has a key of the source's, and which has no link.
+fn one_table(world: &World) -> String {
+    let named = world.source.clone();
+    format!(
+        "format_version = 1\n[source]\nname = \"{named}\"\nschema = \"public\"\nsystem_id = 1\n\
+         [[hub]]\nname = \"hub_things\"\nscope = \"source\"\nkey = [{{ name = \"id\", type = \"integer\" }}]\n\
+         [[table]]\nname = \"things\"\nkey = [\"id\"]\nparent = \"hub_things\"\nstatus = \"sat_things_status\"\n\
+         hubs = [{{ hub = \"hub_things\", columns = [\"id\"] }}]\n[table.columns]\nid = \"integer\"\nword = \"text\"\n\
+         [[table.satellite]]\nname = \"sat_things\"\ncolumns = [\"word\"]\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_without_links_and_one_with_a_hub_that_nothing_feeds_have_views() {
+    let world = World::unmigrated("views_few").await;
+    let few = one_table(&world);
+    world.write_model(&few);
+    let told = migrate(&world).unwrap();
+    assert!(told.contains("created dwh_checks.link_hubs_exist"), "{told}");
+    let lonely = "[[hub]]\nname = \"hub_lonely\"\nkey = [{ name = \"code\", type = \"text\" }]\n\
+                  [[link]]\nname = \"link_lonely\"\nhubs = [{ role = \"one\", hub = \"hub_lonely\" }, { role = \"two\", hub = \"hub_lonely\" }]\n";
+    world.write_model(&few.replacen("[[table]]", &format!("{lonely}[[table]]"), 1));
+    let told = migrate(&world).unwrap();
+    assert!(told.contains("created dwh_detailed.hub_lonely_first_mention"), "{told}");
+    assert!(!told.contains("current_hub_lonely"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_views_of_one_name_are_refused() {
+    let world = World::unmigrated("views_clash").await;
+    world.write_model(&one_table(&world).replace("sat_things_status", "sat_hub_things_status"));
+    let refused = migrate(&world).unwrap_err();
+    assert!(
+        refused.contains("two views would be called dwh_marts.current_hub_things"),
+        "{refused}"
+    );
+}

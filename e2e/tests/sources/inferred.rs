@@ -28,7 +28,7 @@ async fn work(library: &Pipeline, round: u32) {
 }
 
 async fn an_inferred_model_loads_as_it_is(version: u32, partitions: u32) {
-    let mut library = Pipeline::create("library", version, partitions, LIBRARY).await;
+    let mut library = Pipeline::create("library", version, partitions, LIBRARY, &[]).await;
     for left_out in [
         "table public.diary: it has no primary key, and no unique index that tells every row",
         "table public.shifts: it has no primary key, and no unique index that tells every row",

@@ -77,8 +77,15 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Makes the database on a server of that version, and the warehouse of its inferred model.
-    pub(crate) async fn create(name: &str, version: u32, partitions: u32, sql: &str) -> Self {
+    /// Makes the database on a server of that version, and the warehouse of its inferred model. `infer` are further
+    /// arguments of `model infer`.
+    pub(crate) async fn create(
+        name: &str,
+        version: u32,
+        partitions: u32,
+        sql: &str,
+        infer: &[&str],
+    ) -> Self {
         let stack = shared::stack();
         let name = format!("{name}{version}_{}", std::process::id());
         let server = if version == 15 { &stack.postgres15 } else { &stack.postgres18 };
@@ -91,7 +98,7 @@ impl Pipeline {
             partitions,
         })
         .unwrap();
-        let (further, told) = rig.add_inferred_source(sql).await.unwrap();
+        let (further, told) = rig.add_inferred_source(sql, infer).await.unwrap();
         let source = sql::connect(&rig.further_source(&further)).await.unwrap();
         Self { rig, further, told, source, readers: Vec::new(), loader: None }
     }
@@ -158,6 +165,15 @@ impl Pipeline {
         oracle::verify_checks(&warehouse).await.unwrap();
     }
 
+    /// A view of the warehouse has as many rows as a table of the source.
+    pub(crate) async fn assert_as_many(&self, view: &str, table: &str) {
+        let warehouse = sql::connect(&self.rig.warehouse(self.rig.name())).await.unwrap();
+        let count = |from: String| format!("SELECT count(*) FROM {from}");
+        let here = sql::one(&warehouse, &count(format!("dwh_marts.{view}"))).await.unwrap();
+        let there = sql::one(&self.source, &count(table.to_owned())).await.unwrap();
+        assert_eq!(here, there, "{view} beside {table}");
+    }
+
     /// Compares one table with its view, row by row and column by column.
     async fn compare(&self, warehouse: &Client, label: &str, quoted: &str, left_out: &[&str]) {
         let columns = sql::rows(&self.source, &COLUMNS.replace("{table}", quoted)).await.unwrap();
@@ -179,7 +195,8 @@ impl Pipeline {
         let view = format!(
             "SELECT c.oid::regclass FROM pg_class AS c
              WHERE c.relkind = 'v' AND c.relnamespace = 'dwh_marts'::regnamespace
-               AND obj_description(c.oid, 'pg_class') = 'rows of {label} as they stand now'"
+               AND obj_description(c.oid, 'pg_class') = 'rows of {}.{label} as they stand now'",
+            self.further
         );
         let views = sql::rows(warehouse, &view).await.unwrap();
         let [view] = views.as_slice() else { panic!("{label} has the views {views:?}") };

@@ -201,11 +201,12 @@ impl Intake {
     fn replace_client(&mut self) -> Result<(), ConsumeError> {
         tracing::warn!("the Kafka client has forgotten all brokers, going on with a new client");
         self.assignment.metrics.retried("kafka");
+        let consumer = join(&self.assignment)?;
         self.consumer.context().retire();
         self.assignment.give_up();
         self.assignment.without_brokers.store(0, Ordering::Relaxed);
         self.offset_fault = None;
-        let forgetful = std::mem::replace(&mut self.consumer, join(&self.assignment)?);
+        let forgetful = std::mem::replace(&mut self.consumer, consumer);
         // It may take its time to leave the group, whose brokers it does not know.
         std::thread::spawn(move || drop(forgetful));
         Ok(())

@@ -33,6 +33,9 @@ const NOTICE_END: Duration = Duration::from_millis(100);
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
+/// After so many questions in a row without an answer another client asks.
+const FAILURES_MAX: u32 = 3;
+
 /// What the watch needs.
 pub struct TopicsWatch {
     /// librdkafka's properties, those of the intake
@@ -78,11 +81,22 @@ pub fn watch_topics(watch: TopicsWatch) -> KafkaResult<()> {
         warnings: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
     };
     let ending = look.watch.ending.clone();
+    let mut failures = 0;
     while !ending.is_cancelled() {
-        if let Err(error) = look.look() {
-            tracing::debug!(%error, "the brokers cannot be asked about topics and group");
-            // The client may have forgotten all brokers (see `Intake::replace_client`).
-            look.consumer = again.create()?;
+        match look.look() {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                tracing::debug!(%error, "the brokers cannot be asked about topics and group");
+                failures += 1;
+            }
+        }
+        // The client may have forgotten all brokers (see `Intake::replace_client`).
+        if failures >= FAILURES_MAX {
+            failures = 0;
+            match again.create() {
+                Ok(consumer) => look.consumer = consumer,
+                Err(error) => tracing::debug!(%error, "no other client of Kafka"),
+            }
         }
         let looked = Instant::now();
         while looked.elapsed() < look.pause() && !ending.is_cancelled() {

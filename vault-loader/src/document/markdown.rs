@@ -190,7 +190,7 @@ impl Page<'_> {
         };
         self.line(&format!(
             "\nThe topic is {}. The primary key {} determines {}, on which the satellites hang. {} says whether a row exists. \
-             The view {} has the rows as they stand now; `vault-loader model views` prints its SQL.",
+             The view {} has the rows as they stand now; `vault-loader migrate` makes it.",
             code(&model.topic(table)),
             named(&table.key),
             code(model.parent_name(table)),

@@ -98,7 +98,10 @@ pub(super) fn decide(tables: &[SourceTable], prefix: Option<&str>) -> Shape {
     for table in 0..tables.len() {
         builder.own(table);
     }
-    for table in 0..tables.len() {
+    // A table comes behind the one whose hub or link it hangs on: the first table decides which of its keys exist.
+    let mut order: Vec<usize> = (0..tables.len()).collect();
+    order.sort_by_key(|&table| builder.distance(table));
+    for table in order {
         builder.table(table);
     }
     builder.shape
@@ -216,6 +219,14 @@ impl<'a> Builder<'a> {
             shape.notes.push(note.to_owned());
         }
         self.shape.tables.push(shape);
+    }
+
+    /// Over how many tables the way leads to the one whose hub or link a table hangs on.
+    fn distance(&self, number: usize) -> usize {
+        match &self.places[number] {
+            Place::Same(key) => 1 + self.distance(self.tables[number].foreign_keys[*key].target),
+            Place::Nowhere(_) | Place::Hub | Place::Link(_) => 0,
+        }
     }
 
     /// The table whose hub or link a table hangs on: mostly itself.

@@ -4,12 +4,14 @@
 //! other at an advisory lock. A run that is refused changes nothing.
 
 use shared::secret::Secret;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use super::agree::{self, Named};
 use super::difference::{Refusals, Step, difference};
+use super::make_views::{self, Made};
 use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
-use super::{catalog, compat, ddl, indexes, locks, make_views};
+use super::{catalog, compat, ddl, indexes, locks};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, ModelText, Plan, SourceSystem, VAULT_SCHEMA};
 use crate::vault::hash::{HASH_VERSION, fingerprint};
@@ -119,13 +121,15 @@ pub(super) async fn migrate_once(
     let mut rights = Vec::new();
     steps.extend(change_tables(&transaction, &grown_plan, &mut rights).await?);
     steps.extend(add_indexes(&transaction, &grown_plan).await?);
-    let (made, view_notes) = create_views(&transaction, &grown_plan, &others).await?;
-    steps.extend(made);
-    give_back(&transaction, &rights).await?;
+    let made = create_views(&transaction, &grown_plan, &others).await?;
+    steps.extend(made.steps);
+    rights.extend(made.rights);
+    let given = make_views::give_back(&transaction, &rights).await;
+    given.map_err(failed("rights on a view"))?;
     let stored = store_model(&transaction, &plan.model, file).await;
     steps.extend(stored.map_err(failed("storing the model"))?);
     let mut notes = grant(&transaction, &grown_plan, grantee).await?;
-    notes.extend(view_notes);
+    notes.extend(made.notes);
     transaction.commit().await.map_err(failed("the commit"))?;
     Ok(MigrationOutcome { steps, notes })
 }
@@ -165,11 +169,7 @@ async fn change_tables(
             let dropped = make_views::drop_views_of(transaction, &table).await;
             match dropped.map_err(failed(step.clone()))? {
                 Ok(further) => rights.extend(further),
-                Err(strange) => {
-                    return Err(MigrateError::Conflicting(vec![format!(
-                        "{table} cannot be {step}, because {strange} depends on it: drop that, migrate again, and make it anew"
-                    )]));
-                }
+                Err(strange) => return Err(is_used(&table, &strange)),
             }
         }
         transaction.batch_execute(&sql).await.map_err(failed(step.clone()))?;
@@ -182,6 +182,13 @@ async fn change_tables(
         told.push(step);
     }
     Ok(told)
+}
+
+/// A column of a table cannot get another type.
+pub(super) fn is_used(table: &str, strange: &str) -> MigrateError {
+    MigrateError::Conflicting(vec![format!(
+        "no column of {table} can get another type, because {strange} depends on it: drop that, migrate again, and make it anew"
+    )])
 }
 
 /// Makes the indexes that older tables lack.
@@ -257,6 +264,13 @@ pub(super) fn judge_other_sources(
     (found, models)
 }
 
+fn no_right_to(schema: &str) -> MigrateError {
+    MigrateError::Conflicting(vec![format!(
+        "this role may not make the schema {schema}: let a superuser apply sql/warehouse/010_roles.sql, or run \
+         CREATE SCHEMA {schema} AUTHORIZATION with the name of this role"
+    )])
+}
+
 async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, MigrateError> {
     let mut steps = Vec::new();
     let schemas = [
@@ -274,7 +288,10 @@ async fn create_schemas(transaction: &Transaction<'_>) -> Result<Vec<String>, Mi
         if !exists {
             let sql =
                 format!("CREATE SCHEMA {schema};\nCOMMENT ON SCHEMA {schema} IS '{comment}';");
-            transaction.batch_execute(&sql).await.map_err(failed(format!("schema {schema}")))?;
+            transaction.batch_execute(&sql).await.map_err(|err| match err.code() {
+                Some(&SqlState::INSUFFICIENT_PRIVILEGE) => no_right_to(schema),
+                _ => failed(format!("schema {schema}"))(err),
+            })?;
             steps.push(format!("created schema {schema}"));
         }
     }
@@ -333,27 +350,19 @@ pub(super) async fn complete(
     if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Incomplete(refused)) }
 }
 
-/// Makes the views that follow from the models. Returns what was done, and notes.
+/// Makes the views that follow from the models.
 async fn create_views(
     transaction: &Transaction<'_>,
     plan: &Plan,
     others: &[Model],
-) -> Result<(Vec<String>, Vec<String>), MigrateError> {
+) -> Result<Made, MigrateError> {
     let made = make_views::make_views(transaction, &views::all(plan, others)).await;
-    let made = made.map_err(failed("a view"))?;
+    let made = made.map_err(|error| failed(format!("the view {}", error.view))(error.source))?;
     if made.conflicts.is_empty() {
-        Ok((made.steps, made.notes))
+        Ok(made)
     } else {
         Err(MigrateError::Conflicting(made.conflicts))
     }
-}
-
-/// Gives rights on views that were dropped and made again.
-async fn give_back(transaction: &Transaction<'_>, rights: &[String]) -> Result<(), MigrateError> {
-    for right in rights {
-        transaction.batch_execute(right).await.map_err(failed("rights on a view"))?;
-    }
-    Ok(())
 }
 
 async fn store_model(

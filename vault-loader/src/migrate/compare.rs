@@ -6,7 +6,7 @@
 //!
 //! The loader's role may read all of it, and so may the owner. On a warehouse that was never migrated, everybody may.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 
 use tokio_postgres::{Client, IsolationLevel, Transaction};
@@ -16,11 +16,14 @@ use super::catalog::{self, Existing, ExistingColumn};
 use super::ddl::{self, TableSpec};
 use super::difference::difference;
 use super::indexes;
-use super::make_views::{self, Foretold};
-use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
+use super::make_views::{self, Dependent, Foretold};
+use super::views::{self, CHECK_SCHEMA, MART_SCHEMA, ViewSpec};
 use crate::control::{self, CONTROL_SCHEMA, MadeTables, StoredModel};
 use crate::model::{self, GrownColumn, Model, ModelText, Plan, VAULT_SCHEMA};
 use crate::vault::hash::HASH_VERSION;
+
+/// The control migration since which the warehouse knows the views that migrate has made.
+const MADE_VIEWS: i32 = 13;
 
 /// A model beside the warehouse.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -226,12 +229,20 @@ async fn compare_one(
     }
     let grown = plan.grown(&standing.grown);
     let tables = ddl::tables(&grown);
+    let mut dropped = HashSet::new();
     match difference(&source, &tables, &standing.existing, &standing.made) {
-        Ok(steps) => found.steps.extend(steps.into_iter().map(|step| step.told)),
+        Ok(steps) => {
+            for step in steps {
+                if let Some(table) = step.retyped {
+                    found.with_retyped(transaction, standing, &table, &mut dropped).await?;
+                }
+                found.steps.push(step.told);
+            }
+        }
         Err(refused) => found.refuse(refused.into())?,
     }
     found.with_indexes(transaction, standing, &tables).await?;
-    found.with_views(transaction, standing, &grown, &others).await?;
+    found.with_views(transaction, standing, &views::all(&grown, &others), &dropped).await?;
     let hash = control::model_hash(&plan.model);
     if ours.first().is_none_or(|last| last.hash != hash) {
         found.steps.push(format!("stored the model ({}…)", hex::encode(&hash[..6])));
@@ -279,6 +290,26 @@ impl Comparison {
         }
     }
 
+    /// A column of a table gets another type: the views of the table are dropped and made again.
+    async fn with_retyped(
+        &mut self,
+        transaction: &Transaction<'_>,
+        standing: &Standing,
+        table: &str,
+        dropped: &mut HashSet<(String, String)>,
+    ) -> Result<(), MigrateError> {
+        if standing.pending.iter().any(|(version, _)| *version <= MADE_VIEWS) {
+            return Ok(()); // a warehouse without views of migrate
+        }
+        let upon = make_views::views_upon(transaction, table).await;
+        let upon = upon.map_err(failed("reading its views"))?;
+        if let Some(strange) = make_views::strangers(&upon) {
+            return self.refuse(apply::is_used(table, &strange));
+        }
+        dropped.extend(upon.iter().map(Dependent::key));
+        Ok(())
+    }
+
     /// Indexes come behind the tables.
     async fn with_indexes(
         &mut self,
@@ -302,11 +333,10 @@ impl Comparison {
         &mut self,
         transaction: &Transaction<'_>,
         standing: &mut Standing,
-        plan: &Plan,
-        others: &[Model],
+        wanted: &[ViewSpec],
+        dropped: &HashSet<(String, String)>,
     ) -> Result<(), MigrateError> {
-        let wanted = views::all(plan, others);
-        let made = make_views::foretell(transaction, &wanted, &mut standing.views).await;
+        let made = make_views::foretell(transaction, wanted, dropped, &mut standing.views).await;
         let made = made.map_err(failed("reading its views"))?;
         if made.conflicts.is_empty() {
             self.steps.extend(made.steps);

@@ -31,9 +31,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// When the model is invalid, contradicts the model of another source, or wants what somebody else made; when the
-/// secret is not the warehouse's; when the
-/// change would destroy or reinterpret stored rows or leave something new incomplete; or when the warehouse refuses a
-/// statement. Then nothing was changed.
+/// secret is not the warehouse's; when the change would destroy or reinterpret stored rows or leave something new
+/// incomplete; or when the warehouse refuses a statement. Then nothing was changed.
 pub async fn migrate(
     client: &mut Client,
     file: &ModelText,
@@ -60,5 +59,6 @@ pub async fn migrate(
 }
 
 fn is_locked(err: &Error) -> bool {
-    err.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    let codes = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    err.code().is_some_and(|code| codes.contains(code))
 }

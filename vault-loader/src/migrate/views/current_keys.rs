@@ -3,21 +3,22 @@
 //! In: the models of all sources. Out: one view for each link and each hub. A key exists when the latest status of a
 //! row that has it is not "deleted". System rows never show.
 //!
-//! A link gets its rows from the first table of each source that has the link as its parent. When no table has it as
-//! its parent, the first table with an effectivity satellite for it says which row of the link holds now. What is left
-//! is a link that the table's key determines: its rows are found by the parent's keys. A hub's keys come from the
-//! tables whose parent the hub is, and, when there are none, from the links that name the hub.
+//! A link gets its rows from the first table of each source that has the link as its parent: a model names the table
+//! first on whose rows the others depend. When no table has it as its parent, the first table with an effectivity
+//! satellite for it says which row of the link holds now. What is left is a link that the table's key determines: its
+//! rows are found by the parent's keys. A hub's keys come from the tables whose parent the hub is, and, when there are
+//! none, from the links that name the hub. What nothing feeds has no view.
 //!
-//! Business keys have the names that the source's columns have there. Where two would have the same name, or the name
-//! of a technical column, the role stands before the key's own name. Hubs are joined LEFT on their primary key, so a
-//! query that does not name a business key does not read the hub.
+//! A business key has its own name. Where two would have the same name, or the name of a technical column, the role stands
+//! in front of it, or alone where the same hub has several roles. Hubs are joined LEFT on their primary key, so a query
+//! that does not name a business key does not read the hub.
 
 use std::collections::BTreeSet;
 
 use super::super::ddl::SYSTEM;
 use super::{MART_SCHEMA, ViewColumn, ViewSpec, WAITING, WAITING_COMMENT};
 use super::{beside, has_waiting_events, is_latest, quoted};
-use crate::model::{Hub, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident};
+use crate::model::{Hub, Link, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident};
 
 /// The views of all links, and behind them those of all hubs.
 pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
@@ -48,15 +49,26 @@ pub(super) fn view_name(prefix: &str, table: &str) -> String {
 }
 
 /// A table that says which rows of a link exist, and how.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Feed<'m> {
     pub(super) model: &'m Model,
     pub(super) table: &'m Table,
     pub(super) link: LinkBindingId,
+    way: Way,
+}
+
+/// How the rows of a link are found from a row with the key of the table's parent.
+#[derive(Clone)]
+enum Way {
+    /// this satellite says which row holds
+    Effectivity(String),
+    /// the key determines the rows: what stands between `FROM x AS` and the columns of `link`, with `{from}` for x
+    Join(String),
 }
 
 impl<'m> Feed<'m> {
-    /// The table of a source that decides about a link.
+    /// The table of a source that decides about a link: the first one that has the link as its parent, or else the first
+    /// one that has an effectivity satellite for it, or else the first one whose key determines the link.
     pub(super) fn of(model: &'m Model, link: &str) -> Option<Self> {
         let mut feeds: Vec<Self> = model
             .tables
@@ -64,63 +76,86 @@ impl<'m> Feed<'m> {
             .filter_map(|table| {
                 let bound =
                     table.links.find_id(|binding| model.links[binding.link].name == link)?;
-                Some(Self { model, table, link: bound })
+                let way = way(model, table, bound)?;
+                Some(Self { model, table, link: bound, way })
             })
             .collect();
-        feeds.sort_by_key(|feed| (!feed.is_parent(), feed.effectivity().is_none()));
-        feeds.first().copied()
-    }
-
-    fn is_parent(&self) -> bool {
-        self.table.parent == Parent::Link(self.link)
+        feeds.sort_by_key(|feed| {
+            let is_parent = feed.table.parent == Parent::Link(feed.link);
+            (!is_parent, matches!(feed.way, Way::Join(_)))
+        });
+        feeds.into_iter().next()
     }
 
     /// The satellite that says which row of the link holds, when the table's key does not determine it.
-    pub(super) fn effectivity(&self) -> Option<&'m str> {
-        let effectivity = self.table.links[self.link].effectivity.as_deref();
-        effectivity.filter(|_| !self.is_parent())
+    pub(super) fn effectivity(&self) -> Option<&str> {
+        match &self.way {
+            Way::Effectivity(satellite) => Some(satellite),
+            Way::Join(_) => None,
+        }
     }
 
-    /// Joins that lead from `from`, a row with the key of the table's parent, to the rows of the link that the key
-    /// determines.
-    pub(super) fn determined(&self, from: &str) -> String {
-        let binding = &self.table.links[self.link];
-        let link = &self.model.links[binding.link];
-        let name = &link.name;
-        if self.is_parent() {
-            return format!(
-                "JOIN {VAULT_SCHEMA}.{name} AS link ON link.hash_key = {from}.hash_key"
-            );
+    /// Joins that lead from `from`, a row with the key of the table's parent, to the rows of the link under the alias
+    /// `link`.
+    pub(super) fn joins(&self, from: &str) -> String {
+        match &self.way {
+            Way::Join(joins) => joins.replace("{from}", from),
+            Way::Effectivity(satellite) => format!(
+                "JOIN {VAULT_SCHEMA}.{satellite} AS latest\n    \
+                 ON latest.hash_key = {from}.hash_key AND {}\n\
+                 JOIN {VAULT_SCHEMA}.{} AS link ON link.hash_key = latest.link_hash_key",
+                is_latest(satellite, "latest"),
+                self.model.links[self.table.links[self.link].link].name,
+            ),
         }
-        let place_of = |id| binding.bindings.iter().position(|bound| *bound == id);
-        match self.table.parent {
-            Parent::Hub(parent) => {
-                let role =
-                    place_of(parent).map_or("hash_key".to_owned(), |p| link.roles[p].column());
-                format!("JOIN {VAULT_SCHEMA}.{name} AS link ON link.{role} = {from}.hash_key")
-            }
-            Parent::Link(parent) => {
-                let parent = &self.table.links[parent];
-                let of_parent = &self.model.links[parent.link];
-                let equal =
-                    parent.bindings.iter().zip(&of_parent.roles).filter_map(|(id, role)| {
-                        let own = &link.roles[place_of(*id)?];
-                        Some(format!("link.{} = parent.{}", own.column(), role.column()))
-                    });
-                let keys = parent.dependent_key.iter().zip(&of_parent.dependent_key);
-                let dependent = keys.filter_map(|(column, key)| {
-                    let at = binding.dependent_key.iter().position(|own| own == column)?;
-                    let own = ident(&link.dependent_key[at].name);
-                    Some(format!("link.{own} = parent.{}", ident(&key.name)))
-                });
-                let conditions: Vec<String> = equal.chain(dependent).collect();
-                format!(
-                    "JOIN {VAULT_SCHEMA}.{parent} AS parent ON parent.hash_key = {from}.hash_key\n\
-                     JOIN {VAULT_SCHEMA}.{name} AS link ON {conditions}",
-                    parent = of_parent.name,
-                    conditions = conditions.join(" AND "),
-                )
-            }
+    }
+}
+
+/// None when the table's key determines the link, and its parent has no hub in common with the link: then nothing leads
+/// from the one to the other.
+fn way(model: &Model, table: &Table, id: LinkBindingId) -> Option<Way> {
+    let binding = &table.links[id];
+    let link = &model.links[binding.link];
+    let name = &link.name;
+    if table.parent == Parent::Link(id) {
+        let join =
+            format!("JOIN {VAULT_SCHEMA}.{name} AS link ON link.hash_key = {{from}}.hash_key");
+        return Some(Way::Join(join));
+    }
+    if let Some(effectivity) = &binding.effectivity {
+        return Some(Way::Effectivity(effectivity.clone()));
+    }
+    let place_of = |id| binding.bindings.iter().position(|bound| *bound == id);
+    match table.parent {
+        Parent::Hub(parent) => {
+            let role = link.roles[place_of(parent)?].column();
+            let join =
+                format!("JOIN {VAULT_SCHEMA}.{name} AS link ON link.{role} = {{from}}.hash_key");
+            Some(Way::Join(join))
+        }
+        Parent::Link(parent) => {
+            let parent = &table.links[parent];
+            let of_parent = &model.links[parent.link];
+            let equal = parent.bindings.iter().zip(&of_parent.roles).filter_map(|(id, role)| {
+                let own = &link.roles[place_of(*id)?];
+                Some(format!("link.{} = parent.{}", own.column(), role.column()))
+            });
+            let conditions: Vec<String> = equal.collect();
+            let keys = parent.dependent_key.iter().zip(&of_parent.dependent_key);
+            let dependent = keys.filter_map(|(column, key)| {
+                let at = binding.dependent_key.iter().position(|own| own == column)?;
+                let own = ident(&link.dependent_key[at].name);
+                Some(format!("link.{own} = parent.{}", ident(&key.name)))
+            });
+            (!conditions.is_empty()).then(|| {
+                let conditions: Vec<String> = conditions.into_iter().chain(dependent).collect();
+                Way::Join(format!(
+                    "JOIN {VAULT_SCHEMA}.{} AS parent ON parent.hash_key = {{from}}.hash_key\n\
+                     JOIN {VAULT_SCHEMA}.{name} AS link ON {}",
+                    of_parent.name,
+                    conditions.join(" AND "),
+                ))
+            })
         }
     }
 }
@@ -135,11 +170,9 @@ pub(super) struct LinkColumns {
     pub(super) joins: String,
 }
 
-/// The columns of a link's views: its hash key, those of its hubs, the business keys, the dependent child key.
-pub(super) fn link_columns(feed: Feed<'_>, technical: &[&str]) -> LinkColumns {
-    let Feed { model, table, link } = feed;
-    let binding = &table.links[link];
-    let link = &model.links[binding.link];
+/// The columns of a link's views: its hash key, those of its hubs, the business keys, the dependent child key. Names
+/// follow from the link alone, so that a further source that feeds the link changes none.
+pub(super) fn link_columns(model: &Model, link: &Link, technical: &[&str]) -> LinkColumns {
     let mut columns = vec![ViewColumn::new("hash_key", format!("hash key in {}", link.name))];
     let mut values = vec!["link.hash_key".to_owned()];
     for role in &link.roles {
@@ -149,7 +182,7 @@ pub(super) fn link_columns(feed: Feed<'_>, technical: &[&str]) -> LinkColumns {
     }
     let mut keys = Vec::new();
     let mut joins = String::new();
-    for (place, (role, bound)) in link.roles.iter().zip(&binding.bindings).enumerate() {
+    for (place, role) in link.roles.iter().enumerate() {
         let hub = &model.hubs[role.hub];
         let alias = format!("hub_{}", place + 1);
         joins.push_str(&format!(
@@ -157,73 +190,77 @@ pub(super) fn link_columns(feed: Feed<'_>, technical: &[&str]) -> LinkColumns {
             hub.name,
             role.column()
         ));
-        for (key, column) in hub.key.iter().zip(&table.hubs[*bound].columns) {
-            let named = table.columns[*column].name.clone();
-            let further = format!("{}_{}", role.role, key.name);
+        let is_repeated = link.roles.iter().filter(|other| other.hub == role.hub).count() > 1;
+        for key in &hub.key {
+            let further = if is_repeated && hub.key.len() == 1 {
+                role.role.clone()
+            } else {
+                format!("{}_{}", role.role, key.name)
+            };
             let comment = format!("business key of {}, in the role {}", hub.name, role.role);
-            keys.push((named, further, format!("{alias}.{}", ident(&key.name)), comment));
+            keys.push((&key.name, further, format!("{alias}.{}", ident(&key.name)), comment));
         }
     }
     for key in &link.dependent_key {
         let comment = "dependent child key: part of the relationship, no concept of its own";
         let value = format!("link.{}", ident(&key.name));
-        keys.push((key.name.clone(), format!("dependent_{}", key.name), value, comment.to_owned()));
+        keys.push((&key.name, format!("dependent_{}", key.name), value, comment.to_owned()));
     }
-    let taken: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let is_clear = |name: &String| {
-        !taken.contains(name)
-            && !technical.contains(&name.as_str())
-            && keys.iter().filter(|(other, ..)| other == name).count() == 1
+    let is_clear = |name: &str| {
+        !technical.contains(&name) && keys.iter().filter(|(other, ..)| *other == name).count() == 1
     };
-    for (named, further, value, comment) in &keys {
-        let name = if is_clear(named) { named } else { further };
+    for (name, further, value, comment) in &keys {
+        let name = if is_clear(name) { *name } else { further };
         columns.push(ViewColumn::new(beside(name, &columns), comment));
         values.push(value.clone());
     }
     LinkColumns { columns, values, joins }
 }
 
-fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
-    let feeds: Vec<Feed<'_>> = models.iter().filter_map(|model| Feed::of(model, link)).collect();
-    let shown = link_columns(*feeds.first()?, &[WAITING]);
-    let named =
-        |value: &String, column: &ViewColumn| format!("{value} AS {}", quoted(&column.name));
-    let queries: Vec<String> = feeds
+fn link_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
+    let feeds: Vec<Feed<'_>> = models.iter().filter_map(|model| Feed::of(model, name)).collect();
+    let (model, link) = find_link(models, name)?;
+    let LinkColumns { mut columns, values, joins } = link_columns(model, link, &[WAITING]);
+    let values: Vec<String> =
+        values.iter().zip(&columns).map(|(v, c)| format!("{v} AS {}", quoted(&c.name))).collect();
+    let mut queries: Vec<String> = feeds
         .iter()
         .map(|feed| {
-            let own = link_columns(*feed, &[WAITING]);
-            let values: Vec<String> =
-                own.values.iter().zip(&shown.columns).map(|(v, c)| named(v, c)).collect();
-            let way = match feed.effectivity() {
-                Some(effectivity) => format!(
-                    "JOIN {VAULT_SCHEMA}.{effectivity} AS latest\n    \
-                     ON latest.hash_key = live.hash_key AND {}\n\
-                     JOIN {VAULT_SCHEMA}.{link} AS link ON link.hash_key = latest.link_hash_key",
-                    is_latest(effectivity, "latest")
-                ),
-                None => feed.determined("live"),
-            };
             format!(
-                "SELECT\n    {},\n    {}\nFROM {VAULT_SCHEMA}.{status} AS live\n{way}\n{}WHERE {}",
+                "SELECT\n    {},\n    {}\nFROM {VAULT_SCHEMA}.{status} AS live\n{way}\n{joins}WHERE {}",
                 values.join(",\n    "),
                 has_waiting_events("live", WAITING),
-                own.joins,
                 exists_now(feed.table),
                 status = feed.table.status,
+                way = feed.joins("live"),
             )
         })
         .collect();
-    let comment = &feeds[0].model.links[feeds[0].table.links[feeds[0].link].link].comment;
+    let query = if queries.len() > 1 {
+        let names: Vec<_> = columns.iter().map(|column| quoted(&column.name)).collect();
+        let names = names.join(", ");
+        format!(
+            "SELECT {names}, bool_or({WAITING}) AS {WAITING}\nFROM (\n{}\n) AS row_of_a_source\nGROUP BY {names}",
+            queries.join("\nUNION ALL\n")
+        )
+    } else {
+        queries.pop()?
+    };
+    columns.push(ViewColumn::new(WAITING, WAITING_COMMENT));
     Some(ViewSpec {
         schema: MART_SCHEMA,
-        name: view_name("current_", link),
-        comment: format!("rows of {link} that hold now: {comment}"),
-        columns: shown
-            .columns
-            .into_iter()
-            .chain([ViewColumn::new(WAITING, WAITING_COMMENT)])
-            .collect(),
-        query: queries.join("\nUNION\n"),
+        name: view_name("current_", name),
+        comment: format!("rows of {name} that hold now: {}", link.comment),
+        columns,
+        query,
+    })
+}
+
+/// The link by this name, as the first source has it.
+pub(super) fn find_link<'m>(models: &[&'m Model], name: &str) -> Option<(&'m Model, &'m Link)> {
+    models.iter().find_map(|&model| {
+        let link = model.links.iter().find(|link| link.name == name)?;
+        Some((model, link))
     })
 }
 
@@ -245,11 +282,12 @@ pub(super) fn tables_of_hub<'m>(models: &[&'m Model], hub: &str) -> Vec<&'m Tabl
     models.iter().flat_map(of).collect()
 }
 
-/// The links of all sources in which a hub has a role, and the columns of its hash key there.
+/// The links with rows of some source in which a hub has a role, and the columns of its hash key there.
 pub(super) fn roles_of_hub(models: &[&Model], hub: &str) -> BTreeSet<(String, String)> {
     let mut roles = BTreeSet::new();
+    let is_fed = |link: &&Link| models.iter().any(|model| Feed::of(model, &link.name).is_some());
     for model in models {
-        for link in &model.links {
+        for link in model.links.iter().filter(is_fed) {
             let named = link.roles.iter().filter(|role| model.hubs[role.hub].name == hub);
             roles.extend(named.map(|role| (link.name.clone(), role.column())));
         }
@@ -294,6 +332,9 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
                 "SELECT link.{column} AS hash_key, link.{WAITING} FROM {MART_SCHEMA}.{view} AS link"
             )
         }));
+    }
+    if queries.is_empty() {
+        return None; // no table and no link says which keys exist
     }
     let (columns, values) = hub_columns(hub);
     let waiting = beside(WAITING, &columns);

@@ -12,6 +12,7 @@
 use std::collections::HashSet;
 
 use super::super::ddl::SYSTEM;
+use super::current_keys::view_name;
 use super::{MART_SCHEMA, ViewColumn, ViewSpec, WAITING, WAITING_COMMENT};
 use super::{beside, has_waiting_events, is_latest, quoted};
 use crate::model::{
@@ -28,7 +29,7 @@ pub fn views(model: &Model) -> Vec<ViewSpec> {
 fn name_of(table: &Table) -> String {
     let status = &table.status;
     let stem = status.strip_prefix("sat_").unwrap_or(status);
-    format!("current_{}", stem.strip_suffix("_status").unwrap_or(stem))
+    view_name("current_", stem.strip_suffix("_status").unwrap_or(stem))
 }
 
 fn view(model: &Model, table: &Table) -> ViewSpec {
@@ -59,7 +60,10 @@ fn view(model: &Model, table: &Table) -> ViewSpec {
     ViewSpec {
         schema: MART_SCHEMA,
         name: name_of(table),
-        comment: format!("rows of {}.{} as they stand now", table.schema, table.name),
+        comment: format!(
+            "rows of {}.{}.{} as they stand now",
+            model.source.name, table.schema, table.name
+        ),
         columns,
         query,
     }
@@ -134,7 +138,14 @@ impl<'m> Sources<'m> {
     }
 
     fn hub(&mut self, id: HubBindingId) -> String {
-        let linked = self.table.links.find_id(|link| link.bindings.contains(&id));
+        // A link that the key determines has no join of its own: its hubs are those of the parent.
+        let mut links: Vec<LinkBindingId> = self.table.links.ids().collect();
+        links.retain(|&link| self.table.links[link].bindings.contains(&id));
+        links.sort_by_key(|&link| {
+            let is_parent = self.table.parent == Parent::Link(link);
+            (!is_parent, self.table.links[link].effectivity.is_none())
+        });
+        let linked = links.first().copied();
         let Some(link_id) = linked.filter(|_| self.table.parent != Parent::Hub(id)) else {
             return PARENT.to_owned();
         };

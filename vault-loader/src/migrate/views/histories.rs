@@ -9,8 +9,8 @@
 
 use super::super::ddl::SYSTEM;
 use super::current_keys::{
-    Feed, find_hub, hub_columns, hub_names, link_columns, link_names, roles_of_hub, tables_of_hub,
-    view_name,
+    Feed, find_hub, find_link, hub_columns, hub_names, link_columns, link_names, roles_of_hub,
+    tables_of_hub, view_name,
 };
 use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, beside, quoted};
 use crate::model::{Model, VAULT_SCHEMA};
@@ -64,7 +64,7 @@ fn lives(status: &str) -> String {
 }
 
 /// The hash keys of a link with a period each.
-fn link_periods(feed: Feed<'_>) -> String {
+fn link_periods(feed: &Feed<'_>) -> String {
     let lives = lives(&feed.table.status);
     match feed.effectivity() {
         Some(effectivity) => format!(
@@ -74,7 +74,7 @@ fn link_periods(feed: Feed<'_>) -> String {
         ),
         None => format!(
             "SELECT link.hash_key, life.periods\n    FROM (\n    {lives}\n    ) AS life\n    {}",
-            feed.determined("life")
+            feed.joins("life")
         ),
     }
 }
@@ -82,7 +82,9 @@ fn link_periods(feed: Feed<'_>) -> String {
 fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
     let feeds: Vec<Feed<'_>> = models.iter().filter_map(|model| Feed::of(model, link)).collect();
     let technical = PERIOD.map(|(name, _)| name);
-    let shown = link_columns(*feeds.first()?, &technical);
+    feeds.first()?;
+    let (model, description) = find_link(models, link)?;
+    let shown = link_columns(model, description, &technical);
     let values: Vec<String> = shown
         .values
         .iter()
@@ -90,7 +92,7 @@ fn link_view(models: &[&Model], link: &str) -> Option<ViewSpec> {
         .map(|(value, column)| format!("{value} AS {}", quoted(&column.name)))
         .collect();
     let (period, period_values) = period(&shown.columns);
-    let periods: Vec<String> = feeds.iter().map(|feed| link_periods(*feed)).collect();
+    let periods: Vec<String> = feeds.iter().map(link_periods).collect();
     let query = format!(
         "SELECT\n    {},\n    {period_values}\nFROM (\n    \
          SELECT hash_key, unnest(range_agg(periods)) AS period\n    FROM (\n    {}\n    ) AS held\n    \
@@ -121,6 +123,9 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
                  FROM {MART_SCHEMA}.{view} AS link"
             )
         }));
+    }
+    if periods.is_empty() {
+        return None; // no table and no link says which keys exist
     }
     let (columns, values) = hub_columns(hub);
     let (period, period_values) = period(&columns);
