@@ -1,7 +1,9 @@
 //! The views that `migrate` makes from the model: what happens to them when the model, the vault or other people's
 //! views change.
 
-use crate::support::{World, airport, create};
+use serde_json::json;
+
+use crate::support::{World, airport, create, delete};
 
 /// Runs `migrate` and returns what it said; a refusal is an error.
 fn migrate(world: &World) -> Result<String, String> {
@@ -178,4 +180,67 @@ async fn two_views_of_one_name_are_refused() {
         refused.contains("two views would be called dwh_marts.current_hub_things"),
         "{refused}"
     );
+}
+
+/// Another source that knows seats of aircraft, and calls its columns otherwise.
+const LEASING: &str = r#"
+format_version = 1
+[source]
+name = "NAME"
+schema = "public"
+system_id = 2
+
+[[hub]]
+name = "hub_aircrafts"
+key = [{ name = "aircraft_code", type = "char(3)" }]
+
+[[link]]
+name = "link_aircraft_seats"
+hubs = [{ role = "aircraft", hub = "hub_aircrafts" }]
+dependent_key = [{ name = "seat_no", type = "varchar(4)" }]
+
+[[table]]
+name = "chairs"
+key = ["model_code", "place"]
+parent = "link_aircraft_seats"
+status = "sat_leasing_chairs_status"
+hubs = [{ role = "aircraft", hub = "hub_aircrafts", columns = ["model_code"] }]
+links = [{ link = "link_aircraft_seats", dependent_key = ["place"] }]
+[table.columns]
+model_code = "char(3)"
+place = "varchar(4)"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_two_sources_feed_has_a_row_while_one_of_them_has_it() {
+    let mut world = World::new("views_pair").await;
+    let before = columns(&world, "current_link_aircraft_seats").await;
+    // Its name is the first one by sorting.
+    let leasing = format!("a-{}", world.source);
+    let path = world.write_further_model("leasing.toml", &LEASING.replacen("NAME", &leasing, 1));
+    let migrated = world.command(&["migrate", "--model", &path]);
+    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
+    assert_eq!(columns(&world, "current_link_aircraft_seats").await, before);
+    let own = world.dir.path().join("vault.toml").display().to_string();
+    let mut loader =
+        world.loader_arguments("loader", &["run", "--model", &own, "--model", &path], &[]);
+    let seat = |place: &str| json!({"aircraft_code": "773", "seat_no": place, "fare_conditions": "Economy"});
+    let chair = |place: &str| json!({"model_code": "773", "place": place});
+    world.publish_all([create("seats", 10, seat("1A")), create("seats", 20, seat("1B"))]).await;
+    let airline = std::mem::replace(&mut world.source, leasing);
+    world.publish_all([create("chairs", 1, chair("1A")), create("chairs", 2, chair("9Z"))]).await;
+    world.source = airline;
+    world.loaded().await;
+    let seats = "SELECT aircraft_code, seat_no, has_waiting_events FROM dwh_marts.current_link_aircraft_seats ORDER BY 2";
+    world.assert_rows(seats, &["(773,1A,f)", "(773,1B,f)", "(773,9Z,f)"]).await;
+    world.publish_all([delete("seats", 30, seat("1A")), delete("seats", 40, seat("1B"))]).await;
+    world.loaded().await;
+    world.assert_rows(seats, &["(773,1A,f)", "(773,9Z,f)"]).await;
+    let periods =
+        "SELECT seat_no, count(*), bool_or(is_current) FROM dwh_marts.history_link_aircraft_seats
+                   GROUP BY 1 ORDER BY 1";
+    world.assert_rows(periods, &["(1A,1,t)", "(1B,1,f)", "(9Z,1,t)"]).await;
+    let aircrafts = "SELECT aircraft_code FROM dwh_marts.current_hub_aircrafts";
+    assert!(world.rows(aircrafts).await.is_empty(), "no source has a table row of an aircraft");
+    world.end(&mut loader);
 }

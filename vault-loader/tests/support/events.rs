@@ -46,6 +46,7 @@ fn key_columns(event: &Event) -> &'static [&'static str] {
         "airports" => &["airport_code"],
         "aircrafts" => &["aircraft_code"],
         "seats" => &["aircraft_code", "seat_no"],
+        "chairs" => &["model_code", "place"],
         "flights" => &["flight_id"],
         "bookings" => &["book_ref"],
         "tickets" => &["ticket_no"],
