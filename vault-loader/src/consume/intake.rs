@@ -33,6 +33,7 @@ use crate::health::HealthCell;
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId};
 use crate::paused::PausedTables;
+use crate::readiness::KAFKA_SILENT_MAX;
 
 /// How long an idle poll sleeps. Commands and the end of the loader are delayed by up to this time.
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -40,6 +41,13 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 /// How long the thread waits for the loader without polling. The group waits for 300 s before it counts a member as
 /// dead.
 const HOLD: Duration = Duration::from_secs(20);
+
+/// After so long without an answer of any broker another client is tried. A broker that restarts in order is back
+/// sooner.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+
+/// The longest time between two further clients while Kafka is away.
+const SILENT_PAUSE_MAX: Duration = Duration::from_secs(600);
 
 /// The shortest time between two looks at all partitions.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -100,6 +108,7 @@ pub struct Intake {
     /// what Kafka said about an offset, until the partitions are looked at again
     offset_fault: Option<KafkaError>,
     looks: Looks,
+    silence: Silence,
     mechanism: Option<Mechanism>,
 }
 
@@ -144,6 +153,7 @@ impl Intake {
             missing: HashSet::new(),
             offset_fault: None,
             looks: Looks::default(),
+            silence: Silence::default(),
             mechanism: options.mechanism,
         })
     }
@@ -164,9 +174,6 @@ impl Intake {
 
     fn turn(&mut self) -> Result<(), ConsumeError> {
         self.carry_out_commands()?;
-        if self.assignment.has_forgotten_brokers() {
-            self.replace_client()?;
-        }
         let linger = Duration::from_millis(self.limits.linger_ms);
         let wait = match self.first_at {
             Some(first_at) => linger.saturating_sub(first_at.elapsed()).min(IDLE_POLL),
@@ -182,7 +189,7 @@ impl Intake {
                 self.failures.reset();
             }
             Some(Err(err)) => self.note(err)?,
-            None => {}
+            None => self.look_at_client()?,
         }
         self.look_again()?;
         self.check_generation()?;
@@ -195,11 +202,26 @@ impl Intake {
         Ok(())
     }
 
+    /// Nothing came: perhaps nothing can come.
+    fn look_at_client(&mut self) -> Result<(), ConsumeError> {
+        let silent = self.assignment.health.facts(Instant::now()).kafka_silent;
+        if self.assignment.has_forgotten_brokers() {
+            self.replace_client("the Kafka client has forgotten all brokers")
+        } else if self.silence.is_too_long(silent) {
+            self.replace_client("the Kafka client has heard no broker for too long")
+        } else {
+            Ok(())
+        }
+    }
+
     /// Joins the group with another client. A broker that was frozen answers for a moment with an empty list of brokers.
     /// librdkafka then forgets all brokers and asks none again
     /// (<https://github.com/confluentinc/librdkafka/issues/5301>).
-    fn replace_client(&mut self) -> Result<(), ConsumeError> {
-        tracing::warn!("the Kafka client has forgotten all brokers, going on with a new client");
+    ///
+    /// A client was also seen that knew a broker, and heard nothing of the broker for minutes after the broker was there
+    /// again.
+    fn replace_client(&mut self, reason: &'static str) -> Result<(), ConsumeError> {
+        tracing::warn!(reason, "going on with a new client of Kafka");
         self.assignment.metrics.retried("kafka");
         let consumer = join(&self.assignment)?;
         self.consumer.context().retire();
@@ -411,6 +433,33 @@ impl Intake {
     }
 }
 
+/// When the silence of all brokers is a reason for a new client. Pure. The wait doubles, so that few clients are made
+/// while Kafka is away.
+#[derive(Debug)]
+struct Silence {
+    next: Duration,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { next: SILENT_MAX }
+    }
+}
+
+impl Silence {
+    /// Whether a new client is due after so long without an answer.
+    fn is_too_long(&mut self, silent: Duration) -> bool {
+        if silent < KAFKA_SILENT_MAX {
+            self.next = SILENT_MAX;
+        }
+        if silent < self.next {
+            return false;
+        }
+        self.next = silent + silent.min(SILENT_PAUSE_MAX);
+        true
+    }
+}
+
 /// How often all partitions were taken over again because of an offset, since that helped. Pure: the caller gives the
 /// time.
 #[derive(Debug, Default)]
@@ -518,6 +567,16 @@ fn push(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silence_brings_another_client_now_and_then() {
+        let mut silence = Silence::default();
+        let due: Vec<u64> =
+            (0..4000).filter(|&second| silence.is_too_long(Duration::from_secs(second))).collect();
+        assert_eq!(due, [30, 60, 120, 240, 480, 960, 1560, 2160, 2760, 3360, 3960]);
+        assert!(!silence.is_too_long(Duration::from_secs(1)), "a broker has answered");
+        assert!(silence.is_too_long(Duration::from_secs(30)));
+    }
 
     #[test]
     fn looks_come_one_after_the_other_and_not_for_ever() {

@@ -27,6 +27,7 @@ pub(crate) struct FencedBroker {
 #[derive(Default)]
 struct View {
     is_fenced: AtomicBool,
+    is_mute: AtomicBool,
     /// metadata requests that were answered without brokers
     answered: AtomicU32,
 }
@@ -72,6 +73,11 @@ impl FencedBroker {
         self.view.is_fenced.store(is_fenced, Ordering::Relaxed);
     }
 
+    /// Keeps all answers back, or passes them on again.
+    pub(crate) fn mute(&self, is_mute: bool) {
+        self.view.is_mute.store(is_mute, Ordering::Relaxed);
+    }
+
     /// How many metadata requests were answered without brokers.
     pub(crate) fn answered(&self) -> u32 {
         self.view.answered.load(Ordering::Relaxed)
@@ -109,6 +115,10 @@ fn pass_answers(
     loop {
         let mut answer = read_frame(broker)?;
         let correlation = number32(&answer, 4);
+        if view.is_mute.load(Ordering::Relaxed) {
+            waiting.lock().unwrap().remove(&correlation);
+            continue;
+        }
         let version = waiting.lock().unwrap().remove(&correlation);
         if let Some(version) = version.filter(|_| view.is_fenced.load(Ordering::Relaxed)) {
             client.write_all(&without_brokers(correlation, version))?;
