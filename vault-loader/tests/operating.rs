@@ -114,6 +114,37 @@ async fn a_client_that_hears_no_broker_is_replaced() {
     a_client_is_replaced("unheard", "has heard no broker for too long", FencedBroker::mute).await;
 }
 
+/// What a real broker does that was frozen for longer than a member's session: it gives the partitions out again, and
+/// says at the same time that the cluster has no brokers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_forgets_all_brokers_while_it_takes_partitions_over_stops_nothing() {
+    let mut world = World::new("taking").await;
+    let broker = FencedBroker::of(&world.bootstrap);
+    let direct = std::mem::replace(&mut world.bootstrap, broker.bootstrap());
+    let (listen, variable) = listening();
+    let mut loader = world.loader_with("loader", &[(variable.0, variable.1.as_str())]);
+    world.bootstrap = direct;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    world.loaded().await;
+    let says = async |words: &[&str]| {
+        wait_for_async(PATIENCE, words[0], async || {
+            let log = world.log("loader");
+            if words.iter().any(|word| log.contains(word)) { Ok(true) } else { Err(log) }
+        })
+        .await;
+    };
+    broker.mute(true);
+    says(&["partitions given back"]).await;
+    broker.fence(true);
+    broker.mute(false);
+    says(&["cannot ask for a partition's ends", "has forgotten all brokers"]).await;
+    world.publish(create("airports", 20, airport("BBB", "Perm"))).await;
+    broker.fence(false);
+    world.loaded().await;
+    ready_says(&world, &listen, 200, "ready").await;
+    world.end(&mut loader);
+}
+
 /// A producer whose transactions end with control records, which no consumer sees.
 fn transactional(world: &World) -> ThreadedProducer<DefaultProducerContext> {
     let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()

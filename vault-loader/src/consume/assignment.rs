@@ -41,6 +41,9 @@ const FORGOTTEN_AFTER: u32 = 3;
 /// How long one question for a partition's ends may take.
 const WATERMARK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After so many questions without an answer another client asks.
+const ASK_WITH_ANOTHER_AFTER: u32 = 4;
+
 /// How long Kafka may say that a topic does not exist. A broker learns of a new topic a little later than the others.
 const MISSING_WAIT: Duration = Duration::from_secs(20);
 
@@ -449,7 +452,8 @@ impl Assignment {
         Ok(stand)
     }
 
-    /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic.
+    /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic. While
+    /// this thread asks, nobody notices that the client has forgotten all brokers. So other clients ask, too.
     fn watermarks(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
@@ -458,8 +462,13 @@ impl Assignment {
     ) -> Result<Option<(i64, i64)>, ConsumeError> {
         let started = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        loop {
-            match consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT) {
+        let mut other: Option<BaseConsumer> = None;
+        for attempt in 1_u32.. {
+            let asked = match &other {
+                Some(other) => other.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT),
+                None => consumer.fetch_watermarks(topic, partition, WATERMARK_TIMEOUT),
+            };
+            match asked {
                 Ok(watermarks) => return Ok(Some(watermarks)),
                 Err(_) if self.ending.is_cancelled() => return Err(ConsumeError::Cancelled),
                 Err(error) if is_missing(&error) && started.elapsed() >= MISSING_WAIT => {
@@ -474,7 +483,11 @@ impl Assignment {
                     std::thread::sleep(delay);
                 }
             }
+            if attempt.is_multiple_of(ASK_WITH_ANOTHER_AFTER) {
+                other = Some(last_records::reader(&self.client)?);
+            }
         }
+        Err(ConsumeError::Cancelled) // the numbers do not end before the loader does
     }
 
     /// Reads offsets and epochs from the warehouse. A table that has another topic than before begins an epoch.

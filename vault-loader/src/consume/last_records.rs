@@ -87,7 +87,7 @@ fn stop_fetching(consumer: &BaseConsumer, record: &LastRecord) -> Result<(), Con
 }
 
 /// A consumer that belongs to no group and keeps little.
-fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
+pub(super) fn reader(client: &ClientConfig) -> Result<BaseConsumer, ConsumeError> {
     let mut client = client.clone();
     client.remove("group.instance.id");
     for (key, value) in [
