@@ -452,8 +452,9 @@ impl Assignment {
         Ok(stand)
     }
 
-    /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic. While
-    /// this thread asks, nobody notices that the client has forgotten all brokers. So other clients ask, too.
+    /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic.
+    /// While this thread asks, nothing else of the intake runs, and nobody replaces a client that has forgotten all
+    /// brokers. So other clients ask, too.
     fn watermarks(
         &self,
         consumer: &BaseConsumer<ConsumerCallbacks>,
@@ -487,7 +488,7 @@ impl Assignment {
                 other = Some(last_records::reader(&self.client)?);
             }
         }
-        Err(ConsumeError::Cancelled) // the numbers do not end before the loader does
+        Err(ConsumeError::Cancelled) // never reached: the loop ends by an answer or by the end of the loader
     }
 
     /// Reads offsets and epochs from the warehouse. A table that has another topic than before begins an epoch.

@@ -202,7 +202,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Nothing came: perhaps nothing can come.
+    /// No record came. Looks whether this client can still get any.
     fn look_at_client(&mut self) -> Result<(), ConsumeError> {
         let silent = self.assignment.health.facts(Instant::now()).kafka_silent;
         if self.assignment.has_forgotten_brokers() {
@@ -214,12 +214,10 @@ impl Intake {
         }
     }
 
-    /// Joins the group with another client. A broker that was frozen answers for a moment with an empty list of brokers.
-    /// librdkafka then forgets all brokers and asks none again
-    /// (<https://github.com/confluentinc/librdkafka/issues/5301>).
-    ///
-    /// A client was also seen that knew a broker, and heard nothing of the broker for minutes after the broker was there
-    /// again.
+    /// Joins the group with another client. A broker that was frozen answers for a moment with an empty list of
+    /// brokers. librdkafka then forgets all brokers and asks none again
+    /// (<https://github.com/confluentinc/librdkafka/issues/5301>). Whatever else keeps a client silent while brokers
+    /// are there, another client may come through.
     fn replace_client(&mut self, reason: &'static str) -> Result<(), ConsumeError> {
         tracing::warn!(reason, "going on with a new client of Kafka");
         self.assignment.metrics.retried("kafka");

@@ -134,8 +134,8 @@ pub(super) async fn migrate_once(
     Ok(MigrationOutcome { steps, notes })
 }
 
-/// The first migration of a warehouse decides about the secret of its hash keys. Each further one needs the same secret,
-/// or again none.
+/// The first migration of a warehouse decides about the secret of its hash keys. Each further one needs the same
+/// secret, or again none.
 async fn agree_on_secret(
     transaction: &Transaction<'_>,
     is_first: bool,

@@ -1,8 +1,8 @@
 //! What a migration would do, without doing it: a model beside the warehouse as it is.
 //!
 //! In: a connection and model files. Out: a [`Comparison`] for each file, in which the files before it count as
-//! migrated. Everything is read in one read-only transaction, so the server itself would refuse a change. The judgements
-//! are those of the migration itself. Rights are not compared, because a migration grants them each time.
+//! migrated. Everything is read in one read-only transaction, so the server itself would refuse a change. The
+//! judgements are those of the migration itself. Rights are not compared, because a migration grants them each time.
 //!
 //! The loader's role may read all of it, and so may the owner. On a warehouse that was never migrated, everybody may.
 

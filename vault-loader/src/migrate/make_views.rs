@@ -4,10 +4,11 @@
 //! views that could not be replaced. `dwh_control.made_views` remembers the statements of each view by their digest, so
 //! a run that changes nothing looks at the digests alone.
 //!
-//! A view that exists is replaced with its columns in their old order and new ones behind them. A view whose columns
-//! went or have other types now is dropped and made again, unless other objects depend on it: those are people's, and
-//! are never dropped. Rights on the view are lost then, so they are given again. A view of the same name that somebody
-//! else made is taken over only when it has exactly the wanted columns.
+//! A view that exists is replaced with its columns in their old order and new ones behind them. A view that has lost a
+//! column, or has a column of another type, is dropped and made again, together with the views of migrate that depend on
+//! it; the rights on all of them are given again. When somebody else's object depends on the view, migrate leaves the
+//! view as it is and says so. A view of the same name that somebody else made is taken over only when it has exactly the
+//! wanted columns.
 
 use std::collections::{HashMap, HashSet};
 
@@ -99,8 +100,8 @@ async fn make_view(
 }
 
 /// Says what [`make_views`] would do, and does nothing. `dropped` are the views that would be dropped before.
-/// `foretold` are the views that earlier models would make; these are added to it. Whether objects of somebody else keep
-/// a view from being replaced shows only in the attempt.
+/// `foretold` are the views that earlier models would make; these are added to it. Only the attempt shows whether
+/// objects of somebody else keep a view from being replaced.
 pub(super) async fn foretell(
     transaction: &Transaction<'_>,
     wanted: &[ViewSpec],
@@ -222,15 +223,14 @@ async fn replace(
     existing: &Existing,
     made: &mut Made,
 ) -> Result<Replaced, Error> {
-    let names: Vec<&str> = view.columns.iter().map(|column| column.name.as_str()).collect();
+    let names = names(view);
     let is_ours = existing.digest.is_some();
     if !is_ours && existing.columns != names {
         return Ok(Replaced::Strange);
     }
-    if existing.columns.iter().all(|column| names.contains(&column.as_str())) {
-        let further =
-            names.iter().copied().filter(|name| !existing.columns.iter().any(|c| c == name));
-        let order: Vec<&str> = existing.columns.iter().map(String::as_str).chain(further).collect();
+    if existing.columns.iter().all(|column| names.contains(column)) {
+        let further = names.iter().filter(|name| !existing.columns.contains(name));
+        let order: Vec<&str> = existing.columns.iter().chain(further).map(String::as_str).collect();
         let sql = if order == names { view.create() } else { view.create_in_order(&order) };
         if try_it(transaction, &sql, &SqlState::INVALID_TABLE_DEFINITION).await? {
             return Ok(Replaced::Done);

@@ -2,9 +2,9 @@
 //! with the catalog.
 //!
 //! In: the model of one source. Out: a warehouse that has all its tables and the views that follow from the models
-//! ([`views`]), and a list of what was done. A second run does nothing. A change that would destroy stored rows or change
-//! their meaning is refused before anything is changed. What belongs to other sources, and what people and tools made in
-//! the vault's schema, is left alone.
+//! ([`views`]), and a list of what was done. A second run does nothing. A change that would destroy stored rows or
+//! change their meaning is refused before anything is changed. What belongs to other sources, and what people and
+//! tools made in the vault's schema, is left alone.
 
 mod agree;
 mod apply;

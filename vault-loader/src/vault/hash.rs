@@ -17,7 +17,8 @@
 //! spellings by different people give one key. NFC is by the tables of the crate `unicode-normalization`, blanks and
 //! upper case are by those of the toolchain in `rust-toolchain.toml`; a test holds the versions of both. A change of
 //! any byte of the output needs a new [`HASH_VERSION`] and new hashes for the whole vault. Tests with fixed values
-//! detect such a change. `docs/HASHING.md` specifies every form, and `migrations/0012_hashing.sql` makes the same in SQL.
+//! detect such a change. `docs/HASHING.md` specifies every form, and `migrations/0012_hashing.sql` makes the same in
+//! SQL.
 
 use std::fmt;
 

@@ -7,11 +7,11 @@
 //! first on whose rows the others depend. When no table has it as its parent, the first table with an effectivity
 //! satellite for it says which row of the link holds now. What is left is a link that the table's key determines: its
 //! rows are found by the parent's keys. A hub's keys come from the tables whose parent the hub is, and, when there are
-//! none, from the links that name the hub. What nothing feeds has no view.
+//! none, from the links that name the hub. A hub or link that no table feeds has no view.
 //!
-//! A business key has its own name. Where two would have the same name, or the name of a technical column, the role stands
-//! in front of it, or alone where the same hub has several roles. Hubs are joined LEFT on their primary key, so a query
-//! that does not name a business key does not read the hub.
+//! A business key has its own name. Where two would have the same name, or the name of a technical column, the role
+//! stands in front of it, or alone where the same hub has several roles. Hubs are joined LEFT on their primary key, so
+//! a query that does not name a business key does not read the hub.
 
 use std::collections::BTreeSet;
 
@@ -67,8 +67,8 @@ enum Way {
 }
 
 impl<'m> Feed<'m> {
-    /// The table of a source that decides about a link: the first one that has the link as its parent, or else the first
-    /// one that has an effectivity satellite for it, or else the first one whose key determines the link.
+    /// The table of a source that decides about a link: the first one that has the link as its parent, or else the
+    /// first one that has an effectivity satellite for it, or else the first one whose key determines the link.
     pub(super) fn of(model: &'m Model, link: &str) -> Option<Self> {
         let mut feeds: Vec<Self> = model
             .tables

@@ -13,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use super::super::ddl::{SYSTEM, shorten};
-use super::current_keys::{hub_names, link_names};
+use super::current_keys::{find_hub, find_link, hub_names, link_names};
 use super::{ViewColumn, ViewSpec};
 use crate::model::{Hub, KEY_COLUMNS, Link, Model, Parent, VAULT_SCHEMA};
 
@@ -21,11 +21,11 @@ use crate::model::{Hub, KEY_COLUMNS, Link, Model, Parent, VAULT_SCHEMA};
 #[must_use]
 pub fn views(models: &[&Model]) -> Vec<ViewSpec> {
     let links = link_names(models).into_iter().filter_map(|name| {
-        let link = models.iter().flat_map(|model| &model.links).find(|link| link.name == name)?;
+        let (_, link) = find_link(models, &name)?;
         Some(view(&name, &of_link(models, link)))
     });
     let hubs = hub_names(models).into_iter().filter_map(|name| {
-        let hub = models.iter().flat_map(|model| &model.hubs).find(|hub| hub.name == name)?;
+        let hub = find_hub(models, &name)?;
         Some(view(&name, &of_hub(models, hub)))
     });
     links.chain(hubs).collect()

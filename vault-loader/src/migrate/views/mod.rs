@@ -16,7 +16,7 @@
 //! the sources' names: the views do not depend on which source was migrated last.
 //!
 //! A view that exists keeps the order of its columns, and new columns come behind them, because PostgreSQL replaces a
-//! view of which other views depend in no other way (manual, CREATE VIEW).
+//! view in no other way while other views depend on it (manual, CREATE VIEW).
 
 pub mod checks;
 mod current_keys;
