@@ -53,3 +53,13 @@ pub mod model_command;
 pub mod quarantine;
 pub mod refresh;
 pub mod status;
+
+// What proves that the vault is right.
+mod copy_out;
+pub mod proof;
+
+pub mod check_command;
+pub mod checksum;
+pub mod verify;
+
+pub mod proofs_command;

@@ -23,6 +23,8 @@ use vault_loader::migrate::{self, Comparison, MigrateError};
 use vault_loader::model::{self, ModelError, ModelText, Plan};
 use vault_loader::model_command::{self, ModelCommand, OutputError};
 use vault_loader::pipeline::RunError;
+use vault_loader::proof::ProofError;
+use vault_loader::proofs_command::{self, ProofCommand};
 use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
 use vault_loader::status::{self, StatusError};
@@ -70,7 +72,8 @@ and /metrics has its metrics. Let an orchestrator restart the loader by /health 
 
 Exit codes:
   0    done
-  1    failed at run time; the last line of the log says why; of `model diff`: there is a difference
+  1    failed at run time; the last line of the log says why; of `model diff` and of the proofs (`checksum --compare`,
+       `check`, `verify`): there is a difference
   2    usage, configuration, model or the set-up of the warehouse must be changed
   3    going on could lose or double data: an operator has to decide
   4    the batch in flight did not end in time after a signal; it was rolled back and will be loaded again
@@ -129,6 +132,9 @@ enum Command {
         #[command(subcommand)]
         command: QuarantineCommand,
     },
+    /// Checksums, rules, and a comparison with the source
+    #[command(flatten)]
+    Proof(ProofCommand),
     /// Bring the marts' tables up to date with the vault, again and again until a signal
     RefreshMarts {
         /// Milliseconds from one refresh to the next; a refresh that finds nothing new costs a few milliseconds
@@ -261,6 +267,9 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     if let Some(err) = err.downcast_ref::<StatusError>() {
         return err.exit_code();
     }
+    if let Some(err) = err.downcast_ref::<ProofError>() {
+        return err.exit_code();
+    }
     match err.downcast_ref() {
         Some(GapError::Kafka(err)) => return err.exit_code(),
         Some(GapError::Warehouse(err)) => return err.exit_code(),
@@ -319,6 +328,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Run { accept_gap } => Box::pin(run(&cli, *accept_gap)).await,
         Command::Status { json, watch } => print_status(&cli, *json, *watch).await,
         Command::Quarantine { command } => quarantine(&cli, command).await,
+        Command::Proof(command) => prove(&cli, command).await,
         Command::RefreshMarts { interval_ms, once } => {
             refresh_marts(&cli, Duration::from_millis(*interval_ms), *once).await
         }
@@ -461,6 +471,12 @@ async fn quarantine(cli: &Cli, command: &QuarantineCommand) -> anyhow::Result<()
     print!("{}", answer.text);
     anyhow::ensure!(!answer.still_waits, "some events still wait in the quarantine");
     Ok(())
+}
+
+async fn prove(cli: &Cli, command: &ProofCommand) -> anyhow::Result<()> {
+    let config = Config::load(cli.config.as_deref())?;
+    let plan = || Ok(one_plan(cli)?.with_key_secret(config.key_secret.clone()));
+    proofs_command::carry_out(command, &config.connect_options(), plan).await
 }
 
 async fn gaps(cli: &Cli, command: &GapCommand) -> anyhow::Result<()> {

@@ -21,6 +21,7 @@ mod migrating;
 mod operating;
 mod parking;
 mod pausing;
+mod proving;
 mod replaying;
 mod retrying;
 mod securing;

@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// A little of everything, several versions a key.
-async fn publish_mixture(world: &mut World) {
+pub(crate) async fn publish_mixture(world: &mut World) {
     world.publish(read("airports", airport("SVO", "Moscow"))).await;
     for round in 0..40 {
         let lsn = 100 + round * 20;

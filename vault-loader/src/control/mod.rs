@@ -16,6 +16,7 @@ mod models;
 mod offsets;
 mod parking;
 mod paused;
+mod proofs;
 mod quarantine;
 mod schema;
 mod sources;
@@ -45,6 +46,7 @@ pub(crate) use parking::{
     read_parking,
 };
 pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, store_pause};
+pub(crate) use proofs::{loaded_up_to, model_texts, vault_columns, waiting_parents};
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
 };

@@ -8,6 +8,7 @@ mod array;
 mod change;
 mod column;
 mod drift;
+mod printed;
 mod records;
 mod row;
 mod stored;
@@ -16,6 +17,7 @@ mod value;
 
 pub use change::{BadEvent, Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
 pub use drift::{Drift, NewColumn};
+pub use printed::from_source;
 pub use records::{Decoded, Drifted};
 pub use stored::from_stored;
 pub use value::{ArrayValue, Value};

@@ -15,11 +15,11 @@ use crate::model::{ColumnType, ScalarType};
 pub fn from_stored(kind: ColumnType, text: &str) -> Result<Value<'static>, ValueError> {
     match kind {
         ColumnType::Scalar(kind) => scalar(kind, text),
-        ColumnType::Array(kind) => stored_array(kind, text),
+        ColumnType::Array(kind) => printed_array(kind, array::tokens(text.as_bytes()), scalar),
     }
 }
 
-fn scalar(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueError> {
+pub(super) fn scalar(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueError> {
     let bytes = text.as_bytes();
     Ok(match kind {
         ScalarType::SmallInt | ScalarType::Integer | ScalarType::BigInt | ScalarType::Interval => {
@@ -64,12 +64,17 @@ fn scalar(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueError> {
     })
 }
 
-fn stored_array(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueError> {
-    let bad = ValueError("stored array");
+/// The array whose printed text has these parts. `read` reads an element that is not NULL.
+pub(super) fn printed_array(
+    kind: ScalarType,
+    tokens: array::Tokens<'_>,
+    read: fn(ScalarType, &str) -> Result<Value<'static>, ValueError>,
+) -> Result<Value<'static>, ValueError> {
+    let bad = ValueError("array");
     let mut lengths: Vec<usize> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     let mut elements = Vec::new();
-    for token in array::tokens(text.as_bytes()) {
+    for token in tokens {
         let element = match token? {
             array::Token::Open => {
                 open.push(0);
@@ -87,7 +92,7 @@ fn stored_array(kind: ScalarType, text: &str) -> Result<Value<'static>, ValueErr
             }
             array::Token::Null => Value::Null,
             array::Token::Element(text) => {
-                scalar(kind, std::str::from_utf8(&text).map_err(|_| bad)?)?
+                read(kind, std::str::from_utf8(&text).map_err(|_| bad)?)?
             }
         };
         *open.last_mut().ok_or(bad)? += 1;

@@ -98,7 +98,7 @@ const TABLES: &str = "
 
 /// A domain is its base type; a modifier of the domain counts when the column has none. An array of a domain stays one:
 /// events leave it out.
-const COLUMNS: &str = "
+pub(crate) const COLUMNS: &str = "
     WITH RECURSIVE base AS (
         SELECT a.attrelid, a.attnum, a.atttypid AS type, a.atttypmod AS modifier
         FROM pg_attribute AS a
@@ -217,7 +217,7 @@ fn table(row: &Row) -> SourceTable {
 }
 
 /// A type as a model writes it. Types of the catalog's own travel as others do.
-fn in_model(kind: &str) -> String {
+pub(crate) fn in_model(kind: &str) -> String {
     match kind {
         "oid" => "bigint".to_owned(),
         "oid[]" => "bigint[]".to_owned(),

@@ -19,6 +19,7 @@ mod text;
 
 use tokio_postgres::Client;
 
+pub(crate) use self::catalog::{COLUMNS, in_model};
 use crate::model;
 
 /// What the source does not say about itself.

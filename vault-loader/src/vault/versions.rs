@@ -13,7 +13,9 @@ use crate::batch::RecordId;
 use crate::control::Truncation;
 use crate::decode::{EventPosition, RowOp, Value, ValueId, Values};
 use crate::epoch::{Epoch, SourcePosition};
-use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
+use crate::model::{
+    Column, ColumnId, EFFECTIVITY_COLUMN, IdVec, Plan, SatelliteKind, SatellitePlan,
+};
 
 /// What a version holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -276,13 +278,12 @@ impl<'a> Folding<'a> {
             SatelliteKind::Descriptive { hash_order, .. } => {
                 let start = candidate.change.values;
                 let columns = &self.plan.model.tables[satellite.table].columns;
-                self.hasher.diff();
-                for &column in hash_order {
+                let value = |column| {
                     let exact = start + column;
-                    let value = self.filled.get(&exact).unwrap_or(&self.values[exact]);
-                    self.hasher.add_column(columns[column].vault_name(), value);
-                }
-                (self.hasher.finish(), Body::Row { values: start })
+                    self.filled.get(&exact).unwrap_or(&self.values[exact])
+                };
+                let hash = row_hash(&mut self.hasher, columns, hash_order, value);
+                (hash, Body::Row { values: start })
             }
             SatelliteKind::Status => {
                 let op = candidate.change.op;
@@ -291,9 +292,8 @@ impl<'a> Folding<'a> {
                 (status_hash(is_deleted), body)
             }
             SatelliteKind::Effectivity { .. } => {
-                self.hasher.diff();
-                self.hasher.add_column("link_hash_key", &Value::Bytes(candidate.link.to_vec()));
-                (self.hasher.finish(), Body::Link(candidate.link))
+                let link = candidate.link;
+                (held_hash(&mut self.hasher, &link), Body::Link(link))
             }
         }
     }
@@ -314,6 +314,27 @@ fn stored_value<'v>(row: &StoredRow, column: ColumnId) -> Option<Value<'v>> {
 /// The key that a row left and the log position at which it left it, if this event moved the row.
 pub(crate) fn departure(candidate: &Candidate) -> Option<Departure> {
     candidate.moved_from.zip(candidate.change.position.streamed_lsn)
+}
+
+/// Hashdiff of a row's columns, which are given in the order of their names in the vault.
+pub(crate) fn row_hash<'v, 'a: 'v>(
+    hasher: &mut Hasher,
+    columns: &IdVec<ColumnId, Column>,
+    hash_order: &[ColumnId],
+    value: impl Fn(ColumnId) -> &'v Value<'a>,
+) -> Hash {
+    hasher.diff();
+    for &column in hash_order {
+        hasher.add_column(columns[column].vault_name(), value(column));
+    }
+    hasher.finish()
+}
+
+/// Hashdiff of the link row that holds.
+pub(crate) fn held_hash(hasher: &mut Hasher, link: &Hash) -> Hash {
+    hasher.diff();
+    hasher.add_column(EFFECTIVITY_COLUMN, &Value::Bytes(link.to_vec()));
+    hasher.finish()
 }
 
 /// Hashdiff of a status.

@@ -46,7 +46,8 @@ pub fn tokens(text: &[u8]) -> Tokens<'_> {
 }
 
 /// Reads an array with another delimiter between the elements: the `typdelim` of their type.
-fn tokens_between(delimiter: u8, text: &[u8]) -> Tokens<'_> {
+#[must_use]
+pub fn tokens_between(delimiter: u8, text: &[u8]) -> Tokens<'_> {
     let bounds_end = match text.first() {
         Some(b'[') => text.iter().position(|&byte| byte == b'=').map_or(0, |equals| equals + 1),
         _ => 0,

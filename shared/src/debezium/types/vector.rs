@@ -133,7 +133,11 @@ fn write_elements(out: &mut Vec<u8>, dimensions: i64, elements: Vec<Element>) {
     out.extend_from_slice(b"]}");
 }
 
-fn parse_sparse(text: &str) -> Result<(i64, Vec<Element>), ValueError> {
+/// The dimensions and the elements of a `sparsevec`.
+///
+/// # Errors
+/// When the text is no sparse vector.
+pub fn parse_sparse(text: &str) -> Result<(i64, Vec<Element>), ValueError> {
     let (elements, dimensions) = text.rsplit_once('/').ok_or(BAD_SPARSE)?;
     let dimensions = dimensions.parse().map_err(|_| BAD_SPARSE)?;
     let inner = elements.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
