@@ -248,12 +248,17 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         SatelliteKind::Descriptive { .. } => {
             let described = table.satellites.iter().find(|other| other.name == satellite.name);
             let described = described.map_or("", |described| described.comment.as_str());
-            format!("{described}; versions per key of {parent}, from {source}")
+            let versions =
+                if satellite.is_historized { "versions" } else { "one version for ever" };
+            format!("{described}; {versions} per key of {parent}, from {source}")
         }
         SatelliteKind::Status => {
             format!(
                 "whether the row of {source} exists: a row for each change, per key of {parent}"
             )
+        }
+        SatelliteKind::Tracking => {
+            format!("every event of a row of {source}: a row for each, per key of {parent}")
         }
         SatelliteKind::Effectivity { link } => {
             let link = &plan.model.links[table.links[*link].link].name;
@@ -266,6 +271,11 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     );
     columns[0].comment = format!("hash key in {parent}");
     columns.extend(version_columns());
+    if let (SatelliteKind::Tracking, Some(hashdiff)) = (&satellite.kind, columns.last_mut()) {
+        hashdiff.comment =
+            "hash of operation, commit time and position: no two rows of a key have the same"
+                .to_owned();
+    }
     let payload = plan.payload(satellite);
     let meaning = |name: &str| -> String {
         let Some(column) = table.columns.iter().find(|column| column.vault_name() == name) else {
@@ -285,7 +295,9 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         indexed: Vec::new(),
         block_indexed: match satellite.kind {
             SatelliteKind::Status => ["record_lsn", "load_date"].map(str::to_owned).to_vec(),
-            SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => Vec::new(),
+            SatelliteKind::Descriptive { .. }
+            | SatelliteKind::Tracking
+            | SatelliteKind::Effectivity { .. } => Vec::new(),
         },
         system_rows: SystemRows::Ghost,
     }
@@ -301,6 +313,9 @@ fn payload_column(name: &str, kind: PayloadType, meaning: &str) -> ColumnSpec {
             false,
             "c, u, r, d or t (truncate): what changed the status",
         ),
+        PayloadType::Operation => {
+            ColumnSpec::new(name, "text", false, "c, u, r or d: what happened to the row")
+        }
         PayloadType::Flag => ColumnSpec::new(name, "boolean", false, "whether the row is gone"),
         PayloadType::Position => {
             let comment = "log position of the record itself: of an insert that waited for a delete of its key it is below source_lsn; a read has its snapshot's";

@@ -61,6 +61,7 @@ mod tests {
 
     const COMMITTED: &str = include_str!("../../../connectors/vault-model.schema.json");
     const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
+    const SHOP: &str = include_str!("../../../e2e/tests/sources/entities.vault.toml");
     const LIBRARY: &str = include_str!("../../../e2e/tests/sources/library.vault.toml");
 
     fn schema() -> Value {
@@ -172,9 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn the_airline_s_model_and_an_inferred_one_are_taken() {
+    fn the_airline_s_model_an_inferred_one_and_one_with_every_kind_are_taken() {
         assert_eq!(outcome(AIRLINE), Ok(()));
         assert_eq!(outcome(LIBRARY), Ok(()));
+        parse(SHOP).unwrap();
+        assert_eq!(outcome(SHOP), Ok(()));
         let whole = AIRLINE
             .replacen("range = \"integer\"", "range = { type = \"integer\", stored_as = \"r\" }", 1)
             .replacen(

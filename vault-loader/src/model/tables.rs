@@ -69,6 +69,9 @@ impl Builder<'_> {
         let parent = self.parent(&hubs, &links, &key)?;
         self.exact_parent(&hubs, &links, parent);
         self.problems.entity_name(&self.table.status, "sat_");
+        if let Some(tracking) = &self.table.tracking {
+            self.problems.entity_name(tracking, "sat_");
+        }
         let satellites = self.satellites(&key);
         self.unused_bindings(&hubs, &links, parent);
         self.check_comments();
@@ -87,6 +90,7 @@ impl Builder<'_> {
             links,
             parent,
             status: self.table.status.clone(),
+            tracking: self.table.tracking.clone(),
             satellites,
         })
     }
@@ -421,6 +425,7 @@ impl Builder<'_> {
                 name: written.name.clone(),
                 comment: comment.unwrap_or_else(|| format!("what {} says", self.label)),
                 columns,
+                is_historized: written.historized,
             });
         }
         satellites
