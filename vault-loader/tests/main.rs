@@ -32,3 +32,4 @@ mod truncating;
 mod truncating_again;
 mod unchanged_values;
 mod views;
+mod watermark;
