@@ -1,5 +1,7 @@
 //! The time in the units that events need, and a wait that a stop ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,33 @@ pub(crate) fn now_ns() -> i64 {
 /// Microseconds since the epoch.
 pub(crate) fn now_us() -> i64 {
     now_ns() / 1000
+}
+
+/// The clock that stamps events with their publish time. It never says a time again that a heartbeat has called
+/// complete, however the machine's clock is set. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct PublishClock {
+    /// Nanoseconds since the epoch.
+    earliest_ns: Arc<AtomicI64>,
+}
+
+impl PublishClock {
+    /// Nanoseconds since the epoch.
+    pub(crate) fn now_ns(&self) -> i64 {
+        now_ns().max(self.earliest_ns.load(Ordering::Relaxed))
+    }
+
+    /// Says only times after this one from now on, microseconds since the epoch.
+    pub(crate) fn pass(&self, time_us: i64) {
+        let next_ns = time_us.saturating_add(1).saturating_mul(1000);
+        self.earliest_ns.fetch_max(next_ns, Ordering::Relaxed);
+    }
+
+    /// How far the machine's clock is behind the times that were passed.
+    pub(crate) fn behind(&self) -> Duration {
+        let behind_ns = self.earliest_ns.load(Ordering::Relaxed).saturating_sub(now_ns());
+        Duration::from_nanos(u64::try_from(behind_ns).unwrap_or(0))
+    }
 }
 
 /// PostgreSQL's microseconds since 2000 as microseconds since 1970.
@@ -51,6 +80,18 @@ mod tests {
     fn postgresqls_epoch_is_the_year_2000() {
         let new_year = chrono::DateTime::from_timestamp_micros(unix_micros(0)).unwrap();
         assert_eq!(new_year.to_rfc3339(), "2000-01-01T00:00:00+00:00");
+    }
+
+    #[test]
+    fn a_time_that_was_passed_is_not_said_again() {
+        let clock = PublishClock::default();
+        assert_eq!(clock.behind(), Duration::ZERO);
+        let ahead_us = now_us() + 3_600_000_000;
+        clock.pass(ahead_us);
+        clock.pass(ahead_us - 5);
+        assert_eq!(clock.clone().now_ns(), (ahead_us + 1) * 1000);
+        let behind = clock.behind().as_secs();
+        assert!((3500..=3600).contains(&behind), "{behind}");
     }
 
     #[test]

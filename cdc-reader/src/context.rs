@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
+use crate::clock::{self, PublishClock};
 use crate::connector::{Connector, ConvertingFailures};
 use crate::ended::Ended;
 use crate::envelope::{PlanOptions, WithoutForm};
 use crate::kafka_clients::KafkaClients;
 use crate::observe::Observer;
 use crate::publish::{
-    Delivery, History, NewTopics, OffsetStore, PublishError, Publisher, PublisherOptions,
-    TopicMaker,
+    Delivery, HeartbeatSender, HeartbeatTopic, History, NewTopics, OffsetStore, PublishError,
+    Publisher, PublisherOptions, TopicMaker,
 };
 use crate::replication::{Client, Mode, ReplicationError, WaitLimit};
 use crate::source_watch::SourceWatch;
@@ -39,6 +39,10 @@ pub struct Context {
     pub watch: SourceWatch,
     /// Identifies this start in the events' headers.
     pub run_id: String,
+    /// Stamps events with their publish time.
+    pub publish_clock: PublishClock,
+    /// The way for heartbeats; none when the connector sends none.
+    pub heartbeats: Option<HeartbeatSender>,
     /// For the few calls that are asynchronous.
     pub runtime: tokio::runtime::Handle,
 }
@@ -127,11 +131,45 @@ impl Context {
 
     /// How missing topics are made.
     pub(crate) fn new_topics(&self) -> NewTopics {
-        let creation = &self.connector.settings.topic_creation;
-        NewTopics {
-            partitions: creation.partitions,
-            replication_factor: creation.replication_factor.map(i32::from),
-            config: creation.config.clone(),
-        }
+        new_topics(&self.connector)
     }
+
+    /// Where heartbeats go, when the connector sends any.
+    pub(crate) fn heartbeat_topic(&self) -> Option<HeartbeatTopic> {
+        heartbeat_topic(&self.connector)
+    }
+}
+
+fn new_topics(connector: &Connector) -> NewTopics {
+    let creation = &connector.settings.topic_creation;
+    NewTopics {
+        partitions: creation.partitions,
+        replication_factor: creation.replication_factor.map(i32::from),
+        config: creation.config.clone(),
+    }
+}
+
+fn heartbeat_topic(connector: &Connector) -> Option<HeartbeatTopic> {
+    let heartbeats = connector.settings.heartbeats.as_ref()?;
+    Some(HeartbeatTopic {
+        name: heartbeats.topic.clone(),
+        server: connector.settings.topic_prefix.clone(),
+        new: new_topics(connector),
+    })
+}
+
+/// Starts the thread that sends the connector's heartbeats, if it sends any.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn start_heartbeats(
+    connector: &Connector,
+    kafka: &KafkaClients,
+    observer: &Observer,
+) -> std::io::Result<Option<HeartbeatSender>> {
+    let Some(topic) = heartbeat_topic(connector) else { return Ok(None) };
+    let (runtime, on_first_record) =
+        (tokio::runtime::Handle::current(), observer.on_first_record());
+    let clusters = [&kafka.admin, &kafka.producer];
+    HeartbeatSender::start(topic, clusters, runtime, on_first_record).map(Some)
 }

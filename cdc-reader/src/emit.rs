@@ -377,6 +377,11 @@ impl Emitter {
         }
     }
 
+    /// Whether something was encoded and not sent.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.sent < self.pending.len()
+    }
+
     /// Sends what was encoded. False when the queue is full: then the caller should wait and call again.
     pub(crate) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {

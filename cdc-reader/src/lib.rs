@@ -42,7 +42,7 @@ pub mod envelope;
 pub mod publish;
 
 pub mod catalog;
-mod clock;
+pub mod clock;
 pub mod copy_text;
 
 pub mod readiness;

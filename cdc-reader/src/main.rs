@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_reader::cli::{Cli, Command, HealthArgs, InitArgs, OffsetArgs, RunArgs};
+use cdc_reader::clock::PublishClock;
 use cdc_reader::connector;
-use cdc_reader::context::Context;
+use cdc_reader::context::{Context, start_heartbeats};
 use cdc_reader::exit;
 use cdc_reader::init;
 use cdc_reader::kafka_clients::KafkaClients;
@@ -156,6 +157,7 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
     let observer = Arc::new(Observer::new(metrics, state));
     let source = &connector.settings;
     let watch = SourceWatch::start(&source.database, &source.slot_name, &observer, &cancel)?;
+    let heartbeats = start_heartbeats(&connector, &kafka, &observer)?;
     let context = Context {
         connector,
         kafka,
@@ -165,6 +167,8 @@ async fn start(args: RunArgs) -> anyhow::Result<Started> {
         observer,
         watch,
         run_id: uuid::Uuid::now_v7().to_string(),
+        publish_clock: PublishClock::default(),
+        heartbeats,
         runtime: tokio::runtime::Handle::current(),
     };
     Ok(Started { context, server, cancel })

@@ -44,3 +44,4 @@ mod s034_one_writer;
 mod s035_one_server;
 mod s036_new_partitions;
 mod s037_a_new_source;
+mod s038_heartbeats;

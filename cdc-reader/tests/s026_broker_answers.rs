@@ -38,14 +38,14 @@ fn wait_until_well_again(reader: &Reader) {
 }
 
 /// A cluster of two brokers, of which the second one is killed and comes back.
-struct TwoBrokers {
-    second: Kafka,
-    first: Kafka,
+pub(crate) struct TwoBrokers {
+    pub(crate) second: Kafka,
+    pub(crate) first: Kafka,
     _dirs: [TempDir; 2],
 }
 
 impl TwoBrokers {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let (first_dir, second_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         // The controller knows after this time that a broker is gone.
         let options = KafkaOptions::default().setting("broker.session.timeout.ms", "3000");
@@ -56,12 +56,23 @@ impl TwoBrokers {
 
     /// A reader of a table whose topic has its partitions on these brokers.
     fn read(&self, stem: &str, partitions: &[&[i32]]) -> (Source, Reader, String) {
+        self.read_by(stem, partitions, |connector| connector)
+    }
+
+    /// The same by a connector that is changed first.
+    pub(crate) fn read_by(
+        &self,
+        stem: &str,
+        partitions: &[&[i32]],
+        change: impl FnOnce(Connector) -> Connector,
+    ) -> (Source, Reader, String) {
         let bootstrap = self.first.bootstrap();
         let id = unique(stem);
         let source = Source::with_load(&shared::stack().postgres15, &id);
         let topic = format!("{id}.public.load");
         wait_for(PATIENCE, "the topic", || make_topic(&bootstrap, &topic, partitions));
-        let reader = Launch::new(&Connector::new(&source, &id), &bootstrap).start();
+        let connector = change(Connector::new(&source, &id));
+        let reader = Launch::new(&connector, &bootstrap).start();
         reader.wait_for_line("streaming");
         source.run(&rows(1, 20));
         source.wait_until_published(&bootstrap, &id);

@@ -35,6 +35,7 @@ GRANT SELECT ON
     dwh_marts.fact_bookings,
     dwh_marts.fact_flight_operations,
     dwh_marts.fact_seat_inventory,
+    dwh_marts.freshness,
     dwh_marts.load_progress,
     dwh_marts.mart_refreshes,
     dwh_marts.v_active_airports_30d,

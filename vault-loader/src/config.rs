@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rdkafka::ClientConfig;
 use serde::Deserialize;
 use shared::authentication::{AllowedMethods, AuthenticationRules, AuthenticationWord};
+use shared::debezium::heartbeat::{HEARTBEAT_PREFIX, heartbeat_topic};
 use shared::kafka::{Cluster, Mechanism, Properties, Security, names, refused_property};
 use shared::postgres::{ConnectOptions, is_this_machine};
 use shared::secret::Secret;
@@ -45,6 +46,9 @@ pub struct Config {
     /// properties of librdkafka
     #[serde(default)]
     pub kafka: Properties,
+    /// topic of the sources' heartbeats; `{prefix}` stands for a source's topic prefix
+    #[serde(default = "default_heartbeat_topic")]
+    pub heartbeat_topic: String,
     /// whether a satellite grows a column by itself when the source's table gets one whose type the events tell
     #[serde(default = "default_grow_satellites")]
     pub grow_satellites: bool,
@@ -150,6 +154,9 @@ impl Default for ResourceLimits {
     }
 }
 
+/// Stands for a source's topic prefix in the name of a topic.
+const PREFIX: &str = "{prefix}";
+
 /// As long as a hash: whoever knows one value and its key could find a shorter secret by trying.
 const KEY_SECRET_BYTES_MIN: usize = 32;
 
@@ -170,6 +177,10 @@ const OWN_PROPERTIES: [(&str, &str); 9] = [
 const SECOND_NAME: &str = "sasl.mechanisms";
 
 const OFFSETS: &str = "the warehouse owns the offsets";
+
+fn default_heartbeat_topic() -> String {
+    heartbeat_topic(HEARTBEAT_PREFIX, PREFIX)
+}
 
 fn default_grow_satellites() -> bool {
     true
@@ -344,6 +355,12 @@ impl Config {
             let problem = refused_property(&error);
             invalid("kafka", problem.unwrap_or_else(|| "a property holds a zero byte".to_owned()))
         })
+    }
+
+    /// The topic of the heartbeats of the source with this topic prefix.
+    #[must_use]
+    pub fn heartbeat_topic(&self, topic_prefix: &str) -> String {
+        self.heartbeat_topic.replace(PREFIX, topic_prefix)
     }
 
     /// What every client of Kafka begins with: the brokers, TLS and SASL.

@@ -100,6 +100,7 @@ pub async fn start(
         };
         started.push((topic.clone(), control::start_epoch(&transaction, new).await?));
     }
+    control::forget_watermark(&transaction, plan.model.source.system_id).await?;
     transaction.commit().await?;
     Ok(started)
 }

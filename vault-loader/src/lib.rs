@@ -34,6 +34,7 @@ pub mod vault;
 pub mod load;
 mod quarantine_watch;
 mod warehouse_watch;
+mod watermark;
 
 pub mod pipeline;
 

@@ -53,6 +53,8 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>-<beginning of the warehouse's identity>; of several
                                      sources each has a group of its own, <group id>-<source>
   VAULT_LOADER__GROUP_INSTANCE_ID    static membership: a restarted loader gets its partitions back at once
+  VAULT_LOADER__HEARTBEAT_TOPIC      __debezium-heartbeat.{prefix}: topic of the sources' heartbeats; {prefix} is a source's topic
+                                     prefix (docs/WATERMARK.md)
   VAULT_LOADER__GROW_SATELLITES      true      a new column of the source is added to the table's first satellite when
                                      the events tell its type; false pauses the table instead
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)

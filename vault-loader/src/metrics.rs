@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -56,6 +57,8 @@ pub const READY: &str = "vault_loader_ready";
 pub const FENCED: &str = "vault_loader_fenced";
 /// 1 for each topic whose table stands still until an operator has seen to it.
 pub const PAUSED_TABLES: &str = "vault_loader_paused_tables";
+/// Seconds since the publish time up to which all topics are loaded; no sample while that time is not known.
+pub const WATERMARK_AGE_SECONDS: &str = "vault_loader_watermark_age_seconds";
 /// Attempts repeated, by what failed.
 pub const RETRIES: &str = "vault_loader_retries";
 
@@ -68,6 +71,8 @@ pub struct Metrics {
     families: Families,
     standings: Mutex<HashMap<Partition, Standing>>,
     committed_at: Mutex<Option<Instant>>,
+    /// the watermark's publish time
+    watermark: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// What all sources count in.
@@ -88,6 +93,7 @@ struct Families {
     last_commit_age: Family<Labels, Gauge<f64, AtomicU64>>,
     fenced: Family<Labels, Counter>,
     paused_tables: Family<Labels, Gauge<i64, AtomicI64>>,
+    watermark_age: Family<Labels, Gauge<f64, AtomicU64>>,
     retries: Family<Labels, Counter>,
 }
 
@@ -176,6 +182,9 @@ impl Metrics {
         registry.register(FENCED, "batches that another loader had loaded", fenced.clone());
         let paused_tables = Family::default();
         registry.register(PAUSED_TABLES, "tables that stand still", paused_tables.clone());
+        let watermark_age = Family::default();
+        let help = "since the publish time up to which all topics are loaded";
+        registry.register(WATERMARK_AGE_SECONDS, help, watermark_age.clone());
         let retries = Family::default();
         registry.register(RETRIES, "attempts repeated", retries.clone());
         let families = Families {
@@ -194,6 +203,7 @@ impl Metrics {
             last_commit_age,
             fenced,
             paused_tables,
+            watermark_age,
             retries,
         };
         Self::of(Arc::new(registry), source, families)
@@ -212,6 +222,7 @@ impl Metrics {
             families,
             standings: Mutex::default(),
             committed_at: Mutex::default(),
+            watermark: Mutex::default(),
         };
         // Counters are shown from the start, with 0.
         let labels = metrics.labels(&[]);
@@ -238,6 +249,16 @@ impl Metrics {
         set_or_leave_out(&families.oldest_event_age, &labels, self.oldest_age(now_ms()));
         let committed = *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner);
         set_or_leave_out(&families.last_commit_age, &labels, committed.map(|at| at.elapsed()));
+        let published = *self.watermark.lock().unwrap_or_else(PoisonError::into_inner);
+        // The clocks of reader and loader may differ.
+        let age =
+            |at: DateTime<Utc>| Utc::now().signed_duration_since(at).to_std().unwrap_or_default();
+        set_or_leave_out(&families.watermark_age, &labels, published.map(age));
+    }
+
+    /// Notes the publish time up to which all topics are loaded; none when it is not known any more.
+    pub fn watermark(&self, published: Option<DateTime<Utc>>) {
+        *self.watermark.lock().unwrap_or_else(PoisonError::into_inner) = published;
     }
 
     /// Notes what `/ready` says of the source.
@@ -289,7 +310,7 @@ impl Metrics {
 
     /// Notes that the last event loaded was committed at the source at this time, microseconds since the epoch.
     pub fn last_applied(&self, applied_us: i64) {
-        let now = chrono::Utc::now().timestamp_micros();
+        let now = Utc::now().timestamp_micros();
         let lag = u64::try_from(now.saturating_sub(applied_us)).unwrap_or_default();
         let gauge = self.families.source_lag_seconds.get_or_create(&self.labels(&[]));
         gauge.set(Duration::from_micros(lag).as_secs_f64());
@@ -405,5 +426,5 @@ fn set_or_leave_out(
 }
 
 fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
+    Utc::now().timestamp_millis()
 }

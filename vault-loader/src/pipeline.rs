@@ -33,6 +33,7 @@ use crate::quarantine_watch::QuarantineWatch;
 use crate::vault::hash::{HASH_VERSION, fingerprint};
 use crate::warehouse::WarehouseError;
 use crate::warehouse_watch::{ATTEMPT_MAX, ask_always, watch};
+use crate::watermark::WatermarkWatch;
 
 /// Batches between intake and loader.
 const CHANNEL_BATCHES: usize = 1;
@@ -118,6 +119,7 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
     let (commands, incoming) = mpsc::channel();
     let intake_options = intake_options(&options, &registered, &ending)?;
     start_topics_watch(&options, intake_options.client.clone(), &commands, &ending)?;
+    start_watermark(&options, intake_options.client.clone(), &registered, &ending)?;
     let thread = start_intake(intake_options, batches, incoming)?;
     let asking = Box::pin(ask_always(warehouse.clone(), options.health.clone()));
     let limits = LoaderLimits {
@@ -221,6 +223,29 @@ fn start_topics_watch(
         }
     };
     let thread = std::thread::Builder::new().name("topics".to_owned()).spawn(look);
+    thread.map(drop).map_err(|_| RunError::IntakeGone)
+}
+
+/// Starts the thread that moves the watermark. It ends with the loader, and nobody waits for it.
+fn start_watermark(
+    options: &RunOptions,
+    client: rdkafka::ClientConfig,
+    registered: &Registered,
+    ending: &CancellationToken,
+) -> Result<(), RunError> {
+    let watch = WatermarkWatch {
+        client,
+        topic: options.config.heartbeat_topic(&options.plan.model.source.topic_prefix),
+        plan: Arc::clone(&options.plan),
+        model: registered.clone(),
+        warehouse: options.config.connect_options(),
+        metrics: Arc::clone(&options.metrics),
+        wait: Duration::from_millis(options.config.limits.topics_wait_ms),
+        ending: ending.clone(),
+    };
+    let (span, runtime) = (tracing::Span::current(), tokio::runtime::Handle::current());
+    let work = move || span.in_scope(|| watch.run(&runtime));
+    let thread = std::thread::Builder::new().name("watermark".to_owned()).spawn(work);
     thread.map(drop).map_err(|_| RunError::IntakeGone)
 }
 

@@ -19,7 +19,9 @@ use crate::config::Config;
 use crate::consume::{
     ConsumeError, Ends, PartitionEnds, Topics, ask, asking_client, partition_ends,
 };
-use crate::control::{WarehouseOffset, quarantine_counts, read_gaps, read_pauses, read_progress};
+use crate::control::{
+    WarehouseOffset, quarantine_counts, read_gaps, read_pauses, read_progress, read_watermarks,
+};
 use crate::exit;
 use crate::model::Plan;
 use crate::warehouse::WarehouseError;
@@ -27,7 +29,7 @@ use crate::warehouse::WarehouseError;
 pub use rates::Rates;
 use rates::{Reading, Readings, rates};
 use report::Known;
-pub use report::{Line, Quarantined, Report, table};
+pub use report::{Line, Quarantined, Report, Watermark, table};
 use waiting::Waiting;
 pub use watch::{Shown, show, watch};
 
@@ -105,7 +107,19 @@ pub async fn read(config: &Config, plans: &[Plan]) -> Result<Report, StatusError
         speed = Some(rates(&first, &second, lag, took));
     }
     let report = Report::new(lines, missing_topics, quarantine, speed);
-    Ok(Report { topics_not_in_model: not_in_model, ..report })
+    let watermarks = watermarks(&warehouse, plans).await?;
+    Ok(Report { topics_not_in_model: not_in_model, watermarks, ..report })
+}
+
+async fn watermarks(warehouse: &Client, plans: &[Plan]) -> Result<Vec<Watermark>, WarehouseError> {
+    let ids: Vec<i16> = plans.iter().map(|plan| plan.model.source.system_id).collect();
+    let stored = read_watermarks(warehouse, &ids).await?;
+    let of_plan = |plan: &Plan| {
+        let source = &plan.model.source;
+        let found = stored.iter().find(|stored| stored.source_system_id == source.system_id);
+        Watermark::of(&source.name, found)
+    };
+    Ok(plans.iter().map(of_plan).collect())
 }
 
 fn topics_of(plan: &Plan) -> impl Iterator<Item = String> {

@@ -34,3 +34,4 @@ mod truncating;
 mod truncating_again;
 mod unchanged_values;
 mod views;
+mod watermark;

@@ -92,8 +92,8 @@ const NO_CONVERTER: &str = "events are written by Kafka Connect's JSON form only
 const NO_SCHEMAS: &str = "events are written without schemas";
 const NO_COLUMNS: &str = "every column of a captured table is sent, as it is";
 const NO_SIGNALS: &str = "no signal is read, so there are no incremental snapshots";
-const NO_HEARTBEAT: &str =
-    "no heartbeat is sent; the slot is confirmed from the server's own keepalives";
+const NO_HEARTBEAT_QUERY: &str =
+    "no statement is run on the source; an idle slot is confirmed from the server's own keepalives";
 const NO_POLL: &str = "there is no polling loop: events go to the producer as they are decoded";
 const NO_QUEUE: &str =
     "what waits for Kafka waits in the producer, within producer.override.buffer.memory";
@@ -244,11 +244,11 @@ pub const PROPERTIES: &[Property] = &[
     Property::refused("custom.metric.tags", "labels are added where metrics are scraped"),
     Property::idle("custom.sanitize.pattern", ANY, "values of properties are never logged"),
     // Heartbeats, transactions, topics.
-    Property::only("heartbeat.interval.ms", MILLIS, &["0"], NO_HEARTBEAT),
-    Property::refused("heartbeat.action.query", NO_HEARTBEAT),
-    Property::idle("topic.heartbeat.prefix", ANY, NO_HEARTBEAT),
-    Property::idle("topic.heartbeat.name", ANY, NO_HEARTBEAT),
-    Property::idle("heartbeat.topics.prefix", ANY, NO_HEARTBEAT),
+    Property::honoured("heartbeat.interval.ms", "0", COUNT0),
+    Property::refused("heartbeat.action.query", NO_HEARTBEAT_QUERY),
+    Property::honoured("topic.heartbeat.prefix", "__debezium-heartbeat", ANY),
+    Property::honoured("topic.heartbeat.name", "", ANY),
+    Property::idle("heartbeat.topics.prefix", ANY, "Debezium 3.6 names no topic by it, either; use topic.heartbeat.prefix"),
     Property::only("provide.transaction.metadata", BOOL, &["false"], NO_METADATA),
     Property::idle("topic.transaction", ANY, NO_METADATA),
     Property::idle("transaction.metadata.factory", ANY, NO_METADATA),
@@ -356,6 +356,8 @@ const HARMLESS_TEXTS: &[&str] = &[
     "unavailable.value.placeholder",
     "queue.provider.type",
     "topic.prefix",
+    "topic.heartbeat.prefix",
+    "topic.heartbeat.name",
     "topic.delimiter",
     "topic.naming.strategy",
     "signal.enabled.channels",

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use shared::authentication::{AllowedMethods, AuthenticationRules, ChannelBinding};
+use shared::debezium::heartbeat::heartbeat_topic;
 use shared::kafka::{Properties, names};
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub converting_failures: ConvertingFailures,
     /// How often the server hears of our position.
     pub status_update_interval: Duration,
+    /// Heartbeats, if any are sent.
+    pub heartbeats: Option<HeartbeatSettings>,
     /// What is written for a value that the stream does not hold.
     pub unavailable_value_placeholder: String,
     /// The connector version in each event's source.
@@ -76,6 +79,15 @@ pub struct Settings {
     pub producer_overrides: Vec<(String, String)>,
     /// Overrides of the worker's TLS and SASL towards Kafka.
     pub kafka_security: KafkaSecurity,
+}
+
+/// `heartbeat.*` and `topic.heartbeat.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeartbeatSettings {
+    /// How often one is sent.
+    pub interval: Duration,
+    /// Their topic.
+    pub topic: String,
 }
 
 /// TLS and SASL of the clients of Kafka, in Java's words.
@@ -189,6 +201,7 @@ pub(super) fn read(lookup: &mut Lookup<'_>) -> Settings {
             _ => ConvertingFailures::Warn,
         },
         status_update_interval: millis(lookup, "status.update.interval.ms"),
+        heartbeats: heartbeats(lookup),
         unavailable_value_placeholder: lookup.text("unavailable.value.placeholder"),
         version: lookup.text("vaultstream.source.version"),
         retry_delay_max: millis(lookup, "retriable.restart.connector.wait.ms"),
@@ -207,12 +220,22 @@ fn millis(lookup: &Lookup<'_>, name: &str) -> Duration {
     Duration::from_millis(lookup.number(name))
 }
 
+fn heartbeats(lookup: &Lookup<'_>) -> Option<HeartbeatSettings> {
+    let interval = millis(lookup, "heartbeat.interval.ms");
+    let named = lookup.optional("topic.heartbeat.name");
+    let topic = named.unwrap_or_else(|| {
+        heartbeat_topic(&lookup.text("topic.heartbeat.prefix"), &lookup.text("topic.prefix"))
+    });
+    (!interval.is_zero()).then_some(HeartbeatSettings { interval, topic })
+}
+
 fn check_names(lookup: &mut Lookup<'_>) {
     let is_topic =
         |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-    if !lookup.text("topic.prefix").chars().all(is_topic) {
-        lookup
-            .unfit("topic.prefix", "may hold letters, digits, dots, underscores and hyphens only");
+    for name in ["topic.prefix", "topic.heartbeat.prefix", "topic.heartbeat.name"] {
+        if !lookup.text(name).chars().all(is_topic) {
+            lookup.unfit(name, "may hold letters, digits, dots, underscores and hyphens only");
+        }
     }
     let slot = lookup.text("slot.name");
     let is_slot = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_');

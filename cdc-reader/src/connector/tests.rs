@@ -154,6 +154,34 @@ fn defaults_are_debezium_s() {
 }
 
 #[test]
+fn heartbeats_are_off_unless_asked_for_and_their_topic_is_named_as_in_debezium() {
+    const EVERY_SECOND: (&str, &str) = ("heartbeat.interval.ms", "1000");
+    let topic = |changes: &[(&str, &str)]| {
+        let heartbeats = accepted(&with(changes)).settings.heartbeats?;
+        assert_eq!(heartbeats.interval, Duration::from_secs(1));
+        Some(heartbeats.topic)
+    };
+    assert_eq!(topic(&[]), None);
+    assert_eq!(topic(&[("heartbeat.interval.ms", "0")]), None);
+    let default = Some("__debezium-heartbeat.inventory".to_owned());
+    assert_eq!(topic(&[EVERY_SECOND]), default);
+    assert_eq!(topic(&[EVERY_SECOND, ("heartbeat.topics.prefix", "old")]), default);
+    assert_eq!(topic(&[EVERY_SECOND, ("topic.heartbeat.name", "")]), default);
+    let prefix = ("topic.heartbeat.prefix", "beats");
+    assert_eq!(topic(&[EVERY_SECOND, prefix]), Some("beats.inventory".to_owned()));
+    let name = ("topic.heartbeat.name", "all-beats");
+    assert_eq!(topic(&[EVERY_SECOND, prefix, name]), Some("all-beats".to_owned()));
+    check_refused(
+        &[("topic.heartbeat.name", "a b")],
+        "property topic.heartbeat.name=a b may hold letters, digits, dots, underscores and hyphens only",
+    );
+    check_refused(
+        &[("heartbeat.action.query", "SELECT 1")],
+        "property heartbeat.action.query=*** is known but not supported yet: no statement is run on the source; an idle slot is confirmed from the server's own keepalives",
+    );
+}
+
+#[test]
 fn numbers_and_booleans_need_no_quotes() {
     let text = with(&[]).replace('}', r#","database.port":6000,"tombstones.on.delete":false,"errors.max.retries":3,"slot.name":null}"#);
     let connector = accepted(&text);

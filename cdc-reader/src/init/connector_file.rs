@@ -63,6 +63,7 @@ pub(super) fn write(
         ("snapshot.mode", text("initial")),
         ("skipped.operations", text("none")),
         ("vaultstream.column.types.header", text("true")),
+        ("heartbeat.interval.ms", text("1000")),
         ("key.converter", json()),
         ("key.converter.schemas.enable", text("false")),
         ("value.converter", json()),

@@ -348,6 +348,12 @@ impl Delivery {
         self.publisher.in_flight()
     }
 
+    /// How many records were sent.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.publisher.events_sent()
+    }
+
     /// How many records Kafka has acknowledged without a gap. One partition that is stuck holds the number back.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {

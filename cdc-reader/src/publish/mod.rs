@@ -7,6 +7,8 @@
 //! [`OffsetStore`] is the connector's place in Kafka Connect's offset topic, and [`Delivery`] is the only way to Kafka
 //! for records and offsets.
 //!
+//! [`HeartbeatSender`] sends heartbeats, which neither the ledger nor the producer of the records knows.
+//!
 //! [`TopicMaker`] makes a topic at a start or when its first record comes. Until the topic exists, its records wait in
 //! librdkafka's queue.
 //!
@@ -17,6 +19,7 @@
 mod answers;
 mod delivery;
 mod failure;
+mod heartbeats;
 mod in_flight;
 mod ledger;
 mod maker;
@@ -30,6 +33,7 @@ mod topics;
 
 pub use delivery::Delivery;
 pub use failure::{Breakage, ConfigurationProblem, PublishError};
+pub use heartbeats::{Beat, HeartbeatSender, HeartbeatTopic, last_published};
 pub use ledger::{Ledger, Position, Transaction};
 pub use maker::{OnFirstRecord, TopicMaker};
 pub use offset::{History, Offset, Resume, StoredOffset};

@@ -150,6 +150,12 @@ impl Stream {
         self.server_pid
     }
 
+    /// When something came from the server last.
+    #[must_use]
+    pub fn last_received(&self) -> Instant {
+        self.last_received
+    }
+
     /// The next event; its payload is a slice of the block that was read. Returns after each read of the socket, so a
     /// large message on a slow link does not keep the caller from answering the server.
     ///

@@ -1,7 +1,7 @@
 //! The steps of a session: take the writer lock, settle what earlier sessions sent, wait for the server, check, decide
 //! where to begin, make the slot, take the snapshot, stream.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shared::debezium::topic::topic_name;
 use shared::position::Lsn;
@@ -20,11 +20,15 @@ use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::gap::Gap;
 use crate::one_server::OneServer;
-use crate::publish::{Delivery, History, Position, StoredOffset, row_bytes_max};
+use crate::publish::{Delivery, History, Position, StoredOffset, last_published, row_bytes_max};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
-use crate::stream::{Overlap, Streaming};
+use crate::stream::{Overlap, SessionBegin, Streaming};
 use crate::table::{Relations, topics};
+
+/// From when on a clock that is behind the last heartbeat is worth a warning. Between two machines some difference is
+/// usual.
+const CLOCK_BEHIND_WARNED: Duration = Duration::from_secs(1);
 
 /// Since this version pgoutput sends logical decoding messages, to clients that ask for them.
 const MESSAGES_SINCE: u32 = 140_000;
@@ -67,6 +71,7 @@ pub(crate) fn run(
         }
     };
     topics::warn_of_shared_topics(context, &source.tables);
+    pass_published_times(context);
     let history = History { source: server.identity, transaction: offset.transaction() };
     let delivery = match delivery {
         Some(delivery) => {
@@ -155,6 +160,30 @@ fn remember(
     Ok(())
 }
 
+/// Lets the clock pass the times that heartbeats of earlier processes have called complete. Without an answer of Kafka
+/// the session goes on: only a clock that was set back meanwhile could say such a time again.
+fn pass_published_times(context: &Context) {
+    let Some(topic) = context.heartbeat_topic() else { return };
+    match last_published(&context.kafka.consumer, &topic, &context.cancel) {
+        Ok(published) => {
+            let clock = &context.publish_clock;
+            published.into_iter().for_each(|time_us| clock.pass(time_us));
+            let behind = clock.behind();
+            if behind >= CLOCK_BEHIND_WARNED {
+                tracing::warn!(
+                    seconds = behind.as_secs(),
+                    "this machine's clock is behind the last heartbeat: events are published with the heartbeat's time until the clock has passed it"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(
+            topic = topic.name,
+            %error,
+            "the heartbeats of earlier starts cannot be read: a clock that was set back since then is not noticed"
+        ),
+    }
+}
+
 fn reached(delivery: Option<&Delivery>) -> Lsn {
     delivery.map_or(Lsn::INVALID, Delivery::reached)
 }
@@ -215,7 +244,14 @@ impl Session<'_> {
             }
         }
         let overlap = Overlap::between(at.from, at.until, at.transaction);
-        self.stream(replication, at.from, at.last_commit, overlap)
+        let published = Position { end_lsn: at.until, transaction: at.transaction };
+        self.stream(replication, at.from, at.last_commit, overlap, published)
+    }
+
+    /// Streams what follows on a snapshot or on a new slot.
+    fn stream_on(self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
+        let published = Position { end_lsn: start, transaction: None };
+        self.stream(replication, start, None, Overlap::none(), published)
     }
 
     fn stream(
@@ -224,13 +260,19 @@ impl Session<'_> {
         start: Lsn,
         last_commit: Option<Lsn>,
         overlap: Overlap,
+        published: Position,
     ) -> Result<Ended, SessionError> {
         tracing::info!(slot = self.slot_name(), source = %self.server.identity, %start, "streaming");
         let stream = replication
             .start_replication(&self.start_options(start))
             .map_err(|error| slot::why_refused(self.context, self.server.version, error))?;
         self.context.observer.streaming(true);
-        self.streaming(Scope::All, start).after(last_commit, overlap).run(stream)
+        let begun =
+            SessionBegin { wal_end: self.server.wal_end, timeline: self.server.identity.timeline };
+        self.streaming(Scope::All, start)
+            .after(last_commit, overlap)
+            .with_heartbeats(published, begun)
+            .run(stream)
     }
 
     fn streaming(&mut self, scope: Scope, start: Lsn) -> Streaming<'_> {
@@ -257,7 +299,7 @@ impl Session<'_> {
     /// first start.
     fn stream_from_now(mut self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         match self.store_offset(start)? {
-            Ended::Done => self.stream(replication, start, None, Overlap::none()),
+            Ended::Done => self.stream_on(replication, start),
             Ended::Stopped => Ok(Ended::Stopped),
         }
     }
@@ -275,7 +317,7 @@ impl Session<'_> {
             tracing::info!("snapshot.mode is initial_only: the work is done");
             return Ok(Ended::Done);
         }
-        self.stream(replication, exported.consistent_point, None, Overlap::none())
+        self.stream_on(replication, exported.consistent_point)
     }
 
     /// An earlier start was interrupted before its snapshot was complete, so it may have published rows that the source
@@ -312,7 +354,7 @@ impl Session<'_> {
         if self.context.connector.settings.snapshot_mode == SnapshotMode::InitialOnly {
             return Ok(Ended::Done);
         }
-        self.stream(replication, new.exported.consistent_point, None, Overlap::none())
+        self.stream_on(replication, new.exported.consistent_point)
     }
 
     fn open_snapshot(&self, exported: &ExportedSnapshot) -> Result<Snapshot, SessionError> {

@@ -147,7 +147,7 @@ impl Writer<'_, '_> {
     fn release(&mut self, follower: Follower) -> Result<Ended, SessionError> {
         let Some((waiting, capture)) = self.waiting.take() else { return Ok(Ended::Done) };
         self.info.snapshot = waiting.mark(follower);
-        let now_ns = now_ns();
+        let now_ns = self.context.publish_clock.now_ns();
         self.info.ts_us = now_ns / 1000;
         let stamp = Stamp { source: self.info, now_ns };
         let position = self.info.lsn;

@@ -8,7 +8,7 @@ use shared::position::Lsn;
 
 use super::overlap::Overlap;
 use super::stop::Stop;
-use crate::clock::{now_ns, now_us, unix_micros};
+use crate::clock::{PublishClock, now_us, unix_micros};
 use crate::connector::MessageFilter;
 use crate::context::Context;
 use crate::emit::{Emitter, Scope, Stamp};
@@ -61,6 +61,7 @@ pub(super) struct Changes<'s> {
     last_commit_ts_us: i64,
     messages: MessageFilter,
     relations: Relations<'s>,
+    clock: PublishClock,
     commits: u64,
     behind_ms: Option<i64>,
 }
@@ -88,6 +89,7 @@ impl<'s> Changes<'s> {
             last_commit_ts_us: now_us(),
             messages: settings.messages.clone(),
             relations,
+            clock: context.publish_clock.clone(),
             commits: 0,
             behind_ms: None,
         }
@@ -195,7 +197,8 @@ impl<'s> Changes<'s> {
             return Ok(());
         }
         if let Some(capture) = self.relations.captured(relation)? {
-            let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
+            let (last, origin) = (self.order.last_commit_end(), self.origin.as_ref());
+            let stamp = stamp(open, start, last, origin, self.clock.now_ns());
             emit(&mut self.emitter, capture, &stamp).map_err(SessionError::row(start))?;
         } else {
             self.emitter.counts.filtered += 1;
@@ -219,7 +222,8 @@ impl<'s> Changes<'s> {
             let open = self.order.check_change("a transactional message")?;
             if is_captured && !self.is_skipped {
                 let last_commit = self.order.last_commit_end();
-                let stamp = stamp(open, start, last_commit, self.origin.as_ref());
+                let (origin, now_ns) = (self.origin.as_ref(), self.clock.now_ns());
+                let stamp = stamp(open, start, last_commit, origin, now_ns);
                 self.emitter.message(message, &stamp);
             }
             return Ok(Next::Continue);
@@ -240,7 +244,7 @@ impl<'s> Changes<'s> {
                     tx_id: None,
                     ..streamed(start, self.order.last_commit_end(), self.origin.as_ref())
                 },
-                now_ns: now_ns(),
+                now_ns: self.clock.now_ns(),
             };
             self.emitter.message(message, &stamp);
         }
@@ -255,7 +259,8 @@ impl<'s> Changes<'s> {
         if self.is_skipped {
             return Ok(());
         }
-        let stamp = stamp(open, start, self.order.last_commit_end(), self.origin.as_ref());
+        let (last, origin) = (self.order.last_commit_end(), self.origin.as_ref());
+        let stamp = stamp(open, start, last, origin, self.clock.now_ns());
         for relation in truncate.relations() {
             if let Some(capture) = self.relations.captured(relation)? {
                 self.emitter.truncate(capture, &stamp).map_err(SessionError::row(start))?;
@@ -284,6 +289,11 @@ impl<'s> Changes<'s> {
         self.order.is_open()
     }
 
+    /// Whether records wait to be handed to Kafka.
+    pub(super) fn has_pending(&self) -> bool {
+        self.emitter.has_pending()
+    }
+
     /// Hands the records that wait to Kafka; false when the producer's queue is full and the caller should wait and
     /// call again.
     pub(super) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
@@ -305,13 +315,14 @@ fn stamp(
     lsn: Lsn,
     last_commit: Option<Lsn>,
     origin: Option<&(String, Lsn)>,
+    now_ns: i64,
 ) -> Stamp<'_> {
     let source = SourceInfo {
         ts_us: unix_micros(open.commit_time),
         tx_id: Some(open.xid),
         ..streamed(lsn, last_commit, origin)
     };
-    Stamp { source, now_ns: now_ns() }
+    Stamp { source, now_ns }
 }
 
 /// What the source block says of a streamed event beside its transaction.

@@ -6,6 +6,7 @@
 //! pump, the loop ─► changes, messages to records
 //!   │     └─► overlap (pure)   which changes were published before, and whether the history is the same
 //!   ├─► confirm (pure)   what is confirmed, when to send a status, when an offset is due
+//!   ├─► heartbeat (pure)   what a heartbeat may claim, and when one is due
 //!   ├─► stop (pure)      when the stream ends without a failure
 //!   ├─► silence (pure)   whether a server that does not answer is busy or gone
 //!   └─► source_shutdown (pure)   how long a server that shuts down may wait
@@ -18,11 +19,13 @@
 
 mod changes;
 mod confirm;
+mod heartbeat;
 mod overlap;
 mod pump;
 mod silence;
 mod source_shutdown;
 mod stop;
 
+pub(crate) use heartbeat::SessionBegin;
 pub(crate) use overlap::Overlap;
 pub(crate) use pump::Streaming;

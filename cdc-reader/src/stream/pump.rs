@@ -11,6 +11,7 @@ use shared::position::Lsn;
 
 use super::changes::{Changes, Large, Next};
 use super::confirm::{Confirmation, Offsets, Traffic};
+use super::heartbeat::{Heartbeats, SessionBegin};
 use super::overlap::Overlap;
 use super::silence::Silence;
 use super::source_shutdown::SourceShutdown;
@@ -21,7 +22,7 @@ use crate::emit::Scope;
 use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::observe::Sample;
-use crate::publish::Delivery;
+use crate::publish::{Beat, Delivery, Position};
 use crate::replication::{Event, ReplicationError, Stream};
 use crate::table::Relations;
 
@@ -41,6 +42,8 @@ pub(crate) struct Streaming<'s> {
     delivery: &'s mut Delivery,
     changes: Changes<'s>,
     confirmation: Confirmation,
+    /// None when no heartbeats are sent.
+    heartbeats: Option<Heartbeats>,
     stop: Stop,
     silence: Silence,
     source_shutdown: SourceShutdown,
@@ -70,6 +73,7 @@ impl<'s> Streaming<'s> {
             delivery,
             changes: Changes::new(context, scope, relations),
             confirmation: Confirmation::new(start, offsets, settings.status_update_interval, now),
+            heartbeats: None,
             stop: Stop::on_request(),
             silence: Silence::new(),
             source_shutdown: SourceShutdown::new(now),
@@ -83,6 +87,15 @@ impl<'s> Streaming<'s> {
     /// What of that stream comes again is `overlap`.
     pub(crate) fn after(mut self, last_commit: Option<Lsn>, overlap: Overlap) -> Self {
         self.changes.after(last_commit, overlap);
+        self
+    }
+
+    /// The stream sends heartbeats, if the connector asks for them. Everything up to `published` is durable, and `begun`
+    /// is what the session found when it began.
+    pub(crate) fn with_heartbeats(mut self, published: Position, begun: SessionBegin) -> Self {
+        let settings = self.context.connector.settings.heartbeats.as_ref();
+        self.heartbeats =
+            settings.map(|settings| Heartbeats::new(settings.interval, published, begun));
         self
     }
 
@@ -252,6 +265,7 @@ impl<'s> Streaming<'s> {
         if self.confirmation.is_status_due(now, self.traffic) {
             self.send_status(stream)?;
         }
+        self.beat(stream, now)?;
         let refusals = self.context.watch.refusals();
         self.source_shutdown.check(refusals, self.delivery.in_flight(), now)?;
         self.report();
@@ -276,6 +290,9 @@ impl<'s> Streaming<'s> {
                 self.context.observer.published(now_us() - transaction.commit_ts_us);
             }
             self.confirmation.events_are_durable(position);
+            if let Some(heartbeats) = &mut self.heartbeats {
+                heartbeats.events_are_durable(position);
+            }
         }
         if let Some(offset) = self.delivery.take_stored() {
             self.context.observer.offset(&offset);
@@ -283,6 +300,36 @@ impl<'s> Streaming<'s> {
         }
         // What is durable stays durable, also when something after it has failed.
         Ok(self.delivery.check()?)
+    }
+
+    /// Keeps what heartbeats claim up to date, and offers one when it is due.
+    fn beat(&mut self, stream: &mut Stream, now: Instant) -> Result<(), SessionError> {
+        let (Some(heartbeats), Some(sender)) = (&mut self.heartbeats, &self.context.heartbeats)
+        else {
+            return Ok(());
+        };
+        let clock = &self.context.publish_clock;
+        heartbeats.acknowledged(self.delivery.acknowledged());
+        heartbeats.heard(stream.last_received());
+        if heartbeats.wants_probe() && !self.changes.has_pending() {
+            let now_us = clock.now_ns() / 1000;
+            clock.pass(now_us);
+            heartbeats.probe(now_us, self.delivery.sent());
+        }
+        if !heartbeats.is_due(now) {
+            return Ok(());
+        }
+        let reached = heartbeats.beat(now);
+        // Nobody waits for a heartbeat: while the one before is on its way, this one is left out.
+        sender.offer(Beat { sent_ms: now_us() / 1000, reached });
+        if heartbeats.wants_question() {
+            heartbeats.asked(Instant::now(), clock.now_ns() / 1000);
+            let (received, confirmed) =
+                (self.confirmation.received(), self.confirmation.confirmed());
+            stream.send_status(received, confirmed, true)?;
+            self.confirmation.status_sent(Instant::now());
+        }
+        Ok(())
     }
 
     /// Answers the server's request with the position that is confirmed by now, if the answer is due.

@@ -1,6 +1,7 @@
 //! Databases, connectors, the reader's process, and what stands in Kafka, for all scenarios.
 
 mod connector;
+pub(crate) mod heartbeats;
 pub(crate) mod late_leader;
 pub(crate) mod load;
 pub(crate) mod parity;

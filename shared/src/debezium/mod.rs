@@ -2,6 +2,7 @@
 //!
 //! The reader writes it and the loader reads it. Each rule is here once, and writing stands beside reading.
 
+pub mod heartbeat;
 pub mod topic;
 
 pub mod columns;

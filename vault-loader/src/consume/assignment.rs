@@ -509,7 +509,8 @@ impl Assignment {
                     TableTopic { record_source, topic }
                 })
                 .collect();
-            for (table, before) in follow_topics(&mut client, &topics).await? {
+            let system_id = self.plan.model.source.system_id;
+            for (table, before) in follow_topics(&mut client, &topics, system_id).await? {
                 tracing::warn!(
                     topic = table.topic,
                     before,

@@ -14,6 +14,8 @@ mod ends;
 mod error;
 mod last_records;
 
+mod heartbeats;
+
 mod assignment;
 
 mod intake;
@@ -22,6 +24,7 @@ mod watch;
 pub use client::{consumer_config, probe_brokers};
 pub use ends::{Ends, PartitionEnds, ask, asking_client, partition_ends};
 pub use error::ConsumeError;
+pub(crate) use heartbeats::{EndsAsker, HeartbeatReader, is_bare};
 pub use intake::{Intake, IntakeCommand, IntakeOptions};
 pub(crate) use topics::Topics;
 pub use watch::{TopicsWatch, watch_topics};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
-use super::lock_topic;
+use super::{forget_watermark, lock_topic};
 use crate::epoch::{EpochNumber, Epochs, StoredEpoch};
 
 /// Reads the epochs of these source tables.
@@ -134,10 +134,11 @@ async fn topics_before<'t>(
 }
 
 /// Begins an epoch of each of these tables that was loaded from another topic before. Returns these tables with the
-/// topics before.
+/// topics before. The source is the one with this number.
 pub(crate) async fn follow_topics<'t>(
     client: &mut Client,
     tables: &[TableTopic<'t>],
+    system_id: i16,
 ) -> Result<Vec<(TableTopic<'t>, String)>, Error> {
     let mut followed = Vec::new();
     for (table, _) in topics_before(client, tables).await? {
@@ -151,6 +152,7 @@ pub(crate) async fn follow_topics<'t>(
             let is_source_back = false;
             let new = NewEpoch { record_source, topic, is_new_topic: true, is_source_back, reason };
             start_epoch(&transaction, new).await?;
+            forget_watermark(&transaction, system_id).await?;
         }
         transaction.commit().await?;
         followed.extend(still);

@@ -24,6 +24,7 @@ mod standing;
 mod statements;
 mod truncations;
 mod waiting;
+mod watermark;
 
 pub(crate) use epochs::{
     NewEpoch, TableTopic, follow_topics, list_epochs, read_epochs, start_epoch,
@@ -69,6 +70,10 @@ pub(crate) use truncations::{
 pub(crate) use waiting::{
     QuarantineSize, Selection, WaitingEvent, WaitingKey, drop_event, event_by_id, events_of_keys,
     measure_quarantine, note_failure, redact_events, remove_events, waiting_keys,
+};
+pub(crate) use watermark::{
+    Advance, Mark, Needed, PartitionStanding, StoredWatermark, advance_watermark, forget_watermark,
+    read_partition_standings, read_watermarks,
 };
 
 pub use epochs::EpochLine;

@@ -373,6 +373,10 @@ async fn store_model(
     file: &ModelText,
 ) -> Result<Option<String>, tokio_postgres::Error> {
     let stored = control::store_model(transaction, model, file, HASH_VERSION).await?;
+    if stored {
+        // Another model may have further topics, and a replay brings versions of the past.
+        control::forget_watermark(transaction, model.source.system_id).await?;
+    }
     let hash = hex::encode(&control::model_hash(model)[..6]);
     Ok(stored.then(|| format!("stored the model ({hash}…)")))
 }

@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use chrono::SecondsFormat;
 use serde::Serialize;
+use shared::position::Lsn;
 
 use super::rates::Rates;
 use super::waiting::Waiting;
 use crate::consume::PartitionEnds;
-use crate::control::{AcceptedGap, Gap, StoredPause, WarehouseOffset};
+use crate::control::{AcceptedGap, Gap, StoredPause, StoredWatermark, WarehouseOffset};
 
 /// Where one partition stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,6 +48,37 @@ pub struct Quarantined {
     pub events: i64,
 }
 
+/// Up to where all topics of a source are loaded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Watermark {
+    /// name of the source
+    pub source: String,
+    /// every change whose commit ends at or before this position of the source's log is loaded; none when unknown
+    pub position: Option<String>,
+    /// when the last known transaction before that position committed
+    pub source_committed: Option<String>,
+    /// every event that was published at or before this time is loaded; none when unknown
+    pub published: Option<String>,
+    /// seconds since that time
+    pub age_seconds: Option<f64>,
+}
+
+impl Watermark {
+    /// What the warehouse says of a source.
+    pub(super) fn of(source: &str, stored: Option<&StoredWatermark>) -> Self {
+        let text =
+            |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let position = stored.and_then(|stored| u64::try_from(stored.source_lsn?).ok());
+        Self {
+            source: source.to_owned(),
+            position: position.map(|position| Lsn(position).to_string()),
+            source_committed: stored.and_then(|stored| stored.source_committed).map(text),
+            published: stored.map(|stored| text(stored.published)),
+            age_seconds: stored.map(|stored| age_seconds(stored.published.timestamp_millis())),
+        }
+    }
+}
+
 /// How far the loader is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -66,6 +98,8 @@ pub struct Report {
     pub rates: Option<Rates>,
     /// events in quarantine
     pub quarantine: Vec<Quarantined>,
+    /// one for each source
+    pub watermarks: Vec<Watermark>,
 }
 
 impl Report {
@@ -91,6 +125,7 @@ impl Report {
                 .into_iter()
                 .map(|(topic, events)| Quarantined { topic, events })
                 .collect(),
+            watermarks: Vec::new(),
         }
     }
 }
@@ -149,6 +184,24 @@ pub(super) fn line(
 #[allow(clippy::cast_precision_loss, reason = "the age of an event in seconds")]
 fn age_seconds(published_ms: i64) -> f64 {
     (chrono::Utc::now().timestamp_millis().saturating_sub(published_ms).max(0)) as f64 / 1000.0
+}
+
+/// Up to where all topics of each source are loaded, a line for each.
+fn watermarks(report: &Report) -> String {
+    let mut text = String::new();
+    for watermark in &report.watermarks {
+        let Watermark { source, position, published, age_seconds, .. } = watermark;
+        let _ = match published {
+            Some(published) => writeln!(
+                text,
+                "watermark of {source}: all topics are loaded up to {published} ({} ago), log position {}",
+                seconds(*age_seconds),
+                position.as_deref().unwrap_or("unknown")
+            ),
+            None => writeln!(text, "watermark of {source}: not known"),
+        };
+    }
+    text
 }
 
 /// What an operator has to see to, a line each.
@@ -222,6 +275,7 @@ pub fn table(report: &Report) -> String {
             }
         );
     }
+    text.push_str(&watermarks(report));
     text.push_str(&remarks(report));
     text
 }
@@ -289,6 +343,37 @@ mod tests {
         assert_eq!((report.lag_events, report.lag_bytes, report.lag_seconds), (8, None, None));
         let text = table(&report);
         assert!(text.contains("lag in all: 8 events, about ?, the oldest ? old"), "{text}");
+    }
+
+    #[test]
+    fn a_watermark_is_shown_and_so_is_that_there_is_none() {
+        let published = chrono::Utc::now() - chrono::TimeDelta::seconds(90);
+        let stored = StoredWatermark {
+            source_system_id: 1,
+            source_lsn: Some(0x2_0000_00A0),
+            source_committed: None,
+            published,
+        };
+        let positionless = StoredWatermark { source_lsn: None, ..stored.clone() };
+        let watermarks = vec![
+            Watermark::of("a", Some(&stored)),
+            Watermark::of("b", Some(&positionless)),
+            Watermark::of("c", None),
+        ];
+        let report = Report::new(Vec::new(), Vec::new(), Vec::new(), None);
+        let text = table(&Report { watermarks, ..report });
+        let published = published.to_rfc3339_opts(SecondsFormat::Micros, true);
+        for expected in [
+            format!(
+                "watermark of a: all topics are loaded up to {published} (90 s ago), log position 2/A0\n"
+            ),
+            format!(
+                "watermark of b: all topics are loaded up to {published} (90 s ago), log position unknown\n"
+            ),
+            "watermark of c: not known\n".to_owned(),
+        ] {
+            assert!(text.contains(&expected), "{expected} is not in {text}");
+        }
     }
 
     #[test]
