@@ -46,11 +46,7 @@ pub(crate) fn snapshots(world: &World, arguments: &[&str], code: i32) -> String 
 /// Says that everything is loaded that was published until so many milliseconds behind the world's beginning.
 pub(crate) async fn loaded_until(world: &World, milliseconds: i64) {
     let script = format!(
-        "CREATE TABLE IF NOT EXISTS dwh_control.watermark (
-             source_system_id smallint PRIMARY KEY, source_lsn bigint, source_committed timestamptz,
-             published timestamptz NOT NULL, updated_at timestamptz NOT NULL
-         );
-         INSERT INTO dwh_control.watermark (source_system_id, published, updated_at)
+        "INSERT INTO dwh_control.watermark (source_system_id, published, updated_at)
          VALUES (1, to_timestamp(1790000000) + {milliseconds} * interval '1 millisecond', now())
          ON CONFLICT (source_system_id) DO UPDATE SET published = excluded.published"
     );
@@ -388,7 +384,7 @@ async fn old_snapshots_are_removed_and_a_late_build_makes_the_same() {
     // A calendar that keeps less removes the rest.
     world.write_model(&with_calendar(&world.model, "UTC", "[\"00:00\"]", "keep_days = 1"));
     let migrated = world.command(&["migrate"]);
-    assert_eq!(said(&migrated), "nothing to do\n");
+    assert!(said(&migrated).ends_with("nothing to do\n"), "{}", said(&migrated));
     snapshots(&world, &["build"], 1);
     assert_eq!(dates(&world, "pit_tickets").await.len(), 1);
     assert_eq!(world.rows(rows).await.len(), 1);

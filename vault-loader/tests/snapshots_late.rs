@@ -4,8 +4,11 @@
 use vault_loader::migrate::business;
 use vault_loader::model;
 
+use chrono::Utc;
+
 use crate::snapshots::{
     DAY, FIRST_MIDNIGHT, assert_right, contents, daily, dates, loaded_until, said, snapshots,
+    with_calendar,
 };
 use crate::support::{World, create, delete, flight, update};
 
@@ -124,8 +127,7 @@ async fn a_table_whose_definition_changes_is_made_anew_and_filled_again() {
     world.loaded().await;
     loaded_until(&world, FIRST_MIDNIGHT + DAY).await;
     snapshots(&world, &["build"], 1);
-    world.model =
-        crate::snapshots::with_calendar(&world.model, "UTC", "[\"00:00\"]", "keep_days = 1000");
+    world.model = with_calendar(&world.model, "UTC", "[\"00:00\"]", "keep_days = 1000");
     let told = migrate(&world, "\"sat_flight_operations\", ", "");
     assert!(told.contains("made dwh_business.pit_flights anew"), "{told}");
     // The loader goes on: what it loads does not depend on snapshots.
@@ -181,4 +183,38 @@ async fn what_stands_in_the_way_is_named_and_nothing_is_changed() {
     assert!(!told.contains("dwh_business"), "{told}");
     let told = snapshots(&world, &["build"], 2);
     assert!(told.contains("no model has a point-in-time table or a bridge"), "{told}");
+}
+
+/// The role that `migrate` gives its rights to is enough, and nothing is left when the loader is not behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loader_s_role_builds_and_nothing_is_left_for_exit_code_0() {
+    let change = |model: &str| with_calendar(model, "UTC", "[\"00:00\"]", "keep_days = 2");
+    let mut world = World::with_model("snaprole", change).await;
+    let role = format!("builder_{}", std::process::id());
+    let made = format!("CREATE ROLE {role} LOGIN PASSWORD 'password'");
+    world.client.batch_execute(&made).await.unwrap();
+    world.publish(create("flights", 10, flight(1, "773", "Scheduled"))).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world.end(&mut loader);
+    loaded_until(&world, Utc::now().timestamp_millis() - 1_790_000_000_000 + DAY).await;
+    let variables = [
+        ("VAULT_LOADER__DATABASE__USER", role.as_str()),
+        ("VAULT_LOADER__DATABASE__PASSWORD", "password"),
+    ];
+    let refused = world.command_with(&["snapshots", "build"], &variables);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("the role has its rights"), "{}", said(&refused));
+    let granted = world.command(&["migrate", "--grant-to", &role]);
+    assert!(granted.status.success(), "{}", said(&granted));
+    let built = world.command_with(&["snapshots", "build"], &variables);
+    assert_eq!(built.status.code(), Some(0), "{}", said(&built));
+    assert!(said(&built).contains("the next snapshot is that of"), "{}", said(&built));
+    // Of all midnights since the first event, the calendar keeps the last two.
+    assert_eq!(dates(&world, "pit_flights").await.len(), 2);
+    assert_right(&world).await;
+    let rebuilt = world.command_with(&["snapshots", "rebuild"], &variables);
+    assert_eq!(rebuilt.status.code(), Some(0), "{}", said(&rebuilt));
+    let away = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    world.client.batch_execute(&away).await.unwrap();
 }

@@ -344,6 +344,10 @@ pub(super) async fn complete(
         if reload {
             let forgotten = control::forget_minutes(transaction, topic).await;
             forgotten.map_err(failed("the events by minute"))?;
+            // The new table gets versions with old load dates, which snapshots lack.
+            let source = &plan.model.source.name;
+            let noted = control::note_late_load(transaction, source, 0).await;
+            noted.map_err(failed("to note a late load"))?;
             steps.push(format!("set {topic} back to its beginning, for {fed}"));
         } else {
             refused.push(format!("{topic} is loaded already, and would be missing in {fed}"));

@@ -202,4 +202,18 @@ mod tests {
         assert_ne!(digest(&changed), digest(AIRLINE));
         assert_eq!(digest(&AIRLINE.replacen("keep_days = ", "keep_days = 1", 1)), digest(AIRLINE));
     }
+
+    #[test]
+    fn a_bridge_waits_for_every_source_that_feeds_its_links_and_a_point_in_time_table_for_its_own()
+    {
+        let model = model::parse(AIRLINE).unwrap();
+        let other = AIRLINE.replacen("name = \"airline\"", "name = \"other\"", 1);
+        let fillings = fillings(&model, &[model::parse(&other).unwrap()]).unwrap();
+        let [pit, _, bridge] = fillings.as_slice() else { panic!("three tables") };
+        assert_eq!(pit.sources, BTreeSet::from(["airline".to_owned()]));
+        assert_eq!(bridge.sources, BTreeSet::from(["airline".to_owned(), "other".to_owned()]));
+        assert!(pit.is_derived && pit.sql.contains("$2") && !bridge.sql.contains("$2"));
+        // A row of a link holds when one of the sources states it.
+        assert_eq!(bridge.sql.matches("\n    UNION\n").count(), 2, "{}", bridge.sql);
+    }
 }
