@@ -205,50 +205,56 @@ impl Resolver<'_> {
             let problem = format!("no table states {}, so it would stay empty", entry.link);
             self.problems.complain(bridge, problem, "bind the link to a table, or take another");
         }
-        let from = self.role(bridge, link, before, entry.from.as_deref(), "from", None)?;
-        let to = self.role(bridge, link, behind, entry.to.as_deref(), "to", Some(from))?;
+        let end = |hub, role: &Option<String>, word| End { link, hub, role: role.clone(), word };
+        let from = self.role(bridge, &end(before, &entry.from, "from"), None)?;
+        let to = self.role(bridge, &end(behind, &entry.to, "to"), Some(from))?;
         Some(Step { link, from, to })
     }
 
-    /// The place among the link's roles at which it names the hub.
-    fn role(
-        &mut self,
-        bridge: &str,
-        link: LinkId,
-        hub: HubId,
-        asked: Option<&str>,
-        end: &str,
-        taken: Option<usize>,
-    ) -> Option<usize> {
+    /// The place among the link's roles at which it names the hub. `taken` is that of the other end.
+    fn role(&mut self, bridge: &str, end: &End, taken: Option<usize>) -> Option<usize> {
         let model = self.model;
-        let (link, hub_name) = (&model.links[link], &model.hubs[hub].name);
+        let (link, hub) = (&model.links[end.link], &model.hubs[end.hub].name);
+        let is_asked = |role: &str| end.role.as_ref().is_none_or(|asked| asked == role);
         let roles = link.roles.iter().enumerate();
         let fitting: Vec<usize> = roles
-            .filter(|(place, role)| role.hub == hub && Some(*place) != taken)
-            .filter(|(_, role)| asked.is_none_or(|asked| role.role == asked))
+            .filter(|(place, role)| role.hub == end.hub && Some(*place) != taken)
+            .filter(|(_, role)| is_asked(&role.role))
             .map(|(place, _)| place)
             .collect();
-        match (fitting.as_slice(), asked) {
+        match (fitting.as_slice(), &end.role) {
             ([place], _) => return Some(*place),
             ([], Some(asked)) => {
-                let problem = format!("{} does not name {hub_name} as {asked}", link.name);
-                self.problems.complain(bridge, problem, format!("correct {end}"));
+                let problem = format!("{} does not name {hub} as {asked}", link.name);
+                self.problems.complain(bridge, problem, format!("correct {}", end.word));
             }
             ([], None) => {
-                let problem = format!("{} does not name {hub_name}", link.name);
+                let problem = format!("{} does not name {hub}", link.name);
                 self.problems.complain(bridge, problem, "take a link between the two hubs");
             }
             (several, _) => {
                 let roles = several.iter().map(|&place| link.roles[place].role.as_str());
                 let roles = roles.collect::<Vec<_>>().join(", ");
-                let problem = format!("{} names {hub_name} as {roles}", link.name);
+                let problem = format!("{} names {hub} as {roles}", link.name);
+                let (name, word) = (&link.name, end.word);
                 let remedy =
-                    format!("write {{ link = \"{}\", {end} = \"role\" }} in the path", link.name);
+                    format!("write {{ link = \"{name}\", {word} = \"role\" }} in the path");
                 self.problems.complain(bridge, problem, remedy);
             }
         }
         None
     }
+}
+
+/// One end of a link in a path.
+struct End {
+    link: LinkId,
+    /// the hub that stands there
+    hub: HubId,
+    /// its role, where the author names one
+    role: Option<String>,
+    /// the key by which the author can name it
+    word: &'static str,
 }
 
 #[cfg(test)]
