@@ -1,8 +1,8 @@
 //! Which snapshots the tables of the business vault hold, up to when everything is loaded, and what was loaded late.
 //!
 //! A snapshot's row is written and removed together with the table's rows of that snapshot. A load of events that were
-//! published long ago notes itself in its own transaction. So a build either sees the versions of that load or finds its
-//! note later, and then marks the snapshots that the load has made stale.
+//! published long ago notes itself in its own transaction. So a build either sees the versions of that load or finds
+//! its note later, and then marks the snapshots that the load has made stale.
 
 use std::collections::BTreeMap;
 
@@ -223,8 +223,8 @@ pub(crate) async fn note_late_load(
     transaction.execute(sql, &[&source, &instant(from_us)]).await.map(drop)
 }
 
-/// Takes the notes about late loads, and marks the snapshots that lack them. Only one build may run at a time: it would
-/// not be found here that another one is at work on such a snapshot.
+/// Takes the notes about late loads, and marks the snapshots that lack them. Only one build may run at a time: it
+/// would not be found here that another one is at work on such a snapshot.
 pub(crate) async fn mark_late(client: &impl GenericClient) -> Result<(), Error> {
     let sql = "WITH taken AS (
                    DELETE FROM dwh_control.late_loads RETURNING source, load_date

@@ -2,7 +2,8 @@
 //!
 //! In: the entries as written and the checked hubs, links and tables. Out: [`Snapshots`]. A point-in-time table points
 //! into satellites of its own parent only, because a pointer is a key of the parent. Two neighbours in a bridge's path
-//! are a hub and a link that names it, and where a link names the hub in several roles, the author says which is meant.
+//! are a hub and a link that names it, and where a link names the hub in several roles, the author says which is
+//! meant.
 
 use std::collections::HashSet;
 

@@ -2,15 +2,15 @@
 //!
 //! In: a [`Scope`] and a connection that has the lock of builds. Out: the tables' rows, and what still waits.
 //!
-//! A snapshot is built when every source that feeds its tables is loaded up to it, because then no version with its load
-//! date or an earlier one can still come. So a snapshot that was built once never changes, with one exception: events
-//! that waited in the quarantine, or rows that an operator closes, are loaded later with old load dates. Such a load notes
-//! itself ([`control::note_late_load`]), and the snapshots that lack it are made anew.
+//! A snapshot is built when every source that feeds its tables is loaded up to it, because then no version with its
+//! load date or an earlier one can still come. So a snapshot that was built once never changes, with one exception:
+//! events that waited in the quarantine, or rows that an operator closes, are loaded later with old load dates. Such a
+//! load notes itself ([`control::note_late_load`]), and the snapshots that lack it are made anew.
 //!
 //! A snapshot of a point-in-time table is derived from the table's snapshot before it. Snapshots are built in order of
-//! time, so the one before is there, and it is not a stale one. The transaction also removes snapshots that the calendar
-//! does not keep any more, a bounded number of them. A build that is killed leaves whole snapshots, and the next one goes
-//! on behind them.
+//! time, so the one before is there, and it is not a stale one. The transaction also removes snapshots that the
+//! calendar does not keep any more, a bounded number of them. A build that is killed leaves whole snapshots, and the
+//! next one goes on behind them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -3,9 +3,9 @@
 //! In: a calendar and times as the clocks of its time zone show them. Out: the times of snapshots, and a verdict about
 //! each. All of it is pure. The warehouse knows time zones and turns such a time into an instant.
 //!
-//! The age of a snapshot is counted in days, weeks, months and years of the calendar, back from the newest snapshot and
-//! not from any clock. So a warehouse that stands still loses no snapshot, and two builds at different times keep the
-//! same ones. A day of 23 or 25 hours is a day.
+//! The age of a snapshot is counted in days, weeks, months and years of the calendar, back from the newest snapshot
+//! and not from any clock. So a warehouse that stands still loses no snapshot, and two builds at different times keep
+//! the same ones. A day of 23 or 25 hours is a day.
 
 use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, Weekday};
 

@@ -1,7 +1,8 @@
 //! The advisory lock that keeps to one build of snapshots in a warehouse.
 //!
 //! A build finds the snapshots that are stale, and would not find one that another build is writing. So a second build
-//! waits, whatever its source, and says for whom. The lock belongs to the connection: a builder that dies gives it back.
+//! waits, whatever its source, and says for whom. The lock belongs to the connection: a builder that dies gives it
+//! back.
 
 use std::time::Duration;
 

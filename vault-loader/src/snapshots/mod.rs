@@ -1,10 +1,10 @@
 //! The commands on snapshots: `build`, `list`, `rebuild`.
 //!
-//! In: a command, the warehouse's configuration and models. Out: the tables of the business vault, which `migrate` makes
-//! ([`crate::migrate::business`]), with a snapshot for each time of the model's calendar that is kept; and lines for the
-//! operator. `calendar` decides which snapshots there are, `scope` says what is to be built and up to when it can be,
-//! `build` builds, `lock` keeps to one build at a time. A build is a process of its own, so a failure in it never stops
-//! the loader.
+//! In: a command, the warehouse's configuration and models. Out: the tables of the business vault, which `migrate`
+//! makes ([`crate::migrate::business`]), with a snapshot for each time of the model's calendar that is kept; and lines
+//! for the operator. `calendar` decides which snapshots there are, `scope` says what is to be built and up to when it
+//! can be, `build` builds, `lock` keeps to one build at a time. A build is a process of its own, so a failure in it
+//! never stops the loader.
 
 mod build;
 mod calendar;
@@ -56,8 +56,8 @@ pub enum SnapshotsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Build snapshots again from the vault, in order, each in a transaction of its own: readers see the old rows until
-    /// the new ones are there. Then build what is due
+    /// Build snapshots again from the vault, in order, each in a transaction of its own: readers see the old rows
+    /// until the new ones are there. Then build what is due
     Rebuild {
         /// From this snapshot on, by the calendar's clock: 2026-05-01 or 2026-05-01T12:00 [default: all]
         #[arg(long, value_name = "DATE", value_parser = calendar_time)]
@@ -199,8 +199,8 @@ async fn build_all(
     Ok(found)
 }
 
-/// Builds what is due again and again until a stop. After a failure it tries again, without an end, but for what only a
-/// person can change.
+/// Builds what is due again and again until a stop. After a failure it tries again, without an end, but for what only
+/// a person can change.
 async fn watch(
     config: &Config,
     plans: &[Plan],

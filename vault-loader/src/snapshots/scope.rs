@@ -1,7 +1,8 @@
 //! What a model wants at each snapshot, in the warehouse as it is.
 //!
 //! In: a plan and a connection. Out: the tables with the statements that fill them, the calendar, and the sources that
-//! have to be loaded for them. A model that the warehouse was not migrated to is refused, because its tables are others.
+//! have to be loaded for them. A model that the warehouse was not migrated to is refused, because its tables are
+//! others.
 
 use std::collections::BTreeSet;
 

@@ -4,8 +4,8 @@
 //! each of its links holds: the row that states the link existed, and where an effectivity satellite places the link,
 //! it placed it there. So a bridge has the rows that a join through the views `history_link_…` at that time has.
 //!
-//! A snapshot of a bridge is made from the vault alone. To derive it from the one before it, one would have to know which
-//! chains a changed link takes part in, and a chain changes with any of its links.
+//! A snapshot of a bridge is made from the vault alone. To derive it from the one before it, one would have to know
+//! which chains a changed link takes part in, and a chain changes with any of its links.
 
 use std::collections::HashSet;
 

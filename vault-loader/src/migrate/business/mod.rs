@@ -4,9 +4,10 @@
 //! Nobody loads these tables: `snapshots` fills them. A table is cheap to lose, because the vault is insert-only and
 //! every snapshot can be made from it again. So a table whose definition has changed is dropped and made anew.
 //!
-//! A table is not partitioned. A snapshot is removed by `DELETE`, which needs no more rights than the filling and takes
-//! no lock that a reader sees; a partition is dropped under a lock that waits for every reader of the table. A snapshot's
-//! rows are written together and removed together, so the room of a removed snapshot is free for the next one.
+//! A table is not partitioned. A snapshot is removed by `DELETE`, which needs no more rights than the filling and
+//! takes no lock that a reader sees; a partition is dropped under a lock that waits for every reader of the table. A
+//! snapshot's rows are written together and removed together, so the room of a removed snapshot is free for the next
+//! one.
 
 mod bridge;
 mod make;

@@ -1,14 +1,15 @@
 //! Point-in-time tables: for each snapshot and each key, which version of each satellite held.
 //!
-//! In: the model. Out: the table, and the statement that writes a snapshot's rows. The snapshot is derived from the one
-//! before it and from the versions that came since then, so a build reads a span of load dates and not the satellites.
+//! In: the model. Out: the table, and the statement that writes a snapshot's rows. The snapshot is derived from the
+//! one before it and from the versions that came since then, so a build reads a span of load dates and not the
+//! satellites.
 //!
 //! The version that holds at a snapshot is the latest one with its load date or an earlier one. Where a key has none,
 //! the pointer leads to the ghost record. So every join of the table to a satellite is an equi-join that loses no row.
 //!
 //! A key is there from the first mention on that its own source makes: a row of the table whose parent it is, or a row
-//! that names it in a link. The hub's own load date tells which mention was loaded first, which depends on the order of
-//! loading, so it is not asked.
+//! that names it in a link. The hub's own load date tells which mention was loaded first, which depends on the order
+//! of loading, so it is not asked.
 
 use super::super::ddl::{BEGINNING, ColumnSpec, shorten};
 use super::super::views::current_keys::Feed;
@@ -78,8 +79,8 @@ pub(super) fn fill(model: &Model, pit: &Pit) -> String {
     )
 }
 
-/// What came behind the snapshot `$2` and up to the snapshot `$1`: versions, each with the place of its satellite among
-/// those of the table, and mentions, with place 0.
+/// What came behind the snapshot `$2` and up to the snapshot `$1`: versions, each with the place of its satellite
+/// among those of the table, and mentions, with place 0.
 fn news(model: &Model, pit: &Pit) -> Vec<String> {
     let since = |key: &str, place: usize, from: &str| {
         format!(
