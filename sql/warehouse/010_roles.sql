@@ -52,12 +52,14 @@ CREATE SCHEMA IF NOT EXISTS dwh_detailed AUTHORIZATION vault_owner;
 CREATE SCHEMA IF NOT EXISTS dwh_marts AUTHORIZATION vault_owner;
 CREATE SCHEMA IF NOT EXISTS dwh_star AUTHORIZATION vault_owner;
 CREATE SCHEMA IF NOT EXISTS dwh_checks AUTHORIZATION vault_owner;
+CREATE SCHEMA IF NOT EXISTS dwh_business AUTHORIZATION vault_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-REVOKE ALL ON SCHEMA dwh_control, dwh_detailed, dwh_marts, dwh_star, dwh_checks FROM PUBLIC;
+REVOKE ALL ON SCHEMA dwh_control, dwh_detailed, dwh_marts, dwh_star, dwh_checks, dwh_business FROM PUBLIC;
 COMMENT ON SCHEMA dwh_control IS 'where the loader stands, and what it could not load';
 COMMENT ON SCHEMA dwh_detailed IS 'the Data Vault: hubs, links, satellites; insert-only';
 COMMENT ON SCHEMA dwh_marts IS 'what people look at: views over the vault, and the star schema';
 COMMENT ON SCHEMA dwh_checks IS 'rules of the vault: each view shows the rows that break its rule';
+COMMENT ON SCHEMA dwh_business IS 'the business vault: which versions and which chains of keys held at each snapshot';
 COMMENT ON SCHEMA dwh_star IS 'how the star schema is made and refreshed; for its owner only';
 
 COMMIT;

@@ -53,6 +53,7 @@ pub mod document;
 pub mod model_command;
 pub mod quarantine;
 pub mod refresh;
+pub mod snapshots;
 pub mod status;
 
 // What proves that the vault is right.

@@ -27,6 +27,7 @@ use vault_loader::proof::ProofError;
 use vault_loader::proofs_command::{self, ProofCommand};
 use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
+use vault_loader::snapshots::{self, SnapshotsCommand, SnapshotsError};
 use vault_loader::status::{self, StatusError};
 use vault_loader::warehouse::WarehouseError;
 
@@ -145,6 +146,12 @@ enum Command {
         /// Refresh once, say what was done, and end
         #[arg(long)]
         once: bool,
+    },
+    /// Build the snapshots of point-in-time tables and bridges, list them, or build them again (docs/SNAPSHOTS.md). Runs
+    /// with the rights of `run` or of `migrate`
+    Snapshots {
+        #[command(subcommand)]
+        command: SnapshotsCommand,
     },
     /// List the epochs of tables, start one, or close rows that a new snapshot does not have
     Epoch {
@@ -284,6 +291,9 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     if let Some(EpochCommandError::Warehouse(err)) = err.downcast_ref() {
         return err.exit_code();
     }
+    if let Some(err) = err.downcast_ref::<SnapshotsError>() {
+        return err.exit_code();
+    }
     if let Some(err) = err.downcast_ref::<ConnectError>() {
         return WarehouseError::exit_code_of_connecting(err);
     }
@@ -334,6 +344,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::RefreshMarts { interval_ms, once } => {
             refresh_marts(&cli, Duration::from_millis(*interval_ms), *once).await
         }
+        Command::Snapshots { command } => take_snapshots(&cli, command).await,
         Command::Epoch { command } => epoch(&cli, command).await,
         Command::Gap { command } => gaps(&cli, command).await,
         Command::Health { ready } => health(&cli, *ready).await,
@@ -521,6 +532,15 @@ async fn refresh_marts(cli: &Cli, interval: Duration, once: bool) -> anyhow::Res
     tracing::info!(warehouse = warehouse.display(), ?interval, "refreshing the marts");
     refresh::keep_fresh(&warehouse, interval, stop).await;
     tracing::info!("ended in order");
+    Ok(())
+}
+
+async fn take_snapshots(cli: &Cli, command: &SnapshotsCommand) -> anyhow::Result<()> {
+    let plans = plans(cli)?;
+    let config = Config::load(cli.config.as_deref())?;
+    let stop = shared::shutdown::on_signals().context("cannot listen for signals")?;
+    let waits = snapshots::carry_out(command, &config, &plans, &stop).await?;
+    anyhow::ensure!(!waits, "snapshots wait for the loader");
     Ok(())
 }
 

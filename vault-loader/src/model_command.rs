@@ -11,7 +11,7 @@ use shared::source_url::source_options;
 
 use crate::document;
 use crate::infer::{self, InferOptions};
-use crate::migrate::{ddl, views};
+use crate::migrate::{business, ddl, views};
 use crate::model::Plan;
 
 /// What `pg_stat_activity` of a source shows while a model is inferred from it.
@@ -160,7 +160,7 @@ pub fn write_docs(arguments: &DocsArguments, plan: &Plan) -> Result<(), OutputEr
 /// Prints what a model says.
 pub fn look(command: LookCommand, plan: &Plan) {
     match command {
-        LookCommand::Ddl => print!("{}", ddl::script(plan)),
+        LookCommand::Ddl => print!("{}{}", ddl::script(plan), business::script(plan)),
         LookCommand::Views => {
             for schema in [views::MART_SCHEMA, views::CHECK_SCHEMA] {
                 println!("CREATE SCHEMA IF NOT EXISTS {schema};");
@@ -178,6 +178,11 @@ pub fn look(command: LookCommand, plan: &Plan) {
                 model.links.len(),
                 plan.satellites.len()
             );
+            let snapshots = &model.snapshots;
+            if snapshots.calendar.is_some() {
+                let (pits, bridges) = (snapshots.pits.len(), snapshots.bridges.len());
+                println!("at snapshots: {pits} point-in-time tables, {bridges} bridges");
+            }
         }
     }
 }

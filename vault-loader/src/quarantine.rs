@@ -303,8 +303,22 @@ impl Commands<'_> {
             text = format!("{}\n", Value::Array(list));
         } else if keys.is_empty() {
             "nothing waits\n".clone_into(&mut text);
+        } else {
+            text.push_str(&self.stale_snapshots().await?);
         }
         Ok(Answer { text, still_waits })
+    }
+
+    /// A line about the snapshots that were built without what has been loaded now; empty when there are none.
+    async fn stale_snapshots(&self) -> Result<String, QuarantineError> {
+        let stale = control::stale_snapshots(&self.client).await?;
+        let (Some(&first), Some(&last)) = (stale.first(), stale.last()) else {
+            return Ok(String::new());
+        };
+        let (count, first, last) = (stale.len(), instant(first), instant(last));
+        Ok(format!(
+            "stale: {count} snapshots, from {first} to {last}; `vault-loader snapshots build` makes them anew\n"
+        ))
     }
 
     /// The plans of the source that a topic belongs to: as its model says, and with what satellites have grown.
@@ -386,8 +400,9 @@ impl Commands<'_> {
             )));
         }
         let left = key.map_or(0, |key| key.event_count - 1);
+        let stale = self.stale_snapshots().await?;
         Ok(Answer::new(format!(
-            "dropped: {place}; {left} events of its key wait for `vault-loader quarantine retry`\n"
+            "dropped: {place}; {left} events of its key wait for `vault-loader quarantine retry`\n{stale}"
         )))
     }
 

@@ -223,11 +223,17 @@ async fn a_control_schema_of_an_older_build_is_said() {
     };
     forget(11).await;
     let told = diff(&world, 1);
-    let expected = ["11 (growing by right)", "12 (hashing)", "13 (made views)", "14 (watermark)"];
+    let expected = [
+        "11 (growing by right)",
+        "12 (hashing)",
+        "13 (made views)",
+        "14 (watermark)",
+        "15 (snapshots)",
+    ];
     assert_eq!(foretold(&told), expected.map(|name| format!("applied control migration {name}")));
     forget(8).await;
     let told = diff(&world, 1);
-    assert_eq!(foretold(&told).len(), 6, "{told}");
+    assert_eq!(foretold(&told).len(), 7, "{told}");
     assert!(below(&told, "not compared")[0].contains("of an older build"), "{told}");
 }
 

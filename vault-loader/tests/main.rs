@@ -27,6 +27,8 @@ mod replaying;
 mod retrying;
 mod securing;
 mod serving;
+mod snapshots;
+mod snapshots_late;
 mod sources;
 mod spellings;
 mod support;

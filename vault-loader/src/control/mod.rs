@@ -19,6 +19,7 @@ mod paused;
 mod proofs;
 mod quarantine;
 mod schema;
+mod snapshots;
 mod sources;
 mod standing;
 mod statements;
@@ -53,6 +54,12 @@ pub(crate) use quarantine::{
 };
 pub(crate) use schema::{
     COMPARABLE_FROM, CONTROL_SCHEMA, apply_migrations, grants, pending_migrations,
+};
+pub(crate) use snapshots::{
+    BuiltSnapshot, SnapshotTable, built_snapshots, forget_snapshot, forget_snapshot_table,
+    instants, knows_time_zone, loaded_up_to, local_time, mark_late, mark_stale, note_late_load,
+    note_snapshot, note_snapshot_table, snapshot_tables, stale_snapshots, waiting_events,
+    warehouse_now,
 };
 pub(crate) use sources::{
     MadeTables, made_tables, note_made_table, register_source, source_numbers,

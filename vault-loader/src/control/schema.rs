@@ -8,7 +8,7 @@ use tokio_postgres::Transaction;
 pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
 
 /// Number, name and text of every migration, in order.
-const MIGRATIONS: [(i32, &str, &str); 13] = [
+const MIGRATIONS: [(i32, &str, &str); 14] = [
     (1, "control", include_str!("../../migrations/0001_control.sql")),
     (2, "event minutes", include_str!("../../migrations/0002_event_minutes.sql")),
     (3, "epochs", include_str!("../../migrations/0003_epochs.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(i32, &str, &str); 13] = [
     (12, "hashing", include_str!("../../migrations/0012_hashing.sql")),
     (13, "made views", include_str!("../../migrations/0013_made_views.sql")),
     (14, "watermark", include_str!("../../migrations/0014_watermark.sql")),
+    (15, "snapshots", include_str!("../../migrations/0015_snapshots.sql")),
 ];
 
 /// The last migration that makes what a comparison with a model reads.
@@ -98,6 +99,8 @@ pub(crate) fn grants(role: &str) -> String {
          GRANT INSERT, UPDATE, DELETE ON {CONTROL_SCHEMA}.paused_tables, {CONTROL_SCHEMA}.watermark TO {role};
          GRANT EXECUTE ON FUNCTION {CONTROL_SCHEMA}.grow_satellite(text, text, text, text, text) TO {role};
          GRANT INSERT ON {CONTROL_SCHEMA}.quarantine, {CONTROL_SCHEMA}.truncations, {CONTROL_SCHEMA}.epochs TO {role};
-         GRANT INSERT, DELETE ON {CONTROL_SCHEMA}.epoch_starts TO {role};\n"
+         GRANT INSERT, DELETE ON {CONTROL_SCHEMA}.epoch_starts TO {role};
+         GRANT INSERT, UPDATE, DELETE ON {CONTROL_SCHEMA}.snapshots TO {role};
+         GRANT INSERT, DELETE ON {CONTROL_SCHEMA}.late_loads TO {role};\n"
     )
 }

@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use super::PICTURE;
 use super::figure::counts;
+use crate::migrate::business;
 use crate::migrate::ddl::{self, ColumnSpec, TableSpec};
 use crate::migrate::views::current_tables;
 use crate::model::{
@@ -30,6 +31,7 @@ pub(super) fn write(plan: &Plan) -> String {
     plan.model.links.iter().for_each(|link| page.link(link));
     page.line("\n## Satellites");
     plan.satellites.iter().for_each(|satellite| page.satellite(satellite));
+    page.snapshots();
     page.line("\n## Source tables");
     let views = current_tables::views(&plan.model);
     for (table, view) in plan.model.tables.iter().zip(views) {
@@ -229,6 +231,35 @@ impl Page<'_> {
                 format!(" {} says which row of {link} holds from when.", code(satellite))
             });
             self.line(&format!("\nA row states {link}.{holds}"));
+        }
+    }
+
+    /// The calendar, and what is built at each snapshot.
+    fn snapshots(&mut self) {
+        let snapshots = &self.plan.model.snapshots;
+        let tables = business::tables(&self.plan.model);
+        let (Some(calendar), false) = (&snapshots.calendar, tables.is_empty()) else { return };
+        let times: Vec<String> =
+            calendar.times.iter().map(|time| time.format("%H:%M").to_string()).collect();
+        let keep = calendar.keep;
+        self.line("\n## Snapshots");
+        self.line(&format!(
+            "\n`vault-loader snapshots build` fills these tables of the schema {} for each day at {} in {}. Every snapshot is kept \
+             for {} days. The first one of each Monday is kept for {} weeks, that of each month for {} months, and that of each \
+             year for {} years.",
+            code(business::BUSINESS_SCHEMA),
+            times.join(", "),
+            code(&calendar.time_zone),
+            keep.days,
+            keep.weeks,
+            keep.months,
+            keep.years
+        ));
+        for table in tables {
+            self.heading(&table.name, &table.comment);
+            let rows: Vec<Vec<String>> =
+                table.columns.iter().map(|column| described(column).to_vec()).collect();
+            self.table(&["Column", "Type", "Meaning"], &rows);
         }
     }
 

@@ -49,6 +49,8 @@ pub async fn close_missing(
     control::note_truncation(&transaction, topic, &truncation).await?;
     let ending = Ending { plan, table, truncation: &truncation, epochs };
     let closed = ending.close_all(&transaction).await?;
+    let source = &plan.model.source.name;
+    control::note_late_load(&transaction, source, truncation.load_date_us).await?;
     if apply {
         transaction.commit().await?;
     } else {

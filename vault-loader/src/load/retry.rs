@@ -178,6 +178,10 @@ impl<'p> Retrier<'p> {
             let keys = [parent.to_vec()];
             let mut due = since(Some(event), truncations.get(&table));
             due.retain(|due| left.first().is_none_or(|next| came_before(due, next)));
+            if let Some(earliest) = due.iter().map(|truncation| truncation.load_date_us).min() {
+                let source = &plan.model.source.name;
+                control::note_late_load(&transaction, source, earliest).await?;
+            }
             for truncation in due {
                 let ending = Ending { plan, table, truncation: &truncation, epochs: &epochs };
                 ending.close_only(&transaction, &keys).await?;
@@ -228,8 +232,37 @@ impl<'p> Retrier<'p> {
         work.run(&steps(&decoded, &truncations, cut), table).await?;
         let ids: Vec<i64> = events.iter().map(|event| event.id).collect();
         control::remove_events(&transaction, &ids).await?;
+        let status = &plan.satellites[plan.status_of(table)].qualified;
+        let closed = first_written(&transaction, status, &work.parents(table)).await?;
+        if let Some(earliest) = published(&decoded).chain(closed).min() {
+            control::note_late_load(&transaction, &plan.model.source.name, earliest).await?;
+        }
         Ok(transaction.commit().await?)
     }
+}
+
+/// When each of these changes was published. The versions that they make have this load date or a later one.
+fn published(decoded: &Decoded<'_>) -> impl Iterator<Item = i64> {
+    decoded.changes.iter().filter_map(|change| match change {
+        Ok(Change::Row(row)) => Some(row.position.published_us),
+        Ok(Change::Truncate { position, .. }) => Some(position.published_us),
+        _ => None,
+    })
+}
+
+/// The earliest load date that this transaction has written to these keys' status: a truncate that came from another
+/// partition may have been published before their events.
+async fn first_written(
+    transaction: &Transaction<'_>,
+    status: &str,
+    keys: &[Vec<u8>],
+) -> Result<Option<i64>, tokio_postgres::Error> {
+    let sql = format!(
+        "SELECT (extract(epoch FROM min(load_date)) * 1000000)::bigint
+         FROM {status}
+         WHERE hash_key = ANY ($1) AND xmin = pg_current_xact_id()::xid"
+    );
+    Ok(transaction.query_one(&sql, &[&keys]).await?.get(0))
 }
 
 async fn epochs_of(

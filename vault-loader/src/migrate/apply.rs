@@ -11,7 +11,7 @@ use super::agree::{self, Named};
 use super::difference::{Refusals, Step, difference};
 use super::make_views::{self, Made};
 use super::views::{self, CHECK_SCHEMA, MART_SCHEMA};
-use super::{catalog, compat, ddl, indexes, locks};
+use super::{business, catalog, compat, ddl, indexes, locks};
 use crate::control::{self, CONTROL_SCHEMA, StoredModel};
 use crate::model::{self, Model, ModelError, ModelText, Plan, SourceSystem, VAULT_SCHEMA};
 use crate::vault::hash::{HASH_VERSION, fingerprint};
@@ -121,6 +121,8 @@ pub(super) async fn migrate_once(
     let mut rights = Vec::new();
     steps.extend(change_tables(&transaction, &grown_plan, &mut rights).await?);
     steps.extend(add_indexes(&transaction, &grown_plan).await?);
+    let business = business::make(&transaction, &plan.model, &others).await;
+    steps.extend(business.map_err(not_made)?);
     let made = create_views(&transaction, &grown_plan, &others).await?;
     steps.extend(made.steps);
     rights.extend(made.rights);
@@ -342,6 +344,10 @@ pub(super) async fn complete(
         if reload {
             let forgotten = control::forget_minutes(transaction, topic).await;
             forgotten.map_err(failed("the events by minute"))?;
+            // The new table gets versions with old load dates, which snapshots lack.
+            let source = &plan.model.source.name;
+            let noted = control::note_late_load(transaction, source, 0).await;
+            noted.map_err(failed("to note a late load"))?;
             steps.push(format!("set {topic} back to its beginning, for {fed}"));
         } else {
             refused.push(format!("{topic} is loaded already, and would be missing in {fed}"));
@@ -379,6 +385,14 @@ async fn store_model(
     Ok(stored.then(|| format!("stored the model ({hash}…)")))
 }
 
+/// Why the tables of the business vault are not made.
+pub(super) fn not_made(refused: business::Refused) -> MigrateError {
+    match refused {
+        business::Refused::Conflicts(found) => MigrateError::Conflicting(found),
+        business::Refused::Sql(step, source) => MigrateError::Sql { step, source },
+    }
+}
+
 /// Grants exactly the rights that loading this source needs. Granting them again changes nothing, so it is not reported
 /// as a step.
 async fn grant(
@@ -400,6 +414,7 @@ async fn grant(
     for table in ddl::tables(plan) {
         sql.push_str(&format!("GRANT SELECT, INSERT ON {} TO {role};\n", table.qualified()));
     }
+    sql.push_str(&business::grants(&plan.model, &role));
     transaction.batch_execute(&sql).await.map_err(failed(format!("grants to {grantee}")))?;
     Ok(Vec::new())
 }

@@ -12,6 +12,7 @@ use std::fmt;
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use super::apply::{self, MigrateError, failed};
+use super::business;
 use super::catalog::{self, Existing, ExistingColumn};
 use super::ddl::{self, TableSpec};
 use super::difference::difference;
@@ -89,6 +90,8 @@ struct Standing {
     not_yet: BTreeSet<String>,
     /// the views that the models which were compared already would make
     views: Foretold,
+    /// whether a model which was compared already would make the schema of the business vault
+    makes_business: bool,
 }
 
 /// Compares the warehouse with each model. Nothing is changed.
@@ -242,6 +245,7 @@ async fn compare_one(
         Err(refused) => found.refuse(refused.into())?,
     }
     found.with_indexes(transaction, standing, &tables).await?;
+    found.with_business(transaction, standing, &plan.model, &others).await?;
     found.with_views(transaction, standing, &views::all(&grown, &others), &dropped).await?;
     let hash = control::model_hash(&plan.model);
     if ours.first().is_none_or(|last| last.hash != hash) {
@@ -326,6 +330,25 @@ impl Comparison {
         let indexes = indexes.map_err(failed("reading its indexes"))?;
         self.steps.extend(indexes.into_iter().map(|(told, _)| told));
         Ok(())
+    }
+
+    /// The business vault comes behind indexes.
+    async fn with_business(
+        &mut self,
+        transaction: &Transaction<'_>,
+        standing: &mut Standing,
+        model: &Model,
+        others: &[Model],
+    ) -> Result<(), MigrateError> {
+        let made = &mut standing.makes_business;
+        let foretold = business::foretell(transaction, model, others, made).await;
+        match foretold.map_err(apply::not_made) {
+            Ok(steps) => {
+                self.steps.extend(steps);
+                Ok(())
+            }
+            Err(refused) => self.refuse(refused),
+        }
     }
 
     /// Views come behind indexes.

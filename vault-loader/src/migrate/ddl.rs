@@ -92,7 +92,7 @@ impl TableSpec {
         }
         let _ = writeln!(sql, "COMMENT ON TABLE {} IS {};", self.qualified(), quote(&self.comment));
         for column in &self.columns {
-            sql.push_str(&self.comment_on(column));
+            sql.push_str(&column.comment_on(&self.qualified()));
         }
         sql.push_str(&self.insert_system_rows());
         sql
@@ -121,7 +121,7 @@ impl TableSpec {
             "ALTER TABLE {}\n    ADD COLUMN {};\n{}",
             self.qualified(),
             column.definition(),
-            self.comment_on(column)
+            column.comment_on(&self.qualified())
         )
     }
 
@@ -130,12 +130,6 @@ impl TableSpec {
     pub fn widen_column(&self, column: &ColumnSpec) -> String {
         let (table, name) = (self.qualified(), ident(&column.name));
         format!("ALTER TABLE {table}\n    ALTER COLUMN {name} TYPE {};\n", column.kind)
-    }
-
-    fn comment_on(&self, column: &ColumnSpec) -> String {
-        let table = self.qualified();
-        let name = ident(&column.name);
-        format!("COMMENT ON COLUMN {table}.{name} IS {};\n", quote(&column.comment))
     }
 
     fn insert_system_rows(&self) -> String {
@@ -168,7 +162,7 @@ impl TableSpec {
 }
 
 impl ColumnSpec {
-    fn new(name: &str, kind: &str, not_null: bool, comment: &str) -> Self {
+    pub(super) fn new(name: &str, kind: &str, not_null: bool, comment: &str) -> Self {
         Self {
             name: name.to_owned(),
             kind: kind.to_owned(),
@@ -178,12 +172,18 @@ impl ColumnSpec {
         }
     }
 
-    fn bytewise(mut self) -> Self {
+    pub(super) fn bytewise(mut self) -> Self {
         self.byte_order = self.kind == "text";
         self
     }
 
-    fn definition(&self) -> String {
+    /// The statement that says what a table's column of this kind holds.
+    pub(super) fn comment_on(&self, table: &str) -> String {
+        let name = ident(&self.name);
+        format!("COMMENT ON COLUMN {table}.{name} IS {};\n", quote(&self.comment))
+    }
+
+    pub(super) fn definition(&self) -> String {
         let collation = if self.byte_order { " COLLATE \"C\"" } else { "" };
         let null = if self.not_null { " NOT NULL" } else { "" };
         format!("{} {}{collation}{null}", ident(&self.name), self.kind)
@@ -295,12 +295,22 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         indexed: Vec::new(),
         block_indexed: match satellite.kind {
             SatelliteKind::Status => ["record_lsn", "load_date"].map(str::to_owned).to_vec(),
+            _ if is_read_by_date(&plan.model, satellite) => vec!["load_date".to_owned()],
             SatelliteKind::Descriptive { .. }
             | SatelliteKind::Tracking
             | SatelliteKind::Effectivity { .. } => Vec::new(),
         },
         system_rows: SystemRows::Ghost,
     }
+}
+
+/// Whether snapshots ask for the versions of a span of load dates. Effectivity satellites tell them which keys links
+/// have mentioned.
+fn is_read_by_date(model: &Model, satellite: &SatellitePlan) -> bool {
+    let pits = &model.snapshots.pits;
+    let is_pointed_into = pits.iter().any(|pit| pit.satellites.contains(&satellite.name));
+    let is_effectivity = matches!(satellite.kind, SatelliteKind::Effectivity { .. });
+    is_pointed_into || is_effectivity && !pits.is_empty()
 }
 
 /// A satellite's own column. `meaning` is what a column of the source holds.

@@ -8,6 +8,7 @@
 
 mod agree;
 mod apply;
+pub mod business;
 mod catalog;
 mod compare;
 mod compat;

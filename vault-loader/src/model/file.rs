@@ -30,6 +30,15 @@ pub(super) struct ModelFile {
     #[serde(default, rename = "table")]
     #[schemars(length(min = 1))]
     pub(super) tables: Vec<TableEntry>,
+    /// When snapshots are taken and how long they are kept. Needed where the model has a point-in-time table or a
+    /// bridge.
+    pub(super) snapshots: Option<SnapshotsEntry>,
+    /// The point-in-time tables.
+    #[serde(default, rename = "pit")]
+    pub(super) pits: Vec<PitEntry>,
+    /// The bridges.
+    #[serde(default, rename = "bridge")]
+    pub(super) bridges: Vec<BridgeEntry>,
 }
 
 /// The system whose tables are captured.
@@ -286,4 +295,80 @@ pub(super) struct TableEntry {
     /// The satellites that hold the row's attributes.
     #[serde(default, rename = "satellite")]
     pub(super) satellites: Vec<SatelliteEntry>,
+}
+
+/// The calendar of snapshots.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SnapshotsEntry {
+    /// Time zone of the calendar, by its name in the IANA database: Europe/Moscow, UTC.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_+/-]+$"))]
+    pub(super) time_zone: String,
+    /// Times of the day at which snapshots are taken, as HH:MM. The first one of a day is the one that is kept for
+    /// weeks, months and years.
+    #[schemars(length(min = 1))]
+    pub(super) times: Vec<String>,
+    /// For how many days every snapshot is kept, the newest one's day among them.
+    #[schemars(range(min = 1))]
+    pub(super) keep_days: u16,
+    /// For how many weeks the first snapshot of each Monday is kept.
+    #[serde(default)]
+    pub(super) keep_weeks: u16,
+    /// For how many months the first snapshot of each month is kept.
+    #[serde(default)]
+    pub(super) keep_months: u16,
+    /// For how many years the first snapshot of each year is kept.
+    #[serde(default)]
+    pub(super) keep_years: u16,
+}
+
+/// A point-in-time table: which version of each satellite held for each key at each snapshot.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PitEntry {
+    /// Name of the table in the schema dwh_business: pit_….
+    #[schemars(regex(pattern = r"^pit_[a-z0-9_]*$"), length(max = 63))]
+    pub(super) name: String,
+    /// What it is for.
+    pub(super) comment: Option<String>,
+    /// The hub or link whose keys it has.
+    pub(super) parent: String,
+    /// Satellites of the parent, of any kind: sat_….
+    #[schemars(length(min = 1))]
+    pub(super) satellites: Vec<String>,
+}
+
+/// A bridge: the chains of keys that links formed at each snapshot.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BridgeEntry {
+    /// Name of the table in the schema dwh_business: bridge_….
+    #[schemars(regex(pattern = r"^bridge_[a-z0-9_]*$"), length(max = 63))]
+    pub(super) name: String,
+    /// What it is for.
+    pub(super) comment: Option<String>,
+    /// A hub, a link of it, a further hub of that link, and so on; a hub at the end.
+    #[schemars(length(min = 3))]
+    pub(super) path: Vec<StepEntry>,
+}
+
+/// A hub or a link in a bridge's path.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum StepEntry {
+    /// Name of the hub or link.
+    Plain(String),
+    Link(LinkStepEntry),
+}
+
+/// A link in a bridge's path that names one of the hubs beside it in several roles.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkStepEntry {
+    /// The link.
+    pub(super) link: String,
+    /// Role of the hub that stands before it in the path.
+    pub(super) from: Option<String>,
+    /// Role of the hub that stands behind it.
+    pub(super) to: Option<String>,
 }

@@ -14,6 +14,7 @@ mod plan;
 mod problems;
 mod resolve;
 mod schema;
+mod snapshots;
 mod tables;
 mod technical;
 mod types;
@@ -36,8 +37,8 @@ pub use technical::{
     is_technical,
 };
 pub use types::{
-    Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkRole, Model, ModelText, Parent,
-    Satellite, SourceSystem, Table,
+    Bridge, Calendar, Column, Entity, Hub, HubBinding, HubScope, Keep, Link, LinkBinding, LinkRole,
+    Model, ModelText, Parent, Pit, Satellite, Snapshots, SourceSystem, Step, Table,
 };
 
 /// Version of the model file's format that this build reads.

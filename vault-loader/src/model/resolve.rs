@@ -10,8 +10,8 @@ use super::file::{
 };
 use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::problems::{ModelError, Problems};
-use super::types::{Column, Hub, Link, LinkRole, Model, SourceSystem};
-use super::{ColumnType, FORMAT_VERSION, Table, is_technical, tables};
+use super::types::{Column, Hub, Link, LinkRole, Model, Snapshots, SourceSystem};
+use super::{ColumnType, FORMAT_VERSION, Table, is_technical, snapshots, tables};
 
 /// Reads and checks a model file.
 ///
@@ -64,10 +64,14 @@ impl Resolver {
                 resolved.push(table);
             }
         }
-        let model = Model { source, hubs, links, tables: resolved };
+        let mut model =
+            Model { source, hubs, links, tables: resolved, snapshots: Snapshots::default() };
         self.topics(&model);
         if file.tables.is_empty() {
             self.problems.complain("table", "the model names no table", "describe at least one");
+        }
+        if self.problems.count() == 0 {
+            model.snapshots = snapshots::resolve(&mut self.problems, file, &model);
         }
         Some(model)
     }

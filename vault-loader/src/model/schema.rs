@@ -235,6 +235,10 @@ mod tests {
             ("LinkBindingEntry", known_to_the_parser::<file::LinkBindingEntry>()),
             ("SatelliteEntry", known_to_the_parser::<file::SatelliteEntry>()),
             ("TableEntry", known_to_the_parser::<file::TableEntry>()),
+            ("SnapshotsEntry", known_to_the_parser::<file::SnapshotsEntry>()),
+            ("PitEntry", known_to_the_parser::<file::PitEntry>()),
+            ("BridgeEntry", known_to_the_parser::<file::BridgeEntry>()),
+            ("LinkStepEntry", known_to_the_parser::<file::LinkStepEntry>()),
         ];
         let schema = schema();
         let fields = |object: &Value| -> BTreeSet<String> {

@@ -3,6 +3,7 @@
 //! [`super::parse`] alone builds it, and every later stage reads it. Every id is in range, every list is in the order
 //! in which the model's author wrote it, and that order is part of the hash keys.
 
+use chrono::NaiveTime;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use shared::debezium::topic::topic_name;
@@ -200,6 +201,87 @@ pub struct Table {
     pub satellites: Vec<Satellite>,
 }
 
+/// For how long the snapshots of a calendar are kept, counted back from the newest one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// days of which every snapshot is kept
+    pub days: u16,
+    /// weeks of which the first snapshot of Monday is kept
+    pub weeks: u16,
+    /// months of which the first snapshot of the first day is kept
+    pub months: u16,
+    /// years of which the first snapshot of the first day is kept
+    pub years: u16,
+}
+
+/// When snapshots are taken, and how long they are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Calendar {
+    /// name of the time zone in which its times are meant
+    pub time_zone: String,
+    /// times of the day, in order; at least one
+    pub times: Vec<NaiveTime>,
+    /// how long snapshots are kept
+    pub keep: Keep,
+}
+
+/// A hub or a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity {
+    /// this hub
+    Hub(HubId),
+    /// this link
+    Link(LinkId),
+}
+
+/// A point-in-time table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pit {
+    /// table name, `pit_…`
+    pub name: String,
+    /// what it is for
+    pub comment: String,
+    /// whose keys it has
+    pub parent: Entity,
+    /// names of the parent's satellites that it points into
+    pub satellites: Vec<String>,
+}
+
+/// A link in a bridge's path, and the hub behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// the link
+    pub link: LinkId,
+    /// place among the link's roles of the hub before it
+    pub from: usize,
+    /// place among the link's roles of the hub behind it
+    pub to: usize,
+}
+
+/// A bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// table name, `bridge_…`
+    pub name: String,
+    /// what it is for
+    pub comment: String,
+    /// the hub at which its path begins
+    pub start: HubId,
+    /// the path; at least one step
+    pub steps: Vec<Step>,
+}
+
+/// What is built at each snapshot. Loading does not depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshots {
+    /// when; there is one where anything is to be built
+    pub calendar: Option<Calendar>,
+    /// point-in-time tables in file order
+    pub pits: Vec<Pit>,
+    /// bridges in file order
+    pub bridges: Vec<Bridge>,
+}
+
 /// A whole model, valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
@@ -211,6 +293,8 @@ pub struct Model {
     pub links: IdVec<LinkId, Link>,
     /// tables in file order
     pub tables: IdVec<TableId, Table>,
+    /// what is built at each snapshot
+    pub snapshots: Snapshots,
 }
 
 impl Table {
@@ -227,6 +311,13 @@ impl Table {
     #[must_use]
     pub fn is_historized(&self, satellite: &str) -> bool {
         self.satellites.iter().all(|held| held.is_historized || held.name != satellite)
+    }
+
+    /// The names of its satellites: descriptive ones, the status, record tracking, and those of effectivity.
+    pub fn satellite_names(&self) -> impl Iterator<Item = &str> {
+        let effectivity = self.links.iter().filter_map(|link| link.effectivity.as_deref());
+        let described = self.satellites.iter().map(|satellite| satellite.name.as_str());
+        described.chain([self.status.as_str()]).chain(self.tracking.as_deref()).chain(effectivity)
     }
 
     /// Whether both are the same table of the source: the same schema and the same name.
@@ -248,6 +339,15 @@ impl Model {
     #[must_use]
     pub fn record_source(&self, table: &Table) -> String {
         topic_name(&self.source.name, &table.schema, &table.name)
+    }
+
+    /// Name of a hub or link.
+    #[must_use]
+    pub fn entity_name(&self, entity: Entity) -> &str {
+        match entity {
+            Entity::Hub(hub) => &self.hubs[hub].name,
+            Entity::Link(link) => &self.links[link].name,
+        }
     }
 
     /// Name of the hub or link that a table's satellites hang on.

@@ -257,6 +257,11 @@ impl World {
         })
     }
 
+    /// Lets time pass until so many milliseconds behind the world's beginning; the next event is published then.
+    pub(crate) fn time_is(&mut self, milliseconds: i64) {
+        self.clock = milliseconds - 1;
+    }
+
     /// From now on the source lives another life: what it commits at a known position is another change.
     pub(crate) fn source_goes_back(&mut self) {
         self.committed.clear();

@@ -50,10 +50,10 @@ pub(super) fn view_name(prefix: &str, table: &str) -> String {
 
 /// A table that says which rows of a link exist, and how.
 #[derive(Clone)]
-pub(super) struct Feed<'m> {
+pub(in crate::migrate) struct Feed<'m> {
     pub(super) model: &'m Model,
-    pub(super) table: &'m Table,
-    pub(super) link: LinkBindingId,
+    pub(in crate::migrate) table: &'m Table,
+    pub(in crate::migrate) link: LinkBindingId,
     way: Way,
 }
 
@@ -69,17 +69,8 @@ enum Way {
 impl<'m> Feed<'m> {
     /// The table of a source that decides about a link: the first one that has the link as its parent, or else the
     /// first one that has an effectivity satellite for it, or else the first one whose key determines the link.
-    pub(super) fn of(model: &'m Model, link: &str) -> Option<Self> {
-        let mut feeds: Vec<Self> = model
-            .tables
-            .iter()
-            .filter_map(|table| {
-                let bound =
-                    table.links.find_id(|binding| model.links[binding.link].name == link)?;
-                let way = way(model, table, bound)?;
-                Some(Self { model, table, link: bound, way })
-            })
-            .collect();
+    pub(in crate::migrate) fn of(model: &'m Model, link: &str) -> Option<Self> {
+        let mut feeds = Self::all(model, link);
         feeds.sort_by_key(|feed| {
             let is_parent = feed.table.parent == Parent::Link(feed.link);
             (!is_parent, matches!(feed.way, Way::Join(_)))
@@ -87,8 +78,18 @@ impl<'m> Feed<'m> {
         feeds.into_iter().next()
     }
 
+    /// All tables of a source that state a link.
+    pub(in crate::migrate) fn all(model: &'m Model, link: &str) -> Vec<Self> {
+        let of_table = |table: &'m Table| {
+            let bound = table.links.find_id(|binding| model.links[binding.link].name == link)?;
+            let way = way(model, table, bound)?;
+            Some(Self { model, table, link: bound, way })
+        };
+        model.tables.iter().filter_map(of_table).collect()
+    }
+
     /// The satellite that says which row of the link holds, when the table's key does not determine it.
-    pub(super) fn effectivity(&self) -> Option<&str> {
+    pub(in crate::migrate) fn effectivity(&self) -> Option<&str> {
         match &self.way {
             Way::Effectivity(satellite) => Some(satellite),
             Way::Join(_) => None,
@@ -97,7 +98,7 @@ impl<'m> Feed<'m> {
 
     /// Joins that lead from `from`, a row with the key of the table's parent, to the rows of the link under the alias
     /// `link`.
-    pub(super) fn joins(&self, from: &str) -> String {
+    pub(in crate::migrate) fn joins(&self, from: &str) -> String {
         match &self.way {
             Way::Join(joins) => joins.replace("{from}", from),
             Way::Effectivity(satellite) => format!(

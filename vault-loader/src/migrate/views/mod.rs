@@ -19,7 +19,7 @@
 //! view in no other way while other views depend on it (manual, CREATE VIEW).
 
 pub mod checks;
-mod current_keys;
+pub(super) mod current_keys;
 pub mod current_tables;
 pub mod first_mentions;
 mod histories;

@@ -1,0 +1,60 @@
+//! Why snapshots are not built, and the exit code of each reason.
+
+use shared::postgres::ConnectError;
+
+use crate::exit;
+use crate::warehouse::WarehouseError;
+
+/// Why snapshots are not built.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotsError {
+    /// The models have nothing to be built.
+    #[error(
+        "no model has a point-in-time table or a bridge: add [snapshots] with [[pit]] or [[bridge]] to a model, and migrate"
+    )]
+    Nothing,
+    /// The model does not fit the warehouse.
+    #[error("{0}")]
+    Model(String),
+    /// A table is missing, or has another definition.
+    #[error(
+        "{0} is not in the warehouse as the model describes it: run `vault-loader migrate` first"
+    )]
+    NotMigrated(String),
+    /// Up to when a source is loaded is not known.
+    #[error(
+        "snapshots cannot be built: nobody knows up to when the source {} is loaded, because no heartbeat of it was loaded: let the \
+         reader write heartbeats (heartbeat.interval.ms), or give --complete-until TIME when everything that was published until \
+         then is loaded",
+        .0.join(", ")
+    )]
+    Unknown(Vec<String>),
+    /// The warehouse does not answer, or refuses.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+}
+
+impl SnapshotsError {
+    /// The process's exit code when this ends it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Nothing | Self::Model(_) | Self::NotMigrated(_) | Self::Unknown(_) => {
+                exit::CONFIGURATION
+            }
+            Self::Warehouse(err) => err.exit_code(),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for SnapshotsError {
+    fn from(err: tokio_postgres::Error) -> Self {
+        Self::Warehouse(err.into())
+    }
+}
+
+impl From<ConnectError> for SnapshotsError {
+    fn from(err: ConnectError) -> Self {
+        Self::Warehouse(err.into())
+    }
+}
