@@ -52,4 +52,5 @@ pub mod document;
 pub mod model_command;
 pub mod quarantine;
 pub mod refresh;
+pub mod rehash;
 pub mod status;

@@ -21,6 +21,7 @@ mod migrating;
 mod operating;
 mod parking;
 mod pausing;
+mod rehashing;
 mod replaying;
 mod retrying;
 mod securing;

@@ -17,6 +17,7 @@ mod offsets;
 mod parking;
 mod paused;
 mod quarantine;
+mod rehash;
 mod schema;
 mod sources;
 mod standing;
@@ -47,6 +48,10 @@ pub(crate) use parking::{
 pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, store_pause};
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
+};
+pub(crate) use rehash::{
+    EventParent, EventTable, event_parents, keep_quarantine, replace_event_parents,
+    store_models_again,
 };
 pub(crate) use schema::{
     COMPARABLE_FROM, CONTROL_SCHEMA, apply_migrations, grants, pending_migrations,

@@ -14,6 +14,7 @@ mod stored;
 mod types;
 mod value;
 
+pub(crate) use change::decode_record_key;
 pub use change::{BadEvent, Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
 pub use drift::{Drift, NewColumn};
 pub use records::{Decoded, Drifted};
