@@ -108,7 +108,8 @@ COMMENT ON COLUMN dwh_star.new_truncations.source_lsn IS 'log position of the tr
 COMMENT ON COLUMN dwh_star.new_truncations.epoch IS 'epoch of the table to which the truncate belongs';
 COMMENT ON COLUMN dwh_star.new_truncations.record_source IS 'the source''s table, as the vault''s rows name it';
 
--- The way from offsets to versions. Only satellites that tables of the star are made of have one.
+-- The way from offsets to versions. Only satellites that tables of the star are made of have one. A satellite that is a view,
+-- as connectors/airline/inferred-names.sql makes them, has its indexes on the tables behind it.
 SELECT format(
     'CREATE INDEX IF NOT EXISTS %1$s_kafka_offset_idx ON dwh_detailed.%1$I (kafka_partition, kafka_offset)',
     satellite
@@ -127,6 +128,12 @@ FROM unnest(ARRAY[
     'sat_ticket_flights',
     'sat_boarding_passes_status'
 ]) AS satellite
+WHERE EXISTS (
+    SELECT
+    FROM pg_catalog.pg_class AS made
+    WHERE made.oid = to_regclass('dwh_detailed.' || satellite)
+        AND made.relkind = 'r'
+)
 \gexec
 
 COMMIT;

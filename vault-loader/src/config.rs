@@ -29,9 +29,12 @@ pub struct Config {
     /// where the vault is
     pub database: Database,
     /// what the hash keys of hubs and links are made with beside the values, so that nobody without it can find a value
-    /// by trying; it belongs to the warehouse and never changes
+    /// by trying; it belongs to the warehouse, and only `rehash` changes it
     #[serde(default)]
     pub key_secret: Option<Secret>,
+    /// for `rehash` alone: what the hash keys were made with before
+    #[serde(default)]
+    pub key_secret_before: Option<Secret>,
     /// address of `/health` and `/metrics`
     #[serde(default = "default_listen")]
     pub listen: SocketAddr,
@@ -315,10 +318,14 @@ impl Config {
             return Err(invalid("database.sslrootcert", NO_ROOT));
         }
         self.authentication()?;
-        let secret = self.key_secret.as_ref().map(|secret| secret.expose().len());
-        if secret.is_some_and(|length| length < KEY_SECRET_BYTES_MIN) {
-            let problem = "must have at least 32 bytes: take 32 random bytes or more, as text; without a secret, do not set it";
-            return Err(invalid("key_secret", problem));
+        for (key, secret) in
+            [("key_secret", &self.key_secret), ("key_secret_before", &self.key_secret_before)]
+        {
+            let length = secret.as_ref().map(|secret| secret.expose().len());
+            if length.is_some_and(|length| length < KEY_SECRET_BYTES_MIN) {
+                let problem = "must have at least 32 bytes: take 32 random bytes or more, as text; without a secret, do not set it";
+                return Err(invalid(key, problem));
+            }
         }
         for (property, _) in self.kafka.iter() {
             if let Some((_, why)) = OWN_PROPERTIES.iter().find(|(own, _)| *own == property) {

@@ -54,6 +54,7 @@ pub mod model_command;
 pub mod quarantine;
 pub mod refresh;
 pub mod snapshots;
+pub mod rehash;
 pub mod status;
 
 // What proves that the vault is right.

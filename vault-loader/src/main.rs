@@ -27,6 +27,7 @@ use vault_loader::proof::ProofError;
 use vault_loader::proofs_command::{self, ProofCommand};
 use vault_loader::quarantine::{self, QuarantineCommand, QuarantineError};
 use vault_loader::refresh;
+use vault_loader::rehash::{self, Mode, RehashError, Target, Wanted};
 use vault_loader::snapshots::{self, SnapshotsCommand, SnapshotsError};
 use vault_loader::status::{self, StatusError};
 use vault_loader::warehouse::WarehouseError;
@@ -41,7 +42,7 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
   VAULT_LOADER__DATABASE__PORT       5432
   VAULT_LOADER__DATABASE__NAME       database
-  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, epoch and gap accept; vault_loader to run;
+  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, epoch, gap accept and rehash; vault_loader to run;
                                      mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY);
@@ -50,7 +51,8 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
   VAULT_LOADER__DATABASE__REQUIRE_AUTH     methods by which the warehouse may authenticate, as in libpq; password and md5 are
                                      answered over an unverified connection only when they are named here
   VAULT_LOADER__KEY_SECRET           a secret of at least 32 bytes that the hash keys are made with, for migrate, run and quarantine; the
-                                     first migration of a warehouse decides about it (docs/HASHING.md)
+                                     first migration of a warehouse decides about it, and `rehash` changes it (docs/HASHING.md)
+  VAULT_LOADER__KEY_SECRET_BEFORE    the secret until now, for rehash
   VAULT_LOADER__LISTEN               address of /health, /ready and /metrics, 127.0.0.1:8084
   VAULT_LOADER__GROUP_ID             consumer group, vault-loader-<source>-<beginning of the warehouse's identity>; of several
                                      sources each has a group of its own, <group id>-<source>
@@ -152,6 +154,21 @@ enum Command {
     Snapshots {
         #[command(subcommand)]
         command: SnapshotsCommand,
+    },
+    /// Make all hash keys of the warehouse anew, without the topics: from VAULT_LOADER__KEY_SECRET_BEFORE, or no secret
+    /// when that is not set, to VAULT_LOADER__KEY_SECRET. Stop the loaders before. Every hash key that stands there is
+    /// checked first, everything happens in one transaction, and no secret reaches the warehouse
+    Rehash {
+        /// Check, say how many rows would get another hash key, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Make the keys without a secret; anybody who can read them can then find values by trying
+        #[arg(long)]
+        remove_secret: bool,
+        /// Hub in which values were replaced to erase somebody: its rows get the keys of the values that stand there now;
+        /// several times for several
+        #[arg(long = "erased", value_name = "HUB")]
+        erased: Vec<String>,
     },
     /// List the epochs of tables, start one, or close rows that a new snapshot does not have
     Epoch {
@@ -279,6 +296,9 @@ fn exit_code(err: &anyhow::Error) -> u8 {
     if let Some(err) = err.downcast_ref::<ProofError>() {
         return err.exit_code();
     }
+    if let Some(err) = err.downcast_ref::<RehashError>() {
+        return err.exit_code();
+    }
     match err.downcast_ref() {
         Some(GapError::Kafka(err)) => return err.exit_code(),
         Some(GapError::Warehouse(err)) => return err.exit_code(),
@@ -345,6 +365,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             refresh_marts(&cli, Duration::from_millis(*interval_ms), *once).await
         }
         Command::Snapshots { command } => take_snapshots(&cli, command).await,
+        Command::Rehash { dry_run, remove_secret, erased } => {
+            let target = if *remove_secret { Target::NoSecret } else { Target::Secret };
+            let mode = if *dry_run { Mode::DryRun } else { Mode::Apply };
+            rehash(&cli, Wanted { target, mode, erased }).await
+        }
         Command::Epoch { command } => epoch(&cli, command).await,
         Command::Gap { command } => gaps(&cli, command).await,
         Command::Health { ready } => health(&cli, *ready).await,
@@ -541,6 +566,12 @@ async fn take_snapshots(cli: &Cli, command: &SnapshotsCommand) -> anyhow::Result
     let stop = shared::shutdown::on_signals().context("cannot listen for signals")?;
     let waits = snapshots::carry_out(command, &config, &plans, &stop).await?;
     anyhow::ensure!(!waits, "snapshots wait for the loader");
+    Ok(())
+}
+
+async fn rehash(cli: &Cli, wanted: Wanted<'_>) -> anyhow::Result<()> {
+    let config = Config::load(cli.config.as_deref())?;
+    print!("{}", Box::pin(rehash::rehash(&config, wanted)).await?);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod operating;
 mod parking;
 mod pausing;
 mod proving;
+mod rehashing;
 mod replaying;
 mod retrying;
 mod securing;

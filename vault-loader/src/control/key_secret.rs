@@ -1,8 +1,8 @@
 //! With which secret the hash keys of a warehouse are made: the warehouse remembers a fingerprint, never the secret.
 //!
 //! In: the fingerprint of the secret that is set, if one is. Out: why it cannot be used. The first migration of a
-//! warehouse decides whether there is a secret and which, and nothing changes it afterwards: two secrets would give one
-//! key two hashes.
+//! warehouse decides whether there is a secret and which. Afterwards only `vault-loader rehash` changes it, together
+//! with all hash keys: two secrets would give one key two hashes.
 
 use tokio_postgres::{Error, GenericClient, Transaction};
 
@@ -28,15 +28,15 @@ pub(crate) async fn key_secret_problem<C: GenericClient>(
         (Some(stored), Some(set)) if stored == set => None,
         (Some(_), Some(_)) => Some(
             "key_secret is another secret than the one that the hash keys of this warehouse are made with: \
-             set VAULT_LOADER__KEY_SECRET to that one, or build a second warehouse from the topics",
+             set VAULT_LOADER__KEY_SECRET to that one, or make all hash keys anew with `vault-loader rehash`",
         ),
         (Some(_), None) => Some(
             "the hash keys of this warehouse are made with a secret, and key_secret is not set: \
-             set VAULT_LOADER__KEY_SECRET to that secret",
+             set VAULT_LOADER__KEY_SECRET to that secret, or make all hash keys anew with `vault-loader rehash`",
         ),
         (None, Some(_)) => Some(
             "key_secret is set, and the hash keys of this warehouse are made without a secret: \
-             unset VAULT_LOADER__KEY_SECRET, or build a second warehouse from the topics",
+             unset VAULT_LOADER__KEY_SECRET, or make all hash keys anew with `vault-loader rehash`",
         ),
     })
 }

@@ -18,6 +18,7 @@ mod parking;
 mod paused;
 mod proofs;
 mod quarantine;
+mod rehash;
 mod schema;
 mod snapshots;
 mod sources;
@@ -51,6 +52,10 @@ pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, sto
 pub(crate) use proofs::{loaded_up_to, model_texts, vault_columns, waiting_parents};
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
+};
+pub(crate) use rehash::{
+    EventParent, EventTable, event_parents, keep_quarantine, replace_event_parents,
+    store_models_again,
 };
 pub(crate) use schema::{
     COMPARABLE_FROM, CONTROL_SCHEMA, apply_migrations, grants, pending_migrations,

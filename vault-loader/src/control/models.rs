@@ -144,7 +144,8 @@ pub(crate) async fn hold_model(client: &Client, model: &Registered) -> Result<()
         return Ok(());
     }
     Err(WarehouseError::SetUp(format!(
-        "the warehouse was migrated to another model of the source {}: start the loader with that one",
+        "the warehouse was migrated to another model of the source {}, or its hash keys were made anew: start the loader \
+         with that model and with the secret of these hash keys",
         model.source
     )))
 }

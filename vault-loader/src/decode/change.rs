@@ -274,7 +274,7 @@ fn row<'a>(
 /// Decodes a record's key, with or without the schema part, into an image of the row's key columns.
 ///
 /// A key in another form than Kafka Connect's JSON counts as no key.
-pub(super) fn decode_record_key<'a>(
+pub(crate) fn decode_record_key<'a>(
     key: &'a [u8],
     table: &Table,
     values: &mut Values<'a>,

@@ -15,6 +15,7 @@ mod stored;
 mod types;
 mod value;
 
+pub(crate) use change::decode_record_key;
 pub use change::{BadEvent, Change, EventError, EventPosition, RowChange, RowOp, ValueId, Values};
 pub use drift::{Drift, NewColumn};
 pub use printed::from_source;

@@ -25,11 +25,16 @@ impl Elsewhere {
 impl World {
     /// Another migrated warehouse, empty.
     pub(crate) async fn elsewhere(&self, suffix: &str) -> Elsewhere {
+        self.elsewhere_with(suffix, &[]).await
+    }
+
+    /// The same, migrated with further variables.
+    pub(crate) async fn elsewhere_with(&self, suffix: &str, more: &[(&str, &str)]) -> Elsewhere {
         let name = format!("{}_{suffix}", self.database.name);
         let database = Database::create(&self.stack.warehouse, &name).unwrap();
         let client = database.connect().await.unwrap();
         let elsewhere = Elsewhere { client, database };
-        self.migrate(&elsewhere.variables(&[]));
+        self.migrate(&elsewhere.variables(more));
         elsewhere
     }
 }
