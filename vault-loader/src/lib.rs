@@ -53,8 +53,8 @@ pub mod document;
 pub mod model_command;
 pub mod quarantine;
 pub mod refresh;
-pub mod snapshots;
 pub mod rehash;
+pub mod snapshots;
 pub mod status;
 
 // What proves that the vault is right.

@@ -62,8 +62,8 @@ pub(crate) use schema::{
 };
 pub(crate) use snapshots::{
     BuiltSnapshot, SnapshotTable, built_snapshots, forget_snapshot, forget_snapshot_table,
-    instants, knows_time_zone, loaded_up_to, local_time, mark_late, mark_stale, note_late_load,
-    note_snapshot, note_snapshot_table, snapshot_tables, stale_snapshots, waiting_events,
+    instants, knows_time_zone, local_time, mark_late, mark_stale, note_late_load, note_snapshot,
+    note_snapshot_table, published_up_to, snapshot_tables, stale_snapshots, waiting_events,
     warehouse_now,
 };
 pub(crate) use sources::{

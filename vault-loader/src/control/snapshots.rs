@@ -122,7 +122,7 @@ pub(crate) async fn warehouse_now(client: &impl GenericClient) -> Result<DateTim
 }
 
 /// For each of these sources the time up to which everything that was published is loaded; none where nobody knows.
-pub(crate) async fn loaded_up_to(
+pub(crate) async fn published_up_to(
     client: &impl GenericClient,
     sources: &[&str],
 ) -> Result<BTreeMap<String, Option<DateTime<Utc>>>, Error> {

@@ -154,7 +154,9 @@ impl Vault {
                 SatelliteKind::Effectivity { link } => {
                     self.link(&model.links[table.links[link].link].name)
                 }
-                SatelliteKind::Descriptive { .. } | SatelliteKind::Status => None,
+                SatelliteKind::Descriptive { .. }
+                | SatelliteKind::Status
+                | SatelliteKind::Tracking => None,
             };
             let Some(parent) = self.parent(model, table) else { continue };
             self.satellites.push(SatelliteKeys { name: satellite.name.clone(), parent, link });

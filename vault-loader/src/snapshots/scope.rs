@@ -75,7 +75,7 @@ impl Scope {
         client: &impl tokio_postgres::GenericClient,
         assumed: Option<DateTime<Utc>>,
     ) -> Result<LoadedUpTo, SnapshotsError> {
-        let known = control::loaded_up_to(client, &self.source_names()).await?;
+        let known = control::published_up_to(client, &self.source_names()).await?;
         let mut all = LoadedUpTo::default();
         for (source, time) in known {
             match time.or(assumed) {

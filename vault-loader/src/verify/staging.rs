@@ -42,13 +42,17 @@ pub(super) fn rows_of(table: TableId) -> String {
 /// hashdiff.
 pub(super) type ComparedColumns = HashMap<SatelliteId, Vec<ColumnId>>;
 
-/// The satellites of a table that have a column in its temporary table, in that table's order.
+/// The satellites of a table that have a column in its temporary table, in that table's order. A status has none, because
+/// a row says nothing beside its existence, and record tracking has none, because a source does not know its past events.
 pub(super) fn held_satellites(
     plan: &Plan,
     table: TableId,
 ) -> impl Iterator<Item = (usize, SatelliteId)> {
     let satellites = plan.tables[table].satellites.iter().copied();
-    satellites.filter(|&id| plan.satellites[id].kind != SatelliteKind::Status).enumerate()
+    let is_held = |id: SatelliteId| {
+        !matches!(plan.satellites[id].kind, SatelliteKind::Status | SatelliteKind::Tracking)
+    };
+    satellites.filter(move |&id| is_held(id)).enumerate()
 }
 
 /// What staging needs beside the tables.

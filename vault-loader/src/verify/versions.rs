@@ -218,6 +218,8 @@ impl Judge<'_> {
                 (fault, !is_deleted)
             }
             SatelliteKind::Effectivity { .. } => (self.held(row, hashdiff), true),
+            // It is not compared.
+            SatelliteKind::Tracking => (None, true),
             SatelliteKind::Descriptive { columns, hash_order } => {
                 (self.content(row, hashdiff, columns, hash_order)?, true)
             }
