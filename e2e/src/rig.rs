@@ -361,6 +361,27 @@ impl Rig {
         Ok(())
     }
 
+    /// Runs a proof of `vault-loader` about the airline to its end, whatever it finds. It reads the source as the role
+    /// that may only read.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn prove(&self, command: &[&str]) -> anyhow::Result<std::process::Output> {
+        let PostgresAddress { host, port, .. } = &self.options.source;
+        let name = &self.options.name;
+        let source = format!("postgres://airline_readonly:{PASSWORD}@{host}:{port}/{name}");
+        let loader =
+            programs::loader_database(&self.options.warehouse, name, "vault_loader", PASSWORD);
+        std::process::Command::new(devstack::binary("vault-loader")?)
+            .args(command)
+            .arg("--model")
+            .arg(&self.model)
+            .env("VAULT_LOADER_SOURCE", source)
+            .envs(loader)
+            .output()
+            .context("cannot run vault-loader")
+    }
+
     /// The models of all sources.
     fn models(&self) -> Vec<PathBuf> {
         let further = self.further.iter().map(|further| further.model.clone());

@@ -2,6 +2,7 @@
 
 mod marts;
 mod monitoring;
+mod proofs;
 mod remedies;
 mod sources;
 mod types;

@@ -57,9 +57,11 @@ async fn travel(server: &PostgresAddress) {
     let vault = sql::connect(&stack.warehouse.superuser(&name)).await.unwrap();
     arrived(&vault, 1).await;
     compare(&source, &vault, "inserted").await;
+    verify(server, &dir, &name);
     run("UPDATE things SET n = 2");
     arrived(&vault, 2).await;
     compare(&source, &vault, "updated without their long values").await;
+    verify(server, &dir, &name);
     let all: Vec<String> = CASES
         .iter()
         .map(|Case { name, .. }| {
@@ -72,6 +74,36 @@ async fn travel(server: &PostgresAddress) {
     run(&format!("UPDATE things SET n = 3, {}", all.join(", ")));
     arrived(&vault, 3).await;
     compare(&source, &vault, "updated").await;
+    verify(server, &dir, &name);
+    let edit = "UPDATE dwh_detailed.sat_things SET oid_a = '{1}' WHERE n = 3 AND bool";
+    let edited = vault.execute(edit, &[]).await.unwrap();
+    let found = verified(server, &dir, &name);
+    assert_eq!(found["tables"][2]["different"], edited, "{found}");
+}
+
+/// Every value that the source prints is hashed as the loader hashed its event, and so is what the vault has stored.
+fn verify(server: &PostgresAddress, dir: &Path, name: &str) {
+    let report = verified(server, dir, name);
+    let counts = ["missing", "extra", "different", "waiting"];
+    for table in report["tables"].as_array().unwrap() {
+        assert_eq!(table["rows"], 2 * ROWS, "{report}");
+        assert!(counts.iter().all(|count| table[count] == 0), "{report}");
+    }
+}
+
+/// What `vault-loader verify` reports.
+fn verified(server: &PostgresAddress, dir: &Path, name: &str) -> serde_json::Value {
+    let PostgresAddress { host, port, user, password, .. } = server;
+    let warehouse = &shared::stack().warehouse;
+    let output = std::process::Command::new(devstack::binary("vault-loader").unwrap())
+        .args(["verify", "--no-wait", "--format", "json", "--model"])
+        .arg(dir.join("vault.toml"))
+        .env("VAULT_LOADER_SOURCE", format!("postgres://{user}:{password}@{host}:{port}/{name}"))
+        .envs(programs::loader_database(warehouse, name, &warehouse.user, &warehouse.password))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{told}"))
 }
 
 fn table() -> String {
