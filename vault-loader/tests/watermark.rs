@@ -82,7 +82,7 @@ impl Beats {
 
 /// The watermark at this position, of this minute and second of 1970.
 fn expected(position: &str, time: &str) -> String {
-    let committed = if position == "-" { "-" } else { "\"1970-01-01 00:01:00\"" };
+    let committed = if position.is_empty() { "" } else { "\"1970-01-01 00:01:00\"" };
     format!("({position},{committed},\"1970-01-01 {time}\")")
 }
 
@@ -120,7 +120,7 @@ async fn on_an_idle_source_the_watermark_follows_the_heartbeats_and_never_goes_b
     let further = promoted.map(|reached| Reached { position: Lsn(360), ..reached });
     beats.until(&world, 1, further, &expected("360", "00:01:30")).await;
     // Debezium's heartbeats name no position.
-    beats.until(&world, 100_000, None, &expected("-", "00:01:40")).await;
+    beats.until(&world, 100_000, None, &expected("", "00:01:40")).await;
     beats.until(&world, 1, at(500, 110), &expected("500", "00:01:50")).await;
     world.end(&mut loader);
 }
@@ -143,7 +143,7 @@ async fn a_table_that_stands_still_holds_the_watermark_up_and_an_event_in_quaran
     world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
     world.publish(create("bookings", 11, booking("000001", 1))).await;
     let mut loader = world.loader("loader");
-    world.assert_rows(FRESHNESS, &["(f,-,0,0,-)"]).await;
+    world.assert_rows(FRESHNESS, &["(f,,0,0,)"]).await;
     beats.until(&world, 1, at(100, 70), &expected("100", "00:01:10")).await;
     world.assert_rows(FRESHNESS, &["(t,100,0,0,t)"]).await;
     // An event that is no change goes to quarantine.
@@ -245,9 +245,8 @@ async fn a_topic_that_was_made_again_proves_nothing_and_its_epoch_begins_without
     }
     world.logged("loader", "ends before what was loaded of it").await;
     world.end(&mut loader);
-    let arguments =
-        ["epoch", "start", "--table", "airports", "--topic-recreated", "--reason", "made again"];
-    let started = world.command(&arguments);
+    let topic = world.topic("airports");
+    let started = world.command(&["epoch", "start", "--topic", &topic, "--topic-recreated"]);
     assert!(started.status.success(), "{started:?}");
     world.assert_rows(WATERMARK, &[]).await;
     let mut loader = world.loader("loader");

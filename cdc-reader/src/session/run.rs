@@ -188,6 +188,17 @@ fn reached(delivery: Option<&Delivery>) -> Lsn {
     delivery.map_or(Lsn::INVALID, Delivery::reached)
 }
 
+/// Where a stream begins.
+struct Beginning {
+    /// Where the server begins to send.
+    start: Lsn,
+    /// The end of the last commit that was published before.
+    last_commit: Option<Lsn>,
+    overlap: Overlap,
+    /// Everything up to here was published before.
+    published: Position,
+}
+
 /// A session under way.
 struct Session<'c> {
     context: &'c Context,
@@ -245,23 +256,19 @@ impl Session<'_> {
         }
         let overlap = Overlap::between(at.from, at.until, at.transaction);
         let published = Position { end_lsn: at.until, transaction: at.transaction };
-        self.stream(replication, at.from, at.last_commit, overlap, published)
+        let ResumeAt { from: start, last_commit, .. } = at;
+        self.stream(replication, Beginning { start, last_commit, overlap, published })
     }
 
     /// Streams what follows on a snapshot or on a new slot.
     fn stream_on(self, replication: Client, start: Lsn) -> Result<Ended, SessionError> {
         let published = Position { end_lsn: start, transaction: None };
-        self.stream(replication, start, None, Overlap::none(), published)
+        let overlap = Overlap::none();
+        self.stream(replication, Beginning { start, last_commit: None, overlap, published })
     }
 
-    fn stream(
-        mut self,
-        replication: Client,
-        start: Lsn,
-        last_commit: Option<Lsn>,
-        overlap: Overlap,
-        published: Position,
-    ) -> Result<Ended, SessionError> {
+    fn stream(mut self, replication: Client, beginning: Beginning) -> Result<Ended, SessionError> {
+        let Beginning { start, last_commit, overlap, published } = beginning;
         tracing::info!(slot = self.slot_name(), source = %self.server.identity, %start, "streaming");
         let stream = replication
             .start_replication(&self.start_options(start))

@@ -7,6 +7,7 @@
 
 mod altered;
 mod waiting;
+mod watermark;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
