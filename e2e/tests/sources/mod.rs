@@ -7,7 +7,9 @@
 
 mod bad_days;
 mod inferred;
+mod inferred_marts;
 mod pipeline;
+mod rehashed;
 mod samples;
 
 use std::time::Duration;
