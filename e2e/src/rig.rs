@@ -5,6 +5,9 @@
 //! Invariant: nothing is shared with another rig but servers and the servers' roles; logs stay below the stack's
 //! directory.
 
+mod further;
+mod rehash;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,9 +20,10 @@ use devstack::{PostgresAddress, Process, ProcessOptions, Psql, programs, sql_fil
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Message as _};
-use shared::debezium::topic::topic_name;
 
-use crate::airline::{SOURCE_ROLES, TABLES, WAREHOUSE_ROLES, topic};
+pub use further::{FirstLook, Wishes};
+
+use crate::airline::{SOURCE_ROLES, TABLES, topic};
 use crate::sql;
 
 /// The password of every role, on servers that live as long as the tests.
@@ -56,6 +60,8 @@ pub struct Rig {
     connector: PathBuf,
     model: PathBuf,
     further: Vec<FurtherSource>,
+    /// what the hash keys of the rig's warehouse are made with, if anything
+    key_secret: Option<String>,
 }
 
 /// A small source beside the airline.
@@ -77,6 +83,7 @@ impl Rig {
             connector: options.dir.join("connector.json"),
             model: options.dir.join("vault.toml"),
             further: Vec::new(),
+            key_secret: None,
             options,
         };
         rig.write_configuration()?;
@@ -93,119 +100,11 @@ impl Rig {
 
     /// Makes a warehouse database of that name, with roles, vault and marts.
     pub fn create_warehouse(&self, database: &str) -> anyhow::Result<()> {
-        let server = &self.options.warehouse;
-        server.create_database(database)?;
-        let lock = File::create(devstack::shared::run_dir().join("roles.lock"))?;
-        lock.lock()?;
-        Psql::new(&server.superuser(database))?
-            .passwords(&WAREHOUSE_ROLES, PASSWORD)
-            .run_files(sql_files("sql/warehouse")?)?;
-        drop(lock);
+        self.make_warehouse(database)?;
         self.migrate(database)?;
-        let owner = server.connection_string(database, "vault_owner", PASSWORD);
+        let owner = self.options.warehouse.connection_string(database, "vault_owner", PASSWORD);
         Psql::new(&owner)?.run_files(sql_files("sql/marts")?)?;
         Ok(())
-    }
-
-    /// Adds a source with a database of its own on the airline's server. `sql` makes its tables, and `model` is its
-    /// model, in which the source is called `further`. Returns the source's name. The warehouse is migrated to the
-    /// model.
-    pub async fn add_source(
-        &mut self,
-        sql: &str,
-        tables: &[&str],
-        model: &str,
-    ) -> anyhow::Result<String> {
-        let list = tables.join(", ");
-        let publish = format!(
-            "{sql};
-             CREATE PUBLICATION further_publication FOR TABLE {list};
-             GRANT SELECT ON {list} TO cdc_reader"
-        );
-        let source = self.make_source(&publish).await?;
-        let name = source.name.clone();
-        let ours = model.replace("name = \"further\"", &format!("name = \"{name}\""));
-        anyhow::ensure!(ours != model, "the model's source has another name than further");
-        fs::write(&source.model, ours)?;
-        self.further.push(source);
-        self.migrate(&self.options.name)?;
-        Ok(name)
-    }
-
-    /// Adds a source with a database of its own, and lets `vault-loader model infer` write its model. `sql` makes the
-    /// tables, gives the reader its rights and makes `further_publication`. Returns the source's name, and what the
-    /// command said. The warehouse is migrated to the model.
-    pub async fn add_inferred_source(
-        &mut self,
-        sql: &str,
-        arguments: &[&str],
-    ) -> anyhow::Result<(String, String)> {
-        let source = self.make_source(sql).await?;
-        let PostgresAddress { host, port, user, password, .. } = &self.options.source;
-        let name = source.name.clone();
-        let output = std::process::Command::new(devstack::binary("vault-loader")?)
-            .args(["model", "infer", "--system-id", "2", "--topic-prefix", &name, "--output"])
-            .arg(&source.model)
-            .args(arguments)
-            .env(
-                "VAULT_LOADER_SOURCE",
-                format!("postgres://{user}:{password}@{host}:{port}/{name}"),
-            )
-            .output()
-            .context("cannot run vault-loader model infer")?;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        anyhow::ensure!(output.status.success(), "vault-loader model infer failed: {told}");
-        self.further.push(source);
-        self.migrate(&self.options.name)?;
-        Ok((name, told))
-    }
-
-    /// A further source's database, and what its reader needs.
-    async fn make_source(&self, sql: &str) -> anyhow::Result<FurtherSource> {
-        let name = format!("{}_further{}", self.options.name, self.further.len());
-        self.options.source.create_database(&name)?;
-        let database = sql::connect(&self.options.source.superuser(&name)).await?;
-        database.batch_execute(sql).await.context("cannot make the further source's tables")?;
-        let grant = format!("GRANT CONNECT ON DATABASE {name} TO cdc_reader");
-        database.batch_execute(&grant).await?;
-        let published = "SELECT schemaname, tablename FROM pg_publication_tables ORDER BY 1, 2";
-        let published = sql::rows(&database, published).await?;
-        let topic = |row: &sql::Row| match row.as_slice() {
-            [Some(schema), Some(table)] => Some(topic_name(&name, schema, table)),
-            _ => None,
-        };
-        let source = FurtherSource {
-            connector: self.options.dir.join(format!("{name}.json")),
-            model: self.options.dir.join(format!("{name}.toml")),
-            topics: published.iter().filter_map(topic).collect(),
-            name: name.clone(),
-        };
-        let pattern =
-            |row: &sql::Row| row.iter().flatten().cloned().collect::<Vec<_>>().join("\\.");
-        let tables = published.iter().map(pattern).collect::<Vec<_>>().join(",");
-        self.write_connector(&source.connector, &name, "further_publication", Some(&tables))?;
-        Ok(source)
-    }
-
-    /// The model file of a further source.
-    pub fn further_model(&self, name: &str) -> anyhow::Result<&Path> {
-        Ok(&self.further_named(name)?.model)
-    }
-
-    /// Connection string of a further source's superuser.
-    #[must_use]
-    pub fn further_source(&self, name: &str) -> String {
-        self.options.source.superuser(name)
-    }
-
-    /// Starts the reader of a further source.
-    pub fn start_further_reader(&self, name: &str) -> anyhow::Result<Process> {
-        Process::start(&self.reader_options(name, &self.further_named(name)?.connector)?)
-    }
-
-    fn further_named(&self, name: &str) -> anyhow::Result<&FurtherSource> {
-        let further = self.further.iter().find(|further| further.name == name);
-        further.context("there is no such further source")
     }
 
     /// Writes a connector for these tables, or for those of the schema `public`.
@@ -266,8 +165,13 @@ impl Rig {
     }
 
     fn migrate(&self, database: &str) -> anyhow::Result<()> {
+        self.migrate_to(database, &self.models())
+    }
+
+    /// Runs `vault-loader migrate` with these models on a warehouse database.
+    pub fn migrate_to(&self, database: &str, models: &[PathBuf]) -> anyhow::Result<()> {
         let migrated = self
-            .loader_options(database, "vault_owner", &["migrate"], &self.models())?
+            .loader_options(database, "vault_owner", &["migrate"], models)?
             .start_and_wait(Duration::from_secs(60))?;
         anyhow::ensure!(migrated == 0, "vault-loader migrate ended with {migrated}");
         Ok(())
@@ -427,7 +331,8 @@ impl Rig {
             // A killed member's partitions are free at once instead of after its session's time-out.
             .env(set("GROUP_INSTANCE_ID"), format!("loader-{database}"))
             .env(set("LISTEN"), ANY_PORT);
-        Ok(Loader(options))
+        let secret = self.key_secret.iter().filter(|_| database == self.options.name);
+        Ok(Loader(secret.fold(options, |options, secret| options.env(set("KEY_SECRET"), secret))))
     }
 
     /// Connection string of the source's superuser.

@@ -3,6 +3,8 @@
 //! In: real servers, the built binaries. Out: after random work, during which reader and loader run, each table equals
 //! its view over the vault of the inferred model.
 
+use e2e::rig::Wishes;
+
 use super::pipeline::{LeftOut, Pipeline};
 
 /// The library's tables, and a function that does random work on them.
@@ -19,6 +21,9 @@ const STATEMENTS: u32 = 12;
 /// A generated column, and an array of a domain: events have neither.
 const LEFT_OUT: LeftOut<'_> = &[("hr.people", "full_name"), ("hr.people", "more_mail")];
 
+/// What no vault can hold, and what `cdc-reader init` names as missing until somebody accepts that it is left out.
+const EXCLUDED: [&str; 3] = ["public.diary", "public.scratch", "public.shifts"];
+
 async fn work(library: &Pipeline, round: u32) {
     for transaction in 0..TRANSACTIONS {
         let seed = round * TRANSACTIONS + transaction;
@@ -28,7 +33,8 @@ async fn work(library: &Pipeline, round: u32) {
 }
 
 async fn an_inferred_model_loads_as_it_is(version: u32, partitions: u32) {
-    let mut library = Pipeline::create("library", version, partitions, LIBRARY, &[]).await;
+    let wishes = Wishes { excluded: &EXCLUDED, ..Wishes::default() };
+    let mut library = Pipeline::create("library", version, partitions, LIBRARY, wishes).await;
     for left_out in [
         "table public.diary: it has no primary key, and no unique index that tells every row",
         "table public.shifts: it has no primary key, and no unique index that tells every row",
@@ -43,6 +49,11 @@ async fn an_inferred_model_loads_as_it_is(version: u32, partitions: u32) {
     for round in 1..ROUNDS {
         work(&library, round).await;
     }
+    library.verify(LEFT_OUT).await;
+    // Keys of all these types get a secret, and the source goes on.
+    let told = library.rehash();
+    assert!(told.contains("have new hash keys"), "{told}");
+    work(&library, ROUNDS).await;
     library.verify(LEFT_OUT).await;
     library.stop();
 }

@@ -82,12 +82,6 @@ CREATE UNLOGGED TABLE scratch (
 -- A foreign key whose type is narrower than that of the key.
 ALTER TABLE hr.staff ADD FOREIGN KEY (boss_id) REFERENCES hr.people;
 
-CREATE PUBLICATION further_publication FOR TABLE
-    hr.people, hr.staff, "Authors", books, book_authors, copies, loans, categories, visits
-    WITH (publish_via_partition_root = true);
-GRANT USAGE ON SCHEMA hr TO cdc_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA public, hr TO cdc_reader;
-
 -- A row of a table of ten, or NULL now and then.
 CREATE FUNCTION pick(n integer) RETURNS integer LANGUAGE sql AS 'SELECT (random() * n)::integer';
 

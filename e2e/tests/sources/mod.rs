@@ -8,7 +8,9 @@
 mod bad_days;
 mod entities;
 mod inferred;
+mod inferred_marts;
 mod pipeline;
+mod rehashed;
 mod samples;
 
 use std::time::Duration;

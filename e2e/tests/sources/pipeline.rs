@@ -1,18 +1,23 @@
 //! A source that nobody wrote a model for, with its whole pipeline.
 //!
-//! In: the SQL of a database. Out: reader and loader of an inferred model, and the answer whether each published table
-//! equals its view over the vault.
+//! In: the SQL of a database. Out: reader and loader with the connector file, the role, the publication and the model
+//! that the programs wrote and nobody edited, and the answer whether each published table equals its view over the
+//! vault.
 //! The views are found by what they say about themselves, so a table without a view is a difference.
 
 use std::time::Duration;
 
 use devstack::{Process, shared};
 use e2e::oracle;
-use e2e::rig::{Rig, RigOptions};
+use e2e::rig::{Rig, RigOptions, Wishes};
 use e2e::sql;
 use tokio_postgres::Client;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What hash keys can be made with.
+const SECRET: &str = "a secret of more than thirty-two bytes";
+const OTHER_SECRET: &str = "another secret of more than thirty-two bytes";
 
 /// Columns that the vault does not hold: a table as `schema.name`, and the column.
 pub(crate) type LeftOut<'a> = &'a [(&'a str, &'a str)];
@@ -92,18 +97,18 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Makes the database on a server of that version, and the warehouse of its inferred model. `infer` are further
-    /// arguments of `model infer`.
+    /// Makes the database on a server of that version, with a connector file, role and publication as `cdc-reader init`
+    /// writes them, and the warehouse of its inferred model.
     pub(crate) async fn create(
         name: &str,
         version: u32,
         partitions: u32,
         sql: &str,
-        infer: &[&str],
+        wishes: Wishes<'_>,
     ) -> Self {
         let mut rig = rig(name, version, partitions);
-        let (further, told) = rig.add_inferred_source(sql, infer).await.unwrap();
-        Self::new(rig, further, told).await
+        let look = rig.add_unknown_source(sql, wishes).await.unwrap();
+        Self::new(rig, look.name, look.inferred).await
     }
 
     /// The same with a model that somebody wrote for these tables. Its source is called `further`.
@@ -214,6 +219,16 @@ impl Pipeline {
             assert_eq!(sql::one(&warehouse, &count).await.unwrap(), "0", "{table}");
         }
         oracle::verify_checks(&warehouse).await.unwrap();
+        // Each hash key can be computed from what stands in the warehouse.
+        println!("{}", self.rig.try_rehash(OTHER_SECRET).unwrap());
+    }
+
+    /// Makes all hash keys anew with a secret. The loader goes on with it.
+    pub(crate) fn rehash(&mut self) -> String {
+        self.stop_loader();
+        let told = self.rig.rehash(Some(SECRET)).unwrap();
+        self.start_loader();
+        told
     }
 
     /// A view of the warehouse has as many rows as a table of the source.

@@ -286,9 +286,3 @@ ALTER TABLE person.person REPLICA IDENTITY FULL;
 ALTER TABLE production.productmodel REPLICA IDENTITY FULL;
 ALTER TABLE sales.orderreturn REPLICA IDENTITY FULL;
 ALTER TABLE sales.agreements_with_resellers_who_sell_at_the_prices_of_the_catalog REPLICA IDENTITY FULL;
-
-CREATE PUBLICATION further_publication
-    FOR TABLES IN SCHEMA person, humanresources, production, purchasing, sales
-    WITH (publish_via_partition_root = true);
-GRANT USAGE ON SCHEMA person, humanresources, production, purchasing, sales TO cdc_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA person, humanresources, production, purchasing, sales TO cdc_reader;

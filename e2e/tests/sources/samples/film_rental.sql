@@ -169,9 +169,3 @@ BEGIN;
 INSERT INTO store (store_id, manager_staff_id) VALUES (1, 1);
 INSERT INTO staff (staff_id, first_name, last_name, store_id, username) VALUES (1, 'first', 'manager', 1, 'one');
 COMMIT;
-
-CREATE PUBLICATION further_publication FOR TABLE
-    language, country, city, address, actor, category, film, film_actor, film_category, store, staff, customer,
-    inventory, rental, payment, dispute, login
-    WITH (publish_via_partition_root = true);
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO cdc_reader;

@@ -161,10 +161,3 @@ ALTER TABLE "CustomerDemographics" REPLICA IDENTITY FULL;
 ALTER TABLE "Employees" REPLICA IDENTITY FULL;
 ALTER TABLE "Suppliers" REPLICA IDENTITY FULL;
 ALTER TABLE "Häfen & Märkte" REPLICA IDENTITY FULL;
-
-CREATE PUBLICATION further_publication FOR TABLE
-    "Categories", "CustomerDemographics", "Customers", "CustomerCustomerDemo", "Employees",
-    "Region", "Territories",
-    "EmployeeTerritories", "Shippers", "Suppliers", "Products", "Orders", "Order Details", "Deliveries", "USStates",
-    "Häfen & Märkte";
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO cdc_reader;
