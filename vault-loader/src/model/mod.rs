@@ -35,8 +35,8 @@ pub use technical::{
     EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,
 };
 pub use types::{
-    Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkRole, Model, ModelText, Parent,
-    Satellite, SourceSystem, Table,
+    CarriedColumn, CarriedFrom, Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkKind,
+    LinkRole, Model, ModelText, Parent, Satellite, SourceSystem, Table,
 };
 
 /// Version of the model file's format that this build reads.

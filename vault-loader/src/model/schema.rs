@@ -63,6 +63,8 @@ mod tests {
     const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
     const LIBRARY: &str = include_str!("../../../e2e/tests/sources/library.vault.toml");
 
+    const SHOP: &str = include_str!("../../tests/support/shop.vault.toml");
+
     fn schema() -> Value {
         serde_json::from_str(&json_schema()).unwrap()
     }
@@ -175,6 +177,7 @@ mod tests {
     fn the_airline_s_model_and_an_inferred_one_are_taken() {
         assert_eq!(outcome(AIRLINE), Ok(()));
         assert_eq!(outcome(LIBRARY), Ok(()));
+        assert_eq!(outcome(SHOP), Ok(()));
         let whole = AIRLINE
             .replacen("range = \"integer\"", "range = { type = \"integer\", stored_as = \"r\" }", 1)
             .replacen(
@@ -224,6 +227,7 @@ mod tests {
             ("ColumnEntry", known_to_the_parser::<file::ColumnEntry>()),
             ("HubKeyEntry", known_to_the_parser::<file::HubKeyEntry>()),
             ("HubEntry", known_to_the_parser::<file::HubEntry>()),
+            ("ReferenceEntry", known_to_the_parser::<file::ReferenceEntry>()),
             ("LinkRoleEntry", known_to_the_parser::<file::LinkRoleEntry>()),
             ("LinkEntry", known_to_the_parser::<file::LinkEntry>()),
             ("TableColumnEntry", known_to_the_parser::<file::TableColumnEntry>()),

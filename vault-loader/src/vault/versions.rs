@@ -8,7 +8,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::fold::{self, Contradiction, InsertVerdict, KeyState, StoredInsert, Verdict};
 use super::hash::{Hash, Hasher};
-use super::projection::Candidate;
+use super::projection::{Candidate, Projection, RoleKeyId};
 use crate::batch::RecordId;
 use crate::control::Truncation;
 use crate::decode::{EventPosition, RowOp, Value, ValueId, Values};
@@ -32,6 +32,23 @@ pub(crate) struct Version {
     pub(crate) key: Hash,
     pub(crate) state: KeyState,
     pub(crate) body: Body,
+    pub(crate) origin: Origin,
+}
+
+/// The row from which a version has the columns of its parent's key, where the parent has no table. Of whichever event
+/// of the key it is, these columns are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// the row's first value
+    pub(crate) values: ValueId,
+    /// the hash keys of its hubs
+    pub(crate) roles: RoleKeyId,
+}
+
+impl From<&Candidate> for Origin {
+    fn from(candidate: &Candidate) -> Self {
+        Self { values: candidate.change.values, roles: candidate.roles }
+    }
 }
 
 /// Values of a stored version, by the source table's column.
@@ -65,6 +82,7 @@ pub(crate) enum FoldError {
 pub(crate) struct Folding<'a> {
     plan: &'a Plan,
     values: &'a Values<'a>,
+    projection: &'a Projection,
     filled: HashMap<ValueId, Value<'a>>,
     /// what the status satellite said about inserts, by record; inserts above everything that their key had are left
     /// out
@@ -88,10 +106,11 @@ pub(crate) struct KnownKeys<'k> {
 }
 
 impl<'a> Folding<'a> {
-    pub(crate) fn new(plan: &'a Plan, values: &'a Values<'a>) -> Self {
+    pub(crate) fn new(plan: &'a Plan, values: &'a Values<'a>, projection: &'a Projection) -> Self {
         Self {
             plan,
             values,
+            projection,
             filled: HashMap::new(),
             judged: HashMap::new(),
             hasher: Hasher::default(),
@@ -156,7 +175,12 @@ impl<'a> Folding<'a> {
                 fold::verdict(previous.as_ref(), &position, hashdiff)
             };
             let Verdict::Version(state) = verdict else { continue };
-            versions.push(Version { key: candidate.key, state, body });
+            if previous.is_some() && !satellite.is_historized {
+                let table = &self.plan.model.tables[satellite.table].label;
+                let reason = changed_row(&satellite.name, table);
+                return Err(FoldError::Event { record: candidate.record, reason });
+            }
+            versions.push(Version { key: candidate.key, state, body, origin: candidate.into() });
             known.states.insert(candidate.key, state);
             match body {
                 Body::Row { values } => {
@@ -276,11 +300,22 @@ impl<'a> Folding<'a> {
             SatelliteKind::Descriptive { hash_order, .. } => {
                 let start = candidate.change.values;
                 let columns = &self.plan.model.tables[satellite.table].columns;
+                let key =
+                    |place| Value::Bytes(self.projection.role_key(candidate.roles, place).to_vec());
+                let mut roles = satellite.hashed_roles.iter().peekable();
                 self.hasher.diff();
                 for &column in hash_order {
+                    let name = columns[column].vault_name();
+                    while let Some((role, place)) = roles.next_if(|(role, _)| role.as_str() < name)
+                    {
+                        self.hasher.add_column(role, &key(*place));
+                    }
                     let exact = start + column;
                     let value = self.filled.get(&exact).unwrap_or(&self.values[exact]);
-                    self.hasher.add_column(columns[column].vault_name(), value);
+                    self.hasher.add_column(name, value);
+                }
+                for (role, place) in roles {
+                    self.hasher.add_column(role, &key(*place));
                 }
                 (self.hasher.finish(), Body::Row { values: start })
             }
@@ -371,7 +406,15 @@ fn close_late(
         key: candidate.key,
         state: closed,
         body: Body::Status { letter: "t", is_deleted: true },
+        origin: candidate.into(),
     });
+}
+
+/// Why an event that changes a row which never changes is at fault.
+fn changed_row(satellite: &str, table: &str) -> String {
+    format!(
+        "it changes a row of table {table}, and {satellite} is non-historized: it keeps the first version of each row.          Where rows of {table} do change, model them with a satellite: take non_historized out of {satellite}, call the          table's satellite sat_…, and build a new warehouse from the topics. Where this change was a mistake, drop the          event by `vault-loader quarantine drop`"
+    )
 }
 
 /// Whether a truncate that was loaded lies behind this event by position and by commit time. The truncate came first,

@@ -7,7 +7,8 @@
 //! `load_date <= moment AND moment < load_end_date`, or the same with the applied dates. Of two versions that were
 //! committed together the earlier one has an empty applied period.
 //!
-//! Ghost rows never show.
+//! Ghost rows never show. The table of a non-historized link has one version of each key, and the views of links show
+//! it.
 
 use super::super::ddl::{self, SYSTEM};
 use super::current_keys::view_name;
@@ -16,7 +17,9 @@ use crate::model::{Plan, VAULT_SCHEMA};
 
 /// The views of all satellites.
 pub(super) fn views(plan: &Plan) -> Vec<ViewSpec> {
-    let satellites = ddl::tables(plan).into_iter().filter(|table| !table.is_shared());
+    let is_link = |name: &str| plan.model.links.iter().any(|link| link.name == name);
+    let satellites = ddl::tables(plan).into_iter();
+    let satellites = satellites.filter(|table| !table.is_shared() && !is_link(&table.name));
     satellites.flat_map(|table| [current(&table), history(&table)]).collect()
 }
 

@@ -93,7 +93,7 @@ impl Vault {
             projector.add(change, RecordId::from_index(record)).unwrap();
         }
         let projection = projector.finish();
-        let mut folding = Folding::new(&PLAN, &values);
+        let mut folding = Folding::new(&PLAN, &values, &projection);
         let status = PLAN.status_of(TableId::from_index(0));
         let rows = PLAN.satellites.ids().find(|id| *id != status).unwrap();
         for id in [status, rows] {
