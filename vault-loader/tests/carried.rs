@@ -90,6 +90,13 @@ async fn each_row_of_a_hub_s_key_has_a_history_of_its_own() {
     world.assert_rows(NUMBERS, &versions).await;
     let status = ["(1,home,c,f)", "(1,work,c,f)", "(1,work,d,t)", "(2,home,c,f)"];
     world.assert_rows(STATUS, &status).await;
+    let events = "
+        SELECT h.customer_id, s.kind, string_agg(s.op, '' ORDER BY s.load_date)
+        FROM dwh_detailed.sat_phones_tracking AS s
+        JOIN dwh_detailed.hub_customers AS h ON h.hash_key = s.customer_hash_key
+        GROUP BY 1, 2
+        ORDER BY 1, 2";
+    world.assert_rows(events, &["(1,home,cu)", "(1,work,cd)", "(2,home,cu)"]).await;
     // The hash key is that of a link of the hub with a dependent key, in every satellite.
     let keys = ["sat_phones", "sat_phones_status", "sat_phone_operators_effectivity"];
     let keys = keys.map(|name| {

@@ -172,6 +172,7 @@ fn satellites(plan: &Plan, is_parent: impl Fn(&Table) -> bool) -> Vec<Entity> {
                 described.map_or_else(String::new, |described| described.comment.clone())
             }
             SatelliteKind::Status => format!("whether the row of {} exists", table.label),
+            SatelliteKind::Tracking => format!("every event of a row of {}", table.label),
             SatelliteKind::Effectivity { link } => {
                 let link = &model.links[table.links[*link].link].name;
                 format!("which row of {link} holds from when")
@@ -181,7 +182,7 @@ fn satellites(plan: &Plan, is_parent: impl Fn(&Table) -> bool) -> Vec<Entity> {
             SatelliteKind::Descriptive { .. } => {
                 shortened(plan.payload(found).into_iter().map(payload_row).collect())
             }
-            SatelliteKind::Status => Vec::new(),
+            SatelliteKind::Status | SatelliteKind::Tracking => Vec::new(),
             SatelliteKind::Effectivity { link } => {
                 let link = &model.links[table.links[*link].link].name;
                 vec![remark(format!("of {link}"))]

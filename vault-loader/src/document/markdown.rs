@@ -225,7 +225,9 @@ impl Page<'_> {
                         let column = columns.find(|column| column.vault_name() == name);
                         column.map_or_else(String::new, |column| column_of(table, column))
                     }
-                    SatelliteKind::Status => "the events themselves".to_owned(),
+                    SatelliteKind::Status | SatelliteKind::Tracking => {
+                        "the events themselves".to_owned()
+                    }
                     SatelliteKind::Effectivity { link } => {
                         code(&model.links[table.links[*link].link].name)
                     }
@@ -251,6 +253,10 @@ impl Page<'_> {
             code(&table.status),
             code(view)
         ));
+        if let Some(tracking) = &table.tracking {
+            let tracking = code(tracking);
+            self.line(&format!("\n{tracking} has a row for each event of a row, also for those that change nothing."));
+        }
         if !table.added_later.is_empty() {
             let names = named(&table.added_later);
             self.line(&format!("\nOlder events lack {names}: there they are NULL."));

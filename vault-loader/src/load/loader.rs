@@ -96,7 +96,7 @@ impl Loader {
         columns: &[NewColumn],
     ) -> Result<Arc<Plan>, WarehouseError> {
         let session = self.session().await?;
-        let refused = || WarehouseError::Stop("the table has no satellite".to_owned());
+        let refused = || WarehouseError::Stop("the table has no historized satellite".to_owned());
         let satellite = self.plan.growing_satellite(table).ok_or_else(refused)?;
         let mut grown = Vec::with_capacity(columns.len());
         for (column, kind) in columns {

@@ -17,7 +17,7 @@ use super::writer::{RowCounts, RowWriter};
 use crate::control::KnownTruncations;
 use crate::model::{
     CarriedFrom, ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan,
-    TableId, VERSION_COLUMNS,
+    TRACKING_COLUMNS, TableId, VERSION_COLUMNS,
 };
 use crate::vault::cast;
 use crate::vault::fold::KeyState;
@@ -136,13 +136,14 @@ fn encode(
     let columns = &plan.model.tables[satellite.table].columns;
     let payload: &[ColumnId] = match &satellite.kind {
         SatelliteKind::Descriptive { columns, .. } => columns,
-        SatelliteKind::Status | SatelliteKind::Effectivity { .. } => &[],
+        SatelliteKind::Status | SatelliteKind::Tracking | SatelliteKind::Effectivity { .. } => &[],
     };
     let mut buffer = CopyBuffer::new();
     for version in versions {
         let own = match version.body {
             Body::Row { .. } => payload.len(),
             Body::Status { .. } => STATUS_COLUMNS.len(),
+            Body::Event { .. } => TRACKING_COLUMNS.len(),
             Body::Link(_) => 1,
         };
         let technical = KEY_COLUMNS.len() + VERSION_COLUMNS.len();
@@ -177,6 +178,10 @@ fn encode(
             Body::Status { letter, is_deleted } => {
                 buffer.bytes(letter.as_bytes());
                 buffer.bool(is_deleted);
+                buffer.optional_int8(version.state.record_lsn);
+            }
+            Body::Event { letter } => {
+                buffer.bytes(letter.as_bytes());
                 buffer.optional_int8(version.state.record_lsn);
             }
             Body::Link(link) => buffer.bytes(&link),

@@ -229,7 +229,7 @@ async fn satellite_statements(
 ) -> Result<SatelliteStatements, WarehouseError> {
     let table = &satellite.qualified;
     let record_lsn = match satellite.kind {
-        SatelliteKind::Status => "s.record_lsn",
+        SatelliteKind::Status | SatelliteKind::Tracking => "s.record_lsn",
         SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => "NULL::bigint",
     };
     let columns = format!(
@@ -246,13 +246,15 @@ async fn satellite_statements(
     );
     let inserts = match satellite.kind {
         SatelliteKind::Status => Some(client.prepare(&inserts(table)).await?),
-        SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => None,
+        SatelliteKind::Descriptive { .. }
+        | SatelliteKind::Tracking
+        | SatelliteKind::Effectivity { .. } => None,
     };
     let stored = match &satellite.kind {
         SatelliteKind::Descriptive { columns, .. } => {
             stored_payload(client, table, columns, &payload).await?
         }
-        SatelliteKind::Status | SatelliteKind::Effectivity { .. } => None,
+        SatelliteKind::Status | SatelliteKind::Tracking | SatelliteKind::Effectivity { .. } => None,
     };
     Ok(SatelliteStatements {
         states: client.prepare(&states).await?,

@@ -89,7 +89,7 @@ fn one_source_each(other: Named<'_>, new: Named<'_>, table: &Table, found: &mut 
 fn satellites(table: &Table) -> impl Iterator<Item = &str> {
     let named = table.satellites.iter().map(|satellite| satellite.name.as_str());
     let effectivity = table.links.iter().filter_map(|link| link.effectivity.as_deref());
-    named.chain(effectivity).chain([table.status.as_str()])
+    named.chain(effectivity).chain([table.status.as_str()]).chain(table.tracking.as_deref())
 }
 
 /// A hub or link that the two files describe in two ways.

@@ -82,7 +82,7 @@ fn feeds(model: &Model, table: &Table) -> Vec<String> {
     });
     let links = table.links.iter().map(|binding| model.links[binding.link].name.clone());
     let satellites = table.satellites.iter().map(|satellite| satellite.name.clone());
-    hubs.chain(links).chain(satellites).collect()
+    hubs.chain(links).chain(satellites).chain(table.tracking.clone()).collect()
 }
 
 fn link_shape<'a>(
@@ -119,6 +119,9 @@ fn compare_tables(old: &Model, a: &Table, new: &Model, b: &Table, found: &mut Ve
     if a.status != b.status {
         complain("its status satellite changed");
     }
+    if a.tracking.is_some() && a.tracking != b.tracking {
+        complain("its record-tracking satellite was removed or renamed");
+    }
     for binding in &a.hubs {
         let same = b.hubs.iter().any(|other| {
             other.role == binding.role
@@ -152,10 +155,19 @@ fn compare_tables(old: &Model, a: &Table, new: &Model, b: &Table, found: &mut Ve
                 let after = stored(b, &other.columns);
                 let known =
                     |column: &&String| a.columns.iter().any(|known| known.vault_name() == *column);
-                let late = |column: &&String| known(column) && !before.contains(column);
+                let is_fixed = !other.is_historized;
+                let late =
+                    |column: &&String| (known(column) || is_fixed) && !before.contains(column);
                 if let Some(late) = after.iter().find(late) {
                     complain(&format!(
                         "column {late} came to satellite {}, whose stored versions lack it: give it a satellite of its own",
+                        satellite.name
+                    ));
+                }
+                if satellite.is_historized && !other.is_historized {
+                    complain(&format!(
+                        "satellite {} is not historized any more, but its keys may have several versions: \
+                         give the model a satellite of another name",
                         satellite.name
                     ));
                 }
@@ -215,6 +227,28 @@ mod tests {
         ordinary.links[payments].kind = model::LinkKind::Ordinary;
         let found = destructive(&shop, &ordinary).join("\n");
         assert!(found.contains("link_payments: its rows would stand elsewhere"), "{found}");
+    }
+
+    #[test]
+    fn a_satellite_may_become_historized_and_not_the_reverse() {
+        let fix = |model: &mut Model| {
+            table(model, "tickets").satellites[0].is_historized = false;
+        };
+        check(fix, "satellite sat_ticket_passengers is not historized any more");
+        let new = model::parse(include_str!("../../../connectors/airline/vault.toml")).unwrap();
+        let mut old = new.clone();
+        fix(&mut old);
+        assert!(destructive(&old, &new).is_empty());
+        // What is stored lacks a column that comes now, for ever.
+        let mut grown = old.clone();
+        let tickets = table(&mut grown, "tickets");
+        let mut late = (*tickets.columns)[0].clone();
+        late.name = "late".to_owned();
+        let late = tickets.columns.push(late);
+        tickets.satellites[0].columns.push(late);
+        let found = destructive(&old, &grown);
+        let expected = "column late came to satellite sat_ticket_passengers";
+        assert!(found.iter().any(|line| line.contains(expected)), "{found:?}");
     }
 
     #[test]

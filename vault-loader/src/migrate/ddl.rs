@@ -241,11 +241,12 @@ fn link_table(model: &Model, link: &Link) -> TableSpec {
     }
 }
 
-fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
+/// What a satellite holds.
+fn satellite_comment(plan: &Plan, satellite: &SatellitePlan) -> String {
     let table = &plan.model.tables[satellite.table];
     let parent = plan.model.parent_name(table);
     let source = &plan.tables[satellite.table].record_source;
-    let comment = match &satellite.kind {
+    match &satellite.kind {
         SatelliteKind::Descriptive { .. } if satellite.is_link => {
             let link = plan.model.parent_link(table).map_or("", |link| link.comment.as_str());
             format!("{link}; a row never changes, from {source}")
@@ -253,18 +254,29 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         SatelliteKind::Descriptive { .. } => {
             let described = table.satellites.iter().find(|other| other.name == satellite.name);
             let described = described.map_or("", |described| described.comment.as_str());
-            format!("{described}; versions per key of {parent}, from {source}")
+            let versions =
+                if satellite.is_historized { "versions" } else { "one version for ever" };
+            format!("{described}; {versions} per key of {parent}, from {source}")
         }
         SatelliteKind::Status => {
             format!(
                 "whether the row of {source} exists: a row for each change, per key of {parent}"
             )
         }
+        SatelliteKind::Tracking => {
+            format!("every event of a row of {source}: a row for each, per key of {parent}")
+        }
         SatelliteKind::Effectivity { link } => {
             let link = &plan.model.links[table.links[*link].link].name;
             format!("which row of {link} holds from when, per key of {parent}")
         }
-    };
+    }
+}
+
+fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
+    let table = &plan.model.tables[satellite.table];
+    let parent = plan.model.parent_name(table);
+    let source = &plan.tables[satellite.table].record_source;
     let mut columns = technical(
         "from when the version holds in the vault",
         "source table that the version came from",
@@ -273,6 +285,11 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
         columns[0].comment = format!("hash key in {parent}");
     }
     columns.extend(version_columns());
+    if let (SatelliteKind::Tracking, Some(hashdiff)) = (&satellite.kind, columns.last_mut()) {
+        hashdiff.comment =
+            "hash of operation, commit time and position: no two rows of a key have the same"
+                .to_owned();
+    }
     columns.extend(satellite.carried.iter().map(carried_column));
     let is_role = |carried: &&CarriedColumn| matches!(carried.from, CarriedFrom::Role(_));
     let roles = satellite.carried.iter().filter(is_role).map(|carried| carried.name.clone());
@@ -289,13 +306,15 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     );
     TableSpec {
         name: satellite.name.clone(),
-        comment,
+        comment: satellite_comment(plan, satellite),
         columns,
         primary_key: vec!["hash_key".to_owned(), "load_date".to_owned()],
         indexed: roles.collect(),
         block_indexed: match satellite.kind {
             SatelliteKind::Status => ["record_lsn", "load_date"].map(str::to_owned).to_vec(),
-            SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => Vec::new(),
+            SatelliteKind::Descriptive { .. }
+            | SatelliteKind::Tracking
+            | SatelliteKind::Effectivity { .. } => Vec::new(),
         },
         system_rows: SystemRows::Ghost,
     }
@@ -320,6 +339,9 @@ fn payload_column(name: &str, kind: PayloadType, meaning: &str) -> ColumnSpec {
             false,
             "c, u, r, d or t (truncate): what changed the status",
         ),
+        PayloadType::Operation => {
+            ColumnSpec::new(name, "text", false, "c, u, r or d: what happened to the row")
+        }
         PayloadType::Flag => ColumnSpec::new(name, "boolean", false, "whether the row is gone"),
         PayloadType::Position => {
             let comment = "log position of the record itself: of an insert that waited for a delete of its key it is below source_lsn; a read has its snapshot's";
@@ -452,6 +474,12 @@ mod tests {
             own("sat_phones_status"),
             indexed(&format!("{phones}, {status}"), "customer_hash_key")
         );
+        let tracking = "op text, record_lsn bigint";
+        assert_eq!(
+            own("sat_phones_tracking"),
+            indexed(&format!("{phones}, {tracking}"), "customer_hash_key")
+        );
+        assert_eq!(own("sat_payments_tracking"), indexed(tracking, ""));
         let effectivity = format!("{phones}, link_hash_key bytea");
         assert_eq!(
             own("sat_phone_operators_effectivity"),

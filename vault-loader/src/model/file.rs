@@ -255,6 +255,15 @@ pub(super) struct SatelliteEntry {
     /// The source table's columns that it holds.
     #[schemars(length(min = 1))]
     pub(super) columns: Vec<String>,
+    /// Whether a key can have several versions. With false a key has one version for ever, and an event with other
+    /// values goes to the quarantine.
+    #[serde(default = "historized")]
+    pub(super) historized: bool,
+}
+
+/// A satellite has a history unless its author says otherwise.
+fn historized() -> bool {
+    true
 }
 
 /// A source table and all that it feeds. It accounts for every one of its columns.
@@ -277,6 +286,9 @@ pub(super) struct TableEntry {
     /// Satellite that says whether the row exists: sat_….
     #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
     pub(super) status: String,
+    /// Satellite that has a row for each event of a row, also for those that change nothing: sat_….
+    #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
+    pub(super) tracking: Option<String>,
     /// Where a row names hubs.
     #[serde(default)]
     pub(super) hubs: Vec<HubBindingEntry>,

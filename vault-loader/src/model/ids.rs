@@ -48,7 +48,7 @@ ids! {
     HubBindingId;
     /// A link binding of one source table.
     LinkBindingId;
-    /// A satellite of the plan: descriptive, status or effectivity.
+    /// A satellite of the plan, of any kind.
     SatelliteId;
 }
 

@@ -73,6 +73,9 @@ fn table_lines(model: &Model, table: &Table, lines: &mut Vec<String>) {
     for name in &table.ignored {
         lines.push(line(&("ignored", &topic, name)));
     }
+    if let Some(tracking) = &table.tracking {
+        lines.push(line(&("tracked", &topic, tracking)));
+    }
     for binding in &table.hubs {
         let hub = &model.hubs[binding.hub].name;
         lines.push(line(&("names", &topic, &binding.role, hub, names(&binding.columns))));
@@ -91,6 +94,9 @@ fn table_lines(model: &Model, table: &Table, lines: &mut Vec<String>) {
         let mut columns = names(&satellite.columns);
         columns.sort_unstable();
         lines.push(line(&("satellite", &topic, &satellite.name, columns)));
+        if !satellite.is_historized {
+            lines.push(line(&("not historized", &topic, &satellite.name)));
+        }
     }
 }
 
@@ -125,6 +131,8 @@ mod tests {
         assert_eq!(changed("# The Data Vault", "# Our Data Vault"), airline);
         assert_eq!(changed("comment = \"an airport", "comment = \"a large airport"), airline);
         assert_eq!(changed("flight_id = \"integer\"", "flight_id = \"int4\""), airline);
+        let historized = "historized = true\nname = \"sat_airports\"";
+        assert_eq!(changed("name = \"sat_airports\"", historized), airline);
         let columns = "city = \"text\"\nlongitude = \"double precision\"";
         assert_eq!(changed(columns, "longitude = \"float8\"\ncity = \"text\""), airline);
         let (head, tables) = AIRLINE.split_at(AIRLINE.find("[[table]]").unwrap());
@@ -151,6 +159,11 @@ mod tests {
             ("total_amount = \"numeric(10,2)\"", "total_amount = \"numeric(10,3)\""),
             ("status = \"sat_airports_status\"", "status = \"sat_airports_state\""),
             ("name = \"sat_airports\"", "name = \"sat_places\""),
+            (
+                "status = \"sat_airports_status\"",
+                "status = \"sat_airports_status\"\ntracking = \"sat_airports_tracking\"",
+            ),
+            ("name = \"sat_airports\"", "historized = false\nname = \"sat_airports\""),
             (
                 "{ role = \"departure_airport\", hub = \"hub_airports\" },\n  { role = \"arrival_airport\", hub = \"hub_airports\" },",
                 "{ role = \"arrival_airport\", hub = \"hub_airports\" },\n  { role = \"departure_airport\", hub = \"hub_airports\" },",

@@ -32,7 +32,8 @@ pub(crate) use resolve::is_topic_part;
 pub use resolve::parse;
 pub use schema::json_schema;
 pub use technical::{
-    EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, VERSION_COLUMNS, is_technical,
+    EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, TRACKING_COLUMNS, VERSION_COLUMNS,
+    is_technical,
 };
 pub use types::{
     CarriedColumn, CarriedFrom, Column, Hub, HubBinding, HubScope, Link, LinkBinding, LinkKind,

@@ -7,7 +7,7 @@ use shared::secret::Secret;
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
 use super::types::{CarriedColumn, CarriedFrom, Column, HubScope, Model, Parent, Table};
-use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, VAULT_SCHEMA};
+use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, TRACKING_COLUMNS, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum SatelliteKind {
     },
     /// whether the source row exists
     Status,
+    /// the events of the source row, whatever they change
+    Tracking,
     /// which row of a link holds
     Effectivity {
         /// the source table's binding of that link
@@ -81,7 +83,7 @@ pub struct GrownColumn {
 pub struct Plan {
     /// what was compiled
     pub model: Model,
-    /// descriptive, status and effectivity satellites of all tables
+    /// satellites of every kind, of all tables
     pub satellites: IdVec<SatelliteId, SatellitePlan>,
     /// one for each table of the model
     pub tables: IdVec<TableId, TableProjection>,
@@ -107,7 +109,7 @@ impl Plan {
                     kind,
                     carried: if carries { table.carried.clone() } else { Vec::new() },
                     hashed_roles: if is_link { hashed_roles(table) } else { Vec::new() },
-                    is_historized: !is_link,
+                    is_historized: table.is_historized(name),
                     is_link,
                 }));
             };
@@ -120,6 +122,9 @@ impl Plan {
                 push(&satellite.name, SatelliteKind::Descriptive { columns, hash_order });
             }
             push(&table.status, SatelliteKind::Status);
+            if let Some(tracking) = &table.tracking {
+                push(tracking, SatelliteKind::Tracking);
+            }
             for (link, binding) in table.links.with_ids() {
                 if let Some(name) = &binding.effectivity {
                     push(name, SatelliteKind::Effectivity { link });
@@ -170,10 +175,12 @@ impl Plan {
         Self::new(model).with_key_secret(self.key_secret.clone())
     }
 
-    /// The satellite that takes in the new columns of a table: its first one.
+    /// The satellite that takes in the new columns of a table: its first one that is historized. A column that comes
+    /// later would change the versions of a satellite that is not.
     #[must_use]
     pub fn growing_satellite(&self, table: TableId) -> Option<&str> {
-        self.model.tables[table].satellites.first().map(|satellite| satellite.name.as_str())
+        let mut satellites = self.model.tables[table].satellites.iter();
+        satellites.find(|satellite| satellite.is_historized).map(|found| found.name.as_str())
     }
 
     /// Name of the source when a hub's keys are its own.
@@ -209,6 +216,10 @@ impl Plan {
             SatelliteKind::Status => {
                 let types = [PayloadType::Letter, PayloadType::Flag, PayloadType::Position];
                 STATUS_COLUMNS.map(str::to_owned).into_iter().zip(types).collect()
+            }
+            SatelliteKind::Tracking => {
+                let types = [PayloadType::Operation, PayloadType::Position];
+                TRACKING_COLUMNS.map(str::to_owned).into_iter().zip(types).collect()
             }
             SatelliteKind::Effectivity { .. } => {
                 vec![(EFFECTIVITY_COLUMN.to_owned(), PayloadType::Key)]
@@ -250,12 +261,40 @@ impl CarriedColumn {
 pub enum PayloadType {
     /// a source column's
     Column(ColumnType),
-    /// one letter of an operation
+    /// one letter of an operation that changed a status
     Letter,
+    /// one letter of an operation on a row
+    Operation,
     /// a boolean
     Flag,
     /// a log position
     Position,
     /// a hash key
     Key,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
+
+    #[test]
+    fn a_satellite_that_is_not_historized_grows_no_column() {
+        let growing = |model: &str, table: &str| {
+            let plan = Plan::new(model::parse(model).unwrap());
+            let table = plan.model.tables.find_id(|found| found.name == table).unwrap();
+            plan.growing_satellite(table).map(str::to_owned)
+        };
+        let fix = |satellite: &str| {
+            let name = format!("name = \"{satellite}\"\n");
+            assert!(AIRLINE.contains(&name));
+            AIRLINE.replacen(&name, &format!("{name}historized = false\n"), 1)
+        };
+        assert_eq!(growing(AIRLINE, "flights").unwrap(), "sat_flight_schedules");
+        let fixed = fix("sat_flight_schedules");
+        assert_eq!(growing(&fixed, "flights").unwrap(), "sat_flight_operations");
+        assert_eq!(growing(&fix("sat_seats"), "seats"), None);
+    }
 }

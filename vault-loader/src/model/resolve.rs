@@ -428,5 +428,10 @@ mod tests {
         check("name = \"sat_airports\"", "name = \"sat_aircrafts\"", "two vault tables");
         check("format_version = 1", "format_version = 2", "format 2 is unknown");
         check("range = \"integer\"", "range = \"box\"", "type box is not supported");
+        let tracking =
+            |name: &str| format!("status = \"sat_airports_status\"\ntracking = \"{name}\"");
+        let status = "status = \"sat_airports_status\"";
+        check(status, &tracking("airports_events"), "airports_events: does not begin with sat_");
+        check(status, &tracking("sat_airports"), "sat_airports: two vault tables have that name");
     }
 }

@@ -61,9 +61,10 @@ mod tests {
 
     const COMMITTED: &str = include_str!("../../../connectors/vault-model.schema.json");
     const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
+    const SHOP: &str = include_str!("../../../e2e/tests/sources/entities.vault.toml");
     const LIBRARY: &str = include_str!("../../../e2e/tests/sources/library.vault.toml");
 
-    const SHOP: &str = include_str!("../../tests/support/shop.vault.toml");
+    const CARRIED: &str = include_str!("../../tests/support/shop.vault.toml");
 
     fn schema() -> Value {
         serde_json::from_str(&json_schema()).unwrap()
@@ -174,10 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn the_airline_s_model_and_an_inferred_one_are_taken() {
+    fn the_airline_s_model_an_inferred_one_and_one_with_every_kind_are_taken() {
         assert_eq!(outcome(AIRLINE), Ok(()));
         assert_eq!(outcome(LIBRARY), Ok(()));
+        parse(SHOP).unwrap();
         assert_eq!(outcome(SHOP), Ok(()));
+        assert_eq!(outcome(CARRIED), Ok(()));
         let whole = AIRLINE
             .replacen("range = \"integer\"", "range = { type = \"integer\", stored_as = \"r\" }", 1)
             .replacen(

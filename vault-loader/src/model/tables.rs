@@ -88,6 +88,9 @@ impl Builder<'_> {
             self.check_attributes(link);
         }
         self.problems.entity_name(&self.table.status, "sat_");
+        if let Some(tracking) = &self.table.tracking {
+            self.problems.entity_name(tracking, "sat_");
+        }
         let satellites = self.satellites(&key);
         self.check_carried(&carried, &satellites);
         self.unused_bindings(&hubs, &links, parent);
@@ -108,6 +111,7 @@ impl Builder<'_> {
             parent,
             carried,
             status: self.table.status.clone(),
+            tracking: self.table.tracking.clone(),
             satellites,
         };
         Some((table, own_link))
@@ -436,8 +440,10 @@ impl Builder<'_> {
         let mut satellites = Vec::with_capacity(self.table.satellites.len());
         for written in &self.table.satellites {
             // A satellite that is a non-historized link's table has the link's name.
-            let is_link = |link: &Link| link.is_carried() && link.name == written.name;
-            if self.table.parent != written.name || !self.entities.links.iter().any(is_link) {
+            let is_named = |link: &Link| link.is_carried() && link.name == written.name;
+            let is_parent = self.table.parent == written.name;
+            let is_link = is_parent && self.entities.links.iter().any(is_named);
+            if !is_link {
                 self.problems.entity_name(&written.name, "sat_");
             }
             let columns = self.column_ids(&written.name, &written.columns);
@@ -461,6 +467,7 @@ impl Builder<'_> {
                 name: written.name.clone(),
                 comment: comment.unwrap_or_else(|| format!("what {} says", self.label)),
                 columns,
+                is_historized: written.historized && !is_link,
             });
         }
         satellites

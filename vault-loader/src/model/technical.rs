@@ -13,6 +13,9 @@ pub const VERSION_COLUMNS: [&str; 6] =
 /// The status satellite's own columns: the operation, whether the row is gone, the record's log position.
 pub const STATUS_COLUMNS: [&str; 3] = ["op", "is_deleted", "record_lsn"];
 
+/// The record-tracking satellite's own columns: the operation and the record's log position.
+pub const TRACKING_COLUMNS: [&str; 2] = ["op", "record_lsn"];
+
 /// The effectivity satellite's own column: the link row that holds.
 pub const EFFECTIVITY_COLUMN: &str = "link_hash_key";
 

@@ -224,6 +224,8 @@ pub struct Satellite {
     pub comment: String,
     /// the table's columns that it holds
     pub columns: Vec<ColumnId>,
+    /// whether a key can have several versions
+    pub is_historized: bool,
 }
 
 /// A source table and all that it feeds.
@@ -255,6 +257,8 @@ pub struct Table {
     pub carried: Vec<CarriedColumn>,
     /// status satellite: whether the row exists
     pub status: String,
+    /// record-tracking satellite, if there is one: the events of the row
+    pub tracking: Option<String>,
     /// descriptive satellites
     pub satellites: Vec<Satellite>,
 }
@@ -280,6 +284,12 @@ impl Table {
             Parent::Hub(binding) => vec![binding],
             Parent::Link(link) => self.links[link].keyed.clone(),
         }
+    }
+
+    /// Whether a key can have several versions in the satellite of this name.
+    #[must_use]
+    pub fn is_historized(&self, satellite: &str) -> bool {
+        self.satellites.iter().all(|held| held.is_historized || held.name != satellite)
     }
 
     /// Whether both are the same table of the source: the same schema and the same name.

@@ -67,7 +67,7 @@ pub struct KeyState {
     pub hashdiff: Hash,
     /// the greatest log position of the key's streamed events up to this version
     pub streamed_lsn: Option<i64>,
-    /// of a status: log position that its record names
+    /// of a status or a tracked event: log position that its record names
     pub record_lsn: Option<i64>,
     /// epoch of the table in which it was made
     pub epoch: Epoch,
@@ -81,6 +81,11 @@ impl KeyState {
     /// The key's bound, as long as positions can be compared with those of this epoch.
     fn bound(&self, epoch: Epoch) -> Option<i64> {
         self.streamed_lsn.filter(|_| self.epoch.has_source_of(epoch))
+    }
+
+    /// Whether a position lies at or below the key's bound.
+    pub(super) fn covers(&self, epoch: Epoch, lsn: Option<i64>) -> bool {
+        lsn.zip(self.bound(epoch)).is_some_and(|(lsn, last)| lsn <= last)
     }
 
     /// The position that its record names.
@@ -169,33 +174,52 @@ pub fn is_repeat(
     insert: Option<InsertVerdict>,
 ) -> Result<bool, Contradiction> {
     let Some(state) = previous else { return Ok(insert == Some(InsertVerdict::Repeated)) };
-    if position.epoch.number < state.epoch.number {
+    if is_known_place(state, position)? {
         return Ok(true);
-    }
-    let bound = state.bound(position.epoch);
-    let covered = |lsn: i64| bound.is_some_and(|last| lsn <= last);
-    let is_below = |lsn: i64| bound.is_some_and(|last| lsn < last);
-    let is_later = position.applied_us > state.applied_us;
-    let replayed = position.epoch.has_topic_of(state.epoch)
-        && position.partition == state.partition
-        && position.offset <= state.offset;
-    if replayed {
-        let is_above =
-            position.streamed_lsn.is_some_and(|lsn| bound.is_some_and(|last| lsn > last));
-        return if is_above && is_later { Err(Contradiction::KnownPlace) } else { Ok(true) };
     }
     match insert {
         Some(InsertVerdict::First { .. }) => Ok(false),
-        Some(InsertVerdict::Replayed { bound }) => Ok(covered(bound)),
+        Some(InsertVerdict::Replayed { bound }) => Ok(state.covers(position.epoch, Some(bound))),
         Some(InsertVerdict::Repeated) => Ok(true),
-        None => match position.streamed_lsn {
-            Some(lsn) if covered(lsn) && is_later => Err(Contradiction::KnownPosition),
-            Some(lsn) => Ok(covered(lsn)),
-            None if !position.record_lsn.is_some_and(is_below) => Ok(false),
-            // A topic that was made again from older records holds the snapshot of the topic before.
-            None if !is_later && !position.epoch.has_topic_of(state.epoch) => Ok(true),
-            None => Err(Contradiction::ReadBelow),
-        },
+        None => is_known_position(state, position),
+    }
+}
+
+/// Whether the place of an event says that it was folded before (rules 1 and 5).
+pub(super) fn is_known_place(
+    state: &KeyState,
+    position: &EventPosition,
+) -> Result<bool, Contradiction> {
+    if position.epoch.number < state.epoch.number {
+        return Ok(true);
+    }
+    let is_known = position.epoch.has_topic_of(state.epoch)
+        && position.partition == state.partition
+        && position.offset <= state.offset;
+    let bound = state.bound(position.epoch);
+    let is_above = position.streamed_lsn.zip(bound).is_some_and(|(lsn, last)| lsn > last);
+    if is_known && is_above && position.applied_us > state.applied_us {
+        return Err(Contradiction::KnownPlace);
+    }
+    Ok(is_known)
+}
+
+/// Whether the position of an update, a delete or a read says that it was folded before (rule 2).
+pub(super) fn is_known_position(
+    state: &KeyState,
+    position: &EventPosition,
+) -> Result<bool, Contradiction> {
+    let bound = state.bound(position.epoch);
+    let is_below = |lsn: i64| bound.is_some_and(|last| lsn < last);
+    let is_covered = state.covers(position.epoch, position.streamed_lsn);
+    let is_later = position.applied_us > state.applied_us;
+    match position.streamed_lsn {
+        Some(_) if is_covered && is_later => Err(Contradiction::KnownPosition),
+        Some(_) => Ok(is_covered),
+        None if !position.record_lsn.is_some_and(is_below) => Ok(false),
+        // A topic that was made again from older records holds the snapshot of the topic before.
+        None if !is_later && !position.epoch.has_topic_of(state.epoch) => Ok(true),
+        None => Err(Contradiction::ReadBelow),
     }
 }
 

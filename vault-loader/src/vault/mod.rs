@@ -8,6 +8,7 @@ pub mod fold;
 pub mod hash;
 mod json;
 pub mod projection;
+mod tracking;
 #[cfg(test)]
 mod vectors;
 pub(crate) mod versions;

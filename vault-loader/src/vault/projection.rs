@@ -176,7 +176,7 @@ impl<'a> Projector<'a> {
         let roles = self.carried_roles(change.table);
         for &satellite in &self.plan.tables[change.table].satellites {
             let link = match self.plan.satellites[satellite].kind {
-                SatelliteKind::Status => UNKNOWN,
+                SatelliteKind::Status | SatelliteKind::Tracking => UNKNOWN,
                 SatelliteKind::Descriptive { .. } if whole => UNKNOWN,
                 SatelliteKind::Effectivity { link } if whole => self.link_keys[link],
                 SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => continue,

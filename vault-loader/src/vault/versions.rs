@@ -2,16 +2,19 @@
 //!
 //! In: candidates in the order of arrival, the stored state of their keys, and, where an event left a value out, the
 //! stored value. Out: versions, ready to be written. `vault::fold` decides which candidate is new. Before that, this
-//! module fills in unchanged values. Truncates that were seen earlier close keys whose events come late.
+//! module fills in unchanged values. Truncates that were seen earlier close keys whose events come late. A satellite that
+//! is not historized takes no second version of a key: the event is at fault. `vault::tracking` decides for
+//! record-tracking satellites.
 
 use foldhash::{HashMap, HashMapExt};
 
 use super::fold::{self, Contradiction, InsertVerdict, KeyState, StoredInsert, Verdict};
 use super::hash::{Hash, Hasher};
 use super::projection::{Candidate, Projection, RoleKeyId};
+use super::tracking;
 use crate::batch::RecordId;
 use crate::control::Truncation;
-use crate::decode::{EventPosition, RowOp, Value, ValueId, Values};
+use crate::decode::{EventPosition, RowChange, RowOp, Value, ValueId, Values};
 use crate::epoch::{Epoch, SourcePosition};
 use crate::model::{ColumnId, Plan, SatelliteKind, SatellitePlan};
 
@@ -22,6 +25,8 @@ pub(crate) enum Body {
     Row { values: ValueId },
     /// whether the row exists, and which operation said so
     Status { letter: &'static str, is_deleted: bool },
+    /// the operation of an event
+    Event { letter: &'static str },
     /// the link row that holds
     Link(Hash),
 }
@@ -153,33 +158,22 @@ impl<'a> Folding<'a> {
         for candidate in candidates {
             let previous = known.states.get(&candidate.key).copied();
             let insert = self.judge(satellite, candidate, previous.as_ref(), known);
-            let position = &candidate.change.position;
-            let is_repeat = match fold::is_repeat(previous.as_ref(), position, insert) {
-                Err(_) if is_before_truncate(position, known.truncations) => true,
-                Err(why) => {
-                    let record = candidate.record;
-                    return Err(FoldError::Contradiction { record, why, known: previous });
-                }
-                Ok(is_repeat) => is_repeat,
-            };
-            if is_repeat {
+            if is_repeat(satellite, previous.as_ref(), candidate, insert, known.truncations)? {
                 self.repeat_count += 1;
                 continue;
             }
             self.fill(satellite, candidate, known)?;
             let (hashdiff, body) = self.content(satellite, candidate);
-            let position = fold::bounded(position, insert);
-            let verdict = if reopens(&body, previous.as_ref(), candidate, hashdiff) {
+            let is_event = matches!(body, Body::Event { .. });
+            // The bound of a tracked event has nothing of truncates.
+            let position = fold::bounded(&candidate.change.position, insert.filter(|_| !is_event));
+            let verdict = if is_event || reopens(&body, previous.as_ref(), candidate, hashdiff) {
                 Verdict::Version(fold::version(previous.as_ref(), &position, hashdiff))
             } else {
                 fold::verdict(previous.as_ref(), &position, hashdiff)
             };
             let Verdict::Version(state) = verdict else { continue };
-            if previous.is_some() && !satellite.is_historized {
-                let table = &self.plan.model.tables[satellite.table].label;
-                let reason = changed_row(&satellite.name, table);
-                return Err(FoldError::Event { record: candidate.record, reason });
-            }
+            self.may_have(satellite, previous.as_ref(), candidate)?;
             versions.push(Version { key: candidate.key, state, body, origin: candidate.into() });
             known.states.insert(candidate.key, state);
             match body {
@@ -192,10 +186,32 @@ impl<'a> Folding<'a> {
                     note_insert(candidate, insert, known);
                     close_late(candidate, state, known, &mut versions);
                 }
-                Body::Status { .. } | Body::Link(_) => {}
+                Body::Status { .. } | Body::Event { .. } | Body::Link(_) => {}
             }
         }
         Ok(versions)
+    }
+
+    /// A satellite that is not historized has one version of a key for ever, whatever happened to the row since then.
+    fn may_have(
+        &self,
+        satellite: &SatellitePlan,
+        previous: Option<&KeyState>,
+        candidate: &Candidate,
+    ) -> Result<(), FoldError> {
+        if satellite.is_historized || previous.is_none() {
+            return Ok(());
+        }
+        let (table, name) = (&self.plan.model.tables[satellite.table].label, &satellite.name);
+        if satellite.is_link {
+            let reason = changed_row(name, table);
+            return Err(FoldError::Event { record: candidate.record, reason });
+        }
+        let reason = format!(
+            "table {table}: {name} is not historized, and holds other values of this key: if such rows may change, make the \
+             satellite historized (remove historized = false from it, then run `vault-loader migrate`), and retry the event"
+        );
+        Err(FoldError::Event { record: candidate.record, reason })
     }
 
     /// What the status satellite says about an insert. `None` for other operations.
@@ -325,6 +341,10 @@ impl<'a> Folding<'a> {
                 let body = Body::Status { letter: op.letter(), is_deleted };
                 (status_hash(is_deleted), body)
             }
+            SatelliteKind::Tracking => {
+                let RowChange { op, position, .. } = &candidate.change;
+                (tracking::hashdiff(*op, position), Body::Event { letter: op.letter() })
+            }
             SatelliteKind::Effectivity { .. } => {
                 self.hasher.diff();
                 self.hasher.add_column("link_hash_key", &Value::Bytes(candidate.link.to_vec()));
@@ -364,6 +384,29 @@ pub(crate) fn insert_place(candidate: &Candidate) -> Option<InsertPlace> {
     let position = &candidate.change.position;
     let place = position.epoch.position(position.streamed_lsn?);
     (candidate.change.op == RowOp::Create).then_some((candidate.key, place))
+}
+
+/// Whether a candidate was folded before.
+fn is_repeat(
+    satellite: &SatellitePlan,
+    previous: Option<&KeyState>,
+    candidate: &Candidate,
+    insert: Option<InsertVerdict>,
+    truncations: &[Truncation],
+) -> Result<bool, FoldError> {
+    let position = &candidate.change.position;
+    let judged = match satellite.kind {
+        SatelliteKind::Tracking => tracking::is_repeat(previous, position, insert),
+        _ => fold::is_repeat(previous, position, insert),
+    };
+    match judged {
+        Err(_) if is_before_truncate(position, truncations) => Ok(true),
+        Err(why) => {
+            let known = previous.copied();
+            Err(FoldError::Contradiction { record: candidate.record, why, known })
+        }
+        Ok(is_repeat) => Ok(is_repeat),
+    }
 }
 
 /// Remembers an insert, because it may come again in this batch.

@@ -43,7 +43,7 @@ pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
         rule(parents, "every key of a satellite exists in its hub or link", &vault.parents()),
         rule(
             unique,
-            "a key has at most one version for each load date, and every version has both",
+            "a key has at most one version for each load date, and every version has both; in a satellite that is not historized a key has one version at all",
             &vault.unique(),
         ),
         rule(differ, DIFFER, &vault.differ()),
@@ -68,7 +68,7 @@ pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
     ]
 }
 
-const DIFFER: &str = "a version differs from the one before it; an insert over a key that exists and the read of a later snapshot make a status version all the same, because they may follow an end that is still on its way";
+const DIFFER: &str = "a version differs from the one before it; an insert over a key that exists and the read of a later snapshot make a status version all the same, because they may follow an end that is still on its way; of a record-tracking satellite: two rows of a key are two events";
 
 const ORDER: &str = "load dates of a key grow as the source's changes did: within an epoch the log position does not fall and is not lost, and within a partition the offset grows, but for a truncate, which is no record of the key";
 
@@ -95,6 +95,7 @@ struct Checked {
     /// the table in which its keys stand; none where it holds the parent's key itself
     parent: Option<String>,
     kind: Kind,
+    is_historized: bool,
 }
 
 /// A table that holds hash keys of hubs.
@@ -116,6 +117,7 @@ struct Keyed {
 enum Kind {
     Descriptive,
     Status,
+    Tracking,
     /// the link, and the columns of the link that must have the satellite's key; none when its key has no single column
     Effectivity {
         link: String,
@@ -211,6 +213,7 @@ impl<'m> Vault<'m> {
             let kind = match &satellite.kind {
                 SatelliteKind::Descriptive { .. } => Kind::Descriptive,
                 SatelliteKind::Status => Kind::Status,
+                SatelliteKind::Tracking => Kind::Tracking,
                 SatelliteKind::Effectivity { link } => {
                     let binding = &table.links[*link];
                     let target = &model.links[binding.link];
@@ -230,7 +233,7 @@ impl<'m> Vault<'m> {
             }
             // A delete makes no row of a non-historized link. `keys_have_versions` looks at what exists.
             let is_ended_elsewhere = model.parent_link(table).is_some_and(Link::is_carried)
-                && matches!(kind, Kind::Status);
+                && matches!(kind, Kind::Status | Kind::Tracking);
             let has_parent = satellite.carried.is_empty() && !is_ended_elsewhere;
             if !matches!(kind, Kind::Status) {
                 self.expected.push((satellite.name.clone(), table.status.clone()));
@@ -239,6 +242,7 @@ impl<'m> Vault<'m> {
                 name: satellite.name.clone(),
                 parent: has_parent.then(|| model.parent_name(table).to_owned()),
                 kind,
+                is_historized: satellite.is_historized,
             });
         }
     }
@@ -307,19 +311,28 @@ impl<'m> Vault<'m> {
     }
 
     fn unique(&self) -> String {
-        let rows = union(self.satellites.iter().map(|Checked { name, .. }| {
+        let dated = self.satellites.iter().map(|Checked { name, .. }| {
             format!(
-                "SELECT {} AS table_name, hash_key, load_date, count(*) AS row_count FROM {VAULT_SCHEMA}.{name}\n\
+                "SELECT {} AS table_name, hash_key, coalesce(load_date::text, 'NULL') AS loaded, count(*) AS row_count\n\
+                 FROM {VAULT_SCHEMA}.{name}\n\
                  GROUP BY hash_key, load_date\n\
                  HAVING count(*) > 1 OR hash_key IS NULL OR load_date IS NULL",
                 text(name)
             )
-        }));
+        });
+        let fixed = self.satellites.iter().filter(|checked| !checked.is_historized).map(|Checked { name, .. }| {
+            format!(
+                "SELECT {} AS table_name, hash_key, 'different load dates, and is not historized' AS loaded, count(*) AS row_count\n\
+                 FROM {VAULT_SCHEMA}.{name}\n\
+                 GROUP BY hash_key\n\
+                 HAVING count(*) > 1",
+                text(name)
+            )
+        });
         finding(
             "one version for each load date",
-            "'hash key %s has %s versions of %s', coalesce(encode(hash_key, 'hex'), 'NULL'), row_count, \
-             coalesce(load_date::text, 'NULL')",
-            &rows,
+            "'hash key %s has %s versions of %s', coalesce(encode(hash_key, 'hex'), 'NULL'), row_count, loaded",
+            &union(dated.chain(fixed)),
         )
     }
 
@@ -355,7 +368,7 @@ impl<'m> Vault<'m> {
     fn differ(&self) -> String {
         let rows = self.with_previous(&["hashdiff", "content", "is_reopening"], |satellite| {
             let (content, reopening) = match satellite.kind {
-                Kind::Descriptive => ("NULL::text", "false"),
+                Kind::Descriptive | Kind::Tracking => ("NULL::text", "false"),
                 Kind::Status => ("is_deleted::text", "op IN ('c', 'r') AND NOT is_deleted"),
                 Kind::Effectivity { .. } => ("encode(link_hash_key, 'hex')", "false"),
             };

@@ -1,6 +1,8 @@
 //! The versions of each satellite: the latest one of each key, and all of them with their virtual ends.
 //!
-//! In: the plan of one source, whose satellites they are. Out: two views for each satellite. The vault is insert-only,
+//! In: the plan of one source, whose satellites they are. Out: two views for each satellite that has a history. One view
+//! for each that is not historized, whose only version of a key is its latest, and one for each record-tracking
+//! satellite: the last event of each key, because an event does not last until the next one. The vault is insert-only,
 //! so a version has no end of its own; it ends where the next one of its key begins. The latest version ends at the end
 //! of the year 9999. Two times are told apart: the load date, from when the vault shows a version, and the applied
 //! date, when the change was committed at the source. One moment lies in exactly one version of a key that exists then:
@@ -13,14 +15,28 @@
 use super::super::ddl::{self, SYSTEM};
 use super::current_keys::view_name;
 use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, beside, is_latest, quoted};
-use crate::model::{Plan, VAULT_SCHEMA};
+use crate::model::{Plan, SatelliteKind, SatellitePlan, VAULT_SCHEMA};
 
 /// The views of all satellites.
 pub(super) fn views(plan: &Plan) -> Vec<ViewSpec> {
-    let is_link = |name: &str| plan.model.links.iter().any(|link| link.name == name);
-    let satellites = ddl::tables(plan).into_iter();
-    let satellites = satellites.filter(|table| !table.is_shared() && !is_link(&table.name));
-    satellites.flat_map(|table| [current(&table), history(&table)]).collect()
+    let tables = ddl::tables(plan);
+    let of_satellite = |satellite: &SatellitePlan| {
+        let table = tables.iter().find(|table| table.name == satellite.name);
+        table.map_or_else(Vec::new, |table| of_kind(satellite, table))
+    };
+    plan.satellites.iter().filter(|satellite| !satellite.is_link).flat_map(of_satellite).collect()
+}
+
+fn of_kind(satellite: &SatellitePlan, table: &ddl::TableSpec) -> Vec<ViewSpec> {
+    match satellite.kind {
+        SatelliteKind::Descriptive { .. } if !satellite.is_historized => vec![only(table)],
+        SatelliteKind::Tracking => vec![latest(table, "the last event of each key")],
+        SatelliteKind::Descriptive { .. }
+        | SatelliteKind::Status
+        | SatelliteKind::Effectivity { .. } => {
+            vec![latest(table, "the latest version of each key, deleted or not"), history(table)]
+        }
+    }
 }
 
 fn columns(table: &ddl::TableSpec) -> Vec<ViewColumn> {
@@ -33,12 +49,27 @@ fn names(table: &ddl::TableSpec) -> String {
     names.join(",\n    ")
 }
 
-fn current(table: &ddl::TableSpec) -> ViewSpec {
+/// Every version of a satellite whose keys have one each.
+fn only(table: &ddl::TableSpec) -> ViewSpec {
     let name = &table.name;
     ViewSpec {
         schema: MART_SCHEMA,
         name: view_name("current_", name),
-        comment: format!("the latest version of each key, deleted or not; {}", table.comment),
+        comment: format!("the only version of each key, deleted or not; {}", table.comment),
+        columns: columns(table),
+        query: format!(
+            "SELECT\n    {}\nFROM {VAULT_SCHEMA}.{name} AS version\nWHERE version.record_source <> '{SYSTEM}'",
+            names(table)
+        ),
+    }
+}
+
+fn latest(table: &ddl::TableSpec, what: &str) -> ViewSpec {
+    let name = &table.name;
+    ViewSpec {
+        schema: MART_SCHEMA,
+        name: view_name("current_", name),
+        comment: format!("{what}; {}", table.comment),
         columns: columns(table),
         query: format!(
             "SELECT\n    {}\nFROM {VAULT_SCHEMA}.{name} AS version\n\

@@ -357,7 +357,7 @@ mod tests {
     fn nothing_else_states_a_non_historized_link() {
         let refunds = SHOP.replace("name = \"payments\"", "name = \"refunds\"");
         let (_, refunds) = refunds.split_once("name = \"refunds\"").unwrap();
-        let refunds = refunds.replace("sat_payments_status", "sat_refunds_status");
+        let refunds = refunds.replace("sat_payments_", "sat_refunds_");
         let two = format!("{SHOP}\n[[table]]\nname = \"refunds\"{refunds}");
         let err = parse(&two).unwrap_err().to_string();
         let expected = "link_payments: the tables payments and refunds have it as their parent, and it is non-historized: give each";

@@ -11,7 +11,7 @@ use crate::epoch::{Epochs, StoredEpoch};
 use crate::model::{self, Id, TableId};
 use crate::vault::projection::Projector;
 
-/// One table with a status satellite and one for its rows.
+/// One table with a status satellite, one for its events and one for its rows.
 static PLAN: LazyLock<Plan> = LazyLock::new(|| {
     let text = r#"
         format_version = 1
@@ -27,6 +27,7 @@ static PLAN: LazyLock<Plan> = LazyLock::new(|| {
         key = ["id"]
         parent = "hub_things"
         status = "sat_things_status"
+        tracking = "sat_things_tracking"
         hubs = [{ hub = "hub_things", columns = ["id"] }]
         columns = { id = "integer", content = "integer" }
 
@@ -75,6 +76,8 @@ struct Vault {
     statuses: Vec<(KeyState, &'static str, bool)>,
     /// versions of the row: state and content
     rows: Vec<(KeyState, i64)>,
+    /// tracked events: state and operation
+    events: Vec<(KeyState, &'static str)>,
 }
 
 impl Vault {
@@ -95,17 +98,18 @@ impl Vault {
         let projection = projector.finish();
         let mut folding = Folding::new(&PLAN, &values, &projection);
         let status = PLAN.status_of(TableId::from_index(0));
-        let rows = PLAN.satellites.ids().find(|id| *id != status).unwrap();
-        for id in [status, rows] {
+        let others = PLAN.satellites.ids().filter(|id| *id != status);
+        for id in [status].into_iter().chain(others) {
             let candidates = &projection.satellites[id];
             let Some(first) = candidates.first() else { continue };
-            let mut known = self.known(first.key, id == status);
+            let mut known = self.known(first.key, &PLAN.satellites[id].kind);
             let versions = folding.fold(&PLAN.satellites[id], candidates, &mut known)?;
             for version in versions {
                 match version.body {
                     Body::Status { letter, is_deleted } => {
                         self.statuses.push((version.state, letter, is_deleted));
                     }
+                    Body::Event { letter } => self.events.push((version.state, letter)),
                     Body::Row { values: row } => {
                         let Value::Int(content) = values[row + content_column()] else {
                             panic!("{version:?}")
@@ -127,14 +131,17 @@ impl Vault {
     }
 
     /// What loading reads of a satellite before it folds.
-    fn known(&self, key: Hash, is_status: bool) -> KnownKeys<'static> {
+    fn known(&self, key: Hash, kind: &SatelliteKind) -> KnownKeys<'static> {
         let mut known = KnownKeys::default();
-        if !is_status {
-            known.states.extend(self.rows.last().map(|(state, _)| (key, *state)));
+        let last = match kind {
+            SatelliteKind::Status => self.statuses.last().map(|(state, _, _)| *state),
+            SatelliteKind::Tracking => self.events.last().map(|(state, _)| *state),
+            _ => self.rows.last().map(|(state, _)| *state),
+        };
+        known.states.extend(last.map(|state| (key, state)));
+        if *kind != SatelliteKind::Status {
             return known;
         }
-        let last = self.statuses.last().map(|(state, _, _)| *state);
-        known.states.extend(last.map(|state| (key, state)));
         for (state, letter, _) in &self.statuses {
             let Some(lsn) = state.record_lsn.filter(|_| *letter == "c") else { continue };
             if last.is_some_and(|last| last.streamed_lsn >= Some(lsn)) {
@@ -158,6 +165,18 @@ impl Vault {
     fn contents(&self) -> (Vec<bool>, Vec<i64>) {
         let statuses = self.statuses.iter().map(|(_, _, is_deleted)| *is_deleted).collect();
         (statuses, self.rows.iter().map(|(_, content)| *content).collect())
+    }
+
+    /// The operations of the tracked events.
+    fn tracked(&self) -> Vec<&'static str> {
+        self.events.iter().map(|(_, letter)| *letter).collect()
+    }
+
+    /// Whether each tracked event has a hashdiff of its own.
+    fn has_distinct_events(&self) -> bool {
+        let hashdiffs: HashMap<Hash, ()> =
+            self.events.iter().map(|(state, _)| (state.hashdiff, ())).collect();
+        hashdiffs.len() == self.events.len()
     }
 }
 
@@ -252,6 +271,17 @@ fn expected(history: &[Event]) -> (Vec<bool>, Vec<i64>) {
     (history.iter().filter_map(status).collect(), rows)
 }
 
+/// What a record-tracking satellite must hold: each event once.
+fn letters(history: &[Event]) -> Vec<&'static str> {
+    let letter = |event: &Event| match event.kind {
+        Kind::Create => "c",
+        Kind::Read => "r",
+        Kind::Update => "u",
+        Kind::Delete => "d",
+    };
+    history.iter().map(letter).collect()
+}
+
 /// The history as a reader publishes it that crashes: at each crash it begins again some way back.
 fn published(history: &[Event], crashes: &[(usize, usize)]) -> Vec<(i64, Event)> {
     let mut topic = Vec::new();
@@ -289,6 +319,7 @@ fn an_insert_that_waited_for_a_delete_opens_the_key() {
     ];
     let once = Vault::loaded(&numbered(life));
     assert_eq!(once.contents(), (vec![THERE, GONE, THERE], vec![1, 2]));
+    assert_eq!(once.tracked(), ["c", "u", "d", "c"]);
     let bounds: Vec<_> = once.statuses.iter().map(|(state, _, _)| state.streamed_lsn).collect();
     assert_eq!(bounds, [Some(10), Some(50), Some(50)]);
     assert_eq!(Vault::loaded(&numbered([life, life, life].concat())), once);
@@ -331,6 +362,8 @@ proptest! {
         let history = history(&steps);
         let vault = Vault::loaded(&published(&history, &crashes));
         prop_assert_eq!(vault.contents(), expected(&history));
+        prop_assert_eq!(vault.tracked(), letters(&history));
+        prop_assert!(vault.has_distinct_events());
     }
 
     /// Reading the topic again from the start, any number of times, from any point, adds nothing.
@@ -387,6 +420,8 @@ proptest! {
         prop_assert!(contents.0.ends_with(&statuses[usize::from(ends_open)..]), "{contents:?}");
         let of_first = expected(&first).1;
         prop_assert_eq!(contents.1.last(), rows.last().or(of_first.last()));
+        prop_assert_eq!(vault.tracked(), [letters(&first), letters(&second)].concat());
+        prop_assert!(vault.has_distinct_events());
         let before = vault.clone();
         vault.load(&topic);
         prop_assert_eq!(&vault, &before);
@@ -396,6 +431,7 @@ proptest! {
         let published = published(&later(&second, next_epoch(false)), &crashes);
         again.load(&published.into_iter().map(|(place, event)| (place + offset, event)).collect::<Vec<_>>());
         prop_assert_eq!(again.contents(), before.contents());
+        prop_assert_eq!(again.tracked(), before.tracked());
     }
 
     /// Without an epoch of its own, a change of the second life is loaded or named, and never taken for a repeat.
@@ -439,7 +475,7 @@ proptest! {
     fn a_replay_fills_a_new_satellite(steps in steps(), crashes in crashes()) {
         let topic = published(&history(&steps), &crashes);
         let whole = Vault::loaded(&topic);
-        let mut grown = Vault { rows: Vec::new(), ..whole.clone() };
+        let mut grown = Vault { rows: Vec::new(), events: Vec::new(), ..whole.clone() };
         grown.load(&topic);
         prop_assert_eq!(grown, whole);
     }
