@@ -171,12 +171,17 @@ pub fn look(command: LookCommand, plan: &Plan) {
         }
         LookCommand::Check => {
             let model = &plan.model;
+            let references = model.hubs.iter().filter(|hub| hub.is_carried).count();
+            let of_references = match references {
+                0 => String::new(),
+                count => format!(" {count} references,"),
+            };
             println!(
-                "valid: {} tables feed {} hubs, {} links, {} satellites",
+                "valid: {} tables feed {} hubs,{of_references} {} links, {} satellites",
                 model.tables.len(),
-                model.hubs.len(),
-                model.links.len(),
-                plan.satellites.len()
+                model.hubs.len() - references,
+                model.links.iter().filter(|link| link.has_table()).count(),
+                plan.satellites.iter().filter(|satellite| !satellite.is_link).count()
             );
             let snapshots = &model.snapshots;
             if snapshots.calendar.is_some() {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+mod carried;
 mod clocks;
 mod comparing;
 mod epochs;
@@ -18,6 +19,7 @@ mod key_secrets;
 mod keys;
 mod loading;
 mod migrating;
+mod non_historized;
 mod not_historized;
 mod operating;
 mod parking;

@@ -124,9 +124,12 @@ fn growth(table: &Table, misfits: &Misfits) -> Vec<NewColumn> {
     if table.satellites.is_empty() {
         return Vec::new();
     }
-    // A satellite has one column of a name: its own, or one that another column of the table is stored as.
+    // A satellite has one column of a name: its own, one that another column of the table is stored as, or one of the
+    // parent's key.
     let is_taken = |name: &str| {
-        is_technical(name) || table.columns.iter().any(|column| column.vault_name() == name)
+        is_technical(name)
+            || table.columns.iter().any(|column| column.vault_name() == name)
+            || table.carried.iter().any(|carried| carried.name == name)
     };
     let typed = |(name, kind): &(String, Option<String>)| {
         let can_grow = |kind: &String| !is_taken(name) && ColumnType::parse(kind).is_some();
@@ -134,4 +137,23 @@ fn growth(table: &Table, misfits: &Misfits) -> Vec<NewColumn> {
         Some((name.clone(), kind))
     };
     misfits.unknown.iter().map(typed).collect::<Option<_>>().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model;
+
+    #[test]
+    fn a_satellite_does_not_grow_a_column_of_its_parent_s_key() {
+        let text = include_str!("../../tests/support/shop.vault.toml");
+        let shop = model::parse(text).unwrap();
+        let phones = shop.tables.iter().find(|table| table.name == "phones").unwrap();
+        let growth = |name: &str| {
+            let unknown = vec![(name.to_owned(), Some("bytea".to_owned()))];
+            Drift::of(phones, &Misfits { unknown, ..Misfits::default() }).growth
+        };
+        assert_eq!(growth("picture"), [("picture".to_owned(), "bytea".to_owned())]);
+        assert_eq!(growth("customer_hash_key"), []);
+    }
 }

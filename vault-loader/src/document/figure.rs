@@ -2,7 +2,8 @@
 //!
 //! In: a compiled model. Out: hubs and links, each with the satellites that hang on it. The columns that all tables
 //! have stand in the legend alone, and so do those of the satellites that say whether a row exists. Of a long satellite
-//! only the first columns are shown.
+//! only the first columns are shown. A reference and the rows of a multi-active table have a box, too: it shows the key
+//! that their satellites hold. A non-historized link shows its attributes itself.
 
 use crate::model::{
     Id, Link, Model, Parent, PayloadType, Plan, SatelliteKind, SatellitePlan, Table,
@@ -57,6 +58,9 @@ pub(super) fn of(plan: &Plan) -> Figure {
         if plan.hub_scope(id).is_some() {
             rows.push(remark("scoped by source"));
         }
+        if hub.is_carried {
+            rows.push(remark(IN_SATELLITES));
+        }
         let is_parent = |table: &Table| matches!(table.parent, Parent::Hub(binding) if table.hubs[binding].hub == id);
         Group {
             parent: Entity { name: hub.name.clone(), comment: hub.comment.clone(), rows },
@@ -65,7 +69,7 @@ pub(super) fn of(plan: &Plan) -> Figure {
     });
     let links = model.links.with_ids().map(|(id, link)| {
         let is_parent = |table: &Table| matches!(table.parent, Parent::Link(binding) if table.links[binding].link == id);
-        Group { parent: link_entity(model, link), satellites: satellites(plan, is_parent) }
+        Group { parent: link_entity(plan, link), satellites: satellites(plan, is_parent) }
     });
     Figure {
         title: format!("Data Vault of {}", model.source.name),
@@ -83,14 +87,24 @@ pub(super) fn counts(plan: &Plan) -> String {
     };
     let Model { hubs, links, tables, .. } = &plan.model;
     let feed = if tables.len() == 1 { "feeds" } else { "feed" };
+    let references = hubs.iter().filter(|hub| hub.is_carried).count();
+    let links = links.iter().filter(|link| link.has_table()).count();
+    let satellites = plan.satellites.iter().filter(|found| !found.is_link).count();
+    let mut shared = vec![several(hubs.len() - references, "hub")];
+    if references > 0 {
+        shared.push(several(references, "reference"));
+    }
+    shared.push(several(links, "link"));
     format!(
-        "{} {feed} {}, {} and {}",
+        "{} {feed} {} and {}",
         several(tables.len(), "source table"),
-        several(hubs.len(), "hub"),
-        several(links.len(), "link"),
-        several(plan.satellites.len(), "satellite")
+        shared.join(", "),
+        several(satellites, "satellite")
     )
 }
+
+/// What the box of a key says that no table of its own holds.
+const IN_SATELLITES: &str = "held by the satellites";
 
 fn row(name: &str, vault_type: &str) -> Row {
     Row { text: name.to_owned(), kind: short(vault_type), ..Row::default() }
@@ -109,21 +123,47 @@ fn short(vault_type: &str) -> String {
         .replace("time without time zone", "time")
 }
 
-fn link_entity(model: &Model, link: &Link) -> Entity {
+fn link_entity(plan: &Plan, link: &Link) -> Entity {
+    let model = &plan.model;
     let roles = link.roles.iter().map(|role| Row {
         kind: model.hubs[role.hub].name.clone(),
         hub: Some(role.hub.to_index()),
         ..row(&role.column(), "")
     });
     let dependent = link.dependent_key.iter().map(|key| row(&key.name, &key.kind.vault_type()));
-    let rows = roles.chain(dependent).collect();
+    let mut rows: Vec<Row> = roles.chain(dependent).collect();
+    if link.has_table() {
+        let own = plan.satellites.iter().filter(|found| found.name == link.name);
+        let attributes = own.flat_map(|found| plan.payload(found)).map(payload_row);
+        rows.extend(shortened(attributes.collect()));
+    } else {
+        rows.push(remark(IN_SATELLITES));
+    }
     Entity { name: link.name.clone(), comment: link.comment.clone(), rows }
+}
+
+fn payload_row((name, kind): (String, PayloadType)) -> Row {
+    match kind {
+        PayloadType::Column(kind) => row(&name, &kind.vault_type()),
+        _ => row(&name, ""),
+    }
+}
+
+/// The first rows of many.
+fn shortened(mut rows: Vec<Row>) -> Vec<Row> {
+    if rows.len() > SATELLITE_ROWS_MAX {
+        let more = rows.len() - (SATELLITE_ROWS_MAX - 1);
+        rows.truncate(SATELLITE_ROWS_MAX - 1);
+        rows.push(remark(format!("and {more} more")));
+    }
+    rows
 }
 
 /// The satellites of all tables that hang on one hub or link.
 fn satellites(plan: &Plan, is_parent: impl Fn(&Table) -> bool) -> Vec<Entity> {
     let model = &plan.model;
-    let of_parent = plan.satellites.iter().filter(|found| is_parent(&model.tables[found.table]));
+    let hanging = plan.satellites.iter().filter(|found| !found.is_link);
+    let of_parent = hanging.filter(|found| is_parent(&model.tables[found.table]));
     let entity = |found: &SatellitePlan| {
         let table = &model.tables[found.table];
         let comment = match &found.kind {
@@ -138,13 +178,9 @@ fn satellites(plan: &Plan, is_parent: impl Fn(&Table) -> bool) -> Vec<Entity> {
                 format!("which row of {link} holds from when")
             }
         };
-        let mut rows = match &found.kind {
+        let rows = match &found.kind {
             SatelliteKind::Descriptive { .. } => {
-                let of_column = |(name, kind): (String, PayloadType)| match kind {
-                    PayloadType::Column(kind) => row(&name, &kind.vault_type()),
-                    _ => row(&name, ""),
-                };
-                plan.payload(found).into_iter().map(of_column).collect()
+                shortened(plan.payload(found).into_iter().map(payload_row).collect())
             }
             SatelliteKind::Status | SatelliteKind::Tracking => Vec::new(),
             SatelliteKind::Effectivity { link } => {
@@ -152,11 +188,6 @@ fn satellites(plan: &Plan, is_parent: impl Fn(&Table) -> bool) -> Vec<Entity> {
                 vec![remark(format!("of {link}"))]
             }
         };
-        if rows.len() > SATELLITE_ROWS_MAX {
-            let more = rows.len() - (SATELLITE_ROWS_MAX - 1);
-            rows.truncate(SATELLITE_ROWS_MAX - 1);
-            rows.push(remark(format!("and {more} more")));
-        }
         Entity { name: found.name.clone(), comment, rows }
     };
     of_parent.map(entity).collect()

@@ -13,8 +13,9 @@ use crate::migrate::business;
 use crate::migrate::ddl::{self, ColumnSpec, TableSpec};
 use crate::migrate::views::current_tables;
 use crate::model::{
-    Cast, Column, Hub, HubBinding, HubScope, KEY_COLUMNS, Link, Model, Plan, SatelliteKind,
-    SatellitePlan, Table, VAULT_SCHEMA, VERSION_COLUMNS,
+    CarriedColumn, CarriedFrom, Cast, Column, Hub, HubBinding, HubScope, KEY_COLUMNS, Link,
+    LinkRole, Model, Parent, Plan, SatelliteKind, SatellitePlan, Table, VAULT_SCHEMA,
+    VERSION_COLUMNS,
 };
 
 /// Writes the page.
@@ -26,11 +27,16 @@ pub(super) fn write(plan: &Plan) -> String {
     page.keys();
     page.common_columns();
     page.line("\n## Hubs");
-    plan.model.hubs.iter().for_each(|hub| page.hub(hub));
+    let (references, hubs): (Vec<&Hub>, Vec<&Hub>) =
+        plan.model.hubs.iter().partition(|hub| hub.is_carried);
+    hubs.into_iter().for_each(|hub| page.hub(hub));
+    page.references(&references);
     page.line("\n## Links");
-    plan.model.links.iter().for_each(|link| page.link(link));
+    let links = plan.model.links.iter().filter(|link| link.has_table());
+    links.for_each(|link| page.link(link));
     page.line("\n## Satellites");
-    plan.satellites.iter().for_each(|satellite| page.satellite(satellite));
+    let satellites = plan.satellites.iter().filter(|satellite| !satellite.is_link);
+    satellites.for_each(|satellite| page.satellite(satellite));
     page.snapshots();
     page.line("\n## Source tables");
     let views = current_tables::views(&plan.model);
@@ -85,15 +91,20 @@ impl Page<'_> {
             rows.push(vec![code(&hub.name), key.join(", "), scope]);
         }
         for link in &model.links {
-            let roles = link
-                .roles
-                .iter()
+            let roles = hashed_roles(model, link)
                 .map(|role| code(&model.hubs[role.hub].name) + " as " + &code(&role.role));
             let dependent = link.dependent_key.iter().map(|column| code(&column.name));
             let key: Vec<String> = roles.chain(dependent).collect();
             rows.push(vec![code(&link.name), key.join(", "), "that of its hubs".to_owned()]);
         }
         self.table(&["Table", "Made of", "Scope"], &rows);
+        if model.hubs.iter().any(|hub| hub.is_carried) || model.links.iter().any(Link::is_carried) {
+            self.line(
+                "\nA reference, and what is written as a hub by further columns, has no table: the satellites hold its key \
+                 beside their hash key. A non-historized link has one table with its attributes, and its hash key is made of \
+                 what the primary key of the source's table determines.",
+            );
+        }
     }
 
     /// The columns that every table of a kind has.
@@ -129,6 +140,33 @@ impl Page<'_> {
         self.table(&["Column", "Type", "Meaning", "Comes from"], &rows);
     }
 
+    /// References: keys that stand in satellites.
+    fn references(&mut self, references: &[&Hub]) {
+        if references.is_empty() {
+            return;
+        }
+        self.line("\n## References");
+        self.line(
+            "\nA reference has no table. Its satellites hold these columns, by which people join.",
+        );
+        let model = &self.plan.model;
+        for hub in references {
+            self.heading(&hub.name, &hub.comment);
+            let mut rows = Vec::new();
+            for (place, column) in hub.key.iter().enumerate() {
+                let bound = bindings(model, &hub.name);
+                let from: Vec<String> =
+                    bound.map(|(table, binding)| origin(table, binding, place)).collect();
+                rows.push(vec![
+                    code(&column.name),
+                    code(&column.kind.vault_type()),
+                    from.join(", "),
+                ]);
+            }
+            self.table(&["Column", "Type", "Comes from"], &rows);
+        }
+    }
+
     fn link(&mut self, link: &Link) {
         self.heading(&link.name, &link.comment);
         let model = &self.plan.model;
@@ -153,7 +191,12 @@ impl Page<'_> {
             });
             rows.push(self.column(&link.name, &key.name, &from.collect::<Vec<_>>().join(", ")));
         }
+        let own = self.plan.satellites.iter().find(|satellite| satellite.name == link.name);
+        rows.extend(own.into_iter().flat_map(|satellite| self.own_columns(satellite)));
         self.table(&["Column", "Type", "Meaning", "Comes from"], &rows);
+        if own.is_some() {
+            self.line("\nIts rows never change. It has the technical columns of a satellite, and `hash_key` stands in one row.");
+        }
     }
 
     fn satellite(&mut self, satellite: &SatellitePlan) {
@@ -161,8 +204,20 @@ impl Page<'_> {
         let table = &model.tables[satellite.table];
         let comment = self.specs.get(&satellite.name).map(|spec| spec.comment.clone());
         self.heading(&satellite.name, &comment.unwrap_or_default());
-        let rows: Vec<Vec<String>> = self
-            .plan
+        let carried = satellite.carried.iter();
+        let carried: Vec<Vec<String>> = carried
+            .map(|held| self.column(&satellite.name, &held.name, &carried_from(model, table, held)))
+            .collect();
+        let rows: Vec<Vec<String>> =
+            carried.into_iter().chain(self.own_columns(satellite)).collect();
+        self.table(&["Column", "Type", "Meaning", "Comes from"], &rows);
+    }
+
+    /// A line for each column that a satellite has behind the technical ones and its parent's key.
+    fn own_columns(&self, satellite: &SatellitePlan) -> Vec<Vec<String>> {
+        let model = &self.plan.model;
+        let table = &model.tables[satellite.table];
+        self.plan
             .payload(satellite)
             .into_iter()
             .map(|(name, _)| {
@@ -181,8 +236,7 @@ impl Page<'_> {
                 };
                 self.column(&satellite.name, &name, &from)
             })
-            .collect();
-        self.table(&["Column", "Type", "Meaning", "Comes from"], &rows);
+            .collect()
     }
 
     fn source_table(&mut self, table: &Table, view: &str) {
@@ -225,7 +279,8 @@ impl Page<'_> {
         });
         let rows: Vec<Vec<String>> = rows.collect();
         self.table(&["Column", "Type in the vault", "Feeds"], &rows);
-        for binding in &table.links {
+        let stated = table.links.iter();
+        for binding in stated.filter(|binding| model.links[binding.link].has_table()) {
             let link = code(&model.links[binding.link].name);
             let holds = binding.effectivity.as_ref().map_or_else(String::new, |satellite| {
                 format!(" {} says which row of {link} holds from when.", code(satellite))
@@ -328,6 +383,31 @@ fn column_of(table: &Table, column: &Column) -> String {
     code(&format!("{}.{}", table.label, column.name))
 }
 
+/// The roles of a link that its hash key is made of.
+fn hashed_roles<'m>(model: &'m Model, link: &'m Link) -> impl Iterator<Item = &'m LinkRole> {
+    let is_hashed = move |column: &str| {
+        let all = model.tables.iter().flat_map(|table| &table.links);
+        let stated = all.filter(|binding| model.links[binding.link].name == link.name);
+        let place = link.roles.iter().position(|role| role.column() == column);
+        let mut out = stated.filter_map(|binding| Some((binding, *binding.bindings.get(place?)?)));
+        out.all(|(binding, role)| binding.keyed.contains(&role))
+    };
+    link.roles.iter().filter(move |role| is_hashed(&role.column()))
+}
+
+/// Where a satellite's column of its parent's key comes from.
+fn carried_from(model: &Model, table: &Table, carried: &CarriedColumn) -> String {
+    match (&carried.from, table.parent) {
+        (CarriedFrom::Value { column, .. }, _) => column_of(table, &table.columns[*column]),
+        (CarriedFrom::Role(place), Parent::Link(link)) => {
+            let binding = &table.hubs[table.links[link].bindings[*place]];
+            let parts = (0..binding.columns.len()).map(|part| origin(table, binding, part));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        (CarriedFrom::Role(_), Parent::Hub(_)) => model.parent_name(table).to_owned(),
+    }
+}
+
 /// What a column of a source table feeds: keys of hubs, dependent keys of links, and a satellite.
 fn fed_by(model: &Model, table: &Table, column: crate::model::ColumnId) -> Vec<String> {
     let mut fed = Vec::new();
@@ -346,6 +426,13 @@ fn fed_by(model: &Model, table: &Table, column: crate::model::ColumnId) -> Vec<S
         let link = &model.links[binding.link];
         let parts = binding.dependent_key.iter().enumerate();
         let parts = parts.filter(|(_, bound)| **bound == column);
+        if !link.has_table() {
+            let held = |(part, _): (usize, _)| {
+                format!("{} of all satellites of the table", code(&link.dependent_key[part].name))
+            };
+            fed.extend(parts.map(held));
+            continue;
+        }
         fed.extend(
             parts
                 .map(|(part, _)| code(&format!("{}.{}", link.name, link.dependent_key[part].name))),

@@ -12,6 +12,8 @@ use crate::model::{self, Plan};
 const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
 const LIBRARY: &str = include_str!("../../../e2e/tests/sources/library.vault.toml");
 
+const SHOP: &str = include_str!("../../tests/support/shop.vault.toml");
+
 fn plan(model: &str) -> Plan {
     Plan::new(model::parse(model).unwrap())
 }
@@ -190,6 +192,7 @@ fn check(model: &str) {
 fn no_box_covers_another_and_no_line_runs_through_a_box() {
     check(AIRLINE);
     check(LIBRARY);
+    check(SHOP);
     for tables in [1, 2, 6, 25, 40] {
         check(&large(tables));
     }
@@ -235,6 +238,29 @@ fn the_page_names_every_column_and_where_it_comes_from() {
         ),
         "{library}"
     );
+}
+
+#[test]
+fn the_page_says_where_the_key_of_a_parent_without_a_table_stands() {
+    let page = page(&plan(SHOP));
+    for line in [
+        "3 source tables feed 3 hubs, 1 reference, 2 links and 8 satellites in the schema",
+        "| `ref_currencies` | `currency_code` | the same key means the same in every source |",
+        "| `hub_customers by kind of phones` | `hub_customers` as `customer`, `kind` | that of its hubs |",
+        "| `link_payments` | `payment_id` | that of its hubs |",
+        "| `currency_code` | `text` | `currencies.code` |",
+        "| `customer_hash_key` | `bytea` | hash key in hub_customers | `phones.customer_id` |",
+        "| `kind` | `text` | tells rows of one key of the hub apart | `phones.kind` |",
+        "| `amount` | `integer` | amount of shop.public.payments | `payments.amount` |",
+        "| `kind` | `text` | `link_phone_operators.kind`, `kind` of all satellites of the table |",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+    assert!(
+        !page.contains("### ref_currencies\n\nA currency by its code.\n\n### "),
+        "its code is listed"
+    );
+    assert_eq!(page.matches("### link_payments").count(), 1, "it is no satellite");
 }
 
 #[test]

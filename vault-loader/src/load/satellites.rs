@@ -16,9 +16,10 @@ use super::stretch::Stretch;
 use super::writer::{RowCounts, RowWriter};
 use crate::control::KnownTruncations;
 use crate::model::{
-    ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan,
+    CarriedFrom, ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan,
     TRACKING_COLUMNS, TableId, VERSION_COLUMNS,
 };
+use crate::vault::cast;
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
@@ -42,7 +43,7 @@ pub(super) async fn write_satellites<'a>(
     truncations: &HashMap<TableId, KnownTruncations>,
 ) -> Result<WrittenSatellites, StretchError> {
     let plan = writer.stretch.plan;
-    let mut folding = Folding::new(plan, &writer.stretch.decoded.values);
+    let mut folding = Folding::new(plan, &writer.stretch.decoded.values, projection);
     let mut used: Vec<SatelliteId> =
         plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
     // The status satellite decides about inserts for the other satellites.
@@ -70,7 +71,7 @@ pub(super) async fn write_satellites<'a>(
         written.states.extend(known.states.into_iter().map(|(key, state)| (id, key, state)));
         if !versions.is_empty() {
             versions.sort_unstable_by_key(|version| (version.key, version.state.load_date_us));
-            let buffer = encode(writer, satellite, &versions, &folding);
+            let buffer = encode(writer, satellite, &versions, (&folding, projection));
             let count = writer.copy(&writer.statements.satellites[id].copy, buffer).await?;
             written.rows.push((satellite.name.clone(), count));
         }
@@ -128,7 +129,7 @@ fn encode(
     writer: &RowWriter<'_, '_>,
     satellite: &SatellitePlan,
     versions: &[Version],
-    folding: &Folding<'_>,
+    (folding, projection): (&Folding<'_>, &Projection),
 ) -> CopyBuffer {
     let plan = writer.stretch.plan;
     let record_source = plan.tables[satellite.table].record_source.as_bytes();
@@ -145,7 +146,8 @@ fn encode(
             Body::Event { .. } => TRACKING_COLUMNS.len(),
             Body::Link(_) => 1,
         };
-        buffer.begin_row(KEY_COLUMNS.len() + VERSION_COLUMNS.len() + own);
+        let technical = KEY_COLUMNS.len() + VERSION_COLUMNS.len();
+        buffer.begin_row(technical + satellite.carried.len() + own);
         buffer.bytes(&version.key);
         buffer.timestamp(version.state.load_date_us);
         buffer.bytes(record_source);
@@ -156,6 +158,17 @@ fn encode(
         buffer.int4(version.state.epoch.number);
         buffer.int8(version.state.offset);
         buffer.bytes(&version.state.hashdiff);
+        for carried in &satellite.carried {
+            match carried.from {
+                CarriedFrom::Role(place) => {
+                    buffer.bytes(projection.role_key(version.origin.roles, place));
+                }
+                CarriedFrom::Value { column, cast: to, kind } => {
+                    let value = folding.value(version.origin.values + column);
+                    buffer.value(kind, &cast(value, to));
+                }
+            }
+        }
         match version.body {
             Body::Row { values } => {
                 for &column in payload {

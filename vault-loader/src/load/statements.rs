@@ -45,9 +45,12 @@ const SETTINGS: &str = "
     SET bytea_output = 'hex';
     SET extra_float_digits = 1;";
 
-/// Columns that every satellite begins with, in the order in which they are written.
-pub(super) fn satellite_columns() -> String {
-    [KEY_COLUMNS.as_slice(), VERSION_COLUMNS.as_slice()].concat().join(", ")
+/// Columns that a satellite begins with, in the order in which they are written: the technical ones, and those of its
+/// parent's key.
+pub(super) fn satellite_columns(satellite: &SatellitePlan) -> String {
+    let technical = KEY_COLUMNS.iter().chain(&VERSION_COLUMNS).map(|&name| name.into());
+    let carried = satellite.carried.iter().map(|carried| ident(&carried.name));
+    technical.chain(carried).collect::<Vec<_>>().join(", ")
 }
 
 /// A table that is loaded through staging.
@@ -86,8 +89,10 @@ pub(super) struct LoadingSession {
 /// Everything that is prepared.
 pub(super) struct Statements {
     pub(super) control: ControlStatements,
-    pub(super) hubs: IdVec<HubId, Staged>,
-    pub(super) links: IdVec<LinkId, Staged>,
+    /// none for a reference, which has no table
+    pub(super) hubs: IdVec<HubId, Option<Staged>>,
+    /// none for a link whose key stands in satellites
+    pub(super) links: IdVec<LinkId, Option<Staged>>,
     pub(super) satellites: IdVec<SatelliteId, SatelliteStatements>,
 }
 
@@ -100,13 +105,21 @@ impl LoadingSession {
         client.batch_execute(SETTINGS).await?;
         let mut hubs = IdVec::new();
         for (id, hub) in plan.model.hubs.with_ids() {
+            if hub.is_carried {
+                hubs.push(None);
+                continue;
+            }
             let stage = format!("stage_hub_{}", id.to_index());
-            hubs.push(staged(&client, &stage, &hub.name, &hub_columns(hub)).await?);
+            hubs.push(Some(staged(&client, &stage, &hub.name, &hub_columns(hub)).await?));
         }
         let mut links = IdVec::new();
         for (id, link) in plan.model.links.with_ids() {
+            if link.is_carried() {
+                links.push(None);
+                continue;
+            }
             let stage = format!("stage_link_{}", id.to_index());
-            links.push(staged(&client, &stage, &link.name, &link_columns(link)).await?);
+            links.push(Some(staged(&client, &stage, &link.name, &link_columns(link)).await?));
         }
         let mut satellites = IdVec::new();
         for satellite in &plan.satellites {
@@ -228,7 +241,7 @@ async fn satellite_statements(
     let names: Vec<_> = payload.iter().map(|(name, _)| ident(name)).collect();
     let copy = format!(
         "COPY {table} ({}, {}) FROM STDIN (FORMAT binary)",
-        satellite_columns(),
+        satellite_columns(satellite),
         names.join(", ")
     );
     let inserts = match satellite.kind {

@@ -12,7 +12,7 @@ use super::stretch::{Stretch, event_times, last_event};
 use crate::control::{self, Minutes, OffsetMove, Truncation, instant};
 use crate::decode::EventPosition;
 use crate::epoch::Epochs;
-use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan, TableId};
+use crate::model::{Plan, STATUS_COLUMNS, SatellitePlan, TableId, ident};
 use crate::vault::versions::{BEFORE_THE_TOPIC, status_hash};
 use crate::warehouse::WarehouseError;
 
@@ -200,8 +200,16 @@ impl Ending<'_> {
     }
 }
 
+/// What [`closing`] reads of a key's last version.
+const READ: &str = "hash_key, load_date, source_lsn, record_lsn, kafka_partition, kafka_offset, source_epoch, is_deleted";
+
 /// The statement of [`Ending::close`] for keys that a condition restricts.
 fn closing(status: &SatellitePlan, restriction: &str) -> String {
+    // The columns of the parent's key, where the satellite holds them, are the same in every version of a key.
+    let carried: Vec<_> = status.carried.iter().map(|carried| ident(&carried.name)).collect();
+    let read_carried: String = carried.iter().map(|name| format!(", {name}")).collect();
+    let last_carried: String =
+        carried.iter().map(|name| format!("last.{name},\n                ")).collect();
     // The version keeps the place of the key's own partition, so that a replay of that partition is recognised.
     format!(
         "INSERT INTO {table} ({satellite}, {own})
@@ -219,7 +227,7 @@ fn closing(status: &SatellitePlan, restriction: &str) -> String {
                     ELSE last.kafka_offset
                 END,
                 $8,
-                't',
+                {last_carried}'t',
                 true,
                 $5
          FROM (
@@ -251,8 +259,8 @@ fn closing(status: &SatellitePlan, restriction: &str) -> String {
          WHERE NOT last.is_deleted
            AND (last.source_epoch < $11 OR GREATEST(last.source_lsn, last.record_lsn) < $5 IS NOT FALSE)",
         table = status.qualified,
-        satellite = satellite_columns(),
+        satellite = satellite_columns(status),
         own = STATUS_COLUMNS.join(", "),
-        read = "hash_key, load_date, source_lsn, record_lsn, kafka_partition, kafka_offset, source_epoch, is_deleted",
+        read = format!("{READ}{read_carried}"),
     )
 }

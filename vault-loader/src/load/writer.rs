@@ -16,7 +16,7 @@ use super::statements::{Staged, Statements};
 use super::stretch::{Rejection, Stretch};
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
-use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, LinkId};
+use crate::model::{Column, ColumnId, HubId, Id, IdVec, KEY_COLUMNS, Link, LinkId};
 use crate::vault::cast;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{HubRow, LinkRow, Mention, Mentioned, Projection};
@@ -51,10 +51,12 @@ impl RowWriter<'_, '_> {
         caches: &mut Caches,
     ) -> Result<(RowCounts, HeldKeys<HubId>), StretchError> {
         let model = &self.stretch.plan.model;
-        let table = |hub: HubId| KeyTable {
-            name: &model.hubs[hub].name,
-            staged: &self.statements.hubs[hub],
-            own_column_count: model.hubs[hub].key.len(),
+        let table = |hub: HubId| {
+            Some(KeyTable {
+                name: &model.hubs[hub].name,
+                staged: self.statements.hubs[hub].as_ref()?,
+                own_column_count: model.hubs[hub].key.len(),
+            })
         };
         let fill = |buffer: &mut CopyBuffer, hub: HubId, row: &HubRow| {
             let binding = &model.tables[row.mention.table].hubs[row.binding];
@@ -74,10 +76,13 @@ impl RowWriter<'_, '_> {
         caches: &mut Caches,
     ) -> Result<(RowCounts, HeldKeys<LinkId>), StretchError> {
         let model = &self.stretch.plan.model;
-        let table = |link: LinkId| KeyTable {
-            name: &model.links[link].name,
-            staged: &self.statements.links[link],
-            own_column_count: model.links[link].roles.len() + model.links[link].dependent_key.len(),
+        let table = |link: LinkId| {
+            let Link { name, roles, dependent_key, .. } = &model.links[link];
+            Some(KeyTable {
+                name,
+                staged: self.statements.links[link].as_ref()?,
+                own_column_count: roles.len() + dependent_key.len(),
+            })
         };
         let fill = |buffer: &mut CopyBuffer, link: LinkId, row: &LinkRow| {
             for (key, _) in projection.role_keys(row).zip(&model.links[link].roles) {
@@ -89,12 +94,13 @@ impl RowWriter<'_, '_> {
         self.keys(&projection.links, &mut caches.links, table, fill).await
     }
 
-    /// Stages and merges the rows of hubs or of links; `fill` writes a row's own columns.
+    /// Stages and merges the rows of hubs or of links; `fill` writes a row's own columns. What has no table is passed
+    /// over; the projection has no row of it.
     async fn keys<'t, I: Id, R: Mentioned>(
         &self,
         projected: &IdVec<I, HashMap<Hash, R>>,
         caches: &mut IdVec<I, Cache<()>>,
-        table: impl Fn(I) -> KeyTable<'t>,
+        table: impl Fn(I) -> Option<KeyTable<'t>>,
         fill: impl Fn(&mut CopyBuffer, I, &R),
     ) -> Result<(RowCounts, HeldKeys<I>), StretchError> {
         let (mut counts, mut held) = (Vec::new(), Vec::new());
@@ -102,11 +108,8 @@ impl RowWriter<'_, '_> {
             let cache = &mut caches[id];
             let mut news: Vec<(&Hash, &R)> =
                 rows.iter().filter(|(key, _)| cache.get(key).is_none()).collect();
-            if news.is_empty() {
-                continue;
-            }
+            let Some(table) = table(id).filter(|_| !news.is_empty()) else { continue };
             news.sort_unstable_by_key(|(key, _)| *key);
-            let table = table(id);
             let mut buffer = CopyBuffer::new();
             for (key, row) in &news {
                 buffer.begin_row(KEY_COLUMNS.len() + table.own_column_count);

@@ -36,9 +36,14 @@ pub(super) fn contradictions(other: Named<'_>, new: Named<'_>) -> Vec<String> {
             found.push(differ(name, "key", (new, &list(&hub.key)), (other, &list(&theirs.key))));
         }
     }
-    for link in &new.model.links {
+    // The link of a multi-active table belongs to that table.
+    for link in new.model.links.iter().filter(|link| link.has_table()) {
         let theirs = other.model.links.iter().find(|theirs| theirs.name == link.name);
         let Some(theirs) = theirs else { continue };
+        if theirs.kind != link.kind {
+            let (ours, others) = (history(link), history(theirs));
+            found.push(differ(&link.name, "history", (new, ours), (other, others)));
+        }
         let (ours, others) = (hubs_of(new.model, link), hubs_of(other.model, theirs));
         if ours != others {
             found.push(differ(&link.name, "list of hubs", (new, &ours), (other, &others)));
@@ -100,6 +105,10 @@ fn scope(scope: HubScope) -> &'static str {
         HubScope::Shared => "\"shared\"",
         HubScope::Source => "\"source\"",
     }
+}
+
+fn history(link: &Link) -> &'static str {
+    if link.is_carried() { "non_historized" } else { "in satellites" }
 }
 
 fn folds(hub: &Hub) -> String {
@@ -212,6 +221,30 @@ mod tests {
         let found = contradictions(other, Named { model: &folding, file: "folding.toml" });
         let expected = "hub_tickets: its list of folded key columns is (ticket_no) in folding.toml, and () in airline.toml";
         assert!(matches!(found.as_slice(), [one] if one.starts_with(expected)), "{found:?}");
+    }
+
+    #[test]
+    fn a_link_is_non_historized_for_one_source_alone() {
+        let shop = include_str!("../../tests/support/shop.vault.toml");
+        let shop = model::parse(shop).unwrap();
+        let mut other = shop.clone();
+        other.source.name = "other".to_owned();
+        other.source.topic_prefix = "other".to_owned();
+        fn named(model: &Model) -> Named<'_> {
+            Named { model, file: "a.toml" }
+        }
+        let both = contradictions(named(&shop), named(&other));
+        assert!(
+            both.iter().any(|line| line.starts_with("link_payments: a.toml describes it")),
+            "{both:?}"
+        );
+        assert!(!both.iter().any(|line| line.contains("hub_customers by kind")), "{both:?}");
+        let payments = other.links.find_id(|link| link.name == "link_payments").unwrap();
+        other.links[payments].kind = model::LinkKind::Ordinary;
+        let both = contradictions(named(&shop), named(&other));
+        let expected =
+            "link_payments: its history is in satellites in a.toml, and non_historized in a.toml";
+        assert!(both.iter().any(|line| line.starts_with(expected)), "{both:?}");
     }
 
     #[test]

@@ -29,6 +29,12 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     }
     for link in &old.links {
         match new.links.iter().find(|other| other.name == link.name) {
+            Some(other) if other.kind != link.kind => {
+                found.push(format!(
+                    "{}: its rows would stand elsewhere, because non_historized changed",
+                    link.name
+                ));
+            }
             None => found.push(format!("{}: removed from the model", link.name)),
             Some(other) if link_shape(old, link) != link_shape(new, other) => {
                 let name = &link.name;
@@ -200,6 +206,27 @@ mod tests {
             tickets.satellites[0].columns.push(column.unwrap());
         };
         check(late, "column passenger_id came to satellite sat_ticket_passengers");
+    }
+
+    #[test]
+    fn where_keys_stand_cannot_change() {
+        let text = include_str!("../../tests/support/shop.vault.toml");
+        let shop = model::parse(text).unwrap();
+        assert!(destructive(&shop, &shop).is_empty());
+        let found = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            destructive(&shop, &model::parse(&text.replacen(from, to, 1)).unwrap()).join("\n")
+        };
+        let stored = found(
+            "kind = \"text\"\nnumber",
+            "kind = { type = \"text\", stored_as = \"sort\" }\nnumber",
+        );
+        assert!(stored.contains("table phones: its parent changed"), "{stored}");
+        let mut ordinary = shop.clone();
+        let payments = ordinary.links.find_id(|link| link.name == "link_payments").unwrap();
+        ordinary.links[payments].kind = model::LinkKind::Ordinary;
+        let found = destructive(&shop, &ordinary).join("\n");
+        assert!(found.contains("link_payments: its rows would stand elsewhere"), "{found}");
     }
 
     #[test]

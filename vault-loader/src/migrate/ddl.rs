@@ -6,8 +6,8 @@
 use std::fmt::Write;
 
 use crate::model::{
-    Column, ColumnType, KEY_COLUMNS, Link, Model, PayloadType, Plan, SatelliteKind, SatellitePlan,
-    VAULT_SCHEMA, VERSION_COLUMNS, ident,
+    CarriedColumn, CarriedFrom, Column, ColumnType, KEY_COLUMNS, Link, Model, PayloadType, Plan,
+    SatelliteKind, SatellitePlan, VAULT_SCHEMA, VERSION_COLUMNS, ident,
 };
 
 /// Load date of the system rows. It lies before everything that can be loaded.
@@ -190,11 +190,11 @@ impl ColumnSpec {
     }
 }
 
-/// Every table of the vault, hubs first.
+/// Every table of the vault, hubs first. A reference has none, nor has a link whose key stands in satellites.
 #[must_use]
 pub fn tables(plan: &Plan) -> Vec<TableSpec> {
     let model = &plan.model;
-    let hubs = model.hubs.iter().map(|hub| {
+    let hubs = model.hubs.iter().filter(|hub| !hub.is_carried).map(|hub| {
         let mut columns = technical(
             "load date of the mention that was loaded first",
             "source table of that mention",
@@ -213,7 +213,8 @@ pub fn tables(plan: &Plan) -> Vec<TableSpec> {
             system_rows: SystemRows::Zero(Vec::new()),
         }
     });
-    let links = model.links.iter().map(|link| link_table(model, link));
+    let links = model.links.iter().filter(|link| !link.is_carried());
+    let links = links.map(|link| link_table(model, link));
     let satellites = plan.satellites.iter().map(|satellite| satellite_table(plan, satellite));
     hubs.chain(links).chain(satellites).collect()
 }
@@ -240,11 +241,16 @@ fn link_table(model: &Model, link: &Link) -> TableSpec {
     }
 }
 
-fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
+/// What a satellite holds.
+fn satellite_comment(plan: &Plan, satellite: &SatellitePlan) -> String {
     let table = &plan.model.tables[satellite.table];
     let parent = plan.model.parent_name(table);
     let source = &plan.tables[satellite.table].record_source;
-    let comment = match &satellite.kind {
+    match &satellite.kind {
+        SatelliteKind::Descriptive { .. } if satellite.is_link => {
+            let link = plan.model.parent_link(table).map_or("", |link| link.comment.as_str());
+            format!("{link}; a row never changes, from {source}")
+        }
         SatelliteKind::Descriptive { .. } => {
             let described = table.satellites.iter().find(|other| other.name == satellite.name);
             let described = described.map_or("", |described| described.comment.as_str());
@@ -264,18 +270,29 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
             let link = &plan.model.links[table.links[*link].link].name;
             format!("which row of {link} holds from when, per key of {parent}")
         }
-    };
+    }
+}
+
+fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
+    let table = &plan.model.tables[satellite.table];
+    let parent = plan.model.parent_name(table);
+    let source = &plan.tables[satellite.table].record_source;
     let mut columns = technical(
         "from when the version holds in the vault",
         "source table that the version came from",
     );
-    columns[0].comment = format!("hash key in {parent}");
+    if !satellite.is_link {
+        columns[0].comment = format!("hash key in {parent}");
+    }
     columns.extend(version_columns());
     if let (SatelliteKind::Tracking, Some(hashdiff)) = (&satellite.kind, columns.last_mut()) {
         hashdiff.comment =
             "hash of operation, commit time and position: no two rows of a key have the same"
                 .to_owned();
     }
+    columns.extend(satellite.carried.iter().map(carried_column));
+    let is_role = |carried: &&CarriedColumn| matches!(carried.from, CarriedFrom::Role(_));
+    let roles = satellite.carried.iter().filter(is_role).map(|carried| carried.name.clone());
     let payload = plan.payload(satellite);
     let meaning = |name: &str| -> String {
         let Some(column) = table.columns.iter().find(|column| column.vault_name() == name) else {
@@ -289,10 +306,10 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
     );
     TableSpec {
         name: satellite.name.clone(),
-        comment,
+        comment: satellite_comment(plan, satellite),
         columns,
         primary_key: vec!["hash_key".to_owned(), "load_date".to_owned()],
-        indexed: Vec::new(),
+        indexed: roles.collect(),
         block_indexed: match satellite.kind {
             SatelliteKind::Status => ["record_lsn", "load_date"].map(str::to_owned).to_vec(),
             _ if is_read_by_date(&plan.model, satellite) => vec!["load_date".to_owned()],
@@ -311,6 +328,15 @@ fn is_read_by_date(model: &Model, satellite: &SatellitePlan) -> bool {
     let is_pointed_into = pits.iter().any(|pit| pit.satellites.contains(&satellite.name));
     let is_effectivity = matches!(satellite.kind, SatelliteKind::Effectivity { .. });
     is_pointed_into || is_effectivity && !pits.is_empty()
+}
+
+/// A column of the parent's key. It may be NULL, because the ghost row has none.
+fn carried_column(carried: &CarriedColumn) -> ColumnSpec {
+    let kind = match carried.from {
+        CarriedFrom::Role(_) => "bytea".to_owned(),
+        CarriedFrom::Value { kind, .. } => kind.vault_type(),
+    };
+    ColumnSpec::new(&carried.name, &kind, false, &carried.comment).bytewise()
 }
 
 /// A satellite's own column. `meaning` is what a column of the source holds.
@@ -428,6 +454,57 @@ mod tests {
             ]
         );
         assert!(seats.create().contains("CREATE INDEX link_aircraft_seats_aircraft_hash_key_idx"));
+    }
+
+    #[test]
+    fn satellites_hold_the_key_of_a_parent_that_has_no_table() {
+        let text = include_str!("../../tests/support/shop.vault.toml");
+        let specs = tables(&Plan::new(model::parse(text).unwrap()));
+        let names: Vec<&str> = specs.iter().map(|table| table.name.as_str()).collect();
+        assert!(
+            !names.iter().any(|name| name.starts_with("ref_") || name.contains(' ')),
+            "{names:?}"
+        );
+        let own = |name: &str| {
+            let table = specs.iter().find(|table| table.name == name).unwrap();
+            let technical = KEY_COLUMNS.len() + VERSION_COLUMNS.len();
+            let columns = table.columns.iter().skip(technical);
+            let columns: Vec<String> =
+                columns.map(|column| format!("{} {}", column.name, column.kind)).collect();
+            (columns.join(", "), table.indexed.join(", "))
+        };
+        let indexed = |columns: &str, indexed: &str| (columns.to_owned(), indexed.to_owned());
+        let phones = "customer_hash_key bytea, kind text";
+        assert_eq!(
+            own("sat_phones"),
+            indexed(&format!("{phones}, number text"), "customer_hash_key")
+        );
+        let status = "op text, is_deleted boolean, record_lsn bigint";
+        assert_eq!(
+            own("sat_phones_status"),
+            indexed(&format!("{phones}, {status}"), "customer_hash_key")
+        );
+        let tracking = "op text, record_lsn bigint";
+        assert_eq!(
+            own("sat_phones_tracking"),
+            indexed(&format!("{phones}, {tracking}"), "customer_hash_key")
+        );
+        assert_eq!(own("sat_payments_tracking"), indexed(tracking, ""));
+        let effectivity = format!("{phones}, link_hash_key bytea");
+        assert_eq!(
+            own("sat_phone_operators_effectivity"),
+            indexed(&effectivity, "customer_hash_key")
+        );
+        let currencies = "currency_code text, title text, digits smallint";
+        assert_eq!(own("sat_currencies"), indexed(currencies, ""));
+        let payments = "customer_hash_key bytea, sales_order_hash_key bytea, payment_id bigint, amount integer, currency text";
+        assert_eq!(
+            own("link_payments"),
+            indexed(payments, "customer_hash_key, sales_order_hash_key")
+        );
+        assert_eq!(own("sat_payments_status"), indexed(status, ""));
+        let payments = specs.iter().find(|table| table.name == "link_payments").unwrap();
+        assert!(!payments.is_shared(), "it belongs to the source whose rows it holds");
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(super) struct ModelFile {
     /// The hubs.
     #[serde(default, rename = "hub")]
     pub(super) hubs: Vec<HubEntry>,
+    /// The references: codes by which people join, each with a history and without a hub.
+    #[serde(default, rename = "reference")]
+    pub(super) references: Vec<ReferenceEntry>,
     /// The links.
     #[serde(default, rename = "link")]
     pub(super) links: Vec<LinkEntry>,
@@ -114,6 +117,21 @@ pub(super) struct HubEntry {
     pub(super) key: Vec<HubKeyEntry>,
 }
 
+/// A list of codes, such as currencies or countries. It has no table: the satellites hold the code itself, and people
+/// join by the code.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReferenceEntry {
+    /// Name of the reference: ref_….
+    #[schemars(regex(pattern = r"^ref_[a-z0-9_]*$"), length(max = 63))]
+    pub(super) name: String,
+    /// What it lists.
+    pub(super) comment: Option<String>,
+    /// The code's columns. Their order is part of the hash key.
+    #[schemars(length(min = 1))]
+    pub(super) key: Vec<ColumnEntry>,
+}
+
 /// One end of a link.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +157,10 @@ pub(super) struct LinkEntry {
     /// Key columns that no hub has.
     #[serde(default)]
     pub(super) dependent_key: Vec<ColumnEntry>,
+    /// Whether its rows are events that never change. The link's table then holds the attributes as well: the one table
+    /// that has it as its parent has one satellite, with the link's name.
+    #[serde(default)]
+    pub(super) non_historized: bool,
 }
 
 /// A column of a table: its type alone, or with what else is to be said about it.
@@ -209,7 +231,7 @@ pub(super) struct CastColumnEntry {
 pub(super) struct HubBindingEntry {
     /// What the hub is for this table; the hub's name when it is left out.
     pub(super) role: Option<String>,
-    /// The hub.
+    /// The hub, or the reference that is the table's parent.
     pub(super) hub: String,
     /// The table's columns that hold the hub's key, in the hub's order.
     pub(super) columns: Vec<BoundColumnEntry>,
@@ -233,8 +255,9 @@ pub(super) struct LinkBindingEntry {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SatelliteEntry {
-    /// Name of the table in the vault: sat_….
-    #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
+    /// Name of the table in the vault: sat_…. The satellite that is the table of a non-historized link has the link's
+    /// name.
+    #[schemars(regex(pattern = r"^(sat|link)_[a-z0-9_]*$"), length(max = 63))]
     pub(super) name: String,
     /// What it holds.
     pub(super) comment: Option<String>,
@@ -263,8 +286,12 @@ pub(super) struct TableEntry {
     pub(super) schema: Option<String>,
     /// Columns of the primary key.
     pub(super) key: Vec<String>,
-    /// The hub or link that the row's primary key determines. The table's satellites hang on it.
+    /// The hub, reference or link that the row's primary key determines. The table's satellites hang on it.
     pub(super) parent: String,
+    /// Columns of the primary key that tell several rows of one key of the parent apart, beside the columns that hold
+    /// the parent's key. The parent is a hub.
+    #[serde(default)]
+    pub(super) multi_active: Vec<String>,
     /// Satellite that says whether the row exists: sat_….
     #[schemars(regex(pattern = r"^sat_[a-z0-9_]*$"), length(max = 63))]
     pub(super) status: String,

@@ -17,6 +17,9 @@ impl Model {
         let mut lines = vec![line(&("source", &self.source.name, self.source.system_id))];
         for hub in &self.hubs {
             lines.push(line(&("hub", &hub.name, hub.scope, typed(&hub.key))));
+            if hub.is_carried {
+                lines.push(line(&("carried", &hub.name)));
+            }
             if hub.is_folded() {
                 lines.push(line(&("folds", &hub.name, &hub.folded)));
             }
@@ -25,6 +28,9 @@ impl Model {
             let roles: Vec<_> =
                 link.roles.iter().map(|role| (&role.role, &self.hubs[role.hub].name)).collect();
             lines.push(line(&("link", &link.name, roles, typed(&link.dependent_key))));
+            if link.is_carried() {
+                lines.push(line(&("carried", &link.name)));
+            }
         }
         for table in &self.tables {
             table_lines(self, table, &mut lines);

@@ -37,8 +37,9 @@ pub use technical::{
     is_technical,
 };
 pub use types::{
-    Bridge, Calendar, Column, Entity, Hub, HubBinding, HubScope, Keep, Link, LinkBinding, LinkRole,
-    Model, ModelText, Parent, Pit, Satellite, Snapshots, SourceSystem, Step, Table,
+    Bridge, Calendar, CarriedColumn, CarriedFrom, Column, Entity, Hub, HubBinding, HubScope, Keep,
+    Link, LinkBinding, LinkKind, LinkRole, Model, ModelText, Parent, Pit, Satellite, Snapshots,
+    SourceSystem, Step, Table,
 };
 
 /// Version of the model file's format that this build reads.

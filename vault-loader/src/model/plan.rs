@@ -6,7 +6,7 @@
 use shared::secret::Secret;
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
-use super::types::{Column, HubScope, Model};
+use super::types::{CarriedColumn, CarriedFrom, Column, HubScope, Model, Parent, Table};
 use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, TRACKING_COLUMNS, VAULT_SCHEMA};
 
 /// What a satellite-like table holds.
@@ -41,8 +41,15 @@ pub struct SatellitePlan {
     pub table: TableId,
     /// what it holds
     pub kind: SatelliteKind,
+    /// columns of the parent's key, which stand between the technical columns and its own
+    pub carried: Vec<CarriedColumn>,
+    /// those hubs of a non-historized link that its hash key is not made of, by name of the column, each with its place
+    /// among the link's roles; they are part of the hashdiff
+    pub hashed_roles: Vec<(String, usize)>,
     /// whether a key can have several versions
     pub is_historized: bool,
+    /// whether it is the table of a non-historized link, and has the link's name
+    pub is_link: bool,
 }
 
 /// How a source table's rows are projected.
@@ -93,12 +100,17 @@ impl Plan {
         for (id, table) in model.tables.with_ids() {
             let mut of_table = Vec::new();
             let mut push = |name: &str, kind: SatelliteKind| {
+                let is_link = model.is_link_table(table, name);
+                let carries = is_link || model.has_no_parent_table(table);
                 of_table.push(satellites.push(SatellitePlan {
                     name: name.to_owned(),
                     qualified: format!("{VAULT_SCHEMA}.{name}"),
                     table: id,
                     kind,
+                    carried: if carries { table.carried.clone() } else { Vec::new() },
+                    hashed_roles: if is_link { hashed_roles(table) } else { Vec::new() },
                     is_historized: table.is_historized(name),
+                    is_link,
                 }));
             };
             for satellite in &table.satellites {
@@ -212,6 +224,34 @@ impl Plan {
             SatelliteKind::Effectivity { .. } => {
                 vec![(EFFECTIVITY_COLUMN.to_owned(), PayloadType::Key)]
             }
+        }
+    }
+}
+
+/// The hubs of a table's parent link that its hash key is not made of, in the order of the columns' names.
+fn hashed_roles(table: &Table) -> Vec<(String, usize)> {
+    let Parent::Link(link) = table.parent else { return Vec::new() };
+    let link = &table.links[link];
+    let mut roles: Vec<(String, usize)> = table
+        .carried
+        .iter()
+        .filter_map(|column| match column.from {
+            CarriedFrom::Role(place) => Some((column.name.clone(), place)),
+            CarriedFrom::Value { .. } => None,
+        })
+        .filter(|(_, place)| !link.keyed.contains(&link.bindings[*place]))
+        .collect();
+    roles.sort();
+    roles
+}
+
+impl CarriedColumn {
+    /// Its type in the vault.
+    #[must_use]
+    pub fn payload_type(&self) -> PayloadType {
+        match self.from {
+            CarriedFrom::Role(_) => PayloadType::Key,
+            CarriedFrom::Value { kind, .. } => PayloadType::Column(kind),
         }
     }
 }

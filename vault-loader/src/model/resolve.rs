@@ -3,14 +3,17 @@
 //! In: the file's text. Out: a [`Model`] or every problem found, each naming table and field and saying what to do.
 //! Entities are resolved in the order hubs, links, tables, so that each step uses only what is checked already.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::file::{
-    ColumnEntry, HubEntry, HubKeyEntry, LinkEntry, LinkRoleEntry, ModelFile, SourceEntry,
+    ColumnEntry, HubEntry, HubKeyEntry, LinkEntry, LinkRoleEntry, ModelFile, ReferenceEntry,
+    SourceEntry,
 };
 use super::ids::{HubId, IdVec, LinkId, TableId};
 use super::problems::{ModelError, Problems};
-use super::types::{Column, Hub, Link, LinkRole, Model, Snapshots, SourceSystem};
+use super::types::{
+    Column, Hub, HubScope, Link, LinkKind, LinkRole, Model, Parent, Snapshots, SourceSystem,
+};
 use super::{ColumnType, FORMAT_VERSION, Table, is_technical, snapshots, tables};
 
 /// Reads and checks a model file.
@@ -44,19 +47,22 @@ impl Resolver {
         let source = self.source(&file.source);
         // Hubs and links are written in this order. Loaders of several sources share them, and must not wait for each
         // other in a circle, so the order is the same in all models.
-        let hubs: IdVec<HubId, Hub> =
+        let hubs: Vec<Hub> =
             by_name(&file.hubs, |hub| &hub.name).map(|hub| self.hub(hub)).collect();
-        let hub_ids: HashMap<&str, HubId> =
-            hubs.with_ids().map(|(id, hub)| (hub.name.as_str(), id)).collect();
-        let links: IdVec<LinkId, Link> =
-            by_name(&file.links, |link| &link.name).map(|link| self.link(link, &hub_ids)).collect();
+        let references: Vec<Hub> = by_name(&file.references, |reference| &reference.name)
+            .map(|reference| self.reference(reference))
+            .collect();
+        let hubs: IdVec<HubId, Hub> = hubs.into_iter().chain(references).collect();
+        let mut links: IdVec<LinkId, Link> =
+            by_name(&file.links, |link| &link.name).map(|link| self.link(link, &hubs)).collect();
         if self.problems.count() > 0 {
             return None; // tables would only repeat what is wrong with their hubs and links
         }
         let mut resolved: IdVec<TableId, Table> = IdVec::new();
         for table in &file.tables {
             let entities = tables::Entities { hubs: &hubs, links: &links, schema: &source.schema };
-            if let Some(table) = tables::resolve(&mut self.problems, table, entities) {
+            if let Some((table, own_link)) = tables::resolve(&mut self.problems, table, entities) {
+                links.items_mut().extend(own_link);
                 if resolved.iter().any(|other| other.is(&table)) {
                     let place = format!("table {}", table.label);
                     self.problems.complain(place, "described twice", "keep one description");
@@ -67,6 +73,9 @@ impl Resolver {
         let mut model =
             Model { source, hubs, links, tables: resolved, snapshots: Snapshots::default() };
         self.topics(&model);
+        if self.problems.count() == 0 {
+            self.non_historized(&model); // a table with problems is not there, and its link would seem to have none
+        }
         if file.tables.is_empty() {
             self.problems.complain("table", "the model names no table", "describe at least one");
         }
@@ -137,10 +146,64 @@ impl Resolver {
             scope: hub.scope,
             key,
             folded: hub.key.iter().map(|entry| entry.fold).collect(),
+            is_carried: false,
         }
     }
 
-    fn link(&mut self, link: &LinkEntry, hub_ids: &HashMap<&str, HubId>) -> Link {
+    /// A reference is a hub whose key stands in satellites. Its codes mean the same in every source.
+    fn reference(&mut self, reference: &ReferenceEntry) -> Hub {
+        self.problems.entity_name(&reference.name, "ref_");
+        if reference.key.is_empty() {
+            self.problems.complain(
+                &reference.name,
+                "has no key column",
+                "name at least one in key",
+            );
+        }
+        let names: Vec<&str> = reference.key.iter().map(|column| column.name.as_str()).collect();
+        let comment = reference.comment.clone();
+        Hub {
+            name: reference.name.clone(),
+            comment: comment.unwrap_or_else(|| format!("known by {}", names.join(", "))),
+            scope: HubScope::Shared,
+            key: self.columns(&reference.name, &reference.key),
+            folded: vec![false; reference.key.len()],
+            is_carried: true,
+        }
+    }
+
+    /// A non-historized link is the table of the rows of one source table.
+    fn non_historized(&mut self, model: &Model) {
+        for (id, link) in model.links.with_ids() {
+            if link.kind != LinkKind::NonHistorized {
+                continue;
+            }
+            let of_link = |table: &&Table| matches!(table.parent, Parent::Link(binding) if table.links[binding].link == id);
+            let labels: Vec<&str> =
+                model.tables.iter().filter(of_link).map(|table| table.label.as_str()).collect();
+            match labels.as_slice() {
+                [_] => {}
+                [] => {
+                    let remedy =
+                        "let the table whose rows it holds have it as its parent, or remove it";
+                    self.problems.complain(
+                        &link.name,
+                        "no table has it as its parent, and it is non-historized",
+                        remedy,
+                    );
+                }
+                [one, other, ..] => {
+                    let problem = format!(
+                        "the tables {one} and {other} have it as their parent, and it is non-historized"
+                    );
+                    let remedy = "give each table a link of its own, or remove non_historized";
+                    self.problems.complain(&link.name, problem, remedy);
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, link: &LinkEntry, hubs: &IdVec<HubId, Hub>) -> Link {
         self.problems.entity_name(&link.name, "link_");
         let mut roles: Vec<LinkRole> = Vec::with_capacity(link.hubs.len());
         for role in &link.hubs {
@@ -154,8 +217,13 @@ impl Resolver {
                     "choose another role name",
                 );
             }
-            match hub_ids.get(role.hub.as_str()) {
-                Some(&hub) => roles.push(LinkRole { role: role.role.clone(), hub }),
+            match hubs.find_id(|hub| hub.name == role.hub) {
+                Some(hub) if hubs[hub].is_carried => {
+                    let problem = format!("{} is a reference, and no link names one", role.hub);
+                    let remedy = "put the code into a satellite, by which people join; or describe it as a hub";
+                    self.problems.complain(place, problem, remedy);
+                }
+                Some(hub) => roles.push(LinkRole { role: role.role.clone(), hub }),
                 None => {
                     let problem = format!("there is no hub {}", role.hub);
                     self.problems.complain(place, problem, "describe the hub, or name another");
@@ -177,7 +245,8 @@ impl Resolver {
             );
         }
         let comment = link.comment.clone().unwrap_or_else(|| related(&link.hubs));
-        Link { name: link.name.clone(), comment, roles, dependent_key }
+        let kind = if link.non_historized { LinkKind::NonHistorized } else { LinkKind::Ordinary };
+        Link { name: link.name.clone(), comment, roles, dependent_key, kind }
     }
 
     fn columns(&mut self, entity: &str, columns: &[ColumnEntry]) -> Vec<Column> {

@@ -64,6 +64,8 @@ mod tests {
     const SHOP: &str = include_str!("../../../e2e/tests/sources/entities.vault.toml");
     const LIBRARY: &str = include_str!("../../../e2e/tests/sources/library.vault.toml");
 
+    const CARRIED: &str = include_str!("../../tests/support/shop.vault.toml");
+
     fn schema() -> Value {
         serde_json::from_str(&json_schema()).unwrap()
     }
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(outcome(LIBRARY), Ok(()));
         parse(SHOP).unwrap();
         assert_eq!(outcome(SHOP), Ok(()));
+        assert_eq!(outcome(CARRIED), Ok(()));
         let whole = AIRLINE
             .replacen("range = \"integer\"", "range = { type = \"integer\", stored_as = \"r\" }", 1)
             .replacen(
@@ -227,6 +230,7 @@ mod tests {
             ("ColumnEntry", known_to_the_parser::<file::ColumnEntry>()),
             ("HubKeyEntry", known_to_the_parser::<file::HubKeyEntry>()),
             ("HubEntry", known_to_the_parser::<file::HubEntry>()),
+            ("ReferenceEntry", known_to_the_parser::<file::ReferenceEntry>()),
             ("LinkRoleEntry", known_to_the_parser::<file::LinkRoleEntry>()),
             ("LinkEntry", known_to_the_parser::<file::LinkEntry>()),
             ("TableColumnEntry", known_to_the_parser::<file::TableColumnEntry>()),

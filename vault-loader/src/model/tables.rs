@@ -11,6 +11,8 @@ use super::problems::Problems;
 use super::types::{Column, Hub, HubBinding, Link, LinkBinding, Parent, Satellite, Table};
 use super::{Cast, ColumnType, is_technical};
 
+mod carried;
+
 /// The hubs and links that a table may refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Entities<'a> {
@@ -20,12 +22,13 @@ pub(super) struct Entities<'a> {
     pub(super) schema: &'a str,
 }
 
-/// Checks one table; problems go to the list.
+/// Checks one table; problems go to the list. A multi-active table comes with a link of its own, whose id is the next
+/// one.
 pub(super) fn resolve(
     problems: &mut Problems,
     table: &TableEntry,
     entities: Entities<'_>,
-) -> Option<Table> {
+) -> Option<(Table, Option<Link>)> {
     let usual = entities.schema;
     let (schema, label) = match &table.schema {
         Some(schema) if schema != usual => (schema.clone(), format!("{schema}.{}", table.name)),
@@ -45,7 +48,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn resolve(&mut self) -> Option<Table> {
+    fn resolve(&mut self) -> Option<(Table, Option<Link>)> {
         let before = self.problems.count();
         self.read_columns();
         let key = self.column_ids("key", &self.table.key);
@@ -62,22 +65,39 @@ impl Builder<'_> {
         }
         let also_named = self.other_names();
         let hubs = self.hub_bindings();
-        let links = self.link_bindings(&hubs, &key);
+        let mut links = self.link_bindings(&hubs, &key);
         if self.problems.count() > before {
             return None; // what follows would complain about the consequences
         }
-        let parent = self.parent(&hubs, &links, &key)?;
+        let (parent, own_link) = if self.table.multi_active.is_empty() {
+            (self.parent(&hubs, &links, &key)?, None)
+        } else {
+            let (parent, link) = self.multi_active(&hubs, &mut links, &key)?;
+            (parent, Some(link))
+        };
         self.exact_parent(&hubs, &links, parent);
+        let entities = self.entities;
+        let parent_link = match parent {
+            Parent::Hub(_) => None,
+            Parent::Link(bound) => {
+                own_link.as_ref().or_else(|| Some(&entities.links[links[bound].link]))
+            }
+        };
+        let carried = self.carried(&hubs, parent, &links, parent_link);
+        if let Some(link) = parent_link {
+            self.check_attributes(link);
+        }
         self.problems.entity_name(&self.table.status, "sat_");
         if let Some(tracking) = &self.table.tracking {
             self.problems.entity_name(tracking, "sat_");
         }
         let satellites = self.satellites(&key);
+        self.check_carried(&carried, &satellites);
         self.unused_bindings(&hubs, &links, parent);
         self.check_comments();
         self.check_ignored();
         self.forgotten_columns(&hubs, &links, &satellites);
-        Some(Table {
+        let table = Table {
             schema: self.schema.clone(),
             name: self.table.name.clone(),
             label: self.label.clone(),
@@ -89,10 +109,12 @@ impl Builder<'_> {
             hubs,
             links,
             parent,
+            carried,
             status: self.table.status.clone(),
             tracking: self.table.tracking.clone(),
             satellites,
-        })
+        };
+        Some((table, own_link))
     }
 
     fn complain(&mut self, field: &str, problem: impl Into<String>, remedy: impl Into<String>) {
@@ -201,6 +223,12 @@ impl Builder<'_> {
                 self.complain(&field, problem, "describe the hub, or name another");
                 continue;
             };
+            if self.entities.hubs[hub].is_carried && self.table.parent != written.hub {
+                let problem =
+                    "a reference is bound by the tables whose parent it is, and by no others";
+                let remedy = "leave the binding out and put the code into a satellite: people join by the code";
+                self.complain(&field, problem, remedy);
+            }
             if bindings.iter().any(|other| other.role == role) {
                 self.complain(&field, "the role is bound twice", "give each use its own role");
             }
@@ -298,8 +326,11 @@ impl Builder<'_> {
             let dependent_key = self.column_ids(&field, &written.dependent_key);
             self.check_types(&field, &dependent_key, &self.entities.links[link].dependent_key);
             let columns = link_columns(hubs, &roles, &dependent_key);
+            let target = &self.entities.links[link];
+            self.check_stated(&field, target, written.effectivity.as_deref());
             let determined = columns.iter().all(|column| key.contains(column));
             match (&written.effectivity, determined) {
+                _ if target.is_carried() => {}
                 (None, false) => self.complain(
                     &field,
                     "the row's key does not determine it, so it can change",
@@ -313,7 +344,8 @@ impl Builder<'_> {
                 (None, true) => {}
             }
             let effectivity = written.effectivity.clone();
-            bindings.push(LinkBinding { link, bindings: roles, dependent_key, effectivity });
+            let keyed = self.keyed(target, &roles, hubs, key);
+            bindings.push(LinkBinding { link, bindings: roles, keyed, dependent_key, effectivity });
         }
         bindings
     }
@@ -367,8 +399,12 @@ impl Builder<'_> {
             return None;
         };
         let binding = &links[link];
-        if !same_as_key(&link_columns(hubs, &binding.bindings, &binding.dependent_key)) {
-            let remedy = "choose the hub or link whose columns are the primary key's";
+        if !same_as_key(&link_columns(hubs, &binding.keyed, &binding.dependent_key)) {
+            let remedy = if self.entities.links[binding.link].is_carried() {
+                "bind those columns of the primary key to its dependent key that are no whole key of a hub, and no others"
+            } else {
+                "choose the hub or link whose columns are the primary key's"
+            };
             self.complain("parent", format!("the key does not determine {name}"), remedy);
             return None;
         }
@@ -384,7 +420,7 @@ impl Builder<'_> {
     ) {
         let of_parent = match parent {
             Parent::Hub(binding) => vec![binding],
-            Parent::Link(link) => links[link].bindings.clone(),
+            Parent::Link(link) => links[link].keyed.clone(),
         };
         for binding in of_parent {
             let hub = &self.entities.hubs[hubs[binding].hub];
@@ -403,7 +439,13 @@ impl Builder<'_> {
         let mut taken: HashSet<ColumnId> = HashSet::new();
         let mut satellites = Vec::with_capacity(self.table.satellites.len());
         for written in &self.table.satellites {
-            self.problems.entity_name(&written.name, "sat_");
+            // A satellite that is a non-historized link's table has the link's name.
+            let is_named = |link: &Link| link.is_carried() && link.name == written.name;
+            let is_parent = self.table.parent == written.name;
+            let is_link = is_parent && self.entities.links.iter().any(is_named);
+            if !is_link {
+                self.problems.entity_name(&written.name, "sat_");
+            }
             let columns = self.column_ids(&written.name, &written.columns);
             if columns.is_empty() {
                 self.complain(&written.name, "holds no column", "name its columns, or remove it");
@@ -425,7 +467,7 @@ impl Builder<'_> {
                 name: written.name.clone(),
                 comment: comment.unwrap_or_else(|| format!("what {} says", self.label)),
                 columns,
-                is_historized: written.historized,
+                is_historized: written.historized && !is_link,
             });
         }
         satellites
@@ -459,7 +501,13 @@ impl Builder<'_> {
     ) {
         for (id, binding) in hubs.with_ids() {
             let linked = links.iter().any(|link| link.bindings.contains(&id));
-            if !linked && !matches!(parent, Parent::Hub(used) if used == id) {
+            let is_used = linked || matches!(parent, Parent::Hub(used) if used == id);
+            if !is_used && self.entities.hubs[binding.hub].is_carried {
+                let problem =
+                    "the table binds the reference by further columns, and no link can name one";
+                let remedy = "remove the binding: people join by the code";
+                self.complain(&format!("hub {}", binding.role), problem, remedy);
+            } else if !is_used {
                 let problem = "no link of the table uses it, so the relationship would be lost";
                 self.complain(
                     &format!("hub {}", binding.role),

@@ -80,6 +80,8 @@ pub struct Hub {
     pub key: Vec<Column>,
     /// for each key column, whether spellings that differ in case, in blanks at the ends or in Unicode form are one key
     pub folded: Vec<bool>,
+    /// whether it is a reference: its key stands in the satellites that hang on it, and it has no table
+    pub is_carried: bool,
 }
 
 impl Hub {
@@ -107,6 +109,18 @@ impl LinkRole {
     }
 }
 
+/// Where the rows of a link stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// in a table of its own, which all sources share
+    Ordinary,
+    /// in the one satellite of the one table that feeds it, which has the link's name; a row never changes
+    NonHistorized,
+    /// in the satellites of one multi-active table: the rows of a hub's key, told apart by the dependent key; it has no
+    /// table, and its name is no table's
+    MultiActive,
+}
+
 /// A relationship between hubs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -118,6 +132,22 @@ pub struct Link {
     pub roles: Vec<LinkRole>,
     /// key values that no hub has, in hash order
     pub dependent_key: Vec<Column>,
+    /// where its rows stand
+    pub kind: LinkKind,
+}
+
+impl Link {
+    /// Whether its key stands in satellites, and nothing is written for the link itself.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        self.kind != LinkKind::Ordinary
+    }
+
+    /// Whether the vault has a table of its name, with a row for each key.
+    #[must_use]
+    pub fn has_table(&self) -> bool {
+        self.kind != LinkKind::MultiActive
+    }
 }
 
 /// Where a source table names a hub.
@@ -140,10 +170,41 @@ pub struct LinkBinding {
     pub link: LinkId,
     /// for each role of the link, the table's hub binding that stands there
     pub bindings: Vec<HubBindingId>,
+    /// those of them that the link's hash key is made of: all, but in a non-historized link only those that the row's
+    /// primary key determines, because a delete names nothing else
+    pub keyed: Vec<HubBindingId>,
     /// the table's columns that hold the dependent child key
     pub dependent_key: Vec<ColumnId>,
     /// satellite that says which link row holds from when; none when the row's key determines the link
     pub effectivity: Option<String>,
+}
+
+/// Where a satellite's column of its parent's key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CarriedFrom {
+    /// the hash key of the hub in this role of the parent, counted from 0
+    Role(usize),
+    /// a column of the source's table, as the type of the parent's key
+    Value {
+        /// the column
+        column: ColumnId,
+        /// how its values become those of the key
+        cast: Cast,
+        /// the key's type
+        kind: ColumnType,
+    },
+}
+
+/// A column of the parent's key that satellites hold, because the parent has no table. Its values are the same in all
+/// versions of a key, so it is no part of a hashdiff.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarriedColumn {
+    /// name in the vault
+    pub name: String,
+    /// where its values come from
+    pub from: CarriedFrom,
+    /// what it holds
+    pub comment: String,
 }
 
 /// What a table's histories hang on: the hub or link that the row's primary key determines.
@@ -193,6 +254,8 @@ pub struct Table {
     pub links: IdVec<LinkBindingId, LinkBinding>,
     /// what the satellites hang on
     pub parent: Parent,
+    /// the parent's key, where the parent has no table of its own; none otherwise
+    pub carried: Vec<CarriedColumn>,
     /// status satellite: whether the row exists
     pub status: String,
     /// record-tracking satellite, if there is one: the events of the row
@@ -303,7 +366,7 @@ impl Table {
     pub fn parent_bindings(&self) -> Vec<HubBindingId> {
         match self.parent {
             Parent::Hub(binding) => vec![binding],
-            Parent::Link(link) => self.links[link].bindings.clone(),
+            Parent::Link(link) => self.links[link].keyed.clone(),
         }
     }
 
@@ -348,6 +411,30 @@ impl Model {
             Entity::Hub(hub) => &self.hubs[hub].name,
             Entity::Link(link) => &self.links[link].name,
         }
+    }
+
+    /// The link that a table's satellites hang on, unless they hang on a hub.
+    #[must_use]
+    pub fn parent_link(&self, table: &Table) -> Option<&Link> {
+        match table.parent {
+            Parent::Hub(_) => None,
+            Parent::Link(binding) => Some(&self.links[table.links[binding].link]),
+        }
+    }
+
+    /// Whether the parent of a table has no table in the vault, so that all satellites hold its key.
+    #[must_use]
+    pub fn has_no_parent_table(&self, table: &Table) -> bool {
+        match table.parent {
+            Parent::Hub(binding) => self.hubs[table.hubs[binding].hub].is_carried,
+            Parent::Link(binding) => !self.links[table.links[binding].link].has_table(),
+        }
+    }
+
+    /// The satellite of a table that is the table of the non-historized link on which it hangs.
+    #[must_use]
+    pub fn is_link_table(&self, table: &Table, satellite: &str) -> bool {
+        self.parent_link(table).is_some_and(|link| link.is_carried() && link.name == satellite)
     }
 
     /// Name of the hub or link that a table's satellites hang on.

@@ -3,6 +3,9 @@
 //! In: a stretch of decoded changes. Out: a [`Projection`]: each hub and link key once, by the first change of the
 //! stretch that names it, and every satellite's candidates in arrival order. A delete names its own key only, so it
 //! makes the rows of its parent and no others. Thus every key of a satellite has its row in a hub or link.
+//!
+//! References, multi-active rows and non-historized links have no row of their own: the satellites hold their keys. Of
+//! these the projection keeps the hash keys of the hubs, for the candidates.
 
 use std::collections::hash_map::Entry;
 
@@ -18,7 +21,7 @@ use crate::model::{
 };
 
 ids! {
-    /// A hub's hash key in a link row: the first of the row, in the link's order of roles.
+    /// A hub's hash key in a row of a link: the first of the row, in the link's order of roles.
     RoleKeyId;
 }
 
@@ -86,6 +89,9 @@ pub struct Candidate {
     pub link: Hash,
     /// hash key of the parent that the row had before, when its event left out values that this parent's history holds
     pub moved_from: Option<Hash>,
+    /// the hash keys of the parent's hubs, where satellites hold them; a delete knows those alone that the hash key is
+    /// made of
+    pub roles: RoleKeyId,
 }
 
 /// The vault rows of a stretch of changes.
@@ -105,6 +111,12 @@ impl Projection {
     /// The hubs' hash keys of a link row, in the link's order of roles.
     pub fn role_keys(&self, row: &LinkRow) -> impl Iterator<Item = &Hash> {
         self.role_keys.iter().skip(row.roles.to_index())
+    }
+
+    /// The hash key of the hub in a role, counted from 0, of the row to which these roles belong.
+    #[must_use]
+    pub fn role_key(&self, roles: RoleKeyId, place: usize) -> &Hash {
+        &self.role_keys[RoleKeyId::from_index(roles.to_index() + place)]
     }
 }
 
@@ -161,6 +173,7 @@ impl<'a> Projector<'a> {
         self.add_hubs(change, whole);
         self.add_links(change, whole);
         let key = self.parent_key(change.table);
+        let roles = self.carried_roles(change.table);
         for &satellite in &self.plan.tables[change.table].satellites {
             let link = match self.plan.satellites[satellite].kind {
                 SatelliteKind::Status | SatelliteKind::Tracking => UNKNOWN,
@@ -168,7 +181,7 @@ impl<'a> Projector<'a> {
                 SatelliteKind::Effectivity { link } if whole => self.link_keys[link],
                 SatelliteKind::Descriptive { .. } | SatelliteKind::Effectivity { .. } => continue,
             };
-            let candidate = Candidate { key, change: *change, record, link, moved_from };
+            let candidate = Candidate { key, change: *change, record, link, moved_from, roles };
             self.projection.satellites[satellite].push(candidate);
         }
         Ok(())
@@ -186,6 +199,19 @@ impl<'a> Projector<'a> {
             Parent::Hub(binding) => self.hub_keys[binding],
             Parent::Link(binding) => self.link_keys[binding],
         }
+    }
+
+    /// Keeps the hash keys of the parent's hubs, if satellites hold them.
+    fn carried_roles(&mut self, table: TableId) -> RoleKeyId {
+        let first = self.projection.role_keys.next_id();
+        let table = &self.plan.model.tables[table];
+        if let Parent::Link(id) = table.parent
+            && self.plan.model.links[table.links[id].link].is_carried()
+        {
+            let roles = table.links[id].bindings.iter().map(|&role| self.hub_keys[role]);
+            self.projection.role_keys.items_mut().extend(roles);
+        }
+        first
     }
 
     /// Fills `hub_keys` and `link_keys`. For a delete, only those that its own key determines are filled.
@@ -226,7 +252,7 @@ impl<'a> Projector<'a> {
     fn link_key(&mut self, change: &RowChange, id: LinkBindingId) -> Result<Hash, UnchangedKey> {
         let binding = &self.plan.model.tables[change.table].links[id];
         self.hasher.link();
-        for &role in &binding.bindings {
+        for &role in &binding.keyed {
             self.hasher.add_hash(&self.hub_keys[role]);
         }
         for &column in &binding.dependent_key {
@@ -260,6 +286,9 @@ impl<'a> Projector<'a> {
             if key == UNKNOWN || !(whole || parents.contains(&id)) {
                 continue;
             }
+            if self.plan.model.hubs[binding.hub].is_carried {
+                continue;
+            }
             let row = HubRow { mention: mention(change), binding: id, values: change.values };
             self.projection.hubs[binding.hub].entry(key).or_insert(row);
         }
@@ -269,7 +298,8 @@ impl<'a> Projector<'a> {
     fn add_links(&mut self, change: &RowChange, whole: bool) {
         let table = &self.plan.model.tables[change.table];
         for (id, binding) in table.links.with_ids() {
-            if !(whole || table.parent == Parent::Link(id)) {
+            let is_carried = self.plan.model.links[binding.link].is_carried();
+            if is_carried || !(whole || table.parent == Parent::Link(id)) {
                 continue;
             }
             if let Entry::Vacant(place) =

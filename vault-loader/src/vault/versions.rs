@@ -10,7 +10,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::fold::{self, Contradiction, InsertVerdict, KeyState, StoredInsert, Verdict};
 use super::hash::{Hash, Hasher};
-use super::projection::Candidate;
+use super::projection::{Candidate, Projection, RoleKeyId};
 use super::tracking;
 use crate::batch::RecordId;
 use crate::control::Truncation;
@@ -39,6 +39,23 @@ pub(crate) struct Version {
     pub(crate) key: Hash,
     pub(crate) state: KeyState,
     pub(crate) body: Body,
+    pub(crate) origin: Origin,
+}
+
+/// The row from which a version has the columns of its parent's key, where the parent has no table. Of whichever event
+/// of the key it is, these columns are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// the row's first value
+    pub(crate) values: ValueId,
+    /// the hash keys of its hubs
+    pub(crate) roles: RoleKeyId,
+}
+
+impl From<&Candidate> for Origin {
+    fn from(candidate: &Candidate) -> Self {
+        Self { values: candidate.change.values, roles: candidate.roles }
+    }
 }
 
 /// Values of a stored version, by the source table's column.
@@ -72,6 +89,7 @@ pub(crate) enum FoldError {
 pub(crate) struct Folding<'a> {
     plan: &'a Plan,
     values: &'a Values<'a>,
+    projection: &'a Projection,
     filled: HashMap<ValueId, Value<'a>>,
     /// what the status satellite said about inserts, by record; inserts above everything that their key had are left
     /// out
@@ -95,10 +113,11 @@ pub(crate) struct KnownKeys<'k> {
 }
 
 impl<'a> Folding<'a> {
-    pub(crate) fn new(plan: &'a Plan, values: &'a Values<'a>) -> Self {
+    pub(crate) fn new(plan: &'a Plan, values: &'a Values<'a>, projection: &'a Projection) -> Self {
         Self {
             plan,
             values,
+            projection,
             filled: HashMap::new(),
             judged: HashMap::new(),
             hasher: Hasher::default(),
@@ -157,7 +176,7 @@ impl<'a> Folding<'a> {
             };
             let Verdict::Version(state) = verdict else { continue };
             self.may_have(satellite, previous.as_ref(), candidate)?;
-            versions.push(Version { key: candidate.key, state, body });
+            versions.push(Version { key: candidate.key, state, body, origin: candidate.into() });
             known.states.insert(candidate.key, state);
             match body {
                 Body::Row { values } => {
@@ -186,6 +205,10 @@ impl<'a> Folding<'a> {
             return Ok(());
         }
         let (table, name) = (&self.plan.model.tables[satellite.table].label, &satellite.name);
+        if satellite.is_link {
+            let reason = changed_row(name, table);
+            return Err(FoldError::Event { record: candidate.record, reason });
+        }
         let reason = format!(
             "table {table}: {name} is not historized, and holds other values of this key: if such rows may change, make the \
              satellite historized (remove historized = false from it, then run `vault-loader migrate`), and retry the event"
@@ -299,7 +322,8 @@ impl<'a> Folding<'a> {
                     let exact = start + column;
                     self.filled.get(&exact).unwrap_or(&self.values[exact])
                 };
-                let hash = row_hash(&mut self.hasher, columns, hash_order, value);
+                let roles = roles_of(satellite, self.projection, candidate);
+                let hash = row_hash(&mut self.hasher, columns, hash_order, roles, value);
                 (hash, Body::Row { values: start })
             }
             SatelliteKind::Status => {
@@ -337,16 +361,36 @@ pub(crate) fn departure(candidate: &Candidate) -> Option<Departure> {
     candidate.moved_from.zip(candidate.change.position.streamed_lsn)
 }
 
-/// Hashdiff of a row's columns, which are given in the order of their names in the vault.
-pub(crate) fn row_hash<'v, 'a: 'v>(
+/// The hash keys of a candidate's hubs that are part of its hashdiff, in the order of their columns' names.
+pub(crate) fn roles_of<'s>(
+    satellite: &'s SatellitePlan,
+    projection: &'s Projection,
+    candidate: &'s Candidate,
+) -> impl Iterator<Item = (&'s str, Hash)> {
+    let roles = satellite.hashed_roles.iter();
+    roles.map(|(name, place)| (name.as_str(), *projection.role_key(candidate.roles, *place)))
+}
+
+/// Hashdiff of a row's columns and of hash keys of hubs, both of which are given in the order of their names in the
+/// vault.
+pub(crate) fn row_hash<'r, 'v, 'a: 'v>(
     hasher: &mut Hasher,
     columns: &IdVec<ColumnId, Column>,
     hash_order: &[ColumnId],
+    roles: impl Iterator<Item = (&'r str, Hash)>,
     value: impl Fn(ColumnId) -> &'v Value<'a>,
 ) -> Hash {
+    let mut roles = roles.peekable();
     hasher.diff();
     for &column in hash_order {
-        hasher.add_column(columns[column].vault_name(), value(column));
+        let name = columns[column].vault_name();
+        while let Some((role, key)) = roles.next_if(|(role, _)| *role < name) {
+            hasher.add_column(role, &Value::Bytes(key.to_vec()));
+        }
+        hasher.add_column(name, value(column));
+    }
+    for (role, key) in roles {
+        hasher.add_column(role, &Value::Bytes(key.to_vec()));
     }
     hasher.finish()
 }
@@ -436,7 +480,15 @@ fn close_late(
         key: candidate.key,
         state: closed,
         body: Body::Status { letter: "t", is_deleted: true },
+        origin: candidate.into(),
     });
+}
+
+/// Why an event that changes a row which never changes is at fault.
+fn changed_row(satellite: &str, table: &str) -> String {
+    format!(
+        "it changes a row of table {table}, and {satellite} is non-historized: it keeps the first version of each row.          Where rows of {table} do change, model them with a satellite: take non_historized out of {satellite}, call the          table's satellite sat_…, and build a new warehouse from the topics. Where this change was a mistake, drop the          event by `vault-loader quarantine drop`"
+    )
 }
 
 /// Whether a truncate that was loaded lies behind this event by position and by commit time. The truncate came first,

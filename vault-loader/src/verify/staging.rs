@@ -22,7 +22,7 @@ use crate::model::{ColumnId, Id as _, Plan, SatelliteId, SatelliteKind, TableId}
 use crate::proof::ProofError;
 use crate::vault::hash::{Hash, Hasher};
 use crate::vault::projection::{Projection, Projector};
-use crate::vault::versions::row_hash;
+use crate::vault::versions::{roles_of, row_hash};
 
 /// Rows that are projected together.
 const CHUNK_ROWS: usize = 5_000;
@@ -181,7 +181,10 @@ impl Staging<'_> {
                 let hash = match &self.columns.get(&id) {
                     Some(order) => {
                         let start = candidate.change.values;
-                        row_hash(&mut hasher, columns, order, |column| {
+                        let satellite = &self.plan.satellites[id];
+                        let candidate = &projection.satellites[id][number];
+                        let roles = roles_of(satellite, projection, candidate);
+                        row_hash(&mut hasher, columns, order, roles, |column| {
                             &chunk.values[start + column]
                         })
                     }

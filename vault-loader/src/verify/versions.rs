@@ -58,7 +58,8 @@ struct Key {
 }
 
 /// Columns of every statement here, in front of the satellite's own: the key, what is to be shown of it, whether the
-/// source has it, what the satellite has to hold, whether there is a version, its hashdiff, and whether it is late.
+/// source has it, what the satellite has to hold, whether there is a version, its hashdiff, and whether it is late. The
+/// hash keys of hubs that are part of a hashdiff come first among the satellite's own.
 const FIRST_OWN: usize = 7;
 
 impl Versions<'_> {
@@ -122,12 +123,9 @@ impl Versions<'_> {
     }
 
     fn statement(&self, satellite: &SatellitePlan, place: Option<usize>) -> String {
-        let own: String = self
-            .plan
-            .payload(satellite)
-            .iter()
-            .map(|(name, _)| format!(", v.{}", ident(name)))
-            .collect();
+        let roles = satellite.hashed_roles.iter().map(|(name, _)| name.clone());
+        let own = self.plan.payload(satellite).into_iter().map(|(name, _)| name);
+        let own: String = roles.chain(own).map(|name| format!(", v.{}", ident(&name))).collect();
         // A key that the source does not have is the status's concern.
         let join = if place.is_none() { "FULL" } else { "LEFT" };
         let expected = place.map_or("NULL".to_owned(), |at| format!("encode(e.d{at}, 'hex')"));
@@ -253,20 +251,39 @@ impl Judge<'_> {
         let Versions { plan, table, columns: compared, .. } = self.versions;
         let of_table = &plan.model.tables[*table].columns;
         let mut values: IdVec<ColumnId, Value<'static>> = of_table.map(|_| Value::Null);
+        let satellite = &plan.satellites[self.id];
+        let held = |place: usize| {
+            let text = row.field(FIRST_OWN + place).unwrap_or_default();
+            let bytes = hex::decode(text.trim_start_matches("\\x")).unwrap_or_default();
+            Hash::try_from(bytes).unwrap_or_default()
+        };
+        let roles = satellite.hashed_roles.iter().enumerate();
+        let roles: Vec<(&str, Hash)> =
+            roles.map(|(place, (name, _))| (name.as_str(), held(place))).collect();
         for (place, &column) in columns.iter().enumerate() {
-            let Some(text) = row.field(FIRST_OWN + place) else { continue };
+            let Some(text) = row.field(FIRST_OWN + roles.len() + place) else { continue };
             values[column] = from_stored(of_table[column].kind, text).map_err(|err| {
-                let name = &plan.satellites[self.id].name;
+                let name = &satellite.name;
                 WarehouseError::Stop(format!(
                     "{name} holds what its column's type does not print: {err}"
                 ))
             })?;
         }
-        let whole = hex::encode(row_hash(&mut self.hasher, of_table, hash_order, |id| &values[id]));
+        let whole = hex::encode(row_hash(
+            &mut self.hasher,
+            of_table,
+            hash_order,
+            roles.iter().copied(),
+            |id| &values[id],
+        ));
         let same = match compared.get(&self.id) {
-            Some(order) if order.len() != hash_order.len() => {
-                hex::encode(row_hash(&mut self.hasher, of_table, order, |id| &values[id]))
-            }
+            Some(order) if order.len() != hash_order.len() => hex::encode(row_hash(
+                &mut self.hasher,
+                of_table,
+                order,
+                roles.iter().copied(),
+                |id| &values[id],
+            )),
             _ => whole.clone(),
         };
         Ok(if row.field(3) != Some(&same) {

@@ -50,6 +50,9 @@ fn key_columns(event: &Event) -> &'static [&'static str] {
         "flights" => &["flight_id"],
         "bookings" => &["book_ref"],
         "tickets" => &["ticket_no"],
+        "phones" => &["customer_id", "kind"],
+        "currencies" => &["code"],
+        "payments" => &["payment_id"],
         "ticket_flights" | "boarding_passes" => &["ticket_no", "flight_id"],
         other => panic!("the key of table {other} is not known here"),
     }

@@ -7,7 +7,7 @@
 use super::super::ddl::{BEGINNING, SYSTEM, quote};
 use super::{CHECK_SCHEMA, ViewColumn, ViewSpec};
 use crate::model::{
-    Hub, HubScope, Link, LinkRole, Model, Plan, SatelliteKind, VAULT_SCHEMA, ident,
+    Hub, HubScope, Link, LinkRole, Model, Plan, SatelliteKind, SatellitePlan, VAULT_SCHEMA, ident,
 };
 
 /// The names of the views, in the order in which they are best run.
@@ -35,7 +35,11 @@ pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
             "the hash key of a hub or link is 32 bytes and stands in one row only",
             &vault.hash_keys(),
         ),
-        rule(hubs, "every hub that a link row names has that hash key", &vault.link_hubs()),
+        rule(
+            hubs,
+            "every hub that a link row or a satellite's own column names has that hash key",
+            &vault.link_hubs(),
+        ),
         rule(parents, "every key of a satellite exists in its hub or link", &vault.parents()),
         rule(
             unique,
@@ -88,9 +92,26 @@ fn rule(name: &'static str, comment: &str, query: &str) -> ViewSpec {
 /// A satellite, as the rules need it.
 struct Checked {
     name: String,
-    parent: String,
+    /// the table in which its keys stand; none where it holds the parent's key itself
+    parent: Option<String>,
     kind: Kind,
     is_historized: bool,
+}
+
+/// A table that holds hash keys of hubs.
+struct Naming {
+    table: String,
+    /// role, column and hub
+    roles: Vec<(String, String, String)>,
+}
+
+/// A table that holds keys, each under one hash key.
+struct Keyed {
+    table: String,
+    /// the columns of the key
+    columns: Vec<String>,
+    /// whether a key stands in one row, and not in all versions
+    is_in_one_row: bool,
 }
 
 enum Kind {
@@ -106,8 +127,13 @@ enum Kind {
 
 /// All tables of the vault.
 struct Vault<'m> {
+    /// hubs and links with tables of their own, which all sources share
     hubs: Vec<&'m Hub>,
     links: Vec<(&'m Link, &'m Model)>,
+    /// tables with hash keys of hubs: links, and satellites that hold their parent's key
+    naming: Vec<Naming>,
+    /// tables with keys
+    keyed: Vec<Keyed>,
     satellites: Vec<Checked>,
     /// for each satellite but the status ones, the status satellite of its table
     expected: Vec<(String, String)>,
@@ -118,23 +144,66 @@ impl<'m> Vault<'m> {
         let mut vault = Self {
             hubs: Vec::new(),
             links: Vec::new(),
+            naming: Vec::new(),
+            keyed: Vec::new(),
             satellites: Vec::new(),
             expected: Vec::new(),
         };
         for &model in models {
-            for hub in &model.hubs {
+            for hub in model.hubs.iter().filter(|hub| !hub.is_carried) {
                 if !vault.hubs.iter().any(|known| known.name == hub.name) {
                     vault.hubs.push(hub);
                 }
             }
-            for link in &model.links {
+            for link in model.links.iter().filter(|link| !link.is_carried()) {
                 if !vault.links.iter().any(|(known, _)| known.name == link.name) {
                     vault.links.push((link, model));
                 }
             }
             vault.add_satellites(model);
         }
+        vault.add_keys();
         vault
+    }
+
+    /// What hubs and links hold comes before what satellites hold.
+    fn add_keys(&mut self) {
+        let hubs = self.hubs.iter().map(|hub| {
+            let mut columns: Vec<String> =
+                hub.key.iter().map(|key| ident(&key.name).into_owned()).collect();
+            if hub.scope == HubScope::Source {
+                columns.insert(0, "source_system_id".to_owned());
+            }
+            Keyed { table: hub.name.clone(), columns, is_in_one_row: true }
+        });
+        let links = self.links.iter().map(|(link, _)| {
+            let own = link.dependent_key.iter().map(|key| ident(&key.name).into_owned());
+            let columns = link.roles.iter().map(LinkRole::column).chain(own).collect();
+            Keyed { table: link.name.clone(), columns, is_in_one_row: true }
+        });
+        let keyed = hubs.chain(links).chain(std::mem::take(&mut self.keyed)).collect();
+        let naming = self
+            .links
+            .iter()
+            .map(|(link, model)| Naming { table: link.name.clone(), roles: roles(model, link) });
+        self.naming = naming.chain(std::mem::take(&mut self.naming)).collect();
+        self.keyed = keyed;
+    }
+
+    /// What a satellite holds of its parent's key.
+    fn add_carried(&mut self, model: &Model, satellite: &SatellitePlan) {
+        let table = &model.tables[satellite.table];
+        let link = model.parent_link(table);
+        if let Some(link) = link {
+            self.naming.push(Naming { table: satellite.name.clone(), roles: roles(model, link) });
+        }
+        let is_in_one_row = satellite.is_link;
+        let own = satellite.carried.iter().filter(|carried| {
+            // Beside its key, a row of a non-historized link names hubs.
+            !satellite.hashed_roles.iter().any(|(column, _)| *column == carried.name)
+        });
+        let columns = own.map(|carried| ident(&carried.name).into_owned()).collect();
+        self.keyed.push(Keyed { table: satellite.name.clone(), columns, is_in_one_row });
     }
 
     fn add_satellites(&mut self, model: &Model) {
@@ -159,25 +228,28 @@ impl<'m> Vault<'m> {
                     Kind::Effectivity { link: target.name.clone(), own }
                 }
             };
+            if !satellite.carried.is_empty() {
+                self.add_carried(model, satellite);
+            }
+            // A delete makes no row of a non-historized link. `keys_have_versions` looks at what exists.
+            let is_ended_elsewhere = model.parent_link(table).is_some_and(Link::is_carried)
+                && matches!(kind, Kind::Status | Kind::Tracking);
+            let has_parent = satellite.carried.is_empty() && !is_ended_elsewhere;
             if !matches!(kind, Kind::Status) {
                 self.expected.push((satellite.name.clone(), table.status.clone()));
             }
             self.satellites.push(Checked {
                 name: satellite.name.clone(),
-                parent: model.parent_name(table).to_owned(),
+                parent: has_parent.then(|| model.parent_name(table).to_owned()),
                 kind,
                 is_historized: satellite.is_historized,
             });
         }
     }
 
-    fn keyed(&self) -> impl Iterator<Item = &str> {
-        let links = self.links.iter().map(|(link, _)| link.name.as_str());
-        self.hubs.iter().map(|hub| hub.name.as_str()).chain(links)
-    }
-
     fn hash_keys(&self) -> String {
-        let rows = union(self.keyed().map(|name| {
+        let keyed = self.keyed.iter().filter(|keyed| keyed.is_in_one_row);
+        let rows = union(keyed.map(|Keyed { table: name, .. }| {
             format!("SELECT {} AS table_name, hash_key FROM {VAULT_SCHEMA}.{name}", text(name))
         }));
         format!(
@@ -186,22 +258,26 @@ impl<'m> Vault<'m> {
              coalesce(length(hash_key), 0), count(*)) AS detail\n\
              FROM (\n{rows}\n) AS keyed_rows\n\
              GROUP BY table_name, hash_key\n\
-             HAVING count(*) > 1 OR length(hash_key) IS DISTINCT FROM 32"
+             HAVING count(*) > 1 OR length(hash_key) IS DISTINCT FROM 32",
+            rows = or_none(rows, "NULL::bytea AS hash_key"),
         )
     }
 
     fn link_hubs(&self) -> String {
-        let rows = union(self.links.iter().flat_map(|(link, model)| {
-            link.roles.iter().map(|role| {
-                let (column, hub) = (role.column(), &model.hubs[role.hub].name);
+        let rows = union(self.naming.iter().flat_map(|Naming { table, roles }| {
+            roles.iter().map(move |(role, column, hub)| {
+                let ghosts = if self.links.iter().any(|(link, _)| link.name == *table) {
+                    String::new()
+                } else {
+                    format!("\n    AND l.record_source <> '{SYSTEM}'")
+                };
                 format!(
                     "SELECT {} AS table_name, {} AS role, l.hash_key, l.{column} AS hub_hash_key\n\
-                     FROM {VAULT_SCHEMA}.{} AS l\n\
+                     FROM {VAULT_SCHEMA}.{table} AS l\n\
                      LEFT JOIN {VAULT_SCHEMA}.{hub} AS h ON h.hash_key = l.{column}\n\
-                     WHERE h.hash_key IS NULL",
-                    text(&link.name),
-                    text(&role.role),
-                    link.name
+                     WHERE h.hash_key IS NULL{ghosts}",
+                    text(table),
+                    text(role),
                 )
             })
         }));
@@ -217,19 +293,20 @@ impl<'m> Vault<'m> {
     }
 
     fn parents(&self) -> String {
-        let rows = union(self.satellites.iter().map(|Checked { name, parent, .. }| {
-            format!(
+        let rows = union(self.satellites.iter().filter_map(|Checked { name, parent, .. }| {
+            let parent = parent.as_ref()?;
+            Some(format!(
                 "SELECT DISTINCT {} AS table_name, {} AS parent_name, s.hash_key\n\
                  FROM {VAULT_SCHEMA}.{name} AS s\n\
                  WHERE NOT EXISTS (SELECT FROM {VAULT_SCHEMA}.{parent} AS p WHERE p.hash_key = s.hash_key)",
                 text(name),
                 text(parent)
-            )
+            ))
         }));
         finding(
             "parent of a satellite exists",
             "'hash key %s is not in %s', coalesce(encode(hash_key, 'hex'), 'NULL'), parent_name",
-            &rows,
+            &or_none(rows, "NULL::text AS parent_name, NULL::bytea AS hash_key"),
         )
     }
 
@@ -384,7 +461,9 @@ impl<'m> Vault<'m> {
     }
 
     fn system_rows(&self) -> String {
-        let keyed = self.keyed().map(|name| (name.to_owned(), 1));
+        let hubs = self.hubs.iter().map(|hub| &hub.name);
+        let shared = hubs.chain(self.links.iter().map(|(link, _)| &link.name));
+        let keyed = shared.map(|name| (name.clone(), 1));
         let satellites = self.satellites.iter().map(|satellite| (satellite.name.clone(), 0));
         let rows = union(keyed.chain(satellites).map(|(name, errors)| {
             format!(
@@ -410,30 +489,19 @@ impl<'m> Vault<'m> {
     }
 
     fn business_keys(&self) -> String {
-        let hubs = self.hubs.iter().map(|hub| {
-            let mut columns: Vec<String> =
-                hub.key.iter().map(|key| ident(&key.name).into_owned()).collect();
-            if hub.scope == HubScope::Source {
-                columns.insert(0, "source_system_id".to_owned());
-            }
-            (&hub.name, columns)
-        });
-        let links = self.links.iter().map(|(link, _)| {
-            let own = link.dependent_key.iter().map(|key| ident(&key.name).into_owned());
-            (&link.name, link.roles.iter().map(LinkRole::column).chain(own).collect())
-        });
-        let rows = union(hubs.chain(links).map(|(name, columns): (&String, Vec<String>)| {
+        let rows = union(self.keyed.iter().map(|Keyed { table, columns, is_in_one_row }| {
+            let count = if *is_in_one_row { "count(*)" } else { "count(DISTINCT hash_key)" };
             format!(
-                "SELECT {} AS table_name, count(*) AS row_count, min(encode(hash_key, 'hex')) AS one_hash_key\n\
-                 FROM {VAULT_SCHEMA}.{name}\nWHERE record_source <> '{SYSTEM}'\nGROUP BY {}\nHAVING count(*) > 1",
-                text(name),
+                "SELECT {} AS table_name, {count} AS row_count, min(encode(hash_key, 'hex')) AS one_hash_key\n\
+                 FROM {VAULT_SCHEMA}.{table}\nWHERE record_source <> '{SYSTEM}'\nGROUP BY {}\nHAVING {count} > 1",
+                text(table),
                 columns.join(", ")
             )
         }));
         finding(
             "business key has one hash key",
             "'%s rows share the business key of hash key %s', row_count, one_hash_key",
-            &rows,
+            &or_none(rows, "NULL::bigint AS row_count, NULL::text AS one_hash_key"),
         )
     }
 
@@ -453,6 +521,13 @@ impl<'m> Vault<'m> {
             &or_none(rows, "NULL::bytea AS hash_key"),
         )
     }
+}
+
+/// Role, column and hub of each role of a link.
+fn roles(model: &Model, link: &Link) -> Vec<(String, String, String)> {
+    let of =
+        |role: &LinkRole| (role.role.clone(), role.column(), model.hubs[role.hub].name.clone());
+    link.roles.iter().map(of).collect()
 }
 
 fn union(queries: impl Iterator<Item = String>) -> String {

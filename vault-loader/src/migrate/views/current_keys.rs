@@ -7,7 +7,9 @@
 //! first on whose rows the others depend. When no table has it as its parent, the first table with an effectivity
 //! satellite for it says which row of the link holds now. What is left is a link that the table's key determines: its
 //! rows are found by the parent's keys. A hub's keys come from the tables whose parent the hub is, and, when there are
-//! none, from the links that name the hub. A hub or link that no table feeds has no view.
+//! none, from the links and the rows of multi-active tables that name the hub. A hub or link that no table feeds has no
+//! view. A reference's key stands in the satellites, and its views show it as those of a hub do. The views of a
+//! non-historized link show its attributes, too.
 //!
 //! A business key has its own name. Where two would have the same name, or the name of a technical column, the role
 //! stands in front of it, or alone where the same hub has several roles. Hubs are joined LEFT on their primary key, so
@@ -18,7 +20,7 @@ use std::collections::BTreeSet;
 use super::super::ddl::SYSTEM;
 use super::{MART_SCHEMA, ViewColumn, ViewSpec, WAITING, WAITING_COMMENT};
 use super::{beside, has_waiting_events, is_latest, quoted};
-use crate::model::{Hub, Link, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident};
+use crate::model::{Column, Hub, Link, LinkBindingId, Model, Parent, Table, VAULT_SCHEMA, ident};
 
 /// The views of all links, and behind them those of all hubs.
 pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
@@ -32,12 +34,13 @@ pub(super) fn views(models: &[&Model]) -> Vec<ViewSpec> {
     found
 }
 
-/// All links of all sources, once each.
+/// All links of all sources that have a table, once each.
 pub(super) fn link_names(models: &[&Model]) -> BTreeSet<String> {
-    models.iter().flat_map(|model| &model.links).map(|link| link.name.clone()).collect()
+    let links = models.iter().flat_map(|model| &model.links).filter(|link| link.has_table());
+    links.map(|link| link.name.clone()).collect()
 }
 
-/// All hubs of all sources, once each.
+/// All hubs and references of all sources, once each.
 pub(super) fn hub_names(models: &[&Model]) -> BTreeSet<String> {
     models.iter().flat_map(|model| &model.hubs).map(|hub| hub.name.clone()).collect()
 }
@@ -137,25 +140,31 @@ fn way(model: &Model, table: &Table, id: LinkBindingId) -> Option<Way> {
         Parent::Link(parent) => {
             let parent = &table.links[parent];
             let of_parent = &model.links[parent.link];
+            // Every satellite of a multi-active table holds the key of its parent.
+            let held = if of_parent.has_table() { "parent" } else { "{from}" };
             let equal = parent.bindings.iter().zip(&of_parent.roles).filter_map(|(id, role)| {
                 let own = &link.roles[place_of(*id)?];
-                Some(format!("link.{} = parent.{}", own.column(), role.column()))
+                Some(format!("link.{} = {held}.{}", own.column(), role.column()))
             });
             let conditions: Vec<String> = equal.collect();
             let keys = parent.dependent_key.iter().zip(&of_parent.dependent_key);
             let dependent = keys.filter_map(|(column, key)| {
                 let at = binding.dependent_key.iter().position(|own| own == column)?;
                 let own = ident(&link.dependent_key[at].name);
-                Some(format!("link.{own} = parent.{}", ident(&key.name)))
+                Some(format!("link.{own} = {held}.{}", ident(&key.name)))
             });
             (!conditions.is_empty()).then(|| {
                 let conditions: Vec<String> = conditions.into_iter().chain(dependent).collect();
-                Way::Join(format!(
-                    "JOIN {VAULT_SCHEMA}.{} AS parent ON parent.hash_key = {{from}}.hash_key\n\
-                     JOIN {VAULT_SCHEMA}.{name} AS link ON {}",
-                    of_parent.name,
-                    conditions.join(" AND "),
-                ))
+                let conditions = conditions.join(" AND ");
+                let join = format!("JOIN {VAULT_SCHEMA}.{name} AS link ON {conditions}");
+                Way::Join(if of_parent.has_table() {
+                    format!(
+                        "JOIN {VAULT_SCHEMA}.{} AS parent ON parent.hash_key = {{from}}.hash_key\n{join}",
+                        of_parent.name
+                    )
+                } else {
+                    join
+                })
             })
         }
     }
@@ -215,7 +224,20 @@ pub(super) fn link_columns(model: &Model, link: &Link, technical: &[&str]) -> Li
         columns.push(ViewColumn::new(beside(name, &columns), comment));
         values.push(value.clone());
     }
+    for attribute in attributes(model, link) {
+        let name = attribute.vault_name();
+        columns.push(ViewColumn::new(beside(name, &columns), &attribute.comment));
+        values.push(format!("link.{}", ident(name)));
+    }
     LinkColumns { columns, values, joins }
+}
+
+/// The attributes that a non-historized link has in its own table.
+fn attributes<'m>(model: &'m Model, link: &'m Link) -> impl Iterator<Item = &'m Column> {
+    model.tables.iter().flat_map(move |table| {
+        let own = table.satellites.iter().filter(|held| held.name == link.name);
+        own.flat_map(move |held| held.columns.iter().map(move |&column| &table.columns[column]))
+    })
 }
 
 fn link_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
@@ -283,12 +305,49 @@ pub(super) fn tables_of_hub<'m>(models: &[&'m Model], hub: &str) -> Vec<&'m Tabl
     models.iter().flat_map(of).collect()
 }
 
+/// The multi-active tables of a source whose rows name a hub, and the column of its hash key in their satellites.
+pub(super) fn multi_active_of_hub<'m>(
+    model: &'m Model,
+    hub: &str,
+) -> impl Iterator<Item = (&'m Table, String)> {
+    model.tables.iter().filter_map(move |table| {
+        let link = model.parent_link(table).filter(|link| !link.has_table())?;
+        let role = link.roles.iter().find(|role| model.hubs[role.hub].name == hub)?;
+        Some((table, role.column()))
+    })
+}
+
+/// Joins the key of a hub to the hash key of `from`, under the alias `hub`. It stands in the hub's table, or for a
+/// reference in the statuses of its tables. A row may name the hub "unknown", which is none.
+pub(super) fn join_keys(models: &[&Model], hub: &Hub, from: &str) -> String {
+    if !hub.is_carried {
+        return format!(
+            "JOIN {VAULT_SCHEMA}.{} AS hub ON hub.hash_key = {from}.hash_key AND hub.record_source <> '{SYSTEM}'",
+            hub.name
+        );
+    }
+    let names: Vec<_> = hub.key.iter().map(|key| ident(&key.name)).collect();
+    let names = names.join(", ");
+    let tables = tables_of_hub(models, &hub.name);
+    let keys = tables.iter().map(|table| {
+        format!(
+            "SELECT hash_key, {names} FROM {VAULT_SCHEMA}.{} WHERE record_source <> '{SYSTEM}'",
+            table.status
+        )
+    });
+    let keys = keys.collect::<Vec<_>>().join("\n    UNION\n    ");
+    format!(
+        "JOIN (\n    SELECT DISTINCT hash_key, {names} FROM (\n    {keys}\n    ) AS keyed\n) AS hub \
+         ON hub.hash_key = {from}.hash_key"
+    )
+}
+
 /// The links with rows of some source in which a hub has a role, and the columns of its hash key there.
 pub(super) fn roles_of_hub(models: &[&Model], hub: &str) -> BTreeSet<(String, String)> {
     let mut roles = BTreeSet::new();
     let is_fed = |link: &&Link| models.iter().any(|model| Feed::of(model, &link.name).is_some());
     for model in models {
-        for link in model.links.iter().filter(is_fed) {
+        for link in model.links.iter().filter(|link| link.has_table()).filter(is_fed) {
             let named = link.roles.iter().filter(|role| model.hubs[role.hub].name == hub);
             roles.extend(named.map(|role| (link.name.clone(), role.column())));
         }
@@ -333,9 +392,18 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
                 "SELECT link.{column} AS hash_key, link.{WAITING} FROM {MART_SCHEMA}.{view} AS link"
             )
         }));
+        let rows = models.iter().flat_map(|model| multi_active_of_hub(model, name));
+        queries.extend(rows.map(|(table, column)| {
+            format!(
+                "SELECT live.{column} AS hash_key, {} FROM {VAULT_SCHEMA}.{} AS live\n    WHERE {}",
+                has_waiting_events("live", WAITING),
+                table.status,
+                exists_now(table)
+            )
+        }));
     }
     if queries.is_empty() {
-        return None; // no table and no link says which keys exist
+        return None; // no table and no link says which keys exist, and a reference has no rows
     }
     let (columns, values) = hub_columns(hub);
     let waiting = beside(WAITING, &columns);
@@ -350,8 +418,9 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
     };
     let query = format!(
         "SELECT\n    {},\n    live.{WAITING} AS {waiting}\nFROM (\n    {keys}\n) AS live\n\
-         JOIN {VAULT_SCHEMA}.{name} AS hub ON hub.hash_key = live.hash_key",
+         {}",
         values.join(",\n    "),
+        join_keys(models, hub, "live"),
     );
     Some(ViewSpec {
         schema: MART_SCHEMA,

@@ -72,6 +72,9 @@ fn view(model: &Model, table: &Table) -> ViewSpec {
 /// The alias of the hub or link that a table hangs on.
 const PARENT: &str = "parent";
 
+/// The alias of the status satellite. Where the parent has no table, it holds the parent's key.
+const LIVE: &str = "live";
+
 /// Where the values of a table's columns are, and the joins that bring them.
 struct Sources<'m> {
     model: &'m Model,
@@ -79,15 +82,21 @@ struct Sources<'m> {
     joins: String,
     /// aliases that are joined
     joined: HashSet<String>,
+    /// the alias under which the parent's key stands
+    parent: &'static str,
 }
 
 impl<'m> Sources<'m> {
     fn new(model: &'m Model, table: &'m Table) -> Self {
+        let joined = HashSet::from([PARENT.to_owned()]);
+        if model.has_no_parent_table(table) {
+            return Self { model, table, joins: String::new(), joined, parent: LIVE };
+        }
         let name = model.parent_name(table);
         let joins = format!(
-            "JOIN {VAULT_SCHEMA}.{name} AS {PARENT} ON {PARENT}.hash_key = live.hash_key\n"
+            "JOIN {VAULT_SCHEMA}.{name} AS {PARENT} ON {PARENT}.hash_key = {LIVE}.hash_key\n"
         );
-        Self { model, table, joins, joined: HashSet::from([PARENT.to_owned()]) }
+        Self { model, table, joins, joined, parent: PARENT }
     }
 
     /// Adds a join, unless its alias is joined.
@@ -147,7 +156,7 @@ impl<'m> Sources<'m> {
         });
         let linked = links.first().copied();
         let Some(link_id) = linked.filter(|_| self.table.parent != Parent::Hub(id)) else {
-            return PARENT.to_owned();
+            return self.parent.to_owned();
         };
         let from = self.link(link_id);
         let link = &self.table.links[link_id];
@@ -165,7 +174,7 @@ impl<'m> Sources<'m> {
     /// The link row that holds now.
     fn link(&mut self, id: LinkBindingId) -> String {
         if self.table.parent == Parent::Link(id) {
-            return PARENT.to_owned();
+            return self.parent.to_owned();
         }
         let binding = &self.table.links[id];
         let name = &self.model.links[binding.link].name;
@@ -185,6 +194,9 @@ impl<'m> Sources<'m> {
 
     fn satellite(&mut self, place: usize) -> String {
         let name = &self.table.satellites[place].name;
+        if self.model.is_link_table(self.table, name) {
+            return PARENT.to_owned();
+        }
         let alias = format!("satellite_{}", place + 1);
         let join = format!(
             "LEFT JOIN {VAULT_SCHEMA}.{name} AS {alias}\n    ON {alias}.hash_key = live.hash_key AND {}\n",

@@ -7,13 +7,14 @@
 //!
 //! A link is mentioned by every row of a table whose parent the link is, and by every version of an effectivity
 //! satellite that names the link. A hub is mentioned by the rows of tables whose parent the hub is, and by the links
-//! that it takes part in. A link that is neither (the key of a table determines it, and the table has another parent)
-//! leaves no version of its own. Its row stands for it.
+//! that it takes part in. The rows of a multi-active table mention the hub that their satellites name. A reference has
+//! no row of its own, and so no view. A link that is neither (the key of a table determines it, and the table has
+//! another parent) leaves no version of its own. Its row stands for it.
 
 use std::collections::BTreeSet;
 
 use super::super::ddl::{SYSTEM, shorten};
-use super::current_keys::{find_hub, find_link, hub_names, link_names};
+use super::current_keys::{find_hub, find_link, hub_names, link_names, multi_active_of_hub};
 use super::{ViewColumn, ViewSpec};
 use crate::model::{Hub, KEY_COLUMNS, Link, Model, Parent, VAULT_SCHEMA};
 
@@ -25,7 +26,7 @@ pub fn views(models: &[&Model]) -> Vec<ViewSpec> {
         Some(view(&name, &of_link(models, link)))
     });
     let hubs = hub_names(models).into_iter().filter_map(|name| {
-        let hub = find_hub(models, &name)?;
+        let hub = find_hub(models, &name).filter(|hub| !hub.is_carried)?;
         Some(view(&name, &of_hub(models, hub)))
     });
     links.chain(hubs).collect()
@@ -91,8 +92,12 @@ fn of_hub(models: &[&Model], hub: &Hub) -> Vec<String> {
                     .push(mentions("m.hash_key", &format!("{VAULT_SCHEMA}.{} AS m", table.status)));
             }
         }
+        for (table, column) in multi_active_of_hub(model, &hub.name) {
+            let from = format!("{VAULT_SCHEMA}.{} AS m", table.status);
+            found.push(mentions(&format!("m.{column}"), &from));
+        }
         // A link that several sources feed has one view for all of them.
-        for link in &model.links {
+        for link in model.links.iter().filter(|link| link.has_table()) {
             let named = link.roles.iter().filter(|role| is_it(role.hub));
             roles.extend(named.map(|role| (link.name.clone(), role.column())));
         }

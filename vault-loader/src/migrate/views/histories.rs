@@ -5,12 +5,12 @@
 //! effectivity satellite places also ends where another link row of the same key begins, and it begins again when its
 //! key comes back after a delete. Periods that touch each other are one period.
 //!
-//! A hub that no table has as its parent exists while a link names it.
+//! A hub that no table has as its parent exists while a link or a row of a multi-active table names it.
 
 use super::super::ddl::SYSTEM;
 use super::current_keys::{
-    Feed, find_hub, find_link, hub_columns, hub_names, link_columns, link_names, roles_of_hub,
-    tables_of_hub, view_name,
+    Feed, find_hub, find_link, hub_columns, hub_names, join_keys, link_columns, link_names,
+    multi_active_of_hub, roles_of_hub, tables_of_hub, view_name,
 };
 use super::{END_OF_TIME, MART_SCHEMA, ViewColumn, ViewSpec, beside, quoted};
 use crate::model::{Model, VAULT_SCHEMA};
@@ -60,6 +60,15 @@ fn lives(status: &str) -> String {
         "SELECT version.hash_key, range_agg(version.period) AS periods\n    FROM {}\n    \
          WHERE NOT version.is_deleted\n    GROUP BY version.hash_key",
         versions(status, "is_deleted")
+    )
+}
+
+/// The periods in which the rows of a multi-active table existed, by a hub's hash key that the satellite holds.
+fn lives_of_hub(status: &str, column: &str) -> String {
+    format!(
+        "SELECT version.{column} AS hash_key, range_agg(version.period) AS periods\n    FROM {}\n    \
+         WHERE NOT version.is_deleted\n    GROUP BY version.{column}",
+        versions(status, &format!("is_deleted,\n            {column}"))
     )
 }
 
@@ -123,6 +132,8 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
                  FROM {MART_SCHEMA}.{view} AS link"
             )
         }));
+        let rows = models.iter().flat_map(|model| multi_active_of_hub(model, name));
+        periods.extend(rows.map(|(table, column)| lives_of_hub(&table.status, &column)));
     }
     if periods.is_empty() {
         return None; // no table and no link says which keys exist
@@ -133,9 +144,10 @@ fn hub_view(models: &[&Model], name: &str) -> Option<ViewSpec> {
         "SELECT\n    {},\n    {period_values}\nFROM (\n    \
          SELECT hash_key, unnest(range_agg(periods)) AS period\n    FROM (\n    {}\n    ) AS held\n    \
          GROUP BY hash_key\n) AS existing\n\
-         JOIN {VAULT_SCHEMA}.{name} AS hub ON hub.hash_key = existing.hash_key",
+         {keys}",
         values.join(",\n    "),
         periods.join("\n    UNION ALL\n    "),
+        keys = join_keys(models, hub, "existing"),
     );
     Some(ViewSpec {
         schema: MART_SCHEMA,

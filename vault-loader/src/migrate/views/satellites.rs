@@ -9,7 +9,8 @@
 //! `load_date <= moment AND moment < load_end_date`, or the same with the applied dates. Of two versions that were
 //! committed together the earlier one has an empty applied period.
 //!
-//! Ghost rows never show.
+//! Ghost rows never show. The table of a non-historized link has one version of each key, and the views of links show
+//! it.
 
 use super::super::ddl::{self, SYSTEM};
 use super::current_keys::view_name;
@@ -23,7 +24,7 @@ pub(super) fn views(plan: &Plan) -> Vec<ViewSpec> {
         let table = tables.iter().find(|table| table.name == satellite.name);
         table.map_or_else(Vec::new, |table| of_kind(satellite, table))
     };
-    plan.satellites.iter().flat_map(of_satellite).collect()
+    plan.satellites.iter().filter(|satellite| !satellite.is_link).flat_map(of_satellite).collect()
 }
 
 fn of_kind(satellite: &SatellitePlan, table: &ddl::TableSpec) -> Vec<ViewSpec> {

@@ -96,7 +96,7 @@ impl Vault {
             projector.add(change, RecordId::from_index(record)).unwrap();
         }
         let projection = projector.finish();
-        let mut folding = Folding::new(&PLAN, &values);
+        let mut folding = Folding::new(&PLAN, &values, &projection);
         let status = PLAN.status_of(TableId::from_index(0));
         let others = PLAN.satellites.ids().filter(|id| *id != status);
         for id in [status].into_iter().chain(others) {
