@@ -49,13 +49,19 @@ impl CountedTable {
 /// What the epoch of a version depends on is no part of the topics.
 const EPOCH_COLUMN: &str = "source_epoch";
 
+/// The column that every table with versions has.
+const HASHDIFF: &str = "hashdiff";
+
 /// The tables in the order of their names.
 pub(super) async fn read(client: &Client) -> Result<Vec<CountedTable>, ProofError> {
     let folded = folded_columns(client).await?;
+    let all = control::vault_columns(client).await?;
+    let versioned: HashSet<String> =
+        all.iter().filter(|(_, column)| column == HASHDIFF).map(|(name, _)| name.clone()).collect();
     let mut tables: Vec<CountedTable> = Vec::new();
-    for (name, column) in control::vault_columns(client).await? {
+    for (name, column) in all {
         if tables.last().is_none_or(|table| table.name != name) {
-            let kind = kind(&name);
+            let kind = kind(&name, versioned.contains(&name));
             let (columns, left_out) = (Vec::new(), Vec::new());
             tables.push(CountedTable { name: name.clone(), kind, columns, left_out });
         }
@@ -67,8 +73,10 @@ pub(super) async fn read(client: &Client) -> Result<Vec<CountedTable>, ProofErro
     Ok(tables)
 }
 
-fn kind(table: &str) -> Kind {
+/// What a table is. A table with versions is a satellite, also where it is the table of a non-historized link.
+fn kind(table: &str, has_versions: bool) -> Kind {
     match table {
+        _ if has_versions => Kind::Satellite,
         hub if hub.starts_with("hub_") => Kind::Hub,
         link if link.starts_with("link_") => Kind::Link,
         _ => Kind::Satellite,
@@ -115,8 +123,9 @@ mod tests {
             counts(Kind::Satellite, "kafka_offset") && !counts(Kind::Satellite, "source_epoch")
         );
         assert_eq!(
-            ["hub_a", "link_a", "sat_a_status"].map(kind),
-            [Kind::Hub, Kind::Link, Kind::Satellite]
+            [("hub_a", false), ("link_a", false), ("link_a", true), ("sat_a_status", true)]
+                .map(|(table, has_versions)| kind(table, has_versions)),
+            [Kind::Hub, Kind::Link, Kind::Satellite, Kind::Satellite]
         );
     }
 }
