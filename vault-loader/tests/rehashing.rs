@@ -7,6 +7,8 @@ use devstack::wait_for_async;
 use serde_json::json;
 use tokio_postgres::Client;
 
+use crate::carried::shop;
+use crate::snapshots::{assert_right, daily, dates, snapshots};
 use crate::support::queries::CITIES;
 use crate::support::{
     Event, PATIENCE, World, airport, booking, create, delete, fingerprint, flight, read, rows,
@@ -186,6 +188,36 @@ async fn a_loader_that_runs_on_writes_nothing_with_the_old_secret() {
     world.end(&mut loader);
     world.assert_rows(CITIES, &["(SVO,Moscow,10)", "(SVO,Khimki,20)"]).await;
     assert_eq!(world.count("dwh_detailed.hub_airports").await, 3, "no key has two hashes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_go_with_the_old_keys_and_are_built_anew() {
+    let mut world = daily("rehashsnapshots").await;
+    world.publish(create("flights", 10, flight(1, "773", "Scheduled"))).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world.end(&mut loader);
+    let build = ["build", "--complete-until", "2026-09-23T11:00:00Z"];
+    snapshots(&world, &build, 1);
+    let built = dates(&world, "pit_flights").await;
+    assert!(!built.is_empty());
+    rehashed(&world, &["--dry-run"], &[(NAME, SECRET)]);
+    assert_eq!(dates(&world, "pit_flights").await, built);
+    rehashed(&world, &[], &[(NAME, SECRET)]);
+    assert!(dates(&world, "pit_flights").await.is_empty());
+    assert_eq!(world.count("dwh_business.pit_flights").await, 0);
+    snapshots(&world, &build, 1);
+    assert_eq!(dates(&world, "pit_flights").await, built);
+    assert_right(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_stand_in_satellites_alone_are_refused_by_name() {
+    let world = shop("rehashcarried").await;
+    let (code, said) = rehash(&world, &[], &[(NAME, SECRET)]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("has no table of its own"), "{said}");
+    assert_eq!(rows(&world.client, STARTED).await, ["()"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 //! - Loaders of a source share the source's lock during each attempt, and a migration takes it alone when it changes
 //!   the source's model. So no batch is written with one model while another model replaces it, and loaders of other
 //!   sources go on.
+//! - One build of snapshots runs at a time, and none while hash keys are made anew.
 //! - Loaders of a topic's events share the topic's lock, and a truncate takes it alone.
 
 use tokio_postgres::{Client, Error, Transaction};
@@ -12,6 +13,14 @@ use super::ControlStatements;
 
 /// Key of the lock that keeps two migrations apart. The number may be any that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x7661_756c_7401;
+
+/// Key of the lock that keeps to one build of snapshots in a warehouse. The number may be any that nobody else uses.
+pub(crate) const SNAPSHOTS_LOCK: i64 = 0x7661_756c_7415;
+
+/// Waits until nobody builds snapshots, and keeps builders out until the transaction ends.
+pub(crate) async fn keep_builders_out(transaction: &Transaction<'_>) -> Result<(), Error> {
+    transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&SNAPSHOTS_LOCK]).await.map(drop)
+}
 
 /// Waits until no other migration runs.
 pub(crate) async fn lock_migrations(transaction: &Transaction<'_>) -> Result<(), Error> {

@@ -34,7 +34,9 @@ pub(crate) use epochs::{
 pub(crate) use gaps::{accept_gap, read_gaps};
 pub(crate) use grown::{grow_satellite, read_grown};
 pub(crate) use key_secret::{key_secret_problem, note_key_secret};
-pub(crate) use locks::{keep_loaders_out, lock_migrations, lock_topic, share_topics};
+pub(crate) use locks::{
+    SNAPSHOTS_LOCK, keep_builders_out, keep_loaders_out, lock_migrations, lock_topic, share_topics,
+};
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{
     Registered, StoredModel, hold_model, last_models, made_from_another, model_hash, registered,
@@ -62,9 +64,9 @@ pub(crate) use schema::{
 };
 pub(crate) use snapshots::{
     BuiltSnapshot, SnapshotTable, built_snapshots, forget_snapshot, forget_snapshot_table,
-    instants, knows_time_zone, local_time, mark_late, mark_stale, note_late_load, note_snapshot,
-    note_snapshot_table, published_up_to, snapshot_tables, stale_snapshots, waiting_events,
-    warehouse_now,
+    forget_snapshots, instants, knows_time_zone, local_time, mark_late, mark_stale, note_late_load,
+    note_snapshot, note_snapshot_table, published_up_to, snapshot_tables, stale_snapshots,
+    waiting_events, warehouse_now,
 };
 pub(crate) use sources::{
     MadeTables, made_tables, note_made_table, register_source, source_numbers,

@@ -83,6 +83,11 @@ pub(crate) async fn forget_snapshot_table(
     transaction.execute(sql, &[&table]).await.map(drop)
 }
 
+/// Forgets the snapshots of all tables. Returns how many there were.
+pub(crate) async fn forget_snapshots(transaction: &Transaction<'_>) -> Result<u64, Error> {
+    transaction.execute("DELETE FROM dwh_control.snapshots", &[]).await
+}
+
 /// Whether the server knows a time zone by this name.
 pub(crate) async fn knows_time_zone(
     client: &impl GenericClient,

@@ -24,6 +24,12 @@ pub enum RehashError {
     /// The hash keys of a source are those of another build.
     #[error("the hash keys of the source {0} are of version {1}, this build makes {HASH_VERSION}")]
     Version(String, i32),
+    /// A key that stands in satellites alone.
+    #[error(
+        "{0} has no table of its own, its keys stand in satellites, and such keys cannot be made anew in place: build a new \
+         warehouse from the topics, with the new secret"
+    )]
+    Carried(String),
     /// An erased hub that is none.
     #[error("--erased {0}: the warehouse has no hub of this name")]
     NoHub(String),
@@ -46,7 +52,9 @@ impl RehashError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Secret(_) | Self::NoModel | Self::Role(_) => exit::CONFIGURATION,
-            Self::Model(..) | Self::Version(..) | Self::NoHub(_) => exit::CONFIGURATION,
+            Self::Model(..) | Self::Version(..) | Self::Carried(_) | Self::NoHub(_) => {
+                exit::CONFIGURATION
+            }
             Self::Strange(_) => exit::OPERATOR,
             Self::Warehouse(err) => err.exit_code(),
         }

@@ -13,7 +13,9 @@
 //!    The secrets stay in this process.
 //! 3. `rows.rs`: each key of each satellite must be in the table of its parent. Then the server replaces the keys.
 //! 4. `waiting.rs`: the quarantine follows. An event whose key the vault does not know is hashed from its own key.
-//! 5. The fingerprint is the new secret's, and each source's model is stored again under a new number. A loader that
+//! 5. Snapshots of point-in-time tables and bridges are removed. They follow from the vault, and the next build makes them
+//!    anew.
+//! 6. The fingerprint is the new secret's, and each source's model is stored again under a new number. A loader that
 //!    runs on with the old secret is stopped by that number before it writes, and the star schema is built anew by it.
 //!
 //! An `UPDATE` is used and no second table, so that rights, views and indexes stay what they are, and so that a reader
@@ -31,7 +33,7 @@ use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use crate::config::Config;
 use crate::control;
-use crate::model::{self, Plan};
+use crate::model::{self, Model, Plan};
 use crate::vault::hash::{HASH_VERSION, Hash, fingerprint};
 use crate::warehouse::WarehouseError;
 
@@ -184,6 +186,7 @@ async fn rehash_in(
     transaction.batch_execute(SETTINGS).await?;
     if mode == Mode::Apply {
         control::lock_migrations(transaction).await?;
+        control::keep_builders_out(transaction).await?;
     }
     let prints = [&secrets.before, &secrets.after].map(|secret| secret.as_ref().map(fingerprint));
     let [before, after] = prints.each_ref().map(|print| print.as_ref().map(Hash::as_slice));
@@ -194,6 +197,9 @@ async fn rehash_in(
         return Err(RehashError::Secret(not_the_secret_before(secrets)));
     }
     let plans = plans(transaction).await?;
+    if let Some(name) = plans.iter().find_map(|plan| carried_key(&plan.model)) {
+        return Err(RehashError::Carried(name.to_owned()));
+    }
     let vault = Vault::new(&plans);
     if let Some(name) = wanted.erased.iter().find(|name| !vault.has_hub(name)) {
         return Err(RehashError::NoHub(name.clone()));
@@ -220,10 +226,24 @@ async fn rehash_in(
         waiting.replace(transaction).await?;
         control::note_key_secret(transaction, after).await?;
         control::store_models_again(transaction).await?;
+        let snapshots = rows::remove_snapshots(transaction).await?;
+        if snapshots > 0 {
+            tracing::info!(
+                snapshots,
+                "snapshots with the old keys removed: `vault-loader snapshots build` makes them anew"
+            );
+        }
     }
     let schema = model::VAULT_SCHEMA;
     let tables = tables.into_iter().map(|(name, rows)| (format!("{schema}.{name}"), rows));
     Ok(Outcome::Rehashed { mode, tables: tables.collect(), forgotten })
+}
+
+/// The name of a hub or link whose keys stand in satellites alone, if there is one.
+fn carried_key(model: &Model) -> Option<&str> {
+    let references = model.hubs.iter().filter(|hub| hub.is_carried).map(|hub| hub.name.as_str());
+    let links = model.links.iter().filter(|link| link.is_carried()).map(|link| link.name.as_str());
+    references.chain(links).next()
 }
 
 fn not_the_secret_before(secrets: &Secrets) -> &'static str {

@@ -9,7 +9,8 @@ use super::error::RehashError;
 use super::keys::system_keys;
 use super::vault::{LinkKeys, Place, SatelliteKeys, Vault};
 use crate::control;
-use crate::model::{EFFECTIVITY_COLUMN, VAULT_SCHEMA};
+use crate::migrate::business::BUSINESS_SCHEMA;
+use crate::model::{EFFECTIVITY_COLUMN, VAULT_SCHEMA, ident};
 use crate::warehouse::WarehouseError;
 
 /// Lets nobody write into the vault until the transaction ends. Whoever reads goes on.
@@ -20,6 +21,16 @@ pub(super) async fn keep_writers_out(
     let lock = format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", vault.all().join(", "));
     transaction.batch_execute(&lock).await?;
     Ok(control::keep_quarantine(transaction).await?)
+}
+
+/// Removes the snapshots of point-in-time tables and bridges, which hold the old keys. Returns how many there were. They
+/// follow from the vault, so a build makes those anew that the calendar still keeps.
+pub(super) async fn remove_snapshots(transaction: &Transaction<'_>) -> Result<u64, RehashError> {
+    for table in control::snapshot_tables(transaction).await?.keys() {
+        let delete = format!("DELETE FROM {BUSINESS_SCHEMA}.{}", ident(table));
+        transaction.execute(&delete, &[]).await?;
+    }
+    Ok(control::forget_snapshots(transaction).await?)
 }
 
 /// Tables that hold hash keys and that no model describes: nobody knows what their keys are made of.

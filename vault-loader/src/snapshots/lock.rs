@@ -9,8 +9,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
-/// Key of the lock. The number may be any that nobody else uses.
-const BUILD_LOCK: i64 = 0x7661_756c_7415;
+use crate::control::SNAPSHOTS_LOCK;
 
 /// How long a second build waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -24,7 +23,7 @@ pub(super) async fn take(
     let mut is_said = false;
     loop {
         let sql = "SELECT pg_try_advisory_lock($1)";
-        if client.query_one(sql, &[&BUILD_LOCK]).await?.get(0) {
+        if client.query_one(sql, &[&SNAPSHOTS_LOCK]).await?.get(0) {
             return Ok(true);
         }
         if !is_said && let Some(holder) = holder(client).await? {
@@ -40,7 +39,7 @@ pub(super) async fn take(
 
 /// Gives the lock back.
 pub(super) async fn give_back(client: &Client) -> Result<(), Error> {
-    client.query_one("SELECT pg_advisory_unlock($1)", &[&BUILD_LOCK]).await.map(drop)
+    client.query_one("SELECT pg_advisory_unlock($1)", &[&SNAPSHOTS_LOCK]).await.map(drop)
 }
 
 /// Who has the lock; none when it was given back meanwhile.
@@ -57,5 +56,5 @@ async fn holder(client: &Client) -> Result<Option<String>, Error> {
                  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                  AND (l.classid::bigint << 32) | l.objid::bigint = $1
                LIMIT 1";
-    Ok(client.query_opt(sql, &[&BUILD_LOCK]).await?.and_then(|row| row.get(0)))
+    Ok(client.query_opt(sql, &[&SNAPSHOTS_LOCK]).await?.and_then(|row| row.get(0)))
 }
