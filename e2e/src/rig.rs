@@ -249,6 +249,22 @@ impl Rig {
         Ok(())
     }
 
+    /// Lets `vault-loader migrate` bring the warehouse to the models as they are now, and `quarantine retry` load what
+    /// waits.
+    ///
+    /// # Errors
+    /// When one of the commands ends with another exit code than 0.
+    pub fn migrate_and_retry(&self) -> anyhow::Result<()> {
+        let database = &self.options.name;
+        self.migrate(database)?;
+        let retry = ["quarantine", "retry", "--all"];
+        let code = self
+            .loader_options(database, "vault_owner", &retry, &self.models())?
+            .start_and_wait(Duration::from_secs(60))?;
+        anyhow::ensure!(code == 0, "vault-loader quarantine retry ended with {code}");
+        Ok(())
+    }
+
     fn migrate(&self, database: &str) -> anyhow::Result<()> {
         let migrated = self
             .loader_options(database, "vault_owner", &["migrate"], &self.models())?

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
 mod bad_days;
+mod entities;
 mod inferred;
 mod pipeline;
 mod samples;

@@ -64,6 +64,21 @@ const PUBLISHED: &str = "
     SELECT DISTINCT schemaname, tablename, format('%I.%I', schemaname, tablename)
     FROM pg_publication_tables ORDER BY 1, 2";
 
+fn rig(name: &str, version: u32, partitions: u32) -> Rig {
+    let stack = shared::stack();
+    let name = format!("{name}{version}_{}", std::process::id());
+    let server = if version == 15 { &stack.postgres15 } else { &stack.postgres18 };
+    Rig::create(RigOptions {
+        dir: stack.dir.join("e2e").join(&name),
+        name,
+        source: server.clone(),
+        warehouse: stack.warehouse.clone(),
+        bootstrap: stack.kafka_bootstrap.clone(),
+        partitions,
+    })
+    .unwrap()
+}
+
 /// A source, its readers and its loader.
 pub(crate) struct Pipeline {
     rig: Rig,
@@ -86,19 +101,25 @@ impl Pipeline {
         sql: &str,
         infer: &[&str],
     ) -> Self {
-        let stack = shared::stack();
-        let name = format!("{name}{version}_{}", std::process::id());
-        let server = if version == 15 { &stack.postgres15 } else { &stack.postgres18 };
-        let mut rig = Rig::create(RigOptions {
-            dir: stack.dir.join("e2e").join(&name),
-            name,
-            source: server.clone(),
-            warehouse: stack.warehouse.clone(),
-            bootstrap: stack.kafka_bootstrap.clone(),
-            partitions,
-        })
-        .unwrap();
+        let mut rig = rig(name, version, partitions);
         let (further, told) = rig.add_inferred_source(sql, infer).await.unwrap();
+        Self::new(rig, further, told).await
+    }
+
+    /// The same with a model that somebody wrote for these tables. Its source is called `further`.
+    pub(crate) async fn with_model(
+        name: &str,
+        version: u32,
+        partitions: u32,
+        (sql, tables): (&str, &[&str]),
+        model: &str,
+    ) -> Self {
+        let mut rig = rig(name, version, partitions);
+        let further = rig.add_source(sql, tables, model).await.unwrap();
+        Self::new(rig, further, String::new()).await
+    }
+
+    async fn new(rig: Rig, further: String, told: String) -> Self {
         let source = sql::connect(&rig.further_source(&further)).await.unwrap();
         Self { rig, further, told, source, readers: Vec::new(), loader: None }
     }
@@ -109,11 +130,31 @@ impl Pipeline {
         model.unwrap().replace(&self.further, name)
     }
 
+    /// Lets the warehouse have another model of the source, with the loader stopped, and loads what waits.
+    pub(crate) fn change_model(&self, change: impl FnOnce(&str) -> String) {
+        let path = self.rig.further_model(&self.further).unwrap();
+        let model = std::fs::read_to_string(path).unwrap();
+        let changed = change(&model);
+        assert_ne!(changed, model);
+        std::fs::write(path, changed).unwrap();
+        self.rig.migrate_and_retry().unwrap();
+    }
+
     /// Starts readers and loader.
     pub(crate) fn start(&mut self) {
+        self.start_readers();
+        self.start_loader();
+    }
+
+    fn start_readers(&mut self) {
         self.readers.push(self.rig.start_reader().unwrap());
         self.readers.push(self.rig.start_further_reader(&self.further).unwrap());
-        self.start_loader();
+    }
+
+    /// Kills the readers and starts them again. They publish again what they had published and not stored.
+    pub(crate) fn kill_readers(&mut self) {
+        self.readers.drain(..).for_each(|mut reader| reader.kill9());
+        self.start_readers();
     }
 
     /// Waits until the snapshots are complete.
@@ -135,6 +176,16 @@ impl Pipeline {
         let mut loader = self.loader.take().unwrap();
         loader.terminate();
         assert_eq!(loader.wait_exit(PATIENCE).unwrap(), 0);
+    }
+
+    /// Waits until everything is in the vault.
+    pub(crate) async fn settle(&self) {
+        self.rig.settle().await.unwrap();
+    }
+
+    /// A connection to the warehouse.
+    pub(crate) async fn warehouse(&self) -> Client {
+        sql::connect(&self.rig.warehouse(self.rig.name())).await.unwrap()
     }
 
     /// Waits until everything is in the vault. Then each table has to equal its view, no rule of the vault may be

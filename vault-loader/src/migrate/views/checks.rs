@@ -320,9 +320,11 @@ impl<'m> Vault<'m> {
                 text(name)
             )
         });
-        let fixed = self.satellites.iter().filter(|checked| !checked.is_historized).map(|Checked { name, .. }| {
+        let fixed = self.satellites.iter().filter(|checked| !checked.is_historized);
+        let fixed = fixed.map(|Checked { name, .. }| {
             format!(
-                "SELECT {} AS table_name, hash_key, 'different load dates, and is not historized' AS loaded, count(*) AS row_count\n\
+                "SELECT {} AS table_name, hash_key,\n    \
+                 'different load dates, and is not historized' AS loaded, count(*) AS row_count\n\
                  FROM {VAULT_SCHEMA}.{name}\n\
                  GROUP BY hash_key\n\
                  HAVING count(*) > 1",
