@@ -23,7 +23,7 @@ use crate::vault::cast;
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
-use crate::vault::versions::{Body, FoldError, Folding, KnownKeys, Version};
+use crate::vault::versions::{Body, FoldError, Folding, KnownKeys, Origin, Version};
 
 /// What was written.
 #[derive(Default)]
@@ -158,17 +158,7 @@ fn encode(
         buffer.int4(version.state.epoch.number);
         buffer.int8(version.state.offset);
         buffer.bytes(&version.state.hashdiff);
-        for carried in &satellite.carried {
-            match carried.from {
-                CarriedFrom::Role(place) => {
-                    buffer.bytes(projection.role_key(version.origin.roles, place));
-                }
-                CarriedFrom::Value { column, cast: to, kind } => {
-                    let value = folding.value(version.origin.values + column);
-                    buffer.value(kind, &cast(value, to));
-                }
-            }
-        }
+        encode_carried(&mut buffer, satellite, version.origin, (folding, projection));
         match version.body {
             Body::Row { values } => {
                 for &column in payload {
@@ -188,6 +178,23 @@ fn encode(
         }
     }
     buffer
+}
+
+/// The columns of the parent's key, where the satellite holds them.
+fn encode_carried(
+    buffer: &mut CopyBuffer,
+    satellite: &SatellitePlan,
+    origin: Origin,
+    (folding, projection): (&Folding<'_>, &Projection),
+) {
+    for carried in &satellite.carried {
+        match carried.from {
+            CarriedFrom::Role(place) => buffer.bytes(projection.role_key(origin.roles, place)),
+            CarriedFrom::Value { column, cast: to, kind } => {
+                buffer.value(kind, &cast(folding.value(origin.values + column), to));
+            }
+        }
+    }
 }
 
 fn unknown_keys(candidates: &[Candidate], cache: &mut Cache<KeyState>) -> Vec<Hash> {

@@ -76,17 +76,7 @@ impl Builder<'_> {
             (parent, Some(link))
         };
         self.exact_parent(&hubs, &links, parent);
-        let entities = self.entities;
-        let parent_link = match parent {
-            Parent::Hub(_) => None,
-            Parent::Link(bound) => {
-                own_link.as_ref().or_else(|| Some(&entities.links[links[bound].link]))
-            }
-        };
-        let carried = self.carried(&hubs, parent, &links, parent_link);
-        if let Some(link) = parent_link {
-            self.check_attributes(link);
-        }
+        let carried = self.carried(&hubs, parent, &links, own_link.as_ref());
         self.problems.entity_name(&self.table.status, "sat_");
         if let Some(tracking) = &self.table.tracking {
             self.problems.entity_name(tracking, "sat_");

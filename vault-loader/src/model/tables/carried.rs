@@ -108,7 +108,7 @@ impl Builder<'_> {
     }
 
     /// A non-historized link has its attributes in its own table.
-    pub(super) fn check_attributes(&mut self, link: &Link) {
+    fn check_attributes(&mut self, link: &Link) {
         let is_alone = matches!(self.table.satellites.as_slice(), [only] if only.name == link.name);
         if link.kind == LinkKind::NonHistorized && !is_alone {
             let problem =
@@ -122,14 +122,23 @@ impl Builder<'_> {
         }
     }
 
-    /// The columns of the parent's key, where the parent has no table of its own.
+    /// The columns of the parent's key, where the parent has no table of its own. `own` is the link that a multi-active
+    /// table has for itself.
     pub(super) fn carried(
-        &self,
+        &mut self,
         hubs: &IdVec<HubBindingId, HubBinding>,
         parent: Parent,
         links: &IdVec<LinkBindingId, LinkBinding>,
-        link: Option<&Link>,
+        own: Option<&Link>,
     ) -> Vec<CarriedColumn> {
+        let entities = self.entities;
+        let link = match parent {
+            Parent::Hub(_) => None,
+            Parent::Link(bound) => own.or_else(|| Some(&entities.links[links[bound].link])),
+        };
+        if let Some(link) = link {
+            self.check_attributes(link);
+        }
         let value = |column: ColumnId, cast: Cast, key: &Column, comment: String| CarriedColumn {
             name: key.name.clone(),
             from: CarriedFrom::Value { column, cast, kind: key.kind },
