@@ -139,6 +139,14 @@ async fn what_migrate_refuses_is_foretold_with_its_reasons() {
         format!("{topic} is loaded already, and would be missing in sat_airport_heights");
     assert_refused_alike(&world, &expected);
 
+    // Events that a loaded table would track only from now on.
+    let status = "status = \"sat_airports_status\"";
+    let tracked = format!("{status}\ntracking = \"sat_airports_tracking\"");
+    world.write_model(&world.model.replacen(status, &tracked, 1));
+    let expected =
+        format!("{topic} is loaded already, and would be missing in sat_airports_tracking");
+    assert_refused_alike(&world, &expected);
+
     // A changed key.
     let key = |name: &str| format!("name = \"{name}\", type = \"char(6)\"");
     world.write_model(&world.model.replacen(&key("book_ref"), &key("reference"), 1));

@@ -57,6 +57,19 @@ const TRUNCATES: &str = "
     TRUNCATE orders;
     TRUNCATE customer_duplicates;";
 
+/// What random work may leave out, once.
+const CERTAIN: &str = "
+    INSERT INTO employees SELECT n, 'name', NULLIF(100, n) FROM generate_series(100, 104) AS n;
+    INSERT INTO customer_duplicates VALUES (201, 202, 'rule'), (203, 202, 'rule'), (204, 205, 'rule');
+    INSERT INTO orders SELECT n, min(id), n, 'new', '2026-01-01' FROM customers, generate_series(100, 104) AS n GROUP BY n;
+    UPDATE orders SET customer_id = NULL WHERE id = 100;
+    UPDATE orders SET customer_id = (SELECT max(id) FROM customers) WHERE id = 100;
+    DELETE FROM orders WHERE id = 101;
+    INSERT INTO orders VALUES (101, NULL, 101, 'new', '2026-01-02');
+    INSERT INTO order_lines VALUES (100, 0, 'maker 2', 1, 1), (100, 1, 'maker 2', 2, 1), (101, 0, 'maker 2', 3, 1);
+    UPDATE customers SET tier = 'tier last', name = 'name last' WHERE id = (SELECT max(id) FROM customers);
+    UPDATE customers SET newsletter = newsletter WHERE id IN (SELECT id FROM customers ORDER BY id DESC LIMIT 4);";
+
 /// A question that a kind of entity exists for.
 struct Question {
     kind: &'static str,
@@ -364,6 +377,7 @@ async fn every_kind_of_entity_tells_what_it_is_for(version: u32, partitions: u32
     shop.work().await;
     shop.pipeline.start_loader();
     shop.work().await;
+    shop.run(CERTAIN).await;
     shop.verify().await;
     shop.something_fixed_changes().await;
     shop.pipeline.stop();
