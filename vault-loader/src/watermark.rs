@@ -119,8 +119,19 @@ struct State {
     opened: Instant,
     /// whether the log has said that no heartbeats come
     is_silence_told: bool,
-    /// whether the log has said what holds the watermark up
-    is_wait_told: bool,
+    /// what the log has said last that holds the watermark up
+    told: Option<Hold>,
+}
+
+/// What holds the watermark up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// A partition that was there is not named.
+    Missing,
+    /// A partition ends before what was loaded of it.
+    Short,
+    /// Something was published and is not loaded.
+    Behind,
 }
 
 impl WatermarkWatch {
@@ -137,7 +148,7 @@ impl WatermarkWatch {
             is_first_heard: false,
             opened: Instant::now(),
             is_silence_told: false,
-            is_wait_told: false,
+            told: None,
         };
         while !self.ending.is_cancelled() {
             if let Err(error) = self.turn(&mut state, runtime) {
@@ -215,7 +226,7 @@ impl WatermarkWatch {
         let known = state.partitions.iter().chain(stored.keys());
         if let Some((topic, partition)) = known.filter(|place| !named.contains(*place)).min() {
             let reason = format!("Kafka does not name {topic}[{partition}], which it had before");
-            self.tell_of_wait(state, &reason);
+            self.tell_of_hold(state, Hold::Missing, &reason);
             return Ok(None);
         }
         state.partitions.extend(named);
@@ -223,10 +234,8 @@ impl WatermarkWatch {
             ends.iter().find(|end| stored.get(&place_of(end)).is_some_and(|at| at.next > end.end))
         {
             let PartitionEnds { topic, partition, .. } = end;
-            self.tell_of_wait(
-                state,
-                &format!("{topic}[{partition}] ends before what was loaded of it"),
-            );
+            let reason = format!("{topic}[{partition}] ends before what was loaded of it");
+            self.tell_of_hold(state, Hold::Short, &reason);
             return Ok(None);
         }
         let needed = ends.iter().map(|end| Needed {
@@ -258,7 +267,7 @@ impl WatermarkWatch {
         })?;
         match outcome {
             Advance::Moved => {
-                state.is_wait_told = false;
+                state.told = None;
                 let published = self.ask(&mut state.warehouse, runtime, async |client| {
                     read_watermarks(client, &[system_id]).await
                 })?;
@@ -274,7 +283,8 @@ impl WatermarkWatch {
                 if round.since.elapsed() > WAIT_TOLD_AFTER {
                     let places = behind.iter().map(|at| format!("{}[{}]", at.topic, at.partition));
                     let places: Vec<String> = places.take(5).collect();
-                    self.tell_of_wait(state, &format!("{} are behind", places.join(", ")));
+                    let reason = format!("{} are behind", places.join(", "));
+                    self.tell_of_hold(state, Hold::Behind, &reason);
                 }
                 Ok(Some(round))
             }
@@ -355,9 +365,8 @@ impl WatermarkWatch {
     }
 
     /// Says once what holds the watermark up.
-    fn tell_of_wait(&self, state: &mut State, reason: &str) {
-        if !state.is_wait_told {
-            state.is_wait_told = true;
+    fn tell_of_hold(&self, state: &mut State, hold: Hold, reason: &str) {
+        if state.told.replace(hold) != Some(hold) {
             tracing::warn!(reason, "the watermark stands still");
         }
     }

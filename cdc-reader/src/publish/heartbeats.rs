@@ -40,6 +40,9 @@ const STEP: Duration = Duration::from_millis(100);
 /// How many heartbeats are read at a start. Several connectors may share one topic.
 const READ_MAX: i64 = 100;
 
+/// How long one question about the topic may take. A stop waits for the answer.
+const QUESTION: Duration = Duration::from_secs(2);
+
 /// How long reading them may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -293,12 +296,12 @@ pub fn last_published(
         .set("allow.auto.create.topics", "false")
         .set("fetch.wait.max.ms", "10")
         .create_with_context(QuietContext)?;
-    let metadata = consumer.fetch_metadata(Some(&topic.name), READ_TIMEOUT)?;
+    let metadata = consumer.fetch_metadata(Some(&topic.name), QUESTION)?;
     let exists = metadata.topics().iter().any(|found| !found.partitions().is_empty());
     if !exists {
         return Ok(None);
     }
-    let (first, end) = consumer.fetch_watermarks(&topic.name, HEARTBEAT_PARTITION, READ_TIMEOUT)?;
+    let (first, end) = consumer.fetch_watermarks(&topic.name, HEARTBEAT_PARTITION, QUESTION)?;
     let from = first.max(end - READ_MAX);
     if from >= end {
         return Ok(None);
