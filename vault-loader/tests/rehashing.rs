@@ -255,15 +255,34 @@ async fn a_killed_rehash_has_changed_nothing() {
     assert!(told.contains("have new hash keys"), "{told}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_the_old_rule_does_not_give_is_reported() {
-    let mut world = World::new("rehashstrange").await;
-    world.publish_all(events()).await;
-    let mut loader = world.loader("loader");
-    world.loaded().await;
-    world.end(&mut loader);
+/// Keeps what the cases change.
+const KEEP: &str = "
+        CREATE SCHEMA kept;
+        CREATE TABLE kept.hub_bookings AS TABLE dwh_detailed.hub_bookings;
+        CREATE TABLE kept.hub_flights AS TABLE dwh_detailed.hub_flights;
+        CREATE TABLE kept.hub_aircrafts AS TABLE dwh_detailed.hub_aircrafts;
+        CREATE TABLE kept.link_aircraft_seats AS TABLE dwh_detailed.link_aircraft_seats;
+        CREATE TABLE kept.sat_bookings AS TABLE dwh_detailed.sat_bookings;
+        CREATE TABLE kept.sat_booking_tickets_effectivity AS TABLE dwh_detailed.sat_booking_tickets_effectivity;
+        CREATE TABLE kept.quarantine AS SELECT id, parent_hash_key FROM dwh_control.quarantine";
+
+/// Brings it back.
+const RESTORE: &str = "
+        DROP TABLE IF EXISTS dwh_detailed.mine;
+        TRUNCATE dwh_detailed.hub_bookings, dwh_detailed.hub_flights, dwh_detailed.hub_aircrafts, dwh_detailed.link_aircraft_seats,
+            dwh_detailed.sat_bookings, dwh_detailed.sat_booking_tickets_effectivity;
+        INSERT INTO dwh_detailed.hub_bookings TABLE kept.hub_bookings;
+        INSERT INTO dwh_detailed.hub_flights TABLE kept.hub_flights;
+        INSERT INTO dwh_detailed.hub_aircrafts TABLE kept.hub_aircrafts;
+        INSERT INTO dwh_detailed.link_aircraft_seats TABLE kept.link_aircraft_seats;
+        INSERT INTO dwh_detailed.sat_bookings TABLE kept.sat_bookings;
+        INSERT INTO dwh_detailed.sat_booking_tickets_effectivity TABLE kept.sat_booking_tickets_effectivity;
+        UPDATE dwh_control.quarantine AS q SET parent_hash_key = k.parent_hash_key FROM kept.quarantine AS k WHERE k.id = q.id";
+
+/// What somebody does to the warehouse, and what the command says about it.
+fn cases() -> [(String, &'static str); 9] {
     let other = "sha256('other')";
-    let cases = [
+    [
         (
             format!(
                 "UPDATE dwh_detailed.hub_bookings SET hash_key = {other} WHERE book_ref IS NOT NULL"
@@ -310,30 +329,18 @@ async fn a_key_that_the_old_rule_does_not_give_is_reported() {
                 .to_owned(),
             "dwh_detailed.mine: no model describes this table",
         ),
-    ];
-    // Each case is done in a copy of the tables that it changes.
-    let kept = "
-        CREATE SCHEMA kept;
-        CREATE TABLE kept.hub_bookings AS TABLE dwh_detailed.hub_bookings;
-        CREATE TABLE kept.hub_flights AS TABLE dwh_detailed.hub_flights;
-        CREATE TABLE kept.hub_aircrafts AS TABLE dwh_detailed.hub_aircrafts;
-        CREATE TABLE kept.link_aircraft_seats AS TABLE dwh_detailed.link_aircraft_seats;
-        CREATE TABLE kept.sat_bookings AS TABLE dwh_detailed.sat_bookings;
-        CREATE TABLE kept.sat_booking_tickets_effectivity AS TABLE dwh_detailed.sat_booking_tickets_effectivity;
-        CREATE TABLE kept.quarantine AS SELECT id, parent_hash_key FROM dwh_control.quarantine";
-    world.client.batch_execute(kept).await.unwrap();
-    let restore = "
-        DROP TABLE IF EXISTS dwh_detailed.mine;
-        TRUNCATE dwh_detailed.hub_bookings, dwh_detailed.hub_flights, dwh_detailed.hub_aircrafts, dwh_detailed.link_aircraft_seats,
-            dwh_detailed.sat_bookings, dwh_detailed.sat_booking_tickets_effectivity;
-        INSERT INTO dwh_detailed.hub_bookings TABLE kept.hub_bookings;
-        INSERT INTO dwh_detailed.hub_flights TABLE kept.hub_flights;
-        INSERT INTO dwh_detailed.hub_aircrafts TABLE kept.hub_aircrafts;
-        INSERT INTO dwh_detailed.link_aircraft_seats TABLE kept.link_aircraft_seats;
-        INSERT INTO dwh_detailed.sat_bookings TABLE kept.sat_bookings;
-        INSERT INTO dwh_detailed.sat_booking_tickets_effectivity TABLE kept.sat_booking_tickets_effectivity;
-        UPDATE dwh_control.quarantine AS q SET parent_hash_key = k.parent_hash_key FROM kept.quarantine AS k WHERE k.id = q.id";
-    for (change, words) in cases {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_old_rule_does_not_give_is_reported() {
+    let mut world = World::new("rehashstrange").await;
+    world.publish_all(events()).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world.end(&mut loader);
+    world.client.batch_execute(KEEP).await.unwrap();
+    for (change, words) in cases() {
         world.client.batch_execute(&change).await.unwrap();
         let changed = everything(&world.client).await;
         for arguments in [&["--dry-run"][..], &[]] {
@@ -345,7 +352,7 @@ async fn a_key_that_the_old_rule_does_not_give_is_reported() {
             );
         }
         assert_eq!(everything(&world.client).await, changed, "{change}");
-        world.client.batch_execute(restore).await.unwrap();
+        world.client.batch_execute(RESTORE).await.unwrap();
     }
     rehashed(&world, &[], &[(NAME, SECRET)]);
 }
