@@ -83,7 +83,7 @@ impl Resolver<'_> {
         let before = self.problems.count();
         self.problems.entity_name(&entry.name, "pit_");
         let Some(parent) = self.entity(&entry.parent) else {
-            let problem = format!("there is no hub or link {}", entry.parent);
+            let problem = format!("there is no hub or link {} with rows of its own", entry.parent);
             self.problems.complain(&entry.name, problem, "correct the name of its parent");
             return None;
         };
@@ -128,11 +128,11 @@ impl Resolver<'_> {
     }
 
     fn hub(&self, name: &str) -> Option<HubId> {
-        self.model.hubs.find_id(|hub| hub.name == name)
+        self.model.hubs.find_id(|hub| hub.name == name && !hub.is_carried)
     }
 
     fn link(&self, name: &str) -> Option<LinkId> {
-        self.model.links.find_id(|link| link.name == name)
+        self.model.links.find_id(|link| link.name == name && !link.is_carried())
     }
 
     fn bridge(&mut self, entry: &BridgeEntry) -> Option<Bridge> {

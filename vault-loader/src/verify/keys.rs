@@ -11,7 +11,8 @@ use super::staging::MENTIONS;
 use crate::copy_out::TextRows;
 use crate::decode::{Value, from_stored};
 use crate::model::{
-    Column, Hub, HubId, HubScope, Id as _, Link, LinkId, Parent, Plan, TableId, VAULT_SCHEMA, ident,
+    CarriedColumn, CarriedFrom, Column, Hub, HubId, HubScope, Id as _, Link, LinkId, Parent, Plan,
+    TableId, VAULT_SCHEMA, ident,
 };
 use crate::proof::ProofError;
 use crate::vault::hash::{Hash, Hasher};
@@ -28,18 +29,23 @@ pub(super) struct Keys<'k> {
 }
 
 impl Keys<'_> {
-    /// Compares every hub and link that the tables name.
+    /// Compares every hub and link that the tables name and that has rows of its own.
     pub(super) async fn compare(&self) -> Result<Vec<Compared>, ProofError> {
         let model = &self.plan.model;
         let tables = || self.tables.iter().map(|&table| &model.tables[table]);
         let mut found = Vec::new();
         for (id, hub) in model.hubs.with_ids() {
-            if tables().any(|table| table.hubs.iter().any(|binding| binding.hub == id)) {
+            let has_rows = !hub.is_carried;
+            if has_rows && tables().any(|table| table.hubs.iter().any(|binding| binding.hub == id))
+            {
                 found.push(self.hub(id, hub).await?);
             }
         }
         for (id, link) in model.links.with_ids() {
-            if tables().any(|table| table.links.iter().any(|binding| binding.link == id)) {
+            let has_rows = !link.is_carried();
+            if has_rows
+                && tables().any(|table| table.links.iter().any(|binding| binding.link == id))
+            {
                 found.push(self.link(id, link).await?);
             }
         }
@@ -164,6 +170,18 @@ impl Keys<'_> {
             format!("'{0}=' || {alias}.{1}::text", column.name, ident(&column.name))
         };
         let (from, parts) = match table.parent {
+            _ if !table.carried.is_empty() => {
+                let values = |column: &CarriedColumn| {
+                    let name = &column.name;
+                    let is_value = matches!(column.from, CarriedFrom::Value { .. });
+                    is_value.then(|| format!("'{name}=' || k.{}::text", ident(name)))
+                };
+                let status = &table.status;
+                let from = format!(
+                    "(SELECT DISTINCT ON (hash_key) * FROM {VAULT_SCHEMA}.{status} ORDER BY hash_key) AS k"
+                );
+                (from, table.carried.iter().filter_map(values).collect())
+            }
             Parent::Hub(binding) => {
                 let hub = &model.hubs[table.hubs[binding].hub];
                 let parts: Vec<String> = hub.key.iter().map(|column| part("k", column)).collect();

@@ -110,8 +110,16 @@ fn hub_mentions(model: &Model, pit: &Pit, hub: HubId) -> Vec<Mention> {
             let from = format!("{VAULT_SCHEMA}.{} AS m", table.status);
             found.push(("m.hash_key".to_owned(), from));
         }
+        // The satellites of a parent without rows of its own name the hubs.
+        let carried = model.parent_link(table).filter(|link| link.is_carried());
+        let roles = carried.into_iter().flat_map(|link| link.roles.iter().map(move |r| (link, r)));
+        for (link, role) in roles.filter(|(_, role)| role.hub == hub) {
+            let named_by = if link.has_table() { &link.name } else { &table.status };
+            let from = format!("{VAULT_SCHEMA}.{named_by} AS m");
+            found.push((format!("m.{}", role.column()), from));
+        }
     }
-    for link in &model.links {
+    for link in model.links.iter().filter(|link| !link.is_carried()) {
         for feed in Feed::all(model, &link.name) {
             for (place, role) in link.roles.iter().enumerate().filter(|(_, role)| role.hub == hub) {
                 // A row that has the hub as its parent has mentioned it by its status already.
