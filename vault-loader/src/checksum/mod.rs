@@ -2,8 +2,8 @@
 //!
 //! In: the warehouse. Out: a report on standard output, or its difference from an earlier one. All tables are read in
 //! one REPEATABLE READ transaction, so the digests belong to one moment. `tables` says what counts, `digest` adds up,
-//! `report` prints and compares. Rows come by binary COPY and are hashed here, in bounded memory: measured on a satellite
-//! of a million rows, that takes less time than the server needs for the same sum in SQL (docs/PROOFS.md).
+//! `report` prints and compares. Rows come by binary COPY and are hashed here, in bounded memory: measured on a
+//! satellite of a million rows, that takes less time than the server needs for the same sum in SQL (docs/PROOFS.md).
 //!
 //! Hard cases: a satellite that has grown columns in another order than another vault; a hub that keeps the spelling
 //! that was loaded first; a file of another version of digests.
