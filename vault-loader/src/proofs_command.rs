@@ -17,8 +17,8 @@ pub enum ProofCommand {
     /// loaded from the same topics have the same ones. It needs no --model. Exit codes: 1 when a table differs from the
     /// report that --compare names
     Checksum(ChecksumArguments),
-    /// Check the rules of the vault, which are the views of dwh_checks: how many rows break each, and the first of them.
-    /// It needs no --model. Exit codes: 1 when a rule is broken
+    /// Check the rules of the vault, which are the views of dwh_checks: how many rows break each, and the first of
+    /// them. It needs no --model. Exit codes: 1 when a rule is broken
     Check(CheckArguments),
     /// Compare every row of the running source with the vault as of one moment. Exit codes: 1 when a key is missing,
     /// extra or different

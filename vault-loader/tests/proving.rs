@@ -1,7 +1,7 @@
 //! What proves that the vault is right: checksums that are equal for equal topics and differ after any edit, and the
 //! rules of the vault.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn report(world: &World, name: &str, variables: &[(&str, &str)]) -> PathBuf {
 }
 
 /// Compares the vault with a report: the exit code and what was said.
-fn compare(world: &World, with: &PathBuf, variables: &[(&str, &str)]) -> (i32, String) {
+fn compare(world: &World, with: &Path, variables: &[(&str, &str)]) -> (i32, String) {
     let file = with.display().to_string();
     let output = world.command_with(&["checksum", "--compare", &file], variables);
     (output.status.code().unwrap(), told(&output))

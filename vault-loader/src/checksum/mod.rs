@@ -2,8 +2,8 @@
 //!
 //! In: the warehouse. Out: a report on standard output, or its difference from an earlier one. All tables are read in
 //! one REPEATABLE READ transaction, so the digests belong to one moment. `tables` says what counts, `digest` adds up,
-//! `report` prints and compares. Rows come by binary COPY and are hashed here, in bounded memory: measured on a satellite
-//! of a million rows, that takes less time than the server needs for the same sum in SQL (docs/PROOFS.md).
+//! `report` prints and compares. Rows come by binary COPY and are hashed here, in bounded memory: measured on a
+//! satellite of a million rows, that takes less time than the server needs for the same sum in SQL (docs/PROOFS.md).
 //!
 //! Hard cases: a satellite that has grown columns in another order than another vault; a hub that keeps the spelling
 //! that was loaded first; a file of another version of digests.
@@ -12,7 +12,7 @@ mod digest;
 mod report;
 mod tables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -51,7 +51,7 @@ pub async fn run(
     arguments: &ChecksumArguments,
     warehouse: &ConnectOptions,
 ) -> Result<(), ProofError> {
-    let before = arguments.compare.as_ref().map(read_report).transpose()?;
+    let before = arguments.compare.as_deref().map(read_report).transpose()?;
     let client = shared::postgres::connect(warehouse).await.map_err(WarehouseError::Connect)?;
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut sums = Vec::new();
@@ -76,7 +76,7 @@ pub async fn run(
     Err(ProofError::Found(format!("{} tables differ", differences.len())))
 }
 
-fn read_report(path: &PathBuf) -> Result<Report, ProofError> {
+fn read_report(path: &Path) -> Result<Report, ProofError> {
     let named = path.display();
     let unreadable = |why: String| ProofError::Usage(format!("cannot read {named}: {why}"));
     let text = std::fs::read_to_string(path).map_err(|err| unreadable(err.to_string()))?;

@@ -37,7 +37,7 @@ use shared::postgres::{ConnectOptions, connect};
 use shared::source_url::source_options;
 use tokio_postgres::Client;
 
-use self::findings::{Report, WaitingKeys};
+use self::findings::{Compared, Report, WaitingKeys};
 use self::keys::Keys;
 use self::moment::Moment;
 use self::source_tables::SourceTable;
@@ -160,17 +160,16 @@ async fn compare(
     if !arguments.no_wait {
         loaded::wait(&warehouse, plan, moment, block_size, wait).await?;
     }
-    let mut report = Report {
+    // What was parked since the rows were staged waits too.
+    let waiting = waiting_keys(&warehouse, plan, &tables).await?;
+    let vault = Vault { arguments, warehouse: &warehouse, plan, columns: &columns, moment };
+    Ok(Report {
         source: plan.model.source.name.clone(),
         log_position: moment.end.to_string(),
         is_exact: moment.is_exact(),
         not_compared,
-        tables: Vec::new(),
-    };
-    // What was parked since the rows were staged waits too.
-    let waiting = waiting_keys(&warehouse, plan, &tables).await?;
-    compare_versions(arguments, &warehouse, plan, &columns, moment, waiting, &mut report).await?;
-    Ok(report)
+        tables: vault.compare(waiting).await?,
+    })
 }
 
 fn tell(moment: Moment) {
@@ -198,42 +197,52 @@ async fn stage(
     staging.finish(tables).await
 }
 
-async fn compare_versions(
-    arguments: &VerifyArguments,
-    warehouse: &Client,
-    plan: &Plan,
-    columns: &ComparedColumns,
+/// What was staged is compared with this.
+struct Vault<'c> {
+    arguments: &'c VerifyArguments,
+    warehouse: &'c Client,
+    plan: &'c Plan,
+    columns: &'c ComparedColumns,
     moment: Moment,
-    mut waiting: HashMap<TableId, WaitingKeys>,
-    report: &mut Report,
-) -> Result<(), ProofError> {
-    let keys = Keys { warehouse, plan, tables: &tables_of(&waiting), show: arguments.show };
-    report.tables.extend(keys.compare().await?);
-    let sources: Vec<&str> = plan.tables.iter().map(|table| table.record_source.as_str()).collect();
-    let mut epochs = control::read_epochs(warehouse, &sources).await?;
-    for table in tables_of(&waiting) {
-        let record_source = &plan.tables[table].record_source;
-        let versions = Versions {
-            warehouse,
-            plan,
-            table,
-            columns,
-            moment,
-            epochs: epochs.remove(record_source).unwrap_or_default(),
-            waiting: waiting.remove(&table).unwrap_or_default(),
-            show: arguments.show,
-        };
-        let mut compared = versions.compare().await?;
-        if arguments.show_keys {
-            let shown = compared.iter_mut().flat_map(|compared| &mut compared.shown);
-            for finding in shown.filter(|finding| finding.key.is_none()) {
-                finding.key = keys.business_key(table, &finding.hash_key).await?;
+}
+
+impl Vault<'_> {
+    /// Compares hubs and links, and then the satellites of each table.
+    async fn compare(
+        &self,
+        mut waiting: HashMap<TableId, WaitingKeys>,
+    ) -> Result<Vec<Compared>, ProofError> {
+        let Self { arguments, warehouse, plan, columns, moment } = *self;
+        let tables = tables_of(&waiting);
+        let keys = Keys { warehouse, plan, tables: &tables, show: arguments.show };
+        let mut found = keys.compare().await?;
+        let sources: Vec<&str> =
+            plan.tables.iter().map(|table| table.record_source.as_str()).collect();
+        let mut epochs = control::read_epochs(warehouse, &sources).await?;
+        for &table in &tables {
+            let record_source = &plan.tables[table].record_source;
+            let versions = Versions {
+                warehouse,
+                plan,
+                table,
+                columns,
+                moment,
+                epochs: epochs.remove(record_source).unwrap_or_default(),
+                waiting: waiting.remove(&table).unwrap_or_default(),
+                show: arguments.show,
+            };
+            let mut compared = versions.compare().await?;
+            if arguments.show_keys {
+                let shown = compared.iter_mut().flat_map(|compared| &mut compared.shown);
+                for finding in shown.filter(|finding| finding.key.is_none()) {
+                    finding.key = keys.business_key(table, &finding.hash_key).await?;
+                }
             }
+            eprintln!("{}: compared", plan.model.tables[table].label);
+            found.extend(compared);
         }
-        eprintln!("{}: compared", plan.model.tables[table].label);
-        report.tables.extend(compared);
+        Ok(found)
     }
-    Ok(())
 }
 
 /// The tables that are compared, in the model's order.

@@ -18,11 +18,11 @@
 //! or of the last one before whose number passes. If, beyond that, the number of step 3 is the one behind N, no other
 //! transaction has begun to write since N, so none was open at all: every change up to B is visible, and `known` is B.
 //! On a source with hundreds of transactions a second such an instant comes after a few attempts, and each takes about
-//! a millisecond. A busier source gives a short stretch between `known` and `end`, and a transaction that stays open for
-//! long has to be waited for.
+//! a millisecond. On a busier source the stretch since the oldest open transaction began lies between `known` and
+//! `end`. A transaction that was open before the first attempt has to be waited for.
 //!
-//! A replication slot would give the same with one position, and needs the right to replicate, a free slot, and the
-//! same wait for open transactions ([decision 22](../../../docs/decisions/0022-verify-takes-a-snapshot-without-a-slot.md)).
+//! A replication slot would leave the same stretch, and needs the right to replicate, a free slot, and the same wait
+//! for open transactions (`docs/decisions/0022-verify-takes-a-snapshot-without-a-slot.md`).
 
 use std::time::{Duration, Instant};
 
@@ -90,8 +90,8 @@ const QUIET_WAIT: Duration = Duration::from_secs(5);
 /// How long to wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(3);
 
-/// Takes the snapshot. Afterwards `source` is inside the transaction that sees it, and the tables stay as they are until
-/// that transaction ends. `tables` are names as they may stand in a statement.
+/// Takes the snapshot. Afterwards `source` is inside the transaction that sees it, and the tables stay as they are
+/// until that transaction ends. `tables` are names as they may stand in a statement.
 pub(super) async fn take(
     source: &Client,
     second: &Client,

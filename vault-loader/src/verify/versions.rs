@@ -143,8 +143,8 @@ impl Versions<'_> {
         )
     }
 
-    /// The versions that may hold at the moment. Each table is read twice and joined by hashing, so a key with very many
-    /// versions costs no more than as many keys.
+    /// The versions that may hold at the moment. Each table is read twice and joined by hashing, so a key with very
+    /// many versions costs no more than as many keys.
     fn may_hold(&self, satellite: &str) -> String {
         let first = self.epochs.first_of_source(self.epochs.current());
         let Moment { known, end } = self.moment;
