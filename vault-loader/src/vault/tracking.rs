@@ -1,6 +1,7 @@
 //! Record-tracking satellites: a row for each event of a key that is loaded, whatever the event changes.
 //!
-//! In: the last row of a key and the next event. Out: whether the event has its row already, and what tells events apart.
+//! In: the last row of a key and the next event. Out: whether the event has its row already, and what tells events
+//! apart.
 //!
 //! # Which events make a row
 //!
