@@ -51,7 +51,7 @@ async fn a_key_has_one_version_and_another_one_waits_until_the_satellite_is_hist
     world.loaded().await;
     let once = ["(000001,1.00,10)", "(000002,1.00,30)", "(000003,1.00,60)", "(000004,4.00,120)"];
     world.assert_rows(VERSIONS, &once).await;
-    // Behind the event at fault all events of its key wait, whatever they hold. The repeat of position 30 waits as well.
+    // Behind the event at fault all events of its key wait, whatever they hold. So does the repeat of position 30.
     let waiting = ["(40,t)", "(50,f)", "(80,t)", "(30,f)"];
     world.assert_rows(WAITING, &waiting).await;
     let reasons = "SELECT DISTINCT reason FROM dwh_control.quarantine WHERE at_fault";

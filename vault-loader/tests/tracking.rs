@@ -1,5 +1,5 @@
-//! Record-tracking satellites: each event that is loaded has one row, whatever it changes, however often it is published
-//! or read.
+//! Record-tracking satellites: each event that is loaded has one row, whatever it changes, however often it is
+//! published or read.
 
 use serde_json::json;
 
@@ -186,8 +186,8 @@ async fn events_that_wait_are_tracked_when_they_are_loaded() {
     world.end(&mut loader);
 }
 
-/// A loaded table gets a record-tracking satellite: a migration asks for a replay, and the replay fills the satellite as
-/// if it had been there from the start.
+/// A loaded table gets a record-tracking satellite: a migration asks for a replay, and the replay fills the satellite
+/// as if it had been there from the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_fills_a_satellite_that_comes_later() {
     let mut world = World::new("tracklater").await;

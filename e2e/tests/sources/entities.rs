@@ -362,8 +362,8 @@ impl Shop {
 async fn every_kind_of_entity_tells_what_it_is_for(version: u32, partitions: u32, truncates: bool) {
     let mut shop = Shop::open(version, partitions, truncates).await;
     shop.work().await;
-    // From here on the log knows what is published. Nothing happens while the snapshot is read, so that it is known which
-    // rows are read.
+    // From here on the log knows what is published. Nothing happens while the snapshot is read, so that it is known
+    // which rows are read.
     shop.run(SNAPSHOT).await;
     shop.pipeline.start();
     shop.pipeline.wait_until_streaming();

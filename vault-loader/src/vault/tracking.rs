@@ -1,6 +1,7 @@
 //! Record-tracking satellites: a row for each event of a key that is loaded, whatever the event changes.
 //!
-//! In: the last row of a key and the next event. Out: whether the event has its row already, and what tells events apart.
+//! In: the last row of a key and the next event. Out: whether the event has its row already, and what tells events
+//! apart.
 //!
 //! # Which events make a row
 //!
@@ -11,8 +12,8 @@
 //!
 //! # What was tracked before
 //!
-//! Every event makes a row, so more is known here than in other satellites (`vault::fold`). Call the last row of the key
-//! V and the greatest position of all changes of the key up to V its bound. Truncates have no part in that bound: a
+//! Every event makes a row, so more is known here than in other satellites (`vault::fold`). Call the last row of the
+//! key V and the greatest position of all changes of the key up to V its bound. Truncates have no part in that bound: a
 //! truncate may arrive before or behind the changes of other partitions, and the rows must not depend on that.
 //!
 //! 1. A record at or before V in V's partition, and an event of an epoch before V's, were tracked before.

@@ -2,8 +2,8 @@
 //!
 //! In: candidates in the order of arrival, the stored state of their keys, and, where an event left a value out, the
 //! stored value. Out: versions, ready to be written. `vault::fold` decides which candidate is new. Before that, this
-//! module fills in unchanged values. Truncates that were seen earlier close keys whose events come late. A satellite that
-//! is not historized takes no second version of a key: the event is at fault. `vault::tracking` decides for
+//! module fills in unchanged values. Truncates that were seen earlier close keys whose events come late. A satellite
+//! that is not historized takes no second version of a key: the event is at fault. `vault::tracking` decides for
 //! record-tracking satellites.
 
 use foldhash::{HashMap, HashMapExt};

@@ -1,7 +1,7 @@
 //! The versions of each satellite: the latest one of each key, and all of them with their virtual ends.
 //!
-//! In: the plan of one source, whose satellites they are. Out: two views for each satellite that has a history. One view
-//! for each that is not historized, whose only version of a key is its latest, and one for each record-tracking
+//! In: the plan of one source, whose satellites they are. Out: two views for each satellite that has a history. One
+//! view for each that is not historized, whose only version of a key is its latest, and one for each record-tracking
 //! satellite: the last event of each key, because an event does not last until the next one. The vault is insert-only,
 //! so a version has no end of its own; it ends where the next one of its key begins. The latest version ends at the end
 //! of the year 9999. Two times are told apart: the load date, from when the vault shows a version, and the applied
