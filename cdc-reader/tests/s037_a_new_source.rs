@@ -166,8 +166,7 @@ fn what_is_written_works(server: &PostgresAddress) {
     let bootstrap = &shared::stack().kafka_bootstrap;
     let asked = Asked::create(server, &format!("init{}", server.version));
     let (id, source) = (asked.id.as_str(), &asked.source);
-    let (library, _) = LIBRARY.split_once("CREATE PUBLICATION").unwrap();
-    source.run(library);
+    source.run(LIBRARY);
     source.run(ODD);
     source.run(ROWS);
     let dir = tempfile::tempdir().unwrap();
