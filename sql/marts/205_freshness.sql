@@ -67,7 +67,8 @@ SELECT
     clock_timestamp() - watermark.published AS age,
     watermark.updated_at,
     COALESCE(paused.table_count, 0) AS paused_tables,
-    COALESCE(waiting.event_count, 0) AS waiting_events
+    COALESCE(waiting.event_count, 0) AS waiting_events,
+    watermark.source_timeline
 FROM dwh_control.sources AS sources
 LEFT JOIN dwh_control.watermark AS watermark USING (source_system_id)
 LEFT JOIN paused USING (source)
@@ -78,6 +79,7 @@ COMMENT ON COLUMN dwh_marts.freshness.source IS 'name of the source';
 COMMENT ON COLUMN dwh_marts.freshness.source_system_id IS 'number of the source';
 COMMENT ON COLUMN dwh_marts.freshness.is_position_known IS 'whether the position in the source''s log is known; heartbeats of Debezium name none';
 COMMENT ON COLUMN dwh_marts.freshness.source_lsn IS 'every change whose commit ends at or before this position of the source''s log is loaded';
+COMMENT ON COLUMN dwh_marts.freshness.source_timeline IS 'timeline of the source''s log to which that position belongs';
 COMMENT ON COLUMN dwh_marts.freshness.source_committed IS 'when the last known transaction before that position committed';
 COMMENT ON COLUMN dwh_marts.freshness.published IS 'every event that was published at or before this time is loaded; NULL while there is no watermark';
 COMMENT ON COLUMN dwh_marts.freshness.age IS 'how long ago that was, by the warehouse''s clock';

@@ -241,6 +241,7 @@ fn start_watermark(
         warehouse: options.config.connect_options(),
         metrics: Arc::clone(&options.metrics),
         wait: Duration::from_millis(options.config.limits.topics_wait_ms),
+        clock_ahead_max_ms: options.config.batch.clock_ahead_max_ms,
         ending: ending.clone(),
     };
     let (span, runtime) = (tracing::Span::current(), tokio::runtime::Handle::current());

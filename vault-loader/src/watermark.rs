@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use shared::backoff::Backoff;
 use shared::debezium::heartbeat::Heartbeat;
 use shared::postgres::{ConnectOptions, connect};
 use tokio::runtime::Handle;
@@ -48,6 +49,16 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long one question to the warehouse may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Settings of the session. It takes the locks of a load, so a loader that is frozen or gone must not keep them, and a
+/// question that nobody waits for any more must end at the server, too.
+const SETTINGS: &str = "
+    SET idle_in_transaction_session_timeout = '30s';
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET lock_timeout = '3s';
+    SET statement_timeout = '8s';";
 
 /// The pause after a failure, and between two looks for a topic that does not exist.
 const RETRY_PAUSE: Duration = Duration::from_secs(2);
@@ -80,6 +91,8 @@ pub(crate) struct WatermarkWatch {
     pub(crate) metrics: Arc<Metrics>,
     /// how long the first heartbeat may take before the log says that none comes
     pub(crate) wait: Duration,
+    /// what was published later than this ahead of the machine's clock is not believed
+    pub(crate) clock_ahead_max_ms: u64,
     /// cancelled when the loader ends
     pub(crate) ending: CancellationToken,
 }
@@ -117,6 +130,8 @@ struct State {
     heard: Instant,
     is_first_heard: bool,
     opened: Instant,
+    /// turns in a row that ended early
+    failures: Backoff,
     /// whether the log has said that no heartbeats come
     is_silence_told: bool,
     /// what the log has said last that holds the watermark up
@@ -132,6 +147,8 @@ enum Hold {
     Short,
     /// Something was published and is not loaded.
     Behind,
+    /// A heartbeat is of the future.
+    Ahead,
 }
 
 impl WatermarkWatch {
@@ -148,15 +165,22 @@ impl WatermarkWatch {
             is_first_heard: false,
             opened: Instant::now(),
             is_silence_told: false,
+            failures: Backoff::new(RETRY_PAUSE, RETRY_PAUSE),
             told: None,
         };
         while !self.ending.is_cancelled() {
             if let Err(error) = self.turn(&mut state, runtime) {
-                tracing::debug!(%error, "the watermark cannot be moved now");
+                let _delay = state.failures.next_delay();
+                if state.failures.should_log() && !self.ending.is_cancelled() {
+                    let attempts = state.failures.attempts();
+                    tracing::warn!(%error, attempts, "the watermark cannot be moved now, trying again; loading goes on");
+                }
                 // Whichever client has failed, all of them are made anew.
                 (state.reader, state.asker, state.warehouse) = (None, None, None);
                 state.round = None;
                 self.pause(RETRY_PAUSE);
+            } else {
+                state.failures.reset();
             }
             self.tell_of_silence(&mut state);
         }
@@ -168,7 +192,13 @@ impl WatermarkWatch {
             return Ok(());
         };
         if let Some(heartbeat) = reader.newest()? {
-            state.newest = Some(heartbeat);
+            if self.is_ahead(&heartbeat) {
+                let reason = "a heartbeat is further ahead of this machine's clock than batch.clock_ahead_max_ms allows: correct the \
+                              clocks, and restart the reader";
+                self.tell_of_hold(state, Hold::Ahead, reason);
+            } else {
+                state.newest = Some(heartbeat);
+            }
             state.heard = Instant::now();
             state.is_first_heard = true;
             state.is_silence_told = false;
@@ -187,6 +217,14 @@ impl WatermarkWatch {
             }
         }
         Ok(())
+    }
+
+    /// Whether a heartbeat claims a publish time that no event may have. A watermark never goes back, so it would stand
+    /// there until the clocks have come so far.
+    fn is_ahead(&self, heartbeat: &Heartbeat) -> bool {
+        let allowed_us = self.clock_ahead_max_ms.saturating_mul(1000).cast_signed();
+        let latest_us = chrono::Utc::now().timestamp_micros().saturating_add(allowed_us);
+        mark(heartbeat).published_us.is_some_and(|published_us| published_us > latest_us)
     }
 
     /// The reader of heartbeats; none while their topic does not exist.
@@ -275,6 +313,8 @@ impl WatermarkWatch {
                 Ok(None)
             }
             Advance::Anew | Advance::OtherModel => {
+                // What was heard before the change may not be true after it.
+                (state.newest, state.reader) = (None, None);
                 self.metrics.watermark(None);
                 Ok(None)
             }
@@ -333,7 +373,11 @@ impl WatermarkWatch {
         let asked = async {
             let mut client = match kept.take() {
                 Some(client) => client,
-                None => connect(&self.warehouse).await.map_err(WarehouseError::from)?,
+                None => {
+                    let client = connect(&self.warehouse).await.map_err(WarehouseError::from)?;
+                    client.batch_execute(SETTINGS).await.map_err(WarehouseError::from)?;
+                    client
+                }
             };
             let answer = question(&mut client).await.map_err(WarehouseError::from)?;
             *kept = Some(client);
@@ -358,8 +402,9 @@ impl WatermarkWatch {
             state.is_silence_told = true;
             tracing::warn!(
                 topic = self.topic,
-                "no heartbeats come from the source, so the watermark stands still: set heartbeat.interval.ms in the connector, \
-                 and heartbeat_topic in this configuration when the topic has another name; loading goes on"
+                "no heartbeats come from the source, so the watermark stands still. During an initial snapshot that is as it should be. \
+                 Otherwise set heartbeat.interval.ms in the connector, and heartbeat_topic in this configuration when the topic has \
+                 another name. Loading goes on"
             );
         }
     }

@@ -30,6 +30,10 @@ use crate::table::{Relations, topics};
 /// usual.
 const CLOCK_BEHIND_WARNED: Duration = Duration::from_secs(1);
 
+/// A heartbeat that is further ahead is not believed. Events that are published with such a time would pause their tables
+/// in a loader (`batch.clock_ahead_max_ms`) for as long as the clock was ahead.
+const CLAIM_AHEAD_MAX_US: i64 = 3_600_000_000;
+
 /// Since this version pgoutput sends logical decoding messages, to clients that ask for them.
 const MESSAGES_SINCE: u32 = 140_000;
 
@@ -167,7 +171,18 @@ fn pass_published_times(context: &Context) {
     match last_published(&context.kafka.consumer, &topic, &context.cancel) {
         Ok(published) => {
             let clock = &context.publish_clock;
-            published.into_iter().for_each(|time_us| clock.pass(time_us));
+            let ahead =
+                published.filter(|time_us| *time_us > crate::clock::now_us() + CLAIM_AHEAD_MAX_US);
+            if ahead.is_some() {
+                tracing::warn!(
+                    "the last heartbeat is more than an hour ahead of this machine's clock, and is not believed: the clock was wrong \
+                     then, or is wrong now; a loader does not believe such a heartbeat either"
+                );
+            }
+            published
+                .filter(|_| ahead.is_none())
+                .into_iter()
+                .for_each(|time_us| clock.pass(time_us));
             let behind = clock.behind();
             if behind >= CLOCK_BEHIND_WARNED {
                 tracing::warn!(

@@ -135,9 +135,14 @@ impl EndsAsker {
     ) -> Result<Vec<PartitionEnds>, ConsumeError> {
         let metadata = self.0.fetch_metadata(None, QUESTION)?;
         let mut ends = Vec::new();
-        for topic in metadata.topics().iter().filter(|topic| topic.error().is_none()) {
+        for topic in metadata.topics() {
             if !topics.iter().any(|name| name == topic.name()) {
                 continue;
+            }
+            match topic.error().map(RDKafkaErrorCode::from) {
+                None => {}
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => continue,
+                Some(error) => return Err(KafkaError::MetadataFetch(error).into()),
             }
             for partition in topic.partitions().iter().map(MetadataPartition::id) {
                 if ending.is_cancelled() {

@@ -24,10 +24,17 @@ pub(crate) async fn model_texts(client: &Client) -> Result<Vec<(String, String)>
     Ok(client.query(sql, &[]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// The log position of a source up to which every change is loaded; none when the warehouse does not know.
-pub(crate) async fn loaded_up_to(client: &Client, system_id: i16) -> Result<Option<Lsn>, Error> {
-    let sql = "SELECT source_lsn FROM dwh_control.watermark WHERE source_system_id = $1";
-    let row = client.query_opt(sql, &[&system_id]).await?;
+/// The position in this timeline of a source's log up to which every change is loaded; none when the warehouse does not
+/// know.
+pub(crate) async fn loaded_up_to(
+    client: &Client,
+    system_id: i16,
+    timeline: i32,
+) -> Result<Option<Lsn>, Error> {
+    let sql = "SELECT source_lsn
+               FROM dwh_control.watermark
+               WHERE source_system_id = $1 AND source_timeline = $2";
+    let row = client.query_opt(sql, &[&system_id, &timeline]).await?;
     let loaded = row.and_then(|row| row.get::<_, Option<i64>>(0));
     Ok(loaded.and_then(|lsn| u64::try_from(lsn).ok()).map(Lsn))
 }

@@ -73,8 +73,12 @@ fn one_source_each(other: Named<'_>, new: Named<'_>, table: &Table, found: &mut 
             new.file, other.file
         ));
     }
-    for satellite in satellites(table) {
-        if other.model.tables.iter().any(|theirs| satellites(theirs).any(|name| name == satellite))
+    for satellite in table.satellite_names() {
+        if other
+            .model
+            .tables
+            .iter()
+            .any(|theirs| theirs.satellite_names().any(|name| name == satellite))
         {
             found.push(format!(
                 "{satellite}: {} describes it, and so does {} of the source {source}: a satellite belongs to one source, \
@@ -83,13 +87,6 @@ fn one_source_each(other: Named<'_>, new: Named<'_>, table: &Table, found: &mut 
             ));
         }
     }
-}
-
-/// The names of a table's satellites of every kind.
-fn satellites(table: &Table) -> impl Iterator<Item = &str> {
-    let named = table.satellites.iter().map(|satellite| satellite.name.as_str());
-    let effectivity = table.links.iter().filter_map(|link| link.effectivity.as_deref());
-    named.chain(effectivity).chain([table.status.as_str()]).chain(table.tracking.as_deref())
 }
 
 /// A hub or link that the two files describe in two ways.

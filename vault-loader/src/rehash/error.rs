@@ -30,6 +30,9 @@ pub enum RehashError {
          warehouse from the topics, with the new secret"
     )]
     Carried(String),
+    /// An older build has migrated the warehouse.
+    #[error("this build has migrations that the warehouse lacks: run `vault-loader migrate` first")]
+    NotMigrated,
     /// An erased hub that is none.
     #[error("--erased {0}: the warehouse has no hub of this name")]
     NoHub(String),
@@ -51,7 +54,9 @@ impl RehashError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Secret(_) | Self::NoModel | Self::Role(_) => exit::CONFIGURATION,
+            Self::Secret(_) | Self::NoModel | Self::NotMigrated | Self::Role(_) => {
+                exit::CONFIGURATION
+            }
             Self::Model(..) | Self::Version(..) | Self::Carried(_) | Self::NoHub(_) => {
                 exit::CONFIGURATION
             }

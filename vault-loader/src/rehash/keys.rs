@@ -15,8 +15,9 @@ use tokio_postgres::{Row, Transaction};
 use super::error::RehashError;
 use super::vault::{HubKeys, KeyColumn, LinkKeys, Place, Secrets, Vault};
 use crate::decode::{Value, from_stored};
-use crate::model::{EFFECTIVITY_COLUMN, VAULT_SCHEMA};
+use crate::model::VAULT_SCHEMA;
 use crate::vault::hash::{ERROR, Hash, Hasher, UNKNOWN};
+use crate::vault::versions::held_hash;
 use crate::warehouse::WarehouseError;
 
 /// Rows of a portion: some megabytes, and few enough round trips.
@@ -204,7 +205,7 @@ impl<'k> Keys<'k> {
         let mut made = vec![old, new];
         made.extend(new_roles);
         if has_effectivity {
-            made.extend([old, new].map(|key| effectivity_diff(&mut self.after, &key)));
+            made.extend([old, new].map(|key| held_hash(&mut self.after, &key)));
         }
         Ok(made)
     }
@@ -292,13 +293,6 @@ fn erasing(hub: &str) -> String {
     format!(
         ". Where the values were replaced to erase somebody, --erased {hub} gives such rows the keys of the values that stand there now"
     )
-}
-
-/// The hashdiff of an effectivity version that names a link's row. No secret is in it.
-fn effectivity_diff(hasher: &mut Hasher, link: &Hash) -> Hash {
-    hasher.diff();
-    hasher.add_column(EFFECTIVITY_COLUMN, &Value::Bytes(link.to_vec()));
-    hasher.finish()
 }
 
 /// A link's rows: the key; for each role the old and the new key of the hub; the dependent key.

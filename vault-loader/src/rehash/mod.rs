@@ -188,6 +188,9 @@ async fn rehash_in(
         control::lock_migrations(transaction).await?;
         control::keep_builders_out(transaction).await?;
     }
+    if !control::pending_migrations(transaction).await?.is_empty() {
+        return Err(RehashError::NotMigrated);
+    }
     let prints = [&secrets.before, &secrets.after].map(|secret| secret.as_ref().map(fingerprint));
     let [before, after] = prints.each_ref().map(|print| print.as_ref().map(Hash::as_slice));
     if control::key_secret_problem(transaction, after).await?.is_none() {

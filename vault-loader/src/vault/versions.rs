@@ -487,7 +487,10 @@ fn close_late(
 /// Why an event that changes a row which never changes is at fault.
 fn changed_row(satellite: &str, table: &str) -> String {
     format!(
-        "it changes a row of table {table}, and {satellite} is non-historized: it keeps the first version of each row.          Where rows of {table} do change, model them with a satellite: take non_historized out of {satellite}, call the          table's satellite sat_…, and build a new warehouse from the topics. Where this change was a mistake, drop the          event by `vault-loader quarantine drop`"
+        "it changes a row of table {table}, and {satellite} is non-historized: it keeps the first version of each row. \
+         Where rows of {table} do change, model them with a satellite: take non_historized out of {satellite}, call the \
+         table's satellite sat_…, and build a new warehouse from the topics. Where this change was a mistake, drop the \
+         event by `vault-loader quarantine drop`"
     )
 }
 

@@ -13,6 +13,15 @@ use crate::control;
 use crate::model::Plan;
 use crate::proof::ProofError;
 
+/// What is known of the source's log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SourceLog {
+    /// positions of different timelines cannot be compared
+    pub(super) timeline: i32,
+    /// the size of its pages
+    pub(super) block_size: u64,
+}
+
 /// How often the watermark is looked at.
 const INTERVAL: Duration = Duration::from_millis(200);
 
@@ -21,14 +30,15 @@ pub(super) async fn wait(
     warehouse: &Client,
     plan: &Plan,
     moment: Moment,
-    block_size: u64,
+    log: SourceLog,
     wait: Duration,
 ) -> Result<(), ProofError> {
     let begun = Instant::now();
-    let wanted = reachable(moment.end, block_size);
+    let wanted = reachable(moment.end, log.block_size);
     let topics: Vec<String> = plan.tables.iter().map(|table| table.topic.clone()).collect();
     loop {
-        let loaded = control::loaded_up_to(warehouse, plan.model.source.system_id).await?;
+        let loaded =
+            control::loaded_up_to(warehouse, plan.model.source.system_id, log.timeline).await?;
         if loaded.is_some_and(|loaded| loaded >= wanted) {
             return Ok(());
         }

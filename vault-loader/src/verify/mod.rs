@@ -39,6 +39,7 @@ use tokio_postgres::Client;
 
 use self::findings::{Compared, Report, WaitingKeys};
 use self::keys::Keys;
+use self::loaded::SourceLog;
 use self::moment::Moment;
 use self::source_tables::SourceTable;
 use self::staging::{ComparedColumns, Staging};
@@ -154,11 +155,11 @@ async fn compare(
         show_keys: arguments.show_keys,
     };
     stage(&staging, &read, &waiting).await?;
-    let block_size = block_size(&client).await?;
+    let log = source_log(&client).await?;
     moment::execute(&client, "COMMIT").await?;
     drop(client);
     if !arguments.no_wait {
-        loaded::wait(&warehouse, plan, moment, block_size, wait).await?;
+        loaded::wait(&warehouse, plan, moment, log, wait).await?;
     }
     // What was parked since the rows were staged waits too.
     let waiting = waiting_keys(&warehouse, plan, &tables).await?;
@@ -320,9 +321,11 @@ async fn waiting_keys(
     Ok(waiting)
 }
 
-/// The size of a page of the source's log.
-async fn block_size(source: &Client) -> Result<u64, ProofError> {
-    let sql = "SELECT current_setting('wal_block_size')";
+/// The timeline and the size of a page of the source's log. A file of the log has its timeline in its name.
+async fn source_log(source: &Client) -> Result<SourceLog, ProofError> {
+    let sql = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer,
+                      current_setting('wal_block_size')";
     let row = source.query_one(sql, &[]).await.map_err(ProofError::Source)?;
-    Ok(row.get::<_, &str>(0).parse().unwrap_or(8192))
+    let block_size = row.get::<_, &str>(1).parse().unwrap_or(8192);
+    Ok(SourceLog { timeline: row.get(0), block_size })
 }

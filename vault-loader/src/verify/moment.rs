@@ -1,7 +1,7 @@
 //! The moment at which a source is compared: a snapshot of it, and the log positions between which the snapshot lies.
 //!
 //! In: a connection to the source. Out: an open REPEATABLE READ transaction, and a [`Moment`]: every change with a
-//! position at or below `known` whose transaction committed is visible in the snapshot, and no change above `end` is.
+//! position below `known` whose transaction committed is visible in the snapshot, and no change at or above `end` is.
 //! What lies between is visible or not; for these changes alone the comparison takes both for right.
 //!
 //! # How the two positions are found
@@ -10,13 +10,14 @@
 //! transaction that is still open there. What tells is the order in which transactions get their numbers:
 //!
 //! 1. On a second connection, note the end A of the log, then let a transaction of our own take the next number N and
-//!    end. Whoever has a greater number got it after A, so all his changes lie above A.
+//!    end. Whoever has a greater number got it after A, so all his changes lie at or above A: a change has the
+//!    position at which its record begins, and the end of the log is where the next record begins.
 //! 2. Take the snapshot, and note the end B of the log. What it sees was committed before, so it lies below B.
 //! 3. Take another number on the second connection.
 //!
 //! If the snapshot shows no transaction below N as open, all changes below A are decided: `known` is A, of this attempt
 //! or of the last one before whose number passes. If, beyond that, the number of step 3 is the one behind N, no other
-//! transaction has begun to write since N, so none was open at all: every change up to B is visible, and `known` is B.
+//! transaction has begun to write since N, so none was open at all: every change below B is visible, and `known` is B.
 //! On a source with hundreds of transactions a second such an instant comes after a few attempts, and each takes about
 //! a millisecond. On a busier source the stretch since the oldest open transaction began lies between `known` and
 //! `end`. A transaction that was open before the first attempt has to be waited for.
@@ -34,9 +35,9 @@ use crate::proof::ProofError;
 /// The snapshot's place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
-    /// changes of committed transactions up to here are in the snapshot
+    /// changes of committed transactions below this position are in the snapshot
     pub(super) known: Lsn,
-    /// no change behind it is
+    /// no change at or behind this position is
     pub(super) end: Lsn,
 }
 
@@ -87,8 +88,9 @@ impl Attempts {
 /// For how long an instant without open transactions is looked for.
 const QUIET_WAIT: Duration = Duration::from_secs(5);
 
-/// How long to wait between two attempts.
-const PAUSE: Duration = Duration::from_millis(3);
+/// How long to wait between two attempts, while an instant without open transactions is looked for and afterwards. Each
+/// attempt takes two transaction numbers.
+const PAUSES: [Duration; 2] = [Duration::from_millis(3), Duration::from_millis(250)];
 
 /// Takes the snapshot. Afterwards `source` is inside the transaction that sees it, and the tables stay as they are
 /// until that transaction ends. `tables` are names as they may stand in a statement.
@@ -123,7 +125,7 @@ pub(super) async fn take(
                 wait.as_secs()
             )));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(PAUSES[usize::from(is_late)]).await;
     }
 }
 

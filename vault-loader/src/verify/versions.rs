@@ -165,7 +165,8 @@ impl Versions<'_> {
     }
 }
 
-/// Whether a version's position lies at or below another one. What came before the source went back lies below, and so
+/// Whether a version's position lies below another one, which is the end of the log at some time: the next record begins
+/// exactly there, and a change has the position at which its record begins. What came before the source went back lies below, and so
 /// does what only a snapshot of the reader has read.
 fn is_up_to(alias: &str, lsn: i64, first_epoch: EpochNumber) -> String {
     let before = if first_epoch > 0 {
@@ -173,7 +174,7 @@ fn is_up_to(alias: &str, lsn: i64, first_epoch: EpochNumber) -> String {
     } else {
         String::new()
     };
-    format!("({alias}.source_lsn IS NULL OR {alias}.source_lsn <= {lsn}{before})")
+    format!("({alias}.source_lsn IS NULL OR {alias}.source_lsn < {lsn}{before})")
 }
 
 /// What is wrong with a key.

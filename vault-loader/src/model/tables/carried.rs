@@ -66,6 +66,8 @@ impl Builder<'_> {
             .map(|&column| Column {
                 name: self.columns[column].vault_name().to_owned(),
                 stored_as: None,
+                // What a column holds is said where the table has it, and makes no other link.
+                comment: String::new(),
                 ..self.columns[column].clone()
             })
             .collect();
