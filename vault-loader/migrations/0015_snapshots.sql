@@ -12,7 +12,7 @@ CREATE TABLE dwh_control.snapshot_tables (
 COMMENT ON TABLE dwh_control.snapshot_tables IS 'point-in-time tables and bridges that migrate has made';
 COMMENT ON COLUMN dwh_control.snapshot_tables.table_name IS 'name of the table in dwh_business';
 COMMENT ON COLUMN dwh_control.snapshot_tables.source IS 'name of the source whose model describes it';
-COMMENT ON COLUMN dwh_control.snapshot_tables.digest IS 'SHA-256 of the statements that make it';
+COMMENT ON COLUMN dwh_control.snapshot_tables.digest IS 'SHA-256 of the statement that makes it';
 
 CREATE TABLE dwh_control.snapshots (
     table_name     text        NOT NULL,
@@ -20,6 +20,7 @@ CREATE TABLE dwh_control.snapshots (
     calendar_time  timestamp   NOT NULL,
     derived_from   timestamptz,
     sources        text[]      NOT NULL,
+    digest         bytea       NOT NULL,
     versions_read  bigint,
     rows_written   bigint      NOT NULL,
     waiting_events bigint      NOT NULL,
@@ -33,6 +34,7 @@ COMMENT ON COLUMN dwh_control.snapshots.snapshot_date IS 'the time of which the 
 COMMENT ON COLUMN dwh_control.snapshots.calendar_time IS 'the same in the calendar of the model, by the clock of its time zone';
 COMMENT ON COLUMN dwh_control.snapshots.derived_from IS 'the snapshot that it was derived from; NULL when it was made from the vault alone';
 COMMENT ON COLUMN dwh_control.snapshots.sources IS 'names of the sources whose events can change it';
+COMMENT ON COLUMN dwh_control.snapshots.digest IS 'SHA-256 of the statement that filled it and of its sources; when the models give another one, the next build makes the snapshot anew';
 COMMENT ON COLUMN dwh_control.snapshots.versions_read IS 'versions behind derived_from that were read for it; NULL for a bridge, which reads the whole link';
 COMMENT ON COLUMN dwh_control.snapshots.rows_written IS 'its rows in the table';
 COMMENT ON COLUMN dwh_control.snapshots.waiting_events IS 'events of its sources that waited in the quarantine when it was built';

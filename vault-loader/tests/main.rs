@@ -32,6 +32,7 @@ mod securing;
 mod serving;
 mod snapshots;
 mod snapshots_late;
+mod snapshots_models;
 mod sources;
 mod spellings;
 mod support;

@@ -15,7 +15,7 @@ pub(crate) const DAY: i64 = 86_400_000;
 pub(crate) const FIRST_MIDNIGHT: i64 = 35_200_000;
 
 /// The lock of builds.
-const BUILD_LOCK: i64 = 0x7661_756c_7415;
+pub(crate) const BUILD_LOCK: i64 = 0x7661_756c_7415;
 
 /// The shipped model with another calendar.
 pub(crate) fn with_calendar(model: &str, zone: &str, times: &str, keep: &str) -> String {
@@ -342,6 +342,10 @@ async fn nobody_s_word_builds_nothing_and_an_operator_s_word_builds() {
     world.end(&mut loader);
     snapshots(&world, &["build"], 2);
     assert!(dates(&world, "pit_flights").await.is_empty());
+    let future = ["build", "--complete-until", "2926-09-23T11:00:00Z"];
+    let told = snapshots(&world, &future, 2);
+    assert!(told.contains("2926-09-23T11:00:00Z is in the future"), "{told}");
+    assert!(dates(&world, "pit_flights").await.is_empty());
     let word = ["build", "--complete-until", "2026-09-23T11:00:00Z"];
     let told = snapshots(&world, &word, 1);
     assert!(told.contains("built 2026-09-22 00:00 UTC"), "{told}");
@@ -456,7 +460,7 @@ async fn a_second_build_says_for_whom_it_waits() {
     let lock = format!("SELECT pg_advisory_lock({BUILD_LOCK})");
     world.client.batch_execute(&lock).await.unwrap();
     let words = format!(
-        "waiting for another build of snapshots: the session with process {pid} of the role"
+        "waiting for another build of snapshots, for `vault-loader rehash` or for `vault-loader migrate`: the session with process {pid} of the role"
     );
     let mut build = build_that_says(&world, "second", &words).await;
     assert!(dates(&world, "pit_flights").await.is_empty());

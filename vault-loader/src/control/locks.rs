@@ -4,7 +4,7 @@
 //! - Loaders of a source share the source's lock during each attempt, and a migration takes it alone when it changes
 //!   the source's model. So no batch is written with one model while another model replaces it, and loaders of other
 //!   sources go on.
-//! - One build of snapshots runs at a time, and none while hash keys are made anew.
+//! - One build of snapshots runs at a time, and none while hash keys or tables of snapshots are made anew.
 //! - Loaders of a topic's events share the topic's lock, and a truncate takes it alone.
 
 use tokio_postgres::{Client, Error, Transaction};

@@ -28,6 +28,8 @@ pub(crate) struct BuiltSnapshot {
     /// the same by the clock of the calendar's time zone
     pub(crate) calendar_time: NaiveDateTime,
     pub(crate) derived_from: Option<DateTime<Utc>>,
+    /// what the way of filling it is known by
+    pub(crate) digest: Vec<u8>,
     /// none for a bridge
     pub(crate) versions_read: Option<i64>,
     pub(crate) rows_written: i64,
@@ -142,27 +144,30 @@ pub(crate) async fn published_up_to(
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// The snapshots that these tables hold, oldest first.
+/// The snapshots that these tables hold, oldest first. One that lacks a late load is stale, marked or not.
 pub(crate) async fn built_snapshots(
     client: &impl GenericClient,
     tables: &[&str],
 ) -> Result<Vec<BuiltSnapshot>, Error> {
-    let sql = "SELECT table_name, snapshot_date, calendar_time, derived_from, versions_read, rows_written,
-                      waiting_events, is_stale, built_at
-               FROM dwh_control.snapshots
-               WHERE table_name = ANY ($1::text[])
-               ORDER BY snapshot_date, array_position($1::text[], table_name)";
+    let sql = "SELECT s.table_name, s.snapshot_date, s.calendar_time, s.derived_from, s.digest, s.versions_read,
+                      s.rows_written, s.waiting_events, s.built_at,
+                      s.is_stale OR EXISTS (SELECT FROM dwh_control.late_loads AS l
+                                            WHERE l.source = ANY (s.sources) AND l.load_date <= s.snapshot_date)
+               FROM dwh_control.snapshots AS s
+               WHERE s.table_name = ANY ($1::text[])
+               ORDER BY s.snapshot_date, array_position($1::text[], s.table_name)";
     let rows = client.query(sql, &[&tables]).await?;
     let built = |row: &tokio_postgres::Row| BuiltSnapshot {
         table: row.get(0),
         date: row.get(1),
         calendar_time: row.get(2),
         derived_from: row.get(3),
-        versions_read: row.get(4),
-        rows_written: row.get(5),
-        waiting_events: row.get(6),
-        is_stale: row.get(7),
+        digest: row.get(4),
+        versions_read: row.get(5),
+        rows_written: row.get(6),
+        waiting_events: row.get(7),
         built_at: row.get(8),
+        is_stale: row.get(9),
     };
     Ok(rows.iter().map(built).collect())
 }
@@ -174,14 +179,26 @@ pub(crate) async fn note_snapshot(
     sources: &[&str],
 ) -> Result<(), Error> {
     let sql = "INSERT INTO dwh_control.snapshots
-                   (table_name, snapshot_date, calendar_time, derived_from, sources, versions_read, rows_written, waiting_events)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-    let BuiltSnapshot { table, date, calendar_time, derived_from, versions_read, .. } = built;
+                   (table_name, snapshot_date, calendar_time, derived_from, sources, digest, versions_read, rows_written,
+                    waiting_events)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let BuiltSnapshot { table, date, calendar_time, derived_from, digest, versions_read, .. } =
+        built;
     let (rows, waiting) = (&built.rows_written, &built.waiting_events);
     transaction
         .execute(
             sql,
-            &[table, date, calendar_time, derived_from, &sources, versions_read, rows, waiting],
+            &[
+                table,
+                date,
+                calendar_time,
+                derived_from,
+                &sources,
+                digest,
+                versions_read,
+                rows,
+                waiting,
+            ],
         )
         .await
         .map(drop)

@@ -102,6 +102,7 @@ pub(super) async fn migrate_once(
     agree_on_secret(&transaction, last.is_empty(), key_secret).await?;
     let (ours, others): (Vec<_>, Vec<_>) = last.into_iter().partition(|m| m.source == source);
     let last = ours.first();
+    keep_builders_out(&transaction, &others, &plan, file).await?;
     if last.is_none_or(|last| last.hash != control::model_hash(&plan.model)) {
         // A loader's attempt may take longer.
         locks::wait_long(&transaction).await.map_err(failed("a setting"))?;
@@ -112,6 +113,7 @@ pub(super) async fn migrate_once(
     let others = check_other_sources(&transaction, &others, &plan, file).await?;
     if let Some(old) = old {
         steps.extend(complete(&transaction, &old, &plan, reload).await?);
+        note_new_tables(&transaction, &old, &plan.model).await?;
     }
     // What satellites have grown stays theirs, whether the new model names it or not.
     let grown =
@@ -130,7 +132,7 @@ pub(super) async fn migrate_once(
     given.map_err(failed("rights on a view"))?;
     let stored = store_model(&transaction, &plan.model, file).await;
     steps.extend(stored.map_err(failed("storing the model"))?);
-    let mut notes = grant(&transaction, &grown_plan, grantee).await?;
+    let mut notes = grant(&transaction, &grown_plan, &others, grantee).await?;
     notes.extend(made.notes);
     transaction.commit().await.map_err(failed("the commit"))?;
     Ok(MigrationOutcome { steps, notes })
@@ -356,6 +358,36 @@ pub(super) async fn complete(
     if refused.is_empty() { Ok(steps) } else { Err(MigrateError::Incomplete(refused)) }
 }
 
+/// What a table that is new in the model loads, snapshots that were built may lack, because it has old load dates.
+async fn note_new_tables(
+    transaction: &Transaction<'_>,
+    old: &Model,
+    new: &Model,
+) -> Result<(), MigrateError> {
+    let is_new = |table: &&model::Table| !old.tables.iter().any(|before| before.is(table));
+    if new.tables.iter().any(|table| is_new(&table)) {
+        let noted = control::note_late_load(transaction, &new.source.name, 0).await;
+        noted.map_err(failed("to note a late load"))?;
+    }
+    Ok(())
+}
+
+/// A build of snapshots that runs beside the making of their tables would leave holes in them. As in `rehash`, the
+/// lock comes behind the one of migrations, and before the loaders' one.
+async fn keep_builders_out(
+    transaction: &Transaction<'_>,
+    others: &[StoredModel],
+    plan: &Plan,
+    file: &ModelText,
+) -> Result<(), MigrateError> {
+    let (_, models) = judge_other_sources(others, plan, file);
+    if business::replaces(transaction, &plan.model, &models).await.map_err(not_made)? {
+        let alone = control::keep_builders_out(transaction).await;
+        alone.map_err(failed("to wait for the end of a build of snapshots"))?;
+    }
+    Ok(())
+}
+
 /// Makes the views that follow from the models.
 async fn create_views(
     transaction: &Transaction<'_>,
@@ -398,6 +430,7 @@ pub(super) fn not_made(refused: business::Refused) -> MigrateError {
 async fn grant(
     transaction: &Transaction<'_>,
     plan: &Plan,
+    others: &[Model],
     grantee: &str,
 ) -> Result<Vec<String>, MigrateError> {
     let exists: bool = transaction
@@ -414,7 +447,7 @@ async fn grant(
     for table in ddl::tables(plan) {
         sql.push_str(&format!("GRANT SELECT, INSERT ON {} TO {role};\n", table.qualified()));
     }
-    sql.push_str(&business::grants(&plan.model, &role));
+    sql.push_str(&business::grants(&plan.model, others, &role));
     transaction.batch_execute(&sql).await.map_err(failed(format!("grants to {grantee}")))?;
     Ok(Vec::new())
 }

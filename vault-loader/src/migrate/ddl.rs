@@ -322,12 +322,12 @@ fn satellite_table(plan: &Plan, satellite: &SatellitePlan) -> TableSpec {
 }
 
 /// Whether snapshots ask for the versions of a span of load dates. Effectivity satellites tell them which keys links
-/// have mentioned.
+/// have mentioned, and so does the table of a non-historized link.
 fn is_read_by_date(model: &Model, satellite: &SatellitePlan) -> bool {
     let pits = &model.snapshots.pits;
     let is_pointed_into = pits.iter().any(|pit| pit.satellites.contains(&satellite.name));
     let is_effectivity = matches!(satellite.kind, SatelliteKind::Effectivity { .. });
-    is_pointed_into || is_effectivity && !pits.is_empty()
+    is_pointed_into || (is_effectivity || satellite.is_link) && !pits.is_empty()
 }
 
 /// A column of the parent's key. It may be NULL, because the ghost row has none.

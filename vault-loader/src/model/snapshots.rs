@@ -118,7 +118,12 @@ impl Resolver<'_> {
         let hangs_on = model.parent_name(table);
         if hangs_on != parent {
             let problem = format!("{satellite} hangs on {hangs_on}, not on {parent}");
-            let remedy = format!("remove it, or make a point-in-time table of {hangs_on}");
+            let remedy = match self.entity(hangs_on) {
+                Some(_) => format!("remove it, or make a point-in-time table of {hangs_on}"),
+                None => format!(
+                    "remove it: the rows of {hangs_on} have no table of their own, so no point-in-time table can have them"
+                ),
+            };
             self.problems.complain(pit, problem, remedy);
         }
     }

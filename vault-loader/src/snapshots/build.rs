@@ -5,14 +5,15 @@
 //! A snapshot is built when every source that feeds its tables is loaded up to it, because then no version with its
 //! load date or an earlier one can still come. So a snapshot that was built once never changes, with one exception:
 //! events that waited in the quarantine, or rows that an operator closes, are loaded later with old load dates. Such a
-//! load notes itself ([`control::note_late_load`]), and the snapshots that lack it are made anew.
+//! load notes itself ([`control::note_late_load`]), and the snapshots that lack it are made anew. So are those that were
+//! filled in another way than the models say now, because a table or a source has come that feeds them.
 //!
 //! A snapshot of a point-in-time table is derived from the table's snapshot before it. Snapshots are built in order of
 //! time, so the one before is there, and it is not a stale one. The transaction also removes snapshots that the
 //! calendar does not keep any more, a bounded number of them. A build that is killed leaves whole snapshots, and the
 //! next one goes on behind them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -24,6 +25,9 @@ use super::error::SnapshotsError;
 use super::scope::{LoadedUpTo, Scope};
 use crate::control::{self, BuiltSnapshot};
 use crate::migrate::business::Filling;
+
+/// A snapshot, and the same by the calendar's clock.
+type Time = (DateTime<Utc>, NaiveDateTime);
 
 /// How many old snapshots of a table one transaction removes.
 const REMOVED_MAX: usize = 8;
@@ -69,9 +73,9 @@ pub(super) struct Waiting {
     /// up to when everything is loaded
     pub(super) loaded: LoadedUpTo,
     /// snapshots whose time has come, and that have to wait for the loader
-    pub(super) times: Vec<(DateTime<Utc>, NaiveDateTime)>,
+    pub(super) times: Vec<Time>,
     /// the next snapshot whose time has not come
-    pub(super) next: Option<(DateTime<Utc>, NaiveDateTime)>,
+    pub(super) next: Option<Time>,
 }
 
 impl Builder<'_> {
@@ -82,7 +86,11 @@ impl Builder<'_> {
         say: &mut impl FnMut(&Built),
     ) -> Result<usize, SnapshotsError> {
         control::mark_late(self.client).await?;
-        let due = self.due().await?;
+        let loaded = self.scope.loaded_up_to(self.client, self.assumed).await?;
+        let due = match loaded.known() {
+            Some(until) => self.due(until).await?,
+            None => BTreeMap::new(),
+        };
         let mut count = 0;
         for (date, due) in due {
             if stop.is_cancelled() {
@@ -111,49 +119,66 @@ impl Builder<'_> {
         Ok(control::mark_stale(self.client, &self.scope.tables(), from).await?)
     }
 
-    /// What is due, by time: stale snapshots, and those that a table does not have yet.
-    async fn due(&self) -> Result<BTreeMap<DateTime<Utc>, Due>, SnapshotsError> {
-        let mut due: BTreeMap<DateTime<Utc>, Due> = BTreeMap::new();
-        let loaded = self.scope.loaded_up_to(self.client, self.assumed).await?;
-        let Some(until) = loaded.known() else { return Ok(due) };
+    /// What is due up to a time, by time: stale snapshots, and those that the calendar keeps and a table does not have.
+    async fn due(
+        &self,
+        until: DateTime<Utc>,
+    ) -> Result<BTreeMap<DateTime<Utc>, Due>, SnapshotsError> {
         let tables = self.scope.tables();
-        let built = control::built_snapshots(self.client, &tables).await?;
-        let mut newest = vec![None; tables.len()];
+        let built = self.scope.built(self.client).await?;
+        let mut has = vec![BTreeSet::new(); tables.len()];
+        let mut stale = Vec::new();
         for snapshot in &built {
             let Some(table) = tables.iter().position(|table| *table == snapshot.table) else {
                 continue;
             };
-            newest[table] = newest[table].max(Some(snapshot.date));
+            let time = (snapshot.date, snapshot.calendar_time);
+            has[table].insert(time);
             if snapshot.is_stale && snapshot.date <= until {
-                add(&mut due, snapshot.date, snapshot.calendar_time, table);
+                stale.push((time, table));
             }
         }
-        if newest.contains(&None) {
-            // Nothing can be seen before the first load date.
-            let earliest = self.client.query_one(&self.scope.earliest, &[]).await?;
-            let before = |first: DateTime<Utc>| first - TimeDelta::microseconds(1);
-            let earliest = earliest.get::<_, Option<DateTime<Utc>>>(0).map(before);
-            newest.iter_mut().for_each(|newest| *newest = newest.or(earliest));
-        }
-        let Some(from) = newest.iter().flatten().min().copied() else { return Ok(due) };
-        for (date, calendar_time) in self.times(from, until).await? {
-            for (table, newest) in newest.iter().enumerate() {
-                if newest.is_some_and(|newest| newest < date) {
-                    add(&mut due, date, calendar_time, table);
-                }
-            }
+        let kept = self.kept(until).await?;
+        let mut due = BTreeMap::new();
+        for (time, table) in self.missing(&kept, &has).await?.into_iter().chain(stale) {
+            add(&mut due, time, table);
         }
         Ok(due)
     }
 
-    /// The snapshots behind `from` and up to `until` that the calendar keeps when the last of them is the newest one.
-    async fn times(
+    /// The kept snapshots that tables lack, each with the place of its table. Nothing can be seen before the first load
+    /// date, so the vault is asked for it, up to the last time that it may decide about.
+    async fn missing(
         &self,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<Vec<(DateTime<Utc>, NaiveDateTime)>, SnapshotsError> {
+        kept: &[Time],
+        has: &[BTreeSet<Time>],
+    ) -> Result<Vec<(Time, usize)>, SnapshotsError> {
+        let (mut found, mut doubtful) = (Vec::new(), Vec::new());
+        for (table, has) in has.iter().enumerate() {
+            let newest = has.last();
+            for &time in kept.iter().filter(|time| !has.contains(time)) {
+                match newest {
+                    Some(newest) if newest.0 < time.0 => found.push((time, table)),
+                    // It would be removed at once.
+                    Some((_, newest))
+                        if !calendar::is_kept(&self.scope.calendar, time.1, *newest) => {}
+                    _ => doubtful.push((time, table)),
+                }
+            }
+        }
+        let Some(last) = doubtful.iter().map(|((date, _), _)| *date).max() else {
+            return Ok(found);
+        };
+        let earliest = self.client.query_one(&self.scope.earliest, &[&last]).await?;
+        let earliest: Option<DateTime<Utc>> = earliest.get(0);
+        doubtful.retain(|((date, _), _)| earliest.is_some_and(|earliest| earliest <= *date));
+        found.extend(doubtful);
+        Ok(found)
+    }
+
+    /// The snapshots up to a time that the calendar keeps when the last of them is the newest one, in order.
+    async fn kept(&self, until: DateTime<Utc>) -> Result<Vec<Time>, SnapshotsError> {
         let (calendar, zone) = (&self.scope.calendar, &self.scope.calendar.time_zone);
-        let first = control::local_time(self.client, zone, from).await?.date();
         let last = control::local_time(self.client, zone, until).await?.date();
         let day_before = calendar::day_before;
         let newest =
@@ -161,19 +186,27 @@ impl Builder<'_> {
         let newest = self.instants(newest.collect()).await?;
         let newest = newest.into_iter().rfind(|(date, _)| *date <= until);
         let Some((_, newest)) = newest else { return Ok(Vec::new()) };
-        let kept = calendar::times(calendar, day_before(first), newest.date())
+        let first = calendar::first_kept(calendar, newest.date());
+        let kept = calendar::times(calendar, first, newest.date())
             .filter(|time| calendar::is_kept(calendar, *time, newest));
         let mut found = self.instants(kept.collect()).await?;
-        found.retain(|(date, _)| from < *date && *date <= until);
+        found.retain(|(date, _)| *date <= until);
         // Where clocks leave out an hour, two times can be one.
         found.dedup_by_key(|(date, _)| *date);
         Ok(found)
     }
 
-    async fn instants(
-        &self,
-        times: Vec<NaiveDateTime>,
-    ) -> Result<Vec<(DateTime<Utc>, NaiveDateTime)>, SnapshotsError> {
+    /// The first snapshot behind a time.
+    async fn next(&self, after: DateTime<Utc>) -> Result<Option<Time>, SnapshotsError> {
+        let (calendar, zone) = (&self.scope.calendar, &self.scope.calendar.time_zone);
+        let day = control::local_time(self.client, zone, after).await?.date();
+        let last = calendar::day_after(calendar::day_after(day));
+        let times = calendar::times(calendar, calendar::day_before(day), last);
+        let times = self.instants(times.collect()).await?;
+        Ok(times.into_iter().find(|(date, _)| after < *date))
+    }
+
+    async fn instants(&self, times: Vec<NaiveDateTime>) -> Result<Vec<Time>, SnapshotsError> {
         let dates = control::instants(self.client, &self.scope.calendar.time_zone, &times).await?;
         let mut found: Vec<_> = dates.into_iter().zip(times).collect();
         found.sort_unstable();
@@ -230,31 +263,27 @@ impl Builder<'_> {
     pub(super) async fn waiting(&self) -> Result<Waiting, SnapshotsError> {
         let loaded = self.scope.loaded_up_to(self.client, self.assumed).await?;
         let now = control::warehouse_now(self.client).await?;
-        let built = control::built_snapshots(self.client, &self.scope.tables()).await?;
-        let newest = built.last().map(|snapshot| snapshot.date);
-        let from = match newest.or(loaded.known()) {
-            Some(from) => from,
+        let due = self.due(now).await?;
+        let mut times: Vec<Time> =
+            due.into_iter().map(|(date, due)| (date, due.calendar_time)).collect();
+        let is_empty =
+            || async { self.scope.built(self.client).await.map(|built| built.is_empty()) };
+        if times.is_empty() && loaded.known().is_none() && is_empty().await? {
             // Nobody knows anything: what would have been seen by now.
-            None => now - TimeDelta::days(1),
-        };
-        let mut times = Vec::new();
-        if from < now {
-            times = self.times(from, now).await?;
+            times = self.kept(now).await?;
+            times.retain(|(date, _)| now - TimeDelta::days(1) < *date);
         }
-        let last = from.max(now);
-        let next = self.times(last, last + TimeDelta::days(2)).await?.into_iter().next();
+        let next = self.next(now).await?;
         Ok(Waiting { loaded, times, next })
     }
 }
 
 /// Adds a table to those that get a snapshot.
-fn add(
-    due: &mut BTreeMap<DateTime<Utc>, Due>,
-    date: DateTime<Utc>,
-    calendar_time: NaiveDateTime,
-    table: usize,
-) {
-    due.entry(date).or_insert(Due { calendar_time, tables: Vec::new() }).tables.push(table);
+fn add(due: &mut BTreeMap<DateTime<Utc>, Due>, (date, calendar_time): Time, table: usize) {
+    let due = due.entry(date).or_insert(Due { calendar_time, tables: Vec::new() });
+    if !due.tables.contains(&table) {
+        due.tables.push(table);
+    }
 }
 
 /// Writes a table's rows of a snapshot, and notes the snapshot. Returns how many rows were written, and how many
@@ -282,6 +311,7 @@ async fn fill(
         date,
         calendar_time,
         derived_from,
+        digest: filling.digest(),
         versions_read,
         rows_written,
         waiting_events,

@@ -7,7 +7,7 @@
 //! and not from any clock. So a warehouse that stands still loses no snapshot, and two builds at different times keep
 //! the same ones. A day of 23 or 25 hours is a day.
 
-use chrono::{Datelike, Days, NaiveDate, NaiveDateTime, Weekday};
+use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, Weekday};
 
 use crate::model::Calendar;
 
@@ -28,6 +28,19 @@ pub(super) fn is_kept(calendar: &Calendar, time: NaiveDateTime, newest: NaiveDat
     let age_years = i64::from(last.year()) - i64::from(day.year());
     let is_yearly = day.ordinal() == 1 && age_years < i64::from(keep.years);
     is_weekly || is_monthly || is_yearly
+}
+
+/// A day before which no snapshot is kept when the newest one is of this day. Nothing was published before 1970.
+pub(super) fn first_kept(calendar: &Calendar, newest: NaiveDate) -> NaiveDate {
+    let keep = calendar.keep;
+    let days = u64::from(keep.days).max(u64::from(keep.weeks) * 7);
+    let months = u32::from(keep.months).max(u32::from(keep.years) * 12);
+    let by_days = newest.checked_sub_days(Days::new(days));
+    // Twelve months more reach the first day of the year.
+    let by_months = newest.checked_sub_months(Months::new(months + 12));
+    let epoch = NaiveDate::default();
+    let first = by_days.unwrap_or(epoch).min(by_months.unwrap_or(epoch));
+    first.max(epoch)
 }
 
 /// The times of snapshots on these days, in order.
@@ -96,6 +109,26 @@ mod tests {
         );
         let days = Keep { days: 2, weeks: 0, months: 0, years: 0 };
         assert_eq!(left(days, "2026-03-01 00:00"), ["2026-02-28", "2026-03-01"]);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_before_the_first_day() {
+        let newest = at("2026-03-18 00:00");
+        for keep in [
+            KEEP,
+            Keep { days: 2, weeks: 0, months: 0, years: 0 },
+            Keep { days: 1, weeks: 300, months: 0, years: 0 },
+            Keep { days: 1, weeks: 0, months: 40, years: 0 },
+            Keep { days: 1, weeks: 0, months: 0, years: 20 },
+            Keep { days: u16::MAX, weeks: u16::MAX, months: u16::MAX, years: u16::MAX },
+        ] {
+            let calendar = calendar(&[(0, 0)], keep);
+            let first = first_kept(&calendar, newest.date());
+            let epoch = NaiveDate::default();
+            let mut before = times(&calendar, epoch, day_before(first));
+            let lost = before.find(|time| time.date() < first && is_kept(&calendar, *time, newest));
+            assert_eq!(lost, None, "{keep:?}");
+        }
     }
 
     #[test]

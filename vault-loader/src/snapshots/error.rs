@@ -23,12 +23,24 @@ pub enum SnapshotsError {
     NotMigrated(String),
     /// Up to when a source is loaded is not known.
     #[error(
-        "snapshots cannot be built: nobody knows up to when the source {} is loaded, because no heartbeat of it was loaded: let the \
-         reader write heartbeats (heartbeat.interval.ms), or give --complete-until TIME when everything that was published until \
-         then is loaded",
+        "snapshots cannot be built: nobody knows up to when the source {} is loaded, because no heartbeat of it was loaded, or none \
+         since its model changed or its topics began anew: wait until the loader has loaded its topics and a heartbeat behind them; \
+         let the reader write heartbeats (heartbeat.interval.ms) if it does not; or give --complete-until TIME when everything that \
+         was published until then is loaded",
         .0.join(", ")
     )]
     Unknown(Vec<String>),
+    /// An operator's word is about the future.
+    #[error(
+        "--complete-until {word} is in the future, for the warehouse's clock shows {now}: nobody has published anything of that \
+         time; correct the time"
+    )]
+    Future {
+        /// what was given
+        word: String,
+        /// the warehouse's clock
+        now: String,
+    },
     /// The warehouse does not answer, or refuses.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
@@ -39,9 +51,11 @@ impl SnapshotsError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Nothing | Self::Model(_) | Self::NotMigrated(_) | Self::Unknown(_) => {
-                exit::CONFIGURATION
-            }
+            Self::Nothing
+            | Self::Model(_)
+            | Self::NotMigrated(_)
+            | Self::Unknown(_)
+            | Self::Future { .. } => exit::CONFIGURATION,
             Self::Warehouse(err) => err.exit_code(),
         }
     }

@@ -1,7 +1,8 @@
 //! The advisory lock that keeps to one build of snapshots in a warehouse.
 //!
 //! A build finds the snapshots that are stale, and would not find one that another build is writing. So a second build
-//! waits, whatever its source, and says for whom. The lock belongs to the connection: a builder that dies gives it
+//! waits, whatever its source, and says for whom. `rehash` has the lock while it makes hash keys anew, and `migrate`
+//! while it makes or drops tables of snapshots. The lock belongs to the connection: a builder that dies gives it
 //! back.
 
 use std::time::Duration;
@@ -27,7 +28,9 @@ pub(super) async fn take(
             return Ok(true);
         }
         if !is_said && let Some(holder) = holder(client).await? {
-            say(&format!("waiting for another build of snapshots: {holder}"));
+            say(&format!(
+                "waiting for another build of snapshots, for `vault-loader rehash` or for `vault-loader migrate`: {holder}"
+            ));
             is_said = true;
         }
         tokio::select! {
@@ -42,12 +45,13 @@ pub(super) async fn give_back(client: &Client) -> Result<(), Error> {
     client.query_one("SELECT pg_advisory_unlock($1)", &[&SNAPSHOTS_LOCK]).await.map(drop)
 }
 
-/// Who has the lock; none when it was given back meanwhile.
+/// Who has the lock; none when it was given back meanwhile. The server hides address and time of a session of another
+/// role.
 async fn holder(client: &Client) -> Result<Option<String>, Error> {
     let sql =
-        "SELECT format('the session with process %s of the role %s at %s, connected since %s',
-                             a.pid, a.usename, COALESCE(host(a.client_addr), 'this server'),
-                             date_trunc('second', a.backend_start))
+        "SELECT concat(format('the session with process %s of the role %s', a.pid, a.usename),
+                              ' at ' || host(a.client_addr),
+                              ', connected since ' || date_trunc('second', a.backend_start))
                FROM pg_locks AS l
                JOIN pg_stat_activity AS a ON a.pid = l.pid
                WHERE l.locktype = 'advisory'

@@ -39,7 +39,7 @@ pub enum SnapshotsCommand {
     /// Build every snapshot that is due, oldest first, and remove those that the calendar does not keep any more. A
     /// snapshot is due when its time has come and everything that was published until then is loaded. Stale snapshots
     /// are built anew. Exit codes: 0 nothing is left to be built, 1 a snapshot waits for the loader, 2 nobody knows up
-    /// to when a source is loaded, or the model was not migrated
+    /// to when a source is loaded, the model was not migrated, or --complete-until is in the future
     Build {
         /// Go on until a signal, and look every so many seconds; 60 when no number is given
         #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60",
@@ -110,6 +110,13 @@ pub async fn carry_out(
         }
     };
     let mut client = connect(&config.connect_options()).await?;
+    if let Some(word) = asked.assumed {
+        let now = crate::control::warehouse_now(&client).await?;
+        if word > now {
+            let (word, now) = (report::instant(word), report::instant(now));
+            return Err(SnapshotsError::Future { word, now });
+        }
+    }
     let pass = pass(&mut client, plans, asked, stop, &Out::Printed).await?;
     let mut waits = false;
     for (source, waiting) in &pass {
@@ -161,6 +168,11 @@ async fn pass(
     stop: &CancellationToken,
     out: &Out,
 ) -> Result<Vec<(String, Waiting)>, SnapshotsError> {
+    if !lock::take(client, stop, |line| out.line(line)).await? {
+        return Ok(Vec::new());
+    }
+    // After a failure the connection ends, and the lock with it. A migration makes tables only while it has the lock,
+    // so the tables stay as they are read here.
     let mut scopes = Vec::new();
     for plan in plans {
         scopes.extend(Scope::read(client, plan).await?);
@@ -168,12 +180,7 @@ async fn pass(
     if scopes.is_empty() {
         return Err(SnapshotsError::Nothing);
     }
-    if !lock::take(client, stop, |line| out.line(line)).await? {
-        return Ok(Vec::new());
-    }
-    let built = build_all(client, &scopes, asked, stop, out).await;
-    // After a failure the connection ends, and the lock with it.
-    let waiting = built?;
+    let waiting = build_all(client, &scopes, asked, stop, out).await?;
     lock::give_back(client).await?;
     Ok(waiting)
 }
@@ -266,13 +273,11 @@ async fn list(config: &Config, plans: &[Plan], as_json: bool) -> Result<(), Snap
     let mut listed = Vec::new();
     for plan in plans {
         let Some(scope) = Scope::read(&mut client, plan).await? else { continue };
-        let tables = scope.tables();
-        let built = crate::control::built_snapshots(&client, &tables).await?;
-        let stale = crate::control::stale_snapshots(&client).await?;
+        let built = scope.built(&client).await?;
         let builder = Builder { client: &mut client, scope: &scope, assumed: None };
         let waiting = builder.waiting().await?;
         let zone = scope.calendar.time_zone.clone();
-        listed.push(report::Listed { source: scope.source.clone(), zone, built, stale, waiting });
+        listed.push(report::Listed { source: scope.source.clone(), zone, built, waiting });
     }
     if listed.is_empty() {
         return Err(SnapshotsError::Nothing);

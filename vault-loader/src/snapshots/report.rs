@@ -14,15 +14,7 @@ pub(super) struct Listed {
     /// the calendar's time zone
     pub(super) zone: String,
     pub(super) built: Vec<BuiltSnapshot>,
-    /// stale snapshots, of this source and of others
-    pub(super) stale: Vec<DateTime<Utc>>,
     pub(super) waiting: Waiting,
-}
-
-impl Listed {
-    fn is_stale(&self, built: &BuiltSnapshot) -> bool {
-        built.is_stale || self.stale.contains(&built.date)
-    }
 }
 
 /// A time as every command prints it.
@@ -91,7 +83,7 @@ pub(super) fn table(listed: &[Listed]) -> String {
         );
         for built in &of_source.built {
             let versions = built.versions_read.map_or("-".to_owned(), |count| count.to_string());
-            let mut state = if of_source.is_stale(built) { "stale" } else { "-" }.to_owned();
+            let mut state = if built.is_stale { "stale" } else { "-" }.to_owned();
             if built.waiting_events > 0 {
                 let _ = write!(state, ", {} events waited in the quarantine", built.waiting_events);
             }
@@ -126,7 +118,7 @@ fn source_json(listed: &Listed) -> Value {
             "rows": built.rows_written,
             "new_versions": built.versions_read,
             "waiting_events": built.waiting_events,
-            "is_stale": listed.is_stale(built),
+            "is_stale": built.is_stale,
             "built_at": instant(built.built_at),
         })
     };

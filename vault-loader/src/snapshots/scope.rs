@@ -4,13 +4,13 @@
 //! have to be loaded for them. A model that the warehouse was not migrated to is refused, because its tables are
 //! others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Client;
 
 use super::error::SnapshotsError;
-use crate::control;
+use crate::control::{self, BuiltSnapshot};
 use crate::migrate::business::{self, Filling};
 use crate::model::{self, Calendar, Model, Plan};
 
@@ -68,7 +68,27 @@ impl Scope {
         self.sources.iter().map(String::as_str).collect()
     }
 
-    /// Up to when everything is loaded of all sources. `assumed` is the word of an operator about sources of which the
+    /// The snapshots that the tables hold, oldest first. One that was made in another way than the models say now is
+    /// stale: a table or a source has come that feeds it.
+    pub(super) async fn built(
+        &self,
+        client: &impl tokio_postgres::GenericClient,
+    ) -> Result<Vec<BuiltSnapshot>, SnapshotsError> {
+        let digests: BTreeMap<&str, Vec<u8>> = self
+            .fillings
+            .iter()
+            .map(|filling| (filling.table.name.as_str(), filling.digest()))
+            .collect();
+        let mut built = control::built_snapshots(client, &self.tables()).await?;
+        for snapshot in &mut built {
+            let digest = digests.get(snapshot.table.as_str());
+            snapshot.is_stale |= digest.is_some_and(|digest| *digest != snapshot.digest);
+        }
+        Ok(built)
+    }
+
+    /// Up to when everything is loaded of all sources, at most the warehouse's present time: a clock of another machine
+    /// may be ahead, and later time has no snapshots yet. `assumed` is the word of an operator about sources of which the
     /// warehouse does not know it.
     pub(super) async fn loaded_up_to(
         &self,
@@ -76,9 +96,10 @@ impl Scope {
         assumed: Option<DateTime<Utc>>,
     ) -> Result<LoadedUpTo, SnapshotsError> {
         let known = control::published_up_to(client, &self.source_names()).await?;
+        let now = control::warehouse_now(client).await?;
         let mut all = LoadedUpTo::default();
         for (source, time) in known {
-            match time.or(assumed) {
+            match time.or(assumed).map(|time| time.min(now)) {
                 None => all.unknown.push(source),
                 Some(time) if all.time.as_ref().is_none_or(|(earliest, _)| time < *earliest) => {
                     all.time = Some((time, source));

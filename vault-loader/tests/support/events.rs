@@ -50,6 +50,7 @@ fn key_columns(event: &Event) -> &'static [&'static str] {
         "flights" => &["flight_id"],
         "bookings" => &["book_ref"],
         "tickets" => &["ticket_no"],
+        "customers" => &["customer_id"],
         "phones" => &["customer_id", "kind"],
         "currencies" => &["code"],
         "payments" => &["payment_id"],

@@ -1,8 +1,9 @@
 //! Makes the tables of the business vault, and keeps them as the model wants them.
 //!
 //! In: a model and the warehouse. Out: a line for each thing done. A table whose definition has changed is dropped and
-//! made anew, and a table that the model names no more is dropped: the next build fills a table from the vault. What
-//! somebody else made is left alone, and a table on which somebody's view depends is not dropped.
+//! made anew, and a table that the model names no more is dropped: the next build fills a table from the vault. Where
+//! only comments differ, the comments are corrected. What somebody else made is left alone, and a table on which
+//! somebody's view depends is not dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,14 +30,24 @@ struct Change {
     told: String,
     sql: String,
     table: String,
-    /// what the table is known by afterwards; none when it is gone
-    digest: Option<Vec<u8>>,
+    after: After,
+}
+
+/// What is left of a table behind a change.
+enum After {
+    /// an empty table that is known by this
+    Made(Vec<u8>),
+    Gone,
+    /// the table with its snapshots
+    Kept,
 }
 
 /// What the warehouse has.
 struct Existing {
     has_schema: bool,
     relations: BTreeSet<String>,
+    /// by table, and by column or an empty name
+    comments: BTreeMap<(String, String), String>,
     made: BTreeMap<String, SnapshotTable>,
 }
 
@@ -57,20 +68,36 @@ pub(in crate::migrate) async fn make(
         transaction.batch_execute(&sql).await.map_err(no_schema)?;
         told.push(created_schema());
     }
-    for Change { told: step, sql, table, digest } in changes {
+    for Change { told: step, sql, table, after } in changes {
         let done = transaction.batch_execute(&sql).await;
         done.map_err(|error| not_changed(&table, &step, error))?;
-        let noted = match &digest {
-            Some(digest) => {
+        let noted = match &after {
+            After::Made(digest) => {
                 let source = &model.source.name;
                 control::note_snapshot_table(transaction, &table, source, digest).await
             }
-            None => control::forget_snapshot_table(transaction, &table).await,
+            After::Gone => control::forget_snapshot_table(transaction, &table).await,
+            After::Kept => Ok(()),
         };
         noted.map_err(|error| Refused::Sql(step.clone(), error))?;
         told.push(step);
     }
     Ok(told)
+}
+
+/// Whether [`make`] would make or drop a table. Then no build of snapshots may run beside it. What [`make`] would
+/// refuse, it says itself.
+pub(in crate::migrate) async fn replaces(
+    transaction: &Transaction<'_>,
+    model: &Model,
+    others: &[Model],
+) -> Result<bool, Refused> {
+    let existing = read(transaction).await.map_err(reading)?;
+    match judge(transaction, model, others, &existing).await {
+        Ok(changes) => Ok(changes.iter().any(|change| !matches!(change.after, After::Kept))),
+        Err(Refused::Conflicts(_)) => Ok(false),
+        Err(failed) => Err(failed),
+    }
 }
 
 /// Says what [`make`] would do, and does nothing. `has_schema` is whether an earlier model would have made the schema,
@@ -128,7 +155,31 @@ async fn read(transaction: &Transaction<'_>) -> Result<Existing, Error> {
     let rows = transaction.query(sql, &[&BUSINESS_SCHEMA]).await?;
     let relations = rows.iter().filter_map(|row| row.get(0)).collect();
     let made = control::snapshot_tables(transaction).await?;
-    Ok(Existing { has_schema: !rows.is_empty(), relations, made })
+    let comments = read_comments(transaction).await?;
+    Ok(Existing { has_schema: !rows.is_empty(), relations, comments, made })
+}
+
+async fn read_comments(
+    transaction: &Transaction<'_>,
+) -> Result<BTreeMap<(String, String), String>, Error> {
+    let sql = "SELECT c.relname::text, COALESCE(a.attname::text, ''), d.description
+               FROM pg_catalog.pg_namespace AS n
+               JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid
+               JOIN pg_catalog.pg_description AS d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid
+               LEFT JOIN pg_catalog.pg_attribute AS a
+                   ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+               WHERE n.nspname = $1";
+    let rows = transaction.query(sql, &[&BUSINESS_SCHEMA]).await?;
+    Ok(rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect())
+}
+
+/// Whether the warehouse has a table's comments as the model wants them.
+fn has_comments(table: &BusinessTable, existing: &Existing) -> bool {
+    let own = [("", &table.comment)];
+    let columns = table.columns.iter().map(|column| (column.name.as_str(), &column.comment));
+    own.into_iter().chain(columns).all(|(column, comment)| {
+        existing.comments.get(&(table.name.clone(), column.to_owned())) == Some(comment)
+    })
 }
 
 /// What has to be done, or every reason against it.
@@ -165,7 +216,7 @@ async fn judge(
                 told: format!("dropped {BUSINESS_SCHEMA}.{name}, which the model does not name"),
                 sql: format!("DROP TABLE IF EXISTS {BUSINESS_SCHEMA}.{name}"),
                 table: name.clone(),
-                digest: None,
+                after: After::Gone,
             });
         }
     }
@@ -184,7 +235,15 @@ fn change(
             let owner = &made.source;
             return Err(format!("{qualified} belongs to the source {owner}: choose another name"));
         }
-        Some(made) if is_there && made.digest == digest => return Ok(None),
+        Some(made) if is_there && made.digest == digest => {
+            let is_right = has_comments(table, existing);
+            return Ok((!is_right).then(|| Change {
+                told: format!("corrected the comments of {qualified}"),
+                sql: table.comment_on(),
+                table: table.name.clone(),
+                after: After::Kept,
+            }));
+        }
         Some(_) if is_there => (
             format!(
                 "made {qualified} anew, because its definition changed; the next build fills it"
@@ -198,5 +257,5 @@ fn change(
         }
         Some(_) | None => (format!("created {qualified}"), table.create()),
     };
-    Ok(Some(Change { told, sql, table: table.name.clone(), digest: Some(digest) }))
+    Ok(Some(Change { told, sql, table: table.name.clone(), after: After::Made(digest) }))
 }

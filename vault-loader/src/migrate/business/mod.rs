@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest as _, Sha256};
 
-pub(super) use make::{Refused, foretell, make};
+pub(super) use make::{Refused, foretell, make, replaces};
 
 use super::ddl::{ColumnSpec, quote, shorten};
 use super::views::current_keys::Feed;
@@ -53,25 +53,30 @@ impl BusinessTable {
         format!("{BUSINESS_SCHEMA}.{}", self.name)
     }
 
-    /// The statements that make the table.
+    /// The statements that make the table, with its comments.
     #[must_use]
     pub fn create(&self) -> String {
-        let qualified = self.qualified();
+        self.definition() + &self.comment_on()
+    }
+
+    fn definition(&self) -> String {
         let mut lines: Vec<String> = self.columns.iter().map(ColumnSpec::definition).collect();
         let key = shorten(&self.name, "_pkey");
         lines.push(format!("CONSTRAINT {key} PRIMARY KEY ({})", self.primary_key.join(", ")));
-        let mut sql = format!("CREATE TABLE {qualified} (\n    {}\n);\n", lines.join(",\n    "));
-        sql.push_str(&format!("COMMENT ON TABLE {qualified} IS {};\n", quote(&self.comment)));
-        for column in &self.columns {
-            sql.push_str(&column.comment_on(&qualified));
-        }
-        sql
+        format!("CREATE TABLE {} (\n    {}\n);\n", self.qualified(), lines.join(",\n    "))
     }
 
-    /// What the table is known by: another definition has another digest.
+    /// The statements that set its comments.
+    fn comment_on(&self) -> String {
+        let qualified = self.qualified();
+        let own = format!("COMMENT ON TABLE {qualified} IS {};\n", quote(&self.comment));
+        self.columns.iter().fold(own, |sql, column| sql + &column.comment_on(&qualified))
+    }
+
+    /// What the table is known by: another definition has another digest. Comments do not count.
     #[must_use]
     pub fn digest(&self) -> Vec<u8> {
-        Sha256::digest(self.create()).to_vec()
+        Sha256::digest(self.definition()).to_vec()
     }
 }
 
@@ -94,13 +99,20 @@ pub fn script(plan: &Plan) -> String {
     tables.iter().fold(schema, |sql, table| sql + "\n" + &table.create())
 }
 
-/// The statements that give a role what building snapshots needs of these tables.
-pub(super) fn grants(model: &Model, role: &str) -> String {
+/// The statements that give a role what building snapshots needs: these tables, and what their fillings read of the
+/// vault, which may belong to other sources.
+pub(super) fn grants(model: &Model, others: &[Model], role: &str) -> String {
     let tables = tables(model);
     let schema = format!("GRANT USAGE ON SCHEMA {BUSINESS_SCHEMA} TO {role};\n");
     let of_schema = if tables.is_empty() { String::new() } else { schema };
-    tables.iter().fold(of_schema, |sql, table| {
+    let of_tables = tables.iter().fold(of_schema, |sql, table| {
         sql + &format!("GRANT SELECT, INSERT, DELETE ON {} TO {role};\n", table.qualified())
+    });
+    // A model with a bridge that nothing fills was refused.
+    let fillings = fillings(model, others).unwrap_or_default();
+    let read: BTreeSet<&str> = fillings.iter().flat_map(Filling::reads).collect();
+    read.iter().fold(of_tables, |sql, name| {
+        sql + &format!("GRANT SELECT ON {VAULT_SCHEMA}.{name} TO {role};\n")
     })
 }
 
@@ -116,6 +128,28 @@ pub struct Filling {
     pub is_derived: bool,
     /// the sources whose events can change it
     pub sources: BTreeSet<String>,
+}
+
+impl Filling {
+    /// What a snapshot is known to be made by: another statement or other sources have another digest.
+    #[must_use]
+    pub fn digest(&self) -> Vec<u8> {
+        let mut digest = Sha256::new_with_prefix(&self.sql);
+        for source in &self.sources {
+            digest.update([0]);
+            digest.update(source);
+        }
+        digest.finalize().to_vec()
+    }
+
+    /// Names of the vault's tables that the statement reads.
+    fn reads(&self) -> impl Iterator<Item = &str> {
+        let is_of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        self.sql.split(VAULT_SCHEMA).skip(1).filter_map(move |rest| {
+            let rest = rest.strip_prefix('.')?;
+            Some(&rest[..rest.find(|letter| !is_of_name(letter)).unwrap_or(rest.len())])
+        })
+    }
 }
 
 /// A table that no statement can fill.
@@ -154,8 +188,8 @@ pub fn fillings(model: &Model, others: &[Model]) -> Result<Vec<Filling>, NotFed>
     Ok(found)
 }
 
-/// The earliest load date in these tables' satellites, as SQL: before it there is nothing to be seen. It reads whole
-/// satellites, so it is asked only while there is no snapshot.
+/// The earliest load date up to `$1` in these tables' satellites, as SQL: before it there is nothing to be seen. It
+/// reads the versions up to then, which an index of block ranges finds.
 #[must_use]
 pub fn earliest(model: &Model) -> String {
     let satellites: BTreeSet<&str> =
@@ -164,7 +198,7 @@ pub fn earliest(model: &Model) -> String {
         .into_iter()
         .map(|name| {
             format!(
-                "(SELECT min(load_date) FROM {VAULT_SCHEMA}.{name} WHERE load_date > '{}')",
+                "(SELECT min(load_date) FROM {VAULT_SCHEMA}.{name} WHERE load_date > '{}' AND load_date <= $1::timestamptz)",
                 super::ddl::BEGINNING
             )
         })
@@ -202,6 +236,9 @@ mod tests {
         assert_ne!(changed, AIRLINE);
         assert_ne!(digest(&changed), digest(AIRLINE));
         assert_eq!(digest(&AIRLINE.replacen("keep_days = ", "keep_days = 1", 1)), digest(AIRLINE));
+        let commented = AIRLINE.replacen("\"what was planned for a flight, ", "\"corrected: ", 1);
+        assert_ne!(commented, AIRLINE);
+        assert_eq!(digest(&commented), digest(AIRLINE));
     }
 
     #[test]
@@ -214,6 +251,15 @@ mod tests {
         assert_eq!(pit.sources, BTreeSet::from(["airline".to_owned()]));
         assert_eq!(bridge.sources, BTreeSet::from(["airline".to_owned(), "other".to_owned()]));
         assert!(pit.is_derived && pit.sql.contains("$2") && !bridge.sql.contains("$2"));
+        // The role that builds may read what each of the sources has.
+        let read: BTreeSet<&str> = bridge.reads().collect();
+        for name in ["link_booking_tickets", "sat_ticket_flights_status", "hub_bookings"] {
+            assert!(read.contains(name), "{read:?}");
+        }
+        // One source more is another way of filling.
+        let alone = super::fillings(&model, &[]).unwrap();
+        assert_ne!(alone[2].digest(), bridge.digest());
+        assert_eq!(alone[0].digest(), pit.digest());
         // A row of a link holds when one of the sources states it.
         assert_eq!(bridge.sql.matches("\n    UNION\n").count(), 2, "{}", bridge.sql);
     }
