@@ -88,8 +88,8 @@ impl Scope {
     }
 
     /// Up to when everything is loaded of all sources, at most the warehouse's present time: a clock of another machine
-    /// may be ahead, and later time has no snapshots yet. `assumed` is the word of an operator about sources of which the
-    /// warehouse does not know it.
+    /// may be ahead, and later time has no snapshots yet. `assumed` is the word of an operator about sources of which
+    /// the warehouse does not know it.
     pub(super) async fn loaded_up_to(
         &self,
         client: &impl tokio_postgres::GenericClient,
