@@ -205,9 +205,9 @@ fn a_heartbeat_claims_nothing_behind_a_record_that_is_not_acknowledged() {
     let (source, reader, id) = brokers.read_by("held", &[&[1], &[2]], |connector| {
         beating(connector).set("topic.heartbeat.name", &topic)
     });
-    wait_until_claimed(&bootstrap, &topic, wal_end(&source));
-    brokers.second.kill9();
     let before = wal_end(&source);
+    wait_until_claimed(&bootstrap, &topic, before);
+    brokers.second.kill9();
     source.run(&rows(101, 40));
     let after = wal_end(&source);
     let beats = record_count(&bootstrap, &topic);
