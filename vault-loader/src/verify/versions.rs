@@ -148,9 +148,9 @@ impl Versions<'_> {
     fn may_hold(&self, satellite: &str) -> String {
         let first = self.epochs.first_of_source(self.epochs.current());
         let Moment { known, end } = self.moment;
-        let is_known = is_up_to("v", known.as_i64(), first);
+        let is_known = is_below("v", known.as_i64(), first);
         let is_told =
-            format!("v.record_source <> 'SYSTEM' AND {}", is_up_to("v", end.as_i64(), first));
+            format!("v.record_source <> 'SYSTEM' AND {}", is_below("v", end.as_i64(), first));
         format!(
             "SELECT v.*, NOT {is_known} AS is_late
              FROM {satellite} AS v
@@ -168,7 +168,7 @@ impl Versions<'_> {
 /// Whether a version's position lies below another one, which is the end of the log at some time: the next record begins
 /// exactly there, and a change has the position at which its record begins. What came before the source went back lies below, and so
 /// does what only a snapshot of the reader has read.
-fn is_up_to(alias: &str, lsn: i64, first_epoch: EpochNumber) -> String {
+fn is_below(alias: &str, lsn: i64, first_epoch: EpochNumber) -> String {
     let before = if first_epoch > 0 {
         format!(" OR {alias}.source_epoch < {first_epoch}")
     } else {
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_was_loaded_before_the_source_went_back_lies_below_every_position() {
-        assert_eq!(is_up_to("v", 9, 0), "(v.source_lsn IS NULL OR v.source_lsn <= 9)");
-        assert!(is_up_to("v", 9, 2).ends_with("OR v.source_epoch < 2)"));
+        assert_eq!(is_below("v", 9, 0), "(v.source_lsn IS NULL OR v.source_lsn < 9)");
+        assert!(is_below("v", 9, 2).ends_with("OR v.source_epoch < 2)"));
     }
 }
