@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
+use crate::replaying::load_twice;
 use crate::support::{Event, World, create, delete, fingerprint, read, truncate, update};
 
 const SHOP: &str = include_str!("support/shop.vault.toml");
@@ -354,20 +355,8 @@ async fn publish_mixture(world: &mut World) {
 async fn a_replay_and_a_rebuild_make_the_same_rows() {
     let mut world = shop("again").await;
     publish_mixture(&mut world).await;
-    let mut loader = world.loader("first");
-    world.loaded().await;
-    world.end(&mut loader);
-    let first = fingerprint(&world.client).await;
+    let first = load_twice(&mut world).await;
     assert_eq!(broken_rules(&world.client).await, Vec::<String>::new());
-    let again = world.elsewhere("again").await;
-    let variables = again.variables(&[
-        ("VAULT_LOADER__BATCH__ROWS_MAX", "3"),
-        ("VAULT_LOADER__LIMITS__CACHE_ENTRIES_MAX", "1"),
-    ]);
-    let mut loader = world.loader_with("second", &variables);
-    world.loaded_into(&again.client).await;
-    world.end(&mut loader);
-    assert_eq!(fingerprint(&again.client).await, first);
     world.client.batch_execute("UPDATE dwh_control.offsets SET next_offset = 0").await.unwrap();
     let mut loader = world.loader_with("third", &[("VAULT_LOADER__BATCH__ROWS_MAX", "7")]);
     world.loaded().await;

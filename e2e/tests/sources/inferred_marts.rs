@@ -6,13 +6,14 @@
 //! migration.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use devstack::{Psql, shared, sql_files};
 use e2e::rig::{Rig, RigOptions};
 use e2e::sql;
 use tokio_postgres::Client;
+
+use super::star::{booking, refresh};
 
 /// What `sql/marts` makes, the tables and views that the star is made of, and the views of the model that people read.
 /// The watermark says when a loader saw which heartbeat, and each warehouse has its own.
@@ -51,28 +52,6 @@ const TRIES: usize = 3;
 
 fn names() -> PathBuf {
     devstack::workspace_root().join("connectors/airline/inferred-names.sql")
-}
-
-/// Lets the airline's own program do something.
-fn booking(rig: &Rig, arguments: &[&str]) {
-    let server = &shared::stack().postgres15;
-    let output = Command::new(devstack::binary("booking").unwrap())
-        .args(arguments)
-        .env("BOOKING_DATABASE_URL", server.url(rig.name(), &server.user, &server.password))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Refreshes the star; gives the outcome.
-async fn refresh(warehouse: &Client) -> String {
-    let call = "BEGIN ISOLATION LEVEL REPEATABLE READ;
-                SELECT outcome FROM dwh_marts.refresh_star();
-                COMMIT";
-    let outcome = sql::one(warehouse, call).await.unwrap();
-    let differences = sql::rows(warehouse, "SELECT * FROM dwh_checks.star_equals_vault").await;
-    assert_eq!(differences.unwrap(), Vec::<sql::Row>::new());
-    outcome
 }
 
 /// The rows of a relation in order, each as one line.

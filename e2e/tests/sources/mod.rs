@@ -12,6 +12,7 @@ mod inferred_marts;
 mod pipeline;
 mod rehashed;
 mod samples;
+mod star;
 
 use std::time::Duration;
 

@@ -3,7 +3,6 @@
 //! In: real servers, the built binaries, the airline's own simulator. Out: the same rows of every mart before and after,
 //! but for the keys; a star that was built anew by itself; and a source that goes on.
 
-use std::process::Command;
 use std::time::Duration;
 
 use devstack::shared;
@@ -11,6 +10,8 @@ use e2e::airline::TABLES;
 use e2e::rig::{Rig, RigOptions};
 use e2e::{oracle, sql};
 use tokio_postgres::Client;
+
+use super::star::{self, booking};
 
 const SECRET: &str = "a secret of more than thirty-two bytes";
 
@@ -24,25 +25,9 @@ const MARTS: &str = "
         AND c.relname !~ '^(current|history)_|^v_dashboard_(mart|table)|^mart_refreshes$|^load_progress$|^state$'
     ORDER BY 1";
 
-/// Lets the airline's own program do something.
-fn booking(rig: &Rig, arguments: &[&str]) {
-    let server = &shared::stack().postgres15;
-    let output = Command::new(devstack::binary("booking").unwrap())
-        .args(arguments)
-        .env("BOOKING_DATABASE_URL", server.url(rig.name(), &server.user, &server.password))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// Refreshes the star; gives the outcome and the reason.
 async fn refresh(warehouse: &Client) -> String {
-    let call = "BEGIN ISOLATION LEVEL REPEATABLE READ;
-                SELECT outcome FROM dwh_marts.refresh_star();
-                COMMIT";
-    let outcome = sql::one(warehouse, call).await.unwrap();
-    let broken = sql::rows(warehouse, "SELECT * FROM dwh_checks.star_equals_vault").await;
-    assert_eq!(broken.unwrap(), Vec::<sql::Row>::new());
+    let outcome = star::refresh(warehouse).await;
     let reason = "SELECT coalesce(reason, '-') FROM dwh_marts.mart_refreshes";
     format!("{outcome}, {}", sql::one(warehouse, reason).await.unwrap())
 }

@@ -128,8 +128,8 @@ pub(crate) enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Build the snapshots of point-in-time tables and bridges, list them, or build them again (docs/SNAPSHOTS.md). Runs
-    /// with the rights of `run` or of `migrate`
+    /// Build the snapshots of point-in-time tables and bridges, list them, or build them again (docs/SNAPSHOTS.md).
+    /// Runs with the rights of `run` or of `migrate`
     Snapshots {
         #[command(subcommand)]
         command: SnapshotsCommand,
@@ -144,8 +144,8 @@ pub(crate) enum Command {
         /// Make the keys without a secret; anybody who can read them can then find values by trying
         #[arg(long)]
         remove_secret: bool,
-        /// Hub in which values were replaced to erase somebody: its rows get the keys of the values that stand there now;
-        /// several times for several
+        /// Hub in which values were replaced to erase somebody: its rows get the keys of the values that stand there
+        /// now; several times for several
         #[arg(long = "erased", value_name = "HUB")]
         erased: Vec<String>,
     },

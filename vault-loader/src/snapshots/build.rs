@@ -5,12 +5,12 @@
 //! A snapshot is built when every source that feeds its tables is loaded up to it, because then no version with its
 //! load date or an earlier one can still come. So a snapshot that was built once never changes, with two exceptions.
 //! Events that waited in the quarantine, rows that an operator closes and tables that are new in a model are loaded
-//! later with old load dates. Such a load notes itself ([`control::note_late_load`]), and the snapshots that lack it are
-//! made anew. So are snapshots that were filled in another way than the models say now, because a table or a source has
+//! later with old load dates. Such a load notes itself ([`control::note_late_load`]), and the snapshots that lack it
+//! are made anew. So are snapshots that were filled in another way than the models say now, because a table or a source has
 //! come that feeds them.
 //!
-//! The calendar may change, so a snapshot that it keeps is due wherever a table lacks it, and not only behind the newest
-//! one.
+//! The calendar may change, so a snapshot that it keeps is due wherever a table lacks it, and not only behind the
+//! newest one.
 //!
 //! A snapshot of a point-in-time table is derived from the table's snapshot before it. Snapshots are built in order of
 //! time, so the one before is there, and it is not a stale one. The transaction also removes snapshots that the

@@ -42,8 +42,8 @@ pub(super) fn rows_of(table: TableId) -> String {
 /// hashdiff.
 pub(super) type ComparedColumns = HashMap<SatelliteId, Vec<ColumnId>>;
 
-/// The satellites of a table that have a column in its temporary table, in that table's order. A status has none, because
-/// a row says nothing beside its existence, and record tracking has none, because a source does not know its past events.
+/// The satellites of a table that have a column in its temporary table, in that table's order. A status has none: that
+/// the row is there says it all. Record tracking has none: a source does not know its past events.
 pub(super) fn held_satellites(
     plan: &Plan,
     table: TableId,

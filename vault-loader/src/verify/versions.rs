@@ -165,9 +165,9 @@ impl Versions<'_> {
     }
 }
 
-/// Whether a version's position lies below another one, which is the end of the log at some time: the next record begins
-/// exactly there, and a change has the position at which its record begins. What came before the source went back lies below, and so
-/// does what only a snapshot of the reader has read.
+/// Whether a version's position lies below another one, which was the end of the log at some time. A change has the
+/// position at which its record begins, and the next record begins exactly at the end of the log. What came before the
+/// source went back lies below, and so does what only a snapshot of the reader has read.
 fn is_below(alias: &str, lsn: i64, first_epoch: EpochNumber) -> String {
     let before = if first_epoch > 0 {
         format!(" OR {alias}.source_epoch < {first_epoch}")
