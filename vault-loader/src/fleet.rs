@@ -19,7 +19,8 @@ use crate::http::{Served, ServedSource};
 use crate::metrics::Metrics;
 use crate::model::Plan;
 use crate::paused::PausedTables;
-use crate::pipeline::{self, RunError, RunOptions};
+use crate::pipeline;
+use crate::run::{RunError, RunOptions};
 
 /// Two of the models are about one source.
 #[derive(Debug, thiserror::Error)]

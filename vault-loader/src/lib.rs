@@ -36,7 +36,10 @@ mod quarantine_watch;
 mod warehouse_watch;
 mod watermark;
 
+mod lanes;
 pub mod pipeline;
+pub mod run;
+mod stage;
 
 // All sources of one process, and what they say about themselves.
 pub mod http;

@@ -4,52 +4,64 @@
 //! as every compare-and-set of offsets succeeds. The loader clears everything after a failed compare-and-set, after any
 //! other error, and when it gets partitions again, because another loader may have had them in between. A truncate
 //! closes keys of all partitions, whichever loader loads it, so it clears the status entries of its table.
+//!
+//! All tables share one bound. So the tables whose events come have all of the memory, and the others have none.
 
 use foldhash::{HashMap, HashMapExt};
 
+use super::direct::Directness;
 use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 
-/// A map in two halves. When the young half is full, it becomes the old half, and the entries of the old half are
-/// forgotten. An entry that is used moves to the young half again, so this is close to "least recently used" and costs
-/// two lookups.
+/// How many entries of hubs or links count as one entry of a satellite: an entry without a state takes some 40 bytes.
+const KEYS_PER_STATE: usize = 4;
+
+/// The first half of a hash key. Two keys of one table that share it are as unlikely as a fault of the hardware: of a
+/// billion keys, with a probability of 10⁻²¹.
+type Fingerprint = u128;
+
+/// A map in two halves. The young half becomes the old half when the memory of all caches is full, and the entries of
+/// the old half are forgotten. An entry that is used moves to the young half again, so this is close to "least recently
+/// used" and costs two lookups.
 #[derive(Debug)]
 pub(super) struct Cache<V> {
-    young: HashMap<Hash, V>,
-    old: HashMap<Hash, V>,
-    generation_max: usize,
+    young: HashMap<Fingerprint, V>,
+    old: HashMap<Fingerprint, V>,
 }
 
 impl<V: Copy> Cache<V> {
-    fn new(entries_max: usize) -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            generation_max: (entries_max / 2).max(1),
-        }
+    fn new() -> Self {
+        Self { young: HashMap::new(), old: HashMap::new() }
     }
 
     pub(super) fn get(&mut self, key: &Hash) -> Option<V> {
-        if let Some(value) = self.young.get(key) {
+        let print = fingerprint(key);
+        if let Some(value) = self.young.get(&print) {
             return Some(*value);
         }
-        let value = self.old.remove(key)?;
-        self.insert(*key, value);
+        let value = self.old.remove(&print)?;
+        self.young.insert(print, value);
         Some(value)
     }
 
-    pub(super) fn insert(&mut self, key: Hash, value: V) {
-        if self.young.len() >= self.generation_max && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, value);
+    pub(super) fn insert(&mut self, key: &Hash, value: V) {
+        self.young.insert(fingerprint(key), value);
+    }
+
+    fn age(&mut self) {
+        self.old = std::mem::take(&mut self.young);
     }
 
     pub(super) fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
+        self.young = HashMap::new();
+        self.old = HashMap::new();
     }
+}
+
+fn fingerprint(key: &Hash) -> Fingerprint {
+    let (first, _) = key.split_at(size_of::<Fingerprint>());
+    Fingerprint::from_ne_bytes(first.try_into().expect("a hash has 32 bytes"))
 }
 
 /// Everything that is remembered.
@@ -60,20 +72,47 @@ pub(super) struct Caches {
     /// the same of links
     pub(super) links: IdVec<LinkId, Cache<()>>,
     pub(super) states: IdVec<SatelliteId, Cache<KeyState>>,
+    /// whether satellites are asked for versions of new keys too, because a version of such a key was found
+    pub(super) doubts_new_keys: bool,
+    /// how the rows of hubs go into their tables
+    pub(super) hub_ways: IdVec<HubId, Directness>,
+    /// the same of links
+    pub(super) link_ways: IdVec<LinkId, Directness>,
     /// the number of the truncate that was the last one when its status was last looked at
     last_truncations: IdVec<TableId, Option<i64>>,
+    /// what all young halves together may hold, in entries of satellites
+    young_max: usize,
 }
 
 impl Caches {
     pub(super) fn new(plan: &Plan, entries_max: usize) -> Self {
-        let parts = plan.model.hubs.len() + plan.model.links.len() + plan.satellites.len();
-        let each = (entries_max / parts.max(1)).max(2);
         Self {
-            hubs: plan.model.hubs.map(|_| Cache::new(each)),
-            links: plan.model.links.map(|_| Cache::new(each)),
-            states: plan.satellites.map(|_| Cache::new(each)),
+            hubs: plan.model.hubs.map(|_| Cache::new()),
+            links: plan.model.links.map(|_| Cache::new()),
+            states: plan.satellites.map(|_| Cache::new()),
+            doubts_new_keys: false,
+            hub_ways: plan.model.hubs.map(|_| Directness::default()),
+            link_ways: plan.model.links.map(|_| Directness::default()),
             last_truncations: plan.tables.map(|_| None),
+            young_max: entries_max / 2,
         }
+    }
+
+    /// Forgets the entries that were not used for longest, if the memory is full. The bound is kept up to what one
+    /// batch has added since the last call.
+    pub(super) fn make_room(&mut self) {
+        if self.young_count() >= self.young_max {
+            self.hubs.iter_mut().for_each(Cache::age);
+            self.links.iter_mut().for_each(Cache::age);
+            self.states.iter_mut().for_each(Cache::age);
+        }
+    }
+
+    /// The entries of the young halves, counted as those of satellites.
+    fn young_count(&self) -> usize {
+        let keys = self.hubs.iter().chain(self.links.iter()).map(|cache| cache.young.len());
+        let states = self.states.iter().map(|cache| cache.young.len());
+        keys.sum::<usize>() / KEYS_PER_STATE + states.sum::<usize>()
     }
 
     /// Forgets a table's status when the table was truncated since its status was last looked at.
@@ -94,17 +133,30 @@ impl Caches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{self, Id};
+
+    fn key(n: usize) -> Hash {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&n.to_be_bytes());
+        key
+    }
 
     #[test]
-    fn a_cache_never_exceeds_its_bound_and_keeps_what_is_used() {
-        let mut cache = Cache::new(8);
-        let key = |n: u8| [n; 32];
-        cache.insert(key(0), 0);
+    fn the_caches_never_exceed_their_common_bound_and_keep_what_is_used() {
+        let text = include_str!("../../../connectors/airline/vault.toml");
+        let plan = Plan::new(model::parse(text).unwrap());
+        let mut caches = Caches::new(&plan, 8);
+        let [hub, other] = [0, 1].map(HubId::from_index);
+        caches.hubs[other].insert(&key(0), ());
         for n in 1..=200 {
-            assert_eq!(cache.get(&key(0)), Some(0), "a key in use is kept");
-            cache.insert(key(n), n);
-            assert!(cache.young.len() + cache.old.len() <= 8);
+            assert!(caches.hubs[other].get(&key(0)).is_some(), "a key in use is kept");
+            caches.hubs[hub].insert(&key(n), ());
+            caches.make_room();
+            let held = |cache: &Cache<()>| cache.young.len() + cache.old.len();
+            let count: usize = caches.hubs.iter().map(held).sum();
+            assert!(count <= 8 * KEYS_PER_STATE, "{count}");
         }
-        assert_eq!(cache.get(&key(1)), None);
+        assert_eq!(caches.hubs[hub].get(&key(1)), None);
+        assert_eq!(caches.hubs[hub].get(&key(200)), Some(()));
     }
 }

@@ -29,6 +29,12 @@ pub(super) enum StretchError {
         /// what an operator has to do
         remedy: String,
     },
+    /// Rows that were taken for new are in the warehouse. The stretch is tried again, and the table's rows are staged.
+    #[error("{table} holds rows that were taken for new")]
+    NotNew {
+        /// the hub or link
+        table: String,
+    },
     /// The warehouse failed or refused.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),

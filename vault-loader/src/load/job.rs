@@ -14,7 +14,7 @@ use super::waiting::Sorter;
 use crate::batch::{Batch, Partition, RecordId, RecordRange};
 use crate::control::Place;
 use crate::decode::{Decoded, NewColumn};
-use crate::model::{ColumnId, Plan, TableId};
+use crate::model::{ColumnId, IdVec, Plan, TableId};
 use crate::paused::TablePause;
 use crate::vault::projection::{Projection, Projector};
 use crate::warehouse::WarehouseError;
@@ -32,6 +32,8 @@ pub struct Job<'b> {
     offsets: HashMap<Partition, i64>,
     /// the vault rows of the first pending stretch, once they were asked for
     projection: Option<Projection>,
+    /// whether these were computed before it was known which keys are parked
+    is_ahead: bool,
     /// tables that turned out to be unable to go on, not yet stored in the warehouse
     pauses: VecDeque<TablePause>,
     /// columns that tables have got
@@ -61,9 +63,21 @@ impl<'b> Job<'b> {
             parking_versions,
             offsets,
             projection: None,
+            is_ahead: false,
             pauses,
             growths,
         }
+    }
+
+    /// The same, and computes the vault rows of the first stretch as they are while no key is parked.
+    pub(crate) fn ahead(
+        plan: &'b Plan,
+        batch: &'b Batch,
+        is_paused: &IdVec<TableId, bool>,
+    ) -> Self {
+        let mut job = Self::new(plan, batch, |table| is_paused[table]);
+        job.is_ahead = job.prepare(&Parking::default());
+        job
     }
 
     /// The columns that the vault may take in so that tables of this batch need not pause.
@@ -140,6 +154,15 @@ impl<'b> Job<'b> {
             self.projection = None;
         }
         let Some(&records) = self.pending.front() else { return false };
+        if std::mem::take(&mut self.is_ahead) {
+            let parked = |from: &Partition| parking.is_any_parked(*from);
+            if self.parking_versions.keys().any(parked) {
+                self.projection = None;
+            }
+            for (from, version) in &mut self.parking_versions {
+                *version = parking.version(*from);
+            }
+        }
         if self.projection.is_none() {
             self.projection = Some(self.project(records, parking));
         }

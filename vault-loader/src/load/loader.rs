@@ -148,6 +148,7 @@ impl Loader {
             let Some((stretch, projection)) = job.next() else { return Ok(None) };
             match self.attempt(stretch, projection).await {
                 Ok(loaded) => {
+                    self.caches.doubts_new_keys = false;
                     job.committed(&loaded.moves);
                     for event in &loaded.quarantined {
                         if let Some(key) = event.parks {
@@ -163,6 +164,7 @@ impl Loader {
                 Err(StretchError::PauseTable { table, reason, remedy }) => {
                     job.pause(table, reason, remedy);
                 }
+                Err(err @ StretchError::NotNew { .. }) => tracing::debug!("{err}, staging them"),
                 Err(StretchError::Warehouse(err @ WarehouseError::Data { .. })) => {
                     job.isolate(err)?;
                 }
@@ -175,6 +177,7 @@ impl Loader {
                     job.project_again();
                 }
                 Err(StretchError::Warehouse(err)) => {
+                    self.caches.doubts_new_keys |= matches!(err, WarehouseError::Conflict { .. });
                     self.forget();
                     return Err(err);
                 }

@@ -6,6 +6,7 @@
 
 mod cache;
 mod contradiction;
+mod direct;
 mod encode;
 mod error;
 mod outcome;

@@ -70,13 +70,14 @@ pub(super) struct Learned {
 impl Learned {
     pub(super) fn remember(self, caches: &mut Caches) {
         for (hub, key) in self.hubs {
-            caches.hubs[hub].insert(key, ());
+            caches.hubs[hub].insert(&key, ());
         }
         for (link, key) in self.links {
-            caches.links[link].insert(key, ());
+            caches.links[link].insert(&key, ());
         }
         for (satellite, key, state) in self.states {
-            caches.states[satellite].insert(key, state);
+            caches.states[satellite].insert(&key, state);
         }
+        caches.make_room();
     }
 }

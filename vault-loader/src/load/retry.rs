@@ -483,6 +483,10 @@ impl Work<'_> {
             StretchError::PauseTable { reason, .. } => {
                 Failure::Event { index: first, reason, sqlstate: None }
             }
+            // A retry stages all rows.
+            StretchError::NotNew { table } => {
+                Failure::Warehouse(WarehouseError::Conflict { table })
+            }
             StretchError::Warehouse(err) => match &err {
                 WarehouseError::Data { sqlstate, .. } if records.count() == 1 => Failure::Event {
                     index: first,
@@ -523,7 +527,7 @@ impl Work<'_> {
         writer.hubs(&projection, &mut caches).await?;
         writer.links(&projection, &mut caches).await?;
         // No truncate closes a key by itself here: each has its own step.
-        write_satellites(&writer, &projection, &mut caches, &HashMap::new()).await?;
+        write_satellites(&writer, &projection, &mut caches, (None, &HashMap::new())).await?;
         Ok(())
     }
 }

@@ -16,8 +16,8 @@ use super::stretch::Stretch;
 use super::writer::{RowCounts, RowWriter};
 use crate::control::KnownTruncations;
 use crate::model::{
-    CarriedFrom, ColumnId, KEY_COLUMNS, STATUS_COLUMNS, SatelliteId, SatelliteKind, SatellitePlan,
-    TRACKING_COLUMNS, TableId, VERSION_COLUMNS,
+    CarriedFrom, ColumnId, HubId, IdVec, KEY_COLUMNS, LinkId, Parent, Plan, STATUS_COLUMNS,
+    SatelliteId, SatelliteKind, SatellitePlan, TRACKING_COLUMNS, TableId, VERSION_COLUMNS,
 };
 use crate::vault::cast;
 use crate::vault::fold::KeyState;
@@ -35,12 +35,32 @@ pub(super) struct WrittenSatellites {
     pub(super) repeat_count: u64,
 }
 
+/// The keys of hubs and links that this transaction has added.
+///
+/// A satellite has no version of them: each key of a satellite has had its row in the hub or link since the
+/// transaction that wrote its first version. So nobody needs to look.
+pub(super) struct NewKeys {
+    pub(super) hubs: IdVec<HubId, HashSet<Hash>>,
+    pub(super) links: IdVec<LinkId, HashSet<Hash>>,
+}
+
+impl NewKeys {
+    /// The new ones among the keys that a table's satellites have.
+    fn of_parent(&self, plan: &Plan, table: TableId) -> &HashSet<Hash> {
+        let table = &plan.model.tables[table];
+        match table.parent {
+            Parent::Hub(binding) => &self.hubs[table.hubs[binding].hub],
+            Parent::Link(binding) => &self.links[table.links[binding].link],
+        }
+    }
+}
+
 /// Folds and writes the satellites of a stretch. `truncations` are the truncates that were loaded before, by table.
 pub(super) async fn write_satellites<'a>(
     writer: &RowWriter<'_, 'a>,
     projection: &Projection,
     caches: &mut Caches,
-    truncations: &HashMap<TableId, KnownTruncations>,
+    (new, truncations): (Option<&NewKeys>, &HashMap<TableId, KnownTruncations>),
 ) -> Result<WrittenSatellites, StretchError> {
     let plan = writer.stretch.plan;
     let mut folding = Folding::new(plan, &writer.stretch.decoded.values, projection);
@@ -49,7 +69,8 @@ pub(super) async fn write_satellites<'a>(
     // The status satellite decides about inserts for the other satellites.
     used.sort_by_key(|&id| plan.satellites[id].kind != SatelliteKind::Status);
     let reads = used.iter().map(|&id| {
-        let unknown = unknown_keys(&projection.satellites[id], &mut caches.states[id]);
+        let new = new.map(|new| new.of_parent(plan, plan.satellites[id].table));
+        let unknown = unknown_keys(&projection.satellites[id], &mut caches.states[id], new);
         async move { reader(writer, id).states(unknown).await }
     });
     let reads: Vec<_> = reads.collect();
@@ -197,8 +218,14 @@ fn encode_carried(
     }
 }
 
-fn unknown_keys(candidates: &[Candidate], cache: &mut Cache<KeyState>) -> Vec<Hash> {
-    let keys: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
+fn unknown_keys(
+    candidates: &[Candidate],
+    cache: &mut Cache<KeyState>,
+    new: Option<&HashSet<Hash>>,
+) -> Vec<Hash> {
+    let is_new = |key: &Hash| new.is_some_and(|new| new.contains(key));
+    let asked = candidates.iter().map(|candidate| candidate.key).filter(|key| !is_new(key));
+    let keys: HashSet<Hash> = asked.collect();
     keys.into_iter().filter(|key| cache.get(key).is_none()).collect()
 }
 

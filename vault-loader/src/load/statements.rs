@@ -56,10 +56,12 @@ pub(super) fn satellite_columns(satellite: &SatellitePlan) -> String {
 /// A table that is loaded through staging.
 pub(super) struct Staged {
     pub(super) copy: Statement,
-    /// inserts the missing rows; returns how many were missing, and how many were inserted
+    /// inserts the missing rows; returns how many were missing, and the keys of those that were inserted
     pub(super) merge: Statement,
     /// finds a staged row whose hash key stands for another key
     pub(super) collision: Statement,
+    /// copies rows straight into the table
+    pub(super) direct: Statement,
 }
 
 /// A satellite's statements.
@@ -182,9 +184,9 @@ async fn staged(
              FROM unknown
              ORDER BY hash_key
              ON CONFLICT (hash_key) DO NOTHING
-             RETURNING 1
+             RETURNING hash_key
          )
-         SELECT (SELECT count(*) FROM unknown), (SELECT count(*) FROM added)"
+         SELECT (SELECT count(*) FROM unknown), (SELECT array_agg(hash_key) FROM added)"
     );
     let collision = format!(
         "SELECT known.hash_key, known.record_source, new.record_source
@@ -193,10 +195,12 @@ async fn staged(
          WHERE NOT (true{same})
          LIMIT 1"
     );
+    let direct = format!("COPY {VAULT_SCHEMA}.{table} ({all}) FROM STDIN (FORMAT binary)");
     Ok(Staged {
         copy: client.prepare(&copy).await?,
         merge: client.prepare(&merge).await?,
         collision: client.prepare(&collision).await?,
+        direct: client.prepare(&direct).await?,
     })
 }
 

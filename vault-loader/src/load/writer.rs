@@ -4,15 +4,18 @@
 //! remembered after the commit. A row of a hub or link is inserted once and never changed. Hubs and links are written
 //! in key order, so that two loaders never wait for each other in a circle.
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use futures_util::SinkExt;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Statement, Transaction};
 
 use super::cache::{Cache, Caches};
+use super::direct::Directness;
 use super::encode::CopyBuffer;
 use super::error::StretchError;
 use super::outcome::Quarantined;
 use super::statements::{Staged, Statements};
+use super::stored::hash_of;
 use super::stretch::{Rejection, Stretch};
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
@@ -25,8 +28,14 @@ use crate::warehouse::WarehouseError;
 /// Rows written, by vault table.
 pub(super) type RowCounts = Vec<(String, u64)>;
 
-/// Keys that the warehouse holds after the commit.
-type HeldKeys<I> = Vec<(I, Hash)>;
+/// What was written to hubs or links.
+pub(super) struct WrittenKeys<I> {
+    pub(super) rows: RowCounts,
+    /// keys that the warehouse holds after the commit
+    pub(super) held: Vec<(I, Hash)>,
+    /// of these, the keys that it did not hold before
+    pub(super) new: IdVec<I, HashSet<Hash>>,
+}
 
 /// Writes rows inside an attempt's transaction.
 pub(super) struct RowWriter<'w, 'a> {
@@ -43,13 +52,21 @@ struct KeyTable<'t> {
     own_column_count: usize,
 }
 
+/// Rows of a hub or link.
+struct KeyRows<'t, I> {
+    id: I,
+    table: KeyTable<'t>,
+    keys: Vec<Hash>,
+    buffer: CopyBuffer,
+}
+
 impl RowWriter<'_, '_> {
     /// Writes hub rows that the warehouse may lack.
     pub(super) async fn hubs(
         &self,
         projection: &Projection,
         caches: &mut Caches,
-    ) -> Result<(RowCounts, HeldKeys<HubId>), StretchError> {
+    ) -> Result<WrittenKeys<HubId>, StretchError> {
         let model = &self.stretch.plan.model;
         let table = |hub: HubId| {
             Some(KeyTable {
@@ -66,7 +83,8 @@ impl RowWriter<'_, '_> {
                 buffer.value(key.kind, &cast(value, to));
             }
         };
-        self.keys(&projection.hubs, &mut caches.hubs, table, fill).await
+        let rows = self.unknown(&projection.hubs, &mut caches.hubs, table, fill);
+        self.write_keys(rows, &mut caches.hub_ways).await
     }
 
     /// Writes link rows that the warehouse may lack.
@@ -74,7 +92,7 @@ impl RowWriter<'_, '_> {
         &self,
         projection: &Projection,
         caches: &mut Caches,
-    ) -> Result<(RowCounts, HeldKeys<LinkId>), StretchError> {
+    ) -> Result<WrittenKeys<LinkId>, StretchError> {
         let model = &self.stretch.plan.model;
         let table = |link: LinkId| {
             let Link { name, roles, dependent_key, .. } = &model.links[link];
@@ -91,36 +109,60 @@ impl RowWriter<'_, '_> {
             let columns = &model.tables[row.mention.table].links[row.binding].dependent_key;
             self.values(buffer, row.values, columns, &model.links[link].dependent_key);
         };
-        self.keys(&projection.links, &mut caches.links, table, fill).await
+        let rows = self.unknown(&projection.links, &mut caches.links, table, fill);
+        self.write_keys(rows, &mut caches.link_ways).await
     }
 
-    /// Stages and merges the rows of hubs or of links; `fill` writes a row's own columns. What has no table is passed
-    /// over; the projection has no row of it.
-    async fn keys<'t, I: Id, R: Mentioned>(
+    /// The rows of hubs or of links that are not known, in the order of their keys; `fill` writes a row's own columns.
+    /// What has no table is passed over; the projection has no row of it.
+    fn unknown<'t, I: Id, R: Mentioned>(
         &self,
         projected: &IdVec<I, HashMap<Hash, R>>,
         caches: &mut IdVec<I, Cache<()>>,
         table: impl Fn(I) -> Option<KeyTable<'t>>,
         fill: impl Fn(&mut CopyBuffer, I, &R),
-    ) -> Result<(RowCounts, HeldKeys<I>), StretchError> {
-        let (mut counts, mut held) = (Vec::new(), Vec::new());
+    ) -> Vec<KeyRows<'t, I>> {
+        let mut unknown = Vec::new();
         for (id, rows) in projected.with_ids() {
             let cache = &mut caches[id];
-            let mut news: Vec<(&Hash, &R)> =
+            let mut rows: Vec<(&Hash, &R)> =
                 rows.iter().filter(|(key, _)| cache.get(key).is_none()).collect();
-            let Some(table) = table(id).filter(|_| !news.is_empty()) else { continue };
-            news.sort_unstable_by_key(|(key, _)| *key);
+            let Some(table) = table(id).filter(|_| !rows.is_empty()) else { continue };
+            rows.sort_unstable_by_key(|(key, _)| *key);
             let mut buffer = CopyBuffer::new();
-            for (key, row) in &news {
+            for (key, row) in &rows {
                 buffer.begin_row(KEY_COLUMNS.len() + table.own_column_count);
                 self.key_columns(&mut buffer, key, row.mention());
                 fill(&mut buffer, id, row);
             }
-            let count = self.merge(&table, buffer).await?;
-            counts.push((table.name.to_owned(), count));
-            held.extend(news.iter().map(|(key, _)| (id, **key)));
+            let keys = rows.into_iter().map(|(key, _)| *key).collect();
+            unknown.push(KeyRows { id, table, keys, buffer });
         }
-        Ok((counts, held))
+        unknown
+    }
+
+    /// Writes rows that the warehouse may lack.
+    async fn write_keys<I: Id>(
+        &self,
+        unknown: Vec<KeyRows<'_, I>>,
+        ways: &mut IdVec<I, Directness>,
+    ) -> Result<WrittenKeys<I>, StretchError> {
+        let new = ways.map(|_| HashSet::default());
+        let mut written = WrittenKeys { rows: Vec::new(), held: Vec::new(), new };
+        for KeyRows { id, table, keys, buffer } in unknown {
+            let way = &mut ways[id];
+            if way.is_direct() {
+                self.copy_new(&table, buffer, way).await?;
+                written.new[id].extend(keys.iter().copied());
+            } else {
+                written.new[id] = self.merge(&table, buffer).await?;
+                way.staged(keys.len(), written.new[id].len());
+            }
+            let count = u64::try_from(written.new[id].len()).unwrap_or(u64::MAX);
+            written.rows.push((table.name.to_owned(), count));
+            written.held.extend(keys.into_iter().map(|key| (id, key)));
+        }
+        Ok(written)
     }
 
     /// Writes [`KEY_COLUMNS`].
@@ -139,15 +181,43 @@ impl RowWriter<'_, '_> {
         }
     }
 
-    /// Stages rows, inserts those that are missing, and returns how many there were.
-    async fn merge(&self, table: &KeyTable<'_>, buffer: CopyBuffer) -> Result<u64, StretchError> {
-        self.copy(&table.staged.copy, buffer).await?;
+    /// Copies rows straight into their table, which must hold none of them.
+    async fn copy_new(
+        &self,
+        table: &KeyTable<'_>,
+        buffer: CopyBuffer,
+        way: &mut Directness,
+    ) -> Result<(), StretchError> {
+        let refused = |err: &tokio_postgres::Error| {
+            let server = err.as_db_error();
+            server.is_some_and(|server| {
+                *server.code() == SqlState::UNIQUE_VIOLATION && server.table() == Some(table.name)
+            })
+        };
+        match self.send(&table.staged.direct, buffer).await {
+            Ok(_) => Ok(()),
+            Err(err) if refused(&err) => {
+                way.refused();
+                Err(StretchError::NotNew { table: table.name.to_owned() })
+            }
+            Err(err) => Err(err.into()),
+        }
+    }
+
+    /// Stages rows, inserts those that are missing, and returns their keys.
+    async fn merge(
+        &self,
+        table: &KeyTable<'_>,
+        buffer: CopyBuffer,
+    ) -> Result<HashSet<Hash>, StretchError> {
+        self.send(&table.staged.copy, buffer).await?;
         let row = self.transaction.query_one(&table.staged.merge, &[]).await?;
-        let (unknown, added): (i64, i64) = (row.get(0), row.get(1));
-        if unknown > added {
+        let added: Option<Vec<&[u8]>> = row.get(1);
+        let added = added.unwrap_or_default();
+        if row.get::<_, i64>(0) > i64::try_from(added.len()).unwrap_or(i64::MAX) {
             self.refuse_collision(table).await?;
         }
-        Ok(u64::try_from(added).unwrap_or_default())
+        Ok(added.into_iter().map(hash_of).collect::<Result<_, _>>()?)
     }
 
     /// A row that was unknown and could not be added was added by another loader meanwhile, or the hash key stands for
@@ -170,10 +240,18 @@ impl RowWriter<'_, '_> {
         statement: &Statement,
         buffer: CopyBuffer,
     ) -> Result<u64, StretchError> {
+        Ok(self.send(statement, buffer).await?)
+    }
+
+    async fn send(
+        &self,
+        statement: &Statement,
+        buffer: CopyBuffer,
+    ) -> Result<u64, tokio_postgres::Error> {
         let sink = self.transaction.copy_in(statement).await?;
         tokio::pin!(sink);
         sink.send(buffer.finish()).await?;
-        Ok(sink.finish().await?)
+        sink.finish().await
     }
 
     /// Puts the stretch's bad events into quarantine, and returns their places and reasons.
