@@ -197,7 +197,7 @@ async fn staged(
          WHERE NOT (true{same})
          LIMIT 1"
     );
-    let direct = format!("COPY {VAULT_SCHEMA}.{table} ({all}) FROM STDIN (FORMAT binary)");
+    let direct = format!("COPY {table} ({all}) FROM STDIN (FORMAT binary)");
     Ok(Staged {
         copy: client.prepare(&copy).await?,
         merge: client.prepare(&merge).await?,
