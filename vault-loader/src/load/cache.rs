@@ -10,7 +10,7 @@
 use foldhash::{HashMap, HashMapExt};
 
 use super::direct::Directness;
-use crate::model::{HubId, IdVec, LinkId, Plan, SatelliteId, TableId};
+use crate::model::{HubId, IdVec, LinkId, Parent, Plan, SatelliteId, TableId};
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 
@@ -113,6 +113,29 @@ impl Caches {
         let keys = self.hubs.iter().chain(self.links.iter()).map(|cache| cache.young.len());
         let states = self.states.iter().map(|cache| cache.young.len());
         keys.sum::<usize>() / KEYS_PER_STATE + states.sum::<usize>()
+    }
+
+    /// The known keys of the hub or link to which a table's satellites belong, and the way of its rows. `None` when it
+    /// has no table.
+    pub(super) fn parent_of(
+        &mut self,
+        plan: &Plan,
+        table: TableId,
+    ) -> Option<(&mut Cache<()>, Directness)> {
+        let model = &plan.model;
+        let table = &model.tables[table];
+        match table.parent {
+            Parent::Hub(binding) => {
+                let id = table.hubs[binding].hub;
+                let ways = self.hub_ways[id];
+                (!model.hubs[id].is_carried).then(|| (&mut self.hubs[id], ways))
+            }
+            Parent::Link(binding) => {
+                let id = table.links[binding].link;
+                let ways = self.link_ways[id];
+                (!model.links[id].is_carried()).then(|| (&mut self.links[id], ways))
+            }
+        }
     }
 
     /// Forgets a table's status when the table was truncated since its status was last looked at.

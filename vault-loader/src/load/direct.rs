@@ -38,7 +38,7 @@ impl Directness {
     }
 
     /// Notes how many rows were staged, and how many of them the table did not have.
-    pub(super) fn staged(&mut self, staged_count: usize, added_count: usize) {
+    pub(super) fn staged(&mut self, staged_count: u64, added_count: u64) {
         self.seen = if staged_count == added_count { self.seen.saturating_add(1) } else { 0 };
     }
 

@@ -20,11 +20,15 @@ use crate::model::{ColumnType, ScalarType};
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
+/// A part of the rows that is sent at once. One that fits the processor's cache is copied several times on its way to
+/// the socket in less time than a longer one.
+const PART_BYTES: usize = 128 << 10;
+
 /// Rows in binary COPY format.
 #[derive(Debug)]
 pub(super) struct CopyBuffer {
+    parts: Vec<Bytes>,
     bytes: BytesMut,
-    pub(super) row_count: u64,
 }
 
 impl CopyBuffer {
@@ -33,18 +37,26 @@ impl CopyBuffer {
         bytes.put_slice(b"PGCOPY\n\xff\r\n\0");
         bytes.put_i32(0);
         bytes.put_i32(0);
-        Self { bytes, row_count: 0 }
+        Self { parts: Vec::new(), bytes }
     }
 
     pub(super) fn begin_row(&mut self, field_count: usize) {
         let count = i16::try_from(field_count).expect("a table has at most 1600 columns");
+        if self.bytes.len() >= PART_BYTES {
+            let full = std::mem::replace(
+                &mut self.bytes,
+                BytesMut::with_capacity(PART_BYTES + PART_BYTES / 8),
+            );
+            self.parts.push(full.freeze());
+        }
         self.bytes.put_i16(count);
-        self.row_count += 1;
     }
 
-    pub(super) fn finish(mut self) -> Bytes {
+    /// The bytes of all rows, in parts.
+    pub(super) fn finish(mut self) -> Vec<Bytes> {
         self.bytes.put_i16(-1);
-        self.bytes.freeze()
+        self.parts.push(self.bytes.freeze());
+        self.parts
     }
 
     pub(super) fn null(&mut self) {

@@ -21,7 +21,7 @@ use tokio_postgres::Transaction;
 
 use super::cache::Caches;
 use super::error::StretchError;
-use super::satellites::write_satellites;
+use super::satellites::{fold_satellites, read_states, write_satellites};
 use super::statements::{LoadingSession, Statements};
 use super::stretch::Stretch;
 use super::truncate::{Ending, truncation};
@@ -526,10 +526,14 @@ impl Work<'_> {
         // What earlier steps of this transaction have written is read from the warehouse.
         let mut caches = Caches::new(plan, 0);
         let writer = RowWriter { stretch: &stretch, transaction, statements };
-        writer.hubs(&projection, &mut caches).await?;
-        writer.links(&projection, &mut caches).await?;
+        let states = read_states(&writer, &projection, &mut caches).await?;
+        let (hubs, links) =
+            (writer.hubs(&projection, &mut caches), writer.links(&projection, &mut caches));
+        writer.write_keys(hubs, &mut caches.hub_ways).await?;
+        writer.write_keys(links, &mut caches.link_ways).await?;
         // No truncate closes a key by itself here: each has its own step.
-        write_satellites(&writer, &projection, &mut caches, (None, &HashMap::new())).await?;
+        let mut folded = fold_satellites(&writer, &projection, states, &HashMap::new()).await?;
+        write_satellites(&writer, &mut folded).await?;
         Ok(())
     }
 }

@@ -15,9 +15,10 @@ use super::stored::StoredReader;
 use super::stretch::Stretch;
 use super::writer::{RowCounts, RowWriter};
 use crate::control::KnownTruncations;
+use crate::decode::RowOp;
 use crate::model::{
-    CarriedFrom, ColumnId, HubId, IdVec, KEY_COLUMNS, LinkId, Parent, Plan, STATUS_COLUMNS,
-    SatelliteId, SatelliteKind, SatellitePlan, TRACKING_COLUMNS, TableId, VERSION_COLUMNS,
+    CarriedFrom, ColumnId, KEY_COLUMNS, Plan, STATUS_COLUMNS, SatelliteId, SatelliteKind,
+    SatellitePlan, TRACKING_COLUMNS, TableId, VERSION_COLUMNS,
 };
 use crate::vault::cast;
 use crate::vault::fold::KeyState;
@@ -25,80 +26,147 @@ use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
 use crate::vault::versions::{Body, FoldError, Folding, KnownKeys, Origin, Version};
 
-/// What was written.
+/// The last versions of satellites' keys.
+pub(super) type States = Vec<(SatelliteId, HashMap<Hash, KeyState>)>;
+
+/// What the candidates of a stretch have become.
 #[derive(Default)]
-pub(super) struct WrittenSatellites {
-    pub(super) rows: RowCounts,
+pub(super) struct Folded {
+    /// new versions, by satellite
+    rows: Vec<(SatelliteId, CopyBuffer)>,
     /// the keys' last versions after the commit
     pub(super) states: Vec<(SatelliteId, Hash, KeyState)>,
     /// candidates that were recognised as loaded before
     pub(super) repeat_count: u64,
 }
 
-/// The keys of hubs and links that this transaction has added.
+/// Candidates that are folded, and rows that are encoded, between two looks at what the connection has to do.
+const YIELD_ROWS: usize = 1000;
+
+/// Reads the last versions of the candidates' keys, as far as they are not cached.
 ///
-/// A satellite has no version of them: each key of a satellite has had its row in the hub or link since the
-/// transaction that wrote its first version. So nobody needs to look.
-pub(super) struct NewKeys {
-    pub(super) hubs: IdVec<HubId, HashSet<Hash>>,
-    pub(super) links: IdVec<LinkId, HashSet<Hash>>,
-}
-
-impl NewKeys {
-    /// The new ones among the keys that a table's satellites have.
-    fn of_parent(&self, plan: &Plan, table: TableId) -> &HashSet<Hash> {
-        let table = &plan.model.tables[table];
-        match table.parent {
-            Parent::Hub(binding) => &self.hubs[table.hubs[binding].hub],
-            Parent::Link(binding) => &self.links[table.links[binding].link],
-        }
-    }
-}
-
-/// Folds and writes the satellites of a stretch. `truncations` are the truncates that were loaded before, by table.
-pub(super) async fn write_satellites<'a>(
-    writer: &RowWriter<'_, 'a>,
+/// Where the rows of a hub or link go straight into its table, its unknown keys are taken for new. New keys have no
+/// version in any satellite: each key of a satellite has had its row in the hub or link since the transaction that
+/// wrote its first version. Only inserts and the reads of a snapshot make such keys, so another operation on an unknown
+/// key is a reason to look. The other way round, a key that has a status has its row, and needs none.
+pub(super) async fn read_states(
+    writer: &RowWriter<'_, '_>,
     projection: &Projection,
     caches: &mut Caches,
-    (new, truncations): (Option<&NewKeys>, &HashMap<TableId, KnownTruncations>),
-) -> Result<WrittenSatellites, StretchError> {
+) -> Result<States, StretchError> {
     let plan = writer.stretch.plan;
-    let mut folding = Folding::new(plan, &writer.stretch.decoded.values, projection);
     let mut used: Vec<SatelliteId> =
         plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
     // The status satellite decides about inserts for the other satellites.
     used.sort_by_key(|&id| plan.satellites[id].kind != SatelliteKind::Status);
-    let reads = used.iter().map(|&id| {
-        let new = new.map(|new| new.of_parent(plan, plan.satellites[id].table));
-        let unknown = unknown_keys(&projection.satellites[id], &mut caches.states[id], new);
-        async move { reader(writer, id).states(unknown).await }
-    });
-    let reads: Vec<_> = reads.collect();
+    let asked: Vec<(SatelliteId, Vec<Hash>)> =
+        used.iter().map(|&id| (id, unknown_keys(plan, id, projection, caches))).collect();
+    let reads =
+        asked.into_iter().map(|(id, keys)| async move { reader(writer, id).states(keys).await });
     let read = try_join_all(reads).await?;
-    let mut written = WrittenSatellites::default();
-    for (&id, read) in used.iter().zip(read) {
+    let mut states = Vec::with_capacity(used.len());
+    for (id, read) in used.into_iter().zip(read) {
+        let satellite = &plan.satellites[id];
+        if let Some((known, _)) = caches.parent_of(plan, satellite.table) {
+            read.iter().for_each(|(key, _)| known.insert(key, ()));
+        }
+        let mut found = cached_states(&projection.satellites[id], &mut caches.states[id]);
+        found.extend(read);
+        states.push((id, found));
+    }
+    Ok(states)
+}
+
+/// The keys of a satellite's candidates of which the last version is to be read.
+fn unknown_keys(
+    plan: &Plan,
+    id: SatelliteId,
+    projection: &Projection,
+    caches: &mut Caches,
+) -> Vec<Hash> {
+    let candidates = &projection.satellites[id];
+    let mut asked: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
+    let doubts = caches.doubts_new_keys;
+    if let Some((known, way)) = caches.parent_of(plan, plan.satellites[id].table)
+        && way.is_direct()
+        && !doubts
+    {
+        let mut made: HashSet<Hash> = HashSet::default();
+        let mut may_be_new = |candidate: &Candidate| match candidate.change.op {
+            RowOp::Create | RowOp::Read => {
+                made.insert(candidate.key);
+                true
+            }
+            RowOp::Update | RowOp::Delete => {
+                made.contains(&candidate.key) || known.get(&candidate.key).is_some()
+            }
+        };
+        if candidates.iter().all(&mut may_be_new) {
+            asked.retain(|key| known.get(key).is_some());
+        }
+    }
+    asked.into_iter().filter(|key| caches.states[id].get(key).is_none()).collect()
+}
+
+/// Folds the candidates of all satellites, and encodes the new versions. `truncations` are the truncates that were
+/// loaded before, by table.
+pub(super) async fn fold_satellites(
+    writer: &RowWriter<'_, '_>,
+    projection: &Projection,
+    states: States,
+    truncations: &HashMap<TableId, KnownTruncations>,
+) -> Result<Folded, StretchError> {
+    let plan = writer.stretch.plan;
+    let mut folding = Folding::new(plan, &writer.stretch.decoded.values, projection);
+    let mut folded = Folded::default();
+    for (id, states) in states {
         let satellite = &plan.satellites[id];
         let candidates = &projection.satellites[id];
-        let mut states = cached_states(candidates, &mut caches.states[id]);
-        states.extend(read);
         let truncations = truncations.get(&satellite.table);
         let truncations = truncations.map_or(&[][..], |known| known.closing.as_slice());
         let mut known = KnownKeys { states, truncations, ..KnownKeys::default() };
         let incomplete = folding.incomplete(satellite, candidates);
         read_stored(&reader(writer, id), candidates, &incomplete, &mut known).await?;
-        let mut versions = folding
-            .fold(satellite, candidates, &mut known)
-            .map_err(|err| unfoldable(writer.stretch, satellite.table, err))?;
-        written.states.extend(known.states.into_iter().map(|(key, state)| (id, key, state)));
+        let mut versions = Vec::with_capacity(candidates.len());
+        for some in candidates.chunks(YIELD_ROWS) {
+            let made = folding.fold(satellite, some, &mut known);
+            versions.extend(made.map_err(|err| unfoldable(writer.stretch, satellite.table, err))?);
+            tokio::task::yield_now().await;
+        }
+        folded.states.extend(known.states.into_iter().map(|(key, state)| (id, key, state)));
         if !versions.is_empty() {
-            versions.sort_unstable_by_key(|version| (version.key, version.state.load_date_us));
-            let buffer = encode(writer, satellite, &versions, (&folding, projection));
-            let count = writer.copy(&writer.statements.satellites[id].copy, buffer).await?;
-            written.rows.push((satellite.name.clone(), count));
+            let mut buffer = CopyBuffer::new();
+            for some in in_order(&versions).chunks(YIELD_ROWS) {
+                let versions = some.iter().map(|&index| &versions[index]);
+                encode(&mut buffer, writer, satellite, versions, (&folding, projection));
+                tokio::task::yield_now().await;
+            }
+            folded.rows.push((id, buffer));
         }
     }
-    written.repeat_count = folding.repeat_count;
-    Ok(written)
+    folded.repeat_count = folding.repeat_count;
+    Ok(folded)
+}
+
+/// The places of the versions, in the order of the satellite's primary key.
+fn in_order(versions: &[Version]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..versions.len()).collect();
+    let place = |index: usize| (&versions[index].key, versions[index].state.load_date_us);
+    order.sort_unstable_by(|&one, &other| place(one).cmp(&place(other)));
+    order
+}
+
+/// Writes the new versions, and counts them.
+pub(super) async fn write_satellites(
+    writer: &RowWriter<'_, '_>,
+    folded: &mut Folded,
+) -> Result<RowCounts, StretchError> {
+    let mut counts = Vec::with_capacity(folded.rows.len());
+    for (id, buffer) in folded.rows.drain(..) {
+        let count = writer.copy(&writer.statements.satellites[id].copy, buffer).await?;
+        counts.push((writer.stretch.plan.satellites[id].name.clone(), count));
+    }
+    Ok(counts)
 }
 
 /// An event at fault goes to quarantine. An event that contradicts what is loaded pauses its table.
@@ -145,13 +213,14 @@ async fn read_stored(
     Ok(())
 }
 
-/// Versions in COPY format, in the order of the satellite's columns.
-fn encode(
+/// Writes versions in COPY format, in the order of the satellite's columns.
+fn encode<'v>(
+    buffer: &mut CopyBuffer,
     writer: &RowWriter<'_, '_>,
     satellite: &SatellitePlan,
-    versions: &[Version],
+    versions: impl Iterator<Item = &'v Version>,
     (folding, projection): (&Folding<'_>, &Projection),
-) -> CopyBuffer {
+) {
     let plan = writer.stretch.plan;
     let record_source = plan.tables[satellite.table].record_source.as_bytes();
     let columns = &plan.model.tables[satellite.table].columns;
@@ -159,7 +228,6 @@ fn encode(
         SatelliteKind::Descriptive { columns, .. } => columns,
         SatelliteKind::Status | SatelliteKind::Tracking | SatelliteKind::Effectivity { .. } => &[],
     };
-    let mut buffer = CopyBuffer::new();
     for version in versions {
         let own = match version.body {
             Body::Row { .. } => payload.len(),
@@ -179,7 +247,7 @@ fn encode(
         buffer.int4(version.state.epoch.number);
         buffer.int8(version.state.offset);
         buffer.bytes(&version.state.hashdiff);
-        encode_carried(&mut buffer, satellite, version.origin, (folding, projection));
+        encode_carried(buffer, satellite, version.origin, (folding, projection));
         match version.body {
             Body::Row { values } => {
                 for &column in payload {
@@ -198,7 +266,6 @@ fn encode(
             Body::Link(link) => buffer.bytes(&link),
         }
     }
-    buffer
 }
 
 /// The columns of the parent's key, where the satellite holds them.
@@ -216,17 +283,6 @@ fn encode_carried(
             }
         }
     }
-}
-
-fn unknown_keys(
-    candidates: &[Candidate],
-    cache: &mut Cache<KeyState>,
-    new: Option<&HashSet<Hash>>,
-) -> Vec<Hash> {
-    let is_new = |key: &Hash| new.is_some_and(|new| new.contains(key));
-    let asked = candidates.iter().map(|candidate| candidate.key).filter(|key| !is_new(key));
-    let keys: HashSet<Hash> = asked.collect();
-    keys.into_iter().filter(|key| cache.get(key).is_none()).collect()
 }
 
 fn cached_states(candidates: &[Candidate], cache: &mut Cache<KeyState>) -> HashMap<Hash, KeyState> {

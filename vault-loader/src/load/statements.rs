@@ -55,7 +55,7 @@ pub(super) fn satellite_columns(satellite: &SatellitePlan) -> String {
 /// A table that is loaded through staging.
 pub(super) struct Staged {
     pub(super) copy: Statement,
-    /// inserts the missing rows; returns how many were missing, and the keys of those that were inserted
+    /// inserts the missing rows; returns how many were missing, and how many were inserted
     pub(super) merge: Statement,
     /// finds a staged row whose hash key stands for another key
     pub(super) collision: Statement,
@@ -186,9 +186,9 @@ async fn staged(
              FROM unknown
              ORDER BY hash_key
              ON CONFLICT (hash_key) DO NOTHING
-             RETURNING hash_key
+             RETURNING 1
          )
-         SELECT (SELECT count(*) FROM unknown), (SELECT array_agg(hash_key) FROM added)"
+         SELECT (SELECT count(*) FROM unknown), (SELECT count(*) FROM added)"
     );
     let collision = format!(
         "SELECT known.hash_key, known.record_source, new.record_source

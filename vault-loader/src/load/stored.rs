@@ -155,7 +155,7 @@ fn asked_at<'q, T>(asked: &'q [T], row: &Row) -> Option<&'q T> {
     asked.get(place.checked_sub(1)?)
 }
 
-pub(super) fn hash_of(bytes: &[u8]) -> Result<Hash, WarehouseError> {
+fn hash_of(bytes: &[u8]) -> Result<Hash, WarehouseError> {
     bytes.try_into().map_err(|_| {
         WarehouseError::Stop(
             "the vault holds a hash that is not 32 bytes long: was it edited?".to_owned(),

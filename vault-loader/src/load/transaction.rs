@@ -1,14 +1,14 @@
 //! One attempt to commit a stretch of a batch.
 //!
 //! In: a stretch without a truncate and its vault rows. Out: a commit with rows, quarantined events and offsets, or an
-//! error and nothing. The order is: locks and offsets first, so that a fenced loader writes nothing; then hubs and
-//! links in key order; then the stored state of the satellites' keys, their fold and their versions; quarantined events
-//! last.
+//! error and nothing. The order is: locks and offsets first, so that a fenced loader writes nothing; then the stored
+//! state of the satellites' keys; hubs and links in key order, while the versions are folded; then these; quarantined
+//! events last.
 
 use super::cache::Caches;
 use super::error::StretchError;
 use super::outcome::{Learned, Loaded};
-use super::satellites::{NewKeys, write_satellites};
+use super::satellites::{fold_satellites, read_states, write_satellites};
 use super::statements::LoadingSession;
 use super::stretch::Stretch;
 use super::writer::RowWriter;
@@ -57,20 +57,26 @@ pub(super) async fn commit(
             .max(),
         ..Loaded::default()
     };
-    let mut learned = Learned::default();
     let writer = RowWriter { stretch: &stretch, transaction: &transaction, statements };
-    let hubs = writer.hubs(projection, caches).await?;
+    let states = read_states(&writer, projection, caches).await?;
+    let (hubs, links) = (writer.hubs(projection, caches), writer.links(projection, caches));
+    let (hub_ways, link_ways) = (&mut caches.hub_ways, &mut caches.link_ways);
+    // The versions are made while the warehouse writes hubs and links.
+    let (keys, folded) = tokio::join!(
+        async {
+            let hubs = writer.write_keys(hubs, hub_ways).await?;
+            Ok::<_, StretchError>((hubs, writer.write_keys(links, link_ways).await?))
+        },
+        fold_satellites(&writer, projection, states, &truncations),
+    );
+    // What was folded counts only if the keys that were taken for new are new.
+    let (hubs, links) = keys?;
+    let mut folded = folded?;
     loaded.rows.extend(hubs.rows);
-    learned.hubs = hubs.held;
-    let links = writer.links(projection, caches).await?;
     loaded.rows.extend(links.rows);
-    learned.links = links.held;
-    let new = NewKeys { hubs: hubs.new, links: links.new };
-    let new = (!caches.doubts_new_keys).then_some(&new);
-    let written = write_satellites(&writer, projection, caches, (new, &truncations)).await?;
-    loaded.rows.extend(written.rows);
-    loaded.repeat_count = written.repeat_count;
-    learned.states = written.states;
+    loaded.rows.extend(write_satellites(&writer, &mut folded).await?);
+    loaded.repeat_count = folded.repeat_count;
+    let learned = Learned { hubs: hubs.held, links: links.held, states: folded.states };
     loaded.quarantined = writer.quarantine().await?;
     transaction.commit().await?;
     learned.remember(caches);

@@ -4,7 +4,7 @@
 //! remembered after the commit. A row of a hub or link is inserted once and never changed. Hubs and links are written
 //! in key order, so that two loaders never wait for each other in a circle.
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Statement, Transaction};
@@ -15,7 +15,6 @@ use super::encode::CopyBuffer;
 use super::error::StretchError;
 use super::outcome::Quarantined;
 use super::statements::{Staged, Statements};
-use super::stored::hash_of;
 use super::stretch::{Rejection, Stretch};
 use crate::control::{QuarantinedEvent, put_into_quarantine};
 use crate::decode::{Change, ValueId};
@@ -33,8 +32,6 @@ pub(super) struct WrittenKeys<I> {
     pub(super) rows: RowCounts,
     /// keys that the warehouse holds after the commit
     pub(super) held: Vec<(I, Hash)>,
-    /// of these, the keys that it did not hold before
-    pub(super) new: IdVec<I, HashSet<Hash>>,
 }
 
 /// Writes rows inside an attempt's transaction.
@@ -52,8 +49,8 @@ struct KeyTable<'t> {
     own_column_count: usize,
 }
 
-/// Rows of a hub or link.
-struct KeyRows<'t, I> {
+/// Rows of a hub or link that are not known, in the order of their keys.
+pub(super) struct KeyRows<'t, I> {
     id: I,
     table: KeyTable<'t>,
     keys: Vec<Hash>,
@@ -61,12 +58,12 @@ struct KeyRows<'t, I> {
 }
 
 impl RowWriter<'_, '_> {
-    /// Writes hub rows that the warehouse may lack.
-    pub(super) async fn hubs(
+    /// Hub rows that the warehouse may lack.
+    pub(super) fn hubs(
         &self,
         projection: &Projection,
         caches: &mut Caches,
-    ) -> Result<WrittenKeys<HubId>, StretchError> {
+    ) -> Vec<KeyRows<'_, HubId>> {
         let model = &self.stretch.plan.model;
         let table = |hub: HubId| {
             Some(KeyTable {
@@ -83,16 +80,15 @@ impl RowWriter<'_, '_> {
                 buffer.value(key.kind, &cast(value, to));
             }
         };
-        let rows = self.unknown(&projection.hubs, &mut caches.hubs, table, fill);
-        self.write_keys(rows, &mut caches.hub_ways).await
+        self.unknown(&projection.hubs, &mut caches.hubs, table, fill)
     }
 
-    /// Writes link rows that the warehouse may lack.
-    pub(super) async fn links(
+    /// Link rows that the warehouse may lack.
+    pub(super) fn links(
         &self,
         projection: &Projection,
         caches: &mut Caches,
-    ) -> Result<WrittenKeys<LinkId>, StretchError> {
+    ) -> Vec<KeyRows<'_, LinkId>> {
         let model = &self.stretch.plan.model;
         let table = |link: LinkId| {
             let Link { name, roles, dependent_key, .. } = &model.links[link];
@@ -109,8 +105,7 @@ impl RowWriter<'_, '_> {
             let columns = &model.tables[row.mention.table].links[row.binding].dependent_key;
             self.values(buffer, row.values, columns, &model.links[link].dependent_key);
         };
-        let rows = self.unknown(&projection.links, &mut caches.links, table, fill);
-        self.write_keys(rows, &mut caches.link_ways).await
+        self.unknown(&projection.links, &mut caches.links, table, fill)
     }
 
     /// The rows of hubs or of links that are not known, in the order of their keys; `fill` writes a row's own columns.
@@ -128,7 +123,7 @@ impl RowWriter<'_, '_> {
             let mut rows: Vec<(&Hash, &R)> =
                 rows.iter().filter(|(key, _)| cache.get(key).is_none()).collect();
             let Some(table) = table(id).filter(|_| !rows.is_empty()) else { continue };
-            rows.sort_unstable_by_key(|(key, _)| *key);
+            rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
             let mut buffer = CopyBuffer::new();
             for (key, row) in &rows {
                 buffer.begin_row(KEY_COLUMNS.len() + table.own_column_count);
@@ -142,23 +137,21 @@ impl RowWriter<'_, '_> {
     }
 
     /// Writes rows that the warehouse may lack.
-    async fn write_keys<I: Id>(
+    pub(super) async fn write_keys<I: Id>(
         &self,
         unknown: Vec<KeyRows<'_, I>>,
         ways: &mut IdVec<I, Directness>,
     ) -> Result<WrittenKeys<I>, StretchError> {
-        let new = ways.map(|_| HashSet::default());
-        let mut written = WrittenKeys { rows: Vec::new(), held: Vec::new(), new };
+        let mut written = WrittenKeys { rows: Vec::new(), held: Vec::new() };
         for KeyRows { id, table, keys, buffer } in unknown {
-            let way = &mut ways[id];
-            if way.is_direct() {
-                self.copy_new(&table, buffer, way).await?;
-                written.new[id].extend(keys.iter().copied());
+            let (way, staged) = (&mut ways[id], u64::try_from(keys.len()).unwrap_or(u64::MAX));
+            let count = if way.is_direct() {
+                self.copy_new(&table, buffer, way).await?
             } else {
-                written.new[id] = self.merge(&table, buffer).await?;
-                way.staged(keys.len(), written.new[id].len());
-            }
-            let count = u64::try_from(written.new[id].len()).unwrap_or(u64::MAX);
+                let added = self.merge(&table, buffer).await?;
+                way.staged(staged, added);
+                added
+            };
             written.rows.push((table.name.to_owned(), count));
             written.held.extend(keys.into_iter().map(|key| (id, key)));
         }
@@ -187,7 +180,7 @@ impl RowWriter<'_, '_> {
         table: &KeyTable<'_>,
         buffer: CopyBuffer,
         way: &mut Directness,
-    ) -> Result<(), StretchError> {
+    ) -> Result<u64, StretchError> {
         let refused = |err: &tokio_postgres::Error| {
             let server = err.as_db_error();
             server.is_some_and(|server| {
@@ -195,7 +188,7 @@ impl RowWriter<'_, '_> {
             })
         };
         match self.send(&table.staged.direct, buffer).await {
-            Ok(_) => Ok(()),
+            Ok(count) => Ok(count),
             Err(err) if refused(&err) => {
                 way.refused();
                 Err(StretchError::NotNew { table: table.name.to_owned() })
@@ -204,20 +197,15 @@ impl RowWriter<'_, '_> {
         }
     }
 
-    /// Stages rows, inserts those that are missing, and returns their keys.
-    async fn merge(
-        &self,
-        table: &KeyTable<'_>,
-        buffer: CopyBuffer,
-    ) -> Result<HashSet<Hash>, StretchError> {
+    /// Stages rows, inserts those that are missing, and returns how many there were.
+    async fn merge(&self, table: &KeyTable<'_>, buffer: CopyBuffer) -> Result<u64, StretchError> {
         self.send(&table.staged.copy, buffer).await?;
         let row = self.transaction.query_one(&table.staged.merge, &[]).await?;
-        let added: Option<Vec<&[u8]>> = row.get(1);
-        let added = added.unwrap_or_default();
-        if row.get::<_, i64>(0) > i64::try_from(added.len()).unwrap_or(i64::MAX) {
+        let (unknown, added): (i64, i64) = (row.get(0), row.get(1));
+        if unknown > added {
             self.refuse_collision(table).await?;
         }
-        Ok(added.into_iter().map(hash_of).collect::<Result<_, _>>()?)
+        Ok(u64::try_from(added).unwrap_or_default())
     }
 
     /// A row that was unknown and could not be added was added by another loader meanwhile, or the hash key stands for
@@ -250,7 +238,9 @@ impl RowWriter<'_, '_> {
     ) -> Result<u64, tokio_postgres::Error> {
         let sink = self.transaction.copy_in(statement).await?;
         tokio::pin!(sink);
-        sink.send(buffer.finish()).await?;
+        for part in buffer.finish() {
+            sink.feed(part).await?;
+        }
         sink.finish().await
     }
 

@@ -6,6 +6,8 @@
 //! that is not historized takes no second version of a key: the event is at fault. `vault::tracking` decides for
 //! record-tracking satellites.
 
+use std::sync::LazyLock;
+
 use foldhash::{HashMap, HashMapExt};
 
 use super::fold::{self, Contradiction, InsertVerdict, KeyState, StoredInsert, Verdict};
@@ -404,10 +406,15 @@ pub(crate) fn held_hash(hasher: &mut Hasher, link: &Hash) -> Hash {
 
 /// Hashdiff of a status.
 pub(crate) fn status_hash(is_deleted: bool) -> Hash {
-    let mut hasher = Hasher::default();
-    hasher.diff();
-    hasher.add_column("is_deleted", &Value::Bool(is_deleted));
-    hasher.finish()
+    static HASHES: LazyLock<[Hash; 2]> = LazyLock::new(|| {
+        [false, true].map(|is_deleted| {
+            let mut hasher = Hasher::default();
+            hasher.diff();
+            hasher.add_column("is_deleted", &Value::Bool(is_deleted));
+            hasher.finish()
+        })
+    });
+    HASHES[usize::from(is_deleted)]
 }
 
 /// Key and log position of an insert.
