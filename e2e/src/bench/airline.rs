@@ -22,8 +22,6 @@ pub(super) const DATABASE: &str = "airline_tickets";
 pub(super) const PUBLICATION: &str = "airline_publication";
 /// The capturing role.
 pub(super) const READER: &str = "cdc_reader";
-/// The application's role.
-pub(super) const APP: &str = "booking_app";
 /// Everybody's password, on servers that only this machine reaches and that end with the bench.
 pub(super) const PASSWORD: &str = "benchpassword";
 

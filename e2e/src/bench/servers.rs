@@ -63,12 +63,12 @@ pub(super) fn kafka(dir: &Path) -> anyhow::Result<Kafka> {
 }
 
 /// The servers' settings, for the report.
-pub(super) fn settings() -> Value {
+pub(super) fn settings(partitions: i32) -> Value {
     let postgres: serde_json::Map<String, Value> =
         SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({
         "postgres": { "fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "changed": postgres },
-        "kafka": { "version": devstack::KAFKA_VERSION, "brokers": 1, "partitions_per_topic": 1, "heap_mib": KAFKA_HEAP_MIB },
+        "kafka": { "version": devstack::KAFKA_VERSION, "brokers": 1, "partitions_per_topic": partitions, "heap_mib": KAFKA_HEAP_MIB },
     })
 }
 
@@ -89,6 +89,13 @@ pub(super) fn kafka_cpu_seconds(kafka: &Kafka) -> anyhow::Result<f64> {
 /// How to wait for the end of something that is measured.
 pub(super) fn patience(deadline_seconds: u64) -> Patience {
     Patience { every: LOOK_EVERY, deadline: Duration::from_secs(deadline_seconds) }
+}
+
+/// The profile of this build, which is that of the programs beside it: the name of the directory that they lie in.
+pub(super) fn build_profile() -> String {
+    let own = std::env::current_exe().ok();
+    let dir = own.as_deref().and_then(Path::parent).and_then(Path::file_name);
+    dir.map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// An error when this is no release build, unless that is wanted.

@@ -37,7 +37,19 @@ impl Sql {
         Ok(row.try_get(0)?)
     }
 
-    /// Runs one statement again and again, each time as a transaction of its own, once for each pair of arguments.
+    /// The connection, for what is asynchronous.
+    pub(super) fn parts(&mut self) -> (&Runtime, &mut Client) {
+        (&self.runtime, &mut self.client)
+    }
+
+    /// All values of a query's first column.
+    pub(super) fn values<T: FromSqlOwned>(&self, query: &str) -> anyhow::Result<Vec<T>> {
+        let rows = self.runtime.block_on(self.client.query(query, &[])).map_err(readable)?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Runs one statement again and again, once for each pair of arguments; each time as a transaction of its own, unless
+    /// one is open.
     pub(super) fn repeat(
         &self,
         statement: &str,

@@ -1,7 +1,8 @@
 //! How many events lie in Kafka.
 //!
-//! In: topics of one partition that were made for this bench and are never compacted. Out: their ends.
-//! Invariant: a topic begins at offset 0 and holds no control records, so its end is its number of events.
+//! In: topics that were made for this bench and are never compacted. Out: the ends of their partitions.
+//! Invariant: a topic begins at offset 0 and holds no control records, so the ends of its partitions are its number of
+//! events.
 
 use std::time::Duration;
 
@@ -30,10 +31,19 @@ impl Topics {
         Ok(Self { consumer })
     }
 
-    /// The number of events in a topic; none while there is no such topic.
+    /// The number of events in a topic of one partition; none while there is no such topic.
     pub(super) fn events(&self, topic: &str) -> anyhow::Result<u64> {
-        match self.consumer.fetch_watermarks(topic, 0, TIMEOUT) {
-            Ok((_, high)) => Ok(u64::try_from(high)?),
+        Ok(u64::try_from(self.end(topic, 0)?)?)
+    }
+
+    /// The end of each partition of a topic; 0 while there is no such topic.
+    pub(super) fn ends(&self, topic: &str, partitions: i32) -> anyhow::Result<Vec<i64>> {
+        (0..partitions).map(|partition| self.end(topic, partition)).collect()
+    }
+
+    fn end(&self, topic: &str, partition: i32) -> anyhow::Result<i64> {
+        match self.consumer.fetch_watermarks(topic, partition, TIMEOUT) {
+            Ok((_, high)) => Ok(high),
             Err(error) if is_not_there_yet(&error) => {
                 // The client remembers that the topic was not there; only this makes it ask the broker again.
                 self.consumer
@@ -43,11 +53,6 @@ impl Topics {
             }
             Err(error) => Err(error).with_context(|| format!("cannot ask for the end of {topic}")),
         }
-    }
-
-    /// The number of events in all topics of `names`.
-    pub(super) fn events_of_all(&self, names: &[String]) -> anyhow::Result<u64> {
-        names.iter().map(|name| self.events(name)).sum()
     }
 }
 

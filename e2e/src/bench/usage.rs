@@ -3,7 +3,7 @@
 //! In: a process id. Out: seconds of CPU and the largest resident size, from `/proc`.
 //! Invariant: figures of one process only grow, so a difference of two readings is what was used between them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Ticks a second in `/proc/<pid>/stat`: `USER_HZ`, which is 100 on every processor that we build for.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -11,7 +11,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const BYTES_PER_KIB: u64 = 1024;
 
 /// What one process has used since its start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Usage {
     /// Seconds in user mode, all threads.
     pub(super) user_seconds: f64,

@@ -1,24 +1,20 @@
-//! A warehouse's database, and the loader that fills it.
+//! A warehouse's database for one contender.
 //!
-//! In: a server, the delivered roles and model, a topic prefix. Out: phases: a loader started, awaited, ended, and what
-//! it took.
-//! Invariant: a phase counts only if every event is loaded and none is in quarantine.
+//! In: a server, the delivered roles and model, a topic prefix. Out: a database with an empty vault, as `vault-loader
+//! migrate` makes it; what is in it.
+//! Invariant: every contender's tables are made by the same program from the same model, so they have the same columns,
+//! primary keys and indexes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::Context;
-use devstack::{
-    Kafka, Postgres, Process, ProcessOptions, binary, free_port, programs, workspace_root,
-};
+use devstack::{binary, programs, workspace_root};
 
+use super::place::Place;
 use crate::airline::WAREHOUSE_ROLES;
 use crate::bench::airline::{self, PASSWORD};
-use crate::bench::interrupt::{Patience, wait};
-use crate::bench::servers;
 use crate::bench::sql::Sql;
-use crate::bench::usage::Usage;
 
 /// The role that makes the vault.
 const OWNER: &str = "vault_owner";
@@ -28,44 +24,25 @@ const LOADER: &str = "vault_loader";
 const SOURCE_LINE: &str = "name = \"airline\"";
 
 /// A warehouse for the topics of one prefix.
-pub(super) struct Warehouse<'a> {
-    server: &'a Postgres,
-    kafka: &'a Kafka,
-    dir: &'a Path,
+pub(super) struct Warehouse<'p> {
+    pub(super) place: &'p Place,
+    pub(super) prefix: String,
+    pub(super) model: PathBuf,
+    pub(super) sql: Sql,
     database: String,
-    model: PathBuf,
-    sql: Sql,
 }
 
-/// What a phase took.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Loaded {
-    /// From the start of the process until the last event's transaction is committed.
-    pub(super) seconds: f64,
-    /// What the loader used until then.
-    pub(super) usage: Usage,
-    /// What the warehouse's server used meanwhile.
-    pub(super) server_cpu_seconds: f64,
-    /// Rows that the vault has more than before.
-    pub(super) rows: u64,
-}
-
-impl<'a> Warehouse<'a> {
+impl<'p> Warehouse<'p> {
     /// Makes an empty warehouse.
-    pub(super) fn create(
-        server: &'a Postgres,
-        kafka: &'a Kafka,
-        dir: &'a Path,
-        prefix: &str,
-    ) -> anyhow::Result<Self> {
-        let database = format!("dwh_{prefix}");
-        server.address().create_database(&database)?;
-        airline::apply(server.address(), &database, "sql/warehouse", &WAREHOUSE_ROLES)?;
-        let model = dir.join(format!("{prefix}-vault.toml"));
+    pub(super) fn create(place: &'p Place, prefix: &str) -> anyhow::Result<Self> {
+        let (server, database) = (place.warehouse.address(), format!("dwh_{prefix}"));
+        server.create_database(&database)?;
+        airline::apply(server, &database, "sql/warehouse", &WAREHOUSE_ROLES)?;
+        let model = place.dir.path().join(format!("{prefix}-vault.toml"));
         std::fs::write(&model, model_of(prefix)?)
             .with_context(|| format!("cannot write {}", model.display()))?;
-        let sql = Sql::connect(&server.address().superuser(&database))?;
-        let warehouse = Self { server, kafka, dir, database, model, sql };
+        let sql = Sql::connect(&server.superuser(&database))?;
+        let warehouse = Self { place, prefix: prefix.to_owned(), model, sql, database };
         warehouse.migrate()?;
         Ok(warehouse)
     }
@@ -86,76 +63,68 @@ impl<'a> Warehouse<'a> {
         Ok(())
     }
 
+    /// What tells a loader where its servers are.
+    pub(super) fn loader_environment(&self) -> Vec<(&'static str, String)> {
+        self.environment(LOADER)
+    }
+
     fn environment(&self, role: &str) -> Vec<(&'static str, String)> {
-        let server = self.server.address();
-        let mut variables = vec![("VAULT_LOADER__BOOTSTRAP_SERVERS", self.kafka.bootstrap())];
+        let server = self.place.warehouse.address();
+        let mut variables = vec![("VAULT_LOADER__BOOTSTRAP_SERVERS", self.place.kafka.bootstrap())];
         variables.extend(programs::loader_database(server, &self.database, role, PASSWORD));
         variables
     }
 
-    /// Loads until the offsets have moved on by `events`, and ends the loader.
-    pub(super) fn load(&self, events: u64, patience: Patience) -> anyhow::Result<Loaded> {
-        let rows_before = self.rows()?;
-        let wanted = self.loaded()? + events;
-        // Every phase begins with nothing left to write to disk from the one before.
-        self.sql.execute("CHECKPOINT")?;
-        let server_before = servers::postgres_cpu_seconds(self.server)?;
-        let listen = format!("127.0.0.1:{}", free_port()?);
-        let started = Instant::now();
-        let mut process = self.start(&listen)?;
-        let found = wait(patience, &format!("{events} events to be loaded"), || {
-            airline::require_alive(&mut process, "vault-loader")?;
-            let loaded = self.loaded()?;
-            Ok((loaded >= wanted).then_some(loaded))
-        })
-        .with_context(|| airline::log_end(process.log()))?;
-        let seconds = started.elapsed().as_secs_f64();
-        let usage = Usage::of(process.pid()).context("vault-loader ended too early")?;
-        let server_cpu_seconds = servers::postgres_cpu_seconds(self.server)? - server_before;
-        airline::end(process, "vault-loader")?;
-        anyhow::ensure!(found == wanted, "{found} events are loaded, there are {wanted}");
-        let diverted: i64 = self.sql.value("SELECT count(*) FROM dwh_control.quarantine")?;
-        anyhow::ensure!(diverted == 0, "{diverted} events are in quarantine");
-        let rows = self.rows()? - rows_before;
-        Ok(Loaded { seconds, usage, server_cpu_seconds, rows })
+    /// A further connection, as the superuser.
+    pub(super) fn connect(&self) -> anyhow::Result<Sql> {
+        Sql::connect(&self.place.warehouse.address().superuser(&self.database))
     }
 
-    fn start(&self, listen: &str) -> anyhow::Result<Process> {
-        let log = self.dir.join(format!("{}-loader.log", self.database));
-        let options = ProcessOptions::new(binary("vault-loader")?, log)
-            .args(["run", "--model"])
-            .args([&self.model]);
-        let options = self
-            .environment(LOADER)
-            .into_iter()
-            .fold(options, |options, (name, value)| options.env(name, value))
-            .env("VAULT_LOADER__LISTEN", listen);
-        Process::start(&options)
-    }
-
-    /// Events that are loaded, by the warehouse's own offsets.
-    fn loaded(&self) -> anyhow::Result<u64> {
+    /// Records that are loaded, by the warehouse's own offsets.
+    pub(super) fn loaded(&self) -> anyhow::Result<u64> {
         let next: i64 = self
             .sql
             .value("SELECT coalesce(sum(next_offset), 0)::bigint FROM dwh_control.offsets")?;
         Ok(u64::try_from(next)?)
     }
 
-    /// Forgets what is loaded: the next loader begins at the first event again.
+    /// Forgets what is loaded: the next loader begins at the first record again.
     pub(super) fn rewind(&self) -> anyhow::Result<()> {
         self.sql.execute("DELETE FROM dwh_control.offsets")
     }
 
-    /// Rows of all hubs, links and satellites.
-    fn rows(&self) -> anyhow::Result<u64> {
-        let query: String = self.sql.value(
-            "SELECT 'SELECT sum(n)::bigint FROM (' || string_agg(
-                 format('SELECT count(*) AS n FROM dwh_detailed.%I', tablename), ' UNION ALL '
-             ) || ') AS counted'
+    /// An error when an event could not be loaded.
+    pub(super) fn require_no_quarantine(&self) -> anyhow::Result<()> {
+        let diverted: i64 = self.sql.value("SELECT count(*) FROM dwh_control.quarantine")?;
+        anyhow::ensure!(diverted == 0, "{diverted} events are in quarantine");
+        Ok(())
+    }
+
+    /// Tables of the vault, hubs first, then links, then satellites, which is the order in which the loader writes them.
+    pub(super) fn tables(&self) -> anyhow::Result<Vec<String>> {
+        self.sql.values(
+            "SELECT tablename::text
              FROM pg_tables
-             WHERE schemaname = 'dwh_detailed'",
-        )?;
-        Ok(u64::try_from(self.sql.value::<i64>(&query)?)?)
+             WHERE schemaname = 'dwh_detailed'
+             ORDER BY tablename COLLATE \"C\"",
+        )
+    }
+
+    /// Rows of all hubs, links and satellites.
+    pub(super) fn rows(&self) -> anyhow::Result<u64> {
+        let mut rows = 0;
+        for table in self.tables()? {
+            rows += self.sql.value::<i64>(&format!("SELECT count(*) FROM dwh_detailed.{table}"))?;
+        }
+        Ok(u64::try_from(rows)?)
+    }
+
+    /// Removes the database.
+    pub(super) fn drop(self) -> anyhow::Result<()> {
+        let Self { place, database, sql, .. } = self;
+        drop(sql);
+        Sql::connect(&place.warehouse.address().superuser("postgres"))?
+            .execute(&format!("DROP DATABASE {database} WITH (FORCE)"))
     }
 }
 

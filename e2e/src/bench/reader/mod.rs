@@ -261,7 +261,7 @@ fn describe(
         "bench": "bench-reader",
         "at": chrono::Utc::now().to_rfc3339(),
         "command": std::env::args().skip(1).collect::<Vec<_>>(),
-        "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+        "build": servers::build_profile(),
         "machine": machine,
         "load_average_after": machine::load_average(),
         "versions": {
@@ -273,7 +273,7 @@ fn describe(
             "kafka": devstack::KAFKA_VERSION,
             "debezium": devstack::DEBEZIUM_VERSION,
         },
-        "servers": servers::settings(),
+        "servers": servers::settings(1),
         "parameters": { "producer": options.producer, "rows": options.rows, "transaction_rows": options.transaction_rows, "runs": options.runs },
         "work": work,
         "events": work.events(),

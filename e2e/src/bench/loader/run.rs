@@ -1,0 +1,75 @@
+//! Who is measured, and what a measurement says.
+//!
+//! Out: contenders by their names on the command line, and figures as they stand in a report.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::place::Cost;
+use super::scenario::Scenario;
+use crate::bench::usage::Usage;
+
+/// A contender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contender {
+    /// The rows that the loader has written, copied into the same tables: the limit
+    Copy,
+    /// vault-loader with one writer
+    #[value(name = "loader-1")]
+    #[serde(rename = "loader-1")]
+    OneWriter,
+    /// vault-loader with two writers
+    #[value(name = "loader-2")]
+    #[serde(rename = "loader-2")]
+    TwoWriters,
+}
+
+impl Contender {
+    /// In the order of a round.
+    pub(super) const ALL: [Self; 3] = [Self::Copy, Self::OneWriter, Self::TwoWriters];
+
+    /// What the table calls it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Copy => "bare COPY",
+            Self::OneWriter => "vault-loader, 1 writer",
+            Self::TwoWriters => "vault-loader, 2 writers",
+        }
+    }
+
+    /// A word for names of databases and topics.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::OneWriter => "loader1",
+            Self::TwoWriters => "loader2",
+        }
+    }
+}
+
+/// What one load took.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Measured {
+    /// Time, and what the servers have used.
+    #[serde(flatten)]
+    pub(super) cost: Cost,
+    /// What the program has used.
+    pub(super) usage: Usage,
+    /// Until the first rows were committed: what starting took. Nothing where there is nothing to start.
+    pub(super) first_commit_seconds: Option<f64>,
+    /// Rows that the tables have more.
+    pub(super) rows: u64,
+}
+
+/// One load of one contender in one round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Run {
+    pub(super) contender: Contender,
+    pub(super) scenario: Scenario,
+    pub(super) round: u16,
+    /// Changes of rows at the source.
+    pub(super) events: u64,
+    #[serde(flatten)]
+    pub(super) measured: Measured,
+}
