@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use shared::telemetry::LogFormat;
+use tikv_jemallocator::Jemalloc;
 use vault_loader::config::Config;
 use vault_loader::control::Gap;
 use vault_loader::epochs_command::{self, Happened};
@@ -30,6 +31,11 @@ use vault_loader::status;
 
 use crate::cli::arguments::{Cli, Command, EpochCommand, GapCommand};
 use crate::cli::outcome::{Difference, NotCompared, Usage, exit_code};
+
+/// For our own memory and librdkafka's. Batches are made by several threads and freed by others, of which the C
+/// library's allocator keeps a part for each thread.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -105,7 +105,11 @@ fn unknown_keys(
             asked.retain(|key| known.get(key).is_some());
         }
     }
-    asked.into_iter().filter(|key| caches.states[id].get(key).is_none()).collect()
+    let unknown = asked.into_iter().filter(|key| caches.states[id].get(key).is_none());
+    let mut unknown: Vec<Hash> = unknown.collect();
+    // Keys beside each other stand on the same pages of the index.
+    unknown.sort_unstable();
+    unknown
 }
 
 /// Folds the candidates of all satellites, and encodes the new versions. `truncations` are the truncates that were
