@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full down status test test-bi test-compose test-monitoring check advisories pictures bench-reader bench-loader clean
+.PHONY: help setup demo demo-full down status test test-bi test-compose test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,8 +47,11 @@ pictures: ## Draw the pictures of the documentation anew, and write what is made
 bench-reader: ## Drain one WAL with cdc-reader and with pg_recvlogical
 	@scripts/bench.sh bench-reader
 
-bench-loader: ## Load one set of topics with vault-loader
+bench-loader: ## Load one set of topics with vault-loader, beside bare COPY of the same rows and beside Debezium's JDBC sink
 	@scripts/bench.sh bench-loader
+
+bench-history: ## Load the same events onto a satellite of 1 million rows and onto one of 20 million (20 GB of disk)
+	@scripts/bench.sh bench-loader --history 20000000
 
 clean: ## End everything started here and remove what was built, run and measured
 	@scripts/clean.sh

@@ -26,6 +26,11 @@ place() {
 }
 
 python3 scripts/architecture.py >"$drawn/architecture.svg"
+# Figures are measured on a quiet machine, and the report that is shown is kept beside its picture.
+if [[ -f docs/images/bench-loader.json ]]; then
+    python3 scripts/bench_picture.py docs/images/bench-loader.json >"$drawn/bench-loader.svg"
+    place bench-loader.svg docs/images/bench-loader.svg
+fi
 model schema >"$drawn/vault-model.schema.json"
 model docs --model connectors/airline/vault.toml --output-dir "$drawn/airline" >/dev/null
 model docs --model e2e/tests/sources/library.vault.toml --output-dir "$drawn/library" >/dev/null

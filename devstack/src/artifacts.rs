@@ -17,11 +17,16 @@ use sha2::{Digest, Sha256};
 /// Version of Kafka and Kafka Connect.
 pub const KAFKA_VERSION: &str = "4.3.0";
 
-/// Version of Debezium's PostgreSQL connector.
+/// Version of Debezium's connectors.
 pub const DEBEZIUM_VERSION: &str = "3.6.0.Final";
 
-/// SHA-256 of Debezium's plugin archive.
-const DEBEZIUM_SHA256: &str = "f810048b2880fe559d47aea75091ccc2ad0249fbce93d3c1e303588b17b6a060";
+/// SHA-256 of the archive of Debezium's PostgreSQL connector.
+const DEBEZIUM_POSTGRES_SHA256: &str =
+    "f810048b2880fe559d47aea75091ccc2ad0249fbce93d3c1e303588b17b6a060";
+
+/// SHA-256 of the archive of Debezium's JDBC sink.
+const DEBEZIUM_JDBC_SHA256: &str =
+    "c23af8d416f0f801ffb0271b1a8fd9b5360ff8d66b0dd650e066bb56ecfddc05";
 
 /// Version of the Maven plugin that copies artifacts.
 const MAVEN_PLUGIN_VERSION: &str = "3.8.1";
@@ -186,15 +191,21 @@ fn verify_jars(libs: &Path) -> anyhow::Result<()> {
 
 /// The directory that holds Debezium's PostgreSQL connector, for `plugin.path`.
 pub(crate) fn debezium_plugin() -> anyhow::Result<PathBuf> {
-    cached(&format!("debezium-postgres-{DEBEZIUM_VERSION}"), |dir| {
+    plugin("postgres", DEBEZIUM_POSTGRES_SHA256)
+}
+
+/// The directory that holds Debezium's JDBC sink, for `plugin.path`.
+pub(crate) fn debezium_jdbc_plugin() -> anyhow::Result<PathBuf> {
+    plugin("jdbc", DEBEZIUM_JDBC_SHA256)
+}
+
+fn plugin(kind: &str, sha256: &str) -> anyhow::Result<PathBuf> {
+    cached(&format!("debezium-{kind}-{DEBEZIUM_VERSION}"), |dir| {
         let download = dir.join("download");
-        maven_copy(
-            &format!("io.debezium:debezium-connector-postgres:{DEBEZIUM_VERSION}:tar.gz:plugin"),
-            &download,
-        )?;
-        let archive =
-            download.join(format!("debezium-connector-postgres-{DEBEZIUM_VERSION}-plugin.tar.gz"));
-        verify(&archive, DEBEZIUM_SHA256)?;
+        let name = format!("debezium-connector-{kind}");
+        maven_copy(&format!("io.debezium:{name}:{DEBEZIUM_VERSION}:tar.gz:plugin"), &download)?;
+        let archive = download.join(format!("{name}-{DEBEZIUM_VERSION}-plugin.tar.gz"));
+        verify(&archive, sha256)?;
         run(Command::new("tar")
             .arg("--no-same-owner")
             .arg("-xzf")
@@ -296,7 +307,7 @@ mod tests {
         let file = dir.path().join("a.jar");
         std::fs::write(&file, "abc").unwrap();
         verify(&file, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
-        let err = verify(&file, DEBEZIUM_SHA256).unwrap_err().to_string();
+        let err = verify(&file, DEBEZIUM_JDBC_SHA256).unwrap_err().to_string();
         assert!(err.contains("a.jar has SHA-256 ba7816bf") && err.contains("not used"), "{err}");
     }
 

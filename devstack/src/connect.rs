@@ -1,4 +1,5 @@
-//! Kafka Connect with Debezium's PostgreSQL connector, with which the reader is compared.
+//! Kafka Connect with Debezium's PostgreSQL connector, with which the reader is compared, and with its JDBC sink, with
+//! which the loader is.
 //!
 //! In: [`ConnectOptions`]. Out: a distributed worker whose REST interface answers on 127.0.0.1.
 //! Invariant: nobody but this machine reaches it, and its heap is bounded.
@@ -6,7 +7,7 @@
 mod options;
 mod rest;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use options::ConnectOptions;
@@ -35,7 +36,10 @@ pub struct Connect {
 impl Connect {
     /// Starts a worker and waits until it has joined its group.
     pub fn start(options: ConnectOptions) -> anyhow::Result<Self> {
-        let plugin = artifacts::debezium_plugin()?;
+        let mut plugins = vec![artifacts::debezium_plugin()?];
+        if options.jdbc_sink {
+            plugins.push(artifacts::debezium_jdbc_plugin()?);
+        }
         let (dir, temporary) = match &options.dir {
             Some(dir) => (fs::make_dir(dir)?, false),
             None => (fs::temp_dir("vaultstream-connect-")?, true),
@@ -46,15 +50,15 @@ impl Connect {
         let mut connect = Self { port: 0, options, dir, server, temporary };
         let start = |connect: &mut Self, port| {
             connect.port = port;
-            connect.configure(&plugin)?;
+            connect.configure(&plugins)?;
             connect.start_again()
         };
         wanted.start(&mut connect, start, |connect| ports::were_taken(connect.server.log()))?;
         Ok(connect)
     }
 
-    fn configure(&self, plugin: &Path) -> anyhow::Result<()> {
-        let properties = self.options.properties(self.port, plugin);
+    fn configure(&self, plugins: &[PathBuf]) -> anyhow::Result<()> {
+        let properties = self.options.properties(self.port, plugins);
         fs::write(&self.dir.join("connect.properties"), &properties)
     }
 

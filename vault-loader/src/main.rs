@@ -87,7 +87,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Model { command: ModelCommand::Look(command) } => {
-            plans(&cli)?.iter().for_each(|plan| model_command::look(*command, plan));
+            for plan in &plans(&cli)? {
+                model_command::look(command, plan).map_err(|error| Usage(error.to_string()))?;
+            }
             Ok(())
         }
     }

@@ -11,6 +11,7 @@ use shared::source_url::source_options;
 
 use crate::document;
 use crate::infer::{self, InferOptions};
+use crate::migrate::scaled::{self, UnknownName};
 use crate::migrate::{business, ddl, views};
 use crate::model::Plan;
 
@@ -36,14 +37,33 @@ pub enum ModelCommand {
 }
 
 /// What a model says.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum LookCommand {
-    /// Print the vault's tables as SQL
-    Ddl,
+    /// Print the vault's tables as SQL; or, for more than one disk can hold, what distributes or partitions the tables
+    /// that `migrate` has made (docs/SCALING.md)
+    Ddl(DdlArguments),
     /// Print the views that `migrate` makes as SQL: what holds now, histories, and the rules of the vault
     Views,
     /// Check the model and say what it feeds
     Check,
+}
+
+/// Which tables are printed.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DdlArguments {
+    /// Print the statements that distribute the tables over a Citus cluster by their hash keys
+    #[arg(long)]
+    distributed: bool,
+    /// With --distributed: a hub or link that is small; every node gets a copy of it and of its satellites; several
+    /// times for several
+    #[arg(long, value_name = "HUB", requires = "distributed")]
+    small: Vec<String>,
+    /// Print the statements that replace the empty satellites by ones with so many partitions by hash key
+    #[arg(long, value_name = "N", conflicts_with = "distributed", value_parser = clap::value_parser!(u16).range(2..=1024))]
+    partitions: Option<u16>,
+    /// With --partitions: a satellite to be partitioned; several times for several [default: all]
+    #[arg(long, value_name = "SATELLITE", requires = "partitions")]
+    satellite: Vec<String>,
 }
 
 /// From where a model is inferred. The source may hold a password, so they cannot be printed.
@@ -158,9 +178,12 @@ pub fn write_docs(arguments: &DocsArguments, plan: &Plan) -> Result<(), OutputEr
 }
 
 /// Prints what a model says.
-pub fn look(command: LookCommand, plan: &Plan) {
+///
+/// # Errors
+/// When the arguments name what the model does not have.
+pub fn look(command: &LookCommand, plan: &Plan) -> Result<(), UnknownName> {
     match command {
-        LookCommand::Ddl => print!("{}{}", ddl::script(plan), business::script(plan)),
+        LookCommand::Ddl(arguments) => print!("{}", ddl_script(arguments, plan)?),
         LookCommand::Views => {
             for schema in [views::MART_SCHEMA, views::CHECK_SCHEMA] {
                 println!("CREATE SCHEMA IF NOT EXISTS {schema};");
@@ -189,6 +212,17 @@ pub fn look(command: LookCommand, plan: &Plan) {
                 println!("at snapshots: {pits} point-in-time tables, {bridges} bridges");
             }
         }
+    }
+    Ok(())
+}
+
+fn ddl_script(arguments: &DdlArguments, plan: &Plan) -> Result<String, UnknownName> {
+    if arguments.distributed {
+        return scaled::distributed(plan, &arguments.small);
+    }
+    match arguments.partitions {
+        Some(count) => scaled::partitioned(plan, count, &arguments.satellite),
+        None => Ok(ddl::script(plan) + &business::script(plan)),
     }
 }
 

@@ -28,6 +28,7 @@ mod proving;
 mod rehashing;
 mod replaying;
 mod retrying;
+mod scaled;
 mod securing;
 mod serving;
 mod snapshots;

@@ -14,6 +14,7 @@ pub struct ConnectOptions {
     pub(super) dir: Option<PathBuf>,
     pub(super) heap_megabytes: u32,
     pub(super) quick_start: bool,
+    pub(super) jdbc_sink: bool,
     topic_prefix: String,
     settings: Vec<(String, String)>,
     pub(super) env: Vec<(String, String)>,
@@ -29,6 +30,7 @@ impl ConnectOptions {
             dir: None,
             heap_megabytes: 768,
             quick_start: true,
+            jdbc_sink: false,
             topic_prefix: "connect".to_owned(),
             settings: Vec::new(),
             env: Vec::new(),
@@ -63,6 +65,13 @@ impl ConnectOptions {
         self
     }
 
+    /// Whether it has Debezium's JDBC sink, too (default: no).
+    #[must_use]
+    pub fn jdbc_sink(mut self, wanted: bool) -> Self {
+        self.jdbc_sink = wanted;
+        self
+    }
+
     /// Its topics are `<prefix>-configs`, `<prefix>-offsets` and `<prefix>-status`, its group is `<prefix>` (default:
     /// `connect`).
     #[must_use]
@@ -86,8 +95,10 @@ impl ConnectOptions {
     }
 
     /// The text of the worker's properties.
-    pub(super) fn properties(&self, port: u16, plugins: &Path) -> String {
-        let (bootstrap, prefix, plugins) = (&self.bootstrap, &self.topic_prefix, plugins.display());
+    pub(super) fn properties(&self, port: u16, plugins: &[PathBuf]) -> String {
+        let (bootstrap, prefix) = (&self.bootstrap, &self.topic_prefix);
+        let plugins: Vec<String> = plugins.iter().map(|path| path.display().to_string()).collect();
+        let plugins = plugins.join(",");
         let mut text = format!(
             "bootstrap.servers={bootstrap}\n\
              group.id={prefix}\n\

@@ -75,14 +75,35 @@ impl TableSpec {
     /// All statements that make the table: itself, indexes, comments, system rows.
     #[must_use]
     pub fn create(&self) -> String {
+        self.create_as("", "")
+    }
+
+    /// The same as a table with so many partitions by hash key, which lie in another schema.
+    #[must_use]
+    pub fn create_partitioned(&self, schema: &str, count: u16) -> String {
+        let partitions = (0..count).fold(String::new(), |sql, number| {
+            let name = shorten(&self.name, &format!("_p{number}"));
+            let of = self.qualified();
+            sql + &format!(
+                "CREATE TABLE {schema}.{name}\n    PARTITION OF {of}\n    \
+                 FOR VALUES WITH (MODULUS {count}, REMAINDER {number});\n"
+            )
+        });
+        self.create_as(" PARTITION BY HASH (hash_key)", &partitions)
+    }
+
+    fn create_as(&self, partitioning: &str, partitions: &str) -> String {
         let mut columns: Vec<String> = self.columns.iter().map(ColumnSpec::definition).collect();
         columns.push(format!(
             "CONSTRAINT {} PRIMARY KEY ({})",
             shorten(&self.name, "_pkey"),
             self.primary_key.join(", ")
         ));
-        let mut sql =
-            format!("CREATE TABLE {} (\n    {}\n);\n", self.qualified(), columns.join(",\n    "));
+        let mut sql = format!(
+            "CREATE TABLE {} (\n    {}\n){partitioning};\n{partitions}",
+            self.qualified(),
+            columns.join(",\n    ")
+        );
         for column in &self.indexed {
             let index = shorten(&format!("{}_{column}", self.name), "_idx");
             let _ = writeln!(sql, "CREATE INDEX {index}\n    ON {} ({column});", self.qualified());

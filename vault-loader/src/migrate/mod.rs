@@ -18,6 +18,7 @@ mod indexes;
 mod locks;
 mod make_views;
 mod patience;
+pub mod scaled;
 pub mod views;
 
 pub use apply::{MigrateError, MigrationOutcome};

@@ -17,6 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use tokio::runtime::Runtime;
 
 use super::place::Place;
 use super::scenario::Scenario;
@@ -59,7 +60,8 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    /// Lets the source change, scenario by scenario, and the reader publish it.
+    /// Lets the reader publish the segments that the source has; then lets the source change, scenario by scenario, and
+    /// the reader publish that.
     pub(super) fn make(place: &Place, work: Work, partitions: i32) -> anyhow::Result<Self> {
         interrupt::check()?;
         let count = partitions.to_string();
@@ -71,7 +73,6 @@ impl Prepared {
             ("topic.creation.default.partitions", count.as_str()),
             ("topic.creation.default.replication.factor", "1"),
         ];
-        work.seed(&place.source)?;
         let connector = airline::connector(place.source.address(), PREFIX, &changes)?;
         let program = binary("cdc-reader")?;
         let mut reader =
@@ -124,17 +125,35 @@ impl Prepared {
         anyhow::ensure!(ends == span.to, "{to} ends at {ends:?} and not at {:?}", span.to);
         Ok(())
     }
+
+    /// Removes a load's topic.
+    pub(super) fn take_back(&self, place: &Place, prefix: &str) -> anyhow::Result<()> {
+        let name = topic(prefix, TABLE);
+        let (admin, runtime) = admin(&place.kafka)?;
+        let names = [name.as_str()];
+        for gone in runtime.block_on(admin.delete_topics(&names, &AdminOptions::new()))? {
+            gone.map_err(|(topic, error)| anyhow::anyhow!("cannot remove {topic}: {error}"))?;
+        }
+        wait(place.patience, &format!("{name} to be gone"), || {
+            let ends = place.topics.ends(&name, self.partitions)?;
+            Ok(ends.iter().all(|end| *end == 0).then_some(()))
+        })
+    }
 }
 
 fn count_of(partitions: i32) -> usize {
     usize::try_from(partitions).unwrap_or_default()
 }
 
+/// What makes and removes topics.
+fn admin(kafka: &Kafka) -> anyhow::Result<(AdminClient<DefaultClientContext>, Runtime)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok((ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create()?, runtime))
+}
+
 /// Makes a topic.
 fn make_topic(kafka: &Kafka, name: &str, partitions: i32) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (admin, runtime) = admin(kafka)?;
     let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     for made in runtime.block_on(admin.create_topics(&[topic], &AdminOptions::new()))? {
         made.map_err(|(topic, error)| anyhow::anyhow!("cannot make {topic}: {error}"))?;

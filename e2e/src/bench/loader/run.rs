@@ -23,11 +23,27 @@ pub enum Contender {
     #[value(name = "loader-2")]
     #[serde(rename = "loader-2")]
     TwoWriters,
+    /// Debezium's JDBC sink into a plain table, as it comes
+    SinkDefault,
+    /// The same with large batches and unnest
+    SinkTuned,
 }
 
 impl Contender {
     /// In the order of a round.
-    pub(super) const ALL: [Self; 3] = [Self::Copy, Self::OneWriter, Self::TwoWriters];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Copy, Self::OneWriter, Self::TwoWriters, Self::SinkDefault, Self::SinkTuned];
+
+    /// What kind it is.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::Copy => Kind::Copy,
+            Self::OneWriter => Kind::Loader(1),
+            Self::TwoWriters => Kind::Loader(2),
+            Self::SinkDefault => Kind::Sink(Tuning::Default),
+            Self::SinkTuned => Kind::Sink(Tuning::Large),
+        }
+    }
 
     /// What the table calls it.
     pub(super) fn title(self) -> &'static str {
@@ -35,6 +51,8 @@ impl Contender {
             Self::Copy => "bare COPY",
             Self::OneWriter => "vault-loader, 1 writer",
             Self::TwoWriters => "vault-loader, 2 writers",
+            Self::SinkDefault => "JDBC sink, default",
+            Self::SinkTuned => "JDBC sink, tuned",
         }
     }
 
@@ -44,8 +62,28 @@ impl Contender {
             Self::Copy => "copy",
             Self::OneWriter => "loader1",
             Self::TwoWriters => "loader2",
+            Self::SinkDefault => "sink",
+            Self::SinkTuned => "sink_tuned",
         }
     }
+}
+
+/// What kind of contender it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Copy,
+    /// With so many writers.
+    Loader(u16),
+    Sink(Tuning),
+}
+
+/// How the sink is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tuning {
+    /// As it comes, with upserts.
+    Default,
+    /// With large batches and one statement for each.
+    Large,
 }
 
 /// What one load took.

@@ -33,9 +33,9 @@ pub(super) struct Warehouse<'p> {
 }
 
 impl<'p> Warehouse<'p> {
-    /// Makes an empty warehouse.
-    pub(super) fn create(place: &'p Place, prefix: &str) -> anyhow::Result<Self> {
-        let (server, database) = (place.warehouse.address(), format!("dwh_{prefix}"));
+    /// Makes an empty warehouse, in a database of that name.
+    pub(super) fn create(place: &'p Place, prefix: &str, name: &str) -> anyhow::Result<Self> {
+        let (server, database) = (place.warehouse.address(), format!("dwh_{name}"));
         server.create_database(&database)?;
         airline::apply(server, &database, "sql/warehouse", &WAREHOUSE_ROLES)?;
         let model = place.dir.path().join(format!("{prefix}-vault.toml"));
@@ -45,6 +45,12 @@ impl<'p> Warehouse<'p> {
         let warehouse = Self { place, prefix: prefix.to_owned(), model, sql, database };
         warehouse.migrate()?;
         Ok(warehouse)
+    }
+
+    /// Leaves it as it is, for copies.
+    pub(super) fn into_template(self) -> Template<'p> {
+        let Self { place, prefix, model, database, .. } = self;
+        Template { place, prefix, model, database }
     }
 
     fn migrate(&self) -> anyhow::Result<()> {
@@ -125,6 +131,28 @@ impl<'p> Warehouse<'p> {
         drop(sql);
         Sql::connect(&place.warehouse.address().superuser("postgres"))?
             .execute(&format!("DROP DATABASE {database} WITH (FORCE)"))
+    }
+}
+
+/// A warehouse that nobody is connected to, from which others are copied.
+pub(super) struct Template<'p> {
+    place: &'p Place,
+    prefix: String,
+    model: PathBuf,
+    database: String,
+}
+
+impl<'p> Template<'p> {
+    /// Makes a warehouse with the same content. Files are copied as they are, and nothing goes to the log.
+    pub(super) fn copy(&self, name: &str) -> anyhow::Result<Warehouse<'p>> {
+        let (server, database) = (self.place.warehouse.address(), format!("dwh_{name}"));
+        Sql::connect(&server.superuser("postgres"))?.execute(&format!(
+            "CREATE DATABASE {database} TEMPLATE {} STRATEGY file_copy",
+            self.database
+        ))?;
+        let sql = Sql::connect(&server.superuser(&database))?;
+        let (prefix, model) = (self.prefix.clone(), self.model.clone());
+        Ok(Warehouse { place: self.place, prefix, model, sql, database })
     }
 }
 
