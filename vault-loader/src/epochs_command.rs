@@ -90,7 +90,7 @@ pub async fn start(
     let mut started = Vec::with_capacity(tables.len());
     for table in tables {
         let topic = &plan.tables[table].topic;
-        control::lock_topic(&transaction, topic).await?;
+        control::lock_topic(&transaction, plan.schemas, topic).await?;
         let new = NewEpoch {
             record_source: &plan.tables[table].record_source,
             topic,

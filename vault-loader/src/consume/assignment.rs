@@ -377,7 +377,7 @@ impl Assignment {
         };
         let since = self.runtime.block_on(self.answered(async || {
             let client = connect(&self.warehouse).await?;
-            Ok(store_pause(&client, &fault.topic, &pause).await?)
+            Ok(store_pause(&client, self.plan.schemas, &fault.topic, &pause).await?)
         }))?;
         self.paused.pause(&fault.topic, &pause, since);
         Ok(())

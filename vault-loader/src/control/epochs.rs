@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Error, GenericClient, Transaction};
 
 use super::{forget_watermark, lock_topic};
 use crate::epoch::{EpochNumber, Epochs, StoredEpoch};
+use crate::model::Schemas;
 
 /// Reads the epochs of these source tables.
 pub(crate) async fn read_epochs(
@@ -144,7 +145,7 @@ pub(crate) async fn follow_topics<'t>(
     for (table, _) in topics_before(client, tables).await? {
         let TableTopic { record_source, topic } = table;
         let transaction = client.transaction().await?;
-        lock_topic(&transaction, topic).await?;
+        lock_topic(&transaction, Schemas::LIVE, topic).await?;
         // Another loader may have done it meanwhile.
         let still = topics_before(&transaction, &[table]).await?;
         if !still.is_empty() {

@@ -10,6 +10,7 @@
 use tokio_postgres::{Client, Error, Transaction};
 
 use super::ControlStatements;
+use crate::model::Schemas;
 
 /// Key of the lock that keeps two migrations apart. The number may be any that nobody else uses.
 const MIGRATION_LOCK: i64 = 0x7661_756c_7401;
@@ -63,7 +64,12 @@ pub(crate) async fn share_topics(
 }
 
 /// Takes the lock of a topic alone.
-pub(crate) async fn lock_topic(transaction: &Transaction<'_>, topic: &str) -> Result<(), Error> {
-    let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 7))";
-    transaction.execute(sql, &[&topic]).await.map(drop)
+pub(crate) async fn lock_topic(
+    transaction: &Transaction<'_>,
+    schemas: Schemas,
+    topic: &str,
+) -> Result<(), Error> {
+    let seed = schemas.topic_lock_seed();
+    let sql = format!("SELECT pg_advisory_xact_lock(hashtextextended($1, {seed}))");
+    transaction.execute(&sql, &[&topic]).await.map(drop)
 }

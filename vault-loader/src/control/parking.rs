@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::{Error, GenericClient, Row, Transaction};
 
 use crate::epoch::EpochNumber;
+use crate::model::Schemas;
 
 /// SHA-256 of a record's key.
 pub(crate) type KeyHash = [u8; 32];
@@ -48,32 +49,32 @@ pub(crate) struct StoredParking {
 /// Reads the parking of partitions, by topic and partition; one that the warehouse does not know is left out.
 pub(crate) async fn read_parking(
     client: &impl GenericClient,
+    schemas: Schemas,
     partitions: &[(&str, i32)],
 ) -> Result<HashMap<(String, i32), StoredParking>, Error> {
     let topics: Vec<&str> = partitions.iter().map(|(topic, _)| *topic).collect();
     let numbers: Vec<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
     // One statement, so that versions and keys are of one moment.
-    let rows = client
-        .query(
+    let control = schemas.control;
+    let sql = format!(
             "SELECT o.topic, o.partition, o.parking_version, o.next_offset, waiting.key_hash, waiting.parent_hash_key,
                     waiting.first_epoch, waiting.first_offset, o.epoch
              FROM unnest($1::text[], $2::integer[]) AS asked (topic, partition)
-             JOIN dwh_control.offsets AS o USING (topic, partition)
+             JOIN {control}.offsets AS o USING (topic, partition)
              LEFT JOIN LATERAL (
                  SELECT q.key_hash,
                         (array_agg(q.parent_hash_key) FILTER (WHERE q.parent_hash_key IS NOT NULL))[1]
                             AS parent_hash_key,
                         (array_agg(q.epoch ORDER BY q.epoch, q.kafka_offset))[1] AS first_epoch,
                         (array_agg(q.kafka_offset ORDER BY q.epoch, q.kafka_offset))[1] AS first_offset
-                 FROM dwh_control.quarantine AS q
+                 FROM {control}.quarantine AS q
                  WHERE q.topic = o.topic
                    AND q.partition = o.partition
                    AND q.key_hash IS NOT NULL
                  GROUP BY q.key_hash
-             ) AS waiting ON true",
-            &[&topics, &numbers],
-        )
-        .await?;
+             ) AS waiting ON true"
+    );
+    let rows = client.query(&sql, &[&topics, &numbers]).await?;
     let mut found: HashMap<(String, i32), StoredParking> = HashMap::new();
     for row in &rows {
         let parking = found.entry((row.get(0), row.get(1))).or_default();
@@ -114,17 +115,17 @@ pub(crate) async fn move_parking_version(
 /// The hash keys of a topic's parked keys, as far as they are known. A truncate leaves them to the retry.
 pub(crate) async fn parked_parents(
     transaction: &Transaction<'_>,
+    schemas: Schemas,
     topic: &str,
 ) -> Result<Vec<Vec<u8>>, Error> {
-    let rows = transaction
-        .query(
-            "SELECT DISTINCT parent_hash_key
-             FROM dwh_control.quarantine
-             WHERE topic = $1
-               AND key_hash IS NOT NULL
-               AND parent_hash_key IS NOT NULL",
-            &[&topic],
-        )
-        .await?;
+    let sql = format!(
+        "SELECT DISTINCT parent_hash_key
+         FROM {}.quarantine
+         WHERE topic = $1
+           AND key_hash IS NOT NULL
+           AND parent_hash_key IS NOT NULL",
+        schemas.control
+    );
+    let rows = transaction.query(&sql, &[&topic]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -5,6 +5,7 @@ use tokio_postgres::{Client, Error, Transaction};
 use super::ControlStatements;
 use super::parking::ParkedKey;
 use crate::epoch::EpochNumber;
+use crate::model::Schemas;
 
 /// An event on its way into quarantine.
 pub(crate) struct QuarantinedEvent<'e> {
@@ -81,23 +82,28 @@ pub(crate) struct RecordPlaces<'t> {
 /// those that it holds now. Events that are there already, in a replay, are not counted twice.
 pub(crate) async fn count_quarantined(
     client: &Client,
+    schemas: Schemas,
     all_topics: &[&str],
     added: &RecordPlaces<'_>,
     held_max: i64,
 ) -> Result<i64, Error> {
-    let row = client
-        .query_one(
+    let control = schemas.control;
+    let sql = format!(
             "SELECT (SELECT count(*)
-                     FROM (SELECT FROM dwh_control.quarantine WHERE topic = ANY ($1) LIMIT $5) AS held)
+                     FROM (SELECT FROM {control}.quarantine WHERE topic = ANY ($1) LIMIT $5) AS held)
                     + (SELECT count(*)
                        FROM unnest($2::text[], $3::integer[], $4::bigint[], $6::integer[])
                            AS bad (topic, partition, kafka_offset, epoch)
                        WHERE NOT EXISTS (SELECT
-                                         FROM dwh_control.quarantine AS held
+                                         FROM {control}.quarantine AS held
                                          WHERE held.topic = bad.topic
                                            AND held.partition = bad.partition
                                            AND held.kafka_offset = bad.kafka_offset
-                                           AND held.epoch = bad.epoch))",
+                                           AND held.epoch = bad.epoch))"
+    );
+    let row = client
+        .query_one(
+            &sql,
             &[
                 &all_topics,
                 &added.topics,

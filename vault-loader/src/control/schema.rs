@@ -4,8 +4,7 @@
 
 use tokio_postgres::Transaction;
 
-/// Schema of offsets, quarantine and models.
-pub(crate) const CONTROL_SCHEMA: &str = "dwh_control";
+pub(crate) use crate::model::CONTROL_SCHEMA;
 
 /// Number, name and text of every migration, in order.
 const MIGRATIONS: [(i32, &str, &str); 14] = [

@@ -7,7 +7,7 @@ use tokio_postgres::{Error, Transaction};
 use super::{ControlStatements, instant};
 use crate::batch::Batch;
 use crate::epoch::{Epoch, EpochNumber, SourcePosition};
-use crate::model::{Plan, TableId};
+use crate::model::{Plan, Schemas, TableId};
 
 /// A truncate of a source table that was loaded before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,31 +99,40 @@ pub(crate) async fn read_truncations(
 /// the source: `first` is the first epoch of that history.
 pub(crate) async fn truncated_before(
     transaction: &Transaction<'_>,
+    schemas: Schemas,
     topic: &str,
     first: EpochNumber,
     lsn: i64,
 ) -> Result<Option<i64>, Error> {
-    let sql = "SELECT max(source_lsn)
-               FROM dwh_control.truncations
-               WHERE topic = $1
-                 AND source_lsn < $2
-                 AND epoch >= $3";
-    Ok(transaction.query_one(sql, &[&topic, &lsn, &first]).await?.get(0))
+    let sql = format!(
+        "SELECT max(source_lsn)
+         FROM {}.truncations
+         WHERE topic = $1
+           AND source_lsn < $2
+           AND epoch >= $3",
+        schemas.control
+    );
+    Ok(transaction.query_one(&sql, &[&topic, &lsn, &first]).await?.get(0))
 }
 
 /// Stores a truncate. `false` when it is stored already and has done its work.
 pub(crate) async fn note_truncation(
     transaction: &Transaction<'_>,
+    schemas: Schemas,
     topic: &str,
     truncation: &Truncation,
 ) -> Result<bool, Error> {
     let (partition, offset) = truncation.place.unzip();
+    let sql = format!(
+        "INSERT INTO {}.truncations
+             (topic, source_lsn, load_date, applied_date, kafka_partition, kafka_offset, epoch)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT ON CONSTRAINT truncations_pkey DO NOTHING",
+        schemas.control
+    );
     let new = transaction
         .execute(
-            "INSERT INTO dwh_control.truncations
-                 (topic, source_lsn, load_date, applied_date, kafka_partition, kafka_offset, epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT ON CONSTRAINT truncations_pkey DO NOTHING",
+            &sql,
             &[
                 &topic,
                 &truncation.lsn,

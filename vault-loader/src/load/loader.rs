@@ -189,8 +189,11 @@ impl Loader {
         }
         let session = LoadingSession::open(&self.options, &self.plan).await?;
         let topics: Vec<&str> = self.plan.tables.iter().map(|table| table.topic.as_str()).collect();
-        control::end_pauses(&session.client, &topics).await?;
-        self.paused = control::paused_topics(&session.client, &topics).await?.into_iter().collect();
+        control::end_pauses(&session.client, self.plan.schemas, &topics).await?;
+        self.paused = control::paused_topics(&session.client, self.plan.schemas, &topics)
+            .await?
+            .into_iter()
+            .collect();
         Ok(session)
     }
 
@@ -198,7 +201,7 @@ impl Loader {
     async fn store_pause(&mut self, pause: &TablePause) -> Result<DateTime<Utc>, WarehouseError> {
         let session = self.session().await?;
         let topic = &self.plan.tables[pause.from.table].topic;
-        let since = control::store_pause(&session.client, topic, pause).await?;
+        let since = control::store_pause(&session.client, self.plan.schemas, topic, pause).await?;
         self.paused.insert(topic.clone());
         self.session = Some(session);
         Ok(since)
@@ -215,10 +218,10 @@ impl Loader {
         let Some(session) = self.session.as_ref().filter(|_| !topics.is_empty()) else {
             return Ok(());
         };
-        for topic in control::end_pauses(&session.client, &topics).await? {
+        for topic in control::end_pauses(&session.client, self.plan.schemas, &topics).await? {
             tracing::info!(topic, "a table that stood still goes on");
         }
-        let left = control::paused_topics(&session.client, &topics).await?;
+        let left = control::paused_topics(&session.client, self.plan.schemas, &topics).await?;
         self.paused.retain(|topic| !topics.contains(&topic.as_str()) || left.contains(topic));
         Ok(())
     }
@@ -261,7 +264,7 @@ impl Loader {
         let topic = |from: &Partition| plan.tables[from.table].topic.as_str();
         let asked: Vec<(&str, i32)> =
             partitions.iter().map(|from| (topic(from), from.partition)).collect();
-        let mut stored = control::read_parking(&session.client, &asked).await?;
+        let mut stored = control::read_parking(&session.client, plan.schemas, &asked).await?;
         self.session = Some(session);
         let found = partitions.iter().map(|from| {
             let key = (topic(from).to_owned(), from.partition);
@@ -333,7 +336,7 @@ async fn check_quarantine(
     let Some((table, reason)) = first else { return Ok(()) };
     let topics: Vec<&str> = plan.tables.iter().map(|table| table.topic.as_str()).collect();
     let held_max = i64::try_from(max).unwrap_or(i64::MAX);
-    let count = control::count_quarantined(client, &topics, &added, held_max).await?;
+    let count = control::count_quarantined(client, plan.schemas, &topics, &added, held_max).await?;
     if u64::try_from(count).unwrap_or(u64::MAX) <= max {
         return Ok(());
     }

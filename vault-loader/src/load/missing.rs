@@ -36,7 +36,7 @@ pub async fn close_missing(
     let Missing { plan, table, epochs, apply } = missing;
     let topic = &plan.tables[table].topic;
     let transaction = client.transaction().await?;
-    control::lock_topic(&transaction, topic).await?;
+    control::lock_topic(&transaction, plan.schemas, topic).await?;
     let times = control::last_times(&transaction, topic).await?;
     let epoch = epochs.numbered(epochs.first_of_source(epochs.current()));
     let truncation = Truncation {
@@ -46,7 +46,7 @@ pub async fn close_missing(
         applied_us: times.applied_us,
         place: None,
     };
-    control::note_truncation(&transaction, topic, &truncation).await?;
+    control::note_truncation(&transaction, plan.schemas, topic, &truncation).await?;
     let ending = Ending { plan, table, truncation: &truncation, epochs };
     let closed = ending.close_all(&transaction).await?;
     let source = &plan.model.source.name;

@@ -207,7 +207,7 @@ impl<'p> Retrier<'p> {
             let topics = [key.topic.as_str()];
             control::share_topics(&transaction, &statements.control, &topics).await?;
         } else {
-            control::lock_topic(&transaction, &key.topic).await?; // it may be a truncate
+            control::lock_topic(&transaction, plan.schemas, &key.topic).await?; // it may be a truncate
         }
         control::move_parking_version(&transaction, &key.topic, key.partition).await?;
         let epochs = epochs_of(&transaction, plan, table).await?;
@@ -313,7 +313,7 @@ async fn waiting_together(
     let Some(first) = key.key_hash else {
         return Ok(control::event_by_id(transaction, key.id).await?.into_iter().collect());
     };
-    let parked = control::read_parking(transaction, &[(topic, partition)]).await?;
+    let parked = control::read_parking(transaction, plan.schemas, &[(topic, partition)]).await?;
     let parked = parked.into_values().next().unwrap_or_default();
     let mut keys = vec![first];
     loop {
@@ -448,7 +448,9 @@ impl Work<'_> {
                     };
                     let topic = &plan.tables[table].topic;
                     let truncation = truncation(position);
-                    if control::note_truncation(transaction, topic, &truncation).await? {
+                    if control::note_truncation(transaction, plan.schemas, topic, &truncation)
+                        .await?
+                    {
                         let ending = Ending { plan, table, truncation: &truncation, epochs };
                         ending.close_all(transaction).await?;
                     }

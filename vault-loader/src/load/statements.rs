@@ -10,8 +10,7 @@ use tokio_postgres::{Client, Statement};
 use crate::control::ControlStatements;
 use crate::model::{
     Column, ColumnId, ColumnType, Hub, HubId, Id, IdVec, KEY_COLUMNS, Link, LinkId, PayloadType,
-    Plan, SatelliteId, SatelliteKind, SatellitePlan, ScalarType, VAULT_SCHEMA, VERSION_COLUMNS,
-    ident,
+    Plan, SatelliteId, SatelliteKind, SatellitePlan, ScalarType, VERSION_COLUMNS, ident,
 };
 use crate::warehouse::WarehouseError;
 
@@ -103,6 +102,7 @@ impl LoadingSession {
     ) -> Result<Self, WarehouseError> {
         let client = connect(options).await?;
         client.batch_execute(SETTINGS).await?;
+        let qualified = |name: &str| format!("{}.{name}", plan.schemas.vault);
         let mut hubs = IdVec::new();
         for (id, hub) in plan.model.hubs.with_ids() {
             if hub.is_carried {
@@ -110,7 +110,9 @@ impl LoadingSession {
                 continue;
             }
             let stage = format!("stage_hub_{}", id.to_index());
-            hubs.push(Some(staged(&client, &stage, &hub.name, &hub_columns(hub)).await?));
+            hubs.push(Some(
+                staged(&client, &stage, &qualified(&hub.name), &hub_columns(hub)).await?,
+            ));
         }
         let mut links = IdVec::new();
         for (id, link) in plan.model.links.with_ids() {
@@ -119,14 +121,16 @@ impl LoadingSession {
                 continue;
             }
             let stage = format!("stage_link_{}", id.to_index());
-            links.push(Some(staged(&client, &stage, &link.name, &link_columns(link)).await?));
+            links.push(Some(
+                staged(&client, &stage, &qualified(&link.name), &link_columns(link)).await?,
+            ));
         }
         let mut satellites = IdVec::new();
         for satellite in &plan.satellites {
             satellites.push(satellite_statements(&client, plan, satellite).await?);
         }
         let statements = Statements {
-            control: ControlStatements::prepare(&client).await?,
+            control: ControlStatements::prepare(&client, plan.schemas).await?,
             hubs,
             links,
             satellites,
@@ -155,9 +159,7 @@ async fn staged(
     table: &str,
     columns: &[KeyColumn],
 ) -> Result<Staged, WarehouseError> {
-    let create = format!(
-        "CREATE TEMPORARY TABLE {stage} (LIKE {VAULT_SCHEMA}.{table}) ON COMMIT DELETE ROWS"
-    );
+    let create = format!("CREATE TEMPORARY TABLE {stage} (LIKE {table}) ON COMMIT DELETE ROWS");
     client.batch_execute(&create).await?;
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let all = [KEY_COLUMNS.as_slice(), &names].concat().join(", ");
@@ -172,12 +174,12 @@ async fn staged(
              FROM {stage} AS new
              WHERE NOT EXISTS (
                  SELECT
-                 FROM {VAULT_SCHEMA}.{table} AS known
+                 FROM {table} AS known
                  WHERE known.hash_key = new.hash_key{same}
              )
          ),
          added AS (
-             INSERT INTO {VAULT_SCHEMA}.{table} ({all})
+             INSERT INTO {table} ({all})
              SELECT {all}
              FROM unknown
              ORDER BY hash_key
@@ -189,7 +191,7 @@ async fn staged(
     let collision = format!(
         "SELECT known.hash_key, known.record_source, new.record_source
          FROM {stage} AS new
-         JOIN {VAULT_SCHEMA}.{table} AS known USING (hash_key)
+         JOIN {table} AS known USING (hash_key)
          WHERE NOT (true{same})
          LIMIT 1"
     );

@@ -40,7 +40,7 @@ pub(super) async fn commit(
     let times = event_times(position);
     let prepared = &session.statements.control;
     let transaction = session.client.transaction().await?;
-    control::lock_topic(&transaction, topic).await?;
+    control::lock_topic(&transaction, plan.schemas, topic).await?;
     let moves = std::slice::from_ref(&step);
     control::move_offsets(&transaction, prepared, plan, stretch.batch, moves).await?;
     let mut minutes = Minutes::default();
@@ -48,7 +48,7 @@ pub(super) async fn commit(
     minutes.write(&transaction, prepared, plan).await?;
     let truncation = truncation(position);
     let mut closed = 0;
-    if control::note_truncation(&transaction, topic, &truncation).await? {
+    if control::note_truncation(&transaction, plan.schemas, topic, &truncation).await? {
         let epochs = stretch.batch.epochs_of(from.table);
         let ending = Ending { plan, table: from.table, truncation: &truncation, epochs };
         closed = ending.close_all(&transaction).await?;
@@ -120,7 +120,7 @@ impl Ending<'_> {
         transaction: &Transaction<'_>,
     ) -> Result<u64, WarehouseError> {
         let topic = &self.plan.tables[self.table].topic;
-        let parked = control::parked_parents(transaction, topic).await?;
+        let parked = control::parked_parents(transaction, self.plan.schemas, topic).await?;
         transaction.batch_execute(SETTINGS).await?;
         let since = self.since(transaction, topic).await?;
         self.close(transaction, Keys::AllBut(&parked), &since).await
@@ -147,7 +147,9 @@ impl Ending<'_> {
     ) -> Result<String, WarehouseError> {
         let Truncation { epoch, lsn, .. } = *self.truncation;
         let first = self.epochs.first_of_source(epoch);
-        let Some(before) = control::truncated_before(transaction, topic, first, lsn).await? else {
+        let Some(before) =
+            control::truncated_before(transaction, self.plan.schemas, topic, first, lsn).await?
+        else {
             // The first truncate of a table reads all of it.
             transaction.batch_execute("SET LOCAL enable_seqscan = on").await?;
             return Ok(FROM_THE_BEGINNING.to_owned());

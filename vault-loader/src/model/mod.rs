@@ -14,6 +14,7 @@ mod plan;
 mod problems;
 mod resolve;
 mod schema;
+mod schemas;
 mod snapshots;
 mod tables;
 mod technical;
@@ -32,6 +33,8 @@ pub use problems::{ModelError, ModelProblem};
 pub(crate) use resolve::is_topic_part;
 pub use resolve::parse;
 pub use schema::json_schema;
+pub(crate) use schemas::CONTROL_SCHEMA;
+pub use schemas::Schemas;
 pub use technical::{
     EFFECTIVITY_COLUMN, KEY_COLUMNS, STATUS_COLUMNS, TRACKING_COLUMNS, VERSION_COLUMNS,
     is_technical,

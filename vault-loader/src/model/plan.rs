@@ -7,7 +7,7 @@ use shared::secret::Secret;
 
 use super::ids::{ColumnId, HubBindingId, HubId, IdVec, LinkBindingId, SatelliteId, TableId};
 use super::types::{CarriedColumn, CarriedFrom, Column, HubScope, Model, Parent, Table};
-use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, TRACKING_COLUMNS, VAULT_SCHEMA};
+use super::{ColumnType, EFFECTIVITY_COLUMN, STATUS_COLUMNS, Schemas, TRACKING_COLUMNS};
 
 /// What a satellite-like table holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Plan {
     pub tables: IdVec<TableId, TableProjection>,
     /// what the hash keys of hubs and links are made with beside the values, if anything
     pub key_secret: Option<Secret>,
+    /// where the rows are written
+    pub schemas: Schemas,
 }
 
 impl Plan {
@@ -104,7 +106,7 @@ impl Plan {
                 let carries = is_link || model.has_no_parent_table(table);
                 of_table.push(satellites.push(SatellitePlan {
                     name: name.to_owned(),
-                    qualified: format!("{VAULT_SCHEMA}.{name}"),
+                    qualified: format!("{}.{name}", Schemas::LIVE.vault),
                     table: id,
                     kind,
                     carried: if carries { table.carried.clone() } else { Vec::new() },
@@ -137,7 +139,17 @@ impl Plan {
                 parent_bindings: table.parent_bindings(),
             });
         }
-        Self { model, satellites, tables, key_secret: None }
+        Self { model, satellites, tables, key_secret: None, schemas: Schemas::LIVE }
+    }
+
+    /// The plan that writes to other schemas.
+    #[must_use]
+    pub fn in_schemas(mut self, schemas: Schemas) -> Self {
+        self.schemas = schemas;
+        for satellite in self.satellites.iter_mut() {
+            satellite.qualified = format!("{}.{}", schemas.vault, satellite.name);
+        }
+        self
     }
 
     /// The plan with a secret for the hash keys of hubs and links.
@@ -172,7 +184,7 @@ impl Plan {
             table.added_later.push(column);
             satellite.columns.push(column);
         }
-        Self::new(model).with_key_secret(self.key_secret.clone())
+        Self::new(model).with_key_secret(self.key_secret.clone()).in_schemas(self.schemas)
     }
 
     /// The satellite that takes in the new columns of a table: its first one that is historized. A column that comes
