@@ -16,6 +16,7 @@ use vault_loader::model_command::OutputError;
 use vault_loader::pipeline::RunError;
 use vault_loader::proof::ProofError;
 use vault_loader::quarantine::QuarantineError;
+use vault_loader::rebuild::RebuildError;
 use vault_loader::rehash::RehashError;
 use vault_loader::snapshots::SnapshotsError;
 use vault_loader::status::StatusError;
@@ -37,6 +38,9 @@ pub(crate) fn exit_code(err: &anyhow::Error) -> u8 {
         return err.exit_code();
     }
     if let Some(err) = err.downcast_ref::<RehashError>() {
+        return err.exit_code();
+    }
+    if let Some(err) = err.downcast_ref::<RebuildError>() {
         return err.exit_code();
     }
     match err.downcast_ref() {
