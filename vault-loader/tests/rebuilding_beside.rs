@@ -100,7 +100,7 @@ async fn what_cannot_move_is_named_before_any_work() {
         CREATE TABLE analysts.notes (airport bytea REFERENCES dwh_detailed.hub_airports (hash_key));
         CREATE VIEW analysts.whole AS SELECT s FROM dwh_detailed.sat_bookings AS s;
         CREATE FUNCTION analysts.fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
-        CREATE TRIGGER fires BEFORE INSERT ON dwh_detailed.sat_tickets FOR EACH ROW EXECUTE FUNCTION analysts.fires();
+        CREATE TRIGGER fires BEFORE INSERT ON dwh_detailed.sat_ticket_passengers FOR EACH ROW EXECUTE FUNCTION analysts.fires();
         CREATE PUBLICATION outwards FOR TABLE dwh_detailed.sat_flight_schedules;";
     world.client.batch_execute(made).await.unwrap();
     let tables = world.rows(TABLES).await;
@@ -112,7 +112,7 @@ async fn what_cannot_move_is_named_before_any_work() {
             "function analysts.counted() depends on dwh_detailed.sat_airports",
             "on table analysts.notes depends on dwh_detailed.hub_airports",
             "view analysts.whole depends on dwh_detailed.sat_bookings",
-            "trigger fires on table dwh_detailed.sat_tickets depends on dwh_detailed.sat_tickets",
+            "trigger fires on table dwh_detailed.sat_ticket_passengers depends on dwh_detailed.sat_ticket_passengers",
             "the publication outwards publishes dwh_detailed.sat_flight_schedules",
         ] {
             assert!(said.contains(wanted), "{wanted} is not in {said}");

@@ -178,7 +178,9 @@ fn take(
         let start = Start { offset: progress.next, epoch };
         batch.starts.entry(from).or_insert(start);
         let is_skipped = progress.skipped.contains(&record.offset);
-        let content = if is_skipped { Content::default() } else { record.content };
+        // A tombstone has a key, and of a truncate there is none.
+        let tombstone = Content { key: record.content.key.or(Some(b"")), ..Content::default() };
+        let content = if is_skipped { tombstone } else { record.content };
         batch.push(from, record.offset, content);
         progress.next = record.offset + 1;
     }

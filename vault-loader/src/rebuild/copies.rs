@@ -32,7 +32,7 @@ const CREATE: &str = "
                                   FROM pg_catalog.pg_class AS toast, pg_catalog.pg_options_to_table(toast.reloptions) AS o
                                   WHERE toast.oid = original.reltoastrelid) AS options
                             HAVING count(*) > 0), '')
-               || coalesce(format(' TABLESPACE %I', spcname), '') AS sql
+               || CASE WHEN spcname IS NULL THEN '' ELSE format(' TABLESPACE %I', spcname) END AS sql
         FROM original
         UNION ALL
         SELECT 2, k.conname,

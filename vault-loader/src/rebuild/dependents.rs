@@ -36,6 +36,65 @@ const TABLES: &str = "
         WHERE c.relname = ANY ($2::text[])
     )";
 
+/// What is bound to these tables and is none of their own parts and no view, and what else cannot be made again.
+const STRANGE: &str = "
+    own (classid, objid) AS (
+        SELECT 'pg_class'::regclass, oid FROM vault
+        UNION ALL
+        SELECT 'pg_class'::regclass, reltoastrelid FROM vault
+        UNION ALL
+        SELECT 'pg_class'::regclass, i.indexrelid FROM pg_catalog.pg_index AS i JOIN vault ON vault.oid = i.indrelid
+        UNION ALL
+        SELECT 'pg_type'::regclass, t.oid
+        FROM pg_catalog.pg_type AS t JOIN vault ON vault.reltype IN (t.oid, t.typelem)
+        UNION ALL
+        SELECT 'pg_attrdef'::regclass, a.oid FROM pg_catalog.pg_attrdef AS a JOIN vault ON vault.oid = a.adrelid
+        UNION ALL
+        SELECT 'pg_constraint'::regclass, k.oid
+        FROM pg_catalog.pg_constraint AS k JOIN vault ON vault.oid = k.conrelid
+        WHERE k.contype <> 'f'
+        UNION ALL
+        SELECT 'pg_statistic_ext'::regclass, s.oid
+        FROM pg_catalog.pg_statistic_ext AS s JOIN vault ON vault.oid = s.stxrelid
+        UNION ALL
+        SELECT 'pg_rewrite'::regclass, r.oid
+        FROM pg_catalog.pg_rewrite AS r
+        JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'v'
+    ),
+    bound AS (
+        SELECT DISTINCT vault.relname, d.classid, d.objid,
+               CASE WHEN d.classid IN ('pg_class'::regclass, 'pg_rewrite'::regclass) THEN d.objsubid ELSE 0 END AS part
+        FROM vault
+        JOIN pg_catalog.pg_depend AS d
+            ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = vault.oid)
+            OR (d.refclassid = 'pg_type'::regclass
+                AND d.refobjid IN (SELECT t.oid FROM pg_catalog.pg_type AS t WHERE vault.reltype IN (t.oid, t.typelem)))
+        WHERE NOT EXISTS (SELECT FROM own WHERE own.classid = d.classid AND own.objid = d.objid)
+    )
+    SELECT format('%s depends on %I.%I: drop it, and make it again afterwards',
+                  pg_catalog.pg_describe_object(classid, objid, part), $1::text, relname)
+    FROM bound
+    UNION
+    SELECT format('the publication %I publishes %I.%I, and its subscribers would get all rows a second time: take the table out of the publication',
+                  p.pubname, $1::text, vault.relname)
+    FROM pg_catalog.pg_publication_tables AS p
+    JOIN vault ON p.schemaname = $1::text AND p.tablename = vault.relname
+    UNION
+    SELECT format('%I.%I is %s: a rebuild makes plain tables only', $1::text, relname,
+                  CASE WHEN relkind = 'p' OR relispartition OR relhassubclass THEN 'partitioned, or has tables that inherit from it'
+                       WHEN relpersistence <> 'p' THEN 'unlogged'
+                       WHEN relrowsecurity THEN 'protected by policies for rows'
+                       ELSE 'published with another identity of rows' END)
+    FROM vault
+    WHERE relkind <> 'r' OR relispartition OR relhassubclass OR relpersistence <> 'p' OR relrowsecurity
+       OR relreplident <> 'd'
+    UNION
+    SELECT format('%I.%I belongs to %I, and this role is not a member of it: run the command as that role', $1::text, relname,
+                  pg_catalog.pg_get_userbyid(relowner))
+    FROM vault
+    WHERE NOT pg_catalog.pg_has_role(relowner, 'USAGE')
+    ORDER BY 1";
+
 /// The views that read these tables.
 pub(super) async fn views(
     client: &impl GenericClient,
@@ -59,7 +118,10 @@ pub(super) async fn views(
                SELECT
                FROM pg_catalog.pg_rewrite AS r
                JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-               JOIN vault ON d.refclassid = 'pg_class'::regclass AND d.refobjid = vault.oid
+               JOIN vault
+                   ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = vault.oid)
+                   OR (d.refclassid = 'pg_type'::regclass
+                       AND d.refobjid IN (SELECT t.oid FROM pg_catalog.pg_type AS t WHERE vault.reltype IN (t.oid, t.typelem)))
                WHERE r.ev_class = v.oid
            )
          ORDER BY 1"
@@ -79,65 +141,7 @@ pub(super) async fn strange(
     schema: &str,
     tables: &[String],
 ) -> Result<Vec<String>, Error> {
-    let sql = format!(
-        "{TABLES},
-         own (classid, objid) AS (
-             SELECT 'pg_class'::regclass, oid FROM vault
-             UNION ALL
-             SELECT 'pg_class'::regclass, reltoastrelid FROM vault
-             UNION ALL
-             SELECT 'pg_class'::regclass, i.indexrelid FROM pg_catalog.pg_index AS i JOIN vault ON vault.oid = i.indrelid
-             UNION ALL
-             SELECT 'pg_type'::regclass, t.oid
-             FROM pg_catalog.pg_type AS t JOIN vault ON vault.reltype IN (t.oid, t.typelem)
-             UNION ALL
-             SELECT 'pg_attrdef'::regclass, a.oid FROM pg_catalog.pg_attrdef AS a JOIN vault ON vault.oid = a.adrelid
-             UNION ALL
-             SELECT 'pg_constraint'::regclass, k.oid
-             FROM pg_catalog.pg_constraint AS k JOIN vault ON vault.oid = k.conrelid
-             WHERE k.contype <> 'f'
-             UNION ALL
-             SELECT 'pg_statistic_ext'::regclass, s.oid
-             FROM pg_catalog.pg_statistic_ext AS s JOIN vault ON vault.oid = s.stxrelid
-             UNION ALL
-             SELECT 'pg_rewrite'::regclass, r.oid
-             FROM pg_catalog.pg_rewrite AS r
-             JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'v'
-         ),
-         bound AS (
-             SELECT DISTINCT vault.relname, d.classid, d.objid,
-                    CASE WHEN d.classid IN ('pg_class'::regclass, 'pg_rewrite'::regclass) THEN d.objsubid ELSE 0 END AS part
-             FROM vault
-             JOIN pg_catalog.pg_depend AS d
-                 ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = vault.oid)
-                 OR (d.refclassid = 'pg_type'::regclass
-                     AND d.refobjid IN (SELECT t.oid FROM pg_catalog.pg_type AS t WHERE vault.reltype IN (t.oid, t.typelem)))
-             WHERE NOT EXISTS (SELECT FROM own WHERE own.classid = d.classid AND own.objid = d.objid)
-         )
-         SELECT format('%s depends on %I.%I: drop it, and make it again afterwards',
-                       pg_catalog.pg_describe_object(classid, objid, part), $1::text, relname)
-         FROM bound
-         UNION
-         SELECT format('the publication %I publishes %I.%I, and its subscribers would get all rows a second time: take the table out of the publication',
-                       p.pubname, $1::text, vault.relname)
-         FROM pg_catalog.pg_publication_tables AS p
-         JOIN vault ON p.schemaname = $1::text AND p.tablename = vault.relname
-         UNION
-         SELECT format('%I.%I is %s: a rebuild makes plain tables only', $1::text, relname,
-                       CASE WHEN relkind = 'p' OR relispartition OR relhassubclass THEN 'partitioned, or has tables that inherit from it'
-                            WHEN relpersistence <> 'p' THEN 'unlogged'
-                            WHEN relrowsecurity THEN 'protected by policies for rows'
-                            ELSE 'published with another identity of rows' END)
-         FROM vault
-         WHERE relkind <> 'r' OR relispartition OR relhassubclass OR relpersistence <> 'p' OR relrowsecurity
-            OR relreplident <> 'd'
-         UNION
-         SELECT format('%I.%I belongs to %I, and this role is not a member of it: run the command as that role', $1::text, relname,
-                       pg_catalog.pg_get_userbyid(relowner))
-         FROM vault
-         WHERE NOT pg_catalog.pg_has_role(relowner, 'USAGE')
-         ORDER BY 1"
-    );
+    let sql = format!("{TABLES}, {STRANGE}");
     let rows = client.query(&sql, &[&schema, &tables]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

@@ -90,6 +90,7 @@ async fn lock(transaction: &Transaction<'_>, tables: &[String]) -> Result<(), Re
     Ok(transaction.batch_execute(&sql).await?)
 }
 
+/// Drops the old tables and all schemas of the rebuild.
 async fn drop_old(transaction: &Transaction<'_>, tables: &[String]) -> Result<(), RebuildError> {
     let controls: Vec<String> = control::LOADED_TABLES.map(str::to_owned).into();
     let sql = format!(
@@ -99,5 +100,14 @@ async fn drop_old(transaction: &Transaction<'_>, tables: &[String]) -> Result<()
         REBUILT.vault,
         REBUILT.control,
     );
-    Ok(transaction.batch_execute(&sql).await?)
+    transaction.batch_execute(&sql).await.map_err(|error| match error.as_db_error() {
+        Some(server) if *server.code() == SqlState::DEPENDENT_OBJECTS_STILL_EXIST => {
+            RebuildError::Refused(vec![format!(
+                "{}: {}: drop that, and make it again afterwards",
+                server.message(),
+                server.detail().unwrap_or_default()
+            )])
+        }
+        _ => error.into(),
+    })
 }
