@@ -289,12 +289,7 @@ async fn what_operators_have_decided_holds_in_a_rebuilt_vault() {
         "what waits keeps number and age, and no content comes back"
     );
     let cities = format!("SELECT airport_code, city FROM ({CITIES}) AS c");
-    world
-        .assert_rows(
-            &cities,
-            &["(AAA,Omsk)", "(AAA,Ufa)", "(AAA,Kazan)", "(CCC,Tomsk)"],
-        )
-        .await;
+    world.assert_rows(&cities, &["(AAA,Omsk)", "(AAA,Ufa)", "(AAA,Kazan)", "(CCC,Tomsk)"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
