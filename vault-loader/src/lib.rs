@@ -66,6 +66,7 @@ pub mod proof;
 
 pub mod check_command;
 pub mod checksum;
+pub mod rebuild;
 pub mod verify;
 
 pub mod proofs_command;

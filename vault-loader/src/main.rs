@@ -24,6 +24,7 @@ use vault_loader::model::{self, ModelText, Plan};
 use vault_loader::model_command::{self, ModelCommand};
 use vault_loader::proofs_command::{self, ProofCommand};
 use vault_loader::quarantine::{self, QuarantineCommand};
+use vault_loader::rebuild::{self, RebuildArguments};
 use vault_loader::refresh;
 use vault_loader::rehash::{self, Mode, Target, Wanted};
 use vault_loader::snapshots::{self, SnapshotsCommand};
@@ -72,6 +73,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
             let mode = if *dry_run { Mode::DryRun } else { Mode::Apply };
             rehash(&cli, Wanted { target, mode, erased }).await
         }
+        Command::Rebuild(arguments) => rebuild(&cli, arguments).await,
         Command::Epoch { command } => epoch(&cli, command).await,
         Command::Gap { command } => gaps(&cli, command).await,
         Command::Health { ready } => health(&cli, *ready).await,
@@ -277,6 +279,13 @@ async fn rehash(cli: &Cli, wanted: Wanted<'_>) -> anyhow::Result<()> {
     let config = Config::load(cli.config.as_deref())?;
     print!("{}", Box::pin(rehash::rehash(&config, wanted)).await?);
     Ok(())
+}
+
+async fn rebuild(cli: &Cli, arguments: &RebuildArguments) -> anyhow::Result<()> {
+    let config = Config::load(cli.config.as_deref())?;
+    config.require_kafka()?;
+    let stop = shared::shutdown::on_signals().context("cannot listen for signals")?;
+    Ok(Box::pin(rebuild::run(arguments, &config, &stop)).await?)
 }
 
 async fn epoch(cli: &Cli, command: &EpochCommand) -> anyhow::Result<()> {

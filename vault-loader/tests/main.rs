@@ -25,6 +25,8 @@ mod operating;
 mod parking;
 mod pausing;
 mod proving;
+mod rebuilding;
+mod rebuilding_beside;
 mod rehashing;
 mod replaying;
 mod retrying;

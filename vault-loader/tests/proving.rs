@@ -10,7 +10,7 @@ use crate::replaying::publish_mixture;
 use crate::support::{World, airport, create, fingerprint, update};
 
 /// The report of `checksum --format json`, kept in a file.
-fn report(world: &World, name: &str, variables: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn report(world: &World, name: &str, variables: &[(&str, &str)]) -> PathBuf {
     let output = world.command_with(&["checksum", "--format", "json"], variables);
     assert!(output.status.success(), "{}", told(&output));
     let path = world.dir.path().join(name);
@@ -19,13 +19,13 @@ fn report(world: &World, name: &str, variables: &[(&str, &str)]) -> PathBuf {
 }
 
 /// Compares the vault with a report: the exit code and what was said.
-fn compare(world: &World, with: &Path, variables: &[(&str, &str)]) -> (i32, String) {
+pub(crate) fn compare(world: &World, with: &Path, variables: &[(&str, &str)]) -> (i32, String) {
     let file = with.display().to_string();
     let output = world.command_with(&["checksum", "--compare", &file], variables);
     (output.status.code().unwrap(), told(&output))
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     format!("{out}{err}")
 }

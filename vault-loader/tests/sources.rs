@@ -68,14 +68,14 @@ columns = ["gate"]
 "#;
 
 /// The agency beside the world's airline.
-struct Agency {
+pub(crate) struct Agency {
     source: String,
     model: String,
-    path: String,
+    pub(crate) path: String,
 }
 
 impl Agency {
-    fn beside(world: &World) -> Self {
+    pub(crate) fn beside(world: &World) -> Self {
         let source = format!("{}-agency", world.source);
         let model = AGENCY.replacen("\"agency\"", &format!("\"{source}\""), 1);
         let path = world.write_further_model("agency.toml", &model);
@@ -83,7 +83,7 @@ impl Agency {
     }
 
     #[track_caller]
-    fn migrate(&self, world: &World) {
+    pub(crate) fn migrate(&self, world: &World) {
         let migrated = world.command(&["migrate", "--model", &self.path]);
         assert!(migrated.status.success(), "{}", text(&migrated.stderr));
     }
@@ -100,12 +100,12 @@ fn place(code: &str, title: &str) -> serde_json::Value {
     json!({"code": code, "title": title})
 }
 
-fn airline_model(world: &World) -> String {
+pub(crate) fn airline_model(world: &World) -> String {
     world.dir.path().join("vault.toml").display().to_string()
 }
 
 /// Both sources say something about SVO; LED is the airline's alone, and JFK the agency's.
-async fn publish_both(world: &mut World, agency: &Agency) {
+pub(crate) async fn publish_both(world: &mut World, agency: &Agency) {
     world
         .publish_all([
             create("airports", 10, airport("SVO", "Moscow")),

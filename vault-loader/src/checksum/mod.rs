@@ -23,6 +23,7 @@ use self::digest::Sum;
 use self::report::{Report, TableSum, VERSION};
 use self::tables::CountedTable;
 use crate::copy_out::BinaryRows;
+use crate::model::VAULT_SCHEMA;
 use crate::proof::{Format, ProofError};
 use crate::warehouse::WarehouseError;
 
@@ -56,7 +57,7 @@ pub async fn run(
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut sums = Vec::new();
     for table in chosen(tables::read(&client).await?, &arguments.tables)? {
-        sums.push(sum_of(&client, table).await?);
+        sums.push(sum_of(&client, VAULT_SCHEMA, table).await?);
     }
     client.batch_execute("COMMIT").await?;
     let report = Report { checksum_version: VERSION, tables: sums };
@@ -74,6 +75,37 @@ pub async fn run(
         eprintln!("{difference}");
     }
     Err(ProofError::Found(format!("{} tables differ", differences.len())))
+}
+
+/// A table of the vault, and whether the one of the same name in another schema holds the same.
+pub(crate) struct ComparedTable {
+    pub(crate) table: String,
+    pub(crate) rows: u64,
+    pub(crate) other_rows: u64,
+    pub(crate) is_equal: bool,
+}
+
+/// Compares the vault's tables with those of the same names in another schema, as the transaction of this connection
+/// sees both.
+///
+/// # Errors
+/// When a table cannot be read.
+pub(crate) async fn compare_schemas(
+    client: &Client,
+    other: &str,
+) -> Result<Vec<ComparedTable>, ProofError> {
+    let mut compared = Vec::new();
+    for table in tables::read(client).await? {
+        let here = sum_of(client, VAULT_SCHEMA, table.clone()).await?;
+        let there = sum_of(client, other, table).await?;
+        compared.push(ComparedTable {
+            is_equal: here.digest == there.digest && here.rows == there.rows,
+            table: here.table,
+            rows: here.rows,
+            other_rows: there.rows,
+        });
+    }
+    Ok(compared)
 }
 
 fn read_report(path: &Path) -> Result<Report, ProofError> {
@@ -108,10 +140,14 @@ fn chosen(tables: Vec<CountedTable>, names: &[String]) -> Result<Vec<CountedTabl
     Ok(tables.into_iter().filter(is_chosen).collect())
 }
 
-async fn sum_of(client: &Client, table: CountedTable) -> Result<TableSum, ProofError> {
+async fn sum_of(
+    client: &Client,
+    schema: &str,
+    table: CountedTable,
+) -> Result<TableSum, ProofError> {
     let mut sum = Sum::default();
     let mut told = Instant::now();
-    let mut rows = BinaryRows::of(client, &table.copy()).await?;
+    let mut rows = BinaryRows::of(client, &table.copy(schema)).await?;
     while let Some(row) = rows.next().await? {
         sum.add(&row);
         if sum.rows.is_multiple_of(1 << 16) && told.elapsed() >= PROGRESS_INTERVAL {

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use tokio_postgres::Client;
 
 use crate::control;
-use crate::model::{self, KEY_COLUMNS, VAULT_SCHEMA};
+use crate::model::{self, KEY_COLUMNS};
 use crate::proof::{ProofError, quoted};
 
 /// What a table is.
@@ -38,11 +38,11 @@ pub(super) struct CountedTable {
 }
 
 impl CountedTable {
-    /// The statement that reads its rows.
-    pub(super) fn copy(&self) -> String {
+    /// The statement that reads its rows, or those of the table of the same name in another schema.
+    pub(super) fn copy(&self, schema: &str) -> String {
         let columns: Vec<_> = self.columns.iter().map(|column| quoted(column)).collect();
         let table = quoted(&self.name);
-        format!("COPY {VAULT_SCHEMA}.{table} ({}) TO STDOUT (FORMAT binary)", columns.join(", "))
+        format!("COPY {schema}.{table} ({}) TO STDOUT (FORMAT binary)", columns.join(", "))
     }
 }
 

@@ -9,6 +9,7 @@ use vault_loader::epochs_command::Tables;
 use vault_loader::model_command::ModelCommand;
 use vault_loader::proofs_command::ProofCommand;
 use vault_loader::quarantine::QuarantineCommand;
+use vault_loader::rebuild::RebuildArguments;
 use vault_loader::snapshots::SnapshotsCommand;
 
 const ABOUT: &str = "Loads Debezium change events from Kafka into a Data Vault on PostgreSQL, each event exactly once";
@@ -17,19 +18,19 @@ const HELP: &str = "\
 Configuration: each key can be given in the file that --config names (TOML, YAML or JSON), or in the environment as
 VAULT_LOADER__SECTION__KEY. The environment wins.
 
-  VAULT_LOADER__BOOTSTRAP_SERVERS    Kafka's host:port, several separated by commas (run, status, gap)
+  VAULT_LOADER__BOOTSTRAP_SERVERS    Kafka's host:port, several separated by commas (run, status, gap, rebuild)
   VAULT_LOADER__DATABASE__HOST       the warehouse's host, or the directory of its Unix socket
   VAULT_LOADER__DATABASE__PORT       5432
   VAULT_LOADER__DATABASE__NAME       database
-  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, epoch, gap accept and rehash; vault_loader to run;
-                                     mart_refresher to refresh marts
+  VAULT_LOADER__DATABASE__USER       vault_owner to migrate and for quarantine, epoch, gap accept, rehash and rebuild; vault_loader
+                                     to run; mart_refresher to refresh marts
   VAULT_LOADER__DATABASE__PASSWORD
   VAULT_LOADER__DATABASE__SSLMODE    disable, allow, prefer, require, verify-ca, verify-full (SSLROOTCERT, SSLCERT, SSLKEY);
                                      prefer for a Unix socket and the loopback, and verify-full for any other host
   VAULT_LOADER__DATABASE__CHANNEL_BINDING  prefer; require refuses a warehouse that cannot be bound to the TLS connection
   VAULT_LOADER__DATABASE__REQUIRE_AUTH     methods by which the warehouse may authenticate, as in libpq; password and md5 are
                                      answered over an unverified connection only when they are named here
-  VAULT_LOADER__KEY_SECRET           a secret of at least 32 bytes that the hash keys are made with, for migrate, run and quarantine; the
+  VAULT_LOADER__KEY_SECRET           a secret of at least 32 bytes that the hash keys are made with, for migrate, run, quarantine and rebuild; the
                                      first migration of a warehouse decides about it, and `rehash` changes it (docs/HASHING.md)
   VAULT_LOADER__KEY_SECRET_BEFORE    the secret until now, for rehash
   VAULT_LOADER__LISTEN               address of /health, /ready and /metrics, 127.0.0.1:8084
@@ -149,6 +150,11 @@ pub(crate) enum Command {
         #[arg(long = "erased", value_name = "HUB")]
         erased: Vec<String>,
     },
+    /// Load the vault of all sources anew from the topics, beside the live one, and put it in its place in one transaction,
+    /// while `run` goes on (docs/REBUILD.md). It needs no --model. Runs with the rights of `migrate`. Exit codes: 1 when
+    /// --keep finds a difference, 3 when the topics no longer hold what was loaded, or something hangs on the vault's
+    /// tables that cannot move
+    Rebuild(RebuildArguments),
     /// List the epochs of tables, start one, or close rows that a new snapshot does not have
     Epoch {
         #[command(subcommand)]

@@ -15,6 +15,7 @@ use vault_loader::model::ModelError;
 use vault_loader::model_command::OutputError;
 use vault_loader::proof::ProofError;
 use vault_loader::quarantine::QuarantineError;
+use vault_loader::rebuild::RebuildError;
 use vault_loader::rehash::RehashError;
 use vault_loader::run::RunError;
 use vault_loader::snapshots::SnapshotsError;
@@ -37,6 +38,9 @@ pub(crate) fn exit_code(err: &anyhow::Error) -> u8 {
         return err.exit_code();
     }
     if let Some(err) = err.downcast_ref::<RehashError>() {
+        return err.exit_code();
+    }
+    if let Some(err) = err.downcast_ref::<RebuildError>() {
         return err.exit_code();
     }
     match err.downcast_ref() {

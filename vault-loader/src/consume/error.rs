@@ -37,6 +37,14 @@ pub enum ConsumeError {
         /// the last thing that was said
         reason: String,
     },
+    /// Kafka answers no longer.
+    #[error("Kafka sent no record for {wait_s} s: {reason}")]
+    Silent {
+        /// how long
+        wait_s: u64,
+        /// the last thing that was said
+        reason: String,
+    },
     /// The loader is ending.
     #[error("ended before the partitions were taken over")]
     Cancelled,
@@ -49,7 +57,9 @@ impl ConsumeError {
         match self {
             Self::Denied(_) | Self::Property(_) => exit::CONFIGURATION,
             Self::Offsets(err) => err.exit_code(),
-            Self::Refused(_) | Self::Unreachable { .. } | Self::Cancelled => exit::FAILED,
+            Self::Refused(_) | Self::Unreachable { .. } | Self::Silent { .. } | Self::Cancelled => {
+                exit::FAILED
+            }
         }
     }
 }

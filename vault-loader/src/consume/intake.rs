@@ -502,15 +502,15 @@ fn subscribe(consumer: &BaseConsumer<ConsumerCallbacks>, plan: &Plan) -> Result<
 }
 
 /// A message's parts.
-struct Incoming<'m> {
-    topic: &'m str,
-    partition: i32,
-    offset: i64,
+pub(super) struct Incoming<'m> {
+    pub(super) topic: &'m str,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
     published_ms: Option<i64>,
-    content: Content<'m>,
+    pub(super) content: Content<'m>,
 }
 
-fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
+pub(super) fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
     Incoming {
         topic: message.topic(),
         partition: message.partition(),

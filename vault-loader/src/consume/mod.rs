@@ -21,10 +21,15 @@ mod assignment;
 mod intake;
 mod watch;
 
+mod policies;
+mod spans;
+
 pub use client::{consumer_config, probe_brokers};
 pub use ends::{Ends, PartitionEnds, ask, asking_client, partition_ends};
 pub use error::ConsumeError;
 pub(crate) use heartbeats::{EndsAsker, HeartbeatReader, is_bare};
 pub use intake::{Intake, IntakeCommand, IntakeOptions};
+pub(crate) use policies::compacted_topics;
+pub(crate) use spans::{Span, SpanOptions, SpanReader};
 pub(crate) use topics::Topics;
 pub use watch::{TopicsWatch, watch_topics};

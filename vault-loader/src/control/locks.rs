@@ -5,6 +5,8 @@
 //!   the source's model. So no batch is written with one model while another model replaces it, and loaders of other
 //!   sources go on.
 //! - One build of snapshots runs at a time, and none while hash keys or tables of snapshots are made anew.
+//! - One rebuild runs at a time. It has the lock of migrations, too, so that the models stay what they are; a migration
+//!   and a rehash wait for its end. It keeps builders of snapshots out while it replaces the tables.
 //! - Loaders of a topic's events share the topic's lock, and a truncate takes it alone.
 
 use tokio_postgres::{Client, Error, Transaction};
@@ -17,6 +19,20 @@ const MIGRATION_LOCK: i64 = 0x7661_756c_7401;
 
 /// Key of the lock that keeps to one build of snapshots in a warehouse. The number may be any that nobody else uses.
 pub(crate) const SNAPSHOTS_LOCK: i64 = 0x7661_756c_7415;
+
+/// Key of the lock that keeps to one rebuild in a warehouse. The number may be any that nobody else uses.
+const REBUILD_LOCK: i64 = 0x7661_756c_7416;
+
+/// Locks of a whole session, and what has them when they are taken.
+pub(crate) const REBUILD_LOCKS: [(i64, &str); 2] = [
+    (REBUILD_LOCK, "another `vault-loader rebuild`"),
+    (MIGRATION_LOCK, "`vault-loader migrate` or `vault-loader rehash`"),
+];
+
+/// Tries to take a lock until the session ends.
+pub(crate) async fn try_session_lock(client: &Client, key: i64) -> Result<bool, Error> {
+    Ok(client.query_one("SELECT pg_try_advisory_lock($1)", &[&key]).await?.get(0))
+}
 
 /// Waits until nobody builds snapshots, and keeps builders out until the transaction ends.
 pub(crate) async fn keep_builders_out(transaction: &Transaction<'_>) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod parking;
 mod paused;
 mod proofs;
 mod quarantine;
+mod rebuild;
 mod rehash;
 mod schema;
 mod snapshots;
@@ -35,7 +36,8 @@ pub(crate) use gaps::{accept_gap, read_gaps};
 pub(crate) use grown::{grow_satellite, read_grown};
 pub(crate) use key_secret::{key_secret_problem, note_key_secret};
 pub(crate) use locks::{
-    SNAPSHOTS_LOCK, keep_builders_out, keep_loaders_out, lock_migrations, lock_topic, share_topics,
+    REBUILD_LOCKS, SNAPSHOTS_LOCK, keep_builders_out, keep_loaders_out, lock_migrations,
+    lock_topic, share_topics, try_session_lock,
 };
 pub(crate) use minutes::{Minutes, forget_minutes};
 pub(crate) use models::{
@@ -54,6 +56,10 @@ pub(crate) use paused::{StoredPause, end_pauses, paused_topics, read_pauses, sto
 pub(crate) use proofs::{loaded_up_to, model_texts, vault_columns, waiting_parents};
 pub(crate) use quarantine::{
     QuarantinedEvent, RecordPlaces, count_quarantined, put_into_quarantine,
+};
+pub(crate) use rebuild::{
+    Decisions, LOADED_TABLES, LoadedPartition, Lost, begin_partitions, keep_loads,
+    loaded_partitions, read_decisions, rebuilt_offsets, take_over,
 };
 pub(crate) use rehash::{
     EventParent, EventTable, event_parents, keep_quarantine, replace_event_parents,

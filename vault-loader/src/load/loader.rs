@@ -171,7 +171,9 @@ impl Loader {
                 Err(StretchError::Warehouse(WarehouseError::Fenced))
                     if self.is_parking_overtaken(job).await? =>
                 {
-                    tracing::info!("events were taken out of the quarantine, looking at it again");
+                    tracing::info!(
+                        "events were taken out of the quarantine, or the vault was rebuilt: looking at it again"
+                    );
                     // The command that took the events out may have loaded them.
                     self.caches.clear();
                     job.project_again();

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, Statement};
 use crate::control::ControlStatements;
 use crate::model::{
     Column, ColumnId, ColumnType, Hub, HubId, Id, IdVec, KEY_COLUMNS, Link, LinkId, PayloadType,
-    Plan, SatelliteId, SatelliteKind, SatellitePlan, ScalarType, VERSION_COLUMNS, ident,
+    Plan, SatelliteId, SatelliteKind, SatellitePlan, ScalarType, Schemas, VERSION_COLUMNS, ident,
 };
 use crate::warehouse::WarehouseError;
 
@@ -104,6 +104,10 @@ impl LoadingSession {
     ) -> Result<Self, WarehouseError> {
         let client = connect(options).await?;
         client.batch_execute(SETTINGS).await?;
+        if plan.schemas != Schemas::LIVE {
+            // The commit that puts these rows in place waits for the disk, and so for all commits before it.
+            client.batch_execute("SET synchronous_commit = off").await?;
+        }
         let qualified = |name: &str| format!("{}.{name}", plan.schemas.vault);
         let mut hubs = IdVec::new();
         for (id, hub) in plan.model.hubs.with_ids() {

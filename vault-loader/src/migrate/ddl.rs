@@ -115,7 +115,7 @@ impl TableSpec {
         for column in &self.columns {
             sql.push_str(&column.comment_on(&self.qualified()));
         }
-        sql.push_str(&self.insert_system_rows());
+        sql.push_str(&self.insert_system_rows(VAULT_SCHEMA));
         sql
     }
 
@@ -153,7 +153,9 @@ impl TableSpec {
         format!("ALTER TABLE {table}\n    ALTER COLUMN {name} TYPE {};\n", column.kind)
     }
 
-    fn insert_system_rows(&self) -> String {
+    /// The statement that writes the rows which no event brings, into this table of a schema.
+    #[must_use]
+    pub fn insert_system_rows(&self, schema: &str) -> String {
         let zeros = |byte: &str| format!("'\\x{}'::bytea", byte.repeat(32));
         let row = |byte: &str, extra: &[String]| {
             let mut values = vec![
@@ -174,8 +176,8 @@ impl TableSpec {
             SystemRows::Ghost => vec![row("00", &[])],
         };
         format!(
-            "INSERT INTO {} ({})\nVALUES\n    {}\nON CONFLICT DO NOTHING;\n",
-            self.qualified(),
+            "INSERT INTO {schema}.{} ({})\nVALUES\n    {}\nON CONFLICT DO NOTHING;\n",
+            self.name,
             names.join(", "),
             rows.join(",\n    ")
         )

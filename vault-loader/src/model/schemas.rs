@@ -23,6 +23,9 @@ impl Schemas {
     /// The vault that loaders load and everybody reads.
     pub const LIVE: Self = Self { vault: VAULT_SCHEMA, control: CONTROL_SCHEMA };
 
+    /// A vault that `vault-loader rebuild` loads anew, until it takes the place of the live one.
+    pub const REBUILT: Self = Self { vault: "dwh_rebuild", control: "dwh_rebuild_control" };
+
     /// The seed of the advisory locks on topics. A load into other schemas has nothing to do with loaders of the same
     /// topics, so it has locks of its own.
     pub(crate) fn topic_lock_seed(self) -> i64 {
