@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full down status test test-bi test-compose test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
+.PHONY: help setup demo demo-full menu down status test test-bi test-compose test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +17,13 @@ demo: ## Build everything, run it on real servers, show the marts, leave it runn
 demo-full: ## The demo, with Superset's dashboards and Airflow's scheduled tables beside it
 	@scripts/demo.sh full
 
-down: ## End what a demo left running
+menu: ## Start a primary with two read replicas, and open a menu over them
+	@scripts/menu.sh
+
+down: ## End what a demo or the menu left running
 	@scripts/devstack.sh down
 
-status: ## Show what a demo left running
+status: ## Show what a demo or the menu left running
 	@scripts/devstack.sh status
 
 test: ## Run all tests on real servers that are started for them

@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
-# Shows or ends what the demo left running.
+# Shows or ends what the demo and the menu left running.
 # In: a subcommand of devstack that takes a run directory. Out: its words and its exit code.
 
 source "$(dirname "$0")/lib.sh"
 
 (($# == 1)) || fail "give one of: down, status"
-if [[ ! -d "$RUN_DIR" ]]; then
-    echo "nothing is up in $RUN_DIR"
-    [[ "$1" == down ]]
-    exit
+
+found=no
+code=0
+for dir in "$RUN_DIR" "$MENU_DIR"; do
+    [[ -e "$dir/state.json" ]] || continue
+    found=yes
+    devstack "$1" --run-dir "$dir" || code=$?
+done
+if [[ "$found" == no ]]; then
+    echo "nothing is up in $RUN_DIR or $MENU_DIR"
+    [[ "$1" == down ]] || code=1
 fi
-devstack "$1" --run-dir "$RUN_DIR"
+exit "$code"

@@ -11,6 +11,7 @@ export CARGO_NET_RETRY="${CARGO_NET_RETRY:-10}"
 TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 RUN_DIR="${VAULTSTREAM_RUN_DIR:-.run/demo}"
 TEST_RUN_DIR="${VAULTSTREAM_TEST_STACK:-.run/test}"
+MENU_DIR=.run/menu
 CACHE_DIR="${VAULTSTREAM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vaultstream}"
 # Where `setup.sh monitoring` puts prometheus and promtool, if the machine has none.
 PROMETHEUS_DIR="$CACHE_DIR/prometheus/usr/bin"

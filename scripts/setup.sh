@@ -218,6 +218,8 @@ mapfile -t packages < <(
     missing_packages
     [[ "$LEVEL" != compose ]] || missing_engine_packages
     [[ "$LEVEL" != test ]] || command -v shellcheck >/dev/null || echo shellcheck
+    # The menu's screens are tested in a terminal that tmux keeps.
+    [[ "$LEVEL" != test ]] || command -v tmux >/dev/null || echo tmux
 )
 if ((${#packages[@]} > 0)); then
     install_packages "${packages[@]}"

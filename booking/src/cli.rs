@@ -3,6 +3,9 @@
 //! In: arguments. Out: a progress line each second, and a table of results. The first SIGINT or SIGTERM ends a
 //! simulation after the transactions under way. The second signal ends the process.
 
+mod duration;
+mod menu;
+
 use std::io::IsTerminal as _;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -18,6 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use duration::parse_duration;
+use menu::MenuArgs;
+
 /// The airline whose database is captured: fill its database, and simulate its life
 #[derive(Debug, Parser)]
 #[command(
@@ -26,8 +32,9 @@ use tokio_util::sync::CancellationToken;
 Examples:
   booking seed --scale 1
   booking simulate --rate 50 --duration 1m
+  booking menu --replica replica_one=postgres://read_replica:PASSWORD@HOST/airline_tickets
 
-Both work on the eight tables of sql/source in the database that --database-url or
+They work on the eight tables of sql/source in the database that --database-url or
 BOOKING_DATABASE_URL names. RUST_LOG sets what is logged (default: info)."
 )]
 pub(crate) struct Cli {
@@ -41,6 +48,8 @@ enum Command {
     Seed(SeedArgs),
     /// Run the life of the airline: bookings, changes, check-in, flights, refunds
     Simulate(SimulateArgs),
+    /// Write to the primary, read from its replicas, and see how far they are behind
+    Menu(MenuArgs),
 }
 
 /// Where the database is.
@@ -109,6 +118,7 @@ impl Cli {
         match self.command {
             Command::Seed(args) => args.run().await,
             Command::Simulate(args) => args.run().await,
+            Command::Menu(args) => args.run().await,
         }
     }
 }
@@ -253,40 +263,14 @@ fn print_counts(counts: &Counts, elapsed: Duration) {
     );
 }
 
-/// Reads a whole number and a unit: 500ms, 30s, 5m or 1h. Without a unit the number is in seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let count: u64 =
-        digits.parse().map_err(|_| format!("'{text}' is no duration: write 30s, 5m or 1h"))?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(count)),
-        "s" | "" => Ok(Duration::from_secs(count)),
-        "m" => Ok(Duration::from_secs(count.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(count.saturating_mul(3_600))),
-        unit => Err(format!("'{unit}' is no unit of time: write ms, s, m or h")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::CommandFactory;
 
-    use super::{Cli, parse_duration};
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert!(parse_duration("5 parsecs").is_err());
-        assert!(parse_duration("soon").is_err());
-        assert!(parse_duration("").is_err());
     }
 }

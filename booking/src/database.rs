@@ -51,6 +51,30 @@ impl FromStr for Database {
 }
 
 impl Database {
+    /// The parameters, for whoever drives a connection otherwise.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The same database for another role.
+    pub(crate) fn with_role(&self, user: &str, password: &str) -> Self {
+        let mut config = self.config.clone();
+        config.user(user).password(password);
+        Self { config }
+    }
+
+    /// The same role and password on another server's database.
+    pub(crate) fn with_role_of(&self, other: &Self) -> Self {
+        let mut config = self.config.clone();
+        if let Some(user) = other.config.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = other.config.get_password() {
+            config.password(password);
+        }
+        Self { config }
+    }
+
     /// Opens a connection.
     pub async fn connect(&self) -> Result<Client, ConnectError> {
         let (client, connection) = self

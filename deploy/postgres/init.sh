@@ -24,6 +24,7 @@ SET log_statement = 'none';
 CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replicator_password';
 COMMENT ON ROLE replicator IS 'streams the WAL to the hot standby';
 SQL
-    # The image lets everybody with a password into every database, but into physical replication nobody.
-    echo 'host replication replicator all scram-sha-256' >>"$PGDATA/pg_hba.conf"
+    # The image lets everybody with a password into every database, but into physical replication nobody. Replicas live in the
+    # container's own network, so nobody else is let in.
+    echo 'host replication replicator samenet scram-sha-256' >>"$PGDATA/pg_hba.conf"
 fi

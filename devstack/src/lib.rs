@@ -46,7 +46,9 @@ pub use connect::{Connect, ConnectOptions, ConnectRest};
 pub use database::{Database, unique};
 pub use kafka::{Kafka, KafkaOptions, Secured, SecuredOptions};
 pub use ports::{PortInUse, free_port, require_free};
-pub use postgres::{PasswordAuth, Postgres, PostgresAddress, PostgresOptions, StopMode, Tls};
+pub use postgres::{
+    PasswordAuth, Postgres, PostgresAddress, PostgresOptions, StopMode, Tls, Upstream,
+};
 pub use process::{Frozen, Identity, Process, ProcessOptions};
 pub use psql::{Psql, sql_files};
 pub use token_endpoint::TokenEndpoint;

@@ -27,13 +27,15 @@ enum Command {
     /// Bring servers up and leave them running
     ///
     /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and
-    /// VAULTSTREAM_KAFKA_PORT (9092); the test profile takes free ones. The superuser is VAULTSTREAM_ADMIN_USER (admin)
-    /// with VAULTSTREAM_ADMIN_PASSWORD (adminpassword).
+    /// VAULTSTREAM_KAFKA_PORT (9092); those of the replicas from VAULTSTREAM_REPLICATED_PORT (5440),
+    /// VAULTSTREAM_REPLICA_ONE_PORT (5441) and VAULTSTREAM_REPLICA_TWO_PORT (5442); the test profile takes free ones.
+    /// The superuser is VAULTSTREAM_ADMIN_USER (admin) with VAULTSTREAM_ADMIN_PASSWORD (adminpassword), and replicas
+    /// replicate with REPLICATOR_PASSWORD (replicator_password).
     Up {
         /// Which servers
         #[arg(long, value_enum)]
         profile: ProfileName,
-        /// Where data, logs and state.json are kept [default: .run/<profile>]
+        /// Where data, logs and state.json are kept [default: .run/demo, .run/test or .run/menu]
         #[arg(long)]
         run_dir: Option<PathBuf>,
         /// Start from empty servers: remove the data of an earlier run that has ended
@@ -57,6 +59,24 @@ enum Command {
         /// The program and its arguments
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
+    },
+    /// Stop one PostgreSQL server of a run directory in order; the others go on
+    Stop {
+        /// The run directory
+        #[arg(long, default_value = ".run/menu")]
+        run_dir: PathBuf,
+        /// The server, as `status` names it
+        name: String,
+    },
+    /// Start one PostgreSQL server again that was stopped or has ended
+    ///
+    /// A replica goes on where it was. When its primary no longer keeps the WAL for that, the primary is copied anew.
+    Start {
+        /// The run directory
+        #[arg(long, default_value = ".run/menu")]
+        run_dir: PathBuf,
+        /// The server, as `status` names it
+        name: String,
     },
     /// End everything that was brought up in a run directory, and nothing else
     Down {
@@ -87,6 +107,8 @@ enum ProfileName {
     Demo,
     /// PostgreSQL 15 and 18, a warehouse and Kafka on free ports
     Test,
+    /// a primary with two read replicas on well-known ports, for `booking menu`
+    Replicas,
 }
 
 fn main() -> ExitCode {
@@ -114,6 +136,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let (profile, default) = match profile {
                 ProfileName::Demo => (Profile::Demo, ".run/demo"),
                 ProfileName::Test => (Profile::Test, ".run/test"),
+                ProfileName::Replicas => (Profile::Replicas, ".run/menu"),
             };
             let run_dir = run_dir.unwrap_or_else(|| default.into());
             let fresh = fresh || profile == Profile::Test;
@@ -126,6 +149,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Spawn { run_dir, name, endpoint, command } => {
             let record = profile::spawn(&run_dir, &name, &endpoint, &command)?;
             println!("{name} is process {}, log {}", record.identity.pid, record.log.display());
+        }
+        Command::Stop { run_dir, name } => {
+            profile::stop(&run_dir, &name)?;
+            println!("{name} is stopped");
+        }
+        Command::Start { run_dir, name } => {
+            let record = profile::start(&run_dir, &name)?;
+            println!("{name} is process {} at {}", record.identity.pid, record.endpoint);
         }
         Command::Down { run_dir, purge } => match profile::down(&run_dir, purge)? {
             Some(state) => {

@@ -7,7 +7,9 @@ mod address;
 mod copy;
 mod home;
 mod options;
+mod read_replica;
 mod replica;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use rustix::process::Signal;
 
 pub use address::PostgresAddress;
 pub use options::{PasswordAuth, PostgresOptions, Tls};
+pub use upstream::Upstream;
 
 use crate::account::Account;
 use crate::ports::{self, WantedPort};

@@ -4,6 +4,7 @@
 //! Invariant: either all servers come up, or none is left running. `down` ends what the state file names and nothing
 //! else.
 
+mod member;
 mod plan;
 mod servers;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::fs;
 use crate::process::{Process, ProcessOptions};
 use crate::state::Locked;
 pub use crate::state::{Kind, Record, State};
+pub use member::{start, stop};
 pub use plan::Profile;
 
 /// Brings `profile` up in `run_dir`, or finds it running there. `fresh` starts from empty servers.
@@ -150,7 +152,7 @@ pub fn down(run_dir: &Path, purge: bool) -> anyhow::Result<Option<State>> {
         locked.clear()?;
     }
     if purge {
-        for profile in [Profile::Demo, Profile::Test] {
+        for profile in [Profile::Demo, Profile::Test, Profile::Replicas] {
             remove_data(profile, locked.dir())?;
         }
     }
@@ -167,11 +169,7 @@ pub fn status(run_dir: &Path) -> anyhow::Result<Option<State>> {
 
 /// Removes the directories of a profile's servers, and where they lie outside of the run directory.
 fn remove_data(profile: Profile, run_dir: &Path) -> anyhow::Result<()> {
-    let names: &[&str] = match profile {
-        Profile::Demo => &["primary", "warehouse", "kafka"],
-        Profile::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
-    };
-    for dir in names.iter().map(|name| run_dir.join(name)) {
+    for dir in profile.directories().iter().map(|name| run_dir.join(name)) {
         // The stand-in for a directory stays when a checkout is removed, and the next checkout would find it.
         let outside = std::fs::read_link(dir.join("outside")).ok().or(fs::own_substitute(&dir));
         for dir in outside.into_iter().chain([dir]).filter(|dir| dir.is_dir()) {

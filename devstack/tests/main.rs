@@ -9,4 +9,5 @@ mod connect;
 mod kafka;
 mod lifetime;
 mod postgres;
+mod replicas;
 mod shared;

@@ -1,16 +1,27 @@
 //! A streaming replica: a copy of a running server that follows its WAL and answers queries.
 //!
 //! In: a running primary and options of the same version. Out: a hot standby, copied with `pg_basebackup` where that
-//! knows the version. Invariant: the primary keeps no slot for it, so a replica that is gone costs the primary nothing.
+//! knows the version. Invariant: the primary keeps no slot for a replica of [`Postgres::start_replica_of`], so one that
+//! is gone costs the primary nothing. A named replica, which has a slot, is in `read_replica.rs`.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
 
-use super::{Postgres, PostgresOptions};
+use super::{Postgres, PostgresAddress, PostgresOptions};
 use crate::binaries::client_binary;
 use crate::fs;
 use crate::psql::Psql;
+
+/// What a copy of a primary is told about the primary.
+pub(super) struct Follow<'a> {
+    /// The primary's `primary_conninfo`.
+    pub(super) conninfo: &'a str,
+    /// The slot that keeps WAL for the replica.
+    pub(super) slot: Option<&'a str>,
+}
 
 impl Postgres {
     /// Copies `primary` and starts a hot standby on the copy.
@@ -18,12 +29,6 @@ impl Postgres {
     /// Superuser and password are the primary's, and so are its settings where `options` sets none.
     pub fn start_replica_of(primary: &Self, options: PostgresOptions) -> anyhow::Result<Self> {
         let source = primary.address();
-        anyhow::ensure!(
-            options.version == source.version,
-            "a replica of PostgreSQL {} cannot be PostgreSQL {}",
-            source.version,
-            options.version
-        );
         // A standby refuses to start with fewer connections or slots than its primary has.
         let mut settings = primary.options.settings.clone();
         settings.push(("hot_standby_feedback".to_owned(), "on".to_owned()));
@@ -40,37 +45,65 @@ impl Postgres {
             "{} exists already; a replica starts from a copy of its primary",
             replica.data.display()
         );
-        if source.version <= client_version()? {
-            replica.base_backup_of(primary)?;
-        } else {
-            replica.copy_of_running(primary)?;
-        }
+        let follow = Follow { conninfo: &source.superuser("postgres"), slot: None };
+        replica.copy_primary(source, &follow)?;
         replica.configure()?;
         replica.first_start()?;
         Ok(replica)
     }
 
-    fn base_backup_of(&self, primary: &Self) -> anyhow::Result<()> {
-        self.run_as_server(vec![
+    /// Copies the running primary to where our data belongs. A copy that was cut off lies beside that place, and the
+    /// next one begins by removing it.
+    pub(super) fn copy_primary(
+        &self,
+        source: &PostgresAddress,
+        follow: &Follow<'_>,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.options.version == source.version,
+            "a replica of PostgreSQL {} cannot be PostgreSQL {}",
+            source.version,
+            self.options.version
+        );
+        let copy = self.data.with_extension("partial");
+        fs::remove(&copy)?;
+        if source.version <= client_version()? {
+            self.base_backup(&copy, follow)?;
+        } else {
+            self.copy_of_running(source, &copy, follow)?;
+        }
+        std::fs::rename(&copy, &self.data)
+            .with_context(|| format!("cannot move the copy to {}", self.data.display()))
+    }
+
+    fn base_backup(&self, copy: &Path, follow: &Follow<'_>) -> anyhow::Result<()> {
+        let mut words: Vec<OsString> = vec![
             client_binary("pg_basebackup")?.into_os_string(),
             "--pgdata".into(),
-            self.data.clone().into_os_string(),
+            copy.into(),
             "--dbname".into(),
-            primary.address().superuser("postgres").into(),
+            follow.conninfo.into(),
             "--write-recovery-conf".into(),
             "--checkpoint=fast".into(),
             "--wal-method=stream".into(),
             "--no-sync".into(),
-        ])
-        .context("pg_basebackup failed")
+        ];
+        words.extend(follow.slot.map(|slot| format!("--slot={slot}").into()));
+        self.run_as_server(words).context("pg_basebackup failed")
     }
 
     /// Copies a server that is newer than the programs for clients: `pg_basebackup` refuses it. The server's own
     /// functions frame the copy, as the manual's section "Making a Base Backup Using the Low Level API" says.
-    fn copy_of_running(&self, primary: &Self) -> anyhow::Result<()> {
-        let source = primary.address();
-        let (from, to) = (primary.data.display(), self.data.display());
-        let label = self.data.join("backup_label");
+    fn copy_of_running(
+        &self,
+        source: &PostgresAddress,
+        copy: &Path,
+        follow: &Follow<'_>,
+    ) -> anyhow::Result<()> {
+        let superuser = source.superuser("postgres");
+        let from = Psql::new(&superuser)?.run("SHOW data_directory")?;
+        let to = copy.display();
+        let label = copy.join("backup_label");
         // Files that the server removes meanwhile make cp complain; recovery does not need them.
         let script = format!(
             "SELECT pg_backup_start('replica', true) \\g /dev/null
@@ -78,18 +111,21 @@ impl Postgres {
              SELECT labelfile FROM pg_backup_stop(false) \\g '{}'",
             label.display()
         );
-        Psql::new(&source.superuser("postgres"))?.run(&script).context("the copy failed")?;
-        std::fs::remove_file(self.data.join("postmaster.pid"))?;
-        for slot in std::fs::read_dir(self.data.join("pg_replslot"))? {
+        Psql::new(&superuser)?.run(&script).context("the copy failed")?;
+        std::fs::remove_file(copy.join("postmaster.pid"))?;
+        for slot in std::fs::read_dir(copy.join("pg_replslot"))? {
             std::fs::remove_dir_all(slot?.path())?;
         }
-        let own = self.data.join("postgresql.auto.conf");
-        let conninfo = source.superuser("postgres").replace('\'', "''");
+        let own = copy.join("postgresql.auto.conf");
         let mut text = std::fs::read_to_string(&own)?;
-        text.push_str(&format!("primary_conninfo = '{conninfo}'\n"));
+        text.push_str(&format!("primary_conninfo = '{}'\n", follow.conninfo.replace('\'', "''")));
+        if let Some(slot) = follow.slot {
+            text.push_str(&format!("primary_slot_name = '{slot}'\n"));
+        }
         fs::write(&own, &text)?;
-        fs::write(&self.data.join("standby.signal"), "")?;
-        for file in [own, label, self.data.join("standby.signal")] {
+        let signal: PathBuf = copy.join("standby.signal");
+        fs::write(&signal, "")?;
+        for file in [own, label, signal] {
             if let Some(account) = self.account {
                 account.own(&file)?;
             }

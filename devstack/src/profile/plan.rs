@@ -6,8 +6,15 @@ use std::path::Path;
 
 use crate::kafka::KafkaOptions;
 use crate::ports;
-use crate::postgres::PostgresOptions;
+use crate::postgres::{PostgresOptions, Upstream};
 use crate::state::{Kind, State};
+
+/// Servers of the profile `replicas`: name, the variable of its port, its default port.
+const REPLICATED: [(&str, &str, u16); 3] = [
+    ("primary", "VAULTSTREAM_REPLICATED_PORT", 5440),
+    ("replica_one", "VAULTSTREAM_REPLICA_ONE_PORT", 5441),
+    ("replica_two", "VAULTSTREAM_REPLICA_TWO_PORT", 5442),
+];
 
 /// A set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +23,21 @@ pub enum Profile {
     Demo,
     /// PostgreSQL 15 and 18, a warehouse and Kafka on free ports, not durable.
     Test,
+    /// `primary` and the read replicas `replica_one` and `replica_two` on well-known ports, durable. No Kafka.
+    Replicas,
+}
+
+/// A PostgreSQL server of a profile.
+#[derive(Debug)]
+pub(super) struct Planned {
+    /// Its name in the run directory.
+    pub(super) name: &'static str,
+    /// How it is started.
+    pub(super) options: PostgresOptions,
+    /// The database that it is made for.
+    pub(super) database: Option<&'static str>,
+    /// How it follows the server that the plan names first, if it is a replica.
+    pub(super) upstream: Option<Upstream>,
 }
 
 impl Profile {
@@ -24,14 +46,26 @@ impl Profile {
         match self {
             Self::Demo => "demo",
             Self::Test => "test",
+            Self::Replicas => "replicas",
         }
     }
 
-    /// The PostgreSQL servers of the profile, each with the database it is made for.
-    pub(super) fn postgres(
-        self,
-        dir: &Path,
-    ) -> anyhow::Result<Vec<(&'static str, PostgresOptions, Option<&'static str>)>> {
+    /// The profile of that name.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        [Self::Demo, Self::Test, Self::Replicas].into_iter().find(|profile| profile.name() == name)
+    }
+
+    /// The names of its servers, which are those of their directories.
+    pub(super) fn directories(self) -> &'static [&'static str] {
+        match self {
+            Self::Demo => &["primary", "warehouse", "kafka"],
+            Self::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
+            Self::Replicas => &["primary", "replica_one", "replica_two"],
+        }
+    }
+
+    /// The PostgreSQL servers of the profile, a primary before its replicas.
+    pub(super) fn postgres(self, dir: &Path) -> anyhow::Result<Vec<Planned>> {
         let demo = |name: &'static str, variable: &str, default, database| {
             let options = PostgresOptions::new(15)
                 .name(name)
@@ -39,12 +73,9 @@ impl Profile {
                 .port_variable(variable)
                 .dir(dir.join(name))
                 // The first load fills empty tables: without fresh statistics the first queries are planned badly.
-                .setting("autovacuum_naptime", "5s")
-                .superuser(
-                    &variable_or("VAULTSTREAM_ADMIN_USER", "admin"),
-                    &variable_or("VAULTSTREAM_ADMIN_PASSWORD", "adminpassword"),
-                );
-            anyhow::Ok((name, options, Some(database)))
+                .setting("autovacuum_naptime", "5s");
+            let options = with_superuser(options);
+            anyhow::Ok(Planned { name, options, database: Some(database), upstream: None })
         };
         let test = |name: &'static str, version| {
             let options = PostgresOptions::new(version)
@@ -54,7 +85,7 @@ impl Profile {
                 .setting("max_connections", "300")
                 .setting("max_replication_slots", "50")
                 .setting("max_wal_senders", "50");
-            (name, options, None)
+            Planned { name, options, database: None, upstream: None }
         };
         match self {
             Self::Demo => Ok(vec![
@@ -64,19 +95,24 @@ impl Profile {
             Self::Test => {
                 Ok(vec![test("postgres15", 15), test("postgres18", 18), test("warehouse", 15)])
             }
+            Self::Replicas => REPLICATED.iter().map(|server| replicated(server, dir)).collect(),
         }
     }
 
-    pub(super) fn kafka(self, dir: &Path) -> anyhow::Result<KafkaOptions> {
+    /// Kafka, for a profile that has it.
+    pub(super) fn kafka(self, dir: &Path) -> anyhow::Result<Option<KafkaOptions>> {
         let options = KafkaOptions::default().dir(dir.join("kafka"));
-        match self {
+        Ok(match self {
             Self::Demo => {
                 let variable = "VAULTSTREAM_KAFKA_PORT";
-                Ok(options.port(port_from(variable, 9092)?).port_variable(variable))
+                Some(options.port(port_from(variable, 9092)?).port_variable(variable))
             }
             // Rows of tests are large at times.
-            Self::Test => Ok(options.heap_megabytes(768).setting("message.max.bytes", "10485760")),
-        }
+            Self::Test => {
+                Some(options.heap_megabytes(768).setting("message.max.bytes", "10485760"))
+            }
+            Self::Replicas => None,
+        })
     }
 
     /// The names of what is recorded, has ended, and cannot be done without.
@@ -84,7 +120,7 @@ impl Profile {
         let ended = state.processes.iter().filter(|record| !record.identity.is_alive());
         // Tests start Kafka Connect and programs when they need them, and again when these have ended.
         let needed =
-            |kind: Kind| self == Self::Demo || matches!(kind, Kind::Kafka | Kind::Postgres);
+            |kind: Kind| self != Self::Test || matches!(kind, Kind::Kafka | Kind::Postgres);
         ended.filter(|record| needed(record.kind)).map(|record| record.name.as_str()).collect()
     }
 
@@ -101,8 +137,47 @@ impl Profile {
                 ports::require_free(port_from(variable, default)?, service, Some(variable))?;
             }
         }
+        if self == Self::Replicas {
+            for (service, variable, default) in REPLICATED {
+                ports::require_free(port_from(variable, default)?, service, Some(variable))?;
+            }
+        }
         Ok(())
     }
+}
+
+/// A server of the profile `replicas`. All have the same settings, because each replica is a possible primary.
+fn replicated(
+    &(name, variable, default): &(&'static str, &str, u16),
+    dir: &Path,
+) -> anyhow::Result<Planned> {
+    let user = "replicator";
+    let options = PostgresOptions::new(15)
+        .name(name)
+        .port(port_from(variable, default)?)
+        .port_variable(variable)
+        .dir(dir.join(name))
+        // A replica that is gone keeps no more than this of the primary's disk; then it has to be copied anew.
+        .setting("max_slot_wal_keep_size", "1GB")
+        // Only this role replicates, and only from this machine.
+        .access(&format!("host replication {user} 127.0.0.1/32 scram-sha-256"))
+        .access("host replication all all reject")
+        .access("local replication all reject");
+    let password = variable_or("REPLICATOR_PASSWORD", "replicator_password");
+    let is_primary = name == REPLICATED[0].0;
+    Ok(Planned {
+        name,
+        options: with_superuser(options),
+        database: is_primary.then_some("airline_tickets"),
+        upstream: if is_primary { None } else { Some(Upstream::new(name, user, &password)?) },
+    })
+}
+
+fn with_superuser(options: PostgresOptions) -> PostgresOptions {
+    options.superuser(
+        &variable_or("VAULTSTREAM_ADMIN_USER", "admin"),
+        &variable_or("VAULTSTREAM_ADMIN_PASSWORD", "adminpassword"),
+    )
 }
 
 /// A word from the environment.

@@ -7,14 +7,14 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::plan::Profile;
+use super::plan::{Planned, Profile};
 use crate::kafka::Kafka;
-use crate::postgres::Postgres;
+use crate::postgres::{Postgres, PostgresAddress};
 use crate::state::{Kind, Record, State};
 
 /// The servers of a profile, which end with this value.
 pub(super) struct Servers {
-    kafka: Kafka,
+    kafka: Option<Kafka>,
     databases: Vec<(&'static str, Postgres)>,
 }
 
@@ -23,22 +23,22 @@ impl Servers {
         let kafka_options = profile.kafka(dir)?;
         let postgres_options = profile.postgres(dir)?;
         std::thread::scope(|scope| {
-            let kafka = scope.spawn(|| Kafka::start(kafka_options));
-            let databases = postgres_options
-                .into_iter()
-                .map(|(name, options, database)| {
-                    let server =
-                        Postgres::start(options).with_context(|| format!("cannot start {name}"))?;
-                    if let Some(database) = database {
-                        server.address().ensure_database(database)?;
-                    }
-                    Ok((name, server))
-                })
-                .collect::<anyhow::Result<_>>()?;
+            let kafka = kafka_options.map(|options| scope.spawn(|| Kafka::start(options)));
+            let mut databases: Vec<(&'static str, Postgres)> = Vec::new();
+            for planned in postgres_options {
+                let primary = databases.first().map(|(_, server)| server.address());
+                let name = planned.name;
+                databases.push((name, start_planned(planned, primary)?));
+            }
             let kafka = kafka
-                .join()
-                .map_err(|_| anyhow::anyhow!("the thread that starts kafka panicked"))?;
-            Ok(Self { kafka: kafka.context("cannot start kafka")?, databases })
+                .map(|thread| {
+                    let started = thread
+                        .join()
+                        .map_err(|_| anyhow::anyhow!("the thread that starts kafka panicked"))?;
+                    started.context("cannot start kafka")
+                })
+                .transpose()?;
+            Ok(Self { kafka, databases })
         })
     }
 
@@ -46,26 +46,22 @@ impl Servers {
     pub(super) fn state(&self, profile: Profile) -> anyhow::Result<State> {
         let mut state = State {
             profile: profile.name().to_owned(),
-            kafka_bootstrap: self.kafka.bootstrap(),
+            kafka_bootstrap: self.kafka.as_ref().map(Kafka::bootstrap).unwrap_or_default(),
             ..State::default()
         };
         for (name, server) in &self.databases {
-            state.processes.push(Record {
-                name: (*name).to_owned(),
-                kind: Kind::Postgres,
-                identity: server.identity()?,
-                endpoint: format!("{}:{}", server.host(), server.port()),
-                log: server.log().to_owned(),
-            });
+            state.processes.push(record(name, server)?);
             state.postgres.insert((*name).to_owned(), server.address().clone());
         }
-        state.processes.push(Record {
-            name: "kafka".to_owned(),
-            kind: Kind::Kafka,
-            identity: self.kafka.identity()?,
-            endpoint: self.kafka.bootstrap(),
-            log: self.kafka.log(),
-        });
+        if let Some(kafka) = &self.kafka {
+            state.processes.push(Record {
+                name: "kafka".to_owned(),
+                kind: Kind::Kafka,
+                identity: kafka.identity()?,
+                endpoint: kafka.bootstrap(),
+                log: kafka.log(),
+            });
+        }
         Ok(state)
     }
 
@@ -74,6 +70,38 @@ impl Servers {
         for (_, server) in self.databases {
             server.detach()?;
         }
-        self.kafka.detach()
+        self.kafka.map_or(Ok(()), Kafka::detach)
     }
+}
+
+/// Starts one server of a plan; a replica needs the primary's address.
+pub(super) fn start_planned(
+    planned: Planned,
+    primary: Option<&PostgresAddress>,
+) -> anyhow::Result<Postgres> {
+    let Planned { name, options, database, upstream } = planned;
+    let started = match &upstream {
+        Some(upstream) => {
+            let primary = primary
+                .with_context(|| format!("{name} is a replica of a primary that is unknown"))?;
+            Postgres::start_read_replica(primary, upstream, options)
+        }
+        None => Postgres::start(options),
+    };
+    let server = started.with_context(|| format!("cannot start {name}"))?;
+    if let Some(database) = database {
+        server.address().ensure_database(database)?;
+    }
+    Ok(server)
+}
+
+/// What the state file says of a PostgreSQL server.
+pub(super) fn record(name: &str, server: &Postgres) -> anyhow::Result<Record> {
+    Ok(Record {
+        name: name.to_owned(),
+        kind: Kind::Postgres,
+        identity: server.identity()?,
+        endpoint: format!("{}:{}", server.host(), server.port()),
+        log: server.log().to_owned(),
+    })
 }

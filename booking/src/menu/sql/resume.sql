@@ -1,0 +1,2 @@
+-- The replica applies what it has received meanwhile.
+SELECT pg_wal_replay_resume()
