@@ -23,6 +23,7 @@ ADMIN_PASSWORD="${VAULTSTREAM_ADMIN_PASSWORD:-adminpassword}"
 READER_PASSWORD="${CDC_READER_PASSWORD:-cdc_reader_password}"
 APP_PASSWORD="${BOOKING_APP_PASSWORD:-booking_app_password}"
 READONLY_PASSWORD="${AIRLINE_READONLY_PASSWORD:-airline_readonly_password}"
+SERVICE_PASSWORD="${BOOKING_SERVICE_PASSWORD:-booking_service_password}"
 OWNER_PASSWORD="${VAULT_OWNER_PASSWORD:-vault_owner_password}"
 LOADER_PASSWORD="${VAULT_LOADER_PASSWORD:-vault_loader_password}"
 MART_PASSWORD="${MART_READER_PASSWORD:-mart_reader_password}"
@@ -84,7 +85,8 @@ prepare_source() {
     apply sql/source on_primary \
         --set "reader_password=$READER_PASSWORD" \
         --set "app_password=$APP_PASSWORD" \
-        --set "readonly_password=$READONLY_PASSWORD"
+        --set "readonly_password=$READONLY_PASSWORD" \
+        --set "service_password=$SERVICE_PASSWORD"
 }
 
 seed() {

@@ -18,7 +18,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The airline whose database is captured: fill its database, and simulate its life
+use crate::duration::parse_duration;
+use crate::serve_command::ServeArgs;
+
+/// The airline whose database is captured: fill its database, simulate its life, and serve its customers
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -26,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 Examples:
   booking seed --scale 1
   booking simulate --rate 50 --duration 1m
+  booking serve
 
-Both work on the eight tables of sql/source in the database that --database-url or
+They work on the eight tables of sql/source in the database that --database-url or
 BOOKING_DATABASE_URL names. RUST_LOG sets what is logged (default: info)."
 )]
 pub(crate) struct Cli {
@@ -41,6 +45,8 @@ enum Command {
     Seed(SeedArgs),
     /// Run the life of the airline: bookings, changes, check-in, flights, refunds
     Simulate(SimulateArgs),
+    /// Serve customers: a REST interface to search, book, change, cancel and check in
+    Serve(Box<ServeArgs>),
 }
 
 /// Where the database is.
@@ -109,7 +115,13 @@ impl Cli {
         match self.command {
             Command::Seed(args) => args.run().await,
             Command::Simulate(args) => args.run().await,
+            Command::Serve(args) => args.run().await,
         }
+    }
+
+    /// Whether the command runs until it is stopped, and logs as services do.
+    pub(crate) const fn is_service(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
     }
 }
 
@@ -253,40 +265,14 @@ fn print_counts(counts: &Counts, elapsed: Duration) {
     );
 }
 
-/// Reads a whole number and a unit: 500ms, 30s, 5m or 1h. Without a unit the number is in seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let count: u64 =
-        digits.parse().map_err(|_| format!("'{text}' is no duration: write 30s, 5m or 1h"))?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(count)),
-        "s" | "" => Ok(Duration::from_secs(count)),
-        "m" => Ok(Duration::from_secs(count.saturating_mul(60))),
-        "h" => Ok(Duration::from_secs(count.saturating_mul(3_600))),
-        unit => Err(format!("'{unit}' is no unit of time: write ms, s, m or h")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::CommandFactory;
 
-    use super::{Cli, parse_duration};
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(parse_duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
-        assert!(parse_duration("5 parsecs").is_err());
-        assert!(parse_duration("soon").is_err());
-        assert!(parse_duration("").is_err());
     }
 }

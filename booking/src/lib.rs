@@ -7,6 +7,7 @@
 pub mod database;
 mod reference;
 pub mod seed;
+pub mod serve;
 pub mod simulate;
 pub mod tables;
 

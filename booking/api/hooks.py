@@ -1,0 +1,86 @@
+"""What the generated tests know of the running service: values that exist, beside those that are made up.
+
+In: SERVICE_URL, SERVICE_TOKEN and SERVICE_FLIGHTS of the environment. Out: requests, some of which name flights, bookings,
+items and sessions that are there, so that each operation also does what it is for. The other requests stay as they were
+generated.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import httpx
+import schemathesis
+
+FLIGHTS = [int(flight) for flight in os.environ["SERVICE_FLIGHTS"].split(",")]
+CUSTOMER = int(os.environ["SERVICE_CUSTOMER"])
+TOKEN = os.environ["SERVICE_TOKEN"]
+CREDENTIALS = {"email": os.environ["SERVICE_EMAIL"], "password": os.environ["SERVICE_PASSWORD"]}
+CLIENT = httpx.Client(
+    base_url=os.environ["SERVICE_URL"],
+    headers={"Authorization": f"Bearer {TOKEN}"},
+    timeout=30,
+)
+RANDOM = random.Random(1)
+
+
+def often() -> bool:
+    """Whether a value that exists takes the place of the generated one."""
+    return RANDOM.random() < 0.5
+
+
+def new_booking() -> dict:
+    """A booking that exists, made as a customer would."""
+    order = {
+        "passengers": [{"document": "1234 567890", "name": "GENERATED TEST"}],
+        "segments": [{"flight_id": RANDOM.choice(FLIGHTS), "fare": "Economy"}],
+    }
+    answer = CLIENT.post("/api/v1/bookings", json=order)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Puts values that exist into the path, the headers and the body of some requests."""
+    parameters = case.path_parameters
+    if not isinstance(parameters, dict) or not often():
+        return
+    if "flight_id" in parameters:
+        parameters["flight_id"] = RANDOM.choice(FLIGHTS)
+    if "customer_id" in parameters:
+        parameters["customer_id"] = CUSTOMER
+    if "session_id" in parameters:
+        session = CLIENT.post("/api/v1/sessions", json=CREDENTIALS)
+        parameters["session_id"] = session.json()["session_id"]
+    if "book_ref" in parameters:
+        place_booking(case, parameters)
+    if case.headers is not None and "If-Match" in case.headers:
+        case.headers["If-Match"] = "*"
+
+
+def place_booking(case, parameters: dict) -> None:
+    """Names a booking, and an item or a passenger of it; checks it in if its boarding pass is asked for."""
+    booking = new_booking()
+    parameters["book_ref"] = booking["book_ref"]
+    item = booking["items"][0]
+    if "item_id" in parameters:
+        parameters["item_id"] = item["item_id"]
+    if "ticket_no" in parameters:
+        parameters["ticket_no"] = item["ticket_no"]
+    if case.operation.path.endswith("/boarding-pass"):
+        path = f"/api/v1/bookings/{booking['book_ref']}/items/{item['item_id']}/check-in"
+        CLIENT.post(path).raise_for_status()
+
+
+@schemathesis.hook
+def map_body(context, body):
+    """Lets some bookings be about flights that exist, for passengers who sit where there is room."""
+    if not isinstance(body, dict) or not often():
+        return body
+    for segment in body.get("segments") or []:
+        if isinstance(segment, dict) and "flight_id" in segment:
+            segment["flight_id"] = RANDOM.choice(FLIGHTS)
+            segment.pop("seats", None)
+    return body
