@@ -159,7 +159,7 @@ pub(crate) fn item_id(text: &str) -> Result<(String, i32), String> {
 /// `12A`: a row and a letter.
 pub(crate) fn seat_no(text: &str) -> Result<String, String> {
     let upper = text.to_ascii_uppercase();
-    let (row, letter) = upper.split_at(upper.len().saturating_sub(1).min(upper.len()));
+    let (row, letter) = upper.split_at_checked(upper.len().saturating_sub(1)).unwrap_or_default();
     let right = (1..=3).contains(&row.len())
         && row.bytes().all(|byte| byte.is_ascii_digit())
         && letter.bytes().all(|byte| byte.is_ascii_uppercase());

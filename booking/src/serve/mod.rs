@@ -97,7 +97,8 @@ fn router(service: Service) -> Router {
     router
         .merge(health::router())
         .route("/openapi.json", routing::get(move || async move { Json(document) }))
-        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
+        // Without the address of a validator the page asks nobody else about the document.
+        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")))
         .fallback(async || Problem::not_found("path"))
         .method_not_allowed_fallback(async || {
             Problem::new(Kind::MethodNotAllowed, "see the header Allow for what is allowed")

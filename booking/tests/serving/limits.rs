@@ -72,7 +72,7 @@ async fn a_body_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_ended_and_sells_nothing() {
-    let shop = Shop::open_with(|options| options.request_time = Duration::from_millis(1_500)).await;
+    let shop = Shop::open_with(|options| options.request_time = Duration::from_secs(4)).await;
     let mut holder = shop.airline.client().await;
     let lock = holder.transaction().await.unwrap();
     lock.batch_execute("SELECT FROM flights WHERE flight_id = 1 FOR UPDATE").await.unwrap();
@@ -127,7 +127,7 @@ async fn the_document_and_its_page_come_from_the_service_itself() {
         .values()
         .map(|item| item.as_object().unwrap().len())
         .sum();
-    assert_eq!(operations, 17);
+    assert_eq!(operations, 18);
     shop.stranger().get("/docs").await.expect(303);
     let page = shop.stranger().get("/docs/").await.expect(200);
     assert!(!page.body.contains("http://") && !page.body.contains("https://"), "{}", page.body);

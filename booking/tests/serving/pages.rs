@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -51,7 +52,9 @@ async fn every_booking_is_seen_once_while_others_are_made_and_cancelled() {
     }
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
     assert!(before.iter().all(|book_ref| counts.contains_key(book_ref)));
-    let dates: Vec<_> = seen.iter().map(|booking| booking["booked_at"].as_str().unwrap()).collect();
+    let date =
+        |booking: &Value| booking["booked_at"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    let dates: Vec<_> = seen.iter().map(date).collect();
     assert!(dates.is_sorted_by(|one, next| one >= next), "newest first: {dates:?}");
 }
 

@@ -59,7 +59,7 @@ async fn bookings_go_on_while_connections_are_ended() {
 
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_noticed_and_left() {
-    let shop = Shop::open_with(|options| options.request_time = Duration::from_secs(3)).await;
+    let shop = Shop::open_with(|options| options.request_time = Duration::from_secs(6)).await;
     let admin = shop.airline.client().await;
     let name = &shop.airline.name;
     shop.stranger().get("/health/ready").await.expect(200);
@@ -112,7 +112,7 @@ async fn a_replica_that_is_away_costs_no_answer() {
         // Nobody listens on the port of discard.
         away.port = 9;
         options.replica = Some(away);
-        options.request_time = Duration::from_secs(8);
+        options.request_time = Duration::from_secs(20);
     })
     .await;
     let flight = shop.stranger().get(&format!("/api/v1/flights/{SOON}")).await.expect(200).json();
