@@ -35,7 +35,8 @@ build_service() {
 # The packages at their pinned versions, unless this very list is installed.
 install_tools() {
     cmp -s "$LIST" "$VENV/installed" && return
-    [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" || fail "no Python with venv; install python3 and python3-venv"
+    [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" \
+        || fail "no Python with venv; install python3 and python3-venv"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$LIST"
     cp "$LIST" "$VENV/installed"
 }
@@ -49,7 +50,7 @@ post() {
     curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' --data "$2" "$SERVICE_URL$1"
 }
 
-# A customer who is signed in, and flights of one route with free seats of which the first is open for check-in.
+# A customer who is signed in, and flights of one route with many free seats; check-in of the first is open.
 prepare_tests() {
     local session
     export SERVICE_EMAIL=generated@example.org SERVICE_PASSWORD=generated-password
@@ -60,7 +61,7 @@ prepare_tests() {
     SERVICE_CUSTOMER="$(field customer_id <<<"$session")"
     SERVICE_FLIGHTS="$(on_primary --no-align --tuples-only --file booking/api/flights.sql)"
     export SERVICE_TOKEN SERVICE_CUSTOMER SERVICE_FLIGHTS
-    [[ "$SERVICE_FLIGHTS" == *,* ]] || fail "the data set has no two flights of a route that can be sold"
+    [[ "$SERVICE_FLIGHTS" == *,* ]] || fail "no flights were added"
 }
 
 generated_tests() {

@@ -1,7 +1,7 @@
 """Whether every operation of the OpenAPI document was exercised, by the service's own counts.
 
-In: SERVICE_URL. Out: a line for each operation with how often each status came; exit 1 when an operation never succeeded, or
-when an answer was a server error. 503 with a Retry-After is no error of the service while its database is away, but the
+In: SERVICE_URL. Out: a line for each operation with how often each status came; exit 1 when an operation never
+succeeded, or when an answer was a server error. 503 with a Retry-After is no error of the service while its database is away, but the
 database of this test never is, so 503 counts as one, too.
 """
 

@@ -1,7 +1,7 @@
 """Every operation of the OpenAPI document through a client that was generated from it.
 
-In: SERVICE_URL and SERVICE_FLIGHTS of the environment; the generated package `booking_service_client` on the path. Out: exit 0
-when a customer could do everything that the document offers, and no generated operation was left out.
+In: SERVICE_URL and SERVICE_FLIGHTS of the environment; the generated package `booking_service_client` on the path.
+Out: exit 0 when a customer could do everything that the document offers, and no generated operation was left out.
 """
 
 from __future__ import annotations

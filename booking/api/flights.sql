@@ -1,41 +1,40 @@
--- Flights of one route with many free seats in Economy, as a list with commas; the first is open for check-in.
-WITH open_flights AS (
-    SELECT
-        f.flight_id,
-        f.departure_airport,
-        f.arrival_airport,
-        f.scheduled_departure,
-        (SELECT count(*)
-         FROM public.seats AS s
-         WHERE s.aircraft_code = f.aircraft_code
-           AND s.fare_conditions = 'Economy')
-        -
-        (SELECT count(*)
-         FROM public.ticket_flights AS tf
-         WHERE tf.flight_id = f.flight_id
-           AND tf.fare_conditions = 'Economy') AS free_seat_count
-    FROM public.flights AS f
-    WHERE f.status IN ('Scheduled', 'On Time', 'Delayed')
-      AND f.scheduled_departure > now() + interval '1 hour'
-),
-roomy AS (
-    SELECT *
-    FROM open_flights
-    WHERE free_seat_count >= 20
-),
-route AS (
+-- Adds flights of one route with many free seats, ten hours from now and on each of the next three days, and shows their ids
+-- as a list with commas. Check-in of the first is open.
+WITH route AS (
     SELECT
         departure_airport,
-        arrival_airport
-    FROM roomy
-    GROUP BY departure_airport, arrival_airport
-    HAVING count(*) >= 4
-       AND min(scheduled_departure) < now() + interval '23 hours'
-    ORDER BY sum(free_seat_count) DESC
+        arrival_airport,
+        scheduled_arrival - scheduled_departure AS flying_time
+    FROM public.flights
+    ORDER BY flight_id
     LIMIT 1
+),
+largest AS (
+    SELECT aircraft_code
+    FROM public.seats
+    GROUP BY aircraft_code
+    ORDER BY count(*) DESC
+    LIMIT 1
+),
+added AS (
+    INSERT INTO public.flights (
+        flight_no, scheduled_departure, scheduled_arrival, departure_airport, arrival_airport, status, aircraft_code
+    )
+    SELECT
+        'ZZ0001',
+        departs.at,
+        departs.at + r.flying_time,
+        r.departure_airport,
+        r.arrival_airport,
+        'Scheduled',
+        l.aircraft_code
+    FROM route AS r
+    CROSS JOIN largest AS l
+    CROSS JOIN generate_series(0, 3) AS day
+    CROSS JOIN LATERAL (
+        SELECT date_trunc('minute', now()) + make_interval(hours => 10, days => day)
+    ) AS departs (at)
+    RETURNING flight_id, scheduled_departure
 )
-SELECT string_agg(r.flight_id::text, ',' ORDER BY r.scheduled_departure)
-FROM roomy AS r
-JOIN route AS w
-    ON w.departure_airport = r.departure_airport
-    AND w.arrival_airport = r.arrival_airport;
+SELECT string_agg(flight_id::text, ',' ORDER BY scheduled_departure)
+FROM added;

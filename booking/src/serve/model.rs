@@ -117,7 +117,12 @@ pub(crate) struct NewCustomer {
     /// Address with which the customer signs in
     #[schema(format = Email, max_length = 254, examples("ann@example.org"))]
     pub(crate) email: String,
-    #[schema(min_length = 1, max_length = 100, examples("ANN EXAMPLE"))]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$",
+        examples("ANN EXAMPLE")
+    )]
     pub(crate) name: String,
     #[schema(pattern = r"^\+[0-9]{5,15}$", examples("+79000000001"))]
     pub(crate) phone: Option<String>,
@@ -143,7 +148,7 @@ pub(crate) struct Customer {
 pub(crate) struct CustomerChange {
     #[schema(format = Email, max_length = 254)]
     pub(crate) email: Option<String>,
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     pub(crate) name: Option<String>,
     /// null removes it
     #[serde(default, deserialize_with = "present")]
@@ -178,9 +183,19 @@ pub(crate) struct Session {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPassenger {
     /// Identity document
-    #[schema(min_length = 3, max_length = 20, examples("1234 567890"))]
+    #[schema(
+        min_length = 3,
+        max_length = 20,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$",
+        examples("1234 567890")
+    )]
     pub(crate) document: String,
-    #[schema(min_length = 1, max_length = 100, examples("ANN EXAMPLE"))]
+    #[schema(
+        min_length = 1,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$",
+        examples("ANN EXAMPLE")
+    )]
     pub(crate) name: String,
     #[schema(format = Email, max_length = 254)]
     pub(crate) email: Option<String>,
@@ -291,7 +306,7 @@ pub(crate) struct BookingPage {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PassengerChange {
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     pub(crate) name: Option<String>,
     /// null removes it
     #[serde(default, deserialize_with = "present")]
@@ -341,6 +356,7 @@ pub(crate) struct PageQuery {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 100, default = 20)]
     pub(crate) limit: Option<String>,
     /// `next_cursor` of the page before
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     pub(crate) cursor: Option<String>,
 }
 
@@ -368,6 +384,7 @@ pub(crate) struct FlightQuery {
     #[param(value_type = Option<i64>, minimum = 1, maximum = 100, default = 20)]
     pub(crate) limit: Option<String>,
     /// `next_cursor` of the page before
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     pub(crate) cursor: Option<String>,
 }
 

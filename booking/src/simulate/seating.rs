@@ -1,8 +1,8 @@
 //! Which seats the booking service has sold, for check-in and for swaps of aircraft.
 //!
-//! In: whether the database has the service's table. Out: statements. Without the table nobody has chosen a seat. A seat
-//! that the service has sold counts while its segment exists, the aircraft has it in the class that was bought, and
-//! nobody else's boarding pass names it.
+//! In: whether the database has the service's table. Out: statements. Without the table nobody has chosen a seat. A
+//! seat that the service has sold counts while its segment exists, the aircraft has it in the class that was bought,
+//! and nobody else's boarding pass names it.
 
 /// Asks whether the table is there and may be read.
 pub(super) const HAS_SERVICE: &str = "
