@@ -118,8 +118,11 @@ impl Rig {
         let model = self.options.dir.join(format!("{database}.toml"));
         let source = &self.options.name;
         // The connector captures this schema only.
-        let arguments = ["--schema", "public", "--name", "airline", "--topic-prefix", source];
-        self.infer(source, &model, &arguments)?;
+        self.infer(
+            source,
+            &model,
+            &["--schema", "public", "--name", "airline", "--topic-prefix", source],
+        )?;
         self.make_warehouse(database)?;
         self.migrate_to(database, std::slice::from_ref(&model))?;
         self.apply_over_inferred(database, names)?;
