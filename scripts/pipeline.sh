@@ -16,6 +16,7 @@ DWH_PORT="${VAULTSTREAM_DWH_PORT:-5434}"
 KAFKA_PORT="${VAULTSTREAM_KAFKA_PORT:-9092}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
+BOOKING_PORT="${VAULTSTREAM_BOOKING_PORT:-4000}"
 PRIMARY_DB=airline_tickets
 DWH_DB=airline_tickets_dwh
 ADMIN="${VAULTSTREAM_ADMIN_USER:-admin}"
@@ -23,6 +24,7 @@ ADMIN_PASSWORD="${VAULTSTREAM_ADMIN_PASSWORD:-adminpassword}"
 READER_PASSWORD="${CDC_READER_PASSWORD:-cdc_reader_password}"
 APP_PASSWORD="${BOOKING_APP_PASSWORD:-booking_app_password}"
 READONLY_PASSWORD="${AIRLINE_READONLY_PASSWORD:-airline_readonly_password}"
+SERVICE_PASSWORD="${BOOKING_SERVICE_PASSWORD:-booking_service_password}"
 OWNER_PASSWORD="${VAULT_OWNER_PASSWORD:-vault_owner_password}"
 LOADER_PASSWORD="${VAULT_LOADER_PASSWORD:-vault_loader_password}"
 MART_PASSWORD="${MART_READER_PASSWORD:-mart_reader_password}"
@@ -84,7 +86,8 @@ prepare_source() {
     apply sql/source on_primary \
         --set "reader_password=$READER_PASSWORD" \
         --set "app_password=$APP_PASSWORD" \
-        --set "readonly_password=$READONLY_PASSWORD"
+        --set "readonly_password=$READONLY_PASSWORD" \
+        --set "service_password=$SERVICE_PASSWORD"
 }
 
 seed() {
@@ -93,6 +96,18 @@ seed() {
 
 booking() {
     BOOKING_DATABASE_URL="postgres://booking_app:$APP_PASSWORD@$HOST:$PRIMARY_PORT/$PRIMARY_DB" "$BIN/booking" "$@"
+}
+
+# Starts the booking service beside the servers, until `make down`; arguments are further options of `booking serve`.
+start_booking_service() {
+    local ends=$((SECONDS + 60))
+    BOOKING_DATABASE_URL="postgres://booking_service:$SERVICE_PASSWORD@$HOST:$PRIMARY_PORT/$PRIMARY_DB" \
+        "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name booking --endpoint "$HOST:$BOOKING_PORT" -- \
+        "$BIN/booking" serve --listen "$HOST:$BOOKING_PORT" "$@"
+    until curl --silent --fail --max-time 5 --output /dev/null "http://$HOST:$BOOKING_PORT/health/ready"; do
+        ((SECONDS < ends)) || fail "the booking service is not ready; see $RUN_DIR/booking.log"
+        sleep 0.2
+    done
 }
 
 # The loader as a role: role, password, then arguments.

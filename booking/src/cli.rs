@@ -3,7 +3,6 @@
 //! In: arguments. Out: a progress line each second, and a table of results. The first SIGINT or SIGTERM ends a
 //! simulation after the transactions under way. The second signal ends the process.
 
-mod duration;
 mod menu;
 
 use std::io::IsTerminal as _;
@@ -21,10 +20,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use duration::parse_duration;
-use menu::MenuArgs;
+use self::menu::MenuArgs;
+use crate::duration::parse_duration;
+use crate::serve_command::ServeArgs;
 
-/// The airline whose database is captured: fill its database, and simulate its life
+/// The airline whose database is captured: fill its database, simulate its life, serve its customers, and watch its replicas
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -33,6 +33,7 @@ Examples:
   booking seed --scale 1
   booking simulate --rate 50 --duration 1m
   booking menu --replica replica_one=postgres://read_replica:PASSWORD@HOST/airline_tickets
+  booking serve
 
 They work on the eight tables of sql/source in the database that --database-url or
 BOOKING_DATABASE_URL names. RUST_LOG sets what is logged (default: info)."
@@ -50,6 +51,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Write to the primary, read from its replicas, and see how far they are behind
     Menu(MenuArgs),
+    /// Serve customers: a REST interface to search, book, change, cancel and check in
+    Serve(Box<ServeArgs>),
 }
 
 /// Where the database is.
@@ -119,7 +122,13 @@ impl Cli {
             Command::Seed(args) => args.run().await,
             Command::Simulate(args) => args.run().await,
             Command::Menu(args) => args.run().await,
+            Command::Serve(args) => args.run().await,
         }
+    }
+
+    /// Whether the command runs until it is stopped, and logs as services do.
+    pub(crate) const fn is_service(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod database;
 pub mod menu;
 mod reference;
 pub mod seed;
+pub mod serve;
 pub mod simulate;
 pub mod tables;
 

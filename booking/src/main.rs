@@ -3,6 +3,9 @@
 //! Exit codes: 0 done, or stopped by a signal; 1 failed; 2 wrong usage. Progress goes to standard error, results to
 //! standard output.
 
+mod duration;
+mod serve_command;
+
 mod cli;
 
 use std::io::IsTerminal as _;
@@ -14,12 +17,15 @@ use tracing_subscriber::EnvFilter;
 #[tokio::main]
 async fn main() -> ExitCode {
     let command = cli::Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .init();
+    // The service has a log of its own form.
+    if !command.is_service() {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_env_filter(filter)
+            .init();
+    }
     match command.run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

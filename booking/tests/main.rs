@@ -1,4 +1,4 @@
-//! The airline on real PostgreSQL servers: the schema, the rights, the data set and the simulation.
+//! The airline on real PostgreSQL servers: the schema, the rights, the data set, the simulation and the service.
 //!
 //! In: servers of devstack. Out: claims about what is in the database. Every test has a database of its own.
 
@@ -6,6 +6,7 @@
 
 mod menu;
 mod seeding;
+mod serving;
 mod simulating;
 mod source_sql;
 mod support;

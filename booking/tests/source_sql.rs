@@ -75,7 +75,7 @@ async fn assert_powerless(client: &Client) {
 
 async fn rights_are_the_least_that_work(version: u16) {
     let (_server, airline) = server_with_roles(version);
-    let [reader, app, readonly] = PASSWORDS;
+    let [reader, app, readonly, service] = PASSWORDS;
 
     let client = as_role(&airline, "cdc_reader", reader).await;
     for table in tables() {
@@ -88,8 +88,11 @@ async fn rights_are_the_least_that_work(version: u16) {
     client.batch_execute(slot).await.unwrap();
     client.batch_execute("SELECT pg_drop_replication_slot('probe')").await.unwrap();
     assert_powerless(&client).await;
+    assert_refused(&client, "SELECT FROM service.accounts").await;
 
     let client = as_role(&airline, "booking_app", app).await;
+    assert_allowed(&client, "SELECT FROM service.seat_assignments").await;
+    assert_refused(&client, "SELECT FROM service.accounts").await;
     for table in tables() {
         for statement in ["SELECT FROM", "DELETE FROM"] {
             assert_allowed(&client, &format!("{statement} public.{table}")).await;
@@ -114,8 +117,46 @@ async fn rights_are_the_least_that_work(version: u16) {
     assert_refused(&client, slot).await;
     assert_powerless(&client).await;
 
+    let client = as_role(&airline, "booking_service", service).await;
+    the_service_can_sell_and_nothing_else(&client).await;
+    assert_refused(&client, slot).await;
+    assert_powerless(&client).await;
+
     a_stranger_cannot_connect(&airline).await;
     the_application_seeds_and_cannot_truncate(&airline, app).await;
+}
+
+async fn the_service_can_sell_and_nothing_else(client: &Client) {
+    for table in tables() {
+        assert_allowed(client, &format!("SELECT FROM public.{table}")).await;
+    }
+    for table in ["airports", "aircrafts", "seats", "flights"] {
+        assert_refused(client, &format!("DELETE FROM public.{table}")).await;
+    }
+    for statement in [
+        "UPDATE public.flights SET status = 'Cancelled'",
+        "SELECT FROM public.flights FOR UPDATE",
+        "UPDATE public.ticket_flights SET amount = 0",
+        "UPDATE public.bookings SET book_date = now()",
+        "UPDATE public.tickets SET passenger_id = ''",
+        "SELECT FROM public.airport_traffic",
+        "UPDATE service.credentials SET password_hash = ''",
+        "UPDATE service.seat_assignments SET seat_no = '1A'",
+        "UPDATE service.orders SET account_id = 1",
+        "DELETE FROM service.accounts",
+        "TRUNCATE service.seat_assignments",
+        "CREATE TABLE service.mine (id integer)",
+    ] {
+        assert_refused(client, statement).await;
+    }
+    for statement in [
+        "SELECT service.lock_flights('{1}')",
+        "UPDATE public.bookings SET total_amount = 0",
+        "DELETE FROM public.boarding_passes",
+        "DELETE FROM service.seat_assignments",
+    ] {
+        assert_allowed(client, statement).await;
+    }
 }
 
 async fn a_stranger_cannot_connect(airline: &Airline) {

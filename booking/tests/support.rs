@@ -15,8 +15,9 @@ use tokio_postgres::Client;
 /// The day on which every data set of the tests is made.
 pub(crate) const TODAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
 
-/// Passwords of the three roles, in the order reader, application, read-only. One holds a quote on purpose.
-pub(crate) const PASSWORDS: [&str; 3] = ["reader's secret", "app_secret", "readonly_secret"];
+/// Passwords of the four roles, in the order reader, application, read-only, service. One holds a quote on purpose.
+pub(crate) const PASSWORDS: [&str; 4] =
+    ["reader's secret", "app_secret", "readonly_secret", "service_secret"];
 
 /// Noon of [`TODAY`]: half a day of flights is due.
 pub(crate) fn noon() -> DateTime<Utc> {
@@ -61,13 +62,14 @@ impl Airline {
     /// Applies one file of sql/source, as a user would.
     #[track_caller]
     pub(crate) fn apply(&self, file: &str) {
-        let [reader, app, readonly] = PASSWORDS;
+        let [reader, app, readonly, service] = PASSWORDS;
         let complaints = self
             .psql()
             .unwrap()
             .variable("reader_password", reader)
             .variable("app_password", app)
             .variable("readonly_password", readonly)
+            .variable("service_password", service)
             .run_files([source_folder().join(file)])
             .unwrap();
         assert!(complaints.is_empty(), "{file}: {complaints}");

@@ -4,7 +4,7 @@
 //! Out: names, columns and keys. A table's key stands first among its columns.
 
 /// The source's roles whose passwords `sql/source` asks for.
-pub const SOURCE_ROLES: [&str; 3] = ["reader", "app", "readonly"];
+pub const SOURCE_ROLES: [&str; 4] = ["reader", "app", "readonly", "service"];
 
 /// The warehouse's roles whose passwords `sql/warehouse` and what stands on it ask for.
 pub const WAREHOUSE_ROLES: [&str; 6] =

@@ -10,6 +10,7 @@ use tokio_postgres::{Error, Row};
 
 use super::clock::AirlineClock;
 use super::mix::Kind;
+use super::seating::HAS_SERVICE;
 use super::session::Session;
 
 /// What a transaction did before its end.
@@ -41,6 +42,8 @@ pub(crate) struct Airline {
     pub(super) clock: AirlineClock,
     /// The last few flights that this worker cancelled. Their passengers may want their money back.
     pub(super) cancelled: Vec<i32>,
+    /// Whether the database has the tables of the booking service; looked up once.
+    has_service: Option<bool>,
 }
 
 /// A flight that can still be sold, as the departure board shows it.
@@ -70,12 +73,23 @@ impl OpenFlight {
 
 impl Airline {
     pub(crate) fn new(session: Session, rng: ChaCha8Rng, clock: AirlineClock) -> Self {
-        Self { session, rng, clock, cancelled: Vec::new() }
+        Self { session, rng, clock, cancelled: Vec::new(), has_service: None }
     }
 
     /// The same worker on a new connection.
     pub(crate) fn reconnected(self, session: Session) -> Self {
         Self { session, ..self }
+    }
+
+    /// Whether the booking service may have sold seats in this database.
+    pub(super) async fn has_service(&mut self) -> Result<bool, Error> {
+        if let Some(has_service) = self.has_service {
+            return Ok(has_service);
+        }
+        let row = self.session.first(HAS_SERVICE, &[]).await?;
+        let has_service = row.is_some_and(|row| row.get(0));
+        self.has_service = Some(has_service);
+        Ok(has_service)
     }
 
     pub(crate) fn is_closed(&self) -> bool {

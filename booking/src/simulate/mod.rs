@@ -5,7 +5,8 @@
 //!
 //! * a booking's `total_amount` is the sum of its segments' `amount`;
 //! * no class of a flight is sold beyond its seats, and a flight that left has an `actual_departure`;
-//! * rows that somebody else put in by hand are left alone, unless they are sold like any other flight.
+//! * rows that somebody else put in by hand are left alone, unless they are sold like any other flight;
+//! * a seat that the booking service has sold is given to nobody else.
 //!
 //! A transaction that meets a conflict is drawn again at once. A lost connection is opened again with growing pauses. A
 //! transaction whose commit was interrupted may have been committed or not, and is not counted.
@@ -18,6 +19,7 @@ mod mix;
 mod operations;
 mod pace;
 mod sales;
+mod seating;
 mod session;
 mod shared;
 mod tally;

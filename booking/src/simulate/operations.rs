@@ -8,6 +8,7 @@ use rand::RngExt;
 use tokio_postgres::Error;
 
 use super::airline::{Airline, Done};
+use super::seating::{BOARD, BOARD_WITH_SERVICE, HAS_SOLD_SEATS};
 
 /// Cancelled flights a worker remembers for refunds.
 const CANCELLED_MAX: usize = 64;
@@ -27,64 +28,8 @@ impl Airline {
 
     /// Gives boarding passes to passengers of a locked flight, each in the cabin of the fare, up to a number.
     async fn board(&mut self, flight_id: i32, passenger_max: i64) -> Result<u64, Error> {
-        self.session
-            .change(
-                "WITH waiting AS (
-                     SELECT
-                         tf.ticket_no,
-                         tf.fare_conditions,
-                         row_number() OVER (
-                             PARTITION BY tf.fare_conditions
-                             ORDER BY tf.ticket_no
-                         ) AS place
-                     FROM public.ticket_flights AS tf
-                     WHERE tf.flight_id = $1
-                       AND NOT EXISTS (
-                           SELECT
-                           FROM public.boarding_passes AS bp
-                           WHERE bp.flight_id = tf.flight_id
-                             AND bp.ticket_no = tf.ticket_no
-                       )
-                 ),
-                 free_seats AS (
-                     SELECT
-                         s.seat_no,
-                         s.fare_conditions,
-                         row_number() OVER (
-                             PARTITION BY s.fare_conditions
-                             ORDER BY md5(s.seat_no || $1::integer)
-                         ) AS place
-                     FROM public.flights AS f
-                     JOIN public.seats AS s ON s.aircraft_code = f.aircraft_code
-                     WHERE f.flight_id = $1
-                       AND NOT EXISTS (
-                           SELECT
-                           FROM public.boarding_passes AS bp
-                           WHERE bp.flight_id = f.flight_id
-                             AND bp.seat_no = s.seat_no
-                       )
-                 ),
-                 last_issued AS (
-                     SELECT coalesce(max(boarding_no), 0) AS boarding_no
-                     FROM public.boarding_passes
-                     WHERE flight_id = $1
-                 )
-                 INSERT INTO public.boarding_passes (ticket_no, flight_id, boarding_no, seat_no)
-                 SELECT
-                     w.ticket_no,
-                     $1::integer,
-                     l.boarding_no + row_number() OVER (ORDER BY w.ticket_no),
-                     s.seat_no
-                 FROM waiting AS w
-                 JOIN free_seats AS s
-                     ON s.fare_conditions = w.fare_conditions
-                     AND s.place = w.place
-                 CROSS JOIN last_issued AS l
-                 ORDER BY w.ticket_no
-                 LIMIT $2",
-                &[&flight_id, &passenger_max],
-            )
-            .await
+        let statement = if self.has_service().await? { BOARD_WITH_SERVICE } else { BOARD };
+        self.session.change(statement, &[&flight_id, &passenger_max]).await
     }
 
     /// The flight that has been due longest leaves. Nine in ten of the waiting passengers board, and the others do not
@@ -210,6 +155,12 @@ impl Airline {
             return Ok(Done::Nothing);
         };
         if self.lock_open_flights(&[flight.flight_id]).await?.is_empty() {
+            return Ok(Done::Nothing);
+        }
+        // Whoever has chosen a seat keeps it.
+        if self.has_service().await?
+            && self.session.first(HAS_SOLD_SEATS, &[&flight.flight_id]).await?.is_some()
+        {
             return Ok(Done::Nothing);
         }
         let models = self

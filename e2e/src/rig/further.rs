@@ -117,7 +117,12 @@ impl Rig {
     ) -> anyhow::Result<PathBuf> {
         let model = self.options.dir.join(format!("{database}.toml"));
         let source = &self.options.name;
-        self.infer(source, &model, &["--name", "airline", "--topic-prefix", source])?;
+        // The connector captures this schema only.
+        self.infer(
+            source,
+            &model,
+            &["--schema", "public", "--name", "airline", "--topic-prefix", source],
+        )?;
         self.make_warehouse(database)?;
         self.migrate_to(database, std::slice::from_ref(&model))?;
         self.apply_over_inferred(database, names)?;

@@ -1,9 +1,11 @@
 //! Durations on the command line.
+//!
+//! In: text. Out: a duration, or what to write instead.
 
 use std::time::Duration;
 
 /// Reads a whole number and a unit: 500ms, 30s, 5m or 1h. Without a unit the number is in seconds.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let count: u64 =
         digits.parse().map_err(|_| format!("'{text}' is no duration: write 30s, 5m or 1h"))?;
@@ -18,9 +20,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::parse_duration;
+    use super::*;
 
     #[test]
     fn durations_have_units() {

@@ -1,0 +1,125 @@
+//! The booking service: a REST interface to search, book, change, cancel and check in.
+//!
+//! In: HTTP requests. Out: answers in JSON, rows in the airline's tables and in schema `service`. Invariants:
+//!
+//! * A seat of a flight is sold once, whatever the load: flights are locked while they are sold, and the primary key of
+//!   `service.seat_assignments` refuses a second sale of a seat.
+//! * A change that came under an idempotency key is made once; its answer is stored in the same transaction.
+//! * A change of something tells the state that it is based on, and is refused if that state is gone.
+//! * Nothing personal and no secret is in a log, a metric or an error.
+//!
+//! The flow of a request: `server` (connection), `layers` (name, limits, time, log), `request` (who, what), `api`
+//! (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer` or
+//! `problem`.
+
+mod problem;
+
+mod field;
+mod page;
+mod settings;
+
+mod pool;
+
+mod metrics;
+
+mod work;
+
+mod limiter;
+mod passwords;
+mod peer;
+
+mod state;
+
+mod answer;
+mod model;
+mod store;
+
+mod request;
+
+mod idempotency;
+
+mod api;
+
+mod health;
+mod layers;
+mod openapi;
+mod server;
+
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::{Json, Router, routing};
+use chrono::Utc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use self::problem::{Kind, Problem};
+use self::server::Limits;
+use self::state::Service;
+use self::store::accounts::Tidy;
+
+pub use self::settings::ServeOptions;
+
+/// How often old sessions and keys are removed.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// Serves until `stop` is cancelled and open requests have ended.
+pub async fn serve(options: ServeOptions, listener: TcpListener, stop: CancellationToken) {
+    let limits =
+        Limits { connections_max: options.connections_max, drain_time: options.drain_time };
+    let service = Service::new(options);
+    let tidying = tokio::spawn(tidy(service.clone(), stop.clone()));
+    server::run(listener, router(service.clone()), limits, stop).await;
+    tidying.abort();
+    service.close();
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    parts().1
+}
+
+fn parts() -> (Router<Service>, utoipa::openapi::OpenApi) {
+    let all = OpenApiRouter::with_openapi(openapi::Document::openapi()).merge(api::router());
+    let (router, mut document) = all.split_for_parts();
+    openapi::complete(&mut document);
+    (router, document)
+}
+
+fn router(service: Service) -> Router {
+    let (router, document) = parts();
+    let body_bytes_max = service.options().body_bytes_max;
+    router
+        .merge(health::router())
+        .route("/openapi.json", routing::get(move || async move { Json(document) }))
+        // Without the address of a validator the page asks nobody else about the document.
+        .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")))
+        .fallback(async || Problem::not_found("path"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(Kind::MethodNotAllowed, "see the header Allow for what is allowed")
+        })
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(service.clone(), layers::around))
+        .with_state(service)
+}
+
+/// Removes what is too old, now and then. Every instance does so; nothing is lost when two do at once.
+async fn tidy(service: Service, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TIDY_EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let keys_before = Utc::now() - service.options().key_time;
+        match service.on_primary(&Tidy { keys_before }).await {
+            Ok(row_count) => tracing::debug!(row_count, "old sessions and keys are removed"),
+            Err(problem) => tracing::debug!(kind = problem.kind.name(), "nothing is removed now"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the service is told at its start.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use shared::postgres::ConnectOptions;
+
+/// The settings of [`super::serve`].
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The database that takes writes.
+    pub primary: ConnectOptions,
+    /// A replica for reads that may be a little old, if there is one.
+    pub replica: Option<ConnectOptions>,
+    /// Connections to each database at most.
+    pub pool_size: usize,
+    /// How long a request waits for a connection.
+    pub pool_wait: Duration,
+    /// How long a request may take.
+    pub request_time: Duration,
+    /// How long requests that are open at the stop may take.
+    pub drain_time: Duration,
+    /// The size of a request's body.
+    pub body_bytes_max: usize,
+    /// Connections of clients at a time.
+    pub connections_max: usize,
+    /// Requests a second from one address; zero means no limit.
+    pub rate: f64,
+    /// Requests at once from one address.
+    pub burst: f64,
+    /// Attempts to sign up or in a second from one address; zero means no limit.
+    pub sign_in_rate: f64,
+    /// Attempts to sign up or in at once from one address.
+    pub sign_in_burst: f64,
+    /// Whether the last address in `X-Forwarded-For` is the client's.
+    pub behind_proxy: bool,
+    /// How long a session lasts.
+    pub session_time: Duration,
+    /// How long an idempotency key is remembered.
+    pub key_time: Duration,
+}
+
+impl ServeOptions {
+    /// The defaults of the command line for everything but the database.
+    #[must_use]
+    pub fn new(primary: ConnectOptions) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
+            primary,
+            replica: None,
+            pool_size: 16,
+            pool_wait: Duration::from_secs(5),
+            request_time: Duration::from_secs(10),
+            drain_time: Duration::from_secs(10),
+            body_bytes_max: 64 << 10,
+            connections_max: 4096,
+            rate: 100.0,
+            burst: 200.0,
+            sign_in_rate: 1.0,
+            sign_in_burst: 10.0,
+            behind_proxy: false,
+            session_time: Duration::from_secs(12 * 3600),
+            key_time: Duration::from_secs(24 * 3600),
+        }
+    }
+}

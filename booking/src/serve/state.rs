@@ -1,0 +1,110 @@
+//! What all requests share: the databases, the limits, the counts.
+//!
+//! In: settings. Out: reads and changes. A read that may be a little old goes to the replica, if there is one, and to
+//! the primary when the replica fails. Everything else goes to the primary.
+
+use std::sync::Arc;
+
+use super::limiter::{Limiter, Rate};
+use super::metrics::Metrics;
+use super::passwords::Passwords;
+use super::pool::{Pool, Use};
+use super::problem::{Kind, Problem};
+use super::settings::ServeOptions;
+use super::work::{Patience, Work, run};
+
+/// The state, cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Service(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: ServeOptions,
+    primary: Pool,
+    replica: Option<Pool>,
+    patience: Patience,
+    metrics: Metrics,
+    passwords: Passwords,
+    requests: Option<Limiter>,
+    sign_ins: Option<Limiter>,
+}
+
+impl Service {
+    pub(crate) fn new(options: ServeOptions) -> Self {
+        let pool = |target| Pool::new(target, options.pool_size, options.pool_wait);
+        let limiter = |per_second: f64, burst: f64| {
+            (per_second > 0.0).then(|| Limiter::new(Rate { per_second, burst: burst.max(1.0) }))
+        };
+        let shared = Shared {
+            primary: pool(options.primary.clone()),
+            replica: options.replica.clone().map(pool),
+            // A request has time to be done again after a failover, and its last statement may still end.
+            patience: Patience {
+                statement: options.request_time,
+                again: options.request_time.mul_f64(0.8),
+            },
+            metrics: Metrics::default(),
+            passwords: Passwords::default(),
+            requests: limiter(options.rate, options.burst),
+            sign_ins: limiter(options.sign_in_rate, options.sign_in_burst),
+            options,
+        };
+        Self(Arc::new(shared))
+    }
+
+    pub(crate) fn options(&self) -> &ServeOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    /// The limit of all requests.
+    pub(crate) fn requests(&self) -> Option<&Limiter> {
+        self.0.requests.as_ref()
+    }
+
+    /// The limit of attempts to sign up or in.
+    pub(crate) fn sign_ins(&self) -> Option<&Limiter> {
+        self.0.sign_ins.as_ref()
+    }
+
+    pub(crate) fn primary(&self) -> &Pool {
+        &self.0.primary
+    }
+
+    /// How the pools are used.
+    pub(crate) fn usage(&self) -> Vec<(&'static str, Use)> {
+        let replica = self.0.replica.as_ref().map(|pool| ("replica", pool.usage()));
+        std::iter::once(("primary", self.0.primary.usage())).chain(replica).collect()
+    }
+
+    /// Does work on the primary.
+    pub(crate) async fn on_primary<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
+        run(&self.0.primary, self.0.patience, &self.0.metrics, work).await
+    }
+
+    /// Reads what may be a little old.
+    pub(crate) async fn on_replica<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
+        let Some(replica) = &self.0.replica else { return self.on_primary(work).await };
+        // A replica that is away must not cost the time in which the primary could answer.
+        let short = Patience { again: self.0.patience.again / 8, ..self.0.patience };
+        match run(replica, short, &self.0.metrics, work).await {
+            Err(problem) if problem.kind == Kind::Unavailable => self.on_primary(work).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Gives no connection to anybody any more.
+    pub(crate) fn close(&self) {
+        self.0.primary.close();
+        if let Some(replica) = &self.0.replica {
+            replica.close();
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! `booking serve`: what it promises, over real connections to a real database.
+
+mod beside_simulation;
+mod client;
+mod limits;
+mod operations;
+mod pages;
+mod privacy;
+mod races;
+mod recovery;
+mod shop;
+mod validation;

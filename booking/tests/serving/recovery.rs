@@ -1,0 +1,193 @@
+//! The database goes away and comes back; the service goes on by itself.
+
+use std::time::Duration;
+
+use devstack::{Postgres, PostgresOptions, wait_for_async};
+use serde_json::json;
+use tokio_postgres::Client;
+
+use super::shop::{LATER, SOON, Shop, fill, order, path};
+use crate::support::{Airline, PASSWORDS};
+
+/// How long a service may take to notice what happened to its database.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Ends all connections of the service, as a failover does.
+async fn end_connections(client: &Client) -> i64 {
+    let query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()
+                   AND application_name = 'vaultstream'";
+    client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bookings_go_on_while_connections_are_ended() {
+    let shop = Shop::open().await;
+    let admin = shop.airline.client().await;
+    let mut buyers = tokio::task::JoinSet::new();
+    for buyer in 0..4 {
+        let client = shop.client.clone();
+        buyers.spawn(async move {
+            for number in 0..20 {
+                let key = format!("{buyer}-{number}");
+                let body = order(LATER, "Economy", &json!(null));
+                let headers = [("Idempotency-Key", key.as_str())];
+                client.send("POST", "/api/v1/bookings", &headers, Some(&body)).await.expect(201);
+            }
+        });
+    }
+    let (mut ended, mut rounds) = (0, 0);
+    while !buyers.is_empty() {
+        let cut = end_connections(&admin).await;
+        ended += cut;
+        rounds += i64::from(cut > 0);
+        // The next blow comes when a further booking is there, or all are.
+        let before = shop.number("SELECT count(*) FROM bookings").await;
+        wait_for_async(WAIT, "a further booking", async || {
+            while let Some(joined) = buyers.try_join_next() {
+                joined.unwrap();
+            }
+            buyers.is_empty() || shop.number("SELECT count(*) FROM bookings").await > before
+        })
+        .await;
+    }
+    assert!(rounds >= 5 && ended >= 5, "{ended} connections in {rounds} rounds");
+    assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 80, "each key made one booking");
+    assert_eq!(shop.number("SELECT count(*) FROM service.seat_assignments").await, 80);
+    shop.airline.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_noticed_and_left() {
+    let shop = Shop::open_with(|options| options.request_time = Duration::from_secs(6)).await;
+    let admin = shop.airline.client().await;
+    let name = &shop.airline.name;
+    shop.stranger().get("/health/ready").await.expect(200);
+    let read_only =
+        |value: &str| format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+    admin.batch_execute(&read_only("on")).await.unwrap();
+    end_connections(&admin).await;
+    let body = order(SOON, "Economy", &json!("1A"));
+    let key = [("Idempotency-Key", "once")];
+    let refusal = shop.client.send("POST", "/api/v1/bookings", &key, Some(&body)).await.expect(503);
+    assert_eq!(refusal.problem(), "unavailable");
+    assert_eq!(refusal.headers["retry-after"], "1");
+    shop.stranger().get("/health/ready").await.expect(503);
+    shop.stranger().get("/health/live").await.expect(200);
+    // Reads go on.
+    shop.client.get("/api/v1/bookings").await.expect(200);
+    // The new primary: the address leads to a server that takes writes. Connections to the old one are still open.
+    admin.batch_execute("SET default_transaction_read_only = off").await.unwrap();
+    admin.batch_execute(&read_only("off")).await.unwrap();
+    shop.client.send("POST", "/api/v1/bookings", &key, Some(&body)).await.expect(201);
+    shop.stranger().get("/health/ready").await.expect(200);
+    assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 1);
+}
+
+#[tokio::test]
+async fn an_instance_without_requests_finds_the_new_primary_by_its_readiness() {
+    let shop = Shop::open().await;
+    let admin = shop.airline.client().await;
+    let name = &shop.airline.name;
+    admin
+        .batch_execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        .await
+        .unwrap();
+    end_connections(&admin).await;
+    shop.stranger().get("/health/ready").await.expect(503);
+    admin
+        .batch_execute(&format!(
+            "SET default_transaction_read_only = off;
+             ALTER DATABASE {name} RESET default_transaction_read_only"
+        ))
+        .await
+        .unwrap();
+    shop.stranger().get("/health/ready").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_replica_that_is_away_costs_no_answer() {
+    let shop = Shop::open_with(|options| {
+        let mut away = options.primary.clone();
+        // Nobody listens on the port of discard.
+        away.port = 9;
+        options.replica = Some(away);
+        options.request_time = Duration::from_secs(20);
+    })
+    .await;
+    let flight = shop.stranger().get(&format!("/api/v1/flights/{SOON}")).await.expect(200).json();
+    assert_eq!(flight["flight_id"], SOON);
+}
+
+#[tokio::test]
+async fn searches_are_answered_by_the_replica() {
+    let files = ["010_schema.sql", "020_views.sql", "050_service.sql"];
+    let server = &devstack::shared::stack().postgres15;
+    // A database of its own stands for a replica: what it answers tells where a read went.
+    let replica = Airline::create_with(server, &devstack::unique("replica"), &files);
+    fill(&replica).await;
+    replica
+        .client()
+        .await
+        .batch_execute("UPDATE flights SET flight_no = 'RP0001' WHERE flight_id = 1")
+        .await
+        .unwrap();
+    let shop = Shop::open_with(|options| {
+        let mut other = options.primary.clone();
+        replica.name.clone_into(&mut other.database);
+        options.replica = Some(other);
+    })
+    .await;
+    let flight = shop.stranger().get(&format!("/api/v1/flights/{SOON}")).await.expect(200).json();
+    assert_eq!(flight["flight_no"], "RP0001");
+    let booking = shop.book(SOON).await;
+    assert_eq!(booking["items"][0]["flight_no"], "TT0001", "a booking is the primary's");
+    shop.client.get(&path(&booking)).await.expect(200);
+}
+
+#[tokio::test]
+async fn the_role_of_the_service_has_the_rights_that_the_service_needs() {
+    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
+    let files = [
+        "010_schema.sql",
+        "020_views.sql",
+        "030_publication.sql",
+        "040_roles.sql",
+        "050_service.sql",
+        "060_service_role.sql",
+    ];
+    let airline = Airline::create_with(server.address(), "airline_tickets", &files);
+    fill(&airline).await;
+    let [.., password] = PASSWORDS;
+    let shop = Shop::start(airline, ("booking_service", password), |_| ()).await;
+    shop.stranger().get("/health/ready").await.expect(200);
+    let booking = shop
+        .client
+        .post("/api/v1/bookings", &order(SOON, "Economy", &json!("1A")))
+        .await
+        .expect(201);
+    let tag = [("If-Match", booking.etag()), ("Idempotency-Key", "move")];
+    let item = super::shop::item_path(&booking.json(), 0);
+    let change = json!({"flight_id": LATER, "fare": "Business"});
+    let moved = shop.client.send("PATCH", &item, &tag, Some(&change)).await.expect(200);
+    let passenger = format!(
+        "{}/passengers/{}",
+        path(&moved.json()),
+        moved.json()["passengers"][0]["ticket_no"].as_str().unwrap()
+    );
+    let tag = [("If-Match", moved.etag())];
+    let named = shop
+        .client
+        .send("PATCH", &passenger, &tag, Some(&json!({"name": "ANNA"})))
+        .await
+        .expect(200);
+    let customer = format!("/api/v1/customers/{}", shop.customer_id);
+    let now = shop.client.get(&customer).await.expect(200);
+    let tag = [("If-Match", now.etag())];
+    shop.client.send("PATCH", &customer, &tag, Some(&json!({"name": "ANNA"}))).await.expect(200);
+    let second = shop.book(SOON).await;
+    let check_in = format!("{}/check-in", super::shop::item_path(&second, 0));
+    shop.client.send("POST", &check_in, &[], None).await.expect(201);
+    let tag = [("If-Match", named.etag())];
+    shop.client.send("DELETE", &path(&moved.json()), &tag, None).await.expect(200);
+}
