@@ -11,7 +11,7 @@ use booking::database::Database;
 use booking::menu::{Manner, MenuOptions, Operator, ServerName, menu};
 use clap::Args;
 
-use super::duration::parse_duration;
+use crate::duration::parse_duration;
 
 /// What `booking menu` takes.
 #[derive(Debug, Args)]
