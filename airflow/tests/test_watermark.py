@@ -95,7 +95,8 @@ def test_an_idle_source_is_asked_and_its_day_is_closed_by_the_position(
     assert sensor(yesterday, asked).poke({})
     # Another position was asked for before a promotion: the source is asked again, and is on timeline 1.
     before = {"lsn": 1, "timeline": 7}
-    assert not sensor(yesterday, before).poke({}), "the log has gone on since then"
+    set_watermark(warehouse, asked["lsn"] - 1)
+    assert not sensor(yesterday, before).poke({}), "its log stands further now"
     set_watermark(warehouse, now + 10**9)
     assert sensor(yesterday, before).poke({})
     set_watermark(warehouse, now + 10**9, timeline=8)
@@ -169,8 +170,12 @@ def test_a_source_that_the_warehouse_does_not_know_fails_at_once(warehouse: Copy
 
 
 def test_events_in_quarantine_are_told_and_not_waited_for(
-    warehouse: Copy, yesterday: date, caplog: pytest.LogCaptureFixture
+    warehouse: Copy, yesterday: date, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    from vaultstream.readiness import VaultLoadedSensor
+
+    # The logger of tasks hands nothing on.
+    monkeypatch.setattr(VaultLoadedSensor, "log", logging.getLogger("of_this_test"))
     warehouse.change(
         "INSERT INTO dwh_control.quarantine (topic, partition, kafka_offset, reason, record_source) "
         "SELECT topic, 0, -5, 'no change', record_source FROM dwh_control.offsets WHERE record_source = 'airline.public.seats' LIMIT 1",
@@ -179,3 +184,8 @@ def test_events_in_quarantine_are_told_and_not_waited_for(
     with caplog.at_level(logging.WARNING):
         assert sensor(yesterday).poke({})
     assert "source airline: 1 events wait in the quarantine" in caplog.text
+    set_watermark(warehouse, None, None)
+    with caplog.at_level(logging.INFO):
+        assert sensor(yesterday).poke({})
+    assert "name no position, as those of Debezium" in caplog.text
+    assert "each table that is needed is complete" in caplog.text
