@@ -8,6 +8,7 @@ MART = Mart(
     name="airport_passenger_flow",
     dag_id="airport_passenger_flow_mart",
     schedule="0 1 * * *",
+    source="airline",
     source_tables=("flights", "ticket_flights"),
     tags=("presentation", "daily", "airports"),
     column_checks={

@@ -8,6 +8,7 @@ MART = Mart(
     name="frequent_flyers",
     dag_id="frequent_flyer_mart",
     schedule="0 0 * * *",
+    source="airline",
     source_tables=("flights", "tickets", "ticket_flights"),
     tags=("presentation", "daily", "passengers"),
     column_checks={

@@ -45,8 +45,8 @@ os.environ.update(
         "VAULTSTREAM_ASK_AGAIN_SECONDS": "0",
     }
 )
-# Tests that need a loader or a reader that can be asked bring their own.
-for name in ("AIRFLOW_CONN_VAULT_LOADER", "AIRFLOW_CONN_CDC_READER"):
+# Tests that need a loader, a reader or a source that can be asked bring their own.
+for name in ("AIRFLOW_CONN_VAULT_LOADER", "AIRFLOW_CONN_CDC_READER", "AIRFLOW_CONN_SOURCE_AIRLINE"):
     os.environ.pop(name, None)
 
 import pytest  # noqa: E402

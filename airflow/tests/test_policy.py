@@ -66,13 +66,14 @@ def test_tasks_keep_the_policy(dags: dict[str, Any]) -> None:
 def test_marts_take_the_steps_of_the_document(dags: dict[str, Any]) -> None:
     for dag_id in ("frequent_flyer_mart", "airport_passenger_flow_mart"):
         dag = dags[dag_id]
-        order = ["wait_for_vault", "create_schema", "clear_period", "load"]
+        order = ["ask_source", "wait_for_vault", "create_schema", "clear_period", "load"]
         for earlier, later in zip(order, order[1:], strict=False):
             assert later in dag.get_task(earlier).downstream_task_ids, dag_id
         checks = {task.task_id for task in dag.tasks if task.task_id.startswith("validate.")}
         assert checks == {"validate.columns", "validate.rows", "validate.reconcile"}
         assert dag.get_task("publish").upstream_task_ids == checks, "nothing is seen before every check has passed"
-        assert dag.get_task("wait_for_vault").mode == "reschedule"
+        for sensor in ("ask_source", "wait_for_vault"):
+            assert dag.get_task(sensor).mode == "reschedule"
 
 
 def test_connections_come_from_the_environment_only() -> None:

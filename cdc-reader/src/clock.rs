@@ -27,8 +27,9 @@ pub(crate) fn now_us() -> i64 {
     now_ns() / 1000
 }
 
-/// The clock that stamps events with their publish time. It never says a time again that a heartbeat has called
-/// complete, however the machine's clock is set. Clones share it.
+/// The clock that stamps events with their publish time. However the machine's clock is set, each time lies at least a
+/// microsecond after the one before, and after every time that a heartbeat has called complete. So the order of publish
+/// times is the order in which events are published, and two events never share one. Clones share the clock.
 #[derive(Debug, Clone, Default)]
 pub struct PublishClock {
     /// Nanoseconds since the epoch.
@@ -36,9 +37,20 @@ pub struct PublishClock {
 }
 
 impl PublishClock {
-    /// Nanoseconds since the epoch.
+    /// Nanoseconds since the epoch, for the stamp of one event.
     pub(crate) fn now_ns(&self) -> i64 {
-        now_ns().max(self.earliest_ns.load(Ordering::Relaxed))
+        let now_ns = now_ns();
+        let earlier = |earliest_ns: i64| Some(next_micro_ns(now_ns.max(earliest_ns)));
+        let earliest_ns =
+            self.earliest_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, earlier);
+        now_ns.max(earliest_ns.unwrap_or_else(|last| last))
+    }
+
+    /// A time after every stamp that was given, and before every one that will be given, microseconds since the epoch.
+    pub(crate) fn cut_us(&self) -> i64 {
+        let cut_us = self.now_ns() / 1000;
+        self.pass(cut_us);
+        cut_us
     }
 
     /// Says only times after this one from now on, microseconds since the epoch.
@@ -52,6 +64,11 @@ impl PublishClock {
         let behind_ns = self.earliest_ns.load(Ordering::Relaxed).saturating_sub(now_ns());
         Duration::from_nanos(u64::try_from(behind_ns).unwrap_or(0))
     }
+}
+
+/// The first nanosecond of the microsecond after this time.
+fn next_micro_ns(time_ns: i64) -> i64 {
+    time_ns.div_euclid(1000).saturating_add(1).saturating_mul(1000)
 }
 
 /// PostgreSQL's microseconds since 2000 as microseconds since 1970.
@@ -90,8 +107,26 @@ mod tests {
         clock.pass(ahead_us);
         clock.pass(ahead_us - 5);
         assert_eq!(clock.clone().now_ns(), (ahead_us + 1) * 1000);
+        assert_eq!(clock.clone().now_ns(), (ahead_us + 2) * 1000);
         let behind = clock.behind().as_secs();
         assert!((3500..=3600).contains(&behind), "{behind}");
+    }
+
+    #[test]
+    fn no_two_stamps_share_a_microsecond_and_a_cut_lies_between_stamps() {
+        let clock = PublishClock::default();
+        let mut last_us = 0;
+        for round in 0..10_000 {
+            let stamp_us = clock.now_ns() / 1000;
+            assert!(stamp_us > last_us, "{stamp_us} after {last_us}");
+            last_us = stamp_us;
+            if round % 7 == 0 {
+                last_us = clock.cut_us();
+                assert!(last_us > stamp_us, "{last_us} after {stamp_us}");
+            }
+        }
+        // Stamps of a second are not used up faster than the second goes by.
+        assert!(last_us <= now_us() + 20_000, "{last_us}");
     }
 
     #[test]

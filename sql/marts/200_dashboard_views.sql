@@ -220,28 +220,42 @@ COMMENT ON COLUMN dwh_marts.v_dashboard_retention.cohort_size IS 'passengers who
 COMMENT ON COLUMN dwh_marts.v_dashboard_retention.customers IS 'those of them who booked months_since later; zero when nobody did';
 
 CREATE OR REPLACE VIEW dwh_marts.v_dashboard_table_freshness AS
-WITH loaded AS (
+WITH source_tables AS (
+    SELECT DISTINCT
+        source,
+        table_name AS source_table
+    FROM dwh_marts.source_topics
+),
+loaded AS (
     SELECT
-        substring(topic FROM '[^.]+$') AS source_table,
+        source_topics.source,
+        source_topics.table_name       AS source_table,
         sum(next_offset)::bigint       AS events_loaded,
         max(source_committed)          AS source_committed,
         max(last_published)            AS last_published,
         max(loaded_at)                 AS loaded_at,
         max(extract(epoch FROM loaded_at - source_committed)) FILTER (WHERE source_lsn IS NOT NULL) AS load_lag_s
     FROM dwh_control.offsets
-    GROUP BY substring(topic FROM '[^.]+$')
+    JOIN dwh_marts.source_topics AS source_topics USING (topic)
+    GROUP BY
+        source_topics.source,
+        source_topics.table_name
 ),
 held AS (
     SELECT
-        substring(topic FROM '[^.]+$')                      AS source_table,
+        source_topics.source,
+        source_topics.table_name                            AS source_table,
         count(*)                                            AS quarantined_events,
         max(quarantined_at)                                 AS last_quarantined_at,
         (array_agg(reason ORDER BY quarantined_at DESC))[1] AS last_reason
     FROM dwh_control.quarantine
-    GROUP BY substring(topic FROM '[^.]+$')
+    JOIN dwh_marts.source_topics AS source_topics USING (topic)
+    GROUP BY
+        source_topics.source,
+        source_topics.table_name
 )
 SELECT
-    coalesce(loaded.source_table, held.source_table)                        AS source_table,
+    source_tables.source_table,
     coalesce(loaded.events_loaded, 0)                                       AS events_loaded,
     loaded.source_committed AT TIME ZONE 'UTC'                              AS source_committed,
     loaded.last_published AT TIME ZONE 'UTC'                                AS last_published,
@@ -250,12 +264,18 @@ SELECT
     round(CASE WHEN loaded.load_lag_s < 0 THEN 0 ELSE loaded.load_lag_s END, 3) AS load_lag_s,
     coalesce(held.quarantined_events, 0)                                    AS quarantined_events,
     held.last_quarantined_at AT TIME ZONE 'UTC'                             AS last_quarantined_at,
-    held.last_reason
-FROM loaded
-FULL JOIN held ON held.source_table = loaded.source_table;
+    held.last_reason,
+    source_tables.source
+FROM source_tables
+LEFT JOIN loaded
+    ON loaded.source_table = source_tables.source_table
+    AND loaded.source IS NOT DISTINCT FROM source_tables.source
+LEFT JOIN held
+    ON held.source_table = source_tables.source_table
+    AND held.source IS NOT DISTINCT FROM source_tables.source;
 
 COMMENT ON VIEW dwh_marts.v_dashboard_table_freshness IS
-    'how far each table of the source is loaded, and what of it is in quarantine; grain: a table';
+    'how far each table of the source is loaded, and what of it is in quarantine; grain: a table of a source';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.source_table IS 'table of the source';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.events_loaded IS 'events read from its topic so far, quarantined ones included';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.source_committed IS 'commit of the last loaded event at the source, UTC';
@@ -266,6 +286,7 @@ COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.load_lag_s IS 'seconds f
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.quarantined_events IS 'events that could not be loaded';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_quarantined_at IS 'when the last of them came, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.last_reason IS 'why it could not be loaded; never shows a value';
+COMMENT ON COLUMN dwh_marts.v_dashboard_table_freshness.source IS 'name of the source; NULL while nothing was loaded from any of its topics';
 
 -- The loader counts in the transaction that loads. A tombstone is no event, and what is in quarantine was not loaded.
 CREATE OR REPLACE VIEW dwh_marts.v_dashboard_events_by_minute AS
@@ -278,38 +299,46 @@ WITH minutes AS (
 ),
 by_minute AS (
     SELECT
-        substring(topic FROM '[^.]+$')                AS source_table,
+        source_topics.source,
+        source_topics.table_name                      AS source_table,
         minute AT TIME ZONE 'UTC'                     AS minute,
         sum(events)::bigint                           AS events,
         max(publish_lag_max_us)::numeric / 1000000    AS publish_lag_max_s
     FROM dwh_control.event_minutes
+    JOIN dwh_marts.source_topics AS source_topics USING (topic)
     WHERE minute >= now() - interval '61 minutes'
     GROUP BY
-        substring(topic FROM '[^.]+$'),
+        source_topics.source,
+        source_topics.table_name,
         minute
 ),
 source_tables AS (
-    SELECT source_table
+    SELECT
+        source,
+        source_table
     FROM dwh_marts.v_dashboard_table_freshness
 )
 SELECT
     minutes.minute,
     source_tables.source_table,
     coalesce(by_minute.events, 0)               AS events,
-    round(by_minute.publish_lag_max_s, 3)       AS publish_lag_max_s
+    round(by_minute.publish_lag_max_s, 3)       AS publish_lag_max_s,
+    source_tables.source
 FROM minutes
 CROSS JOIN source_tables
 LEFT JOIN by_minute
     ON by_minute.minute = minutes.minute
-    AND by_minute.source_table = source_tables.source_table;
+    AND by_minute.source_table = source_tables.source_table
+    AND by_minute.source IS NOT DISTINCT FROM source_tables.source;
 
 COMMENT ON VIEW dwh_marts.v_dashboard_events_by_minute IS
-    'events loaded, by minute of publishing, over the last hour; grain: a minute and a table of the source';
+    'events loaded, by minute of publishing, over the last hour; grain: a minute and a table of a source';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.minute IS 'minute in which the events were published, UTC';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.source_table IS 'table of the source';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.events IS 'events; zero in a quiet minute';
 COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.publish_lag_max_s IS
     'most seconds from the commit at the source to the publishing; NULL in a quiet minute';
+COMMENT ON COLUMN dwh_marts.v_dashboard_events_by_minute.source IS 'name of the source; NULL while nothing was loaded from any of its topics';
 
 CREATE OR REPLACE VIEW dwh_marts.v_dashboard_mart_refresh AS
 SELECT

@@ -127,8 +127,9 @@ async fn on_an_idle_source_the_watermark_follows_the_heartbeats_and_never_goes_b
 
 /// The views of freshness, as the owner of the marts makes them.
 fn make_freshness(world: &World) {
-    let file = workspace_root().join("sql/marts/205_freshness.sql");
-    Psql::new(&world.database.superuser()).unwrap().run_files([file]).unwrap();
+    let files = ["080_load_progress.sql", "205_freshness.sql"];
+    let files = files.map(|name| workspace_root().join("sql/marts").join(name));
+    Psql::new(&world.database.superuser()).unwrap().run_files(files).unwrap();
 }
 
 const FRESHNESS: &str = "
@@ -139,10 +140,13 @@ const FRESHNESS: &str = "
 async fn a_table_that_stands_still_holds_the_watermark_up_and_an_event_in_quarantine_does_not() {
     let mut world = World::new("markheld").await;
     make_freshness(&world);
+    // Nothing was loaded, so nobody knows which topics are the source's.
+    world.assert_rows(FRESHNESS, &["(f,,,,)"]).await;
     let beats = Beats::of(&world).await;
     world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
     world.publish(create("bookings", 11, booking("000001", 1))).await;
     let mut loader = world.loader("loader");
+    world.loaded().await;
     world.assert_rows(FRESHNESS, &["(f,,0,0,)"]).await;
     beats.until(&world, 1, at(100, 70), &expected("100", "00:01:10")).await;
     world.assert_rows(FRESHNESS, &["(t,100,0,0,t)"]).await;

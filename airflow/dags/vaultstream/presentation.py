@@ -1,6 +1,6 @@
 """A DAG that builds one table of schema presentation, a UTC day at a time.
 
-In: the description of the table. Out: a DAG with the steps wait, create, clear, load, validate, publish.
+In: the description of the table. Out: a DAG with the steps ask, wait, create, clear, load, validate, publish.
 Invariant: a day's rows become visible in one transaction, after every check has passed on exactly these rows. A run that fails,
 or is killed, at any point leaves what was published before.
 """
@@ -22,7 +22,7 @@ from airflow.sdk import DAG, CronDataIntervalTimetable, Param, TaskGroup, chain
 
 from vaultstream import policy
 from vaultstream.period import MACROS
-from vaultstream.readiness import VaultLoadedSensor
+from vaultstream.readiness import SourcePositionSensor, VaultLoadedSensor
 
 # How long a run waits for the vault; a night's outage is survived, a longer one is somebody's business.
 WAIT_TIMEOUT = timedelta(seconds=float(policy.setting("VAULTSTREAM_WAIT_TIMEOUT_SECONDS", "21600")))
@@ -45,6 +45,7 @@ class Mart:
     dag_id: str
     schedule: str
     doc: str
+    source: str
     source_tables: tuple[str, ...]
     column_checks: Mapping[str, Mapping[str, Mapping[str, Any]]]
     table_checks: Mapping[str, Mapping[str, str]]
@@ -91,16 +92,27 @@ def build(mart: Mart) -> DAG:
 
 
 def steps(mart: Mart) -> None:
+    waiting: dict[str, Any] = {
+        "day": DAY,
+        "mode": "reschedule",
+        "poke_interval": WAIT_INTERVAL.total_seconds(),
+        "timeout": WAIT_TIMEOUT.total_seconds(),
+        "execution_timeout": timedelta(minutes=5),
+    }
+    ask = SourcePositionSensor(
+        task_id="ask_source",
+        doc_md="Asks the source, once the day is over, where its log stands. Without a connection to the source it asks nobody.",
+        source=mart.source,
+        **waiting,
+    )
     wait = VaultLoadedSensor(
         task_id="wait_for_vault",
         doc_md="Waits until everything that the source committed before the day's end is in the vault.",
         conn_id=policy.WRITER_CONNECTION,
+        source=mart.source,
         tables=mart.source_tables,
-        day=DAY,
-        mode="reschedule",
-        poke_interval=WAIT_INTERVAL.total_seconds(),
-        timeout=WAIT_TIMEOUT.total_seconds(),
-        execution_timeout=timedelta(minutes=5),
+        asked=ask.output,
+        **waiting,
     )
     # Without parameters the whole file goes to the server as one string, and so as one transaction.
     create = SQLExecuteQueryOperator(
@@ -114,7 +126,7 @@ def steps(mart: Mart) -> None:
     publish = statements(mart, "publish", "Replaces the day's published rows by the checked ones, in one transaction.")
     with TaskGroup("validate", tooltip="what has to hold before anybody sees the rows") as validate:
         checks(mart)
-    chain(wait, create, clear, load, validate, publish)
+    chain(ask, wait, create, clear, load, validate, publish)
 
 
 def statements(mart: Mart, step: str, doc: str) -> SQLExecuteQueryOperator:

@@ -1,8 +1,9 @@
 """Whether the vault holds everything that the source committed before a moment.
 
-In: dwh_marts.load_progress; where they are known, what the loader and the reader say about themselves. Out: yes, or the
-partitions that are missing.
-Invariant: "yes" is proven, never guessed:
+In: the source's watermark (watermark.py); dwh_marts.load_progress; where they are known, what the loader and the reader say about
+themselves. Out: yes, or what is missing.
+Invariant: "yes" is proven, never guessed. The watermark proves it for all tables of the source. Where it does not tell, because the
+heartbeats name no position or because it stands still for another table, each partition of the wanted tables is looked at:
 
 * a partition carries the streamed changes in the order of the source's commits, so one streamed event at or after the moment
   proves everything before it. Rows of a snapshot prove nothing: they are in the order of the table;
@@ -11,7 +12,8 @@ Invariant: "yes" is proven, never guessed:
   order of commits), or by the reader's own word that it is connected and has no backlog. Both are asked twice, for the
   loader learns of Kafka's ends every now and then only.
 
-Where the loader or the reader cannot be asked, a quiet partition means waiting.
+Where the loader or the reader cannot be asked, a quiet partition means waiting. Other sources may have tables of the same names, so
+partitions of other sources count for nothing.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseSensorOperator, Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowSensorTimeout
 
 from vaultstream.policy import setting
+from vaultstream.watermark import LEAVE, Position, Watermark, ask_source, read_watermark, stored
 
 LOADER_CONNECTION = "vault_loader"
 READER_CONNECTION = "cdc_reader"
@@ -47,6 +51,7 @@ ASK_AGAIN_SECONDS = float(setting("VAULTSTREAM_ASK_AGAIN_SECONDS", "10"))
 PROGRESS = """
     SELECT topic, partition, table_name, is_streamed, source_committed
     FROM dwh_marts.load_progress
+    WHERE source = %s
     ORDER BY topic, partition
 """
 
@@ -65,7 +70,7 @@ class Partition:
         return (
             self.is_streamed
             and self.source_committed is not None
-            and self.source_committed >= moment
+            and self.source_committed >= moment + LEAVE
         )
 
 
@@ -148,35 +153,115 @@ def metrics_of(connection_id: str) -> str | None:
         return None
 
 
-class VaultLoadedSensor(BaseSensorOperator):
-    """Waits until the vault holds everything that the source committed before a UTC day ended."""
+class SourcePositionSensor(BaseSensorOperator):
+    """Waits until a UTC day is over, and then asks the source once where its log stands.
+
+    The answer goes to the sensor that waits for it. That one cannot ask again and again: on a busy source, each answer lies ahead of
+    what is loaded.
+    """
 
     template_fields = ("day",)
 
-    def __init__(self, *, tables: Iterable[str], day: str, conn_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, source: str, day: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.source = source
+        self.day = day
+
+    def poke(self, context: Mapping[str, Any]) -> bool | PokeReturnValue:
+        if datetime.now(timezone.utc) < period_end(self.day):
+            self.log.info("the day %s is not over yet", self.day)
+            return False
+        asked = ask_source(self.source)
+        if asked is not None:
+            self.log.info("the log of the source %s stands at %s on timeline %s", self.source, asked.lsn, asked.timeline)
+        return PokeReturnValue(True, stored(asked))
+
+
+class VaultLoadedSensor(BaseSensorOperator):
+    """Waits until the vault holds everything that the source committed before a UTC day ended."""
+
+    template_fields = ("day", "asked")
+
+    def __init__(
+        self, *, source: str, tables: Iterable[str], day: str, conn_id: str, asked: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
         self.tables = tuple(tables)
         self.day = day
         self.conn_id = conn_id
+        self.asked = asked
+        self.reasons: list[str] = []
+
+    def execute(self, context: Any) -> Any:
+        """As every sensor; a time-out says what was waited for."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            waited = "; ".join(self.reasons)
+            raise AirflowSensorTimeout(
+                f"the vault does not hold everything of the source {self.source} up to the end of {self.day}: {waited} ({error})"
+            ) from error
 
     def poke(self, context: Mapping[str, Any]) -> bool:
         end = period_end(self.day)
-        now = datetime.now(timezone.utc)
-        if now < end:
-            self.log.info("the day %s is not over yet", self.day)
-            return False
+        if datetime.now(timezone.utc) < end:
+            self.reasons = [f"the day {self.day} is not over yet"]
+        else:
+            self.reasons = self.missing(end)
+        for reason in self.reasons:
+            self.log.info("waiting: %s", reason)
+        return not self.reasons
+
+    def missing(self, end: datetime) -> list[str]:
+        """What stands in the way; nothing when everything before the end is in the vault."""
+        watermark = read_watermark(self.conn_id, self.source)
+        if watermark is None:
+            raise AirflowFailException(
+                f"dwh_marts.freshness has no source {self.source}: the warehouse was not migrated to its model"
+            )
+        if watermark.waiting_events:
+            self.log.warning(
+                "source %s: %s events wait in the quarantine; they are not in the vault, and nobody waits for them here",
+                self.source,
+                watermark.waiting_events,
+            )
+        asked = self.position(watermark, end)
+        if (proof := watermark.proof(end, asked)) is not None:
+            self.log.info("source %s: complete up to %s: %s", self.source, end, proof)
+            return []
+        return self.missing_by_tables(end, watermark, asked)
+
+    def position(self, watermark: Watermark, end: datetime) -> Position | None:
+        """Where the source's log stood after the end, on the watermark's timeline if somebody knows that.
+
+        The source is asked again if it did not answer at first, and if it was promoted since then.
+        """
+        asked = Position.of(self.asked)
+        if watermark.source_lsn is None or watermark.proof(end, asked) is not None:
+            return asked
+        if asked is None or asked.timeline != watermark.source_timeline:
+            return ask_source(self.source) or asked
+        return asked
+
+    def missing_by_tables(self, end: datetime, watermark: Watermark, asked: Position | None) -> list[str]:
         reasons = missing(self.progress(), self.tables, end, Answers(None, None))
-        if reasons and now >= end + SETTLE:
+        if reasons and datetime.now(timezone.utc) >= end + SETTLE:
             reasons = missing(self.progress(), self.tables, end, ask_pipeline())
             if not reasons:
                 time.sleep(ASK_AGAIN_SECONDS)
                 reasons = missing(self.progress(), self.tables, end, ask_pipeline())
-        for reason in reasons:
-            self.log.info("waiting: %s", reason)
-        return not reasons
+        standing = watermark.standing(self.source, end, asked)
+        if reasons:
+            return [*standing, *reasons]
+        for line in standing:
+            self.log.info("%s", line)
+        self.log.info("source %s: each table that is needed is complete up to %s by itself", self.source, end)
+        return []
 
     def progress(self) -> list[Partition]:
-        return [Partition(*row) for row in PostgresHook(self.conn_id).get_records(PROGRESS)]
+        rows = PostgresHook(self.conn_id).get_records(PROGRESS, parameters=(self.source,))
+        return [Partition(*row) for row in rows]
 
 
 def period_end(day: str) -> datetime:

@@ -21,6 +21,7 @@ HOST = "127.0.0.1"
 WRITER_PASSWORD = os.environ.get("PRESENTATION_WRITER_PASSWORD") or "presentation_writer_password"
 CHECKER_PASSWORD = os.environ.get("VAULT_CHECKER_PASSWORD") or "vault_checker_password"
 OWNER_PASSWORD = os.environ.get("VAULT_OWNER_PASSWORD") or "vault_owner_password"
+READONLY_PASSWORD = os.environ.get("AIRLINE_READONLY_PASSWORD") or "airline_readonly_password"
 READER_PASSWORD = os.environ.get("MART_READER_PASSWORD") or "mart_reader_password"
 
 
@@ -51,6 +52,10 @@ class Server:
 
     def checker_uri(self, database: str) -> str:
         return self.uri("vault_checker", CHECKER_PASSWORD, database)
+
+    def readonly_uri(self) -> str:
+        """The source, as somebody who may only read."""
+        return self.uri("airline_readonly", READONLY_PASSWORD, self.database)
 
     def run(self, program: Path, *arguments: str, user: str | None = None, password: str | None = None) -> None:
         address = ["--host", HOST, "--port", str(self.port), "--username", user or self.user]
@@ -115,8 +120,8 @@ class Copy:
             f"--set=checker_password={CHECKER_PASSWORD}",
             f"--file={ROOT / 'sql/warehouse/020_presentation_roles.sql'}",
         )
-        # The demo may have been started before this view was there.
-        for name in ("080_load_progress", "090_grants"):
+        # The demo may have been started before these views were there.
+        for name in ("080_load_progress", "090_grants", "205_freshness"):
             self.server.run(
                 psql,
                 "--no-psqlrc",
@@ -129,6 +134,13 @@ class Copy:
         with self.connect() as session:
             # The caller compares the copy with the source: it is complete, however long the source has been quiet.
             session.execute("UPDATE dwh_control.offsets SET source_committed = now(), source_lsn = coalesce(source_lsn, 1)")
+            session.execute(
+                """INSERT INTO dwh_control.watermark
+                       (source_system_id, source_lsn, source_timeline, source_committed, published, updated_at)
+                   VALUES (1, 1000, 1, now(), now(), now())
+                   ON CONFLICT (source_system_id) DO UPDATE
+                   SET source_lsn = 1000, source_timeline = 1, source_committed = now(), published = now()"""
+            )
             session.execute("ANALYZE")
 
     def drop(self) -> None:

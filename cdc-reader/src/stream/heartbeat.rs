@@ -5,15 +5,20 @@
 //!
 //! - **Position**: the last position up to which every event is durable. It begins at the position up to which earlier
 //!   streams have published everything. WAL without published changes moves it too, so an idle source moves on.
-//! - **Publish time**: a probe notes the time and how many records were sent by then. When these are acknowledged,
-//!   every event that was stamped at or before that time is durable. The clock that stamps events passes the time of
-//!   the probe, so no later event is stamped so early.
+//! - **Publish time**: a probe notes a time and how many records were sent by then. When these are acknowledged, every
+//!   event that was stamped at or before that time is durable. The time lies after every stamp that was given and
+//!   before every one that will be given.
 //!
-//! Two things keep the publish time back. An earlier process may have left records on their way, which arrive late.
-//! Their transactions come again, because nobody has confirmed them. So no publish time is claimed before everything is
-//! durable that the source had committed when the session began. And another instance may have taken the stream over,
-//! with records of its own on their way. While the server answers on this stream, nobody else reads the slot. So no
-//! publish time is claimed that lies after the last question which the server has answered.
+//! A probe is noted between two transactions only. The stream has transactions one after the other, so the events that
+//! were stamped at or before a claimed time are those of whole transactions: all of the first ones in the order of their
+//! commits. Who reads the vault as of this time sees no transaction in part.
+//!
+//! Two things keep the publish time back. An earlier process may have left records on their way, which arrive late, and
+//! it may have published a transaction in part. Their transactions come again, because nobody has confirmed them. So
+//! no probe is noted before everything is durable that the source had committed when the session began. And another
+//! instance may have taken the stream over, with records of its own on their way. While the server answers on this
+//! stream, nobody else reads the slot. So what is claimed was durable when the last question was asked that the server
+//! has answered.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +46,8 @@ struct Probe {
 #[derive(Debug, Clone, Copy)]
 struct Question {
     at: Instant,
-    at_us: i64,
+    /// The publish time up to which everything was durable by then.
+    durable_us: Option<i64>,
 }
 
 /// What a session found when it began.
@@ -69,8 +75,6 @@ pub(super) struct Heartbeats {
     /// Every event that was stamped at or before this time is durable.
     durable_us: Option<i64>,
     question: Option<Question>,
-    /// When the last question was asked that the server has answered.
-    alone_us: Option<i64>,
     published_us: Option<i64>,
 }
 
@@ -89,7 +93,6 @@ impl Heartbeats {
             probe: None,
             durable_us: None,
             question: None,
-            alone_us: None,
             published_us: None,
         };
         heartbeats.events_are_durable(published);
@@ -109,13 +112,13 @@ impl Heartbeats {
 
     /// Whether the next probe can be noted.
     pub(super) fn wants_probe(&self) -> bool {
-        self.probe.is_none()
+        self.is_caught_up && self.probe.is_none()
     }
 
-    /// Notes that `sent` records were sent up to now, and that every event that is stamped by now is among them. The
-    /// clock has passed `now_us`.
-    pub(super) fn probe(&mut self, now_us: i64, sent: u64) {
-        self.probe = Some(Probe { at_us: now_us, sent });
+    /// Notes, between two transactions, that `sent` records were sent up to now, and that every event that was stamped is
+    /// among them. `cut_us` lies after these stamps and before all further ones.
+    pub(super) fn probe(&mut self, cut_us: i64, sent: u64) {
+        self.probe = Some(Probe { at_us: cut_us, sent });
     }
 
     /// Notes that the first `acknowledged` records are durable.
@@ -128,7 +131,7 @@ impl Heartbeats {
     /// Notes when the server was last heard.
     pub(super) fn heard(&mut self, heard: Instant) {
         if let Some(question) = self.question.take_if(|question| question.at < heard) {
-            self.alone_us = self.alone_us.max(Some(question.at_us));
+            self.published_us = self.published_us.max(question.durable_us);
         }
     }
 
@@ -139,8 +142,8 @@ impl Heartbeats {
     }
 
     /// Notes that the server was asked for an answer.
-    pub(super) fn asked(&mut self, now: Instant, now_us: i64) {
-        self.question = Some(Question { at: now, at_us: now_us });
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.question = Some(Question { at: now, durable_us: self.durable_us });
     }
 
     /// Whether a heartbeat is due.
@@ -151,11 +154,6 @@ impl Heartbeats {
     /// The claim of a heartbeat that is sent now.
     pub(super) fn beat(&mut self, now: Instant) -> Reached {
         self.last = Some(now);
-        if let (true, Some(durable_us), Some(alone_us)) =
-            (self.is_caught_up, self.durable_us, self.alone_us)
-        {
-            self.published_us = self.published_us.max(Some(durable_us.min(alone_us)));
-        }
         Reached {
             position: self.position,
             timeline: self.timeline.0,
@@ -198,17 +196,17 @@ mod tests {
         (reached.position.0, reached.committed_us, reached.published_us)
     }
 
-    /// A stream that has caught up and hears from the server at this time.
-    fn caught_up(now_us: i64) -> Heartbeats {
+    /// A stream that has caught up.
+    fn caught_up() -> Heartbeats {
         let mut heartbeats = heartbeats();
         heartbeats.events_are_durable(position(150, None));
-        answer(&mut heartbeats, now_us);
         heartbeats
     }
 
-    fn answer(heartbeats: &mut Heartbeats, now_us: i64) {
+    /// The server answers a question.
+    fn answer(heartbeats: &mut Heartbeats) {
         let now = Instant::now();
-        heartbeats.asked(now, now_us);
+        heartbeats.asked(now);
         heartbeats.heard(now + SECOND);
     }
 
@@ -225,44 +223,52 @@ mod tests {
 
     #[test]
     fn a_publish_time_is_claimed_once_all_that_was_sent_by_then_is_acknowledged() {
-        let mut heartbeats = caught_up(90);
+        let mut heartbeats = caught_up();
         heartbeats.probe(50, 3);
         assert!(!heartbeats.wants_probe());
         heartbeats.acknowledged(2);
+        answer(&mut heartbeats);
         assert_eq!(claim(&mut heartbeats).2, None);
         heartbeats.acknowledged(3);
+        answer(&mut heartbeats);
         assert_eq!(claim(&mut heartbeats).2, Some(50));
         heartbeats.probe(70, 9);
         heartbeats.acknowledged(8);
+        answer(&mut heartbeats);
         assert_eq!(claim(&mut heartbeats).2, Some(50));
     }
 
     #[test]
-    fn no_publish_time_is_claimed_before_the_stream_has_caught_up() {
+    fn no_publish_time_is_noted_before_the_stream_has_caught_up() {
         let mut heartbeats = heartbeats();
-        answer(&mut heartbeats, 90);
-        heartbeats.probe(50, 0);
-        heartbeats.acknowledged(0);
-        assert_eq!(claim(&mut heartbeats).2, None);
+        assert!(!heartbeats.wants_probe());
         heartbeats.events_are_durable(position(149, None));
-        assert_eq!(claim(&mut heartbeats).2, None);
+        assert!(!heartbeats.wants_probe());
         heartbeats.events_are_durable(position(150, None));
-        assert_eq!(claim(&mut heartbeats).2, Some(50));
+        assert!(heartbeats.wants_probe());
     }
 
     #[test]
-    fn no_publish_time_is_claimed_after_the_last_question_that_was_answered() {
-        let mut heartbeats = caught_up(40);
-        heartbeats.probe(50, 0);
-        heartbeats.acknowledged(0);
-        assert_eq!(claim(&mut heartbeats).2, Some(40));
+    fn no_publish_time_is_claimed_that_was_not_durable_when_the_answered_question_was_asked() {
+        let mut heartbeats = caught_up();
         let now = Instant::now();
-        heartbeats.asked(now, 60);
+        heartbeats.probe(50, 0);
+        heartbeats.asked(now);
+        heartbeats.acknowledged(0);
+        heartbeats.heard(now + SECOND);
+        assert_eq!(claim(&mut heartbeats).2, None);
+        heartbeats.asked(now);
         assert!(!heartbeats.wants_question());
         heartbeats.heard(now);
-        assert_eq!(claim(&mut heartbeats).2, Some(40), "that was heard before");
+        assert_eq!(claim(&mut heartbeats).2, None, "that was heard before");
+        heartbeats.probe(60, 0);
+        heartbeats.acknowledged(0);
         heartbeats.heard(now + SECOND);
-        assert_eq!(claim(&mut heartbeats).2, Some(50));
+        assert_eq!(
+            claim(&mut heartbeats).2,
+            Some(50),
+            "the question was asked before 60 was durable"
+        );
     }
 
     #[test]

@@ -183,6 +183,7 @@ impl<'s> Streaming<'s> {
         // Entered before the wait for the ledger: a stop meanwhile must not send the transaction again.
         if let Next::Committed(position) = next {
             self.delivery.commit(position);
+            self.probe();
         }
         while self.delivery.is_ledger_full() {
             if self.wait_for_kafka(stream)? == Ended::Stopped {
@@ -304,18 +305,14 @@ impl<'s> Streaming<'s> {
 
     /// Keeps what heartbeats claim up to date, and offers one when it is due.
     fn beat(&mut self, stream: &mut Stream, now: Instant) -> Result<(), SessionError> {
+        let Some(heartbeats) = &mut self.heartbeats else { return Ok(()) };
+        heartbeats.acknowledged(self.delivery.acknowledged());
+        heartbeats.heard(stream.last_received());
+        self.probe();
         let (Some(heartbeats), Some(sender)) = (&mut self.heartbeats, &self.context.heartbeats)
         else {
             return Ok(());
         };
-        let clock = &self.context.publish_clock;
-        heartbeats.acknowledged(self.delivery.acknowledged());
-        heartbeats.heard(stream.last_received());
-        if heartbeats.wants_probe() && !self.changes.has_pending() {
-            let now_us = clock.now_ns() / 1000;
-            clock.pass(now_us);
-            heartbeats.probe(now_us, self.delivery.sent());
-        }
         if !heartbeats.is_due(now) {
             return Ok(());
         }
@@ -323,13 +320,25 @@ impl<'s> Streaming<'s> {
         // Nobody waits for a heartbeat: while the one before is on its way, this one is left out.
         sender.offer(Beat { sent_ms: now_us() / 1000, reached });
         if heartbeats.wants_question() {
-            heartbeats.asked(Instant::now(), clock.now_ns() / 1000);
+            heartbeats.asked(Instant::now());
             let (received, confirmed) =
                 (self.confirmation.received(), self.confirmation.confirmed());
             stream.send_status(received, confirmed, true)?;
             self.confirmation.status_sent(Instant::now());
         }
         Ok(())
+    }
+
+    /// Notes what a heartbeat may claim, unless a transaction is open: a claim lies between two transactions.
+    fn probe(&mut self) {
+        let Some(heartbeats) =
+            self.heartbeats.as_mut().filter(|heartbeats| heartbeats.wants_probe())
+        else {
+            return;
+        };
+        if !self.changes.in_transaction() && !self.changes.has_pending() {
+            heartbeats.probe(self.context.publish_clock.cut_us(), self.delivery.sent());
+        }
     }
 
     /// Answers the server's request with the position that is confirmed by now, if the answer is due.

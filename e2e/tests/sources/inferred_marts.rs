@@ -23,7 +23,7 @@ const RELATIONS: &str = "
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname IN ('dwh_marts', 'dwh_star')
         AND c.relkind IN ('r', 'v')
-        AND c.relname <> 'freshness'
+        AND c.relname !~ '^(freshness|v_dashboard_completeness)$|_as_of_watermark$'
         AND c.relname !~ '^(current|history)_(hub|sat)_|^history_link_'
     ORDER BY 1";
 

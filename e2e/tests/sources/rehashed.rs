@@ -22,7 +22,7 @@ const MARTS: &str = "
     JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname IN ('dwh_marts', 'dwh_star')
         AND c.relkind IN ('r', 'v')
-        AND c.relname !~ '^(current|history)_|^v_dashboard_(mart|table)|^mart_refreshes$|^load_progress$|^freshness$|^state$'
+        AND c.relname !~ '^(current|history)_|^v_dashboard_(mart|table|completeness)|_as_of_watermark$|^mart_refreshes$|^load_progress$|^freshness$|^state$'
     ORDER BY 1";
 
 /// Refreshes the star; gives the outcome and the reason.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
 mod altered;
+mod as_of_watermark;
 mod waiting;
 mod watermark;
 
