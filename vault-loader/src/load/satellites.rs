@@ -48,7 +48,7 @@ const YIELD_ROWS: usize = 1000;
 /// Where the rows of a hub or link go straight into its table, its unknown keys are taken for new. New keys have no
 /// version in any satellite: each key of a satellite has had its row in the hub or link since the transaction that
 /// wrote its first version. Only inserts and the reads of a snapshot make such keys, so another operation on an unknown
-/// key is a reason to look. The other way round, a key that has a status has its row, and needs none.
+/// key is a reason to look. The other way round, a key whose events were all loaded before has its row, and needs none.
 pub(super) async fn read_states(
     writer: &RowWriter<'_, '_>,
     projection: &Projection,
@@ -67,14 +67,40 @@ pub(super) async fn read_states(
     let mut states = Vec::with_capacity(used.len());
     for (id, read) in used.into_iter().zip(read) {
         let satellite = &plan.satellites[id];
+        let candidates = &projection.satellites[id];
+        let mut found = cached_states(candidates, &mut caches.states[id]);
+        let read: Vec<Hash> = read
+            .into_iter()
+            .map(|(key, state)| {
+                found.insert(key, state);
+                key
+            })
+            .collect();
         if let Some((known, _)) = caches.parent_of(plan, satellite.table) {
-            read.iter().for_each(|(key, _)| known.insert(key, ()));
+            let unseen = unseen_keys(candidates, &found);
+            let seen = read.iter().filter(|key| !unseen.contains(*key));
+            seen.for_each(|key| known.insert(key, ()));
         }
-        let mut found = cached_states(&projection.satellites[id], &mut caches.states[id]);
-        found.extend(read);
         states.push((id, found));
     }
     Ok(states)
+}
+
+/// The keys of which a candidate stands behind the record that made the key's last version.
+fn unseen_keys(candidates: &[Candidate], states: &HashMap<Hash, KeyState>) -> HashSet<Hash> {
+    let is_seen = |candidate: &&Candidate| {
+        let position = &candidate.change.position;
+        states.get(&candidate.key).is_some_and(|state| {
+            state.epoch.number == position.epoch.number
+                && state.partition == position.partition
+                && state.offset >= position.offset
+        })
+    };
+    candidates
+        .iter()
+        .filter(|candidate| !is_seen(candidate))
+        .map(|candidate| candidate.key)
+        .collect()
 }
 
 /// The keys of a satellite's candidates of which the last version is to be read.
