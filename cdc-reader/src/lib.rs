@@ -74,5 +74,6 @@ pub mod supervise;
 pub mod cli;
 
 pub mod offset_command;
+pub mod reconcile;
 
 pub mod init;
