@@ -25,6 +25,7 @@ mod operating;
 mod parking;
 mod pausing;
 mod proving;
+mod reconciling;
 mod rehashing;
 mod replaying;
 mod retrying;
