@@ -1,6 +1,14 @@
 //! Deletes of rows that vanished, published late: with the position and the time of a moment at which the row was not
 //! there, a delete ends the row of before that moment, and no row that came behind it, wherever it stands in the topic.
 
+use std::path::PathBuf;
+use std::process::Output;
+
+use devstack::{Database, unique};
+use serde_json::json;
+use shared::vanished::{self, VanishedRow};
+
+use crate::carried::SHOP;
 use crate::replaying::load_twice;
 use crate::support::{Event, World, airport, create, delete, read, update};
 
@@ -112,4 +120,137 @@ async fn a_late_delete_ends_no_row_that_came_after_the_moment() {
 
 async fn lines(world: &World, query: &str) -> Vec<String> {
     world.client.query(query, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+/// The shop's tables at the source, empty.
+const TABLES: &str = "
+    CREATE TABLE phones (customer_id integer, kind text, number text, operator text, PRIMARY KEY (customer_id, kind));
+    CREATE TABLE currencies (code char(3) PRIMARY KEY, title text, digits smallint);
+    CREATE TABLE payments (payment_id bigint PRIMARY KEY, customer_id integer, order_no text, amount integer, currency char(3))";
+
+/// A shop whose rows are in the vault, and whose source has none of them.
+struct Emptied {
+    world: World,
+    source: Database,
+}
+
+impl Emptied {
+    async fn of(name: &str) -> Self {
+        let mut world = World::unmigrated(name).await;
+        let named = format!("name = \"{}\"", world.source);
+        // The hub holds the numbers of customers as texts.
+        let model = SHOP
+            .replacen("name = \"shop\"", &named, 1)
+            .replacen(
+                "{ name = \"customer_id\", type = \"integer\" }",
+                "{ name = \"customer_id\", type = \"text\" }",
+                1,
+            )
+            .replace(
+                "columns = [\"customer_id\"]",
+                "columns = [{ column = \"customer_id\", cast = \"text\" }]",
+            );
+        assert!(model.contains("cast = \"text\""));
+        world.write_model(&model);
+        world.migrate(&[]);
+        let phone = |customer: i64, kind: &str| json!({"customer_id": customer, "kind": kind, "number": "1", "operator": "A"});
+        world
+            .publish_all([
+                create("phones", 10, phone(7, "home")),
+                create("phones", 20, phone(-8, "a\tt\\ab")),
+                create("currencies", 30, json!({"code": "EUR", "title": "euro", "digits": 2})),
+                create(
+                    "payments",
+                    40,
+                    json!({"payment_id": 5, "customer_id": 7, "order_no": "O", "amount": 1, "currency": "EUR"}),
+                ),
+            ])
+            .await;
+        let mut loader = world.loader("loader");
+        world.loaded().await;
+        world.end(&mut loader);
+        let source = Database::create(&world.stack.postgres15, &unique("emptied")).unwrap();
+        source.psql().unwrap().run(TABLES).unwrap();
+        Self { world, source }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.world.dir.path().join("vanished.jsonl")
+    }
+
+    fn reconcile(&self, words: &[&str]) -> Output {
+        let (server, file) = (&self.source.server, self.file());
+        let address = format!(
+            "postgres://{}:{}@{}:{}/{}",
+            server.user, server.password, server.host, server.port, self.source.name
+        );
+        let to = ["reconcile", "--no-wait", "--to", file.to_str().unwrap()];
+        self.world.command_with(&[&to, words].concat(), &[("VAULT_LOADER_SOURCE", &address)])
+    }
+
+    /// The rows of the file, each as its table and key.
+    fn rows(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.file()).unwrap();
+        let (absence, rows) = vanished::read(&text).unwrap();
+        assert_eq!(absence.topic_prefix, self.world.source);
+        let told = |row: &VanishedRow| format!("{}.{} {:?}", row.schema, row.table, row.key);
+        let mut rows: Vec<String> = rows.iter().map(told).collect();
+        rows.sort_unstable();
+        rows
+    }
+}
+
+fn told(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    format!("{out}{err}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn primary_keys_come_from_hubs_links_and_satellites() {
+    let shop = Emptied::of("emptied").await;
+    let output = shop.reconcile(&[]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let rows = [
+        r#"public.currencies {"code": "EUR"}"#,
+        r#"public.payments {"payment_id": "5"}"#,
+        r#"public.phones {"customer_id": "-8", "kind": "a\tt\\ab"}"#,
+        r#"public.phones {"customer_id": "7", "kind": "home"}"#,
+    ];
+    assert_eq!(shop.rows(), rows);
+    // The file stays as it is.
+    let output = shop.reconcile(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("give --to a file that does not exist"), "{}", told(&output));
+    let output =
+        shop.reconcile(&["--table", "public.payments", "--show-keys", "--max-deletes", "0"]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("more than --max-deletes 0"), "{}", told(&output));
+    assert!(told(&output).contains("(payment_id=5)"), "{}", told(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_the_source_is_no_row_that_vanished() {
+    let shop = Emptied::of("misfits").await;
+    // The vault lacks a row too: it is not loaded, or this is another source.
+    shop.source.psql().unwrap().run("INSERT INTO currencies VALUES ('RUB', 'rouble', 2)").unwrap();
+    let output = shop.reconcile(&[]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let why = "public.currencies: the vault also lacks 1 rows of the source";
+    assert!(told(&output).contains(why), "{}", told(&output));
+    assert!(!shop.file().exists());
+    // A key that the vault has lost.
+    let lost = "DELETE FROM dwh_detailed.hub_customers WHERE customer_id = '7'";
+    shop.world.client.batch_execute(lost).await.unwrap();
+    let output = shop.reconcile(&["--table", "public.phones"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    let why = "table public.phones: the vault has no primary key for";
+    assert!(told(&output).contains(why), "{}", told(&output));
+    // A key that is not that of its hash key.
+    let wrong = "UPDATE dwh_detailed.sat_currencies_status SET currency_code = 'USD' WHERE currency_code = 'EUR'";
+    shop.world.client.batch_execute(wrong).await.unwrap();
+    shop.source.psql().unwrap().run("DELETE FROM currencies").unwrap();
+    let output = shop.reconcile(&["--table", "public.currencies"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("one that does not give its hash key"), "{}", told(&output));
+    assert!(!shop.file().exists());
 }
