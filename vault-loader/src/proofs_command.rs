@@ -1,6 +1,7 @@
 //! The commands that prove something of the vault.
 //!
-//! In: arguments, the configuration and, for `verify` and `reconcile`, a compiled model. Out: what a proof prints, and its outcome.
+//! In: arguments, the configuration and, for `verify` and `reconcile`, a compiled model. Out: what a proof prints, and
+//! its outcome.
 
 use clap::Subcommand;
 use shared::postgres::ConnectOptions;

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use shared::debezium::envelope::{SnapshotMark, SourceInfo};
 use shared::vanished::Absence;
 
-use super::ReconcileError;
+use super::error::ReconcileError;
 use super::source::{AbsentRow, Table};
 use crate::clock::now_ns;
 use crate::connector::Settings;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use shared::vanished::{Absence, VanishedRow};
 use tokio_util::sync::CancellationToken;
 
-use super::ReconcileError;
+use super::error::ReconcileError;
 use crate::catalog::{self, CatalogTable, PublishedPart};
 use crate::connector::Settings;
 use crate::context::plan_options;
