@@ -83,6 +83,9 @@ pub enum Command {
     Health(HealthArgs),
     /// Show, delete or replace the stored offset, to decide how the connector goes on after exit code 3
     Offset(OffsetArgs),
+    /// Publish the deletes of rows that vanished while changes were lost, from the file that `vault-loader reconcile`
+    /// wrote. Without --publish nothing is published. Exit codes: 1 when rows are to be published or it failed
+    Reconcile(ReconcileArgs),
     /// Look at a source that is to be captured: write its connector file and the SQL that it needs, and say what is
     /// missing
     #[command(long_about = INIT_ABOUT)]
@@ -138,6 +141,47 @@ pub struct OffsetArgs {
     /// Settings of the worker.
     #[command(flatten)]
     pub worker: WorkerArgs,
+}
+
+/// Arguments of `reconcile`.
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// The file that `vault-loader reconcile --to` wrote
+    #[arg(long, value_name = "FILE")]
+    pub rows: PathBuf,
+    /// Publish the deletes; the connector must not run
+    #[arg(long)]
+    pub publish: bool,
+    /// Publish nothing when the file has more rows than this
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub max_deletes: usize,
+    /// Seconds to wait for open transactions of the source
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
+    /// So many rows of each table are shown, as hash keys
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub show: usize,
+    /// Show the primary keys beside the hash keys
+    #[arg(long)]
+    pub show_keys: bool,
+    /// How the outcome is printed
+    #[arg(long, value_enum, default_value_t = OutcomeFormat::Text)]
+    pub format: OutcomeFormat,
+    /// The connector file
+    #[arg(long, value_name = "FILE", env = "CDC_READER_CONNECTOR")]
+    pub connector: PathBuf,
+    /// Settings of the worker.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+}
+
+/// How an outcome is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutcomeFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// What to do with an offset.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{self, PublishClock};
-use crate::connector::{Connector, ConvertingFailures};
+use crate::connector::{Connector, ConvertingFailures, Settings};
 use crate::ended::Ended;
 use crate::envelope::{PlanOptions, WithoutForm};
 use crate::kafka_clients::KafkaClients;
@@ -58,19 +58,7 @@ impl Context {
     }
 
     pub(crate) fn plan_options(&self) -> PlanOptions {
-        let settings = &self.connector.settings;
-        PlanOptions {
-            topic_prefix: settings.topic_prefix.clone(),
-            database: settings.database.database.clone(),
-            version: settings.version.clone(),
-            unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
-            replace_null_with_default: settings.replace_null_with_default_value,
-            column_types_header: settings.column_types_header,
-            without_form: match settings.converting_failures {
-                ConvertingFailures::Fail => WithoutForm::Error,
-                ConvertingFailures::Warn | ConvertingFailures::Skip => WithoutForm::Null,
-            },
-        }
+        plan_options(&self.connector.settings)
     }
 
     /// A connection to the source for statements that may wait, which a stop ends.
@@ -99,17 +87,7 @@ impl Context {
     /// Makes a producer.
     pub(crate) fn publisher(&self) -> Result<Publisher, PublishError> {
         let settings = &self.connector.settings;
-        let context = |name: &str| format!("__debezium.context.{name}");
-        let context_headers = if settings.extended_headers {
-            vec![
-                (context("connectorLogicalName"), settings.topic_prefix.clone()),
-                (context("taskId"), "0".to_owned()),
-                (context("connectorName"), "postgresql".to_owned()),
-                (context("runId"), self.run_id.clone()),
-            ]
-        } else {
-            Vec::new()
-        };
+        let context_headers = context_headers(settings, &self.run_id);
         let publisher = Publisher::new(&PublisherOptions {
             cluster: self.kafka.producer.clone(),
             overrides: settings.producer_overrides.clone(),
@@ -138,6 +116,36 @@ impl Context {
     pub(crate) fn heartbeat_topic(&self) -> Option<HeartbeatTopic> {
         heartbeat_topic(&self.connector)
     }
+}
+
+/// What the plans of tables take from the connector's settings.
+pub(crate) fn plan_options(settings: &Settings) -> PlanOptions {
+    PlanOptions {
+        topic_prefix: settings.topic_prefix.clone(),
+        database: settings.database.database.clone(),
+        version: settings.version.clone(),
+        unavailable_value_placeholder: settings.unavailable_value_placeholder.clone(),
+        replace_null_with_default: settings.replace_null_with_default_value,
+        column_types_header: settings.column_types_header,
+        without_form: match settings.converting_failures {
+            ConvertingFailures::Fail => WithoutForm::Error,
+            ConvertingFailures::Warn | ConvertingFailures::Skip => WithoutForm::Null,
+        },
+    }
+}
+
+/// Debezium's headers of every event.
+pub(crate) fn context_headers(settings: &Settings, run_id: &str) -> Vec<(String, String)> {
+    if !settings.extended_headers {
+        return Vec::new();
+    }
+    let context = |name: &str| format!("__debezium.context.{name}");
+    vec![
+        (context("connectorLogicalName"), settings.topic_prefix.clone()),
+        (context("taskId"), "0".to_owned()),
+        (context("connectorName"), "postgresql".to_owned()),
+        (context("runId"), run_id.to_owned()),
+    ]
 }
 
 fn new_topics(connector: &Connector) -> NewTopics {

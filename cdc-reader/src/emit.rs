@@ -10,6 +10,7 @@ use std::sync::Arc;
 use shared::debezium::columns::{self, COLUMNS_HEADER};
 use shared::debezium::envelope::{Op, SourceInfo};
 use shared::position::Lsn;
+use shared::vanished::RECONCILED_HEADER;
 
 use crate::connector::{ConvertingFailures, Settings};
 use crate::envelope::{Change, MessagePlan, Nulls, PlanOptions, RowError};
@@ -77,6 +78,8 @@ pub(crate) struct Emitter {
     warns_of_nulls: bool,
     /// Tables and columns for which [`Emitter::tell_of_null`] has spoken.
     warned: HashSet<(String, usize)>,
+    /// The value of the header that says who publishes, for events that come from no change of the stream.
+    reconciled: Option<Vec<u8>>,
     pub(crate) counts: Counts,
 }
 
@@ -105,8 +108,15 @@ impl Emitter {
             messages,
             warns_of_nulls: settings.converting_failures == ConvertingFailures::Warn,
             warned: HashSet::new(),
+            reconciled: None,
             counts: Counts::default(),
         }
+    }
+
+    /// Every event carries this header from now on.
+    pub(crate) fn reconciled_by(mut self, who: &str) -> Self {
+        self.reconciled = Some(who.as_bytes().to_vec());
+        self
     }
 
     /// Whether inserts become no events.
@@ -233,12 +243,38 @@ impl Emitter {
         old: OldTuple<'_>,
         stamp: &Stamp<'_>,
     ) -> Result<(), RowError> {
+        let (row, nulls) = old_columns(old);
+        self.delete_row(capture, row, nulls, stamp)
+    }
+
+    /// The delete of a row of which only the key is known, as the replica identity `DEFAULT` sends it.
+    pub(crate) fn delete_key<'a, R>(
+        &mut self,
+        capture: &Capture,
+        row: R,
+        stamp: &Stamp<'_>,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
+    {
+        self.delete_row(capture, row, Nulls::AreUnknown, stamp)
+    }
+
+    fn delete_row<'a, R>(
+        &mut self,
+        capture: &Capture,
+        row: R,
+        nulls: Nulls,
+        stamp: &Stamp<'_>,
+    ) -> Result<(), RowError>
+    where
+        R: Iterator<Item = crate::pgoutput::Column<'a>> + Clone,
+    {
         if self.skip_deletes {
             self.counts.filtered += 1;
             return Ok(());
         }
         self.counts.deletes += 1;
-        let (row, nulls) = old_columns(old);
         let key = self.encode_key(capture, &row, nulls, None)?;
         let change = Change { op: Op::Delete, before: Some(row), after: None };
         self.encode(capture, key.clone(), &change, stamp, None)?;
@@ -384,26 +420,40 @@ impl Emitter {
 
     /// Sends what was encoded. False when the queue is full: then the caller should wait and call again.
     pub(crate) fn flush(&mut self, delivery: &mut Delivery) -> Result<bool, PublishError> {
+        self.flush_to(|record| delivery.send(record))
+    }
+
+    /// The same by any way to send a record.
+    pub(crate) fn flush_to(
+        &mut self,
+        mut send: impl FnMut(&Record<'_>) -> Result<(), PublishError>,
+    ) -> Result<bool, PublishError> {
         while let Some(pending) = self.pending.get(self.sent) {
             let bytes = |range: &Range<usize>| &self.arena[range.clone()];
+            let who = self.reconciled.as_deref().map(|who| (RECONCILED_HEADER, who));
+            let other_key = match &pending.headers {
+                Headers::OtherKey(name, range) => Some((*name, bytes(range))),
+                Headers::None | Headers::Context => None,
+            };
             let types = pending.types.as_ref().map(|range| (COLUMNS_HEADER, bytes(range)));
+            let (mut own, mut count) = ([("", [].as_slice()); 3], 0);
+            for header in [who, other_key, types].into_iter().flatten() {
+                own[count] = header;
+                count += 1;
+            }
             let record = Record {
                 topic: &pending.topic,
                 key: pending.key.as_ref().map(bytes),
                 value: pending.value.as_ref().map(bytes),
-                headers: match (&pending.headers, types) {
-                    (Headers::None, _) => RecordHeaders::None,
-                    (Headers::Context, None) => RecordHeaders::Context,
-                    (Headers::Context, Some(types)) => RecordHeaders::With(&[types]),
-                    (Headers::OtherKey(name, range), None) => {
-                        RecordHeaders::With(&[(name, bytes(range))])
+                headers: match &pending.headers {
+                    Headers::None => RecordHeaders::None,
+                    Headers::Context | Headers::OtherKey(..) if count == 0 => {
+                        RecordHeaders::Context
                     }
-                    (Headers::OtherKey(name, range), Some(types)) => {
-                        RecordHeaders::With(&[(name, bytes(range)), types])
-                    }
+                    Headers::Context | Headers::OtherKey(..) => RecordHeaders::With(&own[..count]),
                 },
             };
-            match delivery.send(&record) {
+            match send(&record) {
                 Ok(()) => self.sent += 1,
                 Err(PublishError::QueueFull) => return Ok(false),
                 Err(error) => return Err(error),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_reader::cli::{Cli, Command, HealthArgs, InitArgs, OffsetArgs, RunArgs};
+use cdc_reader::cli::{Cli, Command, HealthArgs, InitArgs, OffsetArgs, ReconcileArgs, RunArgs};
 use cdc_reader::clock::PublishClock;
 use cdc_reader::connector;
 use cdc_reader::context::{Context, start_heartbeats};
@@ -15,6 +15,7 @@ use cdc_reader::metrics::Metrics;
 use cdc_reader::observe::Observer;
 use cdc_reader::offset_command;
 use cdc_reader::orderly_end::GIVE_UP_AFTER;
+use cdc_reader::reconcile;
 use cdc_reader::rest::{self, Identity, Question, RestState};
 use cdc_reader::source_watch::SourceWatch;
 use cdc_reader::supervise;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
                 }
             },
             Command::Offset(args) => tokio::task::block_in_place(|| offset(args)),
+            Command::Reconcile(args) => tokio::task::block_in_place(|| retract(args)),
             Command::Init(args) => tokio::task::block_in_place(|| look(&args)),
         }
     });
@@ -61,6 +63,20 @@ fn offset(args: OffsetArgs) -> u8 {
         Ok(line) => {
             println!("{line}");
             exit::OK
+        }
+        Err(error) => {
+            let code = error.exit_code();
+            eprintln!("{:#}", anyhow::Error::new(error));
+            code
+        }
+    }
+}
+
+fn retract(args: ReconcileArgs) -> u8 {
+    match reconcile::run(args) {
+        Ok(outcome) => {
+            print!("{}", outcome.printed);
+            outcome.exit_code()
         }
         Err(error) => {
             let code = error.exit_code();

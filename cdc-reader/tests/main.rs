@@ -45,3 +45,4 @@ mod s035_one_server;
 mod s036_new_partitions;
 mod s037_a_new_source;
 mod s038_heartbeats;
+mod s039_reconcile;

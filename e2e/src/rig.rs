@@ -219,18 +219,37 @@ impl Rig {
     }
 
     fn offset_of(&self, connector: &Path, action: &str) -> anyhow::Result<String> {
+        let mut command = self.reader_command(connector, &["offset", action])?;
+        let output = command.output().context("cannot run cdc-reader offset")?;
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        anyhow::ensure!(output.status.success(), "cdc-reader offset {action} failed: {text}");
+        Ok(text)
+    }
+
+    fn reader_command(
+        &self,
+        connector: &Path,
+        words: &[&str],
+    ) -> anyhow::Result<std::process::Command> {
         let mut command = std::process::Command::new(devstack::binary("cdc-reader")?);
-        command.args(["offset", action, "--connector"]).arg(connector);
+        command.args(words).arg("--connector").arg(connector);
         command
             .env("PRIMARY_HOST", &self.options.source.host)
             .env("PRIMARY_PORT", self.options.source.port.to_string())
             .env("CDC_READER_PASSWORD", PASSWORD)
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
             .env("OFFSET_STORAGE_TOPIC", format!("{}-offsets", self.options.name));
-        let output = command.output().context("cannot run cdc-reader offset")?;
-        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        anyhow::ensure!(output.status.success(), "cdc-reader offset {action} failed: {text}");
-        Ok(text)
+        Ok(command)
+    }
+
+    /// Runs `cdc-reader reconcile` with this file of rows to its end, whatever comes of it.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn reconcile(&self, rows: &Path, words: &[&str]) -> anyhow::Result<std::process::Output> {
+        let mut command = self.reader_command(&self.connector, &["reconcile"])?;
+        command.arg("--rows").arg(rows).args(words);
+        command.output().context("cannot run cdc-reader reconcile")
     }
 
     /// Waits until the reader streams: its snapshot is complete, and from here on every state has to arrive.
@@ -351,6 +370,12 @@ impl Rig {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.options.name
+    }
+
+    /// The rig's own directory.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.options.dir
     }
 
     /// Waits until everything committed at the source by now is in Kafka, and everything in Kafka is in the warehouse.

@@ -22,3 +22,4 @@ pub mod shutdown;
 pub mod source_url;
 pub mod telemetry;
 pub mod tls;
+pub mod vanished;

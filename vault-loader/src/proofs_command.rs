@@ -1,6 +1,7 @@
 //! The commands that prove something of the vault.
 //!
-//! In: arguments, the configuration and, for `verify`, a compiled model. Out: what a proof prints, and its outcome.
+//! In: arguments, the configuration and, for `verify` and `reconcile`, a compiled model. Out: what a proof prints, and
+//! its outcome.
 
 use clap::Subcommand;
 use shared::postgres::ConnectOptions;
@@ -8,6 +9,7 @@ use shared::postgres::ConnectOptions;
 use crate::check_command::{self, CheckArguments};
 use crate::checksum::{self, ChecksumArguments};
 use crate::model::Plan;
+use crate::verify::reconcile::{self, ReconcileArguments};
 use crate::verify::{self, VerifyArguments};
 
 /// A proof. It may hold a password, so it cannot be printed.
@@ -23,6 +25,10 @@ pub enum ProofCommand {
     /// Compare every row of the running source with the vault as of one moment. Exit codes: 1 when a key is missing,
     /// extra or different
     Verify(VerifyArguments),
+    /// Find the rows that the vault holds and the running source does not have any more, after changes were lost: how
+    /// many, and the first of them. With --to they go into a file, from which `cdc-reader reconcile` publishes their
+    /// deletes. Exit codes: 1 when there are such rows
+    Reconcile(ReconcileArguments),
 }
 
 /// Carries out a proof. `plan` is asked for only where it is needed.
@@ -39,6 +45,9 @@ pub async fn carry_out(
         ProofCommand::Check(arguments) => Ok(check_command::run(arguments, warehouse).await?),
         ProofCommand::Verify(arguments) => {
             Box::pin(verify::run(arguments, warehouse, &plan()?)).await
+        }
+        ProofCommand::Reconcile(arguments) => {
+            Box::pin(reconcile::run(arguments, warehouse, &plan()?)).await
         }
     }
 }

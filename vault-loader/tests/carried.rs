@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use crate::replaying::load_twice;
 use crate::support::{Event, World, create, delete, fingerprint, read, truncate, update};
 
-const SHOP: &str = include_str!("support/shop.vault.toml");
+pub(crate) const SHOP: &str = include_str!("support/shop.vault.toml");
 
 /// A world with the shop's model.
 pub(crate) async fn shop(name: &str) -> World {

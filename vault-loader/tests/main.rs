@@ -27,6 +27,7 @@ mod pausing;
 mod proving;
 mod rebuilding;
 mod rebuilding_beside;
+mod reconciling;
 mod rehashing;
 mod replaying;
 mod retrying;

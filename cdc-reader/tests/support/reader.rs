@@ -1,5 +1,6 @@
 //! The reader's process: started with a connector file, watched through its log and its REST interface.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -67,6 +68,21 @@ impl Launch {
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    }
+
+    /// Starts `cdc-reader reconcile` with this file of rows.
+    pub(crate) fn reconcile(&self, rows: &Path, words: &[&str]) -> Reader {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("connector.json");
+        std::fs::write(&file, &self.file).unwrap();
+        let options =
+            ProcessOptions::new(env!("CARGO_BIN_EXE_cdc-reader"), dir.path().join("reconcile.log"))
+                .args(["reconcile", "--connector", file.to_str().unwrap()])
+                .args(["--rows", rows.to_str().unwrap()])
+                .args(words)
+                .args(["--bootstrap-servers", &self.bootstrap])
+                .without_env("RUST_LOG");
+        Reader { process: Process::start(&options).unwrap(), _dir: dir }
     }
 
     /// Starts it; it may well end by itself.

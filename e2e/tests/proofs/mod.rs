@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
 mod planted;
+mod reconciling;
 
 use std::collections::BTreeSet;
 use std::process::Output;

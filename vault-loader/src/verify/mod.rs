@@ -29,6 +29,8 @@ mod staging;
 mod keys;
 mod versions;
 
+pub mod reconcile;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -53,9 +55,9 @@ use crate::warehouse::WarehouseError;
 /// What `pg_stat_activity` of the source shows.
 const APPLICATION_NAME: &str = "vault-loader verify";
 
-/// What is compared, and how it is told. The source may hold a password, so they cannot be printed.
+/// What is compared with what, and how it is told. The source may hold a password, so they cannot be printed.
 #[derive(Args)]
-pub struct VerifyArguments {
+pub struct SourceArguments {
     /// The source: postgres://user:password@host:port/database?sslmode=…&sslrootcert=…; better in the variable,
     /// because every user of the machine sees arguments. The role needs to read the tables. The primary, not a standby
     #[arg(long, env = "VAULT_LOADER_SOURCE", hide_env_values = true)]
@@ -66,9 +68,6 @@ pub struct VerifyArguments {
     /// Source table, as schema.table; several times for several [default: all of the model]
     #[arg(long = "table")]
     tables: Vec<String>,
-    /// Column that is not compared, as schema.table.column; for columns that the connector masks
-    #[arg(long = "ignore", value_name = "COLUMN")]
-    ignored: Vec<String>,
     /// Seconds to wait, for open transactions of the source and then for the loader
     #[arg(long, default_value_t = 300)]
     wait: u64,
@@ -86,6 +85,31 @@ pub struct VerifyArguments {
     format: Format,
 }
 
+/// What is compared, and how it is told.
+#[derive(Args)]
+pub struct VerifyArguments {
+    /// The two sides.
+    #[command(flatten)]
+    sides: SourceArguments,
+    /// Column that is not compared, as schema.table.column; for columns that the connector masks
+    #[arg(long = "ignore", value_name = "COLUMN")]
+    ignored: Vec<String>,
+}
+
+/// Both sides at one moment: the source's rows are staged, and the warehouse has loaded everything up to there.
+struct Sides {
+    warehouse: Client,
+    /// the model with the columns by which its satellites have grown
+    plan: Plan,
+    columns: ComparedColumns,
+    not_compared: Vec<String>,
+    moment: Moment,
+    /// which source it is, and when it was
+    server: SourceServer,
+    /// the keys of each table whose events wait
+    waiting: HashMap<TableId, WaitingKeys>,
+}
+
 /// Compares the source with the vault, and prints what differs.
 ///
 /// # Errors
@@ -95,9 +119,9 @@ pub async fn run(
     warehouse: &ConnectOptions,
     plan: &Plan,
 ) -> anyhow::Result<()> {
-    let source = source_options(&arguments.source, APPLICATION_NAME)?;
+    let source = source_options(&arguments.sides.source, APPLICATION_NAME)?;
     let report = compare(arguments, &source, warehouse, plan).await?;
-    match arguments.format {
+    match arguments.sides.format {
         Format::Text => print!("{}", report.lines()),
         Format::Json => println!("{}", serde_json::json!(report)),
     }
@@ -125,45 +149,10 @@ async fn compare(
     warehouse: &ConnectOptions,
     plan: &Plan,
 ) -> Result<Report, ProofError> {
-    let warehouse = connect(warehouse).await.map_err(WarehouseError::Connect)?;
-    check_warehouse(&warehouse, plan).await?;
-    let plan = &plan.grown(&control::read_grown(&warehouse).await?);
-    let tables = chosen_tables(plan, &arguments.tables)?;
-    let (columns, mut not_compared) = compared_columns(plan, &arguments.ignored)?;
-    let waiting = waiting_keys(&warehouse, plan, &tables).await?;
-
-    let client = connect(source).await.map_err(ProofError::SourceConnect)?;
-    let second = connect(source).await.map_err(ProofError::SourceConnect)?;
-    source_tables::check(&client, plan, &tables).await?;
-    let wait = Duration::from_secs(arguments.wait);
-    let names: Vec<String> =
-        tables.iter().map(|&table| source_tables::name_of(&plan.model.tables[table])).collect();
-    let moment = moment::take(&client, &second, &names, wait).await?;
-    drop(second);
-    tell(moment);
-    let publication = arguments.publication.as_deref();
-    let read = source_tables::read(&client, plan, &tables, publication).await?;
-    not_compared.extend(read.iter().flat_map(|table| {
-        let label = &table.label;
-        table.unknown.iter().map(move |column| format!("{label}.{column} is in no satellite"))
-    }));
-    let staging = Staging {
-        source: &client,
-        warehouse: &warehouse,
-        plan,
-        columns: &columns,
-        show_keys: arguments.show_keys,
-    };
-    stage(&staging, &read, &waiting).await?;
-    let log = source_log(&client).await?;
-    moment::execute(&client, "COMMIT").await?;
-    drop(client);
-    if !arguments.no_wait {
-        loaded::wait(&warehouse, plan, moment, log, wait).await?;
-    }
-    // What was parked since the rows were staged waits too.
-    let waiting = waiting_keys(&warehouse, plan, &tables).await?;
-    let vault = Vault { arguments, warehouse: &warehouse, plan, columns: &columns, moment };
+    let sides = Sides::take(&arguments.sides, &arguments.ignored, source, warehouse, plan).await?;
+    let Sides { warehouse, plan, columns, moment, waiting, not_compared, .. } = sides;
+    let arguments = &arguments.sides;
+    let vault = Vault { arguments, warehouse: &warehouse, plan: &plan, columns: &columns, moment };
     Ok(Report {
         source: plan.model.source.name.clone(),
         log_position: moment.end.to_string(),
@@ -171,6 +160,59 @@ async fn compare(
         not_compared,
         tables: vault.compare(waiting).await?,
     })
+}
+
+impl Sides {
+    /// Takes a snapshot of the source, stages its rows, and waits until the warehouse has loaded everything up to it.
+    async fn take(
+        arguments: &SourceArguments,
+        ignored: &[String],
+        source: &ConnectOptions,
+        warehouse: &ConnectOptions,
+        plan: &Plan,
+    ) -> Result<Self, ProofError> {
+        let warehouse = connect(warehouse).await.map_err(WarehouseError::Connect)?;
+        check_warehouse(&warehouse, plan).await?;
+        let plan = plan.grown(&control::read_grown(&warehouse).await?);
+        let tables = chosen_tables(&plan, &arguments.tables)?;
+        let (columns, mut not_compared) = compared_columns(&plan, ignored)?;
+        let waiting = waiting_keys(&warehouse, &plan, &tables).await?;
+
+        let client = connect(source).await.map_err(ProofError::SourceConnect)?;
+        let second = connect(source).await.map_err(ProofError::SourceConnect)?;
+        source_tables::check(&client, &plan, &tables).await?;
+        let wait = Duration::from_secs(arguments.wait);
+        let names: Vec<String> =
+            tables.iter().map(|&table| source_tables::name_of(&plan.model.tables[table])).collect();
+        let (system_identifier, time_us) = before_snapshot(&client).await?;
+        let moment = moment::take(&client, &second, &names, wait).await?;
+        drop(second);
+        tell(moment);
+        let publication = arguments.publication.as_deref();
+        let read = source_tables::read(&client, &plan, &tables, publication).await?;
+        not_compared.extend(read.iter().flat_map(|table| {
+            let label = &table.label;
+            table.unknown.iter().map(move |column| format!("{label}.{column} is in no satellite"))
+        }));
+        let staging = Staging {
+            source: &client,
+            warehouse: &warehouse,
+            plan: &plan,
+            columns: &columns,
+            show_keys: arguments.show_keys,
+        };
+        stage(&staging, &read, &waiting).await?;
+        let log = source_log(&client).await?;
+        moment::execute(&client, "COMMIT").await?;
+        drop(client);
+        if !arguments.no_wait {
+            loaded::wait(&warehouse, &plan, moment, log, wait).await?;
+        }
+        // What was parked since the rows were staged waits too.
+        let waiting = waiting_keys(&warehouse, &plan, &tables).await?;
+        let server = SourceServer { system_identifier, timeline: log.timeline, time_us };
+        Ok(Self { warehouse, plan, columns, not_compared, moment, server, waiting })
+    }
 }
 
 fn tell(moment: Moment) {
@@ -200,7 +242,7 @@ async fn stage(
 
 /// What was staged is compared with this.
 struct Vault<'c> {
-    arguments: &'c VerifyArguments,
+    arguments: &'c SourceArguments,
     warehouse: &'c Client,
     plan: &'c Plan,
     columns: &'c ComparedColumns,
@@ -328,4 +370,21 @@ async fn source_log(source: &Client) -> Result<SourceLog, ProofError> {
     let row = source.query_one(sql, &[]).await.map_err(ProofError::Source)?;
     let block_size = row.get::<_, &str>(1).parse().unwrap_or(8192);
     Ok(SourceLog { timeline: row.get(0), block_size })
+}
+
+/// Which source it is, and a time before its snapshot.
+struct SourceServer {
+    system_identifier: u64,
+    timeline: i32,
+    /// by its clock, microseconds since the epoch: what is not in the snapshot was committed later
+    time_us: i64,
+}
+
+/// The identifier of the cluster, and the time by its clock. Every transaction that the snapshot does not show gets its
+/// number afterwards, and so is committed later.
+async fn before_snapshot(source: &Client) -> Result<(u64, i64), ProofError> {
+    let sql = "SELECT system_identifier, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+               FROM pg_control_system()";
+    let row = source.query_one(sql, &[]).await.map_err(ProofError::Source)?;
+    Ok((row.get::<_, i64>(0).cast_unsigned(), row.get(1)))
 }

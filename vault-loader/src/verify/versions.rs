@@ -65,11 +65,16 @@ const FIRST_OWN: usize = 7;
 impl Versions<'_> {
     /// Compares all satellites of the table.
     pub(super) async fn compare(&self) -> Result<Vec<Compared>, ProofError> {
-        let mut found = vec![self.satellite(self.plan.status_of(self.table), None).await?];
+        let mut found = vec![self.status().await?];
         for (place, id) in held_satellites(self.plan, self.table) {
             found.push(self.satellite(id, Some(place)).await?);
         }
         Ok(found)
+    }
+
+    /// Compares the status satellite, which says which rows exist.
+    pub(super) async fn status(&self) -> Result<Compared, ProofError> {
+        self.satellite(self.plan.status_of(self.table), None).await
     }
 
     /// Compares one satellite. `place` is that of its hashes among those that were staged; the status has none.

@@ -69,6 +69,25 @@ fn view(model: &Model, table: &Table) -> ViewSpec {
     }
 }
 
+/// A query for the primary keys of a table's rows, whatever their status: the hash key in hexadecimal digits, and
+/// behind it the key's columns in the key's order. `hash_keys` are hexadecimal digits.
+pub(crate) fn primary_keys(model: &Model, table: &Table, hash_keys: &[String]) -> String {
+    let mut sources = Sources::new(model, table);
+    let values: String =
+        table.key.iter().map(|&column| format!(", {}", sources.value(column))).collect();
+    let wanted: Vec<String> =
+        hash_keys.iter().map(|digits| format!("decode('{digits}', 'hex')")).collect();
+    format!(
+        "SELECT encode(live.hash_key, 'hex'){values}\n\
+         FROM {VAULT_SCHEMA}.{} AS live\n{}\
+         WHERE live.hash_key = ANY (ARRAY[{}]::bytea[])\n    AND {}",
+        table.status,
+        sources.joins,
+        wanted.join(", "),
+        is_latest(&table.status, "live"),
+    )
+}
+
 /// The alias of the hub or link that a table hangs on.
 const PARENT: &str = "parent";
 
