@@ -2,7 +2,7 @@
 //!
 //! After any other error of Kafka, librdkafka connects again by itself, and the loader waits.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use shared::kafka::refused_property;
 
@@ -51,6 +51,16 @@ impl ConsumeError {
             Self::Offsets(err) => err.exit_code(),
             Self::Refused(_) | Self::Unreachable { .. } | Self::Cancelled => exit::FAILED,
         }
+    }
+
+    /// Whether Kafka has given this loader's place in the group to another member of the same name. Of a consumer's
+    /// errors librdkafka calls this one fatal.
+    pub(super) fn is_fenced(&self) -> bool {
+        let Self::Refused(error) = self else { return false };
+        matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId)
+        )
     }
 }
 
