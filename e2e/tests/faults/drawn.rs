@@ -122,7 +122,8 @@ impl Draw {
     }
 
     fn pause_long(&mut self) -> Fault {
-        let away = Duration::from_millis(self.rng.random_range(SESSION_MS + 500..SESSION_MS * 2));
+        let away =
+            Duration::from_millis(self.rng.random_range(SESSION_MS + 500..SESSION_MS * 3 / 2));
         Fault::PauseLong { loader: self.loader(), away }
     }
 
@@ -159,7 +160,7 @@ pub(crate) fn draw(seed: u64, count: usize, loaders: usize) -> Vec<Drawn> {
     }
     faults.shuffle(&mut draw.rng);
     let drawn = |fault| {
-        let after = Duration::from_millis(draw.rng.random_range(100..2_500));
+        let after = Duration::from_millis(draw.rng.random_range(100..1_600));
         Drawn { after, fault }
     };
     faults.into_iter().map(drawn).collect()

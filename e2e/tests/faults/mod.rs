@@ -41,8 +41,8 @@ const TRUNCATED: &str = "boarding_passes";
 const PARTITIONS: u32 = 3;
 
 /// One round of work, after which the source rests for a moment, so that the loaders can keep pace.
-const ROUND: Options = Options { seed: 0, workers: 4, transactions: 10, truncates: true };
-const REST: Duration = Duration::from_millis(250);
+const ROUND: Options = Options { seed: 0, workers: 4, transactions: 6, truncates: true };
+const REST: Duration = Duration::from_millis(400);
 
 /// So many rounds work on the same keys: later ones bring rows of hubs and links that no loader has seen.
 const ROUNDS_OF_KEYS: u32 = 5;
