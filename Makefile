@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-api test-bi test-compose test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
+.PHONY: help setup demo demo-full menu down status test test-api test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-bi: ## Test dashboards and scheduled tables with real Superset and Airflow 
 
 test-compose: ## Bring the composition up with a real Docker engine and kill each container once (root, about 20 minutes)
 	@scripts/test-compose.sh
+
+test-faults: ## Load with two and with four loaders under 200 random faults each (about 20 minutes)
+	@scripts/test-faults.sh
 
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live

@@ -109,6 +109,13 @@ impl ProcessOptions {
         self
     }
 
+    /// Appends both outputs to this log instead.
+    #[must_use]
+    pub fn log_to(mut self, log: impl AsRef<Path>) -> Self {
+        log.as_ref().clone_into(&mut self.log);
+        self
+    }
+
     /// Runs in `dir` (default: `/`).
     #[must_use]
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {

@@ -6,6 +6,7 @@
 //! directory.
 
 mod further;
+mod members;
 mod rehash;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Message as _};
 
 pub use further::{FirstLook, Wishes};
+pub use members::Member;
 
 use crate::airline::{SOURCE_ROLES, TABLES, topic};
 use crate::sql;
@@ -306,11 +308,39 @@ impl Rig {
     /// # Errors
     /// When it cannot be run.
     pub fn prove(&self, command: &[&str]) -> anyhow::Result<std::process::Output> {
+        self.prove_in(&self.options.name, command)
+    }
+
+    /// The same about another warehouse database.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn prove_in(
+        &self,
+        database: &str,
+        command: &[&str],
+    ) -> anyhow::Result<std::process::Output> {
+        self.prove_as("vault_loader", database, command)
+    }
+
+    /// Runs `vault-loader check` to its end, as the role that may ask for the rules and read no table.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn check(&self) -> anyhow::Result<std::process::Output> {
+        self.prove_as("vault_checker", &self.options.name, &["check"])
+    }
+
+    fn prove_as(
+        &self,
+        role: &str,
+        database: &str,
+        command: &[&str],
+    ) -> anyhow::Result<std::process::Output> {
         let PostgresAddress { host, port, .. } = &self.options.source;
         let name = &self.options.name;
         let source = format!("postgres://airline_readonly:{PASSWORD}@{host}:{port}/{name}");
-        let loader =
-            programs::loader_database(&self.options.warehouse, name, "vault_loader", PASSWORD);
+        let loader = programs::loader_database(&self.options.warehouse, database, role, PASSWORD);
         std::process::Command::new(devstack::binary("vault-loader")?)
             .args(command)
             .arg("--model")
@@ -412,18 +442,7 @@ impl Rig {
         let warehouse = sql::connect(&self.warehouse(database)).await?;
         devstack::try_wait_for_async(SETTLE_DEADLINE, "the warehouse to catch up", async || {
             let wanted = self.high_watermarks()?;
-            let rows = sql::rows(
-                &warehouse,
-                "SELECT topic, partition, next_offset FROM dwh_control.offsets",
-            )
-            .await?;
-            let loaded: BTreeMap<(String, i32), i64> = rows
-                .into_iter()
-                .filter_map(|row| {
-                    let [topic, partition, offset] = <[Option<String>; 3]>::try_from(row).ok()?;
-                    Some(((topic?, partition?.parse().ok()?), offset?.parse().ok()?))
-                })
-                .collect();
+            let loaded = loaded_offsets(&warehouse).await?;
             let behind = wanted
                 .iter()
                 .find(|&(place, &high)| loaded.get(place).copied().unwrap_or(0) != high);
@@ -493,6 +512,22 @@ impl Rig {
         let further = self.further.iter().flat_map(|further| further.topics.iter().cloned());
         TABLES.iter().map(|table| topic(&self.options.name, table.name)).chain(further)
     }
+}
+
+/// The next offset of each partition, as a warehouse has it.
+///
+/// # Errors
+/// When the warehouse does not answer.
+pub async fn loaded_offsets(
+    warehouse: &tokio_postgres::Client,
+) -> anyhow::Result<BTreeMap<(String, i32), i64>> {
+    let offsets = "SELECT topic, partition, next_offset FROM dwh_control.offsets";
+    let rows = sql::rows(warehouse, offsets).await?;
+    let place = |row: sql::Row| {
+        let [topic, partition, offset] = <[Option<String>; 3]>::try_from(row).ok()?;
+        Some(((topic?, partition?.parse().ok()?), offset?.parse().ok()?))
+    };
+    Ok(rows.into_iter().filter_map(place).collect())
 }
 
 /// What `vault-loader model views` prints for a model.

@@ -69,11 +69,29 @@ pub struct Options {
 #[derive(Default)]
 pub struct Workload {
     log: Arc<Mutex<Log>>,
+    /// the one table that is truncated; any, unless it is set
+    truncated: Option<&'static str>,
 }
 
 impl Workload {
+    /// A workload that truncates this table and no other one.
+    #[must_use]
+    pub fn truncating_only(table: &'static str) -> Self {
+        Self { truncated: Some(table), ..Self::default() }
+    }
+
     /// Runs the workers to their end.
     pub async fn run(&self, source: &str, options: Options) -> anyhow::Result<()> {
+        self.run_on(source, options, 0).await
+    }
+
+    /// The same on keys that begin at a number: in tables whose keys are numbers, other numbers are other keys.
+    pub async fn run_on(
+        &self,
+        source: &str,
+        options: Options,
+        first_key: u32,
+    ) -> anyhow::Result<()> {
         let quiet = Arc::new(RwLock::new(()));
         let mut workers = tokio::task::JoinSet::new();
         // From 1: a number printed by PostgreSQL has no leading zero.
@@ -83,6 +101,8 @@ impl Workload {
                 rng: ChaCha8Rng::seed_from_u64(options.seed * 1000 + u64::from(number)),
                 client: sql::connect(source).await?,
                 log: Arc::clone(&self.log),
+                truncated: self.truncated,
+                first_key,
                 rows: BTreeMap::new(),
                 pending: Vec::new(),
             };
@@ -125,6 +145,8 @@ struct Worker {
     rng: ChaCha8Rng,
     client: Client,
     log: Arc<Mutex<Log>>,
+    truncated: Option<&'static str>,
+    first_key: u32,
     /// This worker's rows as its open transaction sees them.
     rows: BTreeMap<(&'static str, Key), Row>,
     /// States that wait for the commit.
@@ -161,7 +183,8 @@ impl Worker {
     }
 
     async fn truncate(&mut self) -> anyhow::Result<()> {
-        let table = TABLES.choose(&mut self.rng).context("no table")?.name;
+        let any = TABLES.choose(&mut self.rng).context("no table")?.name;
+        let table = self.truncated.unwrap_or(any);
         self.client.batch_execute(&format!("TRUNCATE {table}")).await?;
         for ((name, _), states) in self.log.lock().await.iter_mut() {
             if *name == table && states.last().is_some_and(Option::is_some) {
@@ -226,7 +249,7 @@ impl Worker {
 
     fn random_key(&mut self, table: &Table) -> Key {
         let number = self.rng.random_range(0..KEYS_EACH);
-        key_of(table, self.number, number)
+        key_of(table, self.number, self.first_key + number)
     }
 
     async fn insert(&mut self, table: &'static Table, key: &Key) -> anyhow::Result<()> {
@@ -310,7 +333,8 @@ impl Worker {
     }
 }
 
-/// A key that belongs to a worker: its first part begins with the worker's number.
+/// A key that belongs to a worker: its first part begins with the worker's number. Numbers of the same ten have three
+/// tickets among them.
 fn key_of(table: &Table, worker: u32, number: u32) -> Key {
     let ticket = format!("{worker}{number:012}");
     match table.name {
@@ -321,7 +345,13 @@ fn key_of(table: &Table, worker: u32, number: u32) -> Key {
         "flights" => vec![format!("{worker}{number:03}")],
         "bookings" => vec![format!("{worker}{number:05X}")],
         "tickets" => vec![ticket],
-        _ => vec![format!("{worker}{:012}", number % 3), format!("{}", number + 1)],
+        _ => {
+            let tens = number / KEYS_EACH * KEYS_EACH;
+            vec![
+                format!("{worker}{:012}", tens + number % KEYS_EACH % 3),
+                format!("{}", number + 1),
+            ]
+        }
     }
 }
 

@@ -205,7 +205,8 @@ async fn deadline(token: &CancellationToken, grace_ms: u64) {
     tokio::time::sleep(Duration::from_millis(grace_ms)).await;
 }
 
-/// Makes the first connection. A refusal is an error at once. When nobody answers, the loader waits a little.
+/// Makes the first connection, and asks. A refusal is an error at once. When nobody answers, or the session ends before
+/// the answer, the loader waits a little.
 async fn check_warehouse(
     warehouse: &ConnectOptions,
     options: &RunOptions,
@@ -216,17 +217,19 @@ async fn check_warehouse(
     loop {
         let left = wait.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
         let err = match connect_within(warehouse, left).await {
-            Ok(client) => {
-                let checked = tokio::time::timeout(left, ask_warehouse(&client, options)).await;
-                let silent = WarehouseError::Silent { wait_s: left.as_secs() };
-                return checked.unwrap_or(Err(RunError::Load(silent)));
+            Ok(client) => match tokio::time::timeout(left, ask_warehouse(&client, options)).await {
+                Ok(Err(RunError::Load(err))) if err.is_retry() => err,
+                Ok(answer) => return answer,
+                Err(_) => WarehouseError::Silent { wait_s: left.as_secs() },
+            },
+            // 57P03: starting up; 53300: too many connections. Any other answer is a refusal.
+            Err(err) if err.sqlstate().is_some_and(|code| !matches!(code, "57P03" | "53300")) => {
+                return Err(RunError::Load(err.into()));
             }
-            Err(err) => err,
+            Err(err) => err.into(),
         };
-        // 57P03: starting up; 53300: too many connections. Any other answer is a refusal.
-        let refused = err.sqlstate().is_some_and(|code| !matches!(code, "57P03" | "53300"));
-        if refused || started.elapsed() >= wait {
-            return Err(RunError::Load(err.into()));
+        if started.elapsed() >= wait {
+            return Err(RunError::Load(err));
         }
         let delay = backoff.next_delay();
         if backoff.should_log() {
@@ -267,9 +270,11 @@ async fn check_model(client: &tokio_postgres::Client, plan: &Plan) -> Result<Reg
         Ok((Some(_), Some(problem))) => Err(RunError::KeySecret(problem)),
         Ok((Some(registered), None)) => Ok(registered),
         Ok((None, _)) => Err(RunError::NotMigrated(control::made_from_another(model))),
-        Err(err) if err.as_db_error().is_some() => Err(RunError::NotMigrated(
-            "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
-        )),
-        Err(err) => Err(RunError::Load(WarehouseError::Retry(err))),
+        Err(err) => Err(match WarehouseError::from(err) {
+            WarehouseError::SetUp(_) => RunError::NotMigrated(
+                "the warehouse has no vault, or this role may not read it: run `vault-loader migrate` first".to_owned(),
+            ),
+            err => RunError::Load(err),
+        }),
     }
 }

@@ -108,6 +108,18 @@ enum WatchError {
     Ending,
 }
 
+impl WatchError {
+    /// What went wrong. Kafka's own words stand for themselves, because all of it passes.
+    fn reason(&self) -> &(dyn std::error::Error + 'static) {
+        match self {
+            Self::Kafka(ConsumeError::Refused(error)) => error,
+            Self::Kafka(error) => error,
+            Self::Warehouse(error) => error,
+            Self::Ending => self,
+        }
+    }
+}
+
 /// A heartbeat that waits until everything before its ends is loaded.
 struct Round {
     mark: Mark,
@@ -173,7 +185,12 @@ impl WatermarkWatch {
                 let _delay = state.failures.next_delay();
                 if state.failures.should_log() && !self.ending.is_cancelled() {
                     let attempts = state.failures.attempts();
-                    tracing::warn!(%error, attempts, "the watermark cannot be moved now, trying again; loading goes on");
+                    let error = error.reason();
+                    tracing::warn!(
+                        error,
+                        attempts,
+                        "the watermark cannot be moved now, trying again; loading goes on"
+                    );
                 }
                 // Whichever client has failed, all of them are made anew.
                 (state.reader, state.asker, state.warehouse) = (None, None, None);

@@ -302,6 +302,28 @@ async fn a_warehouse_that_restarts_is_waited_for_and_quarantines_nothing() {
     drop(client);
 }
 
+/// A warehouse that restarts ends the session in which a loader that starts asks its first questions.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_while_the_loader_starts_is_begun_again() {
+    let mut world = World::new("starting").await;
+    world.publish(create("airports", 10, airport("AAA", "Omsk"))).await;
+    let holder = world.database.connect().await.unwrap();
+    let models = "BEGIN; LOCK TABLE dwh_control.models IN ACCESS EXCLUSIVE MODE";
+    holder.batch_execute(models).await.unwrap();
+    let mut loader = world.loader("loader");
+    let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    wait_for_async(PATIENCE, "the loader to ask for its model", async || {
+        let found = world.rows(ended).await;
+        if found == ["(t)"] { Ok(true) } else { Err(format!("{found:?} {}", world.log("loader"))) }
+    })
+    .await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    world.loaded().await;
+    world.logged("loader", "the warehouse does not answer yet").await;
+    world.end(&mut loader);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loader_that_wakes_up_late_is_fenced() {
     let mut world = World::new("zombie").await;

@@ -39,6 +39,7 @@ mod snapshots_late;
 mod snapshots_models;
 mod sources;
 mod spellings;
+mod static_members;
 mod support;
 mod tracking;
 mod truncating;

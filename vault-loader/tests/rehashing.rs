@@ -430,3 +430,40 @@ async fn a_wrong_or_missing_secret_is_refused() {
     assert!(told.contains("0 rows of 31 tables have new hash keys"), "{told}");
     world.assert_rows(STARTED, &["()"]).await;
 }
+
+/// A rehash keeps the loaders out first, then whoever writes to the vault or to the quarantine. A drop that held the
+/// quarantine while it waited for the vault would wait in a circle with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_waits_for_a_rehash_and_holds_nothing_that_the_rehash_wants() {
+    let mut world = World::new("rehashdrop").await;
+    let mut unreadable = airport("OVB", "Novosibirsk");
+    unreadable["longitude"] = "nowhere".into();
+    world.publish(create("airports", 10, unreadable)).await;
+    let mut loader = world.loader("loader");
+    world.loaded().await;
+    world.end(&mut loader);
+    let id = world.rows("SELECT id::text FROM dwh_control.quarantine").await.remove(0);
+    let id = id.trim_matches(['(', ')']);
+
+    let rehash = world.database.connect().await.unwrap();
+    rehash.batch_execute("BEGIN").await.unwrap();
+    let alone = "SELECT pg_advisory_xact_lock(hashtextextended($1, 8))";
+    rehash.execute(alone, &[&world.source]).await.unwrap();
+    let arguments = ["quarantine", "drop", id, "--why", "broken by a tool", "--yes"];
+    let mut drop = world.loader_arguments("drop", &arguments, &[]);
+    let waits = "SELECT pid > 0 FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                 WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    wait_for_async(PATIENCE, "the drop to wait", async || {
+        let code = drop.exit_code().map_err(|err| format!("{err:#}"))?;
+        assert_eq!(code, None, "the drop did not wait: {}", world.log("drop"));
+        Ok::<_, String>(world.rows(waits).await == ["(t)"])
+    })
+    .await;
+    let vault_and_quarantine = "
+        LOCK TABLE dwh_detailed.sat_airports_status, dwh_control.quarantine, dwh_control.dropped_events
+        IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+        ROLLBACK";
+    rehash.batch_execute(vault_and_quarantine).await.unwrap();
+    assert_eq!(drop.wait_exit(PATIENCE).unwrap(), 0, "{}", world.log("drop"));
+    assert_eq!(world.count("dwh_control.dropped_events").await, 1);
+}

@@ -37,8 +37,13 @@ const TIMEOUT_MS: &str = "5000";
 /// How often the thread looks whether it has to end, and lets the client do its own work.
 const STEP: Duration = Duration::from_millis(100);
 
-/// How many heartbeats are read at a start. Several connectors may share one topic.
-const READ_MAX: i64 = 100;
+/// After so many heartbeats in a row that Kafka has not answered, another client sends: the one before may have
+/// forgotten all brokers (see `stall`), and would never send again.
+const REPLACE_AFTER: u32 = 3;
+
+/// How many of the topic's last heartbeats are read at a start; more of them when none of these is the connector's own,
+/// because several connectors may share one topic.
+const READ_MAX: [i64; 2] = [100, 10_000];
 
 /// How long one question about the topic may take. A stop waits for the answer.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -209,6 +214,9 @@ impl Worker {
             Ok(()) => self.failures.reset(),
             Err(reason) => {
                 let _delay = self.failures.next_delay();
+                if self.failures.attempts().is_multiple_of(REPLACE_AFTER) {
+                    self.producer = None;
+                }
                 if self.failures.should_log() {
                     let topic = &self.topic.name;
                     tracing::warn!(
@@ -302,12 +310,29 @@ pub fn last_published(
         return Ok(None);
     }
     let (first, end) = consumer.fetch_watermarks(&topic.name, HEARTBEAT_PARTITION, QUESTION)?;
-    let from = first.max(end - READ_MAX);
-    if from >= end {
+    for max in READ_MAX {
+        let from = first.max(end - max);
+        let latest = published_between(&consumer, topic, from..end, stop)?;
+        if latest.is_some() || from == first {
+            return Ok(latest);
+        }
+    }
+    Ok(None)
+}
+
+/// The latest publish time that a heartbeat of the connector has called complete, among those at these offsets.
+fn published_between(
+    consumer: &BaseConsumer<QuietContext>,
+    topic: &HeartbeatTopic,
+    offsets: std::ops::Range<i64>,
+    stop: &CancellationToken,
+) -> KafkaResult<Option<i64>> {
+    if offsets.is_empty() {
         return Ok(None);
     }
     let mut place = TopicPartitionList::with_capacity(1);
-    place.add_partition_offset(&topic.name, HEARTBEAT_PARTITION, Offset::Offset(from))?;
+    let from = Offset::Offset(offsets.start);
+    place.add_partition_offset(&topic.name, HEARTBEAT_PARTITION, from)?;
     consumer.assign(&place)?;
     let started = Instant::now();
     let mut latest = None;
@@ -317,7 +342,7 @@ pub fn last_published(
         }
         let Some(message) = consumer.poll(STEP).transpose()? else { continue };
         latest = latest.max(published_of(&message, &topic.server));
-        if message.offset() + 1 >= end {
+        if message.offset() + 1 >= offsets.end {
             return Ok(latest);
         }
     }
@@ -331,4 +356,87 @@ fn published_of(message: &impl Message, server: &str) -> Option<i64> {
     let heartbeat = read_heartbeat(message.key(), message.payload(), headers)?;
     (heartbeat.server == server).then_some(())?;
     heartbeat.reached?.published_us
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use shared::kafka::Security;
+    use shared::position::Lsn;
+
+    use super::*;
+
+    const SERVER: &str = "airline";
+
+    fn topic() -> HeartbeatTopic {
+        let name = format!("heartbeats.{SERVER}");
+        HeartbeatTopic { name, server: SERVER.to_owned(), new: NewTopics::default() }
+    }
+
+    fn beat(published_us: i64) -> Beat {
+        let reached = Reached {
+            position: Lsn(1),
+            timeline: 1,
+            committed_us: None,
+            published_us: Some(published_us),
+        };
+        Beat { sent_ms: 1, reached }
+    }
+
+    fn worker(cluster: &Cluster, runtime: &tokio::runtime::Runtime) -> Worker {
+        let mut config = producer_config(cluster);
+        config.set("message.timeout.ms", "500");
+        Worker {
+            topic: topic(),
+            admin: cluster.clone(),
+            config,
+            runtime: runtime.handle().clone(),
+            on_first_record: Box::new(|_| {}),
+            stop: CancellationToken::new(),
+            producer: None,
+            is_made: true,
+            failures: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+        }
+    }
+
+    #[test]
+    fn a_client_that_gets_no_answer_is_replaced() {
+        let mock: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        mock.create_topic(&topic().name, 1, 1).unwrap();
+        let cluster = Cluster::new(&mock.bootstrap_servers(), Security::default());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut worker = worker(&cluster, &runtime);
+        // It knows no broker that lives, as one that has forgotten all brokers knows none at all.
+        let nobody = worker.config.clone().set("bootstrap.servers", "127.0.0.1:1").clone();
+        worker.producer = Some(nobody.create_with_context(Answer::default()).unwrap());
+        for failures in 1..=REPLACE_AFTER {
+            worker.try_beat(beat(7));
+            assert_eq!(worker.failures.attempts(), failures);
+        }
+        worker.try_beat(beat(8));
+        assert_eq!(worker.failures.attempts(), 0, "the other client did not send either");
+        let published = last_published(&cluster, &topic(), &CancellationToken::new()).unwrap();
+        assert_eq!(published, Some(8));
+    }
+
+    #[test]
+    fn the_heartbeats_of_many_connectors_do_not_hide_the_own_one() {
+        let mock: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).unwrap();
+        mock.create_topic(&topic().name, 1, 1).unwrap();
+        let cluster = Cluster::new(&mock.bootstrap_servers(), Security::default());
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let mut worker = worker(&cluster, &runtime);
+        worker.try_beat(beat(9));
+        let (name, key) = (topic().name, heartbeat_key("another"));
+        let others: BaseProducer = worker.config.create().unwrap();
+        for number in 0..2 * READ_MAX[0] {
+            let value = heartbeat_value(number);
+            let record = BaseRecord::to(&name).partition(HEARTBEAT_PARTITION);
+            assert!(others.send(record.key(&key).payload(&value)).is_ok());
+        }
+        others.flush(READ_TIMEOUT).unwrap();
+        let published = last_published(&cluster, &topic(), &CancellationToken::new()).unwrap();
+        assert_eq!(published, Some(9));
+    }
 }

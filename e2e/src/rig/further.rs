@@ -100,7 +100,7 @@ impl Rig {
         let inferred = self.infer(&name, &model, &arguments)?;
         let topics = topics(&name, &self.published(&name).await?);
         if self.options.partitions > 1 {
-            self.make_topics(&topics).await?;
+            self.make_topics(&topics, self.options.partitions).await?;
         }
         let connector = dir.join("connector.json");
         self.further.push(FurtherSource { name: name.clone(), connector, model, topics });
@@ -219,12 +219,16 @@ impl Rig {
         self.options.source.url(database, user, password)
     }
 
-    /// Makes topics with the rig's number of partitions, as an administrator of Kafka does. A connector file of `init`
-    /// leaves that number to the brokers.
-    async fn make_topics(&self, topics: &[String]) -> anyhow::Result<()> {
+    /// Makes topics with a number of partitions, as an administrator of Kafka does. A connector file of `init` leaves
+    /// that number to the brokers.
+    pub(super) async fn make_topics(
+        &self,
+        topics: &[String],
+        partitions: u32,
+    ) -> anyhow::Result<()> {
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.options.bootstrap).create()?;
-        let partitions = i32::try_from(self.options.partitions)?;
+        let partitions = i32::try_from(partitions)?;
         let topics: Vec<NewTopic<'_>> = topics
             .iter()
             .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)))

@@ -2,7 +2,7 @@
 //!
 //! After any other error of Kafka, librdkafka connects again by itself, and the loader waits.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use shared::kafka::refused_property;
 
@@ -61,6 +61,16 @@ impl ConsumeError {
                 exit::FAILED
             }
         }
+    }
+
+    /// Whether Kafka has given this loader's place in the group to another member of the same name. Of a consumer's
+    /// errors librdkafka calls this one fatal.
+    pub(super) fn is_fenced(&self) -> bool {
+        let Self::Refused(error) = self else { return false };
+        matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId)
+        )
     }
 }
 

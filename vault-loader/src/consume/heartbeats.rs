@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
-use rdkafka::metadata::MetadataPartition;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shared::debezium::heartbeat::{HEARTBEAT_PARTITION, Heartbeat, read_heartbeat};
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::ends::PartitionEnds;
 use super::error::ConsumeError;
 use super::last_records::reader;
+use super::partitions::partitions_of;
 
 /// How long one question to Kafka may take.
 const QUESTION: Duration = Duration::from_secs(5);
@@ -133,23 +133,14 @@ impl EndsAsker {
         topics: &[String],
         ending: &CancellationToken,
     ) -> Result<Vec<PartitionEnds>, ConsumeError> {
-        let metadata = self.0.fetch_metadata(None, QUESTION)?;
         let mut ends = Vec::new();
-        for topic in metadata.topics() {
-            if !topics.iter().any(|name| name == topic.name()) {
-                continue;
-            }
-            match topic.error().map(RDKafkaErrorCode::from) {
-                None => {}
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition) => continue,
-                Some(error) => return Err(KafkaError::MetadataFetch(error).into()),
-            }
-            for partition in topic.partitions().iter().map(MetadataPartition::id) {
+        for topic in topics {
+            for partition in partitions_of(&self.0, topic, QUESTION)? {
                 if ending.is_cancelled() {
                     return Err(ConsumeError::Cancelled);
                 }
-                let (first, end) = self.0.fetch_watermarks(topic.name(), partition, QUESTION)?;
-                ends.push(PartitionEnds { topic: topic.name().to_owned(), partition, first, end });
+                let (first, end) = self.0.fetch_watermarks(topic, partition, QUESTION)?;
+                ends.push(PartitionEnds { topic: topic.clone(), partition, first, end });
             }
         }
         Ok(ends)

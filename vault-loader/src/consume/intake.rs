@@ -27,13 +27,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, ConsumerCallbacks, CurrentAssignment};
 use super::error::ConsumeError;
+use super::patience::{Fencings, Looks, Silence};
 use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition, Start};
 use crate::config;
 use crate::health::HealthCell;
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId};
 use crate::paused::PausedTables;
-use crate::readiness::KAFKA_SILENT_MAX;
 
 /// How long an idle poll sleeps. Commands and the end of the loader are delayed by up to this time.
 const IDLE_POLL: Duration = Duration::from_millis(50);
@@ -41,19 +41,6 @@ const IDLE_POLL: Duration = Duration::from_millis(50);
 /// How long the thread waits for the loader without polling. The group waits for 300 s before it counts a member as
 /// dead.
 const HOLD: Duration = Duration::from_secs(20);
-
-/// After so long without an answer of any broker another client is tried. A broker that restarts in order is back
-/// sooner.
-const SILENT_MAX: Duration = Duration::from_secs(30);
-
-/// The longest time between two further clients while Kafka is away.
-const SILENT_PAUSE_MAX: Duration = Duration::from_secs(600);
-
-/// The shortest time between two looks at all partitions.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
-
-/// So many looks in a row may change nothing.
-const LOOKS_MAX: u32 = 5;
 
 /// What the loader tells the intake.
 #[derive(Debug)]
@@ -109,6 +96,7 @@ pub struct Intake {
     offset_fault: Option<KafkaError>,
     looks: Looks,
     silence: Silence,
+    fencings: Fencings,
     mechanism: Option<Mechanism>,
 }
 
@@ -154,6 +142,7 @@ impl Intake {
             offset_fault: None,
             looks: Looks::default(),
             silence: Silence::default(),
+            fencings: Fencings::default(),
             mechanism: options.mechanism,
         })
     }
@@ -161,7 +150,7 @@ impl Intake {
     /// Polls until the end. An error is the last value that goes through the channel.
     pub fn run(mut self) {
         while !self.assignment.ending.is_cancelled() {
-            if let Err(err) = self.turn() {
+            if let Err(err) = self.turn().or_else(|err| self.join_again(err)) {
                 if !matches!(err, ConsumeError::Cancelled) {
                     // The channel is closed only when the loader has ended, and then the loader has an error of its
                     // own.
@@ -212,6 +201,15 @@ impl Intake {
         } else {
             Ok(())
         }
+    }
+
+    /// Joins the group with another client after this one was fenced, unless that was a short while ago. librdkafka says
+    /// so to the thread that polls and to every other call.
+    fn join_again(&mut self, err: ConsumeError) -> Result<(), ConsumeError> {
+        if !err.is_fenced() || !self.fencings.may_join_again(Instant::now()) {
+            return Err(err);
+        }
+        self.replace_client("Kafka says that another loader has this one's group.instance.id")
     }
 
     /// Joins the group with another client. A broker that was frozen answers for a moment with an empty list of
@@ -431,60 +429,6 @@ impl Intake {
     }
 }
 
-/// When the silence of all brokers is a reason for a new client. Pure. The wait doubles, so that few clients are made
-/// while Kafka is away.
-#[derive(Debug)]
-struct Silence {
-    next: Duration,
-}
-
-impl Default for Silence {
-    fn default() -> Self {
-        Self { next: SILENT_MAX }
-    }
-}
-
-impl Silence {
-    /// Whether a new client is due after so long without an answer.
-    fn is_too_long(&mut self, silent: Duration) -> bool {
-        if silent < KAFKA_SILENT_MAX {
-            self.next = SILENT_MAX;
-        }
-        if silent < self.next {
-            return false;
-        }
-        self.next = silent + silent.min(SILENT_PAUSE_MAX);
-        true
-    }
-}
-
-/// How often all partitions were taken over again because of an offset, since that helped. Pure: the caller gives the
-/// time.
-#[derive(Debug, Default)]
-struct Looks {
-    count: u32,
-    last: Option<Instant>,
-}
-
-impl Looks {
-    /// Whether the next look may come now.
-    fn is_due(&self, now: Instant) -> bool {
-        self.last.is_none_or(|last| now.saturating_duration_since(last) >= LOOK_PAUSE)
-    }
-
-    /// Notes a look; false when there were too many.
-    fn note(&mut self, now: Instant) -> bool {
-        self.count += 1;
-        self.last = Some(now);
-        self.count <= LOOKS_MAX
-    }
-
-    /// Notes that a record came, or that a look found a table that has to stand still.
-    fn helped(&mut self) {
-        self.count = 0;
-    }
-}
-
 /// A new member of the group.
 fn join(assignment: &Arc<Assignment>) -> Result<BaseConsumer<ConsumerCallbacks>, ConsumeError> {
     let callbacks = ConsumerCallbacks::new(Arc::clone(assignment));
@@ -560,36 +504,4 @@ fn push(
     current.read.insert(from, *next);
     batch.push(from, record.offset, record.content);
     true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn silence_brings_another_client_now_and_then() {
-        let mut silence = Silence::default();
-        let due: Vec<u64> =
-            (0..4000).filter(|&second| silence.is_too_long(Duration::from_secs(second))).collect();
-        assert_eq!(due, [30, 60, 120, 240, 480, 960, 1560, 2160, 2760, 3360, 3960]);
-        assert!(!silence.is_too_long(Duration::from_secs(1)), "a broker has answered");
-        assert!(silence.is_too_long(Duration::from_secs(30)));
-    }
-
-    #[test]
-    fn looks_come_one_after_the_other_and_not_for_ever() {
-        let start = Instant::now();
-        let mut looks = Looks::default();
-        for number in 0..LOOKS_MAX {
-            let now = start + LOOK_PAUSE * number;
-            assert!(looks.is_due(now));
-            assert!(looks.note(now));
-            assert!(!looks.is_due(now + LOOK_PAUSE / 2), "the errors of other partitions wait");
-        }
-        let later = start + LOOK_PAUSE * LOOKS_MAX;
-        assert!(!looks.note(later));
-        looks.helped();
-        assert!(!looks.is_due(later), "one that helped does not bring the next one forward");
-        assert!(looks.note(later + LOOK_PAUSE));
-    }
 }

@@ -6,6 +6,8 @@
 //! leave as [`crate::batch::Batch`]es, in order.
 
 mod brokers;
+mod partitions;
+mod patience;
 mod topics;
 mod unowned;
 

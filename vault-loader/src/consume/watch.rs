@@ -15,6 +15,7 @@ use shared::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
 use super::intake::IntakeCommand;
+use super::partitions::partitions_of;
 use super::topics::Topics;
 use super::unowned::{Place, Unowned, assigned_partitions};
 use crate::health::HealthCell;
@@ -24,7 +25,8 @@ use crate::model::Plan;
 /// How often the brokers are asked.
 const LOOK_EVERY: Duration = Duration::from_secs(4);
 
-/// How often, when all is well: a table that is not in the model is named within this time.
+/// How often they are asked for all topics, when all is well: a table that is not in the model is named within this
+/// time.
 const LOOK_EVERY_WELL: Duration = Duration::from_secs(60);
 
 /// How soon the end of the loader is noticed between two looks.
@@ -74,6 +76,7 @@ pub fn watch_topics(watch: TopicsWatch) -> KafkaResult<()> {
         consumer,
         topics,
         exists: false,
+        all_seen: None,
         named: HashSet::new(),
         group,
         unowned: Unowned::new(),
@@ -112,6 +115,8 @@ struct Look {
     topics: Vec<String>,
     /// whether one of the topics was seen
     exists: bool,
+    /// when the names of all topics were looked at last
+    all_seen: Option<Instant>,
     /// topics of which the log has said that the model does not name them
     named: HashSet<String>,
     /// the group, when this loader is a static member of it
@@ -128,26 +133,37 @@ impl Look {
     }
 
     fn look(&mut self) -> KafkaResult<()> {
+        if !self.exists || self.all_seen.is_none_or(|at| at.elapsed() >= LOOK_EVERY_WELL) {
+            self.look_at_all()?;
+        }
+        match self.group.clone() {
+            Some(group) => self.look_at_group(&group),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at the names of all topics of the cluster.
+    fn look_at_all(&mut self) -> KafkaResult<()> {
         let metadata = self.consumer.fetch_metadata(None, QUESTION)?;
         let existing = metadata.topics().iter().filter(|topic| topic.error().is_none());
-        let topics = Topics::compare(&self.topics, existing.clone().map(|topic| topic.name()));
+        let topics = Topics::compare(&self.topics, existing.map(|topic| topic.name()));
         if !self.exists {
             self.report(&topics);
             self.exists = topics.none_exists().is_none();
         }
         self.name_unknown(topics.not_in_model);
-        let of_model = |name: &str| self.watch.plan.tables.iter().any(|table| table.topic == name);
-        let places: Vec<Place> = existing
-            .filter(|topic| of_model(topic.name()))
-            .flat_map(|topic| {
-                let name = topic.name();
-                topic.partitions().iter().map(move |partition| (name.to_owned(), partition.id()))
-            })
-            .collect();
-        match self.group.clone() {
-            Some(group) => self.look_at_group(&group, places),
-            None => Ok(()),
+        self.all_seen = Some(Instant::now());
+        Ok(())
+    }
+
+    /// The partitions of the model's topics.
+    fn places(&self) -> KafkaResult<Vec<Place>> {
+        let mut places = Vec::new();
+        for topic in &self.topics {
+            let partitions = partitions_of(&self.consumer, topic, QUESTION)?.into_iter();
+            places.extend(partitions.map(|partition| (topic.clone(), partition)));
         }
+        Ok(places)
     }
 
     fn report(&mut self, topics: &Topics) {
@@ -173,7 +189,8 @@ impl Look {
         }
     }
 
-    fn look_at_group(&mut self, group: &str, places: Vec<Place>) -> KafkaResult<()> {
+    fn look_at_group(&mut self, group: &str) -> KafkaResult<()> {
+        let places = self.places()?;
         let groups = self.consumer.fetch_group_list(Some(group), QUESTION)?;
         let found = groups.groups().iter().find(|found| found.name() == group);
         let Some(found) = found.filter(|found| found.state() == "Stable") else {

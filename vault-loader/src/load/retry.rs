@@ -156,6 +156,14 @@ impl<'p> Retrier<'p> {
         event: &WaitingEvent,
         why: &str,
     ) -> Result<bool, WarehouseError> {
+        // Who makes hash keys anew takes this lock first, and then what a drop writes to.
+        control::hold_model(&self.session.client, &self.model).await?;
+        let outcome = self.drop_held(event, why).await;
+        control::release_model(&self.session.client, &self.model).await?;
+        outcome
+    }
+
+    async fn drop_held(&mut self, event: &WaitingEvent, why: &str) -> Result<bool, WarehouseError> {
         let plan = self.plan;
         let table = table_of(plan, &event.topic)?;
         let LoadingSession { client, statements } = &mut self.session;
