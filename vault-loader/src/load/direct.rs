@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn rows_go_straight_in_after_batches_of_new_rows_and_less_often_after_each_refusal() {
         let mut way = Directness::default();
-        let mut batches_until_direct = |way: &mut Directness| {
+        let batches_until_direct = |way: &mut Directness| {
             (0..).find(|_| {
                 let is_direct = way.is_direct();
                 way.staged(5, 5);
