@@ -120,6 +120,8 @@ async fn the_marts_over_the_inferred_airline_are_those_over_the_model_by_hand() 
     booking(&rig, &["seed", "--scale", "0.05"]);
     let mut reader = rig.start_reader().unwrap();
     let mut loaders = [rig.start_loader().unwrap(), rig.start_loader_of(&other, &model).unwrap()];
+    // The slot of a snapshot that has only begun looks as if everything were in Kafka.
+    rig.wait_until_streaming(&reader).unwrap();
     let simulate = ["simulate", "--rate", "0", "--transactions"];
     booking(&rig, &[&simulate[..], &["800", "--seed", "7"]].concat());
     let settled = async || {

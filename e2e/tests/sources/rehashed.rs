@@ -68,6 +68,8 @@ async fn marts_and_star_follow_when_all_hash_keys_are_made_anew() {
     booking(&rig, &["seed", "--scale", "0.05"]);
     let mut reader = rig.start_reader().unwrap();
     let mut loader = rig.start_loader().unwrap();
+    // The slot of a snapshot that has only begun looks as if everything were in Kafka.
+    rig.wait_until_streaming(&reader).unwrap();
     let simulate = ["simulate", "--rate", "0", "--transactions", "300", "--seed"];
     booking(&rig, &[&simulate[..], &["7"]].concat());
     rig.settle().await.unwrap();
