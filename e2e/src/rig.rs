@@ -201,6 +201,7 @@ impl Rig {
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
             .env("OFFSET_STORAGE_TOPIC", format!("{}-offsets", self.options.name))
             .env("CDC_READER_LISTEN", ANY_PORT)
+            .env("CDC_READER_STARTUP_TIMEOUT", SETTLE_DEADLINE.as_secs().to_string())
             .without_env("RUST_LOG"))
     }
 

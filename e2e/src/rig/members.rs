@@ -7,6 +7,10 @@ use devstack::{Process, ProcessOptions};
 use super::Rig;
 use crate::airline::topic;
 
+/// How long a member waits for its servers when it starts. A broker that restarts on a loaded machine may be away for
+/// longer than the loader's default of 30 s.
+const START_WAIT_MS: &str = "300000";
+
 /// A loader of a group.
 #[derive(Debug, Clone)]
 pub struct Member<'m> {
@@ -35,6 +39,7 @@ impl Rig {
         let options = self.loader_options(database, "vault_loader", &["run"], &self.models())?.0;
         let options = options
             .env("VAULT_LOADER__BATCH__ROWS_MAX", rows_max.to_string())
+            .env("VAULT_LOADER__LIMITS__START_WAIT_MS", START_WAIT_MS)
             .log_to(self.options.dir.join(format!("{name}.log")));
         // The last value of a variable is the one that counts.
         Ok(if *is_static {

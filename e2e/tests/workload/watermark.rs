@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use devstack::shared;
+use e2e::rig::Member;
 use e2e::sql;
 use tokio_postgres::Client;
 
@@ -90,7 +91,11 @@ async fn every_row_that_was_committed_by_the_watermark_is_in_the_vault_at_that_m
     let stack = shared::stack();
     let rig = rig("watermark", &stack.postgres18, &stack.kafka_bootstrap, 3);
     let mut reader = rig.start_reader().unwrap();
-    let mut loaders = [rig.start_loader().unwrap(), rig.start_loader().unwrap()];
+    let start = |number: usize| {
+        let (database, name) = (rig.name(), ["one", "two"][number]);
+        rig.start_member(&Member { database, name, is_static: true, rows_max: 10_000 }).unwrap()
+    };
+    let mut loaders = [start(0), start(1)];
     rig.wait_until_streaming(&reader).unwrap();
     let source = sql::connect(&rig.source()).await.unwrap();
     let warehouse = sql::connect(&rig.warehouse(rig.name())).await.unwrap();
@@ -121,9 +126,8 @@ async fn every_row_that_was_committed_by_the_watermark_is_in_the_vault_at_that_m
                 kills += 1;
             }
             (7.., 1) | (13.., 3) => {
-                let killed = &mut loaders[kills / 2];
-                killed.kill9();
-                *killed = rig.start_loader().unwrap();
+                loaders[kills / 2].kill9();
+                loaders[kills / 2] = start(kills / 2);
                 kills += 1;
             }
             (WATERMARKS_MIN.., 4) => is_enough.store(true, Ordering::Relaxed),
