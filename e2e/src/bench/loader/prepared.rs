@@ -121,9 +121,13 @@ impl Prepared {
             make_topic(&place.kafka, &to, self.partitions)?;
         }
         Copying::new(&place.kafka)?.copy(span, &topic(PREFIX, TABLE), &to)?;
-        let ends = place.topics.ends(&to, self.partitions)?;
-        anyhow::ensure!(ends == span.to, "{to} ends at {ends:?} and not at {:?}", span.to);
-        Ok(())
+        // A client that knew a topic of this name needs a moment for the new one.
+        wait(place.patience, &format!("{to} to end at {:?}", span.to), || {
+            let found = place.topics.ends(&to, self.partitions)?;
+            let is_beyond = found.iter().zip(&span.to).any(|(found, wanted)| found > wanted);
+            anyhow::ensure!(!is_beyond, "{to} ends at {found:?} and not at {:?}", span.to);
+            Ok((found == span.to).then_some(()))
+        })
     }
 
     /// Removes a load's topic.
