@@ -9,8 +9,8 @@
 //! * Two transactions that block each other, or a reference that is taken (40001, 40P01): the work is done again.
 //! * A lock or a statement that takes too long is no fault of the client; the client is told to come again.
 //!
-//! The connection is not used for anything else between `BEGIN` and the end. Statements are unnamed, so that a pooler
-//! of connections may stand before the database.
+//! The connection is not used for anything else between `BEGIN` and the end. Statements are unnamed, as a pooler in
+//! transaction mode needs them.
 
 use std::time::Duration;
 
