@@ -37,7 +37,7 @@ impl Servers {
         let primary = Postgres::start(quiet.setting("max_slot_wal_keep_size", "1GB")).unwrap();
         let address = primary.address();
         address.create_database(AIRLINE).unwrap();
-        let roles = ["reader", "app", "readonly", "read_replica", "operator"];
+        let roles = ["reader", "app", "readonly", "service", "read_replica", "operator"];
         for folder in ["sql/source", "sql/replicas"] {
             devstack::Psql::new(&address.superuser(AIRLINE))
                 .unwrap()
