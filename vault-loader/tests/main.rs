@@ -13,6 +13,7 @@ mod faults;
 mod forms;
 mod gaps;
 mod growing;
+mod guessing;
 mod handover;
 mod hashing;
 mod key_secrets;

@@ -121,19 +121,18 @@ impl Caches {
         &mut self,
         plan: &Plan,
         table: TableId,
-    ) -> Option<(&mut Cache<()>, Directness)> {
+    ) -> Option<(&mut Cache<()>, &mut Directness)> {
         let model = &plan.model;
         let table = &model.tables[table];
         match table.parent {
             Parent::Hub(binding) => {
                 let id = table.hubs[binding].hub;
-                let ways = self.hub_ways[id];
-                (!model.hubs[id].is_carried).then(|| (&mut self.hubs[id], ways))
+                (!model.hubs[id].is_carried).then(|| (&mut self.hubs[id], &mut self.hub_ways[id]))
             }
             Parent::Link(binding) => {
                 let id = table.links[binding].link;
-                let ways = self.link_ways[id];
-                (!model.links[id].is_carried()).then(|| (&mut self.links[id], ways))
+                let is_carried = model.links[id].is_carried();
+                (!is_carried).then(|| (&mut self.links[id], &mut self.link_ways[id]))
             }
         }
     }

@@ -42,6 +42,11 @@ impl Directness {
         self.seen = if staged_count == added_count { self.seen.saturating_add(1) } else { 0 };
     }
 
+    /// Notes that the table has rows which the next batch brings again.
+    pub(super) fn known(&mut self) {
+        self.seen = 0;
+    }
+
     /// Notes that the table had a row that was copied straight in.
     pub(super) fn refused(&mut self) {
         self.seen = 0;
@@ -68,6 +73,9 @@ mod tests {
         assert_eq!(batches_until_direct(&mut way), Some(4));
         way.staged(5, 4);
         assert!(!way.is_direct(), "a known row");
+        (0..4).for_each(|_| way.staged(5, 5));
+        way.known();
+        assert!(!way.is_direct(), "a row that is known before it is staged");
         for _ in 0..20 {
             way.refused();
         }

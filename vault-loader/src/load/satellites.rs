@@ -76,10 +76,15 @@ pub(super) async fn read_states(
                 key
             })
             .collect();
-        if let Some((known, _)) = caches.parent_of(plan, satellite.table) {
+        if let Some((known, way)) = caches.parent_of(plan, satellite.table) {
             let unseen = unseen_keys(candidates, &found);
-            let seen = read.iter().filter(|key| !unseen.contains(*key));
-            seen.for_each(|key| known.insert(key, ()));
+            for key in &read {
+                if unseen.contains(key) {
+                    way.known();
+                } else {
+                    known.insert(key, ());
+                }
+            }
         }
         states.push((id, found));
     }

@@ -1,0 +1,77 @@
+//! Rows of hubs that are taken for new go straight into their tables. A wrong guess costs an attempt and nothing else.
+
+use crate::support::{World, airport, create, delete, fingerprint, update};
+
+/// A cache that forgets everything with each batch, and a batch for every few events: the loader has to guess.
+const FORGETFUL: [(&str, &str); 3] = [
+    ("VAULT_LOADER__BATCH__ROWS_MAX", "5"),
+    ("VAULT_LOADER__LIMITS__CACHE_ENTRIES_MAX", "1"),
+    ("RUST_LOG", "info,vault_loader=debug"),
+];
+
+/// What the log says about a wrong guess.
+const WRONG_GUESS: &str = "holds rows that were taken for new";
+
+/// Airports that nobody has seen before.
+async fn publish_new(world: &mut World, numbers: std::ops::Range<i64>) {
+    for number in numbers {
+        let event = create("airports", 10 + number, airport(&format!("A{number:02}"), "Omsk"));
+        world.publish(event).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_taken_for_new_and_are_known_are_loaded_as_they_are() {
+    let mut world = World::new("guessing").await;
+    world.create_topic("airports", 1).await;
+    publish_new(&mut world, 0..40).await;
+    let mut loader = world.loader_with("first", &FORGETFUL);
+    world.loaded().await;
+    assert!(!world.log("first").contains(WRONG_GUESS), "all were new");
+    // Known keys come again by inserts, which look like new keys.
+    for number in 0..10 {
+        let code = format!("A{number:02}");
+        world.publish(delete("airports", 100 + number, airport(&code, "Omsk"))).await;
+    }
+    publish_new(&mut world, 40..80).await;
+    for number in 0..10 {
+        let code = format!("A{number:02}");
+        world.publish(create("airports", 150 + number, airport(&code, "Tomsk"))).await;
+    }
+    world.loaded().await;
+    assert!(world.log("first").contains(WRONG_GUESS), "{}", world.log("first"));
+    for number in 0..10 {
+        world
+            .publish(create("airports", 200 + number, airport(&format!("B{number}"), "Omsk")))
+            .await;
+        let code = format!("A{:02}", 2 * number);
+        world.publish(update("airports", 220 + number, airport(&code, "Kursk"))).await;
+    }
+    world.loaded().await;
+    world.end(&mut loader);
+    let loaded = fingerprint(&world.client).await;
+    assert_eq!(world.count("dwh_detailed.hub_airports").await, 80 + 10 + 1);
+    assert_eq!(world.count("dwh_detailed.sat_airports").await, 80 + 10 + 10 + 10);
+    // A loader that never guesses, because all events are in one batch, makes the same vault.
+    let again = world.elsewhere("staged").await;
+    let mut loader = world.loader_with("staged", &again.variables(&[]));
+    world.loaded_into(&again.client).await;
+    world.end(&mut loader);
+    assert_eq!(fingerprint(&again.client).await, loaded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_publishes_again_is_guessed_wrong_and_adds_no_row() {
+    let mut world = World::new("guessing_again").await;
+    world.create_topic("airports", 1).await;
+    publish_new(&mut world, 0..60).await;
+    let mut loader = world.loader_with("first", &FORGETFUL);
+    world.loaded().await;
+    let before = fingerprint(&world.client).await;
+    // The loader goes on with what it has learned: that the table gets new rows alone.
+    publish_new(&mut world, 0..60).await;
+    world.loaded().await;
+    world.end(&mut loader);
+    assert!(world.log("first").contains(WRONG_GUESS), "{}", world.log("first"));
+    assert_eq!(fingerprint(&world.client).await, before);
+}
