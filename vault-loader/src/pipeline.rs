@@ -1,7 +1,8 @@
 //! Runs the stages: Kafka's thread, the loader, retries, and the end.
 //!
 //! In: a configuration. Out: a run that ends by a signal (in order) or by a reason to stop. A channel of one batch
-//! connects intake and loader: one batch is loaded while the next is read.
+//! connects intake and loader. So up to four batches are in memory: one is read, one waits, one is made ready, and one
+//! is written.
 
 use std::sync::Arc;
 use std::sync::mpsc;

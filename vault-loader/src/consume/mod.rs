@@ -31,7 +31,7 @@ pub use ends::{Ends, PartitionEnds, ask, asking_client, partition_ends};
 pub use error::ConsumeError;
 pub(crate) use heartbeats::{EndsAsker, HeartbeatReader, is_bare};
 pub use intake::{Intake, IntakeCommand, IntakeOptions};
-pub(crate) use policies::compacted_topics;
+pub(crate) use policies::incomplete_topics;
 pub(crate) use spans::{Span, SpanOptions, SpanReader};
 pub(crate) use topics::Topics;
 pub use watch::{TopicsWatch, watch_topics};

@@ -1,6 +1,6 @@
 //! Which topics Kafka compacts.
 //!
-//! In: names of topics. Out: those whose `cleanup.policy` names compaction. A compacted topic lacks events that were
+//! In: names of topics. Out: a problem for each whose `cleanup.policy` names compaction or is not shown. A compacted topic lacks events that were
 //! loaded, so that nothing can be loaded from it a second time.
 
 use rdkafka::ClientConfig;
@@ -12,11 +12,12 @@ use super::error::ConsumeError;
 /// How many topics one question names.
 const ASKED_AT_ONCE: usize = 100;
 
-/// The topics that are compacted. A topic whose configuration the brokers do not show is left out and logged.
+/// The topics that may lack events, each with the reason and the remedy: those that are compacted, and those whose
+/// configuration the brokers do not show.
 ///
 /// # Errors
 /// When Kafka does not answer.
-pub(crate) async fn compacted_topics(
+pub(crate) async fn incomplete_topics(
     client: &ClientConfig,
     topics: &[String],
 ) -> Result<Vec<String>, ConsumeError> {
@@ -33,11 +34,17 @@ pub(crate) async fn compacted_topics(
                     let policy = resource.get("cleanup.policy");
                     let policy = policy.and_then(|entry| entry.value.as_deref());
                     if policy.is_some_and(|policy| policy.contains("compact")) {
-                        found.push(topic.clone());
+                        found.push(format!(
+                            "{topic}: Kafka compacts the topic, so it no longer holds every event that was loaded from \
+                             it: set cleanup.policy=delete before events are loaded"
+                        ));
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(topic, %error, "Kafka does not show whether the topic is compacted");
+                    found.push(format!(
+                        "{topic}: Kafka does not show whether the topic is compacted ({error}): give the principal the \
+                         right DescribeConfigs on the topic"
+                    ));
                 }
             }
         }

@@ -132,8 +132,11 @@ impl SpanReader {
             let limits = &self.options.limits;
             let is_full = self.batch.records.len() >= limits.rows_max
                 || self.batch.byte_count() >= limits.bytes_max;
-            if is_full && !self.send(batches) {
-                return Ok(());
+            if is_full {
+                if !self.send(batches) {
+                    return Ok(());
+                }
+                heard = Instant::now(); // the wait was for the writer, and not for Kafka
             }
         }
         if !self.batch.records.is_empty() {

@@ -64,6 +64,24 @@ fn fingerprint(key: &Hash) -> Fingerprint {
     Fingerprint::from_ne_bytes(first.try_into().expect("a hash has 32 bytes"))
 }
 
+/// A hub or link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum ParentId {
+    /// a hub
+    Hub(HubId),
+    /// a link
+    Link(LinkId),
+}
+
+/// The hub or link to which a table's satellites belong.
+pub(super) fn parent_of(plan: &Plan, table: TableId) -> ParentId {
+    let table = &plan.model.tables[table];
+    match table.parent {
+        Parent::Hub(binding) => ParentId::Hub(table.hubs[binding].hub),
+        Parent::Link(binding) => ParentId::Link(table.links[binding].link),
+    }
+}
+
 /// Everything that is remembered.
 #[derive(Debug)]
 pub(super) struct Caches {
@@ -115,25 +133,17 @@ impl Caches {
         keys.sum::<usize>() / KEYS_PER_STATE + states.sum::<usize>()
     }
 
-    /// The known keys of the hub or link to which a table's satellites belong, and the way of its rows. `None` when it
-    /// has no table.
-    pub(super) fn parent_of(
+    /// The known keys of a hub or link, and the way of its rows. `None` when it has no table.
+    pub(super) fn keys_of(
         &mut self,
         plan: &Plan,
-        table: TableId,
+        parent: ParentId,
     ) -> Option<(&mut Cache<()>, &mut Directness)> {
-        let model = &plan.model;
-        let table = &model.tables[table];
-        match table.parent {
-            Parent::Hub(binding) => {
-                let id = table.hubs[binding].hub;
-                (!model.hubs[id].is_carried).then(|| (&mut self.hubs[id], &mut self.hub_ways[id]))
-            }
-            Parent::Link(binding) => {
-                let id = table.links[binding].link;
-                let is_carried = model.links[id].is_carried();
-                (!is_carried).then(|| (&mut self.links[id], &mut self.link_ways[id]))
-            }
+        match parent {
+            ParentId::Hub(id) => (!plan.model.hubs[id].is_carried)
+                .then(|| (&mut self.hubs[id], &mut self.hub_ways[id])),
+            ParentId::Link(id) => (!plan.model.links[id].is_carried())
+                .then(|| (&mut self.links[id], &mut self.link_ways[id])),
         }
     }
 

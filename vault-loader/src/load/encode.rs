@@ -1,4 +1,4 @@
-//! PostgreSQL's binary COPY format, written by hand into one reused buffer.
+//! PostgreSQL's binary COPY format, written by hand into a buffer for each table.
 //!
 //! In: typed values. Out: the bytes of `COPY … (FORMAT binary)`. Encoding cannot fail: the decoder has checked the
 //! ranges of integers, and the server refuses a time that its type does not hold.

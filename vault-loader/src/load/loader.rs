@@ -236,6 +236,8 @@ impl Loader {
         let unknown: Vec<Partition> =
             job.places().map(|(from, _)| from).filter(|from| !self.parking.knows(*from)).collect();
         if !unknown.is_empty() {
+            // The vault may have been rebuilt since the other partitions were asked about.
+            self.caches.clear();
             for (from, stored) in self.stored_parking(&unknown).await? {
                 self.parking.learn(from, stored);
             }

@@ -7,7 +7,7 @@
 use foldhash::{HashMap, HashSet};
 use futures_util::future::try_join_all;
 
-use super::cache::{Cache, Caches};
+use super::cache::{Cache, Caches, ParentId, parent_of};
 use super::contradiction;
 use super::encode::CopyBuffer;
 use super::error::StretchError;
@@ -47,8 +47,9 @@ const YIELD_ROWS: usize = 1000;
 ///
 /// Where the rows of a hub or link go straight into its table, its unknown keys are taken for new. New keys have no
 /// version in any satellite: each key of a satellite has had its row in the hub or link since the transaction that
-/// wrote its first version. Only inserts and the reads of a snapshot make such keys, so another operation on an unknown
-/// key is a reason to look. The other way round, a key whose events were all loaded before has its row, and needs none.
+/// wrote its first version. The copy that follows fails if one of them is not new. Only inserts and the reads of a
+/// snapshot make new keys. So when any table of the hub or link has another operation on an unknown key, no key is taken
+/// for new.
 pub(super) async fn read_states(
     writer: &RowWriter<'_, '_>,
     projection: &Projection,
@@ -59,71 +60,54 @@ pub(super) async fn read_states(
         plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
     // The status satellite decides about inserts for the other satellites.
     used.sort_by_key(|&id| plan.satellites[id].kind != SatelliteKind::Status);
-    let asked: Vec<(SatelliteId, Vec<Hash>)> =
-        used.iter().map(|&id| (id, unknown_keys(plan, id, projection, caches))).collect();
+    let guessed = guessed_parents(plan, &used, projection, caches);
+    let asked: Vec<(SatelliteId, Vec<Hash>)> = used
+        .iter()
+        .map(|&id| {
+            let is_guessed = guessed.contains(&parent_of(plan, plan.satellites[id].table));
+            (id, unknown_keys(plan, id, (projection, is_guessed), caches))
+        })
+        .collect();
     let reads =
         asked.into_iter().map(|(id, keys)| async move { reader(writer, id).states(keys).await });
     let read = try_join_all(reads).await?;
     let mut states = Vec::with_capacity(used.len());
     for (id, read) in used.into_iter().zip(read) {
-        let satellite = &plan.satellites[id];
-        let candidates = &projection.satellites[id];
-        let mut found = cached_states(candidates, &mut caches.states[id]);
-        let read: Vec<Hash> = read
-            .into_iter()
-            .map(|(key, state)| {
-                found.insert(key, state);
-                key
-            })
-            .collect();
-        if let Some((known, way)) = caches.parent_of(plan, satellite.table) {
-            let unseen = unseen_keys(candidates, &found);
-            for key in &read {
-                if unseen.contains(key) {
-                    way.known();
-                } else {
-                    known.insert(key, ());
-                }
-            }
+        let table = plan.satellites[id].table;
+        // Rows of keys that have versions are not new. Where keys were guessed, only known ones were read.
+        if !read.is_empty()
+            && !guessed.contains(&parent_of(plan, table))
+            && let Some((_, way)) = caches.keys_of(plan, parent_of(plan, table))
+        {
+            way.known();
         }
+        let mut found = cached_states(&projection.satellites[id], &mut caches.states[id]);
+        found.extend(read);
         states.push((id, found));
     }
     Ok(states)
 }
 
-/// The keys of which a candidate stands behind the record that made the key's last version.
-fn unseen_keys(candidates: &[Candidate], states: &HashMap<Hash, KeyState>) -> HashSet<Hash> {
-    let is_seen = |candidate: &&Candidate| {
-        let position = &candidate.change.position;
-        states.get(&candidate.key).is_some_and(|state| {
-            state.epoch.number == position.epoch.number
-                && state.partition == position.partition
-                && state.offset >= position.offset
-        })
-    };
-    candidates
-        .iter()
-        .filter(|candidate| !is_seen(candidate))
-        .map(|candidate| candidate.key)
-        .collect()
-}
-
-/// The keys of a satellite's candidates of which the last version is to be read.
-fn unknown_keys(
+/// The hubs and links whose unknown keys are taken for new in this attempt.
+fn guessed_parents(
     plan: &Plan,
-    id: SatelliteId,
+    used: &[SatelliteId],
     projection: &Projection,
     caches: &mut Caches,
-) -> Vec<Hash> {
-    let candidates = &projection.satellites[id];
-    let mut asked: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
-    let doubts = caches.doubts_new_keys;
-    if let Some((known, way)) = caches.parent_of(plan, plan.satellites[id].table)
-        && way.is_direct()
-        && !doubts
-    {
+) -> HashSet<ParentId> {
+    let (mut direct, mut others) = (HashSet::default(), HashSet::default());
+    if caches.doubts_new_keys {
+        return direct;
+    }
+    for &id in used {
+        let parent = parent_of(plan, plan.satellites[id].table);
+        let Some((known, way)) = caches.keys_of(plan, parent) else { continue };
+        if !way.is_direct() {
+            continue;
+        }
+        direct.insert(parent);
         let mut made: HashSet<Hash> = HashSet::default();
-        let mut may_be_new = |candidate: &Candidate| match candidate.change.op {
+        let may_be_new = |candidate: &Candidate| match candidate.change.op {
             RowOp::Create | RowOp::Read => {
                 made.insert(candidate.key);
                 true
@@ -132,9 +116,27 @@ fn unknown_keys(
                 made.contains(&candidate.key) || known.get(&candidate.key).is_some()
             }
         };
-        if candidates.iter().all(&mut may_be_new) {
-            asked.retain(|key| known.get(key).is_some());
+        if !projection.satellites[id].iter().all(may_be_new) {
+            others.insert(parent);
         }
+    }
+    direct.retain(|parent| !others.contains(parent));
+    direct
+}
+
+/// The keys of a satellite's candidates of which the last version is to be read.
+fn unknown_keys(
+    plan: &Plan,
+    id: SatelliteId,
+    (projection, is_guessed): (&Projection, bool),
+    caches: &mut Caches,
+) -> Vec<Hash> {
+    let candidates = &projection.satellites[id];
+    let mut asked: HashSet<Hash> = candidates.iter().map(|candidate| candidate.key).collect();
+    if is_guessed
+        && let Some((known, _)) = caches.keys_of(plan, parent_of(plan, plan.satellites[id].table))
+    {
+        asked.retain(|key| known.get(key).is_some());
     }
     let unknown = asked.into_iter().filter(|key| caches.states[id].get(key).is_none());
     let mut unknown: Vec<Hash> = unknown.collect();

@@ -181,12 +181,8 @@ impl RowWriter<'_, '_> {
         buffer: CopyBuffer,
         way: &mut Directness,
     ) -> Result<u64, StretchError> {
-        let refused = |err: &tokio_postgres::Error| {
-            let server = err.as_db_error();
-            server.is_some_and(|server| {
-                *server.code() == SqlState::UNIQUE_VIOLATION && server.table() == Some(table.name)
-            })
-        };
+        // No other table can be meant. A distributed table is named by its part.
+        let refused = |err: &tokio_postgres::Error| err.code() == Some(&SqlState::UNIQUE_VIOLATION);
         match self.send(&table.staged.direct, buffer).await {
             Ok(count) => Ok(count),
             Err(err) if refused(&err) => {

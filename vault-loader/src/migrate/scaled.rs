@@ -80,7 +80,7 @@ pub fn partitioned(plan: &Plan, count: u16, named: &[String]) -> Result<String, 
     for table in ddl::tables(plan).iter().filter(|table| is_wanted(table)) {
         let _ = write!(
             sql,
-            "\nDO $$\nBEGIN\n    IF EXISTS (SELECT FROM {name} WHERE record_source <> '{system}') THEN\n        \
+            "\nLOCK TABLE {name} IN ACCESS EXCLUSIVE MODE;\nDO $$\nBEGIN\n    IF EXISTS (SELECT FROM {name} WHERE record_source <> '{system}') THEN\n        \
              RAISE EXCEPTION '{name} holds rows: build a new warehouse from the topics instead';\n    END IF;\n\
              END\n$$;\nDROP TABLE {name} CASCADE;\n{create}",
             name = table.qualified(),

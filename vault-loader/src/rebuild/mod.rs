@@ -234,9 +234,10 @@ impl Rebuild<'_> {
     async fn round(&mut self, stop: &CancellationToken) -> Result<u64, RebuildError> {
         let (vault, side) = (&self.vault, &self.side);
         let live = control::loaded_partitions(side, Schemas::LIVE, &vault.topics).await?;
-        // What satellites have grown was stored before any event with a new column was loaded.
-        fresh::follow(side, &vault.tables).await?;
+        // What satellites have grown was stored before any event with a new column was loaded. The tables are asked
+        // last, so that they have every column that was stored.
         let grown = control::read_grown(side).await?;
+        fresh::follow(side, &vault.tables).await?;
         control::begin_partitions(side, Schemas::REBUILT, &vault.beginnings(&live)).await?;
         let rebuilt = control::rebuilt_offsets(side, Schemas::REBUILT).await?;
         let sources: Vec<&str> = vault.record_sources.iter().map(String::as_str).collect();

@@ -13,7 +13,7 @@ use super::error::RebuildError;
 use super::vault::Vault;
 use super::{dependents, fresh};
 use crate::config::Config;
-use crate::consume::{PartitionEnds, asking_client, compacted_topics, partition_ends};
+use crate::consume::{PartitionEnds, asking_client, incomplete_topics, partition_ends};
 use crate::control::{self, LoadedPartition};
 use crate::model::Schemas;
 
@@ -43,9 +43,7 @@ pub(super) async fn check(
     let existing: Vec<String> =
         vault.topics.iter().filter(|topic| loaded.contains(topic.as_str())).cloned().collect();
     let kafka = config.kafka_client("vault-loader").map_err(crate::consume::ConsumeError::from)?;
-    problems.extend(compacted_topics(&kafka, &existing).await?.iter().map(|topic| {
-        format!("{topic}: Kafka compacts the topic, so it no longer holds every event that was loaded from it: set cleanup.policy=delete before events are loaded")
-    }));
+    problems.extend(incomplete_topics(&kafka, &existing).await?);
     problems.extend(tables(client, vault).await?);
     problems.extend(dependents::strange(client, Schemas::LIVE.vault, &vault.tables).await?);
     let views = dependents::views(client, Schemas::LIVE.vault, &vault.tables).await?;

@@ -163,6 +163,13 @@ impl Search<'_> {
                 .map(|found| found.hash_key)
                 .collect();
             keys.sort_unstable();
+            if u64::try_from(keys.len()).ok() != Some(compared.extra) && compared.extra < most {
+                let vault_table = compared.vault_table;
+                return Err(ProofError::Found(format!(
+                    "{vault_table} has rows that differ otherwise, so not all vanished rows can be listed: see \
+                     `vault-loader verify`"
+                )));
+            }
             let rows = self.rows(table, &keys).await?;
             let shown = rows.iter().take(self.arguments.sides.show).map(|row| self.shown(row));
             tables.push(Vanished {
