@@ -105,6 +105,45 @@ def test_an_idle_source_is_asked_and_its_day_is_closed_by_the_position(
     assert not sensor(yesterday, asked).poke({})
 
 
+def answers(monkeypatch: pytest.MonkeyPatch, clock: datetime, lsn: int, timeline: int = 1) -> None:
+    """The source answers with this clock and this position."""
+
+    class Hook:
+        def __init__(self, conn_id: str) -> None:
+            assert conn_id == "source_airline"
+
+        def get_records(self, sql: str) -> list[tuple[datetime, int, int]]:
+            assert sql.index("clock_timestamp()") < sql.index("pg_current_wal_insert_lsn()")
+            return [(clock, lsn, timeline)]
+
+    monkeypatch.setattr("vaultstream.watermark.PostgresHook", Hook)
+
+
+def test_a_position_from_before_the_end_by_the_sources_clock_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vaultstream.readiness import SourcePositionSensor
+
+    # By Airflow's clock the day has been over for long.
+    asking = SourcePositionSensor(task_id="ask", source="airline", day=(MIDNIGHT - timedelta(days=1)).date().isoformat())
+    for clock in (MIDNIGHT - timedelta(minutes=5), MIDNIGHT, MIDNIGHT + timedelta(seconds=0.9)):
+        answers(monkeypatch, clock, 900)
+        assert asking.poke({}) is False, clock
+    answers(monkeypatch, MIDNIGHT + timedelta(seconds=1), 901)
+    assert asking.poke({}).xcom_value == {"lsn": 901, "timeline": 1}
+
+
+@pytest.mark.parametrize("asked", [None, {"lsn": 600, "timeline": 7}])
+def test_a_source_that_is_asked_again_before_the_end_by_its_clock_keeps_the_old_answer(
+    asked: dict[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vaultstream.watermark import Position
+
+    waiting = sensor((MIDNIGHT - timedelta(days=1)).date(), asked)
+    answers(monkeypatch, MIDNIGHT + timedelta(seconds=0.9), 400)
+    assert waiting.position(watermark(lsn=500), MIDNIGHT) == Position.of(asked)
+    answers(monkeypatch, MIDNIGHT + timedelta(seconds=1), 400)
+    assert waiting.position(watermark(lsn=500), MIDNIGHT) == position(400)
+
+
 def test_a_source_that_does_not_answer_stops_nothing(
     warehouse: Copy, today: datetime, yesterday: date, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -157,7 +157,8 @@ fn new_topics(connector: &Connector) -> NewTopics {
     }
 }
 
-fn heartbeat_topic(connector: &Connector) -> Option<HeartbeatTopic> {
+/// Where the connector's heartbeats go, when it sends any.
+pub(crate) fn heartbeat_topic(connector: &Connector) -> Option<HeartbeatTopic> {
     let heartbeats = connector.settings.heartbeats.as_ref()?;
     Some(HeartbeatTopic {
         name: heartbeats.topic.clone(),

@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ::shared::debezium::heartbeat::Reached;
 use ::shared::debezium::topic::topic_name;
+use ::shared::position::Lsn;
 use ::shared::vanished::{self, Absence, RECONCILED_HEADER, VanishedRow};
 use devstack::{PostgresAddress, shared, wait_for};
 use tempfile::TempDir;
 
+use crate::support::heartbeats::{publish_heartbeat, topic_of};
 use crate::support::{Connector, Launch, PATIENCE, Record, Source, record_count, records, unique};
 
 /// Tables with keys of many types; `whole` sends old rows whole.
@@ -328,6 +331,26 @@ fn a_row_that_is_there_again_is_left_out() {
         last(stopped.published()).is_some_and(|record| record.json()["after"]["id"] == 3)
     });
     reader.stop();
+}
+
+#[test]
+fn a_delete_is_published_after_every_time_that_a_heartbeat_has_called_complete() {
+    let stopped = Stopped::of("claimed", &[("heartbeat.interval.ms", "200")], 3);
+    stopped.source.run("DELETE FROM load WHERE id = 2");
+    let path = stopped.file(&Stopped::rows([2]));
+    // The clock of the reader that sent this heartbeat was ahead by half an hour.
+    let ahead_us = chrono::Utc::now().timestamp_micros() + 1_800_000_000;
+    let reached =
+        Reached { position: Lsn(1), timeline: 1, committed_us: None, published_us: Some(ahead_us) };
+    let topic = topic_of(&stopped.id);
+    publish_heartbeat(&shared::stack().kafka_bootstrap, &topic, &stopped.id, reached);
+    let (code, said) = run(&stopped.launch, &path, &["--publish"]);
+    assert_eq!(code, 0, "{said}");
+    let published = stopped.published();
+    assert_eq!(deleted(&published), [2]);
+    let ours = |record: &&Record| record.value.is_some() && reconciled_by(record).is_some();
+    let stamp = published.iter().find(ours).unwrap().json()["ts_us"].as_i64().unwrap();
+    assert!(stamp > ahead_us, "{stamp} is not after {ahead_us}");
 }
 
 #[test]

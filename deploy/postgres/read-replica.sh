@@ -4,7 +4,8 @@
 # postgres. Out: a running standby.
 # The slot keeps the WAL that the replica has not received, up to the primary's max_slot_wal_keep_size. A replica that was away for
 # longer finds its slot lost; it then copies the primary anew by itself. A copy that was cut off lies beside PGDATA and is begun
-# anew. A primary that does not answer is no reason to throw a copy away.
+# anew. A primary that does not answer is no reason to throw a copy away. A replica that was promoted may hold rows that nobody else
+# has: its data is never removed, and it does not start as a replica any more.
 set -euo pipefail
 
 # The password goes through a file of the postgres user's, so that it is in no argument list.
@@ -43,6 +44,14 @@ copy_primary() {
 
 if [[ ! -s "$PGDATA/PG_VERSION" ]]; then
     copy_primary
+# A copy has this file from its first moment on, and a promotion removes it.
+elif [[ ! -e "$PGDATA/standby.signal" ]]; then
+    cat >&2 <<EOF
+$REPLICA_NAME was promoted: $PGDATA has no standby.signal, and may hold rows that no other server has, so it is not copied anew.
+Keep the rows by starting the container with docker-entrypoint.sh as its entrypoint, which runs it as a server of its own, or by
+moving $PGDATA away; or remove $PGDATA if nobody needs them. Without $PGDATA, the next start of $REPLICA_NAME copies the primary.
+EOF
+    exit 1
 elif status="$(slot_status)"; then
     if [[ "$status" == lost || "$status" == absent ]]; then
         echo "the slot $REPLICA_NAME is $status: the primary no longer keeps the WAL that this replica needs; copying it anew"

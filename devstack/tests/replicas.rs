@@ -1,5 +1,5 @@
 //! Named read replicas: they follow over slots of their own, come back after a kill, and are copied anew after their
-//! slot was lost.
+//! slot was lost. One that was promoted keeps its data.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -156,6 +156,40 @@ fn a_replica_starts_on_what_it_has_while_its_primary_is_away() {
     primary.start_again().unwrap();
     primary.execute("postgres", "CREATE TABLE afterwards ()").unwrap();
     wait_for_table(&alone, "afterwards");
+}
+
+#[tokio::test]
+async fn a_replica_that_was_promoted_keeps_its_rows_and_is_not_started_as_a_replica() {
+    let dir = tempfile::tempdir().unwrap();
+    let primary = Postgres::start(quick(15)).unwrap();
+    let mut promoted = replica(&primary, "replica_one", dir.path());
+    promoted.execute("postgres", "SELECT pg_promote(true, 60)").unwrap();
+    promoted.execute("postgres", "CREATE TABLE kept AS SELECT 'only here' AS word").unwrap();
+    promoted.stop(StopMode::Fast).unwrap();
+    drop(promoted);
+    let options = || quick(15).name("replica_one").dir(dir.path().join("replica_one"));
+    let start = || {
+        Postgres::start_read_replica(primary.address(), &upstream("replica_one"), options())
+            .err()
+            .map(|err| format!("{err:#}"))
+            .unwrap()
+    };
+    let refused = start();
+    assert!(refused.contains("replica_one was promoted"), "{refused}");
+    assert!(refused.contains("starting it as a server of its own"), "{refused}");
+    assert!(refused.contains("copies the primary"), "{refused}");
+    primary.execute("postgres", "SELECT pg_drop_replication_slot('replica_one')").unwrap();
+    assert_eq!(start(), refused, "a slot that is gone changes nothing");
+
+    // As the message says.
+    let on_its_own = Postgres::start(options()).unwrap();
+    assert_eq!(text(&on_its_own, "SELECT word FROM kept").await, "only here");
+    let data = on_its_own.data_dir().to_owned();
+    drop(on_its_own);
+    std::fs::rename(&data, data.with_extension("of-the-promoted-one")).unwrap();
+    let copied = replica(&primary, "replica_one", dir.path());
+    primary.execute("postgres", "CREATE TABLE afterwards ()").unwrap();
+    wait_for_table(&copied, "afterwards");
 }
 
 /// Runs `devstack` on servers of this test's own.

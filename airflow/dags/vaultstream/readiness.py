@@ -154,8 +154,9 @@ def metrics_of(connection_id: str) -> str | None:
 
 
 class SourcePositionSensor(BaseSensorOperator):
-    """Waits until a UTC day is over, and then asks the source once where its log stands.
+    """Waits until a UTC day is over, and then asks the source where its log stands.
 
+    An answer counts when the day is over by the source's own clock too: the source may be behind Airflow, and commit more in the day.
     The answer goes to the sensor that waits for it. That one cannot ask again and again: on a busy source, each answer lies ahead of
     what is loaded.
     """
@@ -171,9 +172,14 @@ class SourcePositionSensor(BaseSensorOperator):
         if datetime.now(timezone.utc) < period_end(self.day):
             self.log.info("the day %s is not over yet", self.day)
             return False
-        asked = ask_source(self.source)
-        if asked is not None:
-            self.log.info("the log of the source %s stands at %s on timeline %s", self.source, asked.lsn, asked.timeline)
+        answer = ask_source(self.source)
+        if answer is None:
+            return PokeReturnValue(True, None)
+        if not answer.is_after(period_end(self.day)):
+            self.log.info("by the clock of the source %s, which shows %s, the day %s is not over yet", self.source, answer.clock, self.day)
+            return False
+        asked = answer.position
+        self.log.info("the log of the source %s stands at %s on timeline %s", self.source, asked.lsn, asked.timeline)
         return PokeReturnValue(True, stored(asked))
 
 
@@ -235,13 +241,15 @@ class VaultLoadedSensor(BaseSensorOperator):
     def position(self, watermark: Watermark, end: datetime) -> Position | None:
         """Where the source's log stood after the end, on the watermark's timeline if somebody knows that.
 
-        The source is asked again if it did not answer at first, and if it was promoted since then.
+        The source is asked again if it did not answer at first, and if it was promoted since then. An answer from before the end, by
+        the clock of the source, does not count.
         """
         asked = Position.of(self.asked)
         if watermark.source_lsn is None or watermark.proof(end, asked) is not None:
             return asked
         if asked is None or asked.timeline != watermark.source_timeline:
-            return ask_source(self.source) or asked
+            answer = ask_source(self.source)
+            return answer.position if answer is not None and answer.is_after(end) else asked
         return asked
 
     def missing_by_tables(self, end: datetime, watermark: Watermark, asked: Position | None) -> list[str]:

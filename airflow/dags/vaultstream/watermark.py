@@ -1,7 +1,7 @@
 """Whether the watermark of a source has passed the end of a day.
 
-In: the row of dwh_marts.freshness, and where the source's log stood at some time after the end of the day, if the source could be
-asked. Out: why the day is closed, or what is missing.
+In: the row of dwh_marts.freshness, and where the source's log stood at some time after the end of the day by the source's own clock, if
+the source could be asked. Out: why the day is closed, or what is missing.
 Invariant: "closed" is proven by what docs/WATERMARK.md says of the columns:
 
 * source_lsn: every change whose commit ends at or before this position is loaded. What was committed in the day ends before the
@@ -37,9 +37,11 @@ FRESHNESS = """
     WHERE source = %s
 """
 
-# The end of the log that is written or is about to be: a commit that waits for its disk stands before it.
+# The end of the log that is written or is about to be: a commit that waits for its disk stands before it. The clock is read first, so
+# that the log stood there at this time or later.
 POSITION = """
-    SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
+    SELECT clock_timestamp(),
+           (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,
            ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
 """
 
@@ -54,6 +56,19 @@ class Position:
     @classmethod
     def of(cls, stored: Mapping[str, int] | None) -> Position | None:
         return None if stored is None else cls(stored["lsn"], stored["timeline"])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a source says when it is asked: where its log stands, and what its own clock showed just before."""
+
+    clock: datetime
+    position: Position
+
+    def is_after(self, end: datetime) -> bool:
+        """Whether every transaction that the source commits from now on has its time after the end. The times of commits are the
+        source's, so no other clock tells."""
+        return self.clock >= end + LEAVE
 
 
 @dataclass(frozen=True)
@@ -121,8 +136,8 @@ def source_connection(source: str) -> str:
     return f"source_{source}"
 
 
-def ask_source(source: str) -> Position | None:
-    """Where the source's log stands now; None when no connection is configured, or the source does not answer."""
+def ask_source(source: str) -> Answer | None:
+    """Where the source's log stands now, and its clock; None when no connection is configured, or the source does not answer."""
     conn_id = source_connection(source)
     try:
         [row] = PostgresHook(conn_id).get_records(POSITION)
@@ -132,7 +147,8 @@ def ask_source(source: str) -> Position | None:
     except Exception as error:  # whatever the driver raises: another proof may be found
         log.warning("the source %s does not say where its log stands: %s", source, error)
         return None
-    return Position(int(row[0]), int(row[1]))
+    clock, lsn, timeline = row
+    return Answer(clock, Position(int(lsn), int(timeline)))
 
 
 def stored(position: Position | None) -> dict[str, Any] | None:

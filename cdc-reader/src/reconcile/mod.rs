@@ -27,6 +27,9 @@
 //!
 //! # The form
 //!
+//! The publish times are those of the stream's clock: each lies after every time that the connector's heartbeats have called
+//! complete, whatever this machine's clock says.
+//!
 //! The events go through the plans and the emitter of the stream. Only the key of the row is known: its other values may
 //! have changed in the gap before the row went. So `before` is what the replica identity `DEFAULT` sends, also where
 //! the table has `FULL`. The transaction is unknown, and so are `txId` and the commit before it. The header
@@ -45,13 +48,17 @@ mod send;
 use std::time::Duration;
 
 use shared::vanished;
+use tokio_util::sync::CancellationToken;
 
 pub use self::error::ReconcileError;
 pub use self::outcome::Outcome;
 use self::source::Look;
 use crate::cli::ReconcileArgs;
+use crate::clock::PublishClock;
 use crate::connector;
+use crate::context::heartbeat_topic;
 use crate::kafka_clients::KafkaClients;
+use crate::session::pass_published_times;
 
 /// Runs the command.
 ///
@@ -82,7 +89,12 @@ pub fn run(mut args: ReconcileArgs) -> Result<Outcome, ReconcileError> {
     let tables = look.absent(rows)?;
     let published = args.publish.then(|| {
         let who = format!("cdc-reader {}, run {}", env!("CARGO_PKG_VERSION"), uuid::Uuid::now_v7());
-        send::Sending { settings, kafka: &kafka, absence: &absence, who: &who }
+        // The lock is held, so no heartbeat claims more meanwhile.
+        let clock = PublishClock::default();
+        if let Some(topic) = heartbeat_topic(&connector) {
+            pass_published_times(&clock, &kafka.consumer, &topic, &CancellationToken::new());
+        }
+        send::Sending { settings, kafka: &kafka, absence: &absence, clock: &clock, who: &who }
             .send(&tables, &mut look.lock)
     });
     published.transpose()?;

@@ -12,7 +12,7 @@ use shared::vanished::Absence;
 
 use super::error::ReconcileError;
 use super::source::{AbsentRow, Table};
-use crate::clock::now_ns;
+use crate::clock::PublishClock;
 use crate::connector::Settings;
 use crate::context::{context_headers, plan_options};
 use crate::emit::{Emitter, Scope, Stamp};
@@ -35,6 +35,8 @@ pub(super) struct Sending<'c> {
     pub(super) settings: &'c Settings,
     pub(super) kafka: &'c KafkaClients,
     pub(super) absence: &'c Absence,
+    /// Stamps the deletes. It has passed the times that the connector's heartbeats have called complete.
+    pub(super) clock: &'c PublishClock,
     /// The value of the header that says who publishes.
     pub(super) who: &'c str,
 }
@@ -89,7 +91,7 @@ impl Sending<'_> {
         for (&column, text) in info.key.iter().zip(&row.key) {
             columns[column] = Column::Text(text.as_bytes());
         }
-        let stamp = Stamp { source, now_ns: now_ns() };
+        let stamp = Stamp { source, now_ns: self.clock.now_ns() };
         Ok(emitter.delete_key(&table.capture, columns.iter().copied(), &stamp)?)
     }
 }

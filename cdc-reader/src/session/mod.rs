@@ -14,6 +14,7 @@
 #[cfg(test)]
 mod example;
 mod preflight;
+mod published_times;
 mod ready;
 mod run;
 mod server;
@@ -22,6 +23,7 @@ mod start;
 pub(crate) mod writer_lock;
 
 pub(crate) use preflight::{Found, version_problem};
+pub(crate) use published_times::pass_published_times;
 pub(crate) use run::run;
 pub(crate) use server::Server;
 pub(crate) use start::slot_problem;

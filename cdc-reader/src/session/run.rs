@@ -1,12 +1,13 @@
 //! The steps of a session: take the writer lock, settle what earlier sessions sent, wait for the server, check, decide
 //! where to begin, make the slot, take the snapshot, stream.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use shared::debezium::topic::topic_name;
 use shared::position::Lsn;
 
 use super::preflight::{self, Source};
+use super::published_times::pass_published_times;
 use super::ready::{self, Looked};
 use super::server::{self, Server};
 use super::slot::{self, NewSlot, SlotKind};
@@ -20,19 +21,11 @@ use crate::ended::Ended;
 use crate::error::SessionError;
 use crate::gap::Gap;
 use crate::one_server::OneServer;
-use crate::publish::{Delivery, History, Position, StoredOffset, last_published, row_bytes_max};
+use crate::publish::{Delivery, History, Position, StoredOffset, row_bytes_max};
 use crate::replication::{Client, Mode, StartOptions, WaitLimit};
 use crate::snapshot::{self, ExportedSnapshot, Snapshot};
 use crate::stream::{Overlap, SessionBegin, Streaming};
 use crate::table::{Relations, topics};
-
-/// From when on a clock that is behind the last heartbeat is worth a warning. Between two machines some difference is
-/// usual.
-const CLOCK_BEHIND_WARNED: Duration = Duration::from_secs(1);
-
-/// A heartbeat that is further ahead is not believed. Events that are published with such a time would pause their tables
-/// in a loader (`batch.clock_ahead_max_ms`) for as long as the clock was ahead.
-const CLAIM_AHEAD_MAX_US: i64 = 3_600_000_000;
 
 /// Since this version pgoutput sends logical decoding messages, to clients that ask for them.
 const MESSAGES_SINCE: u32 = 140_000;
@@ -75,7 +68,14 @@ pub(crate) fn run(
         }
     };
     topics::warn_of_shared_topics(context, &source.tables);
-    pass_published_times(context);
+    if let Some(topic) = context.heartbeat_topic() {
+        pass_published_times(
+            &context.publish_clock,
+            &context.kafka.consumer,
+            &topic,
+            &context.cancel,
+        );
+    }
     let history = History { source: server.identity, transaction: offset.transaction() };
     let delivery = match delivery {
         Some(delivery) => {
@@ -162,41 +162,6 @@ fn remember(
         delivery.store_sent_until(stored, *reached, &context.cancel)?;
     }
     Ok(())
-}
-
-/// Lets the clock pass the times that heartbeats of earlier processes have called complete. Without an answer of Kafka
-/// the session goes on: only a clock that was set back meanwhile could say such a time again.
-fn pass_published_times(context: &Context) {
-    let Some(topic) = context.heartbeat_topic() else { return };
-    match last_published(&context.kafka.consumer, &topic, &context.cancel) {
-        Ok(published) => {
-            let clock = &context.publish_clock;
-            let ahead =
-                published.filter(|time_us| *time_us > crate::clock::now_us() + CLAIM_AHEAD_MAX_US);
-            if ahead.is_some() {
-                tracing::warn!(
-                    "the last heartbeat is more than an hour ahead of this machine's clock, and is not believed: the clock was wrong \
-                     then, or is wrong now; a loader does not believe such a heartbeat either"
-                );
-            }
-            published
-                .filter(|_| ahead.is_none())
-                .into_iter()
-                .for_each(|time_us| clock.pass(time_us));
-            let behind = clock.behind();
-            if behind >= CLOCK_BEHIND_WARNED {
-                tracing::warn!(
-                    seconds = behind.as_secs(),
-                    "this machine's clock is behind the last heartbeat: events are published with the heartbeat's time until the clock has passed it"
-                );
-            }
-        }
-        Err(error) => tracing::warn!(
-            topic = topic.name,
-            %error,
-            "the heartbeats of earlier starts cannot be read: a clock that was set back since then is not noticed"
-        ),
-    }
 }
 
 fn reached(delivery: Option<&Delivery>) -> Lsn {

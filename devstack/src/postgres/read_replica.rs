@@ -5,7 +5,8 @@
 //! The slot keeps the WAL that the replica has not received, up to the primary's `max_slot_wal_keep_size`. So a replica
 //! that was away goes on where it was, and a replica that was away for too long is copied anew: its slot is `lost`, and
 //! no WAL leads from its data to the primary any more. What decides is the slot's state when the replica starts. A
-//! primary that does not answer then is no reason to throw a copy away: the replica starts on what it has.
+//! primary that does not answer then is no reason to throw a copy away: the replica starts on what it has. A replica that
+//! was promoted has rows that nobody else has. Its data is never removed, and it does not start as a replica any more.
 
 use anyhow::Context;
 
@@ -53,10 +54,20 @@ impl Postgres {
         Ok(replica)
     }
 
-    /// Whether the replica has no data, or none that the primary's WAL still leads on from.
+    /// Whether the replica has no data, or none that the primary's WAL still leads on from. It is an error when the replica
+    /// was promoted.
     fn needs_a_copy(&self, primary: &PostgresAddress, name: &str) -> anyhow::Result<bool> {
         if !self.data.join("PG_VERSION").exists() {
             return Ok(true);
+        }
+        // A copy has this file from its first moment on, and a promotion removes it.
+        if !self.data.join("standby.signal").exists() {
+            let data = self.data.display();
+            anyhow::bail!(
+                "{name} was promoted: {data} has no standby.signal, and may hold rows that no other server has, so it is not copied \
+                 anew. Keep the rows by starting it as a server of its own, or by moving {data} away; or remove {data} if nobody needs \
+                 them. Without {data}, the next start of {name} copies the primary"
+            );
         }
         match slot(primary, name) {
             Ok(Slot::Kept) => Ok(false),

@@ -262,6 +262,9 @@ async fn run(name: &str, loaders: usize, seed: u64, faults: &[Drawn]) -> anyhow:
         outcome = run.catch_up().await.map(drop);
     }
     let disturbed = begun.elapsed();
+    if outcome.is_ok() {
+        outcome = run.watch.seen().and_then(|seen| seen.proves_rules(disturbed));
+    }
     let proven = match outcome {
         Ok(()) => proofs::prove(&mut run, work).await,
         Err(error) => Err(error),

@@ -24,6 +24,9 @@ const STANDSTILL_MIN: Duration = Duration::from_secs(2);
 /// or so and each may cost a session's time-out, so it is not short.
 const STUCK_AFTER: Duration = Duration::from_secs(120);
 
+/// Faults that took longer prove nothing when no rule was asked meanwhile.
+const ASKED_WITHIN: Duration = Duration::from_secs(60);
+
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(60);
 
@@ -39,8 +42,25 @@ pub(crate) struct Seen {
     pub(crate) longest: Duration,
     /// how often all rules were asked
     pub(crate) rules_asked: u32,
+    /// why a look failed last that was to ask for the rules
+    not_asked: Option<String>,
     /// a reason to end the run
     failure: Option<String>,
+}
+
+impl Seen {
+    /// Proves that the watch could ask for the rules in the time that the faults took.
+    ///
+    /// # Errors
+    /// When it never could.
+    pub(crate) fn proves_rules(&self, disturbed: Duration) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.rules_asked > 0 || disturbed <= ASKED_WITHIN,
+            "the faults took {disturbed:.0?}, and all rules could never be asked meanwhile; the last try: {}",
+            self.not_asked.as_deref().unwrap_or("none was made")
+        );
+        Ok(())
+    }
 }
 
 /// The watch, which ends when it is dropped.
@@ -92,10 +112,18 @@ impl Look {
             tokio::time::sleep(LOOK_EVERY).await;
             let is_due = ruled.elapsed() > RULES_EVERY;
             let looked = tokio::time::timeout(QUESTION, self.look(&mut client, is_due)).await;
-            match looked {
-                Ok(Ok(())) if is_due => ruled = Instant::now(),
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => client = None, // the warehouse is away, or comes back
+            let failed = match looked {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("{error:#}")),
+                Err(_) => Some(format!("no answer within {QUESTION:?}")),
+            };
+            match failed {
+                None if is_due => ruled = Instant::now(),
+                None => {}
+                Some(why) => {
+                    client = None; // the warehouse is away, or comes back
+                    self.note_failed(why, is_due);
+                }
             }
             if self.moved.elapsed() > STUCK_AFTER {
                 self.fail(format!("nothing was loaded for {STUCK_AFTER:?}"));
@@ -135,13 +163,21 @@ impl Look {
             if name == OF_THE_STAR {
                 continue;
             }
-            let broken = sql::rows(client, &query).await?;
+            let asked = sql::rows(client, &query).await;
+            let broken = asked.with_context(|| format!("the rule {name} cannot be asked"))?;
             if !broken.is_empty() {
                 self.fail(format!("the rule {name} is broken under load: {broken:?}"));
             }
         }
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).rules_asked += 1;
         Ok(())
+    }
+
+    /// Keeps why the rules could not be asked. A warehouse that is away is no news when they were not due.
+    fn note_failed(&self, why: String, is_due: bool) {
+        if is_due {
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).not_asked = Some(why);
+        }
     }
 
     fn fail(&self, failure: String) {
@@ -191,4 +227,27 @@ pub(crate) async fn dump(warehouse: &str) -> String {
         text.push_str("---\n");
     }
     text
+}
+
+#[test]
+fn long_faults_during_which_no_rule_could_be_asked_prove_nothing() {
+    let why = Some("the rule hubs cannot be asked: no such function".to_owned());
+    let mut seen = Seen { not_asked: why, ..Seen::default() };
+    seen.proves_rules(ASKED_WITHIN).unwrap();
+    let long = ASKED_WITHIN + Duration::from_secs(1);
+    let error = seen.proves_rules(long).unwrap_err().to_string();
+    assert!(error.contains("61s") && error.contains("the rule hubs cannot be asked"), "{error}");
+    seen.rules_asked = 1;
+    seen.proves_rules(long).unwrap();
+}
+
+#[test]
+fn only_a_look_that_was_to_ask_for_the_rules_says_why_they_were_not_asked() {
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let look =
+        Look { warehouse: String::new(), seen: Arc::clone(&seen), moved: Instant::now(), sum: -1 };
+    look.note_failed("the rule hubs cannot be asked".to_owned(), true);
+    look.note_failed("the warehouse is away".to_owned(), false);
+    let said = seen.lock().unwrap().not_asked.clone();
+    assert_eq!(said.as_deref(), Some("the rule hubs cannot be asked"));
 }
