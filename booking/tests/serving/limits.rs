@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use devstack::wait_for_async;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -119,7 +118,7 @@ async fn a_commit_that_takes_too_long_leaves_its_outcome_open() {
     assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 0);
     holder.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
     // The commit was under way, and succeeds although nobody waits for it any more.
-    wait_for_async(Duration::from_secs(60), "the booking", async || {
+    devstack::wait_for_async(Duration::from_secs(60), "the booking", async || {
         shop.number("SELECT count(*) FROM bookings").await == 1
     })
     .await;
@@ -206,7 +205,7 @@ async fn a_stop_lets_open_requests_end_and_closes_idle_connections() {
     });
     let waiting = "SELECT count(*) FROM pg_stat_activity
                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    wait_for_async(Duration::from_secs(30), "the request to wait", async || {
+    devstack::wait_for_async(Duration::from_secs(30), "the request to wait", async || {
         shop.number(waiting).await == 1
     })
     .await;
@@ -216,13 +215,13 @@ async fn a_stop_lets_open_requests_end_and_closes_idle_connections() {
     assert!(idle.read(&mut first).await.unwrap() > 0);
     shop.stop.cancel();
     // The idle connection ends at once, and nobody new is accepted.
-    wait_for_async(
+    devstack::wait_for_async(
         Duration::from_secs(30),
         "the end of the idle connection",
         async || matches!(idle.read(&mut first).await, Ok(0) | Err(_)),
     )
     .await;
-    wait_for_async(Duration::from_secs(30), "the end of listening", async || {
+    devstack::wait_for_async(Duration::from_secs(30), "the end of listening", async || {
         TcpStream::connect(shop.client.address).await.is_err()
     })
     .await;
