@@ -139,7 +139,8 @@ on_warehouse_server() {
 
 # Airflow's own database, on the warehouse's server: a server more would cost more than it gives here.
 create_metadata_database() {
-    on_warehouse_server --set "name=$METADATA_DB" --set "password=$METADATA_PASSWORD" <<'SQL'
+    METADATA_PASSWORD="$METADATA_PASSWORD" on_warehouse_server --set "name=$METADATA_DB" <<'SQL'
+\getenv password METADATA_PASSWORD
 SET client_min_messages = warning;
 SELECT 'CREATE ROLE airflow LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'airflow')

@@ -19,8 +19,8 @@ build() {
 prepare() {
     prepare_source
     apply sql/replicas on_primary \
-        --set "read_replica_password=$READ_PASSWORD" \
-        --set "operator_password=$OPERATOR_PASSWORD"
+        "read_replica_password=$READ_PASSWORD" \
+        "operator_password=$OPERATOR_PASSWORD"
     booking seed --scale "${VAULTSTREAM_MENU_SCALE:-0.05}"
 }
 

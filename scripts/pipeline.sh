@@ -57,14 +57,19 @@ as_owner() {
     run_psql "$DWH_PORT" "$DWH_DB" vault_owner "$OWNER_PASSWORD" "$@"
 }
 
-# Applies the files of a folder in the order of their names: folder, then the command that runs one.
-apply() {
-    local folder="$1" file
-    shift
-    for file in "$folder"/*.sql; do
-        "$@" --file "$file" >/dev/null || fail "cannot apply $file"
+# Applies the files of a folder in the order of their names: folder, what runs psql, then psql variables as name=value.
+# Their values are passwords. psql reads them from its environment, because everybody may read a program's arguments.
+apply() (
+    folder="$1" run="$2" given=()
+    shift 2
+    for variable in "$@"; do
+        export "VAULTSTREAM_PSQL_$variable"
+        given+=(--command "\\getenv ${variable%%=*} VAULTSTREAM_PSQL_${variable%%=*}")
     done
-}
+    for file in "$folder"/*.sql; do
+        "$run" "${given[@]}" --file "$file" >/dev/null || fail "cannot apply $file"
+    done
+)
 
 build_pipeline() {
     cargo build --profile "$PROFILE" --locked --bins \
@@ -84,10 +89,10 @@ start_servers() {
 
 prepare_source() {
     apply sql/source on_primary \
-        --set "reader_password=$READER_PASSWORD" \
-        --set "app_password=$APP_PASSWORD" \
-        --set "readonly_password=$READONLY_PASSWORD" \
-        --set "service_password=$SERVICE_PASSWORD"
+        "reader_password=$READER_PASSWORD" \
+        "app_password=$APP_PASSWORD" \
+        "readonly_password=$READONLY_PASSWORD" \
+        "service_password=$SERVICE_PASSWORD"
 }
 
 seed() {
@@ -127,12 +132,12 @@ loader_as() {
 
 prepare_warehouse() {
     apply sql/warehouse on_warehouse \
-        --set "loader_password=$LOADER_PASSWORD" \
-        --set "owner_password=$OWNER_PASSWORD" \
-        --set "mart_password=$MART_PASSWORD" \
-        --set "refresher_password=$REFRESHER_PASSWORD" \
-        --set "presentation_password=$PRESENTATION_PASSWORD" \
-        --set "checker_password=$CHECKER_PASSWORD"
+        "loader_password=$LOADER_PASSWORD" \
+        "owner_password=$OWNER_PASSWORD" \
+        "mart_password=$MART_PASSWORD" \
+        "refresher_password=$REFRESHER_PASSWORD" \
+        "presentation_password=$PRESENTATION_PASSWORD" \
+        "checker_password=$CHECKER_PASSWORD"
     loader_as vault_owner "$OWNER_PASSWORD" "$BIN/vault-loader" migrate --model "$MODEL"
     apply sql/marts as_owner
 }

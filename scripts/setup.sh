@@ -220,6 +220,8 @@ mapfile -t packages < <(
     [[ "$LEVEL" != test ]] || command -v shellcheck >/dev/null || echo shellcheck
     # The menu's screens are tested in a terminal that tmux keeps.
     [[ "$LEVEL" != test ]] || command -v tmux >/dev/null || echo tmux
+    # The tools that test the booking service's interface live in a virtual environment. Debian's python3 alone makes none.
+    [[ "$LEVEL" != test ]] || python3 -c 'import ensurepip, venv' &>/dev/null || echo python3-venv
 )
 if ((${#packages[@]} > 0)); then
     install_packages "${packages[@]}"

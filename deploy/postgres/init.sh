@@ -8,9 +8,12 @@ on_database() {
     psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" "$@"
 }
 
+# psql reads the values, which are passwords, from its environment, because everybody may read a program's arguments.
 variables=()
 while IFS= read -r line; do
-    [[ -z "$line" ]] || variables+=(--set "$line")
+    [[ -n "$line" ]] || continue
+    export "VAULTSTREAM_PSQL_$line"
+    variables+=(--command "\\getenv ${line%%=*} VAULTSTREAM_PSQL_${line%%=*}")
 done <<<"${PSQL_VARIABLES:-}"
 
 for file in /vaultstream/sql/*.sql; do
@@ -19,7 +22,8 @@ for file in /vaultstream/sql/*.sql; do
 done
 
 if [[ -n "${REPLICATOR_PASSWORD:-}" ]]; then
-    on_database --set "replicator_password=$REPLICATOR_PASSWORD" <<'SQL'
+    on_database <<'SQL'
+\getenv replicator_password REPLICATOR_PASSWORD
 SET log_statement = 'none';
 CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replicator_password';
 COMMENT ON ROLE replicator IS 'streams the WAL to the hot standby';

@@ -6,8 +6,9 @@ set -euo pipefail
 
 for file in /vaultstream/sql/*.sql; do
     echo "applying $file"
-    psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set "read_replica_password=$READ_REPLICA_PASSWORD" \
-        --set "operator_password=$REPLICA_OPERATOR_PASSWORD" --file "$file"
+    # psql reads the passwords from its environment, because everybody may read a program's arguments.
+    psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --command '\getenv read_replica_password READ_REPLICA_PASSWORD' \
+        --command '\getenv operator_password REPLICA_OPERATOR_PASSWORD' --file "$file"
 done
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set "most=$SLOT_WAL_MAX" <<'SQL'
 SELECT format('ALTER SYSTEM SET max_slot_wal_keep_size = %L', :'most')

@@ -10,7 +10,7 @@ use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rand::RngExt;
@@ -93,13 +93,20 @@ impl Drop for UnderWay {
 
 async fn answer(service: &Service, request: Request, next: Next) -> Response {
     let time = service.options().request_time;
+    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            let detail = format!("the request took longer than {} s", time.as_secs_f32());
-            Problem::new(Kind::Unavailable, detail).into_response()
-        }
+        Err(_) => too_long(time, only_reads).into_response(),
     }
+}
+
+/// The answer to a request that has no time left. Its commit may be under way, and then it may still succeed.
+fn too_long(time: Duration, only_reads: bool) -> Problem {
+    let detail = format!("the request took longer than {} s", time.as_secs_f32());
+    if only_reads {
+        return Problem::new(Kind::Unavailable, detail);
+    }
+    Problem::new(Kind::OutcomeUnknown, format!("{detail}; look whether the change was made"))
 }
 
 /// The refusal of a client that asks too often. Health and metrics are for the operator, who must always be heard.
@@ -149,6 +156,12 @@ fn add_headers(headers: &mut HeaderMap, id: &str, route: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_request_that_reads_is_known_to_have_changed_nothing() {
+        let of = |only_reads| too_long(Duration::from_secs(1), only_reads).kind;
+        assert_eq!((of(true), of(false)), (Kind::Unavailable, Kind::OutcomeUnknown));
+    }
 
     #[test]
     fn a_name_that_a_log_cannot_hold_is_replaced() {

@@ -4,6 +4,8 @@
 //! random bits with its SHA-256. Invariant: at most a few passwords are hashed at a time, off the threads that serve
 //! requests, because each hash takes 19 MiB and some 20 ms by design.
 
+use std::sync::Arc;
+
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use base64::Engine as _;
@@ -20,12 +22,12 @@ const AT_A_TIME: usize = 4;
 /// Hashes passwords.
 #[derive(Debug)]
 pub(crate) struct Passwords {
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { places: Semaphore::new(AT_A_TIME) }
+        Self { places: Arc::new(Semaphore::new(AT_A_TIME)) }
     }
 }
 
@@ -59,12 +61,19 @@ impl Passwords {
         .await
     }
 
+    /// Does work on another thread. The work goes on when the client goes away, so the work has the place.
     async fn apart<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let _place = self.places.acquire().await.map_err(|_| internal())?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| internal())
+        let places = Arc::clone(&self.places);
+        let place = places.acquire_owned().await.map_err(|_| internal())?;
+        let placed = move || {
+            let done = work();
+            drop(place);
+            done
+        };
+        tokio::task::spawn_blocking(placed).await.map_err(|_| internal())
     }
 }
 
@@ -95,6 +104,25 @@ mod tests {
         assert!(passwords.fits("correct horse".to_owned(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.fits("correct Horse".to_owned(), Some(hash)).await.unwrap());
         assert!(!passwords.fits("correct horse".to_owned(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_hash_keeps_its_place_when_the_client_goes_away() {
+        let passwords = Passwords::default();
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (end, ends) = std::sync::mpsc::channel::<()>();
+        let hashing = passwords.apart(move || {
+            begun.send(()).unwrap();
+            ends.recv().unwrap();
+        });
+        tokio::select! {
+            _ = hashing => panic!("the work has not ended"),
+            begun = begins => begun.unwrap(),
+        }
+        assert_eq!(passwords.places.available_permits(), AT_A_TIME - 1, "the work goes on");
+        end.send(()).unwrap();
+        let all = u32::try_from(AT_A_TIME).unwrap();
+        drop(passwords.places.acquire_many(all).await.unwrap());
     }
 
     #[test]

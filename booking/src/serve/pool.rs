@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult, Timeouts};
-use shared::postgres::{ConnectError, ConnectOptions, connect};
+use shared::postgres::{ConnectError, ConnectOptions, connect_within};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
@@ -18,6 +18,8 @@ use super::problem::{Kind, Problem};
 #[derive(Debug)]
 pub(crate) struct Manager {
     options: ConnectOptions,
+    /// How long an attempt to connect may take. It goes on after whoever asked has left.
+    wait: Duration,
 }
 
 impl managed::Manager for Manager {
@@ -25,10 +27,11 @@ impl managed::Manager for Manager {
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Client, ConnectError> {
-        let options = self.options.clone();
+        let (options, wait) = (self.options.clone(), self.wait);
         // On a thread of its own: the compiler cannot see that this future may move between threads.
         let runtime = Handle::current();
-        let connecting = spawn_blocking(move || runtime.block_on(connect(&options))).await;
+        let connecting =
+            spawn_blocking(move || runtime.block_on(connect_within(&options, wait))).await;
         connecting.unwrap_or_else(|source| {
             let address = self.options.display();
             Err(ConnectError::Unreachable { address, source: std::io::Error::other(source) })
@@ -68,7 +71,7 @@ impl Pool {
     /// A pool of at most `size` connections; `wait` is how long a request waits for one.
     pub(crate) fn new(options: ConnectOptions, size: usize, wait: Duration) -> Self {
         let address = options.display();
-        let pool = managed::Pool::builder(Manager { options })
+        let pool = managed::Pool::builder(Manager { options, wait })
             .max_size(size)
             .runtime(deadpool::Runtime::Tokio1)
             .timeouts(Timeouts { wait: Some(wait), create: Some(wait), recycle: Some(wait) })

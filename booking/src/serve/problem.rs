@@ -57,7 +57,7 @@ pub(crate) enum Kind {
     Internal,
     /// The service or its database has no time, or the database is away.
     Unavailable,
-    /// The connection was lost at a commit, so that nobody knows whether the change was made.
+    /// The connection was lost at a commit, or the time ran out, so that nobody knows whether the change was made.
     OutcomeUnknown,
 }
 

@@ -1,9 +1,11 @@
 //! What all requests share: the databases, the limits, the counts.
 //!
 //! In: settings. Out: reads and changes. A read that may be a little old goes to the replica, if there is one, and to
-//! the primary when the replica fails. Everything else goes to the primary.
+//! the primary when the replica fails. Everything else goes to the primary. A replica that hangs accepts connections and
+//! never answers: it has a part of the request's time, and then it is left alone for a while.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::limiter::{Limiter, Rate};
 use super::metrics::Metrics;
@@ -13,6 +15,9 @@ use super::problem::{Kind, Problem};
 use super::settings::ServeOptions;
 use super::work::{Patience, Work, run};
 
+/// How long a replica that did not answer in time is asked nothing.
+const REST: Duration = Duration::from_secs(5);
+
 /// The state, cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Service(Arc<Shared>);
@@ -21,12 +26,38 @@ pub(crate) struct Service(Arc<Shared>);
 struct Shared {
     options: ServeOptions,
     primary: Pool,
-    replica: Option<Pool>,
+    replica: Option<Replica>,
     patience: Patience,
     metrics: Metrics,
     passwords: Passwords,
     requests: Option<Limiter>,
     sign_ins: Option<Limiter>,
+}
+
+/// The replica, and whether it is asked.
+#[derive(Debug)]
+struct Replica {
+    pool: Pool,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Replica {
+    fn new(pool: Pool) -> Self {
+        Self { pool, rests_until: Mutex::default() }
+    }
+
+    fn rests(&self) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// It did not answer in time: its connections are not used again, and it is left alone for a while.
+    fn rest(&self) {
+        tracing::warn!(rest_s = REST.as_secs(), "the replica does not answer in time");
+        let until = Instant::now() + REST;
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+        self.pool.forget_idle();
+    }
 }
 
 impl Service {
@@ -37,7 +68,7 @@ impl Service {
         };
         let shared = Shared {
             primary: pool(options.primary.clone()),
-            replica: options.replica.clone().map(pool),
+            replica: options.replica.clone().map(pool).map(Replica::new),
             // A request has time to be done again after a failover, and its last statement may still end.
             patience: Patience {
                 statement: options.request_time,
@@ -80,7 +111,7 @@ impl Service {
 
     /// How the pools are used.
     pub(crate) fn usage(&self) -> Vec<(&'static str, Use)> {
-        let replica = self.0.replica.as_ref().map(|pool| ("replica", pool.usage()));
+        let replica = self.0.replica.as_ref().map(|replica| ("replica", replica.pool.usage()));
         std::iter::once(("primary", self.0.primary.usage())).chain(replica).collect()
     }
 
@@ -91,20 +122,28 @@ impl Service {
 
     /// Reads what may be a little old.
     pub(crate) async fn on_replica<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
-        let Some(replica) = &self.0.replica else { return self.on_primary(work).await };
-        // A replica that is away must not cost the time in which the primary could answer.
-        let short = Patience { again: self.0.patience.again / 8, ..self.0.patience };
-        match run(replica, short, &self.0.metrics, work).await {
-            Err(problem) if problem.kind == Kind::Unavailable => self.on_primary(work).await,
-            outcome => outcome,
+        let Some(replica) = self.0.replica.as_ref().filter(|replica| !replica.rests()) else {
+            return self.on_primary(work).await;
+        };
+        // A replica that is away or hangs must not cost the time in which the primary could answer.
+        let time = self.0.options.request_time / 4;
+        let short = Patience { statement: time, again: self.0.patience.again / 8 };
+        let asked = run(&replica.pool, short, &self.0.metrics, work);
+        // Bound to a name, so that the connection is back in its pool before the pool is emptied.
+        let outcome = tokio::time::timeout(time, asked).await;
+        match outcome {
+            Ok(Err(problem)) if problem.kind == Kind::Unavailable => {}
+            Ok(outcome) => return outcome,
+            Err(_) => replica.rest(),
         }
+        self.on_primary(work).await
     }
 
     /// Gives no connection to anybody any more.
     pub(crate) fn close(&self) {
         self.0.primary.close();
         if let Some(replica) = &self.0.replica {
-            replica.close();
+            replica.pool.close();
         }
     }
 }

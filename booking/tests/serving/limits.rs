@@ -88,6 +88,42 @@ async fn a_request_that_takes_too_long_is_ended_and_sells_nothing() {
     shop.book(SOON).await;
 }
 
+/// Has the commit of a booking wait for an advisory lock, for as long as it takes.
+const SLOW_COMMIT: &str = "
+    CREATE FUNCTION be_patient() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true);
+        RETURN NULL;
+    END $$;
+    CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_advisory_xact_lock(1);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER first_be_patient AFTER INSERT ON bookings
+        FOR EACH ROW EXECUTE FUNCTION be_patient();
+    CREATE CONSTRAINT TRIGGER then_wait AFTER INSERT ON bookings DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION wait_for_the_test();
+    SELECT pg_advisory_lock(1)";
+
+#[tokio::test]
+async fn a_commit_that_takes_too_long_leaves_its_outcome_open() {
+    let shop = Shop::open_with(|options| options.request_time = Duration::from_secs(4)).await;
+    let holder = shop.airline.client().await;
+    holder.batch_execute(SLOW_COMMIT).await.unwrap();
+    let body = order(SOON, "Economy", &Value::Null);
+    let answer = shop.client.post("/api/v1/bookings", &body).await.expect(503);
+    assert_eq!(answer.problem(), "outcome-unknown");
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 0);
+    holder.batch_execute("SELECT pg_advisory_unlock(1)").await.unwrap();
+    // The commit was under way, and succeeds although nobody waits for it any more.
+    devstack::wait_for_async(Duration::from_secs(60), "the booking", async || {
+        shop.number("SELECT count(*) FROM bookings").await == 1
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_told_as_a_problem() {
     let shop = Shop::open().await;

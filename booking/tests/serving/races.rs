@@ -1,12 +1,14 @@
 //! A seat is sold once, and a key stands for one booking, whatever happens at the same time.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
+use devstack::wait_for_async;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::client::Reply;
-use super::shop::{LATER, SOON, Shop, order};
+use super::shop::{LATER, SOON, Shop, item_path, order, path};
 
 /// Sends the same kind of request many times at once.
 async fn at_once(
@@ -134,4 +136,62 @@ async fn a_refused_request_leaves_its_key_free() {
     let tag = [("If-Match", holder.etag())];
     shop.client.send("DELETE", &booking, &tag, None).await.expect(200);
     shop.client.send("POST", path, &key, Some(&taken)).await.expect(201);
+}
+
+/// Boards everybody who has a seat on `SOON` while a request waits for the lock of the flight, as the simulator does: it
+/// locks the flight and no booking.
+async fn boarded_meanwhile(shop: &Shop, request: impl Future<Output = Reply>) -> Reply {
+    let mut airline = shop.airline.client().await;
+    let boarding = airline.transaction().await.unwrap();
+    let lock = format!("SELECT FROM flights WHERE flight_id = {SOON} FOR NO KEY UPDATE");
+    boarding.batch_execute(&lock).await.unwrap();
+    let board = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        wait_for_async(
+            Duration::from_secs(60),
+            "a request that waits for the flight",
+            async || shop.number(waiting).await == 1,
+        )
+        .await;
+        let boarded = format!(
+            "INSERT INTO boarding_passes (ticket_no, flight_id, boarding_no, seat_no)
+             SELECT ticket_no, flight_id, 7, seat_no
+             FROM service.seat_assignments
+             WHERE flight_id = {SOON}"
+        );
+        assert_eq!(boarding.execute(&boarded, &[]).await.unwrap(), 1);
+        boarding.commit().await.unwrap();
+    };
+    tokio::join!(request, board).0
+}
+
+#[tokio::test]
+async fn check_in_of_a_passenger_who_boards_meanwhile_gives_the_boarding_pass_that_is_there() {
+    let shop = Shop::open().await;
+    let booking = shop.book(SOON).await;
+    let check_in = format!("{}/check-in", item_path(&booking, 0));
+    let request = shop.client.send("POST", &check_in, &[], None);
+    let pass = boarded_meanwhile(&shop, request).await.expect(200).json();
+    assert_eq!(pass["boarding_no"], 7, "the airline's boarding pass");
+    assert_eq!(pass["seat_no"], booking["items"][0]["seat_no"]);
+    assert_eq!(shop.number("SELECT count(*) FROM boarding_passes").await, 1);
+}
+
+#[tokio::test]
+async fn the_seat_of_a_passenger_who_boards_meanwhile_is_not_changed() {
+    let shop = Shop::open().await;
+    let booking = shop.book(SOON).await;
+    let now = shop.client.get(&path(&booking)).await.expect(200);
+    let item = item_path(&booking, 0);
+    let change = json!({"seat_no": "9B"});
+    let tag = [("If-Match", now.etag())];
+    let request = shop.client.send("PATCH", &item, &tag, Some(&change));
+    let refusal = boarded_meanwhile(&shop, request).await.expect(409);
+    assert_eq!(refusal.problem(), "not-changeable");
+    let kept = "SELECT count(*)
+                FROM service.seat_assignments AS sa
+                JOIN boarding_passes AS bp USING (ticket_no, flight_id, seat_no)";
+    assert_eq!(shop.number(kept).await, 1, "the seat is the boarding pass's");
+    shop.airline.assert_sound().await;
 }

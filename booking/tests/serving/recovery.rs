@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use devstack::{Postgres, PostgresOptions, wait_for_async};
 use serde_json::json;
+use shared::secret::Secret;
+use tokio::net::TcpListener;
 use tokio_postgres::Client;
 
 use super::shop::{LATER, SOON, Shop, fill, order, path};
@@ -117,6 +119,57 @@ async fn a_replica_that_is_away_costs_no_answer() {
     .await;
     let flight = shop.stranger().get(&format!("/api/v1/flights/{SOON}")).await.expect(200).json();
     assert_eq!(flight["flight_id"], SOON);
+}
+
+#[tokio::test]
+async fn a_replica_that_accepts_and_is_silent_costs_no_answer() {
+    // Its kernel accepts connections, and nobody reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let shop = Shop::open_with(|options| {
+        let mut replica = options.primary.clone();
+        replica.port = port;
+        options.replica = Some(replica);
+        options.request_time = Duration::from_secs(8);
+    })
+    .await;
+    let flight = format!("/api/v1/flights/{SOON}");
+    for _ in 0..2 {
+        let flight = shop.stranger().get(&flight).await.expect(200).json();
+        assert_eq!(flight["flight_id"], SOON);
+    }
+}
+
+#[tokio::test]
+async fn a_replica_that_hangs_is_left_and_asked_again_once_it_answers() {
+    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
+    let files = ["010_schema.sql", "020_views.sql", "050_service.sql"];
+    let replica = Airline::create_with(server.address(), &devstack::unique("replica"), &files);
+    fill(&replica).await;
+    let mark = "UPDATE flights SET flight_no = 'RP0001' WHERE flight_id = 1";
+    replica.client().await.batch_execute(mark).await.unwrap();
+    let shop = Shop::open_with(|options| {
+        let mut other = options.primary.clone();
+        other.port = server.port();
+        other.user.clone_from(&server.address().user);
+        other.password = Secret::new(&server.address().password);
+        replica.name.clone_into(&mut other.database);
+        options.replica = Some(other);
+        options.request_time = Duration::from_secs(8);
+    })
+    .await;
+    let stranger = shop.stranger();
+    let flight_no = async || {
+        let flight = stranger.get(&format!("/api/v1/flights/{SOON}")).await.expect(200).json();
+        flight["flight_no"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(flight_no().await, "RP0001", "the replica answers");
+    let frozen = server.freeze().unwrap();
+    wait_for_async(WAIT, "a frozen server", async || frozen.is_frozen()).await;
+    assert_eq!(flight_no().await, "TT0001", "the primary answers");
+    assert_eq!(flight_no().await, "TT0001", "and goes on");
+    drop(frozen);
+    wait_for_async(WAIT, "an answer of the replica", async || flight_no().await == "RP0001").await;
 }
 
 #[tokio::test]

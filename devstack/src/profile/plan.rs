@@ -133,6 +133,7 @@ impl Profile {
                 ("kafka", "VAULTSTREAM_KAFKA_PORT", 9092),
                 ("the reader's REST interface", "VAULTSTREAM_READER_PORT", 8083),
                 ("the loader's metrics", "VAULTSTREAM_LOADER_PORT", 8084),
+                ("the booking service", "VAULTSTREAM_BOOKING_PORT", 4000),
             ] {
                 ports::require_free(port_from(variable, default)?, service, Some(variable))?;
             }

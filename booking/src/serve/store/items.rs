@@ -1,7 +1,8 @@
 //! Items: one passenger on one flight, changed, given back or checked in.
 //!
 //! In: a locked booking and one of its items. Out: the changed rows. An item that was flown never changes. An item with
-//! a boarding pass can be given back and not be changed.
+//! a boarding pass can be given back and not be changed. The simulator locks the flight and not the booking when it
+//! boards, so a boarding pass is looked for again once the flight is locked.
 
 use chrono::{Duration, Utc};
 use tokio_postgres::Transaction;
@@ -61,13 +62,15 @@ pub(crate) async fn change(
     new: &NewItem,
 ) -> Result<(), Failure> {
     if item.boarding_no.is_some() {
-        let detail = "the passenger is checked in: a boarding pass is not changed";
-        return Err(Problem::new(Kind::NotChangeable, detail).into());
+        return Err(checked_in().into());
     }
     let flight_id = new.flight_id.unwrap_or(item.flight_id);
     let fare = new.fare.unwrap_or(item.fare);
     let ids = [item.flight_id, flight_id];
     lock(tx, &ids).await?;
+    if has_boarding_pass(tx, item).await? {
+        return Err(checked_in().into());
+    }
     let flights = flights(tx, &ids).await?;
     let gone = || Problem::field("/flight_id", "is no flight");
     let to = find(&flights, flight_id).ok_or_else(gone)?;
@@ -91,6 +94,27 @@ pub(crate) async fn change(
     let seat_no = new.seat_no.as_deref();
     let wish = Wish { ticket_no: &item.ticket_no, seat_no, field: "/seat_no".to_owned() };
     give(tx, flight_id, fare, &[wish]).await
+}
+
+/// Whether the passenger is checked in now. The answer holds while the flight is locked.
+async fn has_boarding_pass(tx: &Transaction<'_>, item: &Item) -> Result<bool, Failure> {
+    let row = tx
+        .query_typed_one(
+            "SELECT EXISTS (
+                 SELECT
+                 FROM public.boarding_passes
+                 WHERE ticket_no = $1
+                   AND flight_id = $2
+             )",
+            &[(&item.ticket_no, Type::BPCHAR), (&item.flight_id, Type::INT4)],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+fn checked_in() -> Problem {
+    let detail = "the passenger is checked in: a boarding pass is not changed";
+    Problem::new(Kind::NotChangeable, detail)
 }
 
 /// The new flight has the same route, and the passenger can be on it.
@@ -141,6 +165,9 @@ pub(crate) async fn check_in(tx: &Transaction<'_>, item: &Item) -> Result<bool, 
         return Ok(false);
     }
     lock(tx, &[item.flight_id]).await?;
+    if has_boarding_pass(tx, item).await? {
+        return Ok(false);
+    }
     let flights = flights(tx, &[item.flight_id]).await?;
     let flight = find(&flights, item.flight_id).ok_or_else(|| Problem::not_found("flight"))?;
     let now = Utc::now();
