@@ -42,7 +42,9 @@ impl CountedTable {
     pub(super) fn copy(&self, schema: &str) -> String {
         let columns: Vec<_> = self.columns.iter().map(|column| quoted(column)).collect();
         let table = quoted(&self.name);
-        format!("COPY {schema}.{table} ({}) TO STDOUT (FORMAT binary)", columns.join(", "))
+        // A partitioned table cannot be copied by its name.
+        let columns = columns.join(", ");
+        format!("COPY (SELECT {columns} FROM {schema}.{table}) TO STDOUT (FORMAT binary)")
     }
 }
 

@@ -37,16 +37,16 @@ pub struct UnknownName {
 /// # Errors
 /// When the model has no such hub or link.
 pub fn distributed(plan: &Plan, small: &[String]) -> Result<String, UnknownName> {
-    let known: Vec<String> = shared(plan).map(|table| table.name).collect();
+    let known = parents(plan);
     require(small, &known, "hub or link")?;
     let mut sql = "-- Run on the coordinator behind `vault-loader migrate`, as the owner of the vault. Tables of dwh_control stay local.\n"
         .to_owned();
-    for parent in shared(plan) {
-        let _ = writeln!(sql, "\n-- {} and what hangs on it", parent.name);
-        let is_small = small.contains(&parent.name);
-        spread(&mut sql, VAULT_SCHEMA, &parent.name, Spread::of_parent(is_small));
-        for satellite in satellites_of(plan, &parent.name) {
-            spread(&mut sql, VAULT_SCHEMA, &satellite.name, Spread::beside(is_small, &parent.name));
+    for parent in &known {
+        let _ = writeln!(sql, "\n-- {parent} and what hangs on it");
+        let is_small = small.contains(parent);
+        spread(&mut sql, VAULT_SCHEMA, parent, Spread::of_parent(is_small));
+        for satellite in satellites_of(plan, parent) {
+            spread(&mut sql, VAULT_SCHEMA, &satellite.name, Spread::beside(is_small, parent));
         }
     }
     for (head, rest) in without_parent(plan) {
@@ -130,15 +130,20 @@ fn spread(sql: &mut String, schema: &str, table: &str, how: Spread<'_>) {
     );
 }
 
-/// Hubs and links that have a table.
-fn shared(plan: &Plan) -> impl Iterator<Item = TableSpec> {
-    ddl::tables(plan).into_iter().filter(TableSpec::is_shared)
+/// Hubs and links that have a table. That of a non-historized link is written as a satellite.
+fn parents(plan: &Plan) -> Vec<String> {
+    let links = plan.satellites.iter().filter(|satellite| satellite.is_link);
+    let links: Vec<&str> = links.map(|satellite| satellite.name.as_str()).collect();
+    let tables = ddl::tables(plan).into_iter();
+    let is_parent = |table: &TableSpec| table.is_shared() || links.contains(&table.name.as_str());
+    tables.filter(is_parent).map(|table| table.name).collect()
 }
 
 fn satellites_of<'p>(plan: &'p Plan, parent: &str) -> impl Iterator<Item = &'p SatellitePlan> {
     plan.satellites.iter().filter(move |satellite| {
         let table = &plan.model.tables[satellite.table];
-        !plan.model.has_no_parent_table(table) && plan.model.parent_name(table) == parent
+        let is_below = !satellite.is_link && !plan.model.has_no_parent_table(table);
+        is_below && plan.model.parent_name(table) == parent
     })
 }
 
@@ -245,6 +250,8 @@ mod tests {
             "create_distributed_table('dwh_detailed.sat_phones', 'hash_key', colocate_with => 'none')",
             "create_distributed_table('dwh_detailed.sat_phones_tracking', 'hash_key', colocate_with => 'dwh_detailed.sat_phones')",
             "create_reference_table('dwh_detailed.sat_currencies')",
+            "create_distributed_table('dwh_detailed.link_payments', 'hash_key', colocate_with => 'none')",
+            "create_distributed_table('dwh_detailed.sat_payments_status', 'hash_key', colocate_with => 'dwh_detailed.link_payments')",
         ] {
             assert!(sql.contains(line), "{line} is not in\n{sql}");
         }
