@@ -164,7 +164,7 @@ impl Loader {
                 Err(StretchError::PauseTable { table, reason, remedy }) => {
                     job.pause(table, reason, remedy);
                 }
-                Err(err @ StretchError::NotNew { .. }) => tracing::debug!("{err}, staging them"),
+                Err(err @ StretchError::NotNew { .. }) => tracing::info!("{err}: staging them"),
                 Err(StretchError::Warehouse(err @ WarehouseError::Data { .. })) => {
                     job.isolate(err)?;
                 }

@@ -123,7 +123,7 @@ impl RowWriter<'_, '_> {
             let mut rows: Vec<(&Hash, &R)> =
                 rows.iter().filter(|(key, _)| cache.get(key).is_none()).collect();
             let Some(table) = table(id).filter(|_| !rows.is_empty()) else { continue };
-            rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            rows.sort_unstable_by_key(|(one, _)| *one);
             let mut buffer = CopyBuffer::new();
             for (key, row) in &rows {
                 buffer.begin_row(KEY_COLUMNS.len() + table.own_column_count);
