@@ -106,8 +106,8 @@ pub struct Database {
 pub struct BatchLimits {
     /// 10 000: larger transactions load no faster (measured: 5 000 to 50 000 differ by less than 5 %)
     pub rows_max: usize,
-    /// 16 MiB: with two batches, their rows, the caches and what Kafka sends ahead the loader took 254 MiB in
-    /// `make bench-loader` (docs/BENCHMARKS.md)
+    /// 16 MiB: up to four batches are in memory, two of them with their rows. With batches of 10 000 small rows, the
+    /// caches and what Kafka sends ahead, the loader took 399 MiB where its caches held 400 000 states
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,
@@ -128,7 +128,8 @@ impl Default for BatchLimits {
 pub struct ResourceLimits {
     /// bytes that librdkafka may fetch ahead: two batches
     pub queue_bytes_max: usize,
-    /// remembered keys and states; 400 000 are about 60 MB
+    /// remembered states; four keys of a hub or link count as one. A state takes 130 bytes, and up to twice that in a
+    /// map that has just grown: 150 000 are 20 to 40 MB
     pub cache_entries_max: usize,
     /// this many events of a source in quarantine mean that the fault lies in the loader or the model, and a table with
     /// one more is paused
@@ -147,7 +148,7 @@ impl Default for ResourceLimits {
     fn default() -> Self {
         Self {
             queue_bytes_max: 32 << 20,
-            cache_entries_max: 400_000,
+            cache_entries_max: 150_000,
             quarantine_events_max: 1_000,
             quarantine_retention_days: 30,
             start_wait_ms: 30_000,

@@ -29,7 +29,7 @@ use crate::warehouse::WarehouseError;
 /// Bounds of a loader.
 #[derive(Debug, Clone, Copy)]
 pub struct LoaderLimits {
-    /// entries of all caches together; an entry is about 150 bytes
+    /// states in all caches together; four keys of a hub or link count as one
     pub cache_entries_max: usize,
     /// how many events may be in quarantine before a table with a further one is paused, because the fault then lies in
     /// the loader or the model
