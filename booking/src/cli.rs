@@ -24,7 +24,8 @@ use self::menu::MenuArgs;
 use crate::duration::parse_duration;
 use crate::serve_command::ServeArgs;
 
-/// The airline whose database is captured: fill its database, simulate its life, serve its customers, and watch its replicas
+/// The airline whose database is captured: fill its database, simulate its life, serve its customers, and watch its
+/// replicas
 #[derive(Debug, Parser)]
 #[command(
     version,

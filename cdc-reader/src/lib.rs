@@ -19,8 +19,8 @@
 //!
 //! Beside the flow are the connector's configuration (`connector`), the questions to the source's catalog (`catalog`),
 //! and what is shown to the outside (`metrics`, `readiness`, `rest`, `observe`, `source_watch`). `offset_command` is
-//! what an operator does with the stored offset while the reader does not run, `reconcile` publishes the deletes of rows
-//! that vanished in a gap, and `init` is a first look at a source.
+//! what an operator does with the stored offset while the reader does not run, `reconcile` publishes the deletes of
+//! rows that vanished in a gap, and `init` is a first look at a source.
 
 pub mod disposition;
 pub mod ended;

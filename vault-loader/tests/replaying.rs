@@ -58,8 +58,8 @@ async fn a_replay_from_the_beginning_adds_no_row() {
     assert_eq!(fingerprint(&world.client).await, before);
 }
 
-/// Loads what was published, and once more into a new warehouse, with other batches: both are the same to the last byte.
-/// Returns what they hold.
+/// Loads what was published, and once more into a new warehouse, with other batches: both are the same to the last
+/// byte. Returns what they hold.
 pub(crate) async fn load_twice(world: &mut World) -> Vec<String> {
     let mut loader = world.loader("first");
     world.loaded().await;

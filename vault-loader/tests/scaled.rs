@@ -1,8 +1,8 @@
 //! A vault beyond one table on one disk: what `model ddl --partitions` and `--distributed` print is run, and the
 //! partitioned vault is loaded and proved.
 //!
-//! There is no Citus here. Functions of the same names and arguments stand for it, and refuse what Citus refuses: a table
-//! or column that is not there, a primary key without the column, shards beside a table that has none.
+//! There is no Citus here. Functions of the same names and arguments stand for it, and refuse what Citus refuses: a
+//! table or column that is not there, a primary key without the column, shards beside a table that has none.
 
 use std::process::Output;
 

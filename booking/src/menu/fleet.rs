@@ -1,8 +1,8 @@
 //! The servers of the menu: a primary and its replicas, each in the roles that the menu needs there.
 //!
-//! In: addresses and roles. Out: servers that connect when they are first asked.
-//! On the primary the application's role writes and reads. A replica is read as `read_replica`. An operator's role, where
-//! one is given, looks at all of `pg_stat_replication`, pauses replay and sets whom commits wait for.
+//! In: addresses and roles. Out: servers that connect when they are first asked. On the primary the application's role
+//! writes and reads. A replica is read as `read_replica`. An operator's role, where one is given, looks at all of
+//! `pg_stat_replication`, pauses replay and sets whom commits wait for.
 
 use std::time::Duration;
 

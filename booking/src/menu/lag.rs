@@ -1,11 +1,12 @@
-//! How far each replica is behind: by the primary's figures, by the replica's own, and by what the primary keeps for it.
+//! How far each replica is behind: by the primary's figures, by the replica's own, and by what the primary keeps for
+//! it.
 //!
-//! In: servers. Out: figures, each of which may be missing.
-//! Bytes are always known for a replica that answers. Seconds are not. The primary measures them only while a replica
-//! confirms WAL. A replica knows the time of the last commit that it has replayed, which says nothing of its lag while
-//! nothing was committed since. So: a replica that has replayed all of the primary's WAL is 0 s behind. For any other,
-//! the age of its last replayed commit, by the primary's clock, is a bound: what it has not replayed was committed later.
-//! Without such a commit, or without the primary, the menu says that it is unknown, and why.
+//! In: servers. Out: figures, each of which may be missing. Bytes are always known for a replica that answers. Seconds
+//! are not. The primary measures them only while a replica confirms WAL. A replica knows the time of the last commit
+//! that it has replayed, which says nothing of its lag while nothing was committed since. So: a replica that has
+//! replayed all of the primary's WAL is 0 s behind. For any other, the age of its last replayed commit, by the
+//! primary's clock, is a bound: what it has not replayed was committed later. Without such a commit, or without the
+//! primary, the menu says that it is unknown, and why.
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;

@@ -1,6 +1,7 @@
 //! A menu over a primary and its read replicas: write on the one, read from all, and see what replication does.
 //!
-//! In: addresses of the servers, choices by line or by key. Out: what the servers answered, told in sentences and tables.
+//! In: addresses of the servers, choices by line or by key. Out: what the servers answered, told in sentences and
+//! tables.
 //!
 //! Data flows downward: `statement` SQL from files, `server` one connection that may come and go, `fleet` all of them,
 //! `report` what is told, `lag` figures, `commit` whom commits wait for, `desk` writes, `look` reads, `steer` pause and

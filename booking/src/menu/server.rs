@@ -1,11 +1,12 @@
-//! One server as the menu sees it: a connection that is made when it is needed, and answers within a time or not at all.
+//! One server as the menu sees it: a connection that is made when it is needed, and answers within a time or not at
+//! all.
 //!
-//! In: a connection string and a patience. Out: rows, or the reason why there are none.
-//! A server may be stopped, started and frozen while the menu is open: that is what the menu is for. So a connection that
-//! has ended is made anew before the next statement. A statement that was under way when the connection ended is not
-//! repeated, because it may have been done; and within a transaction no new connection is made, because the transaction
-//! went with the old one. A server that accepts a connection and says nothing counts as silent when
-//! the patience is over, and its connection is given up.
+//! In: a connection string and a patience. Out: rows, or the reason why there are none. A server may be stopped,
+//! started and frozen while the menu is open: that is what the menu is for. So a connection that has ended is made anew
+//! before the next statement. A statement that was under way when the connection ended is not repeated, because it may
+//! have been done; and within a transaction no new connection is made, because the transaction went with the old one. A
+//! server that accepts a connection and says nothing counts as silent when the patience is over, and its connection is
+//! given up.
 
 use std::fmt;
 use std::str::FromStr;
@@ -168,8 +169,8 @@ impl Server {
         outcome
     }
 
-    /// A command that may take `limit`. When the time is over it is cancelled, and gets the usual patience to end. Gives
-    /// whether it was cancelled, and what the server remarked.
+    /// A command that may take `limit`. When the time is over it is cancelled, and gets the usual patience to end.
+    /// Gives whether it was cancelled, and what the server remarked.
     async fn command_within(
         &mut self,
         command: &str,

@@ -1,8 +1,8 @@
 //! What is done to a replica: its replay is paused and resumed, and a write is tried on it.
 //!
-//! In: a replica's name. Out: what it answered.
-//! Pausing ends no connection and loses nothing: the replica goes on receiving WAL, confirms that it is on its disk, and
-//! shows what it showed before. A restart of the replica ends the pause.
+//! In: a replica's name. Out: what it answered. Pausing ends no connection and loses nothing: the replica goes on
+//! receiving WAL, confirms that it is on its disk, and shows what it showed before. A restart of the replica ends the
+//! pause.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! What all requests share: the databases, the limits, the counts.
 //!
 //! In: settings. Out: reads and changes. A read that may be a little old goes to the replica, if there is one, and to
-//! the primary when the replica fails. Everything else goes to the primary. A replica that hangs accepts connections and
-//! never answers: it has a part of the request's time, and then it is left alone for a while.
+//! the primary when the replica fails. Everything else goes to the primary. A replica that hangs accepts connections
+//! and never answers: it has a part of the request's time, and then it is left alone for a while.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

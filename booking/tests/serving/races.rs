@@ -138,8 +138,8 @@ async fn a_refused_request_leaves_its_key_free() {
     shop.client.send("POST", path, &key, Some(&taken)).await.expect(201);
 }
 
-/// Boards everybody who has a seat on `SOON` while a request waits for the lock of the flight, as the simulator does: it
-/// locks the flight and no booking.
+/// Boards everybody who has a seat on `SOON` while a request waits for the lock of the flight, as the simulator does:
+/// it locks the flight and no booking.
 async fn boarded_meanwhile(shop: &Shop, request: impl Future<Output = Reply>) -> Reply {
     let mut airline = shop.airline.client().await;
     let boarding = airline.transaction().await.unwrap();

@@ -27,12 +27,12 @@
 //!
 //! # The form
 //!
-//! The publish times are those of the stream's clock: each lies after every time that the connector's heartbeats have called
-//! complete, whatever this machine's clock says.
+//! The publish times are those of the stream's clock: each lies after every time that the connector's heartbeats have
+//! called complete, whatever this machine's clock says.
 //!
-//! The events go through the plans and the emitter of the stream. Only the key of the row is known: its other values may
-//! have changed in the gap before the row went. So `before` is what the replica identity `DEFAULT` sends, also where
-//! the table has `FULL`. The transaction is unknown, and so are `txId` and the commit before it. The header
+//! The events go through the plans and the emitter of the stream. Only the key of the row is known: its other values
+//! may have changed in the gap before the row went. So `before` is what the replica identity `DEFAULT` sends, also
+//! where the table has `FULL`. The transaction is unknown, and so are `txId` and the commit before it. The header
 //! `__vaultstream.reconciled` says who published the event.
 //!
 //! Hard cases: a real Debezium, which takes no lock, so its slot must be idle; columns whose type has become narrower;

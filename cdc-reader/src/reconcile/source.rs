@@ -1,7 +1,7 @@
 //! What the source says of the rows: whether it has them again, and how it prints their keys.
 //!
-//! In: the connector's settings, the file's head and rows. Out: the connections, one of which holds the writer lock, and
-//! for each table its plan and the rows that the source does not have.
+//! In: the connector's settings, the file's head and rows. Out: the connections, one of which holds the writer lock,
+//! and for each table its plan and the rows that the source does not have.
 //!
 //! A key comes as the vault prints it. The source casts it to the column's type and prints it, so that it stands in the
 //! event as the stream would send it. A cast can cut a text off or round a number; it is compared with the value of the

@@ -1,8 +1,8 @@
 //! Lets a clock pass the times that earlier heartbeats have called complete.
 //!
 //! In: the connector's topic of heartbeats, and the clock that stamps events. Out: a clock that never says such a time
-//! again, however the machine's clock was set. Hard cases: a heartbeat of a clock that was far ahead, and a Kafka that does
-//! not answer.
+//! again, however the machine's clock was set. Hard cases: a heartbeat of a clock that was far ahead, and a Kafka that
+//! does not answer.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::publish::{HeartbeatTopic, last_published};
 /// usual.
 const CLOCK_BEHIND_WARNED: Duration = Duration::from_secs(1);
 
-/// A heartbeat that is further ahead is not believed. Events that are published with such a time would pause their tables
-/// in a loader (`batch.clock_ahead_max_ms`) for as long as the clock was ahead.
+/// A heartbeat that is further ahead is not believed. Events that are published with such a time would pause their
+/// tables in a loader (`batch.clock_ahead_max_ms`) for as long as the clock was ahead.
 const CLAIM_AHEAD_MAX_US: i64 = 3_600_000_000;
 
 /// Lets the clock pass the times that heartbeats of earlier processes have called complete. Without an answer of Kafka

@@ -10,8 +10,8 @@
 //!   before every one that will be given.
 //!
 //! A probe is noted between two transactions only. The stream has transactions one after the other, so the events that
-//! were stamped at or before a claimed time are those of whole transactions: all of the first ones in the order of their
-//! commits. Who reads the vault as of this time sees no transaction in part.
+//! were stamped at or before a claimed time are those of whole transactions: all of the first ones in the order of
+//! their commits. Who reads the vault as of this time sees no transaction in part.
 //!
 //! Two things keep the publish time back. An earlier process may have left records on their way, which arrive late, and
 //! it may have published a transaction in part. Their transactions come again, because nobody has confirmed them. So
@@ -115,8 +115,8 @@ impl Heartbeats {
         self.is_caught_up && self.probe.is_none()
     }
 
-    /// Notes, between two transactions, that `sent` records were sent up to now, and that every event that was stamped is
-    /// among them. `cut_us` lies after these stamps and before all further ones.
+    /// Notes, between two transactions, that `sent` records were sent up to now, and that every event that was stamped
+    /// is among them. `cut_us` lies after these stamps and before all further ones.
     pub(super) fn probe(&mut self, cut_us: i64, sent: u64) {
         self.probe = Some(Probe { at_us: cut_us, sent });
     }

@@ -1,12 +1,12 @@
 //! A named replica: it has a physical slot of its own on the primary, and its data outlives it.
 //!
 //! In: a primary that answers, a role that may replicate, options with a directory. Out: a hot standby under its name
-//! in `pg_stat_replication`.
-//! The slot keeps the WAL that the replica has not received, up to the primary's `max_slot_wal_keep_size`. So a replica
-//! that was away goes on where it was, and a replica that was away for too long is copied anew: its slot is `lost`, and
-//! no WAL leads from its data to the primary any more. What decides is the slot's state when the replica starts. A
-//! primary that does not answer then is no reason to throw a copy away: the replica starts on what it has. A replica that
-//! was promoted has rows that nobody else has. Its data is never removed, and it does not start as a replica any more.
+//! in `pg_stat_replication`. The slot keeps the WAL that the replica has not received, up to the primary's
+//! `max_slot_wal_keep_size`. So a replica that was away goes on where it was, and a replica that was away for too long
+//! is copied anew: its slot is `lost`, and no WAL leads from its data to the primary any more. What decides is the
+//! slot's state when the replica starts. A primary that does not answer then is no reason to throw a copy away: the
+//! replica starts on what it has. A replica that was promoted has rows that nobody else has. Its data is never removed,
+//! and it does not start as a replica any more.
 
 use anyhow::Context;
 
@@ -54,8 +54,8 @@ impl Postgres {
         Ok(replica)
     }
 
-    /// Whether the replica has no data, or none that the primary's WAL still leads on from. It is an error when the replica
-    /// was promoted.
+    /// Whether the replica has no data, or none that the primary's WAL still leads on from. It is an error when the
+    /// replica was promoted.
     fn needs_a_copy(&self, primary: &PostgresAddress, name: &str) -> anyhow::Result<bool> {
         if !self.data.join("PG_VERSION").exists() {
             return Ok(true);

@@ -1,8 +1,8 @@
 //! One PostgreSQL server of a run directory that is up: stopped and started while the others go on.
 //!
-//! In: a run directory and a name. Out: the server stopped, or running and recorded anew.
-//! Invariant: under the run directory's lock, so that the state file names a server as long as it runs. A server that is
-//! stopped stays in the state file, as one that has ended: `status` shows it, and `down` has nothing to end.
+//! In: a run directory and a name. Out: the server stopped, or running and recorded anew. Invariant: under the run
+//! directory's lock, so that the state file names a server as long as it runs. A server that is stopped stays in the
+//! state file, as one that has ended: `status` shows it, and `down` has nothing to end.
 
 use std::path::Path;
 

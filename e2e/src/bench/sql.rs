@@ -48,8 +48,8 @@ impl Sql {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Runs one statement again and again, once for each pair of arguments; each time as a transaction of its own, unless
-    /// one is open.
+    /// Runs one statement again and again, once for each pair of arguments; each time as a transaction of its own,
+    /// unless one is open.
     pub(super) fn repeat(
         &self,
         statement: &str,

@@ -18,8 +18,8 @@ pub struct Member<'m> {
     pub database: &'m str,
     /// name of its log
     pub name: &'m str,
-    /// whether the group knows it by its name, so that it gets its partitions back when it was killed and is back within
-    /// the session's time-out
+    /// whether the group knows it by its name, so that it gets its partitions back when it was killed and is back
+    /// within the session's time-out
     pub is_static: bool,
     /// the most records of a batch
     pub rows_max: u32,

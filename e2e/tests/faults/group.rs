@@ -1,9 +1,8 @@
 //! The processes of a run: loaders of one group, and the reader.
 //!
-//! In: a fault. Out: the process that the fault is about is killed, asked to end, or stopped; `tick` starts it again, or
-//! lets it go on, when its time has come.
-//! Invariant: a process that ends although nobody has ended it, or that ends in order with another exit code than 0, is
-//! an error with the last lines of its log.
+//! In: a fault. Out: the process that the fault is about is killed, asked to end, or stopped; `tick` starts it again,
+//! or lets it go on, when its time has come. Invariant: a process that ends although nobody has ended it, or that ends
+//! in order with another exit code than 0, is an error with the last lines of its log.
 
 use std::time::{Duration, Instant};
 

@@ -1,15 +1,15 @@
 //! Loaders of one group under random faults: no row twice, none missing, no deadlock left.
 //!
 //! In: a seed and a number of faults. Out: each fault as it comes, and at the end the project's own proofs: every state
-//! of every key against the workload's own log, `check`, `verify` on the live source, and `checksum` against a vault that
-//! one loader builds from the same topics without any fault.
+//! of every key against the workload's own log, `check`, `verify` on the live source, and `checksum` against a vault
+//! that one loader builds from the same topics without any fault.
 //!
-//! The work at the source never stops meanwhile. One table, whose topic has one partition, is truncated now and then; all
-//! others have several partitions, where an event has no place relative to a truncate. After so many faults the group
-//! has to load what Kafka had at that moment, so a partition that nobody reads is noticed soon.
+//! The work at the source never stops meanwhile. One table, whose topic has one partition, is truncated now and then;
+//! all others have several partitions, where an event has no place relative to a truncate. After so many faults the
+//! group has to load what Kafka had at that moment, so a partition that nobody reads is noticed soon.
 //!
-//! `VAULTSTREAM_TEST_FAULTS` is the number of faults (`make test-faults` says 200), `VAULTSTREAM_TEST_SEED` the seed. The
-//! same seed gives the same list of faults; what they meet depends on the machine.
+//! `VAULTSTREAM_TEST_FAULTS` is the number of faults (`make test-faults` says 200), `VAULTSTREAM_TEST_SEED` the seed.
+//! The same seed gives the same list of faults; what they meet depends on the machine.
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 

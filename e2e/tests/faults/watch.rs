@@ -1,7 +1,7 @@
 //! Looks at the warehouse all the time: whether loading goes on, and whether a rule of the vault is broken.
 //!
-//! In: the addresses of warehouse and server log. Out: how long nothing was loaded, deadlocks, and the first broken rule
-//! or standstill, for the loop of faults to fail on. The warehouse may be away: then the watch connects again.
+//! In: the addresses of warehouse and server log. Out: how long nothing was loaded, deadlocks, and the first broken
+//! rule or standstill, for the loop of faults to fail on. The warehouse may be away: then the watch connects again.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -150,10 +150,10 @@ pub(crate) enum Command {
         #[arg(long = "erased", value_name = "HUB")]
         erased: Vec<String>,
     },
-    /// Load the vault of all sources anew from the topics, beside the live one, and put it in its place in one transaction,
-    /// while `run` goes on (docs/REBUILD.md). It needs no --model. Runs with the rights of `migrate`. Exit codes: 1 when
-    /// --keep finds a difference, 3 when the topics no longer hold what was loaded, or something hangs on the vault's
-    /// tables that cannot move
+    /// Load the vault of all sources anew from the topics, beside the live one, and put it in its place in one
+    /// transaction, while `run` goes on (docs/REBUILD.md). It needs no --model. Runs with the rights of `migrate`. Exit
+    /// codes: 1 when --keep finds a difference, 3 when the topics no longer hold what was loaded, or something hangs on
+    /// the vault's tables that cannot move
     Rebuild(RebuildArguments),
     /// List the epochs of tables, start one, or close rows that a new snapshot does not have
     Epoch {

@@ -203,8 +203,8 @@ impl Intake {
         }
     }
 
-    /// Joins the group with another client after this one was fenced, unless that was a short while ago. librdkafka says
-    /// so to the thread that polls and to every other call.
+    /// Joins the group with another client after this one was fenced, unless that was a short while ago. librdkafka
+    /// says so to the thread that polls and to every other call.
     fn join_again(&mut self, err: ConsumeError) -> Result<(), ConsumeError> {
         if !err.is_fenced() || !self.fencings.may_join_again(Instant::now()) {
             return Err(err);

@@ -1,7 +1,7 @@
 //! Which partitions a topic has.
 //!
-//! In: a topic. Out: the numbers of its partitions. Only this topic is asked for: the metadata of a whole cluster may be
-//! megabytes, and some questions come with every heartbeat.
+//! In: a topic. Out: the numbers of its partitions. Only this topic is asked for: the metadata of a whole cluster may
+//! be megabytes, and some questions come with every heartbeat.
 
 use std::time::Duration;
 

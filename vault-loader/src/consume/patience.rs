@@ -20,8 +20,8 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// So many looks in a row may change nothing.
 const LOOKS_MAX: u32 = 5;
 
-/// A static member that is fenced twice within this time has a namesake. Two loaders of one name fence each other within
-/// some heartbeats.
+/// A static member that is fenced twice within this time has a namesake. Two loaders of one name fence each other
+/// within some heartbeats.
 const FENCED_AGAIN: Duration = Duration::from_secs(30);
 
 /// When the silence of all brokers is a reason for a new client. Pure. The wait doubles, so that few clients are made

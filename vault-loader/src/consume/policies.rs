@@ -1,7 +1,7 @@
 //! Which topics Kafka compacts.
 //!
-//! In: names of topics. Out: a problem for each whose `cleanup.policy` names compaction or is not shown. A compacted topic lacks events that were
-//! loaded, so that nothing can be loaded from it a second time.
+//! In: names of topics. Out: a problem for each whose `cleanup.policy` names compaction or is not shown. A compacted
+//! topic lacks events that were loaded, so that nothing can be loaded from it a second time.
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};

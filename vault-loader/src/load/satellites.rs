@@ -48,8 +48,8 @@ const YIELD_ROWS: usize = 1000;
 /// Where the rows of a hub or link go straight into its table, its unknown keys are taken for new. New keys have no
 /// version in any satellite: each key of a satellite has had its row in the hub or link since the transaction that
 /// wrote its first version. The copy that follows fails if one of them is not new. Only inserts and the reads of a
-/// snapshot make new keys. So when any table of the hub or link has another operation on an unknown key, no key is taken
-/// for new.
+/// snapshot make new keys. So when any table of the hub or link has another operation on an unknown key, no key is
+/// taken for new.
 pub(super) async fn read_states(
     writer: &RowWriter<'_, '_>,
     projection: &Projection,

@@ -6,9 +6,9 @@
 //!
 //! A view that exists is replaced with its columns in their old order and new ones behind them. A view that has lost a
 //! column, or has a column of another type, is dropped and made again, together with the views of migrate that depend
-//! on it; the rights on all of them are given again. When somebody else's object depends on the view, migrate leaves the
-//! view as it is and says so. A view of the same name that somebody else made is taken over only when it has exactly
-//! the wanted columns.
+//! on it; the rights on all of them are given again. When somebody else's object depends on the view, migrate leaves
+//! the view as it is and says so. A view of the same name that somebody else made is taken over only when it has
+//! exactly the wanted columns.
 
 use std::collections::{HashMap, HashSet};
 

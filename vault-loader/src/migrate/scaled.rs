@@ -1,5 +1,5 @@
-//! The vault's tables beyond one table on one disk: distributed over the nodes of a Citus cluster, or partitioned on one
-//! machine.
+//! The vault's tables beyond one table on one disk: distributed over the nodes of a Citus cluster, or partitioned on
+//! one machine.
 //!
 //! In: a [`Plan`], and which parents are small. Out: SQL that an operator runs behind `migrate`.
 //!
@@ -8,10 +8,10 @@
 //! partitioned, so a satellite is dropped and made anew; the script refuses one that holds rows, and the `migrate` that
 //! has to follow makes the views again that went with it.
 //!
-//! Everything is spread by `hash_key`. It is the first column of every primary key, which is what Citus and a partitioned
-//! table ask for; it is evenly spread, because it is a SHA-256 value; and the loader asks for stored versions by it
-//! alone, so a question goes to one shard or partition. Load dates would spread a key's versions over all partitions, and
-//! every question with them.
+//! Everything is spread by `hash_key`. It is the first column of every primary key, which is what Citus and a
+//! partitioned table ask for; it is evenly spread, because it is a SHA-256 value; and the loader asks for stored
+//! versions by it alone, so a question goes to one shard or partition. Load dates would spread a key's versions over
+//! all partitions, and every question with them.
 
 use std::fmt::Write as _;
 

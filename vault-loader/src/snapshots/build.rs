@@ -6,8 +6,8 @@
 //! load date or an earlier one can still come. So a snapshot that was built once never changes, with two exceptions.
 //! Events that waited in the quarantine, rows that an operator closes and tables that are new in a model are loaded
 //! later with old load dates. Such a load notes itself ([`control::note_late_load`]), and the snapshots that lack it
-//! are made anew. So are snapshots that were filled in another way than the models say now, because a table or a source has
-//! come that feeds them.
+//! are made anew. So are snapshots that were filled in another way than the models say now, because a table or a source
+//! has come that feeds them.
 //!
 //! The calendar may change, so a snapshot that it keeps is due wherever a table lacks it, and not only behind the
 //! newest one.

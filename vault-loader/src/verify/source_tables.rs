@@ -5,8 +5,8 @@
 //!
 //! Hard cases: a column that the source does not have (any more), or does not publish, is NULL, as in an event; a
 //! column whose type has become narrower or wider is read by its own type, if the vault's column holds that; a
-//! partitioned table is read with its partitions, any other one without the tables that inherit from it, because each row stands in
-//! one topic.
+//! partitioned table is read with its partitions, any other one without the tables that inherit from it, because each
+//! row stands in one topic.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,9 +1,9 @@
 //! `bench-loader`: the same topics, loaded by each contender in turn, round after round.
 //!
-//! In: options. Out: a table and a JSON report: seconds, events a second, CPU, memory, bytes of the warehouse's log, and
-//! how near a contender comes to bare COPY of the same rows.
-//! Invariant: every contender gets the same records, and tables of the same definition, in a database of its own that
-//! goes afterwards. A load that lost or doubled a row makes the bench fail.
+//! In: options. Out: a table and a JSON report: seconds, events a second, CPU, memory, bytes of the warehouse's log,
+//! and how near a contender comes to bare COPY of the same rows. Invariant: every contender gets the same records, and
+//! tables of the same definition, in a database of its own that goes afterwards. A load that lost or doubled a row
+//! makes the bench fail.
 
 mod scenario;
 

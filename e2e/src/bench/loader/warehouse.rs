@@ -106,7 +106,8 @@ impl<'p> Warehouse<'p> {
         Ok(())
     }
 
-    /// Tables of the vault, hubs first, then links, then satellites, which is the order in which the loader writes them.
+    /// Tables of the vault, hubs first, then links, then satellites, which is the order in which the loader writes
+    /// them.
     pub(super) fn tables(&self) -> anyhow::Result<Vec<String>> {
         self.sql.values(
             "SELECT tablename::text
