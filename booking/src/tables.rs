@@ -1,6 +1,20 @@
 //! The eight tables by name, in the order in which rows can be put into them.
 //!
-//! Out: names and column lists. A table stands after every table it refers to.
+//! Out: names and column lists, and the one question that both the simulation and the service ask of them. A table stands after every table it refers to.
+
+/// Seats of a class (`$2`) that are not sold on a flight (`$1`). The number holds only while the flight is locked.
+pub(crate) const FREE_SEATS: &str = "
+    SELECT
+        (SELECT count(*)
+         FROM public.flights AS f
+         JOIN public.seats AS s ON s.aircraft_code = f.aircraft_code
+         WHERE f.flight_id = $1
+           AND s.fare_conditions = $2)
+        -
+        (SELECT count(*)
+         FROM public.ticket_flights AS tf
+         WHERE tf.flight_id = $1
+           AND tf.fare_conditions = $2)";
 
 /// The eight tables in the order in which they are filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use super::clock::AirlineClock;
 use super::mix::Kind;
 use super::seating::HAS_SERVICE;
 use super::session::Session;
+use crate::tables::FREE_SEATS;
 
 /// What a transaction did before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,23 +256,7 @@ impl Airline {
 
     /// Seats of a class that are not sold on a flight. The number holds only while the flight is locked.
     pub(super) async fn free_seats(&mut self, flight_id: i32, fare: &str) -> Result<i64, Error> {
-        let row = self
-            .session
-            .first(
-                "SELECT
-                     (SELECT count(*)
-                      FROM public.flights AS f
-                      JOIN public.seats AS s ON s.aircraft_code = f.aircraft_code
-                      WHERE f.flight_id = $1
-                        AND s.fare_conditions = $2)
-                     -
-                     (SELECT count(*)
-                      FROM public.ticket_flights AS tf
-                      WHERE tf.flight_id = $1
-                        AND tf.fare_conditions = $2)",
-                &[&flight_id, &fare],
-            )
-            .await?;
+        let row = self.session.first(FREE_SEATS, &[&flight_id, &fare]).await?;
         Ok(row.map_or(0, |row| row.get(0)))
     }
 

@@ -14,6 +14,7 @@ use super::super::problem::{Kind, Problem};
 use super::super::work::Failure;
 use super::flights::price;
 use super::seats::{Wish, give, sold_out};
+use crate::tables::FREE_SEATS;
 
 /// A passenger.
 #[derive(Clone)]
@@ -191,20 +192,7 @@ pub(crate) async fn free_seats(
     fare: Fare,
 ) -> Result<i64, Failure> {
     let row = tx
-        .query_typed_one(
-            "SELECT
-                 (SELECT count(*)
-                  FROM public.flights AS f
-                  JOIN public.seats AS s ON s.aircraft_code = f.aircraft_code
-                  WHERE f.flight_id = $1
-                    AND s.fare_conditions = $2)
-                 -
-                 (SELECT count(*)
-                  FROM public.ticket_flights AS tf
-                  WHERE tf.flight_id = $1
-                    AND tf.fare_conditions = $2)",
-            &[(&flight_id, Type::INT4), (&fare.as_str(), Type::TEXT)],
-        )
+        .query_typed_one(FREE_SEATS, &[(&flight_id, Type::INT4), (&fare.as_str(), Type::TEXT)])
         .await?;
     Ok(row.get(0))
 }
