@@ -5,8 +5,8 @@
 //! processor works on one batch while the warehouse works on the one before. A lane has a thread of its own, because
 //! decoding takes longer than a task of the runtime should.
 //!
-//! What a lane does ahead of its turn may be wrong by then: a table may have been paused, or have got a column. The
-//! stage finds that out and decodes the batch anew.
+//! While a lane waits for its turn, the other lane may pause a table, or add a column to a satellite. Then the stage
+//! decodes the waiting batch anew.
 
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
