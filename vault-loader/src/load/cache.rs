@@ -50,7 +50,13 @@ impl<V: Copy> Cache<V> {
     }
 
     fn age(&mut self) {
-        self.old = std::mem::take(&mut self.young);
+        std::mem::swap(&mut self.young, &mut self.old);
+        // The next entries come into memory that is there already, unless few of them are to be expected.
+        if self.old.len() >= self.young.capacity() / 4 {
+            self.young.clear();
+        } else {
+            self.young = HashMap::new();
+        }
     }
 
     pub(super) fn clear(&mut self) {
