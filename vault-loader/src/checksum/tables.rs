@@ -9,6 +9,8 @@
 //! | hub that folds | the columns that fold | which spelling of the key was loaded first |
 //! | satellite | `source_epoch` | epochs that an operator started in this warehouse |
 //!
+//! On demand the partition and the offset of each version are left out of satellites, too.
+//!
 //! Columns are read in the order of their names, so that a column that a satellite has grown may stand anywhere.
 
 use std::collections::HashSet;
@@ -48,6 +50,17 @@ impl CountedTable {
     }
 }
 
+/// Whether the places of versions in their topics count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Places {
+    Count,
+    /// The same changes may be in topics with another number of partitions.
+    LeftOut,
+}
+
+/// The columns that hold the place of a version's record.
+const PLACE_COLUMNS: [&str; 2] = ["kafka_partition", "kafka_offset"];
+
 /// What the epoch of a version depends on is no part of the topics.
 const EPOCH_COLUMN: &str = "source_epoch";
 
@@ -55,7 +68,7 @@ const EPOCH_COLUMN: &str = "source_epoch";
 const HASHDIFF: &str = "hashdiff";
 
 /// The tables in the order of their names.
-pub(super) async fn read(client: &Client) -> Result<Vec<CountedTable>, ProofError> {
+pub(super) async fn read(client: &Client, places: Places) -> Result<Vec<CountedTable>, ProofError> {
     let folded = folded_columns(client).await?;
     let all = control::vault_columns(client).await?;
     let versioned: HashSet<String> =
@@ -69,7 +82,7 @@ pub(super) async fn read(client: &Client) -> Result<Vec<CountedTable>, ProofErro
         }
         let Some(table) = tables.last_mut() else { continue };
         let is_folded = folded.contains(&(name, column.clone()));
-        let counts = !is_folded && counts(table.kind, &column);
+        let counts = !is_folded && counts(table.kind, &column, places);
         if counts { &mut table.columns } else { &mut table.left_out }.push(column);
     }
     Ok(tables)
@@ -85,11 +98,14 @@ fn kind(table: &str, has_versions: bool) -> Kind {
     }
 }
 
-fn counts(kind: Kind, column: &str) -> bool {
+fn counts(kind: Kind, column: &str, places: Places) -> bool {
     match kind {
         // The first of them is the hash key.
         Kind::Hub | Kind::Link => !KEY_COLUMNS[1..].contains(&column),
-        Kind::Satellite => column != EPOCH_COLUMN,
+        Kind::Satellite => {
+            let is_left_out = places == Places::LeftOut && PLACE_COLUMNS.contains(&column);
+            column != EPOCH_COLUMN && !is_left_out
+        }
     }
 }
 
@@ -116,6 +132,7 @@ mod tests {
 
     #[test]
     fn only_what_follows_from_the_topics_counts() {
+        let counts = |kind, column| counts(kind, column, Places::Count);
         for column in ["load_date", "record_source", "source_system_id"] {
             assert!(!counts(Kind::Hub, column) && !counts(Kind::Link, column), "{column}");
             assert!(counts(Kind::Satellite, column), "{column}");
@@ -124,6 +141,8 @@ mod tests {
         assert!(
             counts(Kind::Satellite, "kafka_offset") && !counts(Kind::Satellite, "source_epoch")
         );
+        let without = |column| super::counts(Kind::Satellite, column, Places::LeftOut);
+        assert!(!without("kafka_offset") && !without("kafka_partition") && without("source_lsn"));
         assert_eq!(
             [("hub_a", false), ("link_a", false), ("link_a", true), ("sat_a_status", true)]
                 .map(|(table, has_versions)| kind(table, has_versions)),

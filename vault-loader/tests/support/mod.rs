@@ -52,9 +52,17 @@ pub(crate) struct World {
     pub(crate) client: Client,
     producer: FutureProducer,
     published: HashMap<String, i64>,
+    /// tables whose events go to a partition by their key, and the number of partitions
+    spread: HashMap<&'static str, i32>,
     /// when each change was committed; a change that is published again was committed then
     committed: HashMap<(&'static str, &'static str, i64), i64>,
     clock: i64,
+}
+
+fn producer(bootstrap: &str) -> FutureProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("enable.idempotence", "true");
+    config.create().unwrap()
 }
 
 impl World {
@@ -90,11 +98,6 @@ impl World {
         let source = database.replace('_', "-");
         let database = Database::create(&stack.warehouse, &database).unwrap();
         let client = database.connect().await.unwrap();
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("enable.idempotence", "true")
-            .create()
-            .unwrap();
         let model = AIRLINE.replacen("name = \"airline\"", &format!("name = \"{source}\""), 1);
         let world = Self {
             stack,
@@ -105,8 +108,9 @@ impl World {
             model,
             dir: tempfile::tempdir().unwrap(),
             client,
-            producer,
+            producer: producer(bootstrap),
             published: HashMap::new(),
+            spread: HashMap::new(),
             committed: HashMap::new(),
             clock: 0,
         };
@@ -272,6 +276,23 @@ impl World {
         self.published.clear();
     }
 
+    /// Makes a topic again with so many partitions. From now on an event of the table goes to a partition by its key. The
+    /// clock of publishing begins again, so the same events are published with the same times.
+    pub(crate) async fn spread(&mut self, table: &'static str, partitions: i32) {
+        self.make_topic_again_with(table, partitions).await;
+        // The one before knows how many partitions the topic had.
+        self.producer = producer(&self.bootstrap);
+        self.spread.insert(table, partitions);
+        self.clock = 0;
+    }
+
+    /// The partition of an event.
+    fn partition_of(&self, event: &Event, key: Option<&str>) -> i32 {
+        let Some(&partitions) = self.spread.get(event.table) else { return event.partition };
+        let sum = key.unwrap_or_default().bytes().map(i32::from).sum::<i32>();
+        sum % partitions
+    }
+
     /// Deletes a topic and makes it again with one partition, with nothing in it.
     pub(crate) async fn make_topic_again(&mut self, table: &str) {
         self.make_topic_again_with(table, 1).await;
@@ -298,8 +319,9 @@ impl World {
         let key = record_key(&event).map(|key| key.to_string());
         let old_key = event.old_key.as_ref().map(Value::to_string);
         let topic = self.topic(event.table);
+        let partition = self.partition_of(&event, key.as_deref());
         let mut record: FutureRecord<'_, str, [u8]> =
-            FutureRecord::to(&topic).partition(event.partition).payload(value.as_bytes());
+            FutureRecord::to(&topic).partition(partition).payload(value.as_bytes());
         record.key = key.as_deref();
         let headers = [("__debezium.oldkey", &old_key), ("__vaultstream.columns", &event.columns)];
         for (key, value) in headers {
@@ -310,7 +332,7 @@ impl World {
         }
         self.deliver(record).await;
         if event.op == "d" {
-            self.send(event.table, event.partition, key.as_deref(), None).await;
+            self.send(event.table, partition, key.as_deref(), None).await;
         }
     }
 
