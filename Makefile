@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-api test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
+.PHONY: help setup demo demo-full menu down status test test-long test-api test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ status: ## Show what a demo or the menu left running
 
 test: ## Run all tests on real servers that are started for them
 	@scripts/test.sh
+
+test-long: ## Run the tests that `make test` leaves out because each takes minutes
+	@scripts/test-long.sh
 
 test-api: ## Exercise every operation of the booking service, by generated tests and by a generated client
 	@scripts/test-api.sh

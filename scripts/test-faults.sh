@@ -6,4 +6,4 @@
 source "$(dirname "$0")/lib.sh"
 
 export VAULTSTREAM_TEST_FAULTS="${VAULTSTREAM_TEST_FAULTS:-200}"
-exec scripts/test.sh -E 'package(e2e) and test(/^faults::.*loaders/)' --no-capture "$@"
+exec scripts/test.sh --ignore-default-filter -E 'package(e2e) and test(/^faults::.*loaders/)' --no-capture "$@"
