@@ -3,18 +3,15 @@
 //! In: a rebalance. Out: an explicit assignment with offsets that were read from the warehouse and compared with
 //! Kafka's. Every change of the assignment begins a new generation. Batches of an older generation are dropped.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList, error::KafkaResult};
 use shared::backoff::Backoff;
 use shared::postgres::{ConnectOptions, connect};
@@ -22,11 +19,13 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::brokers::{self, BrokerFacts};
+use super::callbacks::ConsumerCallbacks;
 use super::error::ConsumeError;
+use super::faults::Fault;
 use super::last_records::{self, LastRecord};
 use crate::batch::Partition;
 use crate::control::{
-    Gap, StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, store_pause,
+    StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, store_pause,
 };
 use crate::epoch::Epochs;
 use crate::health::{Health, HealthCell};
@@ -81,69 +80,6 @@ impl Stand {
     }
 }
 
-/// A partition that cannot be read on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    topic: String,
-    partition: i32,
-    offset: i64,
-    reason: String,
-    remedy: String,
-}
-
-impl Fault {
-    fn shorter(topic: &str, partition: i32, offset: i64, high: i64) -> Self {
-        let reason = format!(
-            "the warehouse stands at offset {offset} of partition {partition}, but Kafka ends at {high}: the topic was deleted \
-             and made again, or has lost records"
-        );
-        Self::recreated(topic, partition, offset, reason)
-    }
-
-    fn replaced(record: &LastRecord) -> Self {
-        let LastRecord { topic, partition, offset, .. } = record;
-        let reason = format!(
-            "the record at offset {offset} of partition {partition} is not the record that was loaded from there: the topic was \
-             deleted and made again, or has other records now"
-        );
-        Self::recreated(topic, *partition, offset + 1, reason)
-    }
-
-    /// Kafka deleted events before they were loaded.
-    fn gap(topic: &str, partition: i32, next: i64, low: i64) -> Self {
-        let gap = Gap { topic: topic.to_owned(), partition, first: next, last: low - 1 };
-        let (count, last) = (low - next, gap.last);
-        Self {
-            topic: topic.to_owned(),
-            partition,
-            offset: next,
-            reason: format!(
-                "refusing to skip {count} events: Kafka no longer has the offsets {next} to {last} of partition {partition}, and \
-                 they are not loaded"
-            ),
-            remedy: format!(
-                "load them from elsewhere, or {}, and start the loader again",
-                gap.acceptance()
-            ),
-        }
-    }
-
-    fn missing(topic: &str, partition: i32, offset: i64) -> Self {
-        let reason = format!(
-            "the warehouse stands at offset {offset} of partition {partition}, but Kafka has no such topic: the topic was deleted"
-        );
-        Self::recreated(topic, partition, offset, reason)
-    }
-
-    fn recreated(topic: &str, partition: i32, offset: i64, reason: String) -> Self {
-        let remedy = format!(
-            "if the topic was made again on purpose, run `vault-loader epoch start --topic {topic} --topic-recreated`, and start \
-             the loader again: it reads the topic from its beginning, and loads what is new"
-        );
-        Self { topic: topic.to_owned(), partition, offset, reason, remedy }
-    }
-}
-
 /// Names partitions that a topic has got since it was loaded.
 fn name_further(partitions: &[(String, i32)], stored: &[StoredOffset]) {
     for ((topic, partition), _) in partitions.iter().zip(stored).filter(|(_, at)| at.is_further) {
@@ -181,99 +117,6 @@ pub(super) struct CurrentAssignment {
     pub(super) fatal: Option<ConsumeError>,
 }
 
-/// The callbacks of our consumer.
-pub(super) struct ConsumerCallbacks {
-    assignment: Arc<Assignment>,
-    /// whether another client has taken this one's place
-    is_retired: AtomicBool,
-}
-
-impl ConsumerCallbacks {
-    pub(super) fn new(assignment: Arc<Assignment>) -> Self {
-        Self { assignment, is_retired: AtomicBool::new(false) }
-    }
-
-    /// From now on the callbacks change nothing.
-    pub(super) fn retire(&self) {
-        self.is_retired.store(true, Ordering::Release);
-    }
-
-    fn is_retired(&self) -> bool {
-        self.is_retired.load(Ordering::Acquire)
-    }
-}
-
-impl ClientContext for ConsumerCallbacks {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Important errors also arrive as errors of the consumer. They are logged there, less and less often.
-        tracing::debug!(facility, message, "librdkafka");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        if self.is_retired() {
-            return;
-        }
-        self.assignment.note_brokers(&statistics);
-        for (name, topic) in &statistics.topics {
-            let Some(table) = self.assignment.table_of(name) else { continue };
-            for (&partition, stats) in &topic.partitions {
-                let from = Partition { table, partition };
-                let Some(read) = self.assignment.read_of(from) else { continue };
-                if stats.ls_offset >= 0 {
-                    let read = is_read_to_the_end(stats).then_some(read);
-                    self.assignment.metrics.ends(
-                        &self.assignment.plan,
-                        from,
-                        stats.ls_offset,
-                        read,
-                    );
-                }
-            }
-        }
-        // The events of a paused table wait for an operator.
-        let goes_on = |from: Partition| {
-            !self.assignment.paused.contains(&self.assignment.plan.tables[from.table].topic)
-        };
-        self.assignment
-            .health
-            .waiting(self.assignment.metrics.events_wait(goes_on), Instant::now());
-    }
-}
-
-/// Whether nothing of a partition waits for the loader, and librdkafka asks for what comes at the partition's end.
-/// These statistics are older than what the thread that polls has read since, so that may only be more.
-fn is_read_to_the_end(stats: &rdkafka::statistics::Partition) -> bool {
-    stats.next_offset >= stats.ls_offset && stats.fetchq_cnt == 0
-}
-
-impl ConsumerContext for ConsumerCallbacks {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        err: RDKafkaRespErr,
-        tpl: &mut TopicPartitionList,
-    ) {
-        let done = match err {
-            _ if self.is_retired() => consumer.unassign(),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.assignment.take_over(consumer, tpl);
-                Ok(())
-            }
-            _ => {
-                self.assignment.give_up();
-                consumer.unassign()
-            }
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "giving partitions back failed");
-        }
-    }
-}
-
 impl Assignment {
     pub(super) fn table_of(&self, topic: &str) -> Option<TableId> {
         self.plan.tables.find_id(|table| table.topic == topic)
@@ -284,11 +127,11 @@ impl Assignment {
     }
 
     /// Up to where a partition was read; none when another loader has it.
-    fn read_of(&self, from: Partition) -> Option<i64> {
+    pub(super) fn read_of(&self, from: Partition) -> Option<i64> {
         self.current().read.get(&from).copied()
     }
 
-    fn note_brokers(&self, statistics: &Statistics) {
+    pub(super) fn note_brokers(&self, statistics: &Statistics) {
         let has = |topic: &str, partition: i32| {
             let table = self.table_of(topic);
             table.is_some_and(|table| self.read_of(Partition { table, partition }).is_some())

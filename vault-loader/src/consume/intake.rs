@@ -14,21 +14,21 @@ use chrono::Utc;
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shared::backoff::Backoff;
-use shared::debezium::columns::COLUMNS_HEADER;
 use shared::kafka::Mechanism;
 use shared::postgres::ConnectOptions;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, ConsumerCallbacks, CurrentAssignment};
+use super::assignment::{Assignment, CurrentAssignment};
+use super::callbacks::ConsumerCallbacks;
 use super::error::ConsumeError;
+use super::incoming::{Incoming, borrow};
 use super::patience::{Fencings, Looks, Silence};
-use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition, Start};
+use crate::batch::{Batch, Partition, Start};
 use crate::config;
 use crate::health::HealthCell;
 use crate::metrics::Metrics;
@@ -443,34 +443,6 @@ fn join(assignment: &Arc<Assignment>) -> Result<BaseConsumer<ConsumerCallbacks>,
 fn subscribe(consumer: &BaseConsumer<ConsumerCallbacks>, plan: &Plan) -> Result<(), ConsumeError> {
     let names = plan.tables.iter().map(|table| table.topic.as_str());
     Ok(consumer.subscribe(&names.collect::<Vec<_>>())?)
-}
-
-/// A message's parts.
-pub(super) struct Incoming<'m> {
-    pub(super) topic: &'m str,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-    published_ms: Option<i64>,
-    pub(super) content: Content<'m>,
-}
-
-pub(super) fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
-    Incoming {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        published_ms: message.timestamp().to_millis(),
-        content: Content {
-            key: message.key(),
-            value: message.payload(),
-            old_key: header(message, OLD_KEY_HEADER),
-            columns: header(message, COLUMNS_HEADER),
-        },
-    }
-}
-
-fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u8]> {
-    message.headers()?.iter().find(|header| header.key == name)?.value
 }
 
 /// Adds a record, unless it belongs to an older assignment. `false` when it was not added.

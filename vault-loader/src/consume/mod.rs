@@ -19,7 +19,10 @@ mod last_records;
 mod heartbeats;
 
 mod assignment;
+mod callbacks;
+mod faults;
 
+mod incoming;
 mod intake;
 mod watch;
 
