@@ -2,13 +2,17 @@
 //!
 //! In: a rebalance. Out: an explicit assignment with offsets that were read from the warehouse and compared with
 //! Kafka's. Every change of the assignment begins a new generation. Batches of an older generation are dropped.
+//!
+//! The batches that are being loaded when an assignment ends are waited for, and the others are dropped: they are read
+//! again by whoever gets the partitions. So nobody is fenced when a loader comes or goes. The wait has an end, and
+//! partitions that are lost are not waited for; then the compare-and-set of the offsets decides.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
@@ -19,7 +23,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::brokers::{self, BrokerFacts};
-use super::callbacks::ConsumerCallbacks;
 use super::error::ConsumeError;
 use super::faults::Fault;
 use super::last_records::{self, LastRecord};
@@ -29,10 +32,12 @@ use crate::control::{
 };
 use crate::epoch::Epochs;
 use crate::health::{Health, HealthCell};
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId, TableProjection};
 use crate::paused::{PausedTables, TablePause};
 use crate::warehouse::WarehouseError;
+use crate::writers::Shares;
 
 /// After so many statistics in a row without a broker, which come every 2 s, the client has forgotten all brokers.
 const FORGOTTEN_AFTER: u32 = 3;
@@ -45,6 +50,10 @@ const ASK_WITH_ANOTHER_AFTER: u32 = 4;
 
 /// How long Kafka may say that a topic does not exist. A broker learns of a new topic a little later than the others.
 const MISSING_WAIT: Duration = Duration::from_secs(20);
+
+/// How long the batches in flight are waited for before partitions are given back or taken over. The other members of
+/// the group wait meanwhile. A batch takes a second or less; a truncate of a large table may take longer than this.
+const BATCHES_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the warehouse may take to answer a question about offsets, or to move them: a few rows by their key, and
 /// perhaps the wait for another loader's transaction.
@@ -61,6 +70,7 @@ pub(super) struct Assignment {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthCell,
     pub(super) paused: PausedTables,
+    pub(super) in_flight: InFlight,
     pub(super) current: Mutex<CurrentAssignment>,
     /// so many of librdkafka's statistics in a row named no broker
     pub(super) without_brokers: AtomicU32,
@@ -103,18 +113,34 @@ fn is_missing(error: &KafkaError) -> bool {
 }
 
 /// The assignment as it is now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CurrentAssignment {
     /// counts assignments
     pub(super) generation: u64,
     /// where each partition starts in this generation
     pub(super) starts: HashMap<Partition, i64>,
+    /// which writer loads which of them
+    pub(super) shares: Shares,
     /// the epochs of the assigned tables
     pub(super) epochs: Arc<HashMap<TableId, Epochs>>,
     /// behind the last record of each partition that was read in this generation
     pub(super) read: HashMap<Partition, i64>,
     /// why the intake must end
     pub(super) fatal: Option<ConsumeError>,
+}
+
+impl CurrentAssignment {
+    /// No assignment yet, for so many writers.
+    pub(super) fn new(writers: u16) -> Self {
+        Self {
+            generation: 0,
+            starts: HashMap::default(),
+            shares: Shares::new(writers),
+            epochs: Arc::default(),
+            read: HashMap::default(),
+            fatal: None,
+        }
+    }
 }
 
 impl Assignment {
@@ -151,22 +177,63 @@ impl Assignment {
         self.without_brokers.load(Ordering::Relaxed) >= FORGOTTEN_AFTER
     }
 
-    pub(super) fn give_up(&self) {
+    /// Ends the current assignment: none of its batches begins to be loaded from now on. Returns the next generation.
+    fn end_generation(&self) -> u64 {
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();
         current.read.clear();
-        self.metrics.forget_partitions(&self.plan);
-        self.health.assigned(false, Instant::now());
-        tracing::info!(generation = current.generation, "partitions given back");
+        self.in_flight.withdraw(current.generation);
+        current.generation
     }
 
-    /// Assigns the partitions with the warehouse's offsets, or notes why it must not.
-    pub(super) fn take_over(
+    /// Waits for the batches that are being loaded, so that nobody moves an offset that is read afterwards.
+    fn wait_for_batches(&self) {
+        if !self.in_flight.is_any() {
+            return;
+        }
+        let patience = self.patience();
+        tracing::info!("waiting for the batches in flight before partitions change hands");
+        self.health.hold(true, Instant::now());
+        let is_done = self.in_flight.wait(patience, || self.ending.is_cancelled());
+        self.health.hold(false, Instant::now());
+        if !is_done && !self.ending.is_cancelled() {
+            tracing::warn!(
+                waited_s = patience.as_secs(),
+                "a batch is still in flight and is not waited for any longer: the offsets in the warehouse decide who \
+                 has loaded it"
+            );
+        }
+    }
+
+    /// How long the group may be kept waiting for batches in flight. It counts a member as dead that does not answer
+    /// within `max.poll.interval.ms`.
+    fn patience(&self) -> Duration {
+        let set = self.client.get("max.poll.interval.ms").and_then(|text| text.parse().ok());
+        set.map_or(BATCHES_WAIT, |ms| BATCHES_WAIT.min(Duration::from_millis(ms) / 3))
+    }
+
+    /// Gives all partitions up. Those that the group only asks back are still this loader's until it answers, so the
+    /// batches in flight end first. Lost ones may belong to another loader already.
+    pub(super) fn give_up(&self, are_lost: bool) {
+        let generation = self.end_generation();
+        if !are_lost {
+            self.wait_for_batches();
+        }
+        self.metrics.forget_partitions(&self.plan);
+        self.health.assigned(false, Instant::now());
+        tracing::info!(generation, are_lost, "partitions given back");
+    }
+
+    /// Assigns the partitions with the warehouse's offsets, or notes why it must not. Batches that are in flight end
+    /// first: they move offsets.
+    pub(super) fn take_over<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         tpl: &TopicPartitionList,
     ) {
+        let generation = self.end_generation();
+        self.wait_for_batches();
         let partitions: Vec<(String, i32)> = tpl
             .elements()
             .iter()
@@ -180,33 +247,33 @@ impl Assignment {
             self.assign(consumer, &partitions, &stand)?;
             Ok(stand)
         });
-        let mut current = self.current();
-        current.generation += 1;
-        current.starts.clear();
-        current.read.clear();
         match outcome {
             Ok(stand) => {
-                for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
-                    if let Some(table) = self.table_of(topic)
-                        && !stand.is_faulty(topic)
-                    {
-                        let from = Partition { table, partition: *partition };
-                        current.starts.insert(from, offset);
-                        current.read.insert(from, offset);
-                        self.metrics.moved(&self.plan, from, offset);
-                    }
-                }
-                current.epochs = Arc::new(stand.epochs);
-                let generation = current.generation;
+                self.note_stand(&partitions, stand);
                 self.health.assigned(true, Instant::now());
-                tracing::info!(
-                    partition_count = partitions.len(),
-                    generation,
-                    "partitions taken over"
-                );
+                let partition_count = partitions.len();
+                tracing::info!(partition_count, generation, "partitions taken over");
             }
-            Err(err) => current.fatal = Some(err),
+            Err(err) => self.current().fatal = Some(err),
         }
+    }
+
+    /// Notes where reading begins, and which writer gets what. Partitions that cannot be read on have no beginning.
+    fn note_stand(&self, partitions: &[(String, i32)], stand: Stand) {
+        let mut current = self.current();
+        for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
+            if let Some(table) = self.table_of(topic)
+                && !stand.is_faulty(topic)
+            {
+                let from = Partition { table, partition: *partition };
+                current.starts.insert(from, offset);
+                current.read.insert(from, offset);
+                self.metrics.moved(&self.plan, from, offset);
+            }
+        }
+        let CurrentAssignment { shares, starts, .. } = &mut *current;
+        shares.renew(starts.keys().copied());
+        current.epochs = Arc::new(stand.epochs);
     }
 
     /// Pauses the table of a partition that cannot be read on, and makes that known.
@@ -227,9 +294,9 @@ impl Assignment {
     }
 
     /// Assigns the partitions. Those of a table that cannot be read on stand at their end, and are paused.
-    fn assign(
+    fn assign<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         partitions: &[(String, i32)],
         stand: &Stand,
     ) -> KafkaResult<()> {
@@ -246,9 +313,9 @@ impl Assignment {
     }
 
     /// Pauses those of the assigned partitions whose table stands still. Nothing of them is fetched or kept meanwhile.
-    pub(super) fn pause_tables(
+    pub(super) fn pause_tables<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         assigned: &TopicPartitionList,
     ) -> KafkaResult<()> {
         let mut paused = TopicPartitionList::new();
@@ -262,9 +329,9 @@ impl Assignment {
 
     /// Where the partitions stand in the warehouse, after a check that Kafka still has what comes next, and still has
     /// what was loaded.
-    fn stand(
+    fn stand<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         partitions: &[(String, i32)],
     ) -> Result<Stand, ConsumeError> {
         let (stored, epochs) = self.runtime.block_on(self.stored(partitions))?;
@@ -298,9 +365,9 @@ impl Assignment {
     /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic.
     /// While this thread asks, nothing else of the intake runs, and nobody replaces a client that has forgotten all
     /// brokers. So other clients ask, too.
-    fn watermarks(
+    fn watermarks<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         topic: &str,
         partition: i32,
     ) -> Result<Option<(i64, i64)>, ConsumeError> {

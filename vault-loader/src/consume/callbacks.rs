@@ -101,7 +101,7 @@ impl ConsumerContext for ConsumerCallbacks {
                 Ok(())
             }
             _ => {
-                self.assignment.give_up();
+                self.assignment.give_up(consumer.assignment_lost());
                 consumer.unassign()
             }
         };

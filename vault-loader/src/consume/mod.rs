@@ -24,6 +24,8 @@ mod faults;
 
 mod incoming;
 mod intake;
+mod outlets;
+mod reading;
 mod watch;
 
 mod policies;
