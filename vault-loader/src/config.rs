@@ -109,10 +109,12 @@ pub struct Database {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchLimits {
-    /// 10 000: larger transactions load no faster (measured: 5 000 to 50 000 differ by less than 5 %)
+    /// 10 000, of several writers down to 5 000 for each: larger transactions load no faster (measured: 5 000 to 50 000
+    /// differ by less than 5 %)
     pub rows_max: usize,
-    /// 16 MiB: up to four batches are in memory, two of them with their rows. With batches of 10 000 small rows, the
-    /// caches and what Kafka sends ahead, the loader took 399 MiB where its caches held 400 000 states
+    /// 16 MiB, which the writers share: up to four batches of each are in memory, two of them with their rows. With
+    /// batches of 10 000 small rows, the caches and what Kafka sends ahead, the loader took 399 MiB where its caches held
+    /// 400 000 states
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,

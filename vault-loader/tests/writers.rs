@@ -3,6 +3,7 @@
 use devstack::{http, wait_for_async};
 use serde_json::json;
 
+use crate::growing::{GROWN, higher, typed};
 use crate::support::queries::{CITIES, STATUS};
 use crate::support::{
     Event, PATIENCE, World, airport, booking, create, delete, flight, ticket, truncate, update,
@@ -278,6 +279,34 @@ async fn a_table_pauses_for_all_writers() {
     let mut loader = world.loader_with("wider", &variables);
     world.loaded().await;
     assert_eq!(world.rows(CITIES).await.len(), 121);
+    world.end(&mut loader);
+}
+
+/// All writers meet the new column of a table at about the same time. Each takes it in, and it is added once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_a_table_has_got_is_taken_in_by_all_writers() {
+    let mut world = World::new("column").await;
+    world.create_topic("airports", 3).await;
+    let variables = [("VAULT_LOADER__BATCH__ROWS_MAX", "2"), ("VAULT_LOADER__WRITERS", "3")];
+    for number in 0..45 {
+        let partition = i32::try_from(number % 3).unwrap();
+        let code = format!("A{number:02}");
+        let event = if number < 15 {
+            typed(create("airports", 10 + number, airport(&code, "Omsk")), &[], &[])
+        } else {
+            typed(create("airports", 10 + number, higher(&code, &json!(number))), &GROWN, &[])
+        };
+        world.publish(Event { partition, ..event }).await;
+    }
+    let mut loader = world.loader_with("loader", &variables);
+    world.loaded().await;
+    world
+        .assert_rows(
+            "SELECT count(*), count(elevation), sum(elevation) FROM dwh_detailed.sat_airports WHERE city IS NOT NULL",
+            &["(45,30,885)"],
+        )
+        .await;
+    world.assert_rows("SELECT count(*) FROM dwh_control.grown_columns", &["(1)"]).await;
     world.end(&mut loader);
 }
 
