@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use shared::debezium::columns::COLUMNS_HEADER;
 
 use crate::epoch::{Epoch, EpochNumber, Epochs};
+use crate::held::HeldBatch;
 use crate::model::{Id, IdVec, TableId, ids};
 
 ids! {
@@ -167,6 +168,8 @@ pub struct Batch {
     pub latest_us: i64,
     /// for each partition, what the warehouse must hold before this batch
     pub starts: HashMap<Partition, Start>,
+    /// counts its bytes as long as it is in memory, once it was handed over
+    pub(crate) held: Option<HeldBatch>,
     bytes: Vec<u8>,
     /// the last header of columns of each table; an equal one is not stored again
     columns: HashMap<TableId, Range<usize>>,

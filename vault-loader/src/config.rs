@@ -55,6 +55,11 @@ pub struct Config {
     /// whether a satellite grows a column by itself when the source's table gets one whose type the events tell
     #[serde(default = "default_grow_satellites")]
     pub grow_satellites: bool,
+    /// how many writers load beside each other, each with a connection and partitions of its own. One, because one
+    /// writer keeps two cores busy (it makes a batch ready while the warehouse writes the one before), and because
+    /// further ones help only where the warehouse has processors and disks that are idle
+    #[serde(default = "default_writers")]
+    pub writers: u16,
     /// when a batch is full
     #[serde(default)]
     pub batch: BatchLimits,
@@ -104,10 +109,12 @@ pub struct Database {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchLimits {
-    /// 10 000: larger transactions load no faster (measured: 5 000 to 50 000 differ by less than 5 %)
+    /// 10 000, of several writers down to 5 000 for each: larger transactions load no faster (measured: 5 000 to 50 000
+    /// differ by less than 5 %)
     pub rows_max: usize,
-    /// 16 MiB: up to four batches are in memory, two of them with their rows. With batches of 10 000 small rows, the
-    /// caches and what Kafka sends ahead, the loader took 399 MiB where its caches held 400 000 states
+    /// 16 MiB, which the writers share: up to four batches of each are in memory, two of them with their rows. With
+    /// batches of 10 000 small rows, the caches and what Kafka sends ahead, the loader took 399 MiB where its caches held
+    /// 400 000 states
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,
@@ -158,6 +165,9 @@ impl Default for ResourceLimits {
     }
 }
 
+/// So many writers have as many connections to the warehouse, and two threads each.
+pub const WRITERS_MAX: u16 = 64;
+
 /// Stands for a source's topic prefix in the name of a topic.
 const PREFIX: &str = "{prefix}";
 
@@ -184,6 +194,10 @@ const OFFSETS: &str = "the warehouse owns the offsets";
 
 fn default_heartbeat_topic() -> String {
     heartbeat_topic(HEARTBEAT_PREFIX, PREFIX)
+}
+
+fn default_writers() -> u16 {
+    1
 }
 
 fn default_grow_satellites() -> bool {
@@ -333,6 +347,9 @@ impl Config {
                 let problem = format!("{property} must not be set: {why}");
                 return Err(invalid("kafka", problem));
             }
+        }
+        if !(1..=WRITERS_MAX).contains(&self.writers) {
+            return Err(invalid("writers", format!("must be from 1 to {WRITERS_MAX}")));
         }
         if !(1..=1_000_000).contains(&self.batch.rows_max) {
             return Err(invalid("batch.rows_max", "must be from 1 to 1000000"));

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use crate::config::Config;
 use crate::health::{Health, HealthCell};
 use crate::http::{Served, ServedSource};
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::model::Plan;
 use crate::paused::PausedTables;
@@ -62,7 +63,8 @@ impl Fleet {
             let metrics = Arc::new(metrics);
             let paused = PausedTables::new(Arc::clone(&metrics));
             let health = HealthCell::new();
-            sources.push(RunOptions { config, plan, metrics, health, paused });
+            let in_flight = InFlight::new();
+            sources.push(RunOptions { config, plan, metrics, health, paused, in_flight });
         }
         Ok(Self { sources })
     }

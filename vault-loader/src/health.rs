@@ -3,19 +3,27 @@
 //! In: reports of the stages, each with its time where the time matters. Out: the [`Facts`] from which
 //! [`crate::readiness::judge`] decides. Clones share what was reported.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::readiness::Facts;
 pub use crate::readiness::Health;
+use crate::writers::WriterId;
 
-/// Takes reports and gives facts.
+/// Takes reports and gives facts. Each writer reports about its own work, with a clone of its own.
 #[derive(Debug, Clone)]
-pub struct HealthCell(Arc<Mutex<Reported>>);
+pub struct HealthCell {
+    reported: Arc<Mutex<Reported>>,
+    /// whose work [`HealthCell::set`] is about; none is everything that belongs to no writer
+    writer: Option<WriterId>,
+}
 
 #[derive(Debug)]
 struct Reported {
     work: Health,
+    /// why writers cannot go on
+    failing: BTreeMap<WriterId, String>,
     warehouse_silent: Option<String>,
     /// when a broker was last known to have answered
     kafka_heard: Instant,
@@ -28,7 +36,18 @@ struct Reported {
     /// since when events wait without a commit and without an attempt
     standing_since: Option<Instant>,
     events_wait: bool,
-    is_trying: bool,
+    /// attempts to load that are going on
+    trying: usize,
+}
+
+impl Reported {
+    /// What all say together: one that cannot go on is enough.
+    fn work(&self) -> Health {
+        match (&self.work, self.failing.values().next()) {
+            (Health::Healthy, Some(reason)) => Health::Failing(reason.clone()),
+            (work, _) => work.clone(),
+        }
+    }
 }
 
 impl Default for HealthCell {
@@ -41,8 +60,9 @@ impl HealthCell {
     /// A loader that has just started.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Reported {
+        let reported = Reported {
             work: Health::Starting,
+            failing: BTreeMap::new(),
             warehouse_silent: None,
             kafka_heard: Instant::now(),
             is_holding: false,
@@ -52,19 +72,35 @@ impl HealthCell {
             topics: None,
             standing_since: None,
             events_wait: false,
-            is_trying: false,
-        })))
+            trying: 0,
+        };
+        Self { reported: Arc::new(Mutex::new(reported)), writer: None }
+    }
+
+    /// The same for what a writer reports.
+    #[must_use]
+    pub(crate) fn of_writer(&self, writer: WriterId) -> Self {
+        Self { reported: Arc::clone(&self.reported), writer: Some(writer) }
     }
 
     /// Sets what the loading side says.
     pub fn set(&self, work: Health) {
-        self.lock().work = work;
+        let mut reported = self.lock();
+        match (self.writer, work) {
+            (None, work) => reported.work = work,
+            (Some(writer), Health::Failing(reason)) => {
+                reported.failing.insert(writer, reason);
+            }
+            (Some(writer), Health::Healthy | Health::Starting) => {
+                reported.failing.remove(&writer);
+            }
+        }
     }
 
     /// Reads what the loading side says.
     #[must_use]
     pub fn get(&self) -> Health {
-        self.lock().work.clone()
+        self.lock().work()
     }
 
     /// The warehouse was asked: `silent` says why it did not answer.
@@ -120,7 +156,10 @@ impl HealthCell {
     /// An attempt to load begins or ends. Both are progress.
     pub fn trying(&self, is_trying: bool, now: Instant) {
         let mut reported = self.lock();
-        reported.is_trying = is_trying;
+        reported.trying = match is_trying {
+            true => reported.trying + 1,
+            false => reported.trying.saturating_sub(1),
+        };
         reported.standing_since = Some(now);
     }
 
@@ -129,9 +168,9 @@ impl HealthCell {
     pub fn facts(&self, now: Instant) -> Facts {
         let reported = self.lock();
         let since = |at: Instant| now.saturating_duration_since(at);
-        let stands = reported.events_wait && !reported.is_trying;
+        let stands = reported.events_wait && reported.trying == 0;
         Facts {
-            work: reported.work.clone(),
+            work: reported.work(),
             warehouse_silent: reported.warehouse_silent.clone(),
             kafka_silent: if reported.is_holding {
                 Duration::ZERO
@@ -147,13 +186,14 @@ impl HealthCell {
     }
 
     fn lock(&self) -> MutexGuard<'_, Reported> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Id;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -184,6 +224,30 @@ mod tests {
         assert_eq!((facts.was_assigned, facts.unassigned), (true, 5 * SECOND));
         cell.assigned(true, start + 7 * SECOND);
         assert_eq!(cell.facts(start + 9 * SECOND).unassigned, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_writer_that_cannot_go_on_is_told_until_it_can() {
+        let cell = HealthCell::new();
+        let [first, second] = [0, 1].map(|index| cell.of_writer(WriterId::from_index(index)));
+        cell.set(Health::Healthy);
+        first.set(Health::Failing("gone".to_owned()));
+        second.set(Health::Healthy);
+        assert_eq!(cell.get(), Health::Failing("gone".to_owned()));
+        first.set(Health::Healthy);
+        assert_eq!(cell.get(), Health::Healthy);
+    }
+
+    #[test]
+    fn one_attempt_among_several_is_progress() {
+        let (cell, start) = (HealthCell::new(), Instant::now());
+        cell.waiting(true, start);
+        cell.trying(true, start);
+        cell.trying(true, start);
+        cell.trying(false, start);
+        assert_eq!(cell.facts(start + 90 * SECOND).standing, Duration::ZERO);
+        cell.trying(false, start);
+        assert_eq!(cell.facts(start + 90 * SECOND).standing, 90 * SECOND);
     }
 
     #[test]

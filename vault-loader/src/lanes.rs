@@ -1,6 +1,6 @@
 //! Makes one batch ready while another one is loaded.
 //!
-//! In: batches from the thread that polls Kafka. Out: the same batches through the [`LoadStage`], in their order. Each
+//! In: one writer's batches. Out: the same batches through the writer's [`LoadStage`], in their order. Each
 //! of two lanes takes the next batch, decodes it, computes its vault rows, waits for its turn and loads it. So the
 //! processor works on one batch while the warehouse works on the one before. A lane has a thread of its own, because
 //! decoding takes longer than a task of the runtime should.
@@ -17,7 +17,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
-use crate::consume::ConsumeError;
 use crate::load::Job;
 use crate::run::RunError;
 use crate::stage::{LoadStage, View};
@@ -27,7 +26,7 @@ const LANES: usize = 2;
 
 /// Batches, and how many were handed out.
 struct Queue {
-    batches: Receiver<Result<Batch, ConsumeError>>,
+    batches: Receiver<Batch>,
     handed_out: u64,
 }
 
@@ -42,11 +41,8 @@ struct Shared {
     token: CancellationToken,
 }
 
-/// Loads batches until the token is cancelled. The batch in flight is loaded before that.
-pub(crate) async fn run(
-    stage: LoadStage,
-    batches: Receiver<Result<Batch, ConsumeError>>,
-) -> Result<(), RunError> {
+/// Loads batches until the token is cancelled, or no further batch can come. The batch in flight is loaded before that.
+pub(crate) async fn run(stage: LoadStage, batches: Receiver<Batch>) -> Result<(), RunError> {
     let shared = Arc::new(Shared {
         token: stage.token.clone(),
         view: StdMutex::new(stage.view()),
@@ -89,24 +85,18 @@ impl Shared {
     /// Takes batches and loads them, until the end.
     async fn lane(&self) -> Result<(), RunError> {
         while let Some((number, batch)) = self.next().await {
-            match batch {
-                Some(Ok(batch)) => self.load(number, &batch).await?,
-                // The batches before it are loaded first.
-                Some(Err(err)) if self.turn(number).await => return Err(err.into()),
-                None if self.turn(number).await => return Err(RunError::IntakeGone),
-                Some(Err(_)) | None => return Ok(()),
-            }
+            self.load(number, &batch).await?;
         }
         Ok(())
     }
 
-    /// The next batch with its number; no batch when the intake has ended. `None` when the loader is to end.
-    async fn next(&self) -> Option<(u64, Option<Result<Batch, ConsumeError>>)> {
+    /// The next batch with its number. `None` when the loader is to end, or the intake has ended.
+    async fn next(&self) -> Option<(u64, Batch)> {
         let mut queue = self.queue.lock().await;
         let batch = tokio::select! {
             biased; // an end beats the next batch
             () = self.token.cancelled() => return None,
-            batch = queue.batches.recv() => batch,
+            batch = queue.batches.recv() => batch?,
         };
         let number = queue.handed_out;
         queue.handed_out += 1;

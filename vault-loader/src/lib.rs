@@ -15,13 +15,17 @@ pub mod epoch;
 pub mod exit;
 pub mod readiness;
 
-pub mod health;
 pub mod model;
 pub mod warehouse;
 
 // An event's way from Kafka to the warehouse.
 pub mod batch;
+mod held;
 mod lag;
+pub mod writers;
+
+pub mod health;
+pub mod in_flight;
 pub mod metrics;
 pub mod paused;
 
@@ -36,6 +40,7 @@ mod quarantine_watch;
 mod warehouse_watch;
 mod watermark;
 
+mod crew;
 mod lanes;
 pub mod pipeline;
 pub mod run;

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     match &cli.command {
         Command::Migrate { grant_to, reload } => migrate(&cli, grant_to, *reload).await,
-        Command::Run { accept_gap } => Box::pin(run(&cli, *accept_gap)).await,
+        Command::Run { writers, accept_gap } => Box::pin(run(&cli, *writers, *accept_gap)).await,
         Command::Status { json, watch } => print_status(&cli, *json, *watch).await,
         Command::Quarantine { command } => quarantine(&cli, command).await,
         Command::Proof(command) => prove(&cli, command).await,
@@ -170,13 +170,14 @@ async fn compare(cli: &Cli) -> anyhow::Result<Vec<Comparison>> {
     Ok(migrate::compare(&mut client, &files).await?)
 }
 
-async fn run(cli: &Cli, accept_gap: bool) -> anyhow::Result<()> {
+async fn run(cli: &Cli, writers: Option<u16>, accept_gap: bool) -> anyhow::Result<()> {
     if accept_gap {
         let usage = "run --accept-gap is gone: `vault-loader gap list` shows the gaps, and `vault-loader gap accept` accepts one of them";
         return Err(Usage(usage.to_owned()).into());
     }
     let plans = plans(cli)?;
-    let config = Config::load(cli.config.as_deref())?;
+    let mut config = Config::load(cli.config.as_deref())?;
+    config.writers = writers.unwrap_or(config.writers);
     config.require_kafka()?;
     let plans = with_secret(plans, &config).into_iter().map(Arc::new).collect();
     let fleet = Fleet::new(&config, plans)?;

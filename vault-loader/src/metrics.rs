@@ -18,6 +18,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::batch::Partition;
+use crate::held::HeldBatch;
 use crate::lag::Standing;
 use crate::model::Plan;
 
@@ -41,6 +42,8 @@ pub const QUARANTINE_OVERDUE_EVENTS: &str = "vault_loader_quarantine_overdue_eve
 pub const BATCHES: &str = "vault_loader_batches";
 /// Seconds from the arrival of a batch to its commit.
 pub const BATCH_SECONDS: &str = "vault_loader_batch_seconds";
+/// Bytes of the batches that were read and are not loaded yet.
+pub const HELD_BYTES: &str = "vault_loader_held_bytes";
 /// Events published and not loaded, by topic and partition.
 pub const LAG_EVENTS: &str = "vault_loader_lag_events";
 /// Offsets that Kafka deleted before they were loaded and whose loss was accepted, by topic.
@@ -83,8 +86,7 @@ struct Families {
     repeats: Family<Labels, Counter>,
     quarantined: Family<Labels, Counter>,
     quarantine: QuarantineGauges,
-    batches: Family<Labels, Counter>,
-    batch_seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    batches: BatchFamilies,
     lag_events: Family<Labels, Gauge<i64, AtomicI64>>,
     lost_offsets: Family<Labels, Gauge<i64, AtomicI64>>,
     source_lag_seconds: Family<Labels, Gauge<f64, AtomicU64>>,
@@ -100,6 +102,31 @@ struct Families {
 /// 1 ms to 33 s: from one insert on an idle machine to a batch on a slow disk.
 fn batch_buckets() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
+/// What is said of batches.
+#[derive(Clone)]
+struct BatchFamilies {
+    committed: Family<Labels, Counter>,
+    seconds: Family<Labels, Histogram, fn() -> Histogram>,
+    held_bytes: Family<Labels, Gauge<i64, AtomicI64>>,
+}
+
+impl BatchFamilies {
+    fn register(registry: &mut Registry) -> Self {
+        let batches = Self {
+            committed: Family::default(),
+            seconds: Family::new_with_constructor(batch_buckets as fn() -> Histogram),
+            held_bytes: Family::default(),
+        };
+        let help = "transactions committed";
+        registry.register(BATCHES, help, batches.committed.clone());
+        let help = "from arrival of a batch to its commit";
+        registry.register(BATCH_SECONDS, help, batches.seconds.clone());
+        let help = "bytes of batches that were read and are not loaded";
+        registry.register(HELD_BYTES, help, batches.held_bytes.clone());
+        batches
+    }
 }
 
 /// What the quarantine holds.
@@ -148,14 +175,7 @@ impl Metrics {
         let quarantined = Family::default();
         registry.register(QUARANTINED, "events put into quarantine", quarantined.clone());
         let quarantine = QuarantineGauges::register(&mut registry);
-        let batches = Family::default();
-        registry.register(BATCHES, "transactions committed", batches.clone());
-        let batch_seconds = Family::new_with_constructor(batch_buckets as fn() -> Histogram);
-        registry.register(
-            BATCH_SECONDS,
-            "from arrival of a batch to its commit",
-            batch_seconds.clone(),
-        );
+        let batches = BatchFamilies::register(&mut registry);
         let lag_events = Family::default();
         registry.register(LAG_EVENTS, "events published and not loaded", lag_events.clone());
         let lost_offsets = Family::default();
@@ -194,7 +214,6 @@ impl Metrics {
             quarantined,
             quarantine,
             batches,
-            batch_seconds,
             lag_events,
             lost_offsets,
             source_lag_seconds,
@@ -227,10 +246,11 @@ impl Metrics {
         // Counters are shown from the start, with 0.
         let labels = metrics.labels(&[]);
         let counters = &metrics.families;
-        for counter in [&counters.repeats, &counters.batches, &counters.fenced] {
+        for counter in [&counters.repeats, &counters.batches.committed, &counters.fenced] {
             drop(counter.get_or_create(&labels));
         }
-        drop(counters.batch_seconds.get_or_create(&labels));
+        drop(counters.batches.seconds.get_or_create(&labels));
+        drop(counters.batches.held_bytes.get_or_create(&labels));
         metrics.quarantine(0, 0, 0, 0.0);
         metrics
     }
@@ -279,7 +299,7 @@ impl Metrics {
     /// Counts a commit and the candidate versions in it that were loaded before.
     pub fn committed(&self, repeat_count: u64) {
         let labels = self.labels(&[]);
-        self.families.batches.get_or_create(&labels).inc();
+        self.families.batches.committed.get_or_create(&labels).inc();
         self.families.repeats.get_or_create(&labels).inc_by(repeat_count);
         *self.committed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -385,7 +405,13 @@ impl Metrics {
 
     /// Counts the seconds of a batch.
     pub fn batch_took(&self, seconds: f64) {
-        self.families.batch_seconds.get_or_create(&self.labels(&[])).observe(seconds);
+        self.families.batches.seconds.get_or_create(&self.labels(&[])).observe(seconds);
+    }
+
+    /// Counts the bytes of a batch until what is returned is dropped.
+    pub(crate) fn batch_held(&self, byte_count: usize) -> HeldBatch {
+        let gauge = self.families.batches.held_bytes.get_or_create_owned(&self.labels(&[]));
+        HeldBatch::new(gauge, byte_count)
     }
 
     /// Counts a batch that somebody else had loaded.

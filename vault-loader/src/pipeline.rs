@@ -1,8 +1,8 @@
-//! Runs the stages: Kafka's thread, the loader, retries, and the end.
+//! Runs the stages: Kafka's thread, the writers, retries, and the end.
 //!
 //! In: a configuration. Out: a run that ends by a signal (in order) or by a reason to stop. A channel of one batch
-//! connects intake and loader. So up to four batches are in memory: one is read, one waits, one is made ready, and one
-//! is written.
+//! connects the intake and each writer. So up to four batches of a writer are in memory: one is read, one waits, one is
+//! made ready, and one is written.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 
 use shared::backoff::Backoff;
 use shared::postgres::{ConnectOptions, connect_within};
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
+use crate::config::Config;
 use crate::consume::{
     ConsumeError, Intake, IntakeCommand, IntakeOptions, TopicsWatch, consumer_config,
     probe_brokers, watch_topics,
 };
 use crate::control::{self, Gap, Registered};
+use crate::crew;
 use crate::health::Health;
-use crate::lanes;
 use crate::load::{Loader, LoaderLimits};
-use crate::model::{GrownColumn, Plan};
+use crate::model::{GrownColumn, Id, Plan};
 use crate::quarantine_watch::QuarantineWatch;
 use crate::run::{RunError, RunOptions};
 use crate::stage::LoadStage;
@@ -31,8 +32,9 @@ use crate::vault::hash::{HASH_VERSION, fingerprint};
 use crate::warehouse::WarehouseError;
 use crate::warehouse_watch::ask_always;
 use crate::watermark::WatermarkWatch;
+use crate::writers::{WriterId, cache_entries};
 
-/// Batches between intake and loader.
+/// Batches between the intake and a writer.
 const CHANNEL_BATCHES: usize = 1;
 
 /// Loads until `token` is cancelled.
@@ -49,48 +51,68 @@ pub async fn run(mut options: RunOptions, token: CancellationToken) -> Result<()
     };
     options.plan = Arc::new(options.plan.grown(&grown));
     let ending = CancellationToken::new();
-    let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
     let (commands, incoming) = mpsc::channel();
+    let writing = token.child_token();
+    let (batches, stages) = writers(&options, &registered, &commands, &writing);
     let intake_options = intake_options(&options, &registered, &ending)?;
     start_topics_watch(&options, intake_options.client.clone(), &commands, &ending)?;
     start_watermark(&options, intake_options.client.clone(), &registered, &ending)?;
     let thread = start_intake(intake_options, batches, incoming)?;
     let asking = Box::pin(ask_always(warehouse.clone(), options.health.clone()));
-    let limits = LoaderLimits {
-        cache_entries_max: options.config.limits.cache_entries_max,
-        quarantine_events_max: options.config.limits.quarantine_events_max,
-    };
     let watch = QuarantineWatch {
-        warehouse: warehouse.clone(),
+        warehouse,
         plan: Arc::clone(&options.plan),
         metrics: Arc::clone(&options.metrics),
         retention_days: options.config.limits.quarantine_retention_days,
     };
     let grace = options.config.limits.shutdown_wait_ms;
-    let health = options.health.clone();
-    let stage = LoadStage::new(
-        Loader::new(warehouse.clone(), Arc::clone(&options.plan), limits).with_model(registered),
-        warehouse,
-        options,
-        commands,
-        token.clone(),
-    );
-    health.set(Health::Healthy);
-    tracing::info!("loading");
+    options.health.set(Health::Healthy);
+    tracing::info!(writers = stages.len(), "loading");
     let outcome = tokio::select! {
-        biased; // a finished stage beats the deadline
-        outcome = Box::pin(lanes::run(stage, received)) => outcome,
+        biased; // finished writers beat the deadline
+        outcome = crew::run(stages, &writing, Duration::from_millis(grace)) => outcome,
         never = asking => match never {},
         () = deadline(&token, grace) => Err(RunError::Forced(grace)),
         never = Box::pin(watch.run()) => match never {},
     };
     ending.cancel();
     // Leaving the group takes one round trip. The thread sees `ending` within one poll.
-    let left = tokio::task::spawn_blocking(move || thread.join()).await;
-    match (outcome, left) {
-        (Ok(()), Ok(Err(_)) | Err(_)) => Err(RunError::IntakeGone),
-        (outcome, _) => outcome,
+    let read = tokio::task::spawn_blocking(move || thread.join()).await;
+    match (outcome, read) {
+        (Err(err), _) => Err(err),
+        (Ok(()), Ok(Ok(Err(err)))) => Err(err.into()),
+        (Ok(()), Ok(Ok(Ok(())))) if token.is_cancelled() => Ok(()),
+        (Ok(()), _) => Err(RunError::IntakeGone),
     }
+}
+
+/// The ways to the writers, and the writers.
+type Writers = (Vec<Sender<Batch>>, Vec<(LoadStage, Receiver<Batch>)>);
+
+/// So many writers as the configuration says, each with a loader of its own.
+fn writers(
+    options: &RunOptions,
+    registered: &Registered,
+    commands: &mpsc::Sender<IntakeCommand>,
+    token: &CancellationToken,
+) -> Writers {
+    let Config { limits, writers, .. } = &options.config;
+    let limits = LoaderLimits {
+        cache_entries_max: cache_entries(limits, *writers),
+        quarantine_events_max: limits.quarantine_events_max,
+    };
+    let warehouse = options.config.connect_options();
+    let writer = |index| {
+        let writer = WriterId::from_index(index);
+        let (batches, received) = tokio::sync::mpsc::channel(CHANNEL_BATCHES);
+        let loader = Loader::new(warehouse.clone(), Arc::clone(&options.plan), limits)
+            .with_model(registered.clone());
+        let options = RunOptions { health: options.health.of_writer(writer), ..options.clone() };
+        let (commands, token) = (commands.clone(), token.clone());
+        let stage = LoadStage::new(loader, warehouse.clone(), options, commands, token);
+        (batches, (stage, received))
+    };
+    (0..usize::from(*writers)).map(writer).unzip()
 }
 
 /// What the thread that polls Kafka needs.
@@ -108,6 +130,7 @@ fn intake_options(
         metrics: Arc::clone(&options.metrics),
         health: options.health.clone(),
         paused: options.paused.clone(),
+        in_flight: options.in_flight.clone(),
         ending: ending.clone(),
     })
 }
@@ -115,9 +138,9 @@ fn intake_options(
 /// Starts the thread that polls Kafka.
 fn start_intake(
     options: IntakeOptions,
-    batches: Sender<Result<Batch, ConsumeError>>,
+    batches: Vec<Sender<Batch>>,
     commands: mpsc::Receiver<IntakeCommand>,
-) -> Result<JoinHandle<()>, RunError> {
+) -> Result<JoinHandle<Result<(), ConsumeError>>, RunError> {
     let runtime = tokio::runtime::Handle::current();
     let intake = Intake::new(options, runtime, batches, commands)?;
     let span = tracing::Span::current();

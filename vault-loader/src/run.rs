@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::consume::ConsumeError;
 use crate::exit;
 use crate::health::HealthCell;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::model::Plan;
 use crate::paused::PausedTables;
@@ -53,6 +54,7 @@ impl RunError {
 }
 
 /// What a run needs.
+#[derive(Clone)]
 pub struct RunOptions {
     /// checked configuration
     pub config: Config,
@@ -64,4 +66,6 @@ pub struct RunOptions {
     pub health: HealthCell,
     /// the tables that stand still
     pub paused: PausedTables,
+    /// what is being loaded
+    pub in_flight: InFlight,
 }

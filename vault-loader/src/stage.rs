@@ -1,7 +1,10 @@
 //! Loads batches, one after the other, and tries again until the warehouse is back.
 //!
-//! In: batches in order, each with the job that was made of it ahead of its turn. Out: commits, with what they have to
-//! tell to metrics, health and the thread that polls Kafka; or the reason why loading cannot go on.
+//! In: one writer's batches in order, each with the job that was made of it ahead of its turn. Out: commits, with what
+//! they have to tell to metrics, health and the thread that polls Kafka; or the reason why loading cannot go on.
+//!
+//! When the assignment of a batch ends, the attempt that is going on ends as it would, and the rest of the batch is left
+//! to whoever gets the partitions.
 
 use std::collections::HashSet;
 use std::sync::{Arc, mpsc};
@@ -16,6 +19,7 @@ use crate::batch::Batch;
 use crate::consume::IntakeCommand;
 use crate::decode::NewColumn;
 use crate::health::{Health, HealthCell};
+use crate::in_flight::{InFlight, Loading};
 use crate::load::{Job, Loaded, Loader, Step};
 use crate::metrics::Metrics;
 use crate::model::{ColumnId, IdVec, Plan, TableId};
@@ -29,7 +33,7 @@ use crate::warehouse_watch::{ATTEMPT_MAX, watch};
 const CONFLICTS_MAX: u32 = 5;
 
 /// How long a fenced loader waits before it reads the offsets again and assigns its partitions anew. Another loader has
-/// the partitions, so the group takes them from this loader with its next heartbeat, which comes within 3 s. When both
+/// the partitions, because the group has taken them for lost or a batch was in flight for too long. So the group takes them from this loader with its next heartbeat, which comes within 3 s. When both
 /// happen at once, librdkafka stops a partition twice and ends the process:
 /// <https://github.com/confluentinc/librdkafka/issues/5573>.
 const FENCED_WAIT: Duration = Duration::from_secs(4);
@@ -43,6 +47,7 @@ pub(crate) struct LoadStage {
     metrics: Arc<Metrics>,
     health: HealthCell,
     paused: PausedTables,
+    in_flight: InFlight,
     /// whether satellites may grow
     grows: bool,
     /// columns of which the log has said that they were dropped
@@ -87,6 +92,7 @@ impl LoadStage {
             metrics: options.metrics,
             health: options.health,
             paused: options.paused,
+            in_flight: options.in_flight,
             grows: options.config.grow_satellites,
             dropped: HashSet::new(),
             commands,
@@ -110,11 +116,13 @@ impl LoadStage {
         if self.fenced.is_some_and(|fenced| batch.generation <= fenced) {
             return Ok(());
         }
+        let Some(loading) = self.in_flight.begin(batch.generation) else { return Ok(()) };
+        let generation = batch.generation;
         let mut refused = HashSet::new();
         if view.is(&self.view()) {
             match self.next_growth(&job, &refused) {
-                None => return self.load_job(batch, job).await,
-                Some((table, columns)) if !self.take_in(table, &columns, &mut refused).await => {
+                None => return self.load_job(batch, job, loading).await,
+                Some(growth) if !self.take_in(generation, &growth, &mut refused).await => {
                     return Ok(());
                 }
                 Some(_) => {}
@@ -123,10 +131,10 @@ impl LoadStage {
         loop {
             let view = self.view();
             let job = Job::new(&view.plan, batch, |table| view.is_paused[table]);
-            let Some((table, columns)) = self.next_growth(&job, &refused) else {
-                return self.load_job(batch, job).await;
+            let Some(growth) = self.next_growth(&job, &refused) else {
+                return self.load_job(batch, job, loading).await;
             };
-            if !self.take_in(table, &columns, &mut refused).await {
+            if !self.take_in(generation, &growth, &mut refused).await {
                 return Ok(());
             }
         }
@@ -142,24 +150,29 @@ impl LoadStage {
         growths.find(|(table, _)| self.grows && !refused.contains(table)).cloned()
     }
 
-    /// Takes in columns, or notes that this is not possible. `false` when the loader is to end.
+    /// Takes in columns, or notes that this is not possible. `false` when the batch is to be left.
     async fn take_in(
         &mut self,
-        table: TableId,
-        columns: &[NewColumn],
+        generation: u64,
+        (table, columns): &(TableId, Vec<NewColumn>),
         refused: &mut HashSet<TableId>,
     ) -> bool {
-        match self.grow(table, columns).await {
+        match self.grow(generation, *table, columns).await {
             Some(true) => {}
-            Some(false) => drop(refused.insert(table)),
+            Some(false) => drop(refused.insert(*table)),
             None => return false,
         }
         true
     }
 
-    /// Takes in the columns that a table has got. `Some(false)` when that is not possible, `None` when the loader is to
-    /// end.
-    async fn grow(&mut self, table: TableId, columns: &[NewColumn]) -> Option<bool> {
+    /// Takes in the columns that a table has got. `Some(false)` when that is not possible, `None` when the batch is to be
+    /// left.
+    async fn grow(
+        &mut self,
+        generation: u64,
+        table: TableId,
+        columns: &[NewColumn],
+    ) -> Option<bool> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         loop {
             match self.loader.grow(table, columns).await {
@@ -169,7 +182,7 @@ impl LoadStage {
                 }
                 Err(err) if err.is_retry() => {
                     self.loader.forget();
-                    if !self.wait(&err, &mut backoff).await {
+                    if !self.wait(generation, &err, &mut backoff).await {
                         return None;
                     }
                 }
@@ -198,12 +211,18 @@ impl LoadStage {
     }
 
     /// Loads a decoded batch, and tries again until the warehouse is back.
-    async fn load_job(&mut self, batch: &Batch, mut job: Job<'_>) -> Result<(), RunError> {
+    async fn load_job(
+        &mut self,
+        batch: &Batch,
+        mut job: Job<'_>,
+        loading: Loading,
+    ) -> Result<(), RunError> {
         self.tell_of_dropped(&job);
         let started = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut conflict_count = 0;
-        loop {
+        let generation = batch.generation;
+        while self.in_flight.is_current(generation) {
             match self.attempt(&mut job).await {
                 Ok(Some(Step::Loaded(loaded))) => {
                     self.report(&loaded);
@@ -217,18 +236,8 @@ impl LoadStage {
                     return Ok(());
                 }
                 Err(WarehouseError::Fenced) => {
-                    tracing::warn!(
-                        generation = batch.generation,
-                        "fenced: another loader moved the offsets, reading them anew"
-                    );
-                    self.metrics.fenced();
-                    self.fenced = Some(batch.generation);
-                    tokio::select! {
-                        () = self.token.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(FENCED_WAIT) => {}
-                    }
-                    // A closed channel means the intake has ended, which the next receive reports.
-                    let _ = self.commands.send(IntakeCommand::Reset(batch.generation));
+                    drop(loading);
+                    self.note_fence(generation).await;
                     return Ok(());
                 }
                 Err(err) if err.is_retry() => {
@@ -238,13 +247,28 @@ impl LoadStage {
                             return Err(err.into());
                         }
                     }
-                    if !self.wait(&err, &mut backoff).await {
+                    if !self.wait(generation, &err, &mut backoff).await {
                         return Ok(());
                     }
                 }
                 Err(err) => return Err(err.into()),
             }
         }
+        Ok(())
+    }
+
+    /// Drops the batches of an assignment whose offsets another loader has moved, and has the offsets read anew.
+    async fn note_fence(&mut self, generation: u64) {
+        tracing::warn!(generation, "fenced: another loader moved the offsets, reading them anew");
+        self.metrics.fenced();
+        self.fenced = Some(generation);
+        tokio::select! {
+            () = self.token.cancelled() => return,
+            () = self.in_flight.outdated(generation) => return,
+            () = tokio::time::sleep(FENCED_WAIT) => {}
+        }
+        // A closed channel means the intake has ended, which the next receive reports.
+        let _ = self.commands.send(IntakeCommand::Reset(generation));
     }
 
     /// One attempt with a watch on it. A slow warehouse may go on, a warehouse that does not answer is reported, and
@@ -268,8 +292,9 @@ impl LoadStage {
         outcome
     }
 
-    /// Waits before the next attempt; `false` when the loader is to end instead.
-    async fn wait(&self, err: &WarehouseError, backoff: &mut Backoff) -> bool {
+    /// Waits before the next attempt; `false` when the batch is to be left instead, because the loader ends or the
+    /// partitions are given back. Whether the warehouse answers is then asked elsewhere.
+    async fn wait(&self, generation: u64, err: &WarehouseError, backoff: &mut Backoff) -> bool {
         let delay = backoff.next_delay();
         self.metrics.retried("load");
         self.health.set(Health::Failing(err.to_string()));
@@ -283,6 +308,10 @@ impl LoadStage {
         }
         tokio::select! {
             () = self.token.cancelled() => false,
+            () = self.in_flight.outdated(generation) => {
+                self.health.set(Health::Healthy);
+                false
+            }
             () = tokio::time::sleep(delay) => true,
         }
     }

@@ -13,6 +13,7 @@ use vault_loader::batch::{Batch, Content, Partition, Start};
 use vault_loader::epoch::Epochs;
 use vault_loader::load::{Job, Loader, LoaderLimits};
 use vault_loader::model::{self, Plan, TableId};
+use vault_loader::warehouse::WarehouseError;
 
 use crate::support::{
     Event, PATIENCE, World, airport, booking, create, delete, rows, truncate, update,
@@ -61,9 +62,20 @@ impl Table {
         &mut self,
         loader: &mut Loader,
         generation: u64,
+        place: (i32, i64),
+        record: (Option<&str>, &str),
+    ) {
+        self.try_record(loader, generation, place, record).await.unwrap();
+    }
+
+    /// The same with whatever comes of it.
+    async fn try_record(
+        &mut self,
+        loader: &mut Loader,
+        generation: u64,
         (partition, offset): (i32, i64),
         (key, value): (Option<&str>, &str),
-    ) {
+    ) -> Result<(), WarehouseError> {
         let from = Partition { table: self.table, partition };
         let epochs = [(self.table, self.epochs.clone())].into_iter().collect();
         let mut batch = Batch::new(generation, Arc::new(epochs));
@@ -71,7 +83,8 @@ impl Table {
         let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
         batch.push(from, offset, Content { key, value, ..Content::default() });
         let mut job = Job::new(&self.plan, &batch, |_| false);
-        while loader.advance(&mut job).await.unwrap().is_some() {}
+        while loader.advance(&mut job).await?.is_some() {}
+        Ok(())
     }
 }
 
@@ -93,6 +106,22 @@ async fn what_was_remembered_before_a_handover_is_forgotten() {
             &["(Omsk,10)", "(Perm,20)", "(Omsk,30)"],
         )
         .await;
+}
+
+/// A loader that does not know that its partition was lost comes with a batch that its heir has loaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_heir_has_loaded_is_not_loaded_again() {
+    let mut table = Table::new("heir").await;
+    let (mut lost, mut heir) = (table.loader(), table.loader());
+    let city = |lsn, city| update("airports", lsn, airport("AAA", city));
+    table.load(&mut lost, 1, 0, city(10, "Omsk")).await;
+    let second = table.world.envelope(&city(20, "Perm")).to_string();
+    table.load_record(&mut heir, 1, (0, 1), (Some("key"), &second)).await;
+    let refused = table.try_record(&mut lost, 1, (0, 1), (Some("key"), &second)).await;
+    assert!(matches!(refused, Err(WarehouseError::Fenced)), "{refused:?}");
+    let cities =
+        "SELECT city FROM dwh_detailed.sat_airports WHERE city IS NOT NULL ORDER BY load_date";
+    table.world.assert_rows(cities, &["(Omsk)", "(Perm)"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,8 @@ pub struct Member<'m> {
     pub is_static: bool,
     /// the most records of a batch
     pub rows_max: u32,
+    /// how many writers it has
+    pub writers: u16,
 }
 
 impl Rig {
@@ -35,10 +37,11 @@ impl Rig {
     }
 
     fn member_options(&self, member: &Member<'_>) -> anyhow::Result<ProcessOptions> {
-        let Member { database, name, is_static, rows_max } = member;
+        let Member { database, name, is_static, rows_max, writers } = member;
         let options = self.loader_options(database, "vault_loader", &["run"], &self.models())?.0;
         let options = options
             .env("VAULT_LOADER__BATCH__ROWS_MAX", rows_max.to_string())
+            .env("VAULT_LOADER__WRITERS", writers.to_string())
             .env("VAULT_LOADER__LIMITS__START_WAIT_MS", START_WAIT_MS)
             .log_to(self.options.dir.join(format!("{name}.log")));
         // The last value of a variable is the one that counts.

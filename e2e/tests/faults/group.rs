@@ -259,7 +259,9 @@ impl Slot {
             Who::Loader { name, is_static } => {
                 let rows_max = *[7, 200, 10_000].choose(&mut self.rng).context("no choice")?;
                 let is_static = *is_static && self.rng.random_ratio(9, 10);
-                rig.start_member(&Member { database: rig.name(), name, is_static, rows_max })?
+                let writers = *[1, 2, 3].choose(&mut self.rng).context("no choice")?;
+                let database = rig.name();
+                rig.start_member(&Member { database, name, is_static, rows_max, writers })?
             }
         };
         self.log_before = process.printed().len();

@@ -70,6 +70,7 @@ async fn rebuild(rig: &Rig) -> anyhow::Result<Value> {
         name: "rebuilder",
         is_static: false,
         rows_max: ROWS_OF_THE_SECOND,
+        writers: 1,
     };
     let mut loader = rig.start_member(&member)?;
     rig.settle_loader(&second).await?;

@@ -93,7 +93,8 @@ async fn every_row_that_was_committed_by_the_watermark_is_in_the_vault_at_that_m
     let mut reader = rig.start_reader().unwrap();
     let start = |number: usize| {
         let (database, name) = (rig.name(), ["one", "two"][number]);
-        rig.start_member(&Member { database, name, is_static: true, rows_max: 10_000 }).unwrap()
+        let (is_static, rows_max, writers) = (true, 10_000, 2);
+        rig.start_member(&Member { database, name, is_static, rows_max, writers }).unwrap()
     };
     let mut loaders = [start(0), start(1)];
     rig.wait_until_streaming(&reader).unwrap();

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use vault_loader::config::WRITERS_MAX;
 use vault_loader::epochs_command::Tables;
 use vault_loader::model_command::ModelCommand;
 use vault_loader::proofs_command::ProofCommand;
@@ -41,6 +42,8 @@ VAULT_LOADER__SECTION__KEY. The environment wins.
                                      prefix (docs/WATERMARK.md)
   VAULT_LOADER__GROW_SATELLITES      true      a new column of the source is added to the table's first satellite when
                                      the events tell its type; false pauses the table instead
+  VAULT_LOADER__WRITERS              1         writers of `run` beside each other, 64 at most, each with a connection and partitions of
+                                     its own; of several sources each has so many. They share BYTES_MAX and CACHE_ENTRIES_MAX
   VAULT_LOADER__BATCH__ROWS_MAX      10000     (BYTES_MAX 16 MiB, LINGER_MS 50)
   VAULT_LOADER__BATCH__CLOCK_AHEAD_MAX_MS  3600000   an event that was published later than that ahead pauses its table
   VAULT_LOADER__LIMITS__QUARANTINE_EVENTS_MAX  1000 events of a source in dwh_control.quarantine; a table with one more is paused
@@ -92,6 +95,10 @@ pub(crate) enum Command {
     },
     /// Load until a signal: SIGTERM or SIGINT ends in order, a second signal ends at once
     Run {
+        /// How many writers load beside each other, each with a connection and partitions of its own; instead of
+        /// VAULT_LOADER__WRITERS
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(WRITERS_MAX)))]
+        writers: Option<u16>,
         /// Gone: `gap accept` takes its place
         #[arg(long, hide = true)]
         accept_gap: bool,

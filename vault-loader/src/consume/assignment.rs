@@ -2,19 +2,20 @@
 //!
 //! In: a rebalance. Out: an explicit assignment with offsets that were read from the warehouse and compared with
 //! Kafka's. Every change of the assignment begins a new generation. Batches of an older generation are dropped.
+//!
+//! The batches that are being loaded when an assignment ends are waited for, and the others are dropped: they are read
+//! again by whoever gets the partitions. So nobody is fenced when a loader comes or goes. The wait has an end, and
+//! partitions that are lost are not waited for; then the compare-and-set of the offsets decides.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use foldhash::HashMap;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::Offset;
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, TopicPartitionList, error::KafkaResult};
 use shared::backoff::Backoff;
 use shared::postgres::{ConnectOptions, connect};
@@ -23,17 +24,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::brokers::{self, BrokerFacts};
 use super::error::ConsumeError;
+use super::faults::Fault;
 use super::last_records::{self, LastRecord};
 use crate::batch::Partition;
 use crate::control::{
-    Gap, StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, store_pause,
+    StoredOffset, TableTopic, follow_topics, read_epochs, read_offsets, store_pause,
 };
 use crate::epoch::Epochs;
 use crate::health::{Health, HealthCell};
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
 use crate::model::{Plan, TableId, TableProjection};
 use crate::paused::{PausedTables, TablePause};
 use crate::warehouse::WarehouseError;
+use crate::writers::Shares;
 
 /// After so many statistics in a row without a broker, which come every 2 s, the client has forgotten all brokers.
 const FORGOTTEN_AFTER: u32 = 3;
@@ -46,6 +50,10 @@ const ASK_WITH_ANOTHER_AFTER: u32 = 4;
 
 /// How long Kafka may say that a topic does not exist. A broker learns of a new topic a little later than the others.
 const MISSING_WAIT: Duration = Duration::from_secs(20);
+
+/// How long the batches in flight are waited for before partitions are given back or taken over. The other members of
+/// the group wait meanwhile. A batch takes a second or less; a truncate of a large table may take longer than this.
+const BATCHES_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the warehouse may take to answer a question about offsets, or to move them: a few rows by their key, and
 /// perhaps the wait for another loader's transaction.
@@ -62,6 +70,7 @@ pub(super) struct Assignment {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: HealthCell,
     pub(super) paused: PausedTables,
+    pub(super) in_flight: InFlight,
     pub(super) current: Mutex<CurrentAssignment>,
     /// so many of librdkafka's statistics in a row named no broker
     pub(super) without_brokers: AtomicU32,
@@ -78,69 +87,6 @@ struct Stand {
 impl Stand {
     fn is_faulty(&self, topic: &str) -> bool {
         self.faults.iter().any(|fault| fault.topic == topic)
-    }
-}
-
-/// A partition that cannot be read on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    topic: String,
-    partition: i32,
-    offset: i64,
-    reason: String,
-    remedy: String,
-}
-
-impl Fault {
-    fn shorter(topic: &str, partition: i32, offset: i64, high: i64) -> Self {
-        let reason = format!(
-            "the warehouse stands at offset {offset} of partition {partition}, but Kafka ends at {high}: the topic was deleted \
-             and made again, or has lost records"
-        );
-        Self::recreated(topic, partition, offset, reason)
-    }
-
-    fn replaced(record: &LastRecord) -> Self {
-        let LastRecord { topic, partition, offset, .. } = record;
-        let reason = format!(
-            "the record at offset {offset} of partition {partition} is not the record that was loaded from there: the topic was \
-             deleted and made again, or has other records now"
-        );
-        Self::recreated(topic, *partition, offset + 1, reason)
-    }
-
-    /// Kafka deleted events before they were loaded.
-    fn gap(topic: &str, partition: i32, next: i64, low: i64) -> Self {
-        let gap = Gap { topic: topic.to_owned(), partition, first: next, last: low - 1 };
-        let (count, last) = (low - next, gap.last);
-        Self {
-            topic: topic.to_owned(),
-            partition,
-            offset: next,
-            reason: format!(
-                "refusing to skip {count} events: Kafka no longer has the offsets {next} to {last} of partition {partition}, and \
-                 they are not loaded"
-            ),
-            remedy: format!(
-                "load them from elsewhere, or {}, and start the loader again",
-                gap.acceptance()
-            ),
-        }
-    }
-
-    fn missing(topic: &str, partition: i32, offset: i64) -> Self {
-        let reason = format!(
-            "the warehouse stands at offset {offset} of partition {partition}, but Kafka has no such topic: the topic was deleted"
-        );
-        Self::recreated(topic, partition, offset, reason)
-    }
-
-    fn recreated(topic: &str, partition: i32, offset: i64, reason: String) -> Self {
-        let remedy = format!(
-            "if the topic was made again on purpose, run `vault-loader epoch start --topic {topic} --topic-recreated`, and start \
-             the loader again: it reads the topic from its beginning, and loads what is new"
-        );
-        Self { topic: topic.to_owned(), partition, offset, reason, remedy }
     }
 }
 
@@ -167,12 +113,14 @@ fn is_missing(error: &KafkaError) -> bool {
 }
 
 /// The assignment as it is now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CurrentAssignment {
     /// counts assignments
     pub(super) generation: u64,
     /// where each partition starts in this generation
     pub(super) starts: HashMap<Partition, i64>,
+    /// which writer loads which of them
+    pub(super) shares: Shares,
     /// the epochs of the assigned tables
     pub(super) epochs: Arc<HashMap<TableId, Epochs>>,
     /// behind the last record of each partition that was read in this generation
@@ -181,95 +129,16 @@ pub(super) struct CurrentAssignment {
     pub(super) fatal: Option<ConsumeError>,
 }
 
-/// The callbacks of our consumer.
-pub(super) struct ConsumerCallbacks {
-    assignment: Arc<Assignment>,
-    /// whether another client has taken this one's place
-    is_retired: AtomicBool,
-}
-
-impl ConsumerCallbacks {
-    pub(super) fn new(assignment: Arc<Assignment>) -> Self {
-        Self { assignment, is_retired: AtomicBool::new(false) }
-    }
-
-    /// From now on the callbacks change nothing.
-    pub(super) fn retire(&self) {
-        self.is_retired.store(true, Ordering::Release);
-    }
-
-    fn is_retired(&self) -> bool {
-        self.is_retired.load(Ordering::Acquire)
-    }
-}
-
-impl ClientContext for ConsumerCallbacks {
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Important errors also arrive as errors of the consumer. They are logged there, less and less often.
-        tracing::debug!(facility, message, "librdkafka");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "librdkafka reports an error");
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        if self.is_retired() {
-            return;
-        }
-        self.assignment.note_brokers(&statistics);
-        for (name, topic) in &statistics.topics {
-            let Some(table) = self.assignment.table_of(name) else { continue };
-            for (&partition, stats) in &topic.partitions {
-                let from = Partition { table, partition };
-                let Some(read) = self.assignment.read_of(from) else { continue };
-                if stats.ls_offset >= 0 {
-                    let read = is_read_to_the_end(stats).then_some(read);
-                    self.assignment.metrics.ends(
-                        &self.assignment.plan,
-                        from,
-                        stats.ls_offset,
-                        read,
-                    );
-                }
-            }
-        }
-        // The events of a paused table wait for an operator.
-        let goes_on = |from: Partition| {
-            !self.assignment.paused.contains(&self.assignment.plan.tables[from.table].topic)
-        };
-        self.assignment
-            .health
-            .waiting(self.assignment.metrics.events_wait(goes_on), Instant::now());
-    }
-}
-
-/// Whether nothing of a partition waits for the loader, and librdkafka asks for what comes at the partition's end.
-/// These statistics are older than what the thread that polls has read since, so that may only be more.
-fn is_read_to_the_end(stats: &rdkafka::statistics::Partition) -> bool {
-    stats.next_offset >= stats.ls_offset && stats.fetchq_cnt == 0
-}
-
-impl ConsumerContext for ConsumerCallbacks {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        err: RDKafkaRespErr,
-        tpl: &mut TopicPartitionList,
-    ) {
-        let done = match err {
-            _ if self.is_retired() => consumer.unassign(),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                self.assignment.take_over(consumer, tpl);
-                Ok(())
-            }
-            _ => {
-                self.assignment.give_up();
-                consumer.unassign()
-            }
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, "giving partitions back failed");
+impl CurrentAssignment {
+    /// No assignment yet, for so many writers.
+    pub(super) fn new(writers: u16) -> Self {
+        Self {
+            generation: 0,
+            starts: HashMap::default(),
+            shares: Shares::new(writers),
+            epochs: Arc::default(),
+            read: HashMap::default(),
+            fatal: None,
         }
     }
 }
@@ -284,11 +153,11 @@ impl Assignment {
     }
 
     /// Up to where a partition was read; none when another loader has it.
-    fn read_of(&self, from: Partition) -> Option<i64> {
+    pub(super) fn read_of(&self, from: Partition) -> Option<i64> {
         self.current().read.get(&from).copied()
     }
 
-    fn note_brokers(&self, statistics: &Statistics) {
+    pub(super) fn note_brokers(&self, statistics: &Statistics) {
         let has = |topic: &str, partition: i32| {
             let table = self.table_of(topic);
             table.is_some_and(|table| self.read_of(Partition { table, partition }).is_some())
@@ -308,22 +177,63 @@ impl Assignment {
         self.without_brokers.load(Ordering::Relaxed) >= FORGOTTEN_AFTER
     }
 
-    pub(super) fn give_up(&self) {
+    /// Ends the current assignment: none of its batches begins to be loaded from now on. Returns the next generation.
+    fn end_generation(&self) -> u64 {
         let mut current = self.current();
         current.generation += 1;
         current.starts.clear();
         current.read.clear();
-        self.metrics.forget_partitions(&self.plan);
-        self.health.assigned(false, Instant::now());
-        tracing::info!(generation = current.generation, "partitions given back");
+        self.in_flight.withdraw(current.generation);
+        current.generation
     }
 
-    /// Assigns the partitions with the warehouse's offsets, or notes why it must not.
-    pub(super) fn take_over(
+    /// Waits for the batches that are being loaded, so that nobody moves an offset that is read afterwards.
+    fn wait_for_batches(&self) {
+        if !self.in_flight.is_any() {
+            return;
+        }
+        let patience = self.patience();
+        tracing::info!("waiting for the batches in flight before partitions change hands");
+        self.health.hold(true, Instant::now());
+        let is_done = self.in_flight.wait(patience, || self.ending.is_cancelled());
+        self.health.hold(false, Instant::now());
+        if !is_done && !self.ending.is_cancelled() {
+            tracing::warn!(
+                waited_s = patience.as_secs(),
+                "a batch is still in flight and is not waited for any longer: the offsets in the warehouse decide who \
+                 has loaded it"
+            );
+        }
+    }
+
+    /// How long the group may be kept waiting for batches in flight. It counts a member as dead that does not answer
+    /// within `max.poll.interval.ms`.
+    fn patience(&self) -> Duration {
+        let set = self.client.get("max.poll.interval.ms").and_then(|text| text.parse().ok());
+        set.map_or(BATCHES_WAIT, |ms| BATCHES_WAIT.min(Duration::from_millis(ms) / 3))
+    }
+
+    /// Gives all partitions up. Those that the group only asks back are still this loader's until it answers, so the
+    /// batches in flight end first. Lost ones may belong to another loader already.
+    pub(super) fn give_up(&self, are_lost: bool) {
+        let generation = self.end_generation();
+        if !are_lost {
+            self.wait_for_batches();
+        }
+        self.metrics.forget_partitions(&self.plan);
+        self.health.assigned(false, Instant::now());
+        tracing::info!(generation, are_lost, "partitions given back");
+    }
+
+    /// Assigns the partitions with the warehouse's offsets, or notes why it must not. Batches that are in flight end
+    /// first: they move offsets.
+    pub(super) fn take_over<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         tpl: &TopicPartitionList,
     ) {
+        let generation = self.end_generation();
+        self.wait_for_batches();
         let partitions: Vec<(String, i32)> = tpl
             .elements()
             .iter()
@@ -337,33 +247,33 @@ impl Assignment {
             self.assign(consumer, &partitions, &stand)?;
             Ok(stand)
         });
-        let mut current = self.current();
-        current.generation += 1;
-        current.starts.clear();
-        current.read.clear();
         match outcome {
             Ok(stand) => {
-                for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
-                    if let Some(table) = self.table_of(topic)
-                        && !stand.is_faulty(topic)
-                    {
-                        let from = Partition { table, partition: *partition };
-                        current.starts.insert(from, offset);
-                        current.read.insert(from, offset);
-                        self.metrics.moved(&self.plan, from, offset);
-                    }
-                }
-                current.epochs = Arc::new(stand.epochs);
-                let generation = current.generation;
+                self.note_stand(&partitions, stand);
                 self.health.assigned(true, Instant::now());
-                tracing::info!(
-                    partition_count = partitions.len(),
-                    generation,
-                    "partitions taken over"
-                );
+                let partition_count = partitions.len();
+                tracing::info!(partition_count, generation, "partitions taken over");
             }
-            Err(err) => current.fatal = Some(err),
+            Err(err) => self.current().fatal = Some(err),
         }
+    }
+
+    /// Notes where reading begins, and which writer gets what. Partitions that cannot be read on have no beginning.
+    fn note_stand(&self, partitions: &[(String, i32)], stand: Stand) {
+        let mut current = self.current();
+        for ((topic, partition), &offset) in partitions.iter().zip(&stand.offsets) {
+            if let Some(table) = self.table_of(topic)
+                && !stand.is_faulty(topic)
+            {
+                let from = Partition { table, partition: *partition };
+                current.starts.insert(from, offset);
+                current.read.insert(from, offset);
+                self.metrics.moved(&self.plan, from, offset);
+            }
+        }
+        let CurrentAssignment { shares, starts, .. } = &mut *current;
+        shares.renew(starts.keys().copied());
+        current.epochs = Arc::new(stand.epochs);
     }
 
     /// Pauses the table of a partition that cannot be read on, and makes that known.
@@ -384,9 +294,9 @@ impl Assignment {
     }
 
     /// Assigns the partitions. Those of a table that cannot be read on stand at their end, and are paused.
-    fn assign(
+    fn assign<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         partitions: &[(String, i32)],
         stand: &Stand,
     ) -> KafkaResult<()> {
@@ -403,9 +313,9 @@ impl Assignment {
     }
 
     /// Pauses those of the assigned partitions whose table stands still. Nothing of them is fetched or kept meanwhile.
-    pub(super) fn pause_tables(
+    pub(super) fn pause_tables<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         assigned: &TopicPartitionList,
     ) -> KafkaResult<()> {
         let mut paused = TopicPartitionList::new();
@@ -419,9 +329,9 @@ impl Assignment {
 
     /// Where the partitions stand in the warehouse, after a check that Kafka still has what comes next, and still has
     /// what was loaded.
-    fn stand(
+    fn stand<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         partitions: &[(String, i32)],
     ) -> Result<Stand, ConsumeError> {
         let (stored, epochs) = self.runtime.block_on(self.stored(partitions))?;
@@ -455,9 +365,9 @@ impl Assignment {
     /// The first and the next offset of a partition. `None` when Kafka goes on to say that there is no such topic.
     /// While this thread asks, nothing else of the intake runs, and nobody replaces a client that has forgotten all
     /// brokers. So other clients ask, too.
-    fn watermarks(
+    fn watermarks<C: ConsumerContext>(
         &self,
-        consumer: &BaseConsumer<ConsumerCallbacks>,
+        consumer: &BaseConsumer<C>,
         topic: &str,
         partition: i32,
     ) -> Result<Option<(i64, i64)>, ConsumeError> {

@@ -1,46 +1,59 @@
 //! The thread that polls Kafka and fills batches.
 //!
-//! In: records. Out: batches through a bounded channel. While the loader is busy, the thread waits with its batch. When
-//! the wait is long, the thread pauses its partitions and goes on polling, so that the group does not count it as dead.
-//! A batch of an older generation is dropped, because another loader may have its partitions now.
+//! In: records. Out: batches through bounded channels, one for each writer. While a writer is busy and its next batch is
+//! full, the thread waits with it. When the wait is long, or another writer has nothing to do meanwhile, the thread
+//! pauses the partitions of the busy writer and goes on polling: so the group does not count the loader as dead, and the
+//! other writers go on. A batch of an older generation is dropped, because another loader may have its partitions now.
+//!
+//! To pause a partition costs what was fetched of it ahead, so a short wait is better than a pause.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use foldhash::{HashSet, HashSetExt};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientConfig, TopicPartitionList};
 use shared::backoff::Backoff;
-use shared::debezium::columns::COLUMNS_HEADER;
 use shared::kafka::Mechanism;
 use shared::postgres::ConnectOptions;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
-use super::assignment::{Assignment, ConsumerCallbacks, CurrentAssignment};
+use super::assignment::{Assignment, CurrentAssignment};
+use super::callbacks::ConsumerCallbacks;
 use super::error::ConsumeError;
+use super::incoming::borrow;
+use super::outlets::{Handed, Outlets};
 use super::patience::{Fencings, Looks, Silence};
-use crate::batch::{Batch, Content, OLD_KEY_HEADER, Partition, Start};
+use super::reading::Reading;
+use crate::batch::{Batch, Partition};
 use crate::config;
 use crate::health::HealthCell;
+use crate::in_flight::InFlight;
 use crate::metrics::Metrics;
-use crate::model::{Plan, TableId};
+use crate::model::{Id, Plan};
 use crate::paused::PausedTables;
+use crate::writers::{WriterId, batch_limits};
 
 /// How long an idle poll sleeps. Commands and the end of the loader are delayed by up to this time.
 const IDLE_POLL: Duration = Duration::from_millis(50);
 
-/// How long the thread waits for the loader without polling. The group waits for 300 s before it counts a member as
-/// dead.
+/// How long the thread waits for a writer without polling. The group waits for 300 s before it counts a member as dead.
 const HOLD: Duration = Duration::from_secs(20);
+
+/// How long it waits while another writer has nothing to do. A batch takes less than this.
+const HOLD_BESIDE_IDLE: Duration = Duration::from_millis(500);
+
+/// How long librdkafka may take to go to an offset. It only notes the offset.
+const SEEK_MAX: Duration = Duration::from_secs(5);
+
+/// How often it looks meanwhile whether another writer takes a batch.
+const HOLD_LOOK: Duration = Duration::from_millis(20);
 
 /// What the loader tells the intake.
 #[derive(Debug)]
@@ -73,6 +86,8 @@ pub struct IntakeOptions {
     pub health: HealthCell,
     /// the tables that stand still
     pub paused: PausedTables,
+    /// what is being loaded
+    pub in_flight: InFlight,
     /// cancelled when the loader ends
     pub ending: CancellationToken,
 }
@@ -81,15 +96,9 @@ pub struct IntakeOptions {
 pub struct Intake {
     consumer: BaseConsumer<ConsumerCallbacks>,
     assignment: Arc<Assignment>,
-    limits: config::BatchLimits,
-    batches: Sender<Result<Batch, ConsumeError>>,
+    outlets: Outlets,
     commands: Receiver<IntakeCommand>,
-    topics: HashMap<String, TableId>,
-    next: HashMap<Partition, i64>,
-    batch: Batch,
-    first_at: Option<Instant>,
-    /// the partitions that `hand_over` has paused and `deliver` still has to resume, with their generation
-    paused: Option<(u64, TopicPartitionList)>,
+    reading: Reading,
     failures: Backoff,
     missing: HashSet<String>,
     /// what Kafka said about an offset, until the partitions are looked at again
@@ -101,16 +110,20 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Subscribes to the model's topics. `runtime` runs the questions to the warehouse.
+    /// Subscribes to the model's topics. `runtime` runs the questions to the warehouse. There is a channel for each
+    /// writer.
     ///
     /// # Errors
     /// When librdkafka does not take the configuration or the topics' names.
     pub fn new(
         options: IntakeOptions,
         runtime: Handle,
-        batches: Sender<Result<Batch, ConsumeError>>,
+        batches: Vec<Sender<Batch>>,
         commands: Receiver<IntakeCommand>,
     ) -> Result<Self, ConsumeError> {
+        let writers = u16::try_from(batches.len()).unwrap_or(u16::MAX);
+        let limits = batch_limits(options.batch, writers);
+        let outlets = Outlets::new(batches, limits, Arc::clone(&options.metrics));
         let assignment = Arc::new(Assignment {
             plan: options.plan,
             warehouse: options.warehouse,
@@ -120,23 +133,18 @@ impl Intake {
             metrics: options.metrics,
             health: options.health,
             paused: options.paused,
-            current: std::sync::Mutex::new(CurrentAssignment::default()),
+            in_flight: options.in_flight,
+            current: std::sync::Mutex::new(CurrentAssignment::new(writers)),
             without_brokers: AtomicU32::new(0),
         });
         let consumer = join(&assignment)?;
-        let topics = assignment.plan.tables.with_ids();
-        let topics = topics.map(|(id, table)| (table.topic.clone(), id)).collect();
+        let reading = Reading::new(&assignment.plan);
         Ok(Self {
             consumer,
             assignment,
-            limits: options.batch,
-            batches,
+            outlets,
             commands,
-            topics,
-            next: HashMap::new(),
-            batch: Batch::default(),
-            first_at: None,
-            paused: None,
+            reading,
             failures: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
             missing: HashSet::new(),
             offset_fault: None,
@@ -147,34 +155,28 @@ impl Intake {
         })
     }
 
-    /// Polls until the end. An error is the last value that goes through the channel.
-    pub fn run(mut self) {
+    /// Polls until the end. The channels are closed then, and the writers load what is in them.
+    ///
+    /// # Errors
+    /// When reading cannot go on.
+    pub fn run(mut self) -> Result<(), ConsumeError> {
         while !self.assignment.ending.is_cancelled() {
-            if let Err(err) = self.turn().or_else(|err| self.join_again(err)) {
-                if !matches!(err, ConsumeError::Cancelled) {
-                    // The channel is closed only when the loader has ended, and then the loader has an error of its
-                    // own.
-                    let _ = self.batches.blocking_send(Err(err));
-                }
-                return;
+            match self.turn().or_else(|err| self.join_again(err)) {
+                Err(ConsumeError::Cancelled) => return Ok(()),
+                outcome => outcome?,
             }
         }
+        Ok(())
     }
 
     fn turn(&mut self) -> Result<(), ConsumeError> {
         self.carry_out_commands()?;
-        let linger = Duration::from_millis(self.limits.linger_ms);
-        let wait = match self.first_at {
-            Some(first_at) => linger.saturating_sub(first_at.elapsed()).min(IDLE_POLL),
-            None => IDLE_POLL,
-        };
-        match self.consumer.poll(wait) {
+        match self.consumer.poll(self.outlets.poll_time(IDLE_POLL)) {
             Some(Ok(message)) => {
                 let record = borrow(&message);
-                if push(&mut self.batch, &mut self.next, &self.topics, &self.assignment, record) {
+                if self.reading.take(&mut self.outlets, &self.assignment, record) {
                     self.looks.helped();
                 }
-                self.first_at.get_or_insert_with(Instant::now);
                 self.failures.reset();
             }
             Some(Err(err)) => self.note(err)?,
@@ -182,11 +184,10 @@ impl Intake {
         }
         self.look_again()?;
         self.check_generation()?;
-        let full = self.batch.records.len() >= self.limits.rows_max
-            || self.batch.byte_count() >= self.limits.bytes_max;
-        let lingered = self.first_at.is_some_and(|first_at| first_at.elapsed() >= linger);
-        if !self.batch.records.is_empty() && (full || lingered) {
-            self.deliver()?;
+        for writer in self.outlets.outlets.ids() {
+            if self.outlets.is_due(writer) {
+                self.deliver(writer)?;
+            }
         }
         Ok(())
     }
@@ -221,7 +222,7 @@ impl Intake {
         self.assignment.metrics.retried("kafka");
         let consumer = join(&self.assignment)?;
         self.consumer.context().retire();
-        self.assignment.give_up();
+        self.assignment.give_up(true);
         self.assignment.without_brokers.store(0, Ordering::Relaxed);
         self.offset_fault = None;
         let forgetful = std::mem::replace(&mut self.consumer, consumer);
@@ -236,11 +237,7 @@ impl Intake {
         if let Some(fatal) = current.fatal.take() {
             return Err(fatal);
         }
-        if current.generation != self.batch.generation {
-            self.batch = Batch::new(current.generation, Arc::clone(&current.epochs));
-            self.next.clone_from(&current.starts);
-            self.first_at = None;
-        }
+        self.reading.follow(&current, &mut self.outlets);
         Ok(())
     }
 
@@ -278,85 +275,121 @@ impl Intake {
         }
     }
 
-    /// Hands the batch over or drops it. In both cases only the partitions of paused tables stay paused.
-    fn deliver(&mut self) -> Result<(), ConsumeError> {
-        self.batch.latest_us = Utc::now()
-            .timestamp_micros()
-            .saturating_add(self.limits.clock_ahead_max_ms.saturating_mul(1000).cast_signed());
-        self.assignment.health.hold(true, Instant::now());
-        let outcome = self.hand_over();
-        self.assignment.health.hold(false, Instant::now());
-        if let Some((generation, partitions)) = self.paused.take() {
-            if self.assignment.current().generation == generation {
-                self.read_on()?;
+    /// Hands a batch over that is due. A batch that is not full can wait for its writer and is collected on meanwhile.
+    fn deliver(&mut self, writer: WriterId) -> Result<(), ConsumeError> {
+        let is_paused = self.outlets.outlets[writer].is_paused;
+        let mut handed = self.outlets.try_hand_over(writer);
+        if handed == Handed::NotYet && self.outlets.is_full(writer) && !is_paused {
+            self.assignment.health.hold(true, Instant::now());
+            let held = self.hold(writer);
+            self.assignment.health.hold(false, Instant::now());
+            handed = held?;
+            if handed == Handed::NotYet {
+                self.pause(writer)?;
             }
-            self.consumer.resume(&partitions)?;
-            self.assignment.pause_tables(&self.consumer, &partitions)?;
         }
-        outcome
+        match handed {
+            Handed::Over if is_paused => self.go_on(writer),
+            Handed::Over | Handed::NotYet => Ok(()),
+            Handed::Nobody => Err(ConsumeError::Cancelled), // a writer has ended, for a reason of its own
+        }
     }
 
-    /// Assigns the partitions once more, each at the offset of its next record. By its source, librdkafka drops the
-    /// errors that wait for this thread when a partition is paused, and does not look again at an offset that is gone
-    /// when the partition is resumed. The partition would stand still without an error.
+    /// Waits for a writer, but not for too long. Other writers get what is there for them meanwhile.
+    fn hold(&mut self, writer: WriterId) -> Result<Handed, ConsumeError> {
+        let ending = self.assignment.ending.clone();
+        let batches = self.outlets.outlets[writer].batches.clone();
+        let (begun, mut idle_since) = (Instant::now(), None);
+        loop {
+            let place = self.assignment.runtime.block_on(async {
+                tokio::select! {
+                    biased; // an end beats a free place
+                    () = ending.cancelled() => Err(ConsumeError::Cancelled),
+                    place = batches.reserve() => Ok(Some(place)),
+                    () = tokio::time::sleep(HOLD_LOOK) => Ok(None),
+                }
+            })?;
+            match place {
+                Some(Ok(place)) => {
+                    self.outlets.hand_over(writer, place);
+                    return Ok(Handed::Over);
+                }
+                Some(Err(_)) => return Ok(Handed::Nobody),
+                None => {}
+            }
+            self.outlets.hand_over_others(writer);
+            let is_idle = self.outlets.is_another_idle(writer);
+            idle_since = is_idle.then(|| idle_since.unwrap_or_else(Instant::now));
+            let waits_beside = |since: Instant| since.elapsed() >= HOLD_BESIDE_IDLE;
+            if begun.elapsed() >= HOLD || idle_since.is_some_and(waits_beside) {
+                return Ok(Handed::NotYet);
+            }
+        }
+    }
+
+    /// Pauses the partitions of a writer until it takes the batch that waits for it.
+    fn pause(&mut self, writer: WriterId) -> Result<(), ConsumeError> {
+        let partitions = self.partitions_of(writer)?;
+        self.consumer.pause(&partitions)?;
+        tracing::info!(
+            writer = writer.to_index(),
+            partition_count = partitions.count(),
+            "the loader is busy, partitions paused"
+        );
+        self.outlets.outlets[writer].is_paused = true;
+        Ok(())
+    }
+
+    /// Reads the partitions of a writer on, but not those of paused tables.
+    fn go_on(&mut self, writer: WriterId) -> Result<(), ConsumeError> {
+        self.outlets.outlets[writer].is_paused = false;
+        let partitions = self.partitions_of(writer)?;
+        if !self.seek_next(&partitions) {
+            self.read_on()?;
+        }
+        self.consumer.resume(&partitions)?;
+        Ok(self.assignment.pause_tables(&self.consumer, &partitions)?)
+    }
+
+    /// The assigned partitions of a writer.
+    fn partitions_of(&self, writer: WriterId) -> Result<TopicPartitionList, ConsumeError> {
+        let assigned = self.consumer.assignment()?;
+        let current = self.assignment.current();
+        let mut partitions = TopicPartitionList::with_capacity(assigned.count());
+        for element in assigned.elements() {
+            let from = self.reading.partition(element.topic(), element.partition());
+            if from.is_some_and(|from| current.shares.writer_of(from) == writer) {
+                partitions.add_partition(element.topic(), element.partition());
+            }
+        }
+        Ok(partitions)
+    }
+
+    /// Goes to the next record of each partition. By its source, librdkafka drops the errors that wait for this thread
+    /// when a partition is paused, and does not look again at an offset that is gone when the partition is resumed. The
+    /// partition would stand still without an error. `false` when that is the case already: such a partition cannot be
+    /// moved.
+    fn seek_next(&self, partitions: &TopicPartitionList) -> bool {
+        partitions.elements().iter().all(|element| {
+            let from = self.reading.partition(element.topic(), element.partition());
+            // A partition without a next record belongs to a table that stands still.
+            let Some(next) = from.and_then(|from| self.reading.next_of(from)) else { return true };
+            let place = Offset::Offset(next);
+            self.consumer.seek(element.topic(), element.partition(), place, SEEK_MAX).is_ok()
+        })
+    }
+
+    /// Assigns all partitions once more, each at the offset of its next record.
     fn read_on(&self) -> Result<(), ConsumeError> {
         let assigned = self.consumer.assignment()?;
         let mut places = TopicPartitionList::with_capacity(assigned.count());
         for element in assigned.elements() {
-            let table = self.topics.get(element.topic());
-            let from = table.map(|&table| Partition { table, partition: element.partition() });
-            // A partition without a next record belongs to a table that stands still.
-            let next = from.and_then(|from| self.next.get(&from));
-            let place = next.map_or(Offset::End, |&next| Offset::Offset(next));
+            let from = self.reading.partition(element.topic(), element.partition());
+            let next = from.and_then(|from| self.reading.next_of(from));
+            let place = next.map_or(Offset::End, Offset::Offset);
             places.add_partition_offset(element.topic(), element.partition(), place)?;
         }
         Ok(self.consumer.assign(&places)?)
-    }
-
-    /// Waits for the loader. When the wait is long, it goes on polling with paused partitions.
-    fn hand_over(&mut self) -> Result<(), ConsumeError> {
-        loop {
-            let ending = self.assignment.ending.clone();
-            let batches = self.batches.clone();
-            let hold = if self.paused.is_some() { IDLE_POLL } else { HOLD };
-            let permit = self.assignment.runtime.block_on(async {
-                tokio::select! {
-                    biased; // an end beats a free place
-                    () = ending.cancelled() => Err(ConsumeError::Cancelled),
-                    permit = batches.reserve_owned() => Ok(permit.ok()),
-                    () = tokio::time::sleep(hold) => Ok(None),
-                }
-            })?;
-            if let Some(permit) = permit {
-                let empty = self.batch.next();
-                permit.send(Ok(std::mem::replace(&mut self.batch, empty)));
-                self.first_at = None;
-                return Ok(());
-            }
-            if self.batches.is_closed() {
-                return Err(ConsumeError::Cancelled);
-            }
-            if self.paused.is_none() {
-                let partitions = self.consumer.assignment()?;
-                self.consumer.pause(&partitions)?;
-                tracing::info!("the loader is busy, partitions paused");
-                self.paused = Some((self.batch.generation, partitions));
-            }
-            self.carry_out_commands()?;
-            match self.consumer.poll(Duration::ZERO) {
-                Some(Ok(_)) => {
-                    // A record arrived in spite of the pause. There is no room for it here, so it is read again.
-                    let assigned = self.consumer.assignment()?;
-                    self.assignment.take_over(&self.consumer, &assigned);
-                }
-                Some(Err(err)) => self.note(err)?,
-                None => {}
-            }
-            self.check_generation()?;
-            if self.batch.records.is_empty() {
-                return Ok(()); // the assignment changed
-            }
-        }
     }
 
     /// A final error ends the intake. Every other error is logged, less and less often.
@@ -443,65 +476,4 @@ fn join(assignment: &Arc<Assignment>) -> Result<BaseConsumer<ConsumerCallbacks>,
 fn subscribe(consumer: &BaseConsumer<ConsumerCallbacks>, plan: &Plan) -> Result<(), ConsumeError> {
     let names = plan.tables.iter().map(|table| table.topic.as_str());
     Ok(consumer.subscribe(&names.collect::<Vec<_>>())?)
-}
-
-/// A message's parts.
-pub(super) struct Incoming<'m> {
-    pub(super) topic: &'m str,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-    published_ms: Option<i64>,
-    pub(super) content: Content<'m>,
-}
-
-pub(super) fn borrow<'m>(message: &'m BorrowedMessage<'_>) -> Incoming<'m> {
-    Incoming {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        published_ms: message.timestamp().to_millis(),
-        content: Content {
-            key: message.key(),
-            value: message.payload(),
-            old_key: header(message, OLD_KEY_HEADER),
-            columns: header(message, COLUMNS_HEADER),
-        },
-    }
-}
-
-fn header<'m>(message: &'m BorrowedMessage<'_>, name: &str) -> Option<&'m [u8]> {
-    message.headers()?.iter().find(|header| header.key == name)?.value
-}
-
-/// Adds a record, unless it belongs to an older assignment. `false` when it was not added.
-fn push(
-    batch: &mut Batch,
-    next: &mut HashMap<Partition, i64>,
-    topics: &HashMap<String, TableId>,
-    assignment: &Assignment,
-    record: Incoming<'_>,
-) -> bool {
-    let mut current = assignment.current();
-    if current.generation != batch.generation {
-        *batch = Batch::new(current.generation, Arc::clone(&current.epochs));
-        next.clone_from(&current.starts);
-    }
-    let Some(&table) = topics.get(record.topic) else { return false };
-    let from = Partition { table, partition: record.partition };
-    let Some(next) = next.get_mut(&from) else { return false };
-    if record.offset < *next {
-        return false; // fetched before the assignment moved on
-    }
-    let epoch = batch.epochs_of(table).current().number;
-    if let Entry::Vacant(first) = batch.starts.entry(from) {
-        first.insert(Start { offset: *next, epoch });
-        if let Some(published_ms) = record.published_ms {
-            let metrics = &assignment.metrics;
-            metrics.batch_began(&assignment.plan, from, record.offset, published_ms);
-        }
-    }
-    *next = record.offset + 1;
-    current.read.insert(from, *next);
-    batch.push(from, record.offset, record.content);
-    true
 }

@@ -19,8 +19,13 @@ mod last_records;
 mod heartbeats;
 
 mod assignment;
+mod callbacks;
+mod faults;
 
+mod incoming;
 mod intake;
+mod outlets;
+mod reading;
 mod watch;
 
 mod policies;

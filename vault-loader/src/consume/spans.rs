@@ -20,7 +20,7 @@ use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ConsumeError;
-use super::intake::borrow;
+use super::incoming::borrow;
 use crate::batch::{Batch, Content, Partition, Start};
 use crate::config::BatchLimits;
 use crate::epoch::Epochs;

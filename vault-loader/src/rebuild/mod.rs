@@ -37,7 +37,7 @@ use tokio_postgres::{Client, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::checksum::compare_schemas;
-use crate::config::Config;
+use crate::config::{Config, WRITERS_MAX};
 use crate::consume::asking_client;
 use crate::control;
 use crate::model::Schemas;
@@ -53,7 +53,7 @@ use writers::Crew;
 #[derive(Debug, Clone, Args)]
 pub struct RebuildArguments {
     /// How many writers load at a time, each with partitions of its own
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=i64::from(WRITERS_MAX)))]
     writers: u16,
     /// Check whether the vault can be rebuilt, say what there is to do, and change nothing
     #[arg(long, conflicts_with_all = ["keep", "discard"])]
@@ -172,7 +172,7 @@ async fn rebuild(
     let side = connect(&config.connect_options()).await.map_err(WarehouseError::from)?;
     side.batch_execute(SETTINGS).await?;
     let kafka = asking_client(config).await?;
-    let crew = Crew { config, kafka, writers: usize::from(arguments.writers) };
+    let crew = Crew { config, kafka, writers: arguments.writers };
     let mut rebuild = Rebuild { vault, crew, side, stop: stop.clone(), rounds: 0, events: 0 };
     rebuild.catch_up().await?;
     fresh::analyze(&rebuild.side, &rebuild.vault.tables).await?;

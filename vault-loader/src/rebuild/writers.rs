@@ -28,6 +28,7 @@ use crate::epoch::Epochs;
 use crate::load::{Job, Loader, LoaderLimits, Step};
 use crate::model::{Plan, TableId};
 use crate::warehouse::WarehouseError;
+use crate::writers::{batch_limits, cache_entries, spread};
 
 /// How often a batch is tried again in a row.
 const TRIES_MAX: u32 = 10;
@@ -47,16 +48,7 @@ impl Work {
 
     /// The same in so many parts of about one size, each with partitions of its own.
     fn parts(&self, count: usize) -> Vec<Vec<Span>> {
-        let mut spans = self.spans.clone();
-        spans.sort_by_key(|span| std::cmp::Reverse(span.end - span.start));
-        let mut parts: Vec<(i64, Vec<Span>)> = vec![(0, Vec::new()); count.max(1)];
-        for span in spans {
-            if let Some(smallest) = parts.iter_mut().min_by_key(|(size, _)| *size) {
-                smallest.0 += span.end - span.start;
-                smallest.1.push(span);
-            }
-        }
-        parts.into_iter().map(|(_, spans)| spans).filter(|spans| !spans.is_empty()).collect()
+        spread(self.spans.clone(), count, |span| span.end - span.start)
     }
 }
 
@@ -65,7 +57,7 @@ pub(super) struct Crew<'c> {
     pub(super) config: &'c Config,
     pub(super) kafka: ClientConfig,
     /// how many load at a time
-    pub(super) writers: usize,
+    pub(super) writers: u16,
 }
 
 impl Crew<'_> {
@@ -76,11 +68,11 @@ impl Crew<'_> {
         progress: &Progress,
         stop: &CancellationToken,
     ) -> Result<(), RebuildError> {
-        let slots = Arc::new(Semaphore::new(self.writers));
+        let slots = Arc::new(Semaphore::new(usize::from(self.writers)));
         let ending = stop.child_token();
         let mut running = JoinSet::new();
         for of_source in work {
-            for spans in of_source.parts(self.writers) {
+            for spans in of_source.parts(usize::from(self.writers)) {
                 let writer = self.writer(of_source, spans, progress, &ending);
                 let slots = Arc::clone(&slots);
                 running.spawn(async move {
@@ -116,11 +108,11 @@ impl Crew<'_> {
             client: self.kafka.clone(),
             plan: Arc::clone(&work.plan),
             epochs: Arc::clone(&work.epochs),
-            limits: *batch,
+            limits: batch_limits(*batch, self.writers),
             stop: stop.clone(),
         };
         let limits = LoaderLimits {
-            cache_entries_max: limits.cache_entries_max / self.writers.max(1),
+            cache_entries_max: cache_entries(limits, self.writers),
             quarantine_events_max: limits.quarantine_events_max,
         };
         let loader = Loader::new(self.config.connect_options(), Arc::clone(&work.plan), limits);

@@ -19,7 +19,7 @@ use super::Options;
 use super::loading;
 use super::place::Place;
 use super::prepared::Prepared;
-use super::run::Measured;
+use super::run::{Measured, Team};
 use super::scenario::Scenario;
 use super::warehouse::{Template, Warehouse};
 use super::work::Work;
@@ -115,7 +115,7 @@ pub(super) fn measure(
             for scenario in SCENARIOS {
                 prepared.give(place, &warehouse.prefix, scenario)?;
                 let size = work.size(scenario);
-                let measured = loading::load(&warehouse, 1, scenario, size)?;
+                let measured = loading::load(&warehouse, Team::ONE, scenario, size)?;
                 let events = size.events;
                 runs.push(Run { history_rows: *rows, scenario, round, events, measured });
             }

@@ -1,15 +1,16 @@
 //! `vault-loader` as a contender.
 //!
-//! In: a warehouse whose topic holds a scenario, a number of writers. Out: what loading it took.
+//! In: a warehouse whose topic holds a scenario, numbers of processes and writers. Out: what loading it took.
 //! Invariant: a load counts only if every record is loaded, none is in quarantine, and the vault has exactly the rows
 //! more that the scenario adds.
 //!
-//! Several writers are several processes of one consumer group, over the partitions of one topic.
+//! Several writers are those of one process, and several processes are members of one consumer group. Both share the
+//! partitions of one topic.
 
 use anyhow::Context;
 use devstack::{Process, ProcessOptions, binary, free_port};
 
-use super::run::Measured;
+use super::run::{Measured, Team};
 use super::scenario::Scenario;
 use super::warehouse::Warehouse;
 use super::work::Size;
@@ -17,10 +18,10 @@ use crate::bench::airline;
 use crate::bench::interrupt::wait;
 use crate::bench::usage::Usage;
 
-/// Loads a scenario with so many writers.
+/// Loads a scenario.
 pub(super) fn load(
     warehouse: &Warehouse<'_>,
-    writers: u16,
+    team: Team,
     scenario: Scenario,
     size: Size,
 ) -> anyhow::Result<Measured> {
@@ -32,7 +33,7 @@ pub(super) fn load(
     let loaded_before = warehouse.loaded()?;
     let wanted = loaded_before + size.records;
     let clock = place.clock(&warehouse.sql)?;
-    let mut processes = Writers::start(warehouse, writers)?;
+    let mut processes = Processes::start(warehouse, team)?;
     let mut first_commit_seconds = None;
     let loaded = wait(place.patience, &format!("{} records to be loaded", size.records), || {
         processes.require_alive()?;
@@ -58,14 +59,14 @@ pub(super) fn load(
     Ok(Measured { cost, usage, first_commit_seconds, rows })
 }
 
-/// The processes that write: how a number of writers becomes programs is decided here alone.
-struct Writers(Vec<Process>);
+/// The processes that load: how a team becomes programs is decided here alone.
+struct Processes(Vec<Process>);
 
-impl Writers {
-    fn start(warehouse: &Warehouse<'_>, writers: u16) -> anyhow::Result<Self> {
+impl Processes {
+    fn start(warehouse: &Warehouse<'_>, team: Team) -> anyhow::Result<Self> {
         let mut processes = Vec::new();
-        for number in 1..=writers {
-            processes.push(start_process(warehouse, number)?);
+        for number in 1..=team.processes {
+            processes.push(start_process(warehouse, number, team.writers)?);
         }
         Ok(Self(processes))
     }
@@ -95,10 +96,10 @@ impl Writers {
     }
 }
 
-fn start_process(warehouse: &Warehouse<'_>, number: u16) -> anyhow::Result<Process> {
+fn start_process(warehouse: &Warehouse<'_>, number: u16, writers: u16) -> anyhow::Result<Process> {
     let log = warehouse.place.dir.path().join(format!("{}-loader-{number}.log", warehouse.prefix));
     let options = ProcessOptions::new(binary("vault-loader")?, log)
-        .args(["run", "--model"])
+        .args(["run", "--writers", &writers.to_string(), "--model"])
         .args([&warehouse.model])
         .env("VAULT_LOADER__LISTEN", format!("127.0.0.1:{}", free_port()?));
     let options = warehouse

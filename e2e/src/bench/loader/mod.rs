@@ -38,7 +38,7 @@ use self::figures::Figures;
 use self::place::Place;
 use self::prepared::Prepared;
 use self::rows::{Taken, next_transaction};
-use self::run::{Kind, Measured, Run, Tuning};
+use self::run::{Kind, Measured, Run, Team, Tuning};
 use self::scenario::Scenario;
 use self::sink::{PlainTable, Sink};
 use self::warehouse::Warehouse;
@@ -127,7 +127,7 @@ impl<'p> Bench<'p> {
             self.prepared.give(self.place, &warehouse.prefix, scenario)?;
             let since = next_transaction(&warehouse)?;
             let size = self.work.size(scenario);
-            loading::load(&warehouse, 1, scenario, size)?;
+            loading::load(&warehouse, Team::ONE, scenario, size)?;
             let path = self.place.dir.path().join(format!("rows-{scenario:?}.copy"));
             let taken = Taken::take(&warehouse, since, &path)?;
             let (found, wanted) = (taken.rows(), size.vault_rows);
@@ -147,7 +147,7 @@ impl<'p> Bench<'p> {
         };
         match contender.kind() {
             Kind::Copy => self.copy(&name, &mut keep)?,
-            Kind::Loader(writers) => self.load(&name, writers, &mut keep)?,
+            Kind::Loader(team) => self.load(&name, team, &mut keep)?,
             Kind::Sink(tuning) => self.sink(&name, tuning, &mut keep)?,
         }
         Ok(runs)
@@ -165,14 +165,14 @@ impl<'p> Bench<'p> {
     fn load(
         &self,
         name: &str,
-        writers: u16,
+        team: Team,
         keep: &mut impl FnMut(Scenario, Measured),
     ) -> anyhow::Result<()> {
         let warehouse = Warehouse::create(self.place, name, name)?;
         for scenario in Scenario::ALL {
             self.prepared.give(self.place, name, scenario)?;
             let size = self.work.size(scenario);
-            keep(scenario, loading::load(&warehouse, writers, scenario, size)?);
+            keep(scenario, loading::load(&warehouse, team, scenario, size)?);
         }
         warehouse.drop()
     }

@@ -13,7 +13,8 @@ Measures how fast events are loaded into the Data Vault, beside the least that a
 Starts two PostgreSQL 15 (fsync on) and a Kafka of its own on free ports. cdc-reader publishes segments (ticket_flights) of an \
 airline once: all of them as a snapshot, then a change of each, then a mixture of new segments, changes, updates that change \
 nothing, and deletes. Each contender gets copies of these topics and a warehouse of its own with the delivered model, in which \
-the segments feed two hubs, a link, a satellite and a status satellite. \
+the segments feed two hubs, a link, a satellite and a status satellite. vault-loader runs with one writer, with two writers in one \
+process, and as two processes. \
 One round after the other, every contender loads all scenarios: `first load` into an empty vault, `all repeats` of the same \
 events, which must add no row, `updates`, and `mixed`. `bare COPY` writes the rows that the loader has written, in the loader's \
 order and transactions. Debezium's JDBC sink writes the segments into a plain table, once as it comes and once with large batches; it builds no vault, and reads a topic of its own with schemas.
@@ -30,7 +31,7 @@ Examples:
   bench-loader --history 20000000
 
 CPU is user and system time of the program alone; `warehouse` and `broker` are what PostgreSQL and Kafka used meanwhile. Resident \
-is the peak, of two writers the sum. The start of the process, joining the consumer group included, is part of the time; `first \
+is the peak, of two processes the sum. The start of the process, joining the consumer group included, is part of the time; `first \
 commit` tells how long it took. A rate counts changes of rows: a delete's tombstone is none.";
 
 /// Options of `bench-loader`.

@@ -19,10 +19,14 @@ pub enum Contender {
     #[value(name = "loader-1")]
     #[serde(rename = "loader-1")]
     OneWriter,
-    /// vault-loader with two writers
+    /// vault-loader with two writers in one process
     #[value(name = "loader-2")]
     #[serde(rename = "loader-2")]
     TwoWriters,
+    /// Two processes of vault-loader in one consumer group, with one writer each
+    #[value(name = "loader-2-processes")]
+    #[serde(rename = "loader-2-processes")]
+    TwoProcesses,
     /// Debezium's JDBC sink into a plain table, as it comes
     SinkDefault,
     /// The same with large batches and unnest
@@ -31,15 +35,22 @@ pub enum Contender {
 
 impl Contender {
     /// In the order of a round.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Copy, Self::OneWriter, Self::TwoWriters, Self::SinkDefault, Self::SinkTuned];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Copy,
+        Self::OneWriter,
+        Self::TwoWriters,
+        Self::TwoProcesses,
+        Self::SinkDefault,
+        Self::SinkTuned,
+    ];
 
     /// What kind it is.
     pub(super) fn kind(self) -> Kind {
         match self {
             Self::Copy => Kind::Copy,
-            Self::OneWriter => Kind::Loader(1),
-            Self::TwoWriters => Kind::Loader(2),
+            Self::OneWriter => Kind::Loader(Team::ONE),
+            Self::TwoWriters => Kind::Loader(Team { processes: 1, writers: 2 }),
+            Self::TwoProcesses => Kind::Loader(Team { processes: 2, writers: 1 }),
             Self::SinkDefault => Kind::Sink(Tuning::Default),
             Self::SinkTuned => Kind::Sink(Tuning::Large),
         }
@@ -51,6 +62,7 @@ impl Contender {
             Self::Copy => "bare COPY",
             Self::OneWriter => "vault-loader, 1 writer",
             Self::TwoWriters => "vault-loader, 2 writers",
+            Self::TwoProcesses => "vault-loader, 2 processes",
             Self::SinkDefault => "JDBC sink, default",
             Self::SinkTuned => "JDBC sink, tuned",
         }
@@ -62,6 +74,7 @@ impl Contender {
             Self::Copy => "copy",
             Self::OneWriter => "loader1",
             Self::TwoWriters => "loader2",
+            Self::TwoProcesses => "loader2p",
             Self::SinkDefault => "sink",
             Self::SinkTuned => "sink_tuned",
         }
@@ -72,9 +85,22 @@ impl Contender {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Copy,
-    /// With so many writers.
-    Loader(u16),
+    Loader(Team),
     Sink(Tuning),
+}
+
+/// Who loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Team {
+    /// processes of one consumer group
+    pub(super) processes: u16,
+    /// writers in each of them
+    pub(super) writers: u16,
+}
+
+impl Team {
+    /// One process with one writer.
+    pub(super) const ONE: Self = Self { processes: 1, writers: 1 };
 }
 
 /// How the sink is set.
