@@ -22,6 +22,7 @@ mod connect;
 mod database;
 mod fs;
 pub mod http;
+pub mod jmeter;
 mod kafka;
 pub mod log;
 mod ports;
@@ -40,7 +41,7 @@ pub mod topics;
 pub mod vault;
 mod wait;
 
-pub use artifacts::{DEBEZIUM_VERSION, KAFKA_VERSION, fetch_all};
+pub use artifacts::{DEBEZIUM_VERSION, JMETER_VERSION, KAFKA_VERSION, fetch_all};
 pub use binaries::{binary, client_binary, workspace_root};
 pub use connect::{Connect, ConnectOptions, ConnectRest};
 pub use database::{Database, unique};

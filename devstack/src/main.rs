@@ -93,6 +93,12 @@ enum Command {
         #[arg(long, default_value = ".run/demo")]
         run_dir: PathBuf,
     },
+    /// Run JMeter with the settings of load-tests/jmeter.properties; without arguments it opens its window
+    Jmeter {
+        /// Arguments of JMeter, as --nongui --testfile load-tests/search.jmx --logfile samples.jtl -Jport=4000
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
     /// Only fill the cache with what has to be downloaded
     Fetch {
         /// Also the versions of PostgreSQL that the tests do not use
@@ -171,6 +177,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         },
+        Command::Jmeter { arguments } => match devstack::jmeter::become_jmeter(&arguments)? {},
         Command::Fetch { all } => devstack::fetch_all(all)?,
     }
     Ok(ExitCode::SUCCESS)

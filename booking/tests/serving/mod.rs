@@ -3,6 +3,7 @@
 mod beside_simulation;
 mod client;
 mod limits;
+mod loading;
 mod operations;
 mod pages;
 mod privacy;
