@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -80,6 +81,14 @@ impl Samples {
     #[must_use]
     pub fn all(&self) -> &[Sample] {
         &self.0
+    }
+
+    /// Those that began so long after the first, when the machine has become warm.
+    #[must_use]
+    pub fn after(&self, warm_up: Duration) -> Self {
+        let first = self.0.iter().map(|sample| sample.at_ms).min().unwrap_or_default();
+        let from = first + u64::try_from(warm_up.as_millis()).unwrap_or(u64::MAX - first);
+        Self(self.0.iter().filter(|sample| sample.at_ms >= from).cloned().collect())
     }
 
     /// Those that were not as the plan expects.
@@ -221,6 +230,15 @@ mod tests {
         assert!((all.per_second - 200.0 / 0.399).abs() < 1e-6, "{}", all.per_second);
         assert_eq!(percentile(&[4], 50), Some(4));
         assert_eq!(percentile(&[], 50), None);
+    }
+
+    #[test]
+    fn what_was_measured_while_the_machine_became_warm_can_be_left_out() {
+        let read = samples("1000,900,a,200,true,\n3000,5,a,200,true,\n2999,8,a,200,true,\n");
+        let warm = read.after(Duration::from_secs(2));
+        assert_eq!(warm.all().iter().map(|sample| sample.elapsed_ms).collect::<Vec<_>>(), [5]);
+        assert_eq!(read.after(Duration::ZERO), read);
+        assert_eq!(samples("").after(Duration::from_secs(2)), samples(""));
     }
 
     #[test]
