@@ -15,8 +15,11 @@
 mod problem;
 
 mod field;
+mod live_metrics;
 mod page;
+mod redis_link;
 mod settings;
+mod touched;
 
 mod pool;
 
@@ -27,6 +30,9 @@ mod work;
 mod limiter;
 mod passwords;
 mod peer;
+
+mod bell;
+mod cache;
 
 mod state;
 
@@ -42,6 +48,7 @@ mod api;
 
 mod health;
 mod layers;
+mod live;
 mod openapi;
 mod server;
 
@@ -57,11 +64,13 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use self::live::Live;
 use self::problem::{Kind, Problem};
 use self::server::Limits;
 use self::state::Service;
 use self::store::accounts::Tidy;
 
+pub use self::redis_link::RedisTarget;
 pub use self::settings::ServeOptions;
 
 /// How often old sessions and keys are removed.
@@ -73,7 +82,12 @@ pub async fn serve(options: ServeOptions, listener: TcpListener, stop: Cancellat
         Limits { connections_max: options.connections_max, drain_time: options.drain_time };
     let service = Service::new(options);
     let tidying = tokio::spawn(tidy(service.clone(), stop.clone()));
-    server::run(listener, router(service.clone()), limits, stop).await;
+    let live = Live::new(service.clone(), stop.clone());
+    let router = router(service.clone(), live.clone());
+    let living = tokio::spawn(async move { live.run().await });
+    server::run(listener, router, limits, stop).await;
+    // Whoever does not hear that the instance ends is cut off.
+    let _ = tokio::time::timeout(limits.drain_time, living).await;
     tidying.abort();
     service.close();
 }
@@ -91,11 +105,12 @@ fn parts() -> (Router<Service>, utoipa::openapi::OpenApi) {
     (router, document)
 }
 
-fn router(service: Service) -> Router {
+fn router(service: Service, live: Live) -> Router {
     let (router, document) = parts();
     let body_bytes_max = service.options().body_bytes_max;
     router
         .merge(health::router())
+        .merge(live::router(live))
         .route("/openapi.json", routing::get(move || async move { Json(document) }))
         // Without the address of a validator the page asks nobody else about the document.
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")))

@@ -7,5 +7,6 @@ pub(crate) mod accounts;
 pub(crate) mod bookings;
 pub(crate) mod flights;
 pub(crate) mod items;
+pub(crate) mod live;
 pub(crate) mod sales;
 pub(crate) mod seats;
