@@ -130,6 +130,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BOOKING_CHAT_BURST", value_parser = parse_rate, default_value = "10")]
     chat_burst: f64,
 
+    /// What this instance is called on its pages [default: its host and port]
+    #[arg(long, env = "BOOKING_INSTANCE_NAME")]
+    instance_name: Option<String>,
+
+    /// Browsers reach the service over TLS only: their cookies are for TLS, whatever a proxy says
+    #[arg(long, env = "BOOKING_SECURE_COOKIES")]
+    secure_cookies: bool,
+
     /// Form of the log: auto (JSON unless on a terminal), json or text
     #[arg(long, env = "BOOKING_LOG_FORMAT", default_value = "auto")]
     log_format: LogFormat,
@@ -188,6 +196,8 @@ impl ServeArgs {
             live_connections_each_max: usize::try_from(self.live_connections_each_max)?,
             chat_rate: self.chat_rate,
             chat_burst: self.chat_burst,
+            instance: self.instance_name.clone(),
+            secure_cookies: self.secure_cookies,
             ..ServeOptions::new(target("--database-url", primary)?)
         })
     }

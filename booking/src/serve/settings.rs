@@ -56,6 +56,10 @@ pub struct ServeOptions {
     pub chat_rate: f64,
     /// Chat messages at once from one customer.
     pub chat_burst: f64,
+    /// What the instance is called on its pages; its host and port unless it is given.
+    pub instance: Option<String>,
+    /// Whether browsers reach the service over TLS only, whatever a proxy says.
+    pub secure_cookies: bool,
 }
 
 impl ServeOptions {
@@ -86,6 +90,8 @@ impl ServeOptions {
             live_connections_each_max: 20,
             chat_rate: 1.0,
             chat_burst: 10.0,
+            instance: None,
+            secure_cookies: false,
         }
     }
 }

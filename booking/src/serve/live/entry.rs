@@ -28,7 +28,7 @@ pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<()
         return Ok(());
     }
     let detail = "a page of another site may not connect; --allowed-origin names those that may";
-    Err(Problem::new(Kind::NotFound, detail))
+    Err(Problem::new(Kind::Forbidden, detail))
 }
 
 /// Who has connections.

@@ -210,7 +210,7 @@ async fn chat(
     if !live.service().on_replica(&IsFlight { flight_id }).await? {
         return Err(Problem::not_found("flight"));
     }
-    let credentials = Credentials::of(&headers);
+    let credentials = Credentials::of(&headers, live.service());
     let token = live.0.connections.token();
     Ok(bounded(upgrade).on_upgrade(async move |socket| {
         live.metrics().opened("chat");

@@ -10,22 +10,25 @@ use axum::http::header::AUTHORIZATION;
 use super::super::passwords::token_hash;
 use super::super::state::Service;
 use super::super::store::accounts::SignedIn;
+use super::super::web::visitor::session_token;
 use super::socket::End;
 
 /// What a request carries of a session.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    bearer: Option<Vec<u8>>,
+    token_hash: Option<Vec<u8>>,
 }
 
 impl Credentials {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// By the header of a program, or by the cookie of a browser.
+    pub(super) fn of(headers: &HeaderMap, service: &Service) -> Self {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = header
             .and_then(|text| text.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token_hash(token.trim()));
-        Self { bearer }
+            .map(|(_, token)| token.trim().to_owned());
+        let token = bearer.or_else(|| session_token(headers, service));
+        Self { token_hash: token.map(|token| token_hash(&token)) }
     }
 
     /// The session, by the token of the first text or by what the request carried.
@@ -35,7 +38,7 @@ impl Credentials {
         token: Option<String>,
     ) -> Result<Session, End> {
         let token = token.map(|token| token_hash(&token));
-        let hash = token.or(self.bearer).ok_or(End::NotSignedIn)?;
+        let hash = token.or(self.token_hash).ok_or(End::NotSignedIn)?;
         let account_id = signed_in(service, &hash).await?;
         Ok(Session { token_hash: hash, account_id })
     }
