@@ -1,7 +1,7 @@
 //! JMeter, which asks a service as many customers would.
 //!
-//! In: the name of a plan below `load-tests`, its properties, a directory. Out: JMeter at work without its window; after
-//! its end the samples that it has taken.
+//! In: the name of a plan below `load-tests`, its properties, a directory. Out: JMeter at work without its window; the
+//! samples that it has taken, after its end.
 //! Invariant: a run writes below its directory and nowhere else, and JMeter ends with this process.
 
 mod samples;
