@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-long test-api test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
+.PHONY: help setup demo demo-full menu down status test test-long test-api test-arrival test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-long: ## Run the tests that `make test` leaves out because each takes minut
 test-api: ## Exercise every operation of the booking service, by generated tests and by a generated client
 	@scripts/test-api.sh
 
+test-arrival: ## Make 50 bookings through the booking service, and show how long each takes to the data of the dashboards
+	@VAULTSTREAM_ARRIVALS=50 scripts/test.sh --no-capture arrival
+
 test-bi: ## Test dashboards and scheduled tables with real Superset and Airflow on a pipeline of their own
 	@scripts/test-bi.sh
 
@@ -64,6 +67,9 @@ bench-loader: ## Load one set of topics with vault-loader, beside bare COPY of t
 
 bench-history: ## Load the same events onto a satellite of 1 million rows and onto one of 20 million (20 GB of disk)
 	@scripts/bench.sh bench-loader --history 20000000
+
+load-test: ## Let JMeter's customers search and book, with and without PgBouncer and Redis (about 12 minutes)
+	@scripts/bench.sh bench-booking
 
 clean: ## End everything started here and remove what was built, run and measured
 	@scripts/clean.sh

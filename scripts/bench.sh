@@ -5,7 +5,7 @@
 
 source "$(dirname "$0")/lib.sh"
 
-(($# >= 1)) || fail "give one of: bench-reader, bench-loader"
+(($# >= 1)) || fail "give one of: bench-reader, bench-loader, bench-booking"
 scripts/setup.sh demo
 PROFILE="${BENCH_PROFILE:-release}"
 cargo build --profile "$PROFILE" --workspace --bins --locked

@@ -157,6 +157,28 @@ install_client() {
     fail "no package of PostgreSQL's clients is of version 15 or newer; add PostgreSQL's own packages: https://wiki.postgresql.org/wiki/Apt"
 }
 
+# What instances of the booking service share. Debian's packages start a server when they are installed, and at each start of
+# the machine. We want the programs only.
+install_companions() {
+    local packages=() policy=/usr/sbin/policy-rc.d package made=no
+    [[ -x /usr/bin/redis-server ]] || packages+=(redis-server)
+    [[ -x /usr/sbin/pgbouncer ]] || packages+=(pgbouncer)
+    [[ -x /usr/sbin/haproxy ]] || packages+=(haproxy)
+    ((${#packages[@]} > 0)) || return 0
+    if [[ ! -e "$policy" ]]; then
+        made=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    install_packages "${packages[@]}"
+    [[ "$made" == no ]] || as_root rm -f "$policy"
+    if [[ -d /run/systemd/system ]]; then
+        for package in "${packages[@]}"; do
+            as_root systemctl disable --quiet "$package"
+        done
+    fi
+}
+
 install_rust() {
     local channel
     channel="$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)"
@@ -228,6 +250,7 @@ if ((${#packages[@]} > 0)); then
 fi
 install_java
 install_postgres
+[[ "$LEVEL" == compose ]] || install_companions
 install_rust
 if [[ "$LEVEL" == test ]]; then
     install_client

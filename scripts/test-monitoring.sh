@@ -10,6 +10,7 @@ HOST=127.0.0.1
 PORT="${VAULTSTREAM_PROMETHEUS_PORT:-9090}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
+BOOKING_PORT="${VAULTSTREAM_BOOKING_PORT:-4000}"
 
 check_rules() {
     promtool check config "$PROMETHEUS/prometheus.yml" "$PROMETHEUS/prometheus.demo.yml"
@@ -22,7 +23,10 @@ check_live() {
     rm -rf "$dir"
     mkdir -p "$dir"
     cp -r "$PROMETHEUS/rules" "$dir/"
+    # The service counts a route from its first request on.
+    curl --silent --show-error --fail --output /dev/null "http://$HOST:$BOOKING_PORT/api/v1/airports"
     sed -e "s/127.0.0.1:8083/$HOST:$READER_PORT/; s/127.0.0.1:8084/$HOST:$LOADER_PORT/; s/127.0.0.1:9090/$HOST:$PORT/" \
+        -e "s/127.0.0.1:4000/$HOST:$BOOKING_PORT/" \
         "$PROMETHEUS/prometheus.demo.yml" >"$dir/prometheus.yml"
     prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/data" --storage.tsdb.retention.time=1h \
         --web.listen-address="$HOST:$PORT" --log.level=warn 2>"$dir/prometheus.log" &

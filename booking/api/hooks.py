@@ -56,6 +56,8 @@ def before_call(context, case, kwargs):
         case.headers["If-Match"] = "*"
     if case.operation.path == "/api/v1/bookings" and isinstance(case.body, dict):
         board(case.body)
+    if case.operation.path == "/api/v1/flights" and isinstance(case.query, dict):
+        look_for(case.query)
 
 
 def place(case, parameters: dict) -> None:
@@ -69,6 +71,15 @@ def place(case, parameters: dict) -> None:
         parameters["session_id"] = session.json()["session_id"]
     if "book_ref" in parameters:
         place_booking(case, parameters)
+
+
+def look_for(query: dict) -> None:
+    """Asks for the route of a flight that is there, on its day or a neighbour of it."""
+    flight = CLIENT.get(f"/api/v1/flights/{RANDOM.choice(FLIGHTS)}").raise_for_status().json()
+    query["from"], query["to"] = flight["departure_airport"], flight["arrival_airport"]
+    query["date"] = flight["scheduled_departure"][:10]
+    # A cursor is one that an answer has given.
+    query.pop("cursor", None)
 
 
 def board(body: dict) -> None:

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use booking::serve::{ServeOptions, document, serve};
+use booking::serve::{RedisTarget, ServeOptions, document, serve};
 use clap::Args;
 use shared::postgres::ConnectOptions;
 use shared::source_url::{AddressError, source_options};
@@ -28,7 +28,8 @@ The database needs sql/source, the role booking_service has the rights that the 
 /docs shows the interface, /openapi.json describes it for programs, /health/live and /health/ready are for
 whoever starts and watches it, /metrics is for Prometheus.
 
-Several instances may serve one database: sessions, idempotency keys and seats are in the database.
+Several instances may serve one database: sessions, idempotency keys, seats and chats are in the database. With
+--redis-url they hear of each other's chat messages at once, and share what searches have found.
 RUST_LOG sets what is logged (default: info).")]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on; the default is reached from this machine only
@@ -99,6 +100,44 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BOOKING_KEY_TIME", value_parser = parse_duration, default_value = "24h")]
     key_time: Duration,
 
+    /// Redis, by which several instances ring for each other and share searches: redis://user:password@host:port
+    #[arg(long, env = "BOOKING_REDIS_URL", hide_env_values = true)]
+    redis_url: Option<String>,
+
+    /// How long found flights stay in Redis; how old a search's answer may be when the airline itself changes a flight
+    #[arg(long, env = "BOOKING_SEARCH_TIME", value_parser = parse_duration, default_value = "2s")]
+    search_time: Duration,
+
+    /// A site whose pages may open WebSockets, beside the service itself: https://host; may be repeated
+    #[arg(long = "allowed-origin", env = "BOOKING_ALLOWED_ORIGINS", value_delimiter = ',')]
+    allowed_origins: Vec<String>,
+
+    /// WebSockets at a time
+    #[arg(long, env = "BOOKING_LIVE_CONNECTIONS_MAX", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    live_connections_max: u32,
+
+    /// WebSockets of one customer, or of one address, at a time
+    #[arg(long, env = "BOOKING_LIVE_CONNECTIONS_EACH_MAX", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    live_connections_each_max: u32,
+
+    /// Chat messages a second from one customer on the long run; 0 sets no limit
+    #[arg(long, env = "BOOKING_CHAT_RATE", value_parser = parse_rate, default_value = "1")]
+    chat_rate: f64,
+
+    /// Chat messages at once from one customer
+    #[arg(long, env = "BOOKING_CHAT_BURST", value_parser = parse_rate, default_value = "10")]
+    chat_burst: f64,
+
+    /// What this instance is called on its pages [default: its host and port]
+    #[arg(long, env = "BOOKING_INSTANCE_NAME")]
+    instance_name: Option<String>,
+
+    /// Browsers reach the service over TLS only: their cookies are for TLS, whatever a proxy says
+    #[arg(long, env = "BOOKING_SECURE_COOKIES")]
+    secure_cookies: bool,
+
     /// Form of the log: auto (JSON unless on a terminal), json or text
     #[arg(long, env = "BOOKING_LOG_FORMAT", default_value = "auto")]
     log_format: LogFormat,
@@ -124,7 +163,8 @@ impl ServeArgs {
         let stop = shared::shutdown::on_signals().context("cannot watch for signals")?;
         let database = options.primary.display();
         let replica = options.replica.as_ref().map(ConnectOptions::display);
-        tracing::info!(%address, database, replica, "serving");
+        let redis = options.redis.as_ref().map(RedisTarget::display);
+        tracing::info!(%address, database, replica, redis, "serving");
         serve(options, listener, stop).await;
         tracing::info!("ended");
         Ok(())
@@ -149,6 +189,15 @@ impl ServeArgs {
             behind_proxy: self.behind_proxy,
             session_time: self.session_time,
             key_time: self.key_time,
+            redis: self.redis_url.as_deref().map(redis_target).transpose()?,
+            search_time: self.search_time,
+            allowed_origins: self.allowed_origins.clone(),
+            live_connections_max: usize::try_from(self.live_connections_max)?,
+            live_connections_each_max: usize::try_from(self.live_connections_each_max)?,
+            chat_rate: self.chat_rate,
+            chat_burst: self.chat_burst,
+            instance: self.instance_name.clone(),
+            secure_cookies: self.secure_cookies,
             ..ServeOptions::new(target("--database-url", primary)?)
         })
     }
@@ -171,6 +220,12 @@ fn target(option: &str, url: &str) -> anyhow::Result<ConnectOptions> {
         };
         anyhow::anyhow!("{option} cannot be used: {remedy}")
     })
+}
+
+/// Reads the URL of Redis. The URL is never repeated, because it may hold a password.
+fn redis_target(url: &str) -> anyhow::Result<RedisTarget> {
+    RedisTarget::parse(url)
+        .map_err(|remedy| anyhow::anyhow!("--redis-url cannot be used: {remedy}"))
 }
 
 /// Reads a rate: a number that is not negative.

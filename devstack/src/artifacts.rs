@@ -1,4 +1,4 @@
-//! Artifacts of Maven Central that this machine may lack: PostgreSQL binaries, Kafka's jars, Debezium's plugin.
+//! Artifacts of Maven Central that this machine may lack: PostgreSQL binaries, Kafka's jars, Debezium's plugin, JMeter.
 //!
 //! In: artifact coordinates with the SHA-256 we expect. Out: unpacked directories in the cache
 //! (`VAULTSTREAM_CACHE`, else `$XDG_CACHE_HOME/vaultstream`, else `~/.cache/vaultstream`).
@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 
 /// Version of Kafka and Kafka Connect.
 pub const KAFKA_VERSION: &str = "4.3.0";
+
+/// Version of JMeter.
+pub const JMETER_VERSION: &str = "5.6.3";
 
 /// Version of Debezium's connectors.
 pub const DEBEZIUM_VERSION: &str = "3.6.0.Final";
@@ -40,6 +43,9 @@ const MAVEN_PAUSE: Duration = Duration::from_secs(5);
 /// SHA-256 of each of Kafka's jars, as `sha256sum` prints them.
 const KAFKA_JARS: &str = include_str!("../kafka-jars.sha256");
 
+/// SHA-256 of each of JMeter's jars, as `sha256sum` prints them.
+const JMETER_JARS: &str = include_str!("../jmeter-jars.sha256");
+
 /// Major version, release and SHA-256 of the PostgreSQL binaries, for this processor.
 #[cfg(target_arch = "x86_64")]
 const POSTGRES: [(u16, &str, &str); 5] = [
@@ -60,13 +66,35 @@ const PLATFORM: &str = "linux-amd64";
 #[cfg(target_arch = "aarch64")]
 const PLATFORM: &str = "linux-arm64v8";
 
-/// The project whose dependencies are Kafka, its tools and Kafka Connect.
-fn kafka_pom() -> String {
+/// The dependencies that are Kafka, its tools and Kafka Connect.
+fn kafka_artifacts() -> Vec<(&'static str, &'static str, &'static str)> {
+    ["kafka_2.13", "kafka-tools", "connect-runtime", "connect-json"]
+        .map(|name| ("org.apache.kafka", name, KAFKA_VERSION))
+        .into_iter()
+        .chain([("org.slf4j", "slf4j-simple", "1.7.36")])
+        .collect()
+}
+
+/// The dependencies that are JMeter with what the plans use: HTTP, extractors and assertions, functions, and the files
+/// of its `bin` directory.
+fn jmeter_artifacts() -> Vec<(&'static str, &'static str, &'static str)> {
+    [
+        "ApacheJMeter",
+        "ApacheJMeter_core",
+        "ApacheJMeter_http",
+        "ApacheJMeter_components",
+        "ApacheJMeter_functions",
+        "ApacheJMeter_config",
+    ]
+    .map(|name| ("org.apache.jmeter", name, JMETER_VERSION))
+    .into_iter()
+    .collect()
+}
+
+/// A project with these dependencies: group, name, version.
+fn pom(project: &str, artifacts: &[(&str, &str, &str)]) -> String {
     let mut dependencies = String::new();
-    let kafka = ["kafka_2.13", "kafka-tools", "connect-runtime", "connect-json"]
-        .map(|name| ("org.apache.kafka", name, KAFKA_VERSION));
-    for (group, name, version) in kafka.into_iter().chain([("org.slf4j", "slf4j-simple", "1.7.36")])
-    {
+    for (group, name, version) in artifacts {
         let _ = writeln!(
             dependencies,
             "    <dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
@@ -74,7 +102,7 @@ fn kafka_pom() -> String {
     }
     format!(
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n  <modelVersion>4.0.0</modelVersion>\n  \
-         <groupId>devstack</groupId>\n  <artifactId>kafka</artifactId>\n  <version>1</version>\n  \
+         <groupId>devstack</groupId>\n  <artifactId>{project}</artifactId>\n  <version>1</version>\n  \
          <packaging>pom</packaging>\n  <dependencies>\n{dependencies}  </dependencies>\n</project>\n"
     )
 }
@@ -155,35 +183,47 @@ fn fetch_postgres(dir: &Path, release: &str, sha256: &str) -> anyhow::Result<()>
 /// The directory of Kafka's jars.
 pub(crate) fn kafka_libs() -> anyhow::Result<PathBuf> {
     let dir = cached(&format!("kafka-{KAFKA_VERSION}"), |dir| {
-        let pom = dir.join("pom.xml");
-        crate::fs::write(&pom, &kafka_pom())?;
-        let libs = dir.join("libs");
-        maven(
-            &[
-                &dependency_plugin("copy-dependencies"),
-                &format!("-DoutputDirectory={}", libs.display()),
-            ],
-            Some(&pom),
-        )?;
-        verify_jars(&libs)
+        fetch_jars(dir, &pom("kafka", &kafka_artifacts()), "kafka-jars.sha256", KAFKA_JARS)
     })?;
     Ok(dir.join("libs"))
 }
 
+/// JMeter's home, with `bin` and `libs`. The directories in which JMeter looks for plugins are empty.
+pub(crate) fn jmeter_home() -> anyhow::Result<PathBuf> {
+    cached(&format!("jmeter-{JMETER_VERSION}"), |dir| {
+        fetch_jars(dir, &pom("jmeter", &jmeter_artifacts()), "jmeter-jars.sha256", JMETER_JARS)?;
+        for plugins in ["lib/ext", "lib/junit"] {
+            crate::fs::make_dir(&dir.join(plugins))?;
+        }
+        let config = dir.join("libs").join(format!("ApacheJMeter_config-{JMETER_VERSION}.jar"));
+        run(Command::new("unzip").arg("-q").arg(&config).arg("bin/*").arg("-d").arg(dir))
+    })
+}
+
+/// Fills `libs` below `dir` with the dependencies of a project, and checks them against their manifest.
+fn fetch_jars(dir: &Path, pom: &str, manifest: &str, jars: &str) -> anyhow::Result<()> {
+    let project = dir.join("pom.xml");
+    crate::fs::write(&project, pom)?;
+    let libs = dir.join("libs");
+    let goal = dependency_plugin("copy-dependencies");
+    maven(&[&goal, &format!("-DoutputDirectory={}", libs.display())], Some(&project))?;
+    verify_jars(&libs, manifest, jars)
+}
+
 /// Checks each jar against the manifest, and that there is none besides.
-fn verify_jars(libs: &Path) -> anyhow::Result<()> {
+fn verify_jars(libs: &Path, manifest: &str, jars: &str) -> anyhow::Result<()> {
     let mut expected = 0;
-    for line in KAFKA_JARS.lines() {
+    for line in jars.lines() {
         let (sha256, name) = line
             .split_once("  ")
-            .with_context(|| format!("malformed line in kafka-jars.sha256: {line}"))?;
+            .with_context(|| format!("malformed line in {manifest}: {line}"))?;
         verify(&libs.join(name), sha256)?;
         expected += 1;
     }
     let found = std::fs::read_dir(libs)?.count();
     anyhow::ensure!(
         found == expected,
-        "{} holds {found} files, but kafka-jars.sha256 lists {expected}",
+        "{} holds {found} files, but {manifest} lists {expected}",
         libs.display()
     );
     Ok(())
@@ -226,6 +266,7 @@ pub fn fetch_all(all: bool) -> anyhow::Result<()> {
     tracing::info!(version = KAFKA_VERSION, dir = %kafka_libs()?.display(), "kafka is there");
     if all {
         tracing::info!(version = DEBEZIUM_VERSION, dir = %debezium_plugin()?.display(), "debezium is there");
+        tracing::info!(version = JMETER_VERSION, dir = %jmeter_home()?.display(), "jmeter is there");
     }
     Ok(())
 }
@@ -312,13 +353,17 @@ mod tests {
     }
 
     #[test]
-    fn the_manifest_names_each_jar_once_with_a_whole_hash() {
-        let mut names = std::collections::BTreeSet::new();
-        for line in KAFKA_JARS.lines() {
-            let (sha256, name) = line.split_once("  ").unwrap();
-            assert_eq!(sha256.len(), 64, "{line}");
-            assert!(names.insert(name), "{name} twice");
+    fn a_manifest_names_each_jar_once_with_a_whole_hash() {
+        for (jars, known) in
+            [(KAFKA_JARS, "kafka_2.13-4.3.0.jar"), (JMETER_JARS, "ApacheJMeter_http-5.6.3.jar")]
+        {
+            let mut names = std::collections::BTreeSet::new();
+            for line in jars.lines() {
+                let (sha256, name) = line.split_once("  ").unwrap();
+                assert_eq!(sha256.len(), 64, "{line}");
+                assert!(names.insert(name), "{name} twice");
+            }
+            assert!(names.contains(known), "{known}");
         }
-        assert!(names.contains("kafka_2.13-4.3.0.jar"));
     }
 }

@@ -49,6 +49,16 @@ pub fn get(url: &str) -> anyhow::Result<Answer> {
 
 /// Sends a request, with a JSON body if there is one.
 pub fn request(method: &str, url: &str, body: Option<&str>) -> anyhow::Result<Answer> {
+    send(method, url, &[], body)
+}
+
+/// Sends a request with further headers, and with a JSON body if there is one.
+pub fn send(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> anyhow::Result<Answer> {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -57,8 +67,11 @@ pub fn request(method: &str, url: &str, body: Option<&str>) -> anyhow::Result<An
         .timeout_global(Some(TIMEOUT))
         .build()
         .into();
-    let request =
+    let mut request =
         ureq::http::Request::builder().method(method).uri(url).header("connection", "close");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     let answered = match body {
         None => agent.run(request.body(())?),
         Some(body) => agent.run(request.header("content-type", "application/json").body(body)?),

@@ -18,18 +18,23 @@
 mod account;
 mod artifacts;
 mod binaries;
+mod companion;
 mod connect;
 mod database;
 mod fs;
+mod haproxy;
 pub mod http;
+pub mod jmeter;
 mod kafka;
 pub mod log;
+mod pgbouncer;
 mod ports;
 mod postgres;
 mod process;
 pub mod profile;
 pub mod programs;
 mod psql;
+mod redis;
 mod server;
 pub mod shared;
 pub mod sql;
@@ -40,16 +45,20 @@ pub mod topics;
 pub mod vault;
 mod wait;
 
-pub use artifacts::{DEBEZIUM_VERSION, KAFKA_VERSION, fetch_all};
+pub use artifacts::{DEBEZIUM_VERSION, JMETER_VERSION, KAFKA_VERSION, fetch_all};
 pub use binaries::{binary, client_binary, workspace_root};
+pub use companion::CompanionOptions;
 pub use connect::{Connect, ConnectOptions, ConnectRest};
 pub use database::{Database, unique};
+pub use haproxy::Haproxy;
 pub use kafka::{Kafka, KafkaOptions, Secured, SecuredOptions};
+pub use pgbouncer::Pgbouncer;
 pub use ports::{PortInUse, free_port, require_free};
 pub use postgres::{
     PasswordAuth, Postgres, PostgresAddress, PostgresOptions, StopMode, Tls, Upstream,
 };
 pub use process::{Frozen, Identity, Process, ProcessOptions};
 pub use psql::{Psql, sql_files};
+pub use redis::Redis;
 pub use token_endpoint::TokenEndpoint;
 pub use wait::{Condition, try_wait_for, try_wait_for_async, wait_for, wait_for_async};

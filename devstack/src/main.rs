@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use devstack::profile::{self, Profile, State};
+use devstack::profile::{self, Part, Profile, State};
 
 /// Starts, shows and ends the real servers that the demo and the tests use.
 ///
@@ -60,6 +60,14 @@ enum Command {
         #[arg(required = true, last = true)]
         command: Vec<OsString>,
     },
+    /// Add what the booking service's instances share to servers that are up; `down` ends it
+    Add {
+        /// The run directory of servers that are up
+        #[arg(long, default_value = ".run/demo")]
+        run_dir: PathBuf,
+        #[command(subcommand)]
+        part: PartName,
+    },
     /// Stop one PostgreSQL server of a run directory in order; the others go on
     Stop {
         /// The run directory
@@ -93,11 +101,41 @@ enum Command {
         #[arg(long, default_value = ".run/demo")]
         run_dir: PathBuf,
     },
+    /// Run JMeter with the settings of load-tests/jmeter.properties; without arguments it opens its window
+    Jmeter {
+        /// Arguments of JMeter, as --nongui --testfile load-tests/search.jmx --logfile samples.jtl -Jport=4000
+        #[arg(last = true)]
+        arguments: Vec<OsString>,
+    },
     /// Only fill the cache with what has to be downloaded
     Fetch {
         /// Also the versions of PostgreSQL that the tests do not use
         #[arg(long)]
         all: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum PartName {
+    /// Redis, with nothing on disk, on VAULTSTREAM_REDIS_PORT (6380); user booking with BOOKING_REDIS_PASSWORD
+    Redis,
+    /// PgBouncer in transaction mode on VAULTSTREAM_PGBOUNCER_PORT (6432)
+    Pgbouncer {
+        /// The server, as `status` names it
+        #[arg(long, default_value = "primary")]
+        server: String,
+        /// A role that may connect; it exists already
+        #[arg(long = "role", default_value = "booking_service")]
+        roles: Vec<String>,
+    },
+    /// HAProxy as one address of several instances of the booking service
+    Haproxy {
+        /// Its port
+        #[arg(long)]
+        port: u16,
+        /// The port of an instance; may be repeated
+        #[arg(long = "instance", required = true)]
+        instances: Vec<u16>,
     },
 }
 
@@ -150,6 +188,15 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let record = profile::spawn(&run_dir, &name, &endpoint, &command)?;
             println!("{name} is process {}, log {}", record.identity.pid, record.log.display());
         }
+        Command::Add { run_dir, part } => {
+            let part = match part {
+                PartName::Redis => Part::Redis,
+                PartName::Pgbouncer { server, roles } => Part::Pgbouncer { server, roles },
+                PartName::Haproxy { port, instances } => Part::Haproxy { port, instances },
+            };
+            let record = profile::add(&run_dir, &part)?;
+            println!("{} is process {} at {}", record.name, record.identity.pid, record.endpoint);
+        }
         Command::Stop { run_dir, name } => {
             profile::stop(&run_dir, &name)?;
             println!("{name} is stopped");
@@ -171,6 +218,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         },
+        Command::Jmeter { arguments } => match devstack::jmeter::become_jmeter(&arguments)? {},
         Command::Fetch { all } => devstack::fetch_all(all)?,
     }
     Ok(ExitCode::SUCCESS)

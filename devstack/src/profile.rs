@@ -4,6 +4,7 @@
 //! Invariant: either all servers come up, or none is left running. `down` ends what the state file names and nothing
 //! else.
 
+mod add;
 mod member;
 mod plan;
 mod servers;
@@ -20,6 +21,7 @@ use crate::fs;
 use crate::process::{Process, ProcessOptions};
 use crate::state::Locked;
 pub use crate::state::{Kind, Record, State};
+pub use add::{Part, add};
 pub use member::{start, stop};
 pub use plan::Profile;
 
@@ -169,7 +171,8 @@ pub fn status(run_dir: &Path) -> anyhow::Result<Option<State>> {
 
 /// Removes the directories of a profile's servers, and where they lie outside of the run directory.
 fn remove_data(profile: Profile, run_dir: &Path) -> anyhow::Result<()> {
-    for dir in profile.directories().iter().map(|name| run_dir.join(name)) {
+    let names = profile.directories().iter().chain(&add::NAMES);
+    for dir in names.map(|name| run_dir.join(name)) {
         // The stand-in for a directory stays when a checkout is removed, and the next checkout would find it.
         let outside = std::fs::read_link(dir.join("outside")).ok().or(fs::own_substitute(&dir));
         for dir in outside.into_iter().chain([dir]).filter(|dir| dir.is_dir()) {

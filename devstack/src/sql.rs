@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 /// How long one attempt of [`execute`] to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +32,11 @@ pub fn readable(err: tokio_postgres::Error) -> anyhow::Error {
 
 /// Runs `script` over a connection of its own.
 pub(crate) fn execute(connection_string: &str, script: &str) -> anyhow::Result<()> {
+    column(connection_string, script).map(drop)
+}
+
+/// Runs `script` over a connection of its own, and gives the first column of all rows as text.
+pub(crate) fn column(connection_string: &str, script: &str) -> anyhow::Result<Vec<String>> {
     std::thread::scope(|scope| {
         scope
             .spawn(|| on_own_runtime(connection_string, script))
@@ -40,7 +45,7 @@ pub(crate) fn execute(connection_string: &str, script: &str) -> anyhow::Result<(
     })
 }
 
-fn on_own_runtime(connection_string: &str, script: &str) -> anyhow::Result<()> {
+fn on_own_runtime(connection_string: &str, script: &str) -> anyhow::Result<Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -51,9 +56,13 @@ fn on_own_runtime(connection_string: &str, script: &str) -> anyhow::Result<()> {
         config.connect_timeout(CONNECT_TIMEOUT);
         let (client, connection) = config.connect(NoTls).await.map_err(readable)?;
         let driver = tokio::spawn(connection);
-        let outcome = client.batch_execute(script).await.map_err(readable);
+        let outcome = client.simple_query(script).await.map_err(readable);
         drop(client);
         driver.await.context("the connection's task panicked")?.ok();
-        outcome
+        let texts = outcome?.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
+            _ => None,
+        });
+        Ok(texts.collect())
     })
 }

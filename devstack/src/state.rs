@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum Kind {
     /// A program of ours: ended first.
     Program,
+    /// Redis, PgBouncer or HAProxy.
+    Companion,
     /// Kafka Connect.
     Connect,
     /// Kafka.
@@ -93,7 +95,7 @@ impl Kind {
     fn signal(self) -> Signal {
         match self {
             Self::Postgres => Signal::INT,
-            Self::Program | Self::Connect | Self::Kafka => Signal::TERM,
+            Self::Program | Self::Companion | Self::Connect | Self::Kafka => Signal::TERM,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
+mod companions;
 mod connect;
 mod kafka;
 mod lifetime;

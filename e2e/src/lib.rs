@@ -4,6 +4,7 @@
 //! A module imports only from those that stand before it.
 
 pub mod airline;
+pub mod service;
 pub mod sql;
 
 pub mod rig;

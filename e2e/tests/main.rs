@@ -1,5 +1,6 @@
 //! End-to-end tests over real servers and the built binaries.
 
+mod arrival;
 mod faults;
 mod marts;
 mod monitoring;

@@ -61,6 +61,7 @@ GRANT SELECT, INSERT, UPDATE (cancelled_at) ON service.orders TO booking_service
 GRANT SELECT, INSERT, DELETE ON service.seat_assignments TO booking_service;
 GRANT SELECT, INSERT, DELETE, UPDATE (status, etag, location, body)
     ON service.idempotency_keys TO booking_service;
+GRANT SELECT, INSERT ON service.messages TO booking_service;
 GRANT EXECUTE ON FUNCTION service.lock_flights(integer[]) TO booking_service;
 
 GRANT SELECT ON service.seat_assignments TO booking_app;

@@ -45,7 +45,8 @@ async fn ready(State(service): State<Service>) -> Result<Json<Value>, Problem> {
         let detail = "the database has no schema service: apply sql/source";
         return Err(Problem::new(Kind::Unavailable, detail));
     }
-    Ok(Json(json!({"status": "ready"})))
+    // Without Redis the service is slower and complete, so it is ready.
+    Ok(Json(json!({"status": "ready", "redis": service.bell().state()})))
 }
 
 async fn metrics(State(service): State<Service>) -> impl IntoResponse {

@@ -6,6 +6,7 @@
 //! go.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -30,12 +31,22 @@ struct Bucket {
 
 /// The buckets of all clients.
 #[derive(Debug)]
-pub(crate) struct Limiter {
+pub(crate) struct Limiter<K = IpAddr> {
     rate: Rate,
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+    buckets: Mutex<HashMap<K, Bucket>>,
 }
 
 impl Limiter {
+    /// Takes a token for an address.
+    ///
+    /// # Errors
+    /// The seconds until there is one, rounded up.
+    pub(crate) fn take(&self, client: IpAddr, now: Instant) -> Result<(), u64> {
+        self.take_for(whole_client(client), now)
+    }
+}
+
+impl<K: Eq + Hash> Limiter<K> {
     pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, buckets: Mutex::default() }
     }
@@ -44,7 +55,7 @@ impl Limiter {
     ///
     /// # Errors
     /// The seconds until there is one, rounded up.
-    pub(crate) fn take(&self, client: IpAddr, now: Instant) -> Result<(), u64> {
+    pub(crate) fn take_for(&self, client: K, now: Instant) -> Result<(), u64> {
         let Rate { per_second, burst } = self.rate;
         let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if buckets.len() >= BUCKETS_MAX {
@@ -53,8 +64,7 @@ impl Limiter {
                 buckets.clear();
             }
         }
-        let bucket =
-            buckets.entry(whole_client(client)).or_insert(Bucket { tokens: burst, at: now });
+        let bucket = buckets.entry(client).or_insert(Bucket { tokens: burst, at: now });
         let tokens = self.tokens(*bucket, now);
         if tokens < 1.0 {
             *bucket = Bucket { tokens, at: now };

@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::live_metrics::LiveMetrics;
 use super::pool::Use;
 
 /// Upper bounds of the buckets, in seconds: from an answer without a database to the longest that a request may take.
@@ -33,6 +34,7 @@ pub(crate) struct Metrics {
     replayed: Counter,
     under_way: Gauge,
     pools: Family<Labels<2>, Gauge<i64, AtomicI64>>,
+    live: LiveMetrics,
 }
 
 impl Default for Metrics {
@@ -59,7 +61,8 @@ impl Default for Metrics {
         registry.register("http_requests_under_way", "Requests under way", under_way.clone());
         let pools = Family::default();
         registry.register("pool_connections", "Connections of a pool, by state", pools.clone());
-        Self { registry, requests, problems, seats_sold, repeats, replayed, under_way, pools }
+        let live = LiveMetrics::register(&mut registry);
+        Self { registry, requests, problems, seats_sold, repeats, replayed, under_way, pools, live }
     }
 }
 
@@ -95,6 +98,11 @@ impl Metrics {
 
     pub(crate) fn count_replay(&self) {
         self.replayed.inc();
+    }
+
+    /// Those of WebSockets and of what the instances share.
+    pub(crate) fn live(&self) -> &LiveMetrics {
+        &self.live
     }
 
     /// The text of all metrics.

@@ -1,6 +1,6 @@
-//! The booking service: a REST interface to search, book, change, cancel and check in.
+//! The booking service: a REST interface and pages to search, book, change, cancel and check in.
 //!
-//! In: HTTP requests. Out: answers in JSON, rows in the airline's tables and in schema `service`. Invariants:
+//! In: HTTP requests. Out: answers in JSON and pages, rows in the airline's tables and in schema `service`. Invariants:
 //!
 //! * A seat of a flight is sold once, whatever the load: flights are locked while they are sold, and the primary key of
 //!   `service.seat_assignments` refuses a second sale of a seat.
@@ -8,15 +8,18 @@
 //! * A change of something tells the state that it is based on, and is refused if that state is gone.
 //! * Nothing personal and no secret is in a log, a metric or an error.
 //!
-//! The flow of a request: `server` (connection), `layers` (name, limits, time, log), `request` (who, what), `api`
-//! (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer` or
+//! The flow of a request: `server` (connection), `layers` (name, limits, time, log), `request` (who, what), `api` or
+//! `web` (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer` or
 //! `problem`.
 
 mod problem;
 
 mod field;
+mod live_metrics;
 mod page;
+mod redis_link;
 mod settings;
+mod touched;
 
 mod pool;
 
@@ -27,6 +30,9 @@ mod work;
 mod limiter;
 mod passwords;
 mod peer;
+
+mod bell;
+mod cache;
 
 mod state;
 
@@ -42,8 +48,11 @@ mod api;
 
 mod health;
 mod layers;
+mod live;
 mod openapi;
 mod server;
+
+mod web;
 
 use std::time::Duration;
 
@@ -57,25 +66,41 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use self::live::Live;
 use self::problem::{Kind, Problem};
 use self::server::Limits;
 use self::state::Service;
 use self::store::accounts::Tidy;
 
+pub use self::redis_link::RedisTarget;
 pub use self::settings::ServeOptions;
 
 /// How often old sessions and keys are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// Serves until `stop` is cancelled and open requests have ended.
-pub async fn serve(options: ServeOptions, listener: TcpListener, stop: CancellationToken) {
+pub async fn serve(mut options: ServeOptions, listener: TcpListener, stop: CancellationToken) {
+    options.instance.get_or_insert_with(|| instance_name(&listener));
     let limits =
         Limits { connections_max: options.connections_max, drain_time: options.drain_time };
     let service = Service::new(options);
     let tidying = tokio::spawn(tidy(service.clone(), stop.clone()));
-    server::run(listener, router(service.clone()), limits, stop).await;
+    let live = Live::new(service.clone(), stop.clone());
+    let router = router(service.clone(), live.clone());
+    let living = tokio::spawn(async move { live.run().await });
+    server::run(listener, router, limits, stop).await;
+    // Whoever does not hear that the instance ends is cut off.
+    let _ = tokio::time::timeout(limits.drain_time, living).await;
     tidying.abort();
     service.close();
+}
+
+/// The name of an instance that was given none: its host and port.
+fn instance_name(listener: &TcpListener) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    format!("{host}:{port}")
 }
 
 /// The OpenAPI document.
@@ -91,11 +116,13 @@ fn parts() -> (Router<Service>, utoipa::openapi::OpenApi) {
     (router, document)
 }
 
-fn router(service: Service) -> Router {
+fn router(service: Service, live: Live) -> Router {
     let (router, document) = parts();
     let body_bytes_max = service.options().body_bytes_max;
     router
         .merge(health::router())
+        .merge(live::router(live))
+        .merge(web::router())
         .route("/openapi.json", routing::get(move || async move { Json(document) }))
         // Without the address of a validator the page asks nobody else about the document.
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")))

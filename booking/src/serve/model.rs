@@ -40,7 +40,7 @@ pub(crate) struct AirportPage {
 }
 
 /// A class of a flight, with its price and its seats
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Offer {
     pub(crate) fare: Fare,
     /// Price of a seat, roubles
@@ -55,7 +55,7 @@ pub(crate) struct Offer {
 }
 
 /// One departure of a flight number
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Flight {
     #[schema(examples(4711))]
     pub(crate) flight_id: i32,
@@ -82,7 +82,7 @@ pub(crate) struct Flight {
 }
 
 /// A page of flights
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FlightPage {
     pub(crate) flights: Vec<Flight>,
     /// Where the next page begins; absent on the last page

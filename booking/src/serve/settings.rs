@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use shared::postgres::ConnectOptions;
 
+use super::redis_link::RedisTarget;
+
 /// The settings of [`super::serve`].
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -40,6 +42,24 @@ pub struct ServeOptions {
     pub session_time: Duration,
     /// How long an idempotency key is remembered.
     pub key_time: Duration,
+    /// Redis, through which instances ring for each other and share found flights, if there is one.
+    pub redis: Option<RedisTarget>,
+    /// How long found flights are kept in Redis.
+    pub search_time: Duration,
+    /// Sites, beside this service itself, whose pages may open WebSockets.
+    pub allowed_origins: Vec<String>,
+    /// WebSockets at a time.
+    pub live_connections_max: usize,
+    /// WebSockets of a customer, or of an address, at a time.
+    pub live_connections_each_max: usize,
+    /// Chat messages a second from one customer; zero means no limit.
+    pub chat_rate: f64,
+    /// Chat messages at once from one customer.
+    pub chat_burst: f64,
+    /// What the instance is called on its pages; its host and port unless it is given.
+    pub instance: Option<String>,
+    /// Whether browsers reach the service over TLS only, whatever a proxy says.
+    pub secure_cookies: bool,
 }
 
 impl ServeOptions {
@@ -63,6 +83,15 @@ impl ServeOptions {
             behind_proxy: false,
             session_time: Duration::from_secs(12 * 3600),
             key_time: Duration::from_secs(24 * 3600),
+            redis: None,
+            search_time: Duration::from_secs(2),
+            allowed_origins: Vec::new(),
+            live_connections_max: 1000,
+            live_connections_each_max: 20,
+            chat_rate: 1.0,
+            chat_burst: 10.0,
+            instance: None,
+            secure_cookies: false,
         }
     }
 }

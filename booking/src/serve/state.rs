@@ -7,12 +7,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::bell::Bell;
+use super::cache::Cache;
 use super::limiter::{Limiter, Rate};
 use super::metrics::Metrics;
 use super::passwords::Passwords;
 use super::pool::{Pool, Use};
 use super::problem::{Kind, Problem};
+use super::redis_link::Link;
 use super::settings::ServeOptions;
+use super::touched;
 use super::work::{Patience, Work, run};
 
 /// How long a replica that did not answer in time is asked nothing.
@@ -32,6 +36,8 @@ struct Shared {
     passwords: Passwords,
     requests: Option<Limiter>,
     sign_ins: Option<Limiter>,
+    bell: Bell,
+    cache: Cache,
 }
 
 /// The replica, and whether it is asked.
@@ -66,7 +72,11 @@ impl Service {
         let limiter = |per_second: f64, burst: f64| {
             (per_second > 0.0).then(|| Limiter::new(Rate { per_second, burst: burst.max(1.0) }))
         };
+        let metrics = Metrics::default();
+        let link = options.redis.clone().map(|target| Arc::new(Link::new(target)));
         let shared = Shared {
+            bell: Bell::new(link.clone(), metrics.live().clone()),
+            cache: Cache::new(link, options.search_time, metrics.live().clone()),
             primary: pool(options.primary.clone()),
             replica: options.replica.clone().map(pool).map(Replica::new),
             // A request has time to be done again after a failover, and its last statement may still end.
@@ -74,7 +84,7 @@ impl Service {
                 statement: options.request_time,
                 again: options.request_time.mul_f64(0.8),
             },
-            metrics: Metrics::default(),
+            metrics,
             passwords: Passwords::default(),
             requests: limiter(options.rate, options.burst),
             sign_ins: limiter(options.sign_in_rate, options.sign_in_burst),
@@ -85,6 +95,11 @@ impl Service {
 
     pub(crate) fn options(&self) -> &ServeOptions {
         &self.0.options
+    }
+
+    /// What the instance is called.
+    pub(crate) fn instance(&self) -> &str {
+        self.0.options.instance.as_deref().unwrap_or("unnamed")
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -120,6 +135,30 @@ impl Service {
         run(&self.0.primary, self.0.patience, &self.0.metrics, work).await
     }
 
+    /// The bell of the chats.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.0.bell
+    }
+
+    /// What searches have found.
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.0.cache
+    }
+
+    /// Does work that changes what can be bought. Before its client learns the outcome, no instance shows the state
+    /// before it any more.
+    pub(crate) async fn change<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
+        let (outcome, touched) = touched::watch(self.on_primary(work)).await;
+        let may_be_done = match &outcome {
+            Ok(_) => true,
+            Err(problem) => problem.kind == Kind::OutcomeUnknown,
+        };
+        if may_be_done {
+            self.0.cache.forget(&touched).await;
+        }
+        outcome
+    }
+
     /// Reads what may be a little old.
     pub(crate) async fn on_replica<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
         let Some(replica) = self.0.replica.as_ref().filter(|replica| !replica.rests()) else {
@@ -137,6 +176,20 @@ impl Service {
             Err(_) => replica.rest(),
         }
         self.on_primary(work).await
+    }
+
+    pub(crate) fn has_replica(&self) -> bool {
+        self.0.replica.is_some()
+    }
+
+    /// Asks the replica and nobody else.
+    pub(crate) async fn look_at_replica<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
+        let Some(replica) = &self.0.replica else {
+            return Err(Problem::new(Kind::Unavailable, "there is no replica"));
+        };
+        let time = self.0.options.request_time / 4;
+        let short = Patience { statement: time, again: Duration::ZERO };
+        run(&replica.pool, short, &self.0.metrics, work).await
     }
 
     /// Gives no connection to anybody any more.

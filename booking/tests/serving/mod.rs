@@ -1,8 +1,10 @@
 //! `booking serve`: what it promises, over real connections to a real database.
 
 mod beside_simulation;
+mod browser;
 mod client;
 mod limits;
+mod loading;
 mod operations;
 mod pages;
 mod privacy;
@@ -10,3 +12,4 @@ mod races;
 mod recovery;
 mod shop;
 mod validation;
+mod web_sessions;

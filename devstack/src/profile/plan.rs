@@ -182,7 +182,7 @@ fn with_superuser(options: PostgresOptions) -> PostgresOptions {
 }
 
 /// A word from the environment.
-fn variable_or(variable: &str, default: &str) -> String {
+pub(super) fn variable_or(variable: &str, default: &str) -> String {
     std::env::var(variable)
         .ok()
         .filter(|text| !text.is_empty())
@@ -190,7 +190,7 @@ fn variable_or(variable: &str, default: &str) -> String {
 }
 
 /// A port from the environment.
-fn port_from(variable: &str, default: u16) -> anyhow::Result<u16> {
+pub(super) fn port_from(variable: &str, default: u16) -> anyhow::Result<u16> {
     match std::env::var(variable) {
         Ok(text) if !text.is_empty() => match text.parse() {
             Ok(port) if port != 0 => Ok(port),

@@ -1,5 +1,5 @@
-//! Benchmarks: the reader and the loader beside programs that do the same work, on real servers that the bench starts
-//! and ends itself.
+//! Benchmarks: the reader and the loader beside programs that do the same work, and the booking service under load, on
+//! real servers that the bench starts and ends itself.
 //!
 //! In: options of the command line. Out: an aligned table, and the same with all circumstances as JSON below
 //! `bench-results/`.
@@ -7,6 +7,7 @@
 //! bench, also after Ctrl-C and after a panic.
 
 mod airline;
+pub mod booking;
 mod interrupt;
 pub mod loader;
 mod machine;

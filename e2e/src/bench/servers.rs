@@ -102,7 +102,7 @@ pub(super) fn build_profile() -> String {
 pub(super) fn require_release(any_build: bool) -> anyhow::Result<()> {
     anyhow::ensure!(
         any_build || !cfg!(debug_assertions),
-        "figures of a debug build mean nothing: use `make bench-reader` or `make bench-loader`, or give --any-build"
+        "figures of a debug build mean nothing: use `make bench-reader`, `make bench-loader` or `make load-test`, or give --any-build"
     );
     Ok(())
 }

@@ -1,13 +1,14 @@
-//! What a running reader and a running loader export.
+//! What a running reader, a running loader and a running booking service export.
 //!
-//! In: the shared servers. Out: every sample that the two print, after a snapshot, a change, a quarantined event and a
-//! failed batch: a counter with labels is shown from its first increment on.
+//! In: the shared servers. Out: every sample that the three print, after a snapshot, a change, a quarantined event, a
+//! failed batch, a booking and a refusal: a counter with labels is shown from its first increment on.
 
 use std::time::Duration;
 
 use devstack::{free_port, http, shared, topics, wait_for_async};
 use e2e::airline::topic;
 use e2e::rig::{Rig, RigOptions};
+use e2e::service::Service;
 use e2e::sql;
 
 use super::promql::Selector;
@@ -15,7 +16,14 @@ use super::promql::Selector;
 /// A machine with two cores that other tests use as well takes its time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The samples of both programs.
+/// A flight with one seat.
+const FLIGHT: &str = "
+    INSERT INTO aircrafts VALUES ('TST', 'Test Plane', 5000);
+    INSERT INTO seats VALUES ('TST', '1A', 'Economy');
+    INSERT INTO flights (flight_no, scheduled_departure, scheduled_arrival, departure_airport, arrival_airport, status, aircraft_code)
+    VALUES ('TT0001', now() + interval '2 days', now() + interval '50 hours', 'AAA', 'BBB', 'Scheduled', 'TST')";
+
+/// The samples of all programs.
 pub(crate) struct Exported {
     /// Lines of the expositions, without comments.
     samples: Vec<String>,
@@ -67,8 +75,22 @@ pub(crate) async fn run() -> Exported {
     // What has not been measured yet is not shown.
     wait_for(&listen[0], "cdc_reader_slot_retained_wal_bytes").await;
 
-    let samples = listen.iter().flat_map(|address| scrape(address).unwrap()).collect();
+    let mut samples: Vec<_> = listen.iter().flat_map(|address| scrape(address).unwrap()).collect();
+    samples.extend(sell_the_last_seat(&rig, &source).await.metrics().unwrap());
     Exported { samples }
+}
+
+/// A booking service that has sold a seat and has refused to sell another.
+async fn sell_the_last_seat(rig: &Rig, source: &tokio_postgres::Client) -> Service {
+    source.batch_execute(FLIGHT).await.unwrap();
+    let flight: String = sql::one(source, "SELECT max(flight_id) FROM flights").await.unwrap();
+    let flight = flight.parse().unwrap();
+    let service = rig.start_service(&[]).unwrap();
+    let customer = service.customer("ann@example.org").unwrap();
+    customer.book(flight).unwrap();
+    let refused = customer.try_to_book(flight).unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    service
 }
 
 async fn add_airport(source: &tokio_postgres::Client, code: &str) {

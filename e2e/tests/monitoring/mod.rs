@@ -1,6 +1,7 @@
 //! Dashboard, rules and alerts show what the programs export, and nothing else.
 //!
-//! In: the files below `dashboards/`, and the `/metrics` of a reader and a loader that have had something to count.
+//! In: the files below `dashboards/`, and the `/metrics` of a reader, a loader and a booking service that have had
+//! something to count.
 //! Out: the names and labels of every expression are found there.
 //! Invariant: a name counts as exported only when a running program has printed it, not because a source file mentions
 //! it.

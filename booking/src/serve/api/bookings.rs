@@ -80,7 +80,7 @@ pub(crate) async fn make_booking(
     let key = Key::of(&headers, &[b"POST /api/v1/bookings", &bytes])?;
     let sale = sale(value)?;
     let seats = sale.travellers.len() * sale.segments.len();
-    let answer = service.on_primary(&Once { account_id, key, change: sale }).await?;
+    let answer = service.change(&Once { account_id, key, change: sale }).await?;
     if answer.replayed {
         service.metrics().count_replay();
     } else {
@@ -207,7 +207,7 @@ pub(crate) async fn cancel_booking(
 
 /// Makes a change of a booking, and counts answers that were given before.
 pub(crate) async fn make<C: Change>(service: &Service, once: Once<C>) -> Result<Answer, Problem> {
-    let answer = service.on_primary(&once).await?;
+    let answer = service.change(&once).await?;
     if answer.replayed {
         service.metrics().count_replay();
     }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::DateTime;
 
+use super::super::cache::Wanted;
 use super::super::field::{Fields, airport, date, fare, flight_id, number};
 use super::super::model::{AirportPage, Flight, FlightPage, FlightQuery, PageQuery, SeatMap};
 use super::super::page;
@@ -40,10 +41,19 @@ pub(crate) async fn search_flights(
     Parameters(query): Parameters<FlightQuery>,
 ) -> Result<Json<FlightPage>, Problem> {
     let search = search(&query)?;
-    let mut found = service.on_replica(&search).await?;
-    let next_cursor = page::cut(&mut found, search.limit, |(key, _)| *key);
-    let flights = found.into_iter().map(|(_, flight)| flight).collect();
-    Ok(Json(FlightPage { flights, next_cursor }))
+    let wanted = Wanted {
+        from: search.from.clone(),
+        to: search.to.clone(),
+        date: search.date,
+        rest: format!("{:?}:{:?}:{:?}:{}", search.seats, search.fare, search.after, search.limit),
+    };
+    let page = async {
+        let mut found = service.on_replica(&search).await?;
+        let next_cursor = page::cut(&mut found, search.limit, |(key, _)| *key);
+        let flights = found.into_iter().map(|(_, flight)| flight).collect();
+        Ok(FlightPage { flights, next_cursor })
+    };
+    service.cache().find(&wanted, page).await.map(Json)
 }
 
 fn search(query: &FlightQuery) -> Result<Search, Problem> {

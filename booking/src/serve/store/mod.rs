@@ -5,7 +5,9 @@
 
 pub(crate) mod accounts;
 pub(crate) mod bookings;
+pub(crate) mod browsers;
 pub(crate) mod flights;
 pub(crate) mod items;
+pub(crate) mod live;
 pub(crate) mod sales;
 pub(crate) mod seats;

@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 
 use super::super::field::Fare;
 use super::super::problem::{Kind, Problem};
+use super::super::touched::{self, RouteDay};
 use super::super::work::Failure;
 use super::flights::price;
 use super::seats::{Wish, give, sold_out};
@@ -115,7 +116,7 @@ fn wishes<'a>(at: usize, segment: &'a Segment, ticket_nos: &'a [String]) -> Vec<
         .collect()
 }
 
-/// Flights as they are now.
+/// Flights as they are now, noted as those that are about to change.
 pub(crate) async fn flights(tx: &Transaction<'_>, ids: &[i32]) -> Result<Vec<OpenFlight>, Failure> {
     let rows = tx
         .query_typed(
@@ -127,7 +128,7 @@ pub(crate) async fn flights(tx: &Transaction<'_>, ids: &[i32]) -> Result<Vec<Ope
             &[(&ids, Type::INT4_ARRAY)],
         )
         .await?;
-    Ok(rows
+    let flights: Vec<_> = rows
         .iter()
         .map(|row| OpenFlight {
             flight_id: row.get(0),
@@ -137,7 +138,13 @@ pub(crate) async fn flights(tx: &Transaction<'_>, ids: &[i32]) -> Result<Vec<Ope
             arrives: row.get(4),
             status: row.get(5),
         })
-        .collect())
+        .collect();
+    touched::note(flights.iter().map(|flight| RouteDay {
+        from: flight.from.clone(),
+        to: flight.to.clone(),
+        day: flight.departs.date_naive(),
+    }));
+    Ok(flights)
 }
 
 /// Locks flights until the end of the transaction.

@@ -1,0 +1,229 @@
+//! What is shown live, by WebSockets: the departures boards and the chats of flights.
+//!
+//! In: connections, the bell, the tables. Out: boards and messages. The tables are the truth. One task of an instance
+//! reads the new messages of all rooms, when the bell rings, and now and then without it: every second where no other
+//! instance is heard, every ten seconds where Redis leads to them. So a message that another instance has stored comes
+//! at once with Redis, a second later without it, and ten seconds later when its ring was lost.
+
+mod entry;
+mod rooms;
+
+mod socket;
+
+mod session;
+
+mod board;
+mod chat;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::{Extension, Router, routing};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::board::Boards;
+use self::entry::{Places, Who, check_origin};
+use self::rooms::Rooms;
+use self::session::Credentials;
+use super::bell::{Bell, Heard};
+use super::field::{airport, flight_id};
+use super::limiter::{Limiter, Rate};
+use super::live_metrics::LiveMetrics;
+use super::peer::Peer;
+use super::problem::{Kind, Problem};
+use super::request::{Named, Parameters};
+use super::state::Service;
+use super::store::live::{IsFlight, MESSAGES_MAX, NewMessages};
+
+/// How often the chats are looked at where no other instance is heard.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same where Redis leads to the others: what is found then is what Redis has lost.
+const LOOK_EVERY_WITH_REDIS: Duration = Duration::from_secs(10);
+/// The pause after a look that failed.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Bytes of a client's text at most: a message of four bytes a character, escaped, and what is around it.
+const TEXT_BYTES_MAX: usize = 32 << 10;
+/// Bytes that may wait for a client within the process.
+const WAITING_BYTES_MAX: usize = 256 << 10;
+
+/// What all live connections of an instance share.
+#[derive(Debug, Clone)]
+pub(crate) struct Live(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    rooms: Rooms,
+    boards: Boards,
+    places: Arc<Places>,
+    messages: Option<Limiter<i64>>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Live {
+    pub(crate) fn new(service: Service, stop: CancellationToken) -> Self {
+        let options = service.options();
+        let (per_second, burst) = (options.chat_rate, options.chat_burst.max(1.0));
+        let messages = (per_second > 0.0).then(|| Limiter::new(Rate { per_second, burst }));
+        let places = Places::new(options.live_connections_max, options.live_connections_each_max);
+        let shared = Shared {
+            rooms: Rooms::default(),
+            boards: Boards::default(),
+            places,
+            messages,
+            connections: TaskTracker::new(),
+            stop,
+            service,
+        };
+        Self(Arc::new(shared))
+    }
+
+    fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    fn metrics(&self) -> &LiveMetrics {
+        self.0.service.metrics().live()
+    }
+
+    fn bell(&self) -> &Bell {
+        self.0.service.bell()
+    }
+
+    fn rooms(&self) -> &Rooms {
+        &self.0.rooms
+    }
+
+    fn boards(&self) -> &Boards {
+        &self.0.boards
+    }
+
+    fn places(&self) -> &Arc<Places> {
+        &self.0.places
+    }
+
+    /// The limit of messages of a customer.
+    fn messages(&self) -> Option<&Limiter<i64>> {
+        self.0.messages.as_ref()
+    }
+
+    fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// Reads what is new for all connections, until the stop. Then it waits until all connections are closed.
+    pub(crate) async fn run(&self) {
+        tokio::select! {
+            () = self.stop().cancelled() => {}
+            () = self.bell().listen() => {}
+            () = self.read() => {}
+            () = board::keep(self) => {}
+        }
+        self.0.connections.close();
+        self.0.connections.wait().await;
+    }
+
+    /// Hands new messages out to the rooms, for ever.
+    async fn read(&self) {
+        loop {
+            let patience =
+                if self.bell().hears_others() { LOOK_EVERY_WITH_REDIS } else { LOOK_EVERY };
+            let heard = tokio::select! {
+                heard = self.bell().hear() => heard,
+                () = tokio::time::sleep(patience) => Heard { all: true, ..Heard::default() },
+            };
+            let after = self.rooms().after(&heard);
+            if after.is_empty() {
+                continue;
+            }
+            match self.service().on_primary(&NewMessages { after }).await {
+                Ok(messages) => {
+                    self.metrics().read(messages.len());
+                    for message in &messages {
+                        self.rooms().hand_out(message.flight_id, chat::line(message));
+                    }
+                    if messages.len() == MESSAGES_MAX {
+                        // There may be more.
+                        self.bell().ring_all();
+                    }
+                }
+                Err(_) => {
+                    tokio::time::sleep(PAUSE).await;
+                    self.bell().ring_all();
+                }
+            }
+        }
+    }
+}
+
+/// The paths of live connections.
+pub(crate) fn router(live: Live) -> Router<Service> {
+    Router::new()
+        .route("/live/departures", routing::get(departures))
+        .route("/live/flights/{flight_id}/chat", routing::get(chat))
+        .layer(Extension(live))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeparturesQuery {
+    airport: String,
+}
+
+async fn departures(
+    Extension(live): Extension<Live>,
+    Peer(peer): Peer,
+    headers: HeaderMap,
+    Parameters(query): Parameters<DeparturesQuery>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Problem> {
+    check_origin(&headers, &live.service().options().allowed_origins)?;
+    let airport = airport(&query.airport).map_err(|reason| Problem::field("airport", reason))?;
+    let place = live.places().take()?;
+    let own_place = live.places().take_own(Who::Address(peer)).ok_or_else(|| {
+        Problem::new(Kind::Unavailable, "this address has as many live connections as it may")
+    })?;
+    let token = live.0.connections.token();
+    Ok(bounded(upgrade).on_upgrade(async move |socket| {
+        live.metrics().opened("board");
+        board::serve(&live, socket, &airport).await;
+        live.metrics().ended("board");
+        drop((place, own_place, token));
+    }))
+}
+
+async fn chat(
+    Extension(live): Extension<Live>,
+    Named(name): Named<String>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Problem> {
+    check_origin(&headers, &live.service().options().allowed_origins)?;
+    let flight_id = flight_id(&name).map_err(|reason| Problem::field("flight_id", reason))?;
+    let place = live.places().take()?;
+    if !live.service().on_replica(&IsFlight { flight_id }).await? {
+        return Err(Problem::not_found("flight"));
+    }
+    let credentials = Credentials::of(&headers, live.service());
+    let token = live.0.connections.token();
+    Ok(bounded(upgrade).on_upgrade(async move |socket| {
+        live.metrics().opened("chat");
+        chat::serve(&live, socket, credentials, flight_id).await;
+        live.metrics().ended("chat");
+        drop((place, token));
+    }))
+}
+
+fn bounded(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .max_message_size(TEXT_BYTES_MAX)
+        .max_frame_size(TEXT_BYTES_MAX)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WAITING_BYTES_MAX)
+}

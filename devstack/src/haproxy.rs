@@ -1,0 +1,73 @@
+//! HAProxy as the one address of several instances of the booking service.
+//!
+//! In: the instances' ports. Out: an address on 127.0.0.1. An instance gets requests as long as `/health/ready` says
+//! 200. A connection that an instance does not take goes to another one. A request whose instance dies is sent again
+//! only if it is a GET: nobody knows whether a change was made. WebSockets stay with their instance until it ends.
+
+use std::fmt::Write as _;
+
+use crate::companion::{Companion, CompanionOptions, companion_methods};
+
+/// A running HAProxy; dropping it kills it.
+#[derive(Debug)]
+pub struct Haproxy {
+    companion: Companion,
+}
+
+companion_methods!(Haproxy);
+
+impl Haproxy {
+    /// Starts a proxy before instances on these ports of 127.0.0.1.
+    ///
+    /// # Errors
+    /// When the program is missing, or the proxy does not answer.
+    pub fn start(options: &CompanionOptions, instances: &[u16]) -> anyhow::Result<Self> {
+        anyhow::ensure!(!instances.is_empty(), "HAProxy needs at least one instance");
+        let companion = Companion::start("haproxy", "haproxy", options, |companion, port| {
+            let file = companion.write("haproxy.cfg", &configuration(port, instances))?;
+            Ok(vec!["-db".into(), "-f".into(), file.into()])
+        })?;
+        Ok(Self { companion })
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> std::net::SocketAddr {
+        std::net::SocketAddr::from(([127, 0, 0, 1], self.port()))
+    }
+}
+
+fn configuration(port: u16, instances: &[u16]) -> String {
+    let mut text = format!(
+        "global\n\
+        \x20   maxconn 4000\n\
+         \n\
+         defaults\n\
+        \x20   mode http\n\
+        \x20   timeout connect 2s\n\
+        \x20   timeout client 60s\n\
+        \x20   timeout server 60s\n\
+        \x20   timeout queue 10s\n\
+        \x20   timeout http-request 10s\n\
+        \x20   # The service sends a ping more often, so that a tunnel without one is dead.\n\
+        \x20   timeout tunnel 2m\n\
+        \x20   option forwardfor\n\
+        \x20   option redispatch\n\
+        \x20   retries 3\n\
+        \x20   retry-on conn-failure empty-response\n\
+         \n\
+         frontend booking\n\
+        \x20   bind 127.0.0.1:{port}\n\
+        \x20   http-request disable-l7-retry unless METH_GET\n\
+        \x20   default_backend instances\n\
+         \n\
+         backend instances\n\
+        \x20   balance leastconn\n\
+        \x20   option httpchk GET /health/ready\n\
+        \x20   http-check expect status 200\n\
+        \x20   default-server check inter 500ms fastinter 200ms fall 2 rise 1 on-marked-down shutdown-sessions\n"
+    );
+    for (number, instance) in instances.iter().enumerate() {
+        let _ = writeln!(text, "    server instance{} 127.0.0.1:{instance}", number + 1);
+    }
+    text
+}
