@@ -113,8 +113,8 @@ pub struct BatchLimits {
     /// differ by less than 5 %)
     pub rows_max: usize,
     /// 16 MiB, which the writers share: up to four batches of each are in memory, two of them with their rows. With
-    /// batches of 10 000 small rows, the caches and what Kafka sends ahead, the loader took 399 MiB where its caches held
-    /// 400 000 states
+    /// batches of 10 000 small rows, the caches and what Kafka sends ahead, the loader took 399 MiB where its caches
+    /// held 400 000 states
     pub bytes_max: usize,
     /// 50 ms since the first event: half of what a person notices, long enough to fill a batch under load
     pub linger_ms: u64,

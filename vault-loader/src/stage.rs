@@ -33,8 +33,9 @@ use crate::warehouse_watch::{ATTEMPT_MAX, watch};
 const CONFLICTS_MAX: u32 = 5;
 
 /// How long a fenced loader waits before it reads the offsets again and assigns its partitions anew. Another loader has
-/// the partitions, because the group has taken them for lost or a batch was in flight for too long. So the group takes them from this loader with its next heartbeat, which comes within 3 s. When both
-/// happen at once, librdkafka stops a partition twice and ends the process:
+/// the partitions, because the group has taken them for lost or a batch was in flight for too long. So the group takes
+/// them from this loader with its next heartbeat, which comes within 3 s. When both happen at once, librdkafka stops a
+/// partition twice and ends the process:
 /// <https://github.com/confluentinc/librdkafka/issues/5573>.
 const FENCED_WAIT: Duration = Duration::from_secs(4);
 
@@ -165,8 +166,8 @@ impl LoadStage {
         true
     }
 
-    /// Takes in the columns that a table has got. `Some(false)` when that is not possible, `None` when the batch is to be
-    /// left.
+    /// Takes in the columns that a table has got. `Some(false)` when that is not possible, `None` when the batch is to
+    /// be left.
     async fn grow(
         &mut self,
         generation: u64,

@@ -351,8 +351,8 @@ async fn a_loader_that_wakes_up_late_writes_nothing_of_what_it_had_in_hand() {
     let mut heir = world.loader("heir");
     world.loaded().await;
     zombie.resume();
-    // Its partitions are lost, and are another loader's. It leaves the batch when the group tells it that before its next
-    // attempt, and is fenced otherwise.
+    // Its partitions are lost, and are another loader's. It leaves the batch when the group tells it that before its
+    // next attempt, and is fenced otherwise.
     wait_for_async(PATIENCE, "the loader that woke up late to leave its batch", async || {
         let log = world.log("zombie");
         log.contains("\"are_lost\":true")

@@ -188,6 +188,8 @@ fn another_machine_is_spoken_to_by_tls_unless_somebody_says_otherwise() {
 fn unknown_keys_and_values_out_of_range_are_named() {
     check("VAULT_LOADER__DATABASE__HOTS", "x", "hots");
     check("VAULT_LOADER__BATCH__ROWS_MAX", "0", "batch.rows_max: must be from 1");
+    check("VAULT_LOADER__WRITERS", "0", "writers: must be from 1 to 64");
+    check("VAULT_LOADER__WRITERS", "65", "writers: must be from 1 to 64");
     check("VAULT_LOADER__DATABASE__SSLMODE", "never", "database.sslmode: must be disable");
     check("VAULT_LOADER__DATABASE__USER", "", "database.user: must not be empty");
     assert!(read(&[]).unwrap().require_kafka().unwrap_err().to_string().contains("bootstrap"));
