@@ -2,13 +2,18 @@
 
 mod beside_simulation;
 mod browser;
+mod chatter;
 mod client;
+mod fleet;
 mod limits;
+mod live;
 mod operations;
 mod pages;
+mod pooled;
 mod privacy;
 mod races;
 mod recovery;
+mod sharing;
 mod shop;
 mod validation;
 mod web_sessions;

@@ -140,6 +140,19 @@ async fn instance(
     Instance { address, stop, running }
 }
 
+/// Another instance of a shop's service, in this process; the client is not signed in. It ends with the test.
+pub(crate) async fn second(shop: &Shop, change: impl FnOnce(&mut ServeOptions)) -> Client {
+    let server = &shop.airline.server;
+    let mut options = ServeOptions::new(target(&shop.airline, &server.user, &server.password));
+    options.rate = 0.0;
+    options.sign_in_rate = 0.0;
+    change(&mut options);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(options, listener, shop.stop.clone()));
+    Client { address, token: None }
+}
+
 /// Makes the airline's rows in a database that has the schema.
 pub(crate) async fn fill(airline: &Airline) {
     airline.client().await.batch_execute(FLIGHTS).await.unwrap();
