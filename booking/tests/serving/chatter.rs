@@ -15,6 +15,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::shop::SOON;
+
 /// How long a text may take to come.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -129,34 +131,43 @@ pub(crate) struct Seen {
     pub(crate) returns: usize,
 }
 
-/// A client who says so many texts and follows the chat until `all` messages are there, whatever happens to the
+/// What a client does.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    /// Texts that the client says.
+    pub(crate) own: usize,
+    /// Messages that are there when all have said theirs.
+    pub(crate) all: usize,
+}
+
+impl Part {
+    fn is_done(&self, said: usize, seen: &Seen) -> bool {
+        seen.messages.len() >= self.all && said >= self.own
+    }
+}
+
+/// A client who says texts and follows the chat of `SOON` until all messages are there, whatever happens to the
 /// connection.
-pub(crate) async fn talk(
-    address: SocketAddr,
-    token: String,
-    flight_id: i32,
-    name: String,
-    own: usize,
-    all: usize,
-) -> Seen {
+pub(crate) async fn talk(address: SocketAddr, token: String, part: Part) -> Seen {
     let mut seen = Seen::default();
     let mut said = 0;
     let mut connections = 0_usize;
-    while seen.messages.len() < all || said < own {
-        let after = seen.messages.last().map(|(id, _)| *id);
-        let wire = come_back(address, &token, flight_id, after.unwrap_or(0)).await;
+    while !part.is_done(said, &seen) {
+        let after = seen.messages.last().map_or(0, |(id, _)| *id);
+        let wire = come_back(address, &token, after).await;
         connections += 1;
-        stay(wire, &name, own, all, &mut said, &mut seen).await;
+        stay(wire, &part, &mut said, &mut seen).await;
     }
     seen.returns = connections.saturating_sub(1);
     seen
 }
 
 /// Connects as soon as an instance takes the client. (`wait_for_async` gives no future that another task may run.)
-async fn come_back(address: SocketAddr, token: &str, flight_id: i32, after: i64) -> Wire {
+async fn come_back(address: SocketAddr, token: &str, after: i64) -> Wire {
     let ends = Instant::now() + WAIT;
     loop {
-        match Wire::chat(address, token, flight_id, Some(after)).await {
+        match Wire::chat(address, token, SOON, Some(after)).await {
             Ok(wire) => return wire,
             Err(status) => assert!(Instant::now() < ends, "no instance takes a client: {status:?}"),
         }
@@ -165,16 +176,10 @@ async fn come_back(address: SocketAddr, token: &str, flight_id: i32, after: i64)
 }
 
 /// One connection, until it is lost or there is nothing left to do.
-async fn stay(
-    mut wire: Wire,
-    name: &str,
-    own: usize,
-    all: usize,
-    said: &mut usize,
-    seen: &mut Seen,
-) {
+async fn stay(mut wire: Wire, part: &Part, said: &mut usize, seen: &mut Seen) {
+    let name = &part.name;
     let text = |number: usize| (format!("{name}-{number}"), format!("{name} says {number}"));
-    while seen.messages.len() < all || *said < own {
+    while !part.is_done(*said, seen) {
         let Came::Text(value) = wire.next().await else { return };
         match value["type"].as_str().unwrap() {
             "message" => {
@@ -191,7 +196,7 @@ async fn stay(
             "caught_up" | "refused" => {}
             _ => continue,
         }
-        if *said < own {
+        if *said < part.own {
             let (key, text) = text(*said);
             if wire.say(&key, &text).await.is_err() {
                 return;

@@ -6,7 +6,7 @@ use devstack::wait_for_async;
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::chatter::{Came, Wire, chat_path, talk};
+use super::chatter::{Came, Part, Wire, chat_path, talk};
 use super::fleet::metric;
 use super::shop::{LATER, NONE, SOON, Shop, sign_up};
 
@@ -58,7 +58,11 @@ async fn many_who_talk_at_once_all_read_everything_once_and_in_order() {
     let mut guests = tokio::task::JoinSet::new();
     for guest in 0..8 {
         let token = shop.client.token.clone().unwrap();
-        guests.spawn(talk(shop.client.address, token, SOON, format!("g{guest}"), 30, 240));
+        guests.spawn(talk(
+            shop.client.address,
+            token,
+            Part { name: format!("g{guest}"), own: 30, all: 240 },
+        ));
     }
     let all = guests.join_all().await;
     for seen in &all {
@@ -208,7 +212,11 @@ async fn a_client_that_takes_nothing_is_dropped_and_disturbs_nobody() {
     let mut slow = Wire::open(stream, &chat_path(SOON), &[]).await.unwrap();
     slow.send(&json!({"type": "hello", "token": token})).await.unwrap();
     slow.expect("caught_up").await;
-    let quick = tokio::spawn(talk(shop.client.address, token, SOON, "quick".to_owned(), 0, 2000));
+    let quick = tokio::spawn(talk(
+        shop.client.address,
+        token,
+        Part { name: "quick".to_owned(), own: 0, all: 2000 },
+    ));
     let flood = format!(
         "INSERT INTO service.messages (flight_id, account_id, body)
          SELECT {SOON}, {}, repeat('ж', 2000) FROM generate_series(1, 2000)",

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use booking::serve::RedisTarget;
 
-use super::chatter::{Wire, talk};
+use super::chatter::{Part, Wire, talk};
 use super::client::Client;
 use super::fleet::{Around, Fleet, metric};
 use super::shop::{SOON, Shop, order, path, second};
@@ -56,13 +56,11 @@ async fn killing_an_instance_loses_no_message_and_no_session() {
     let mut guests = JoinSet::new();
     for guest in 0..6 {
         let (address, token) = (fleet.proxy.address(), token.clone());
-        guests.spawn(talk(address, token, SOON, format!("g{guest}"), 25, 150));
+        guests.spawn(talk(address, token, Part { name: format!("g{guest}"), own: 60, all: 360 }));
     }
     let stored = "SELECT count(*) FROM service.messages";
-    wait_for_async(WAIT, "a third of the messages", async || {
-        fleet.airline.number(stored).await >= 50
-    })
-    .await;
+    wait_for_async(WAIT, "the first messages", async || fleet.airline.number(stored).await >= 50)
+        .await;
     let open = "booking_live_connections{kind=\"chat\"}";
     let victim = {
         let mut counts = Vec::new();
@@ -75,7 +73,7 @@ async fn killing_an_instance_loses_no_message_and_no_session() {
     fleet.instances[victim].kill9();
     let at = fleet.airline.number(stored).await;
     let all = guests.join_all().await;
-    assert!(at < 150, "the instance died in the middle: {at} of 150");
+    assert!(at < 360, "the instance died in the middle: {at} of 360");
     let rows = fleet
         .airline
         .client()
@@ -84,13 +82,13 @@ async fn killing_an_instance_loses_no_message_and_no_session() {
         .await
         .unwrap();
     let truth: Vec<(i64, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(truth.len(), 150, "each message is stored once");
+    assert_eq!(truth.len(), 360, "each message is stored once");
     for seen in &all {
         assert_eq!(seen.messages, truth, "each came once, and in order");
     }
     let returns: usize = all.iter().map(|seen| seen.returns).sum();
     assert!(returns >= 1, "those of the dead instance came back");
-    println!("killed at {at} of 150 messages; {returns} came back");
+    println!("killed at {at} of 360 messages; {returns} came back");
     // The session that began before is known to the others.
     for _ in 0..6 {
         fleet.client.get("/api/v1/bookings").await.expect(200);
@@ -103,7 +101,11 @@ async fn two_instances_talk_without_redis() {
     let token = shop.client.token.clone().unwrap();
     let mut guests = JoinSet::new();
     for (guest, address) in [shop.client.address, other.address].into_iter().enumerate() {
-        guests.spawn(talk(address, token.clone(), SOON, format!("g{guest}"), 10, 20));
+        guests.spawn(talk(
+            address,
+            token.clone(),
+            Part { name: format!("g{guest}"), own: 10, all: 20 },
+        ));
     }
     let all = guests.join_all().await;
     assert_eq!(all[0].messages, all[1].messages);
