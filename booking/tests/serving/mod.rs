@@ -11,4 +11,7 @@ mod races;
 mod recovery;
 mod shop;
 mod validation;
+mod web_booking;
+mod web_reference;
+mod web_reports;
 mod web_sessions;

@@ -39,11 +39,19 @@ pub(crate) async fn search_flights(
     State(service): State<Service>,
     Parameters(query): Parameters<FlightQuery>,
 ) -> Result<Json<FlightPage>, Problem> {
-    let search = search(&query)?;
+    find_flights(&service, &query).await.map(Json)
+}
+
+/// What a search finds.
+pub(crate) async fn find_flights(
+    service: &Service,
+    query: &FlightQuery,
+) -> Result<FlightPage, Problem> {
+    let search = search(query)?;
     let mut found = service.on_replica(&search).await?;
     let next_cursor = page::cut(&mut found, search.limit, |(key, _)| *key);
     let flights = found.into_iter().map(|(_, flight)| flight).collect();
-    Ok(Json(FlightPage { flights, next_cursor }))
+    Ok(FlightPage { flights, next_cursor })
 }
 
 fn search(query: &FlightQuery) -> Result<Search, Problem> {

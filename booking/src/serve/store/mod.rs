@@ -8,5 +8,7 @@ pub(crate) mod bookings;
 pub(crate) mod browsers;
 pub(crate) mod flights;
 pub(crate) mod items;
+pub(crate) mod reference;
+pub(crate) mod reports;
 pub(crate) mod sales;
 pub(crate) mod seats;
