@@ -41,7 +41,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn open(count: usize, around: Around) -> Self {
-        let files = ["010_schema.sql", "020_views.sql", "050_service.sql"];
+        let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
         let server = &devstack::shared::stack().postgres15;
         let airline = Airline::create_with(server, &devstack::unique("fleet"), &files);
         fill(&airline).await;

@@ -37,6 +37,7 @@ async fn every_operation_works_through_the_pooler_as_the_role_of_the_service() {
         "040_roles.sql",
         "050_service.sql",
         "060_service_role.sql",
+        "072_staff.sql",
     ];
     let airline = Airline::create_with(server.address(), "airline_tickets", &files);
     fill(&airline).await;

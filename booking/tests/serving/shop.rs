@@ -72,7 +72,7 @@ impl Shop {
 
     /// The same with other settings.
     pub(crate) async fn open_with(change: impl FnOnce(&mut ServeOptions)) -> Self {
-        let files = ["010_schema.sql", "020_views.sql", "050_service.sql"];
+        let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
         let server = &devstack::shared::stack().postgres15;
         let airline = Airline::create_with(server, &devstack::unique("serving"), &files);
         airline.client().await.batch_execute(FLIGHTS).await.unwrap();
