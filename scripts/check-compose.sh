@@ -5,7 +5,7 @@
 source "$(dirname "$0")/lib.sh"
 source scripts/engine.sh
 
-PROFILES=(none bi airflow monitoring full booking replicas)
+PROFILES=(none bi airflow monitoring full booking replicas serve)
 
 COMPOSE="$(compose_program)"
 

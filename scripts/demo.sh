@@ -118,6 +118,7 @@ step "simulate an airline for $DURATION" simulate
 simulated="$(now_ms)"
 step "catch up" wait_until_caught_up 120
 CATCH_UP_MS=$(($(now_ms) - simulated))
+step "start Redis and PgBouncer" start_companions
 step "start the booking service" start_booking_service
 if [[ "$SCOPE" == full ]]; then
     step "set up Superset" scripts/superset.sh setup

@@ -17,6 +17,8 @@ KAFKA_PORT="${VAULTSTREAM_KAFKA_PORT:-9092}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
 BOOKING_PORT="${VAULTSTREAM_BOOKING_PORT:-4000}"
+REDIS_PORT="${VAULTSTREAM_REDIS_PORT:-6380}"
+PGBOUNCER_PORT="${VAULTSTREAM_PGBOUNCER_PORT:-6432}"
 PRIMARY_DB=airline_tickets
 DWH_DB=airline_tickets_dwh
 ADMIN="${VAULTSTREAM_ADMIN_USER:-admin}"
@@ -25,6 +27,7 @@ READER_PASSWORD="${CDC_READER_PASSWORD:-cdc_reader_password}"
 APP_PASSWORD="${BOOKING_APP_PASSWORD:-booking_app_password}"
 READONLY_PASSWORD="${AIRLINE_READONLY_PASSWORD:-airline_readonly_password}"
 SERVICE_PASSWORD="${BOOKING_SERVICE_PASSWORD:-booking_service_password}"
+REDIS_PASSWORD="${BOOKING_REDIS_PASSWORD:-booking_redis_password}"
 OWNER_PASSWORD="${VAULT_OWNER_PASSWORD:-vault_owner_password}"
 LOADER_PASSWORD="${VAULT_LOADER_PASSWORD:-vault_loader_password}"
 MART_PASSWORD="${MART_READER_PASSWORD:-mart_reader_password}"
@@ -103,10 +106,21 @@ booking() {
     BOOKING_DATABASE_URL="postgres://booking_app:$APP_PASSWORD@$HOST:$PRIMARY_PORT/$PRIMARY_DB" "$BIN/booking" "$@"
 }
 
+# Starts Redis and PgBouncer beside the servers, until `make down`: what instances of the booking service share.
+start_companions() {
+    BOOKING_REDIS_PASSWORD="$REDIS_PASSWORD" VAULTSTREAM_REDIS_PORT="$REDIS_PORT" \
+        "$BIN/devstack" add --run-dir "$RUN_DIR" redis
+    VAULTSTREAM_PGBOUNCER_PORT="$PGBOUNCER_PORT" "$BIN/devstack" add --run-dir "$RUN_DIR" pgbouncer
+    BOOKING_REDIS_URL="redis://booking:$REDIS_PASSWORD@$HOST:$REDIS_PORT"
+    export BOOKING_REDIS_URL
+    SERVICE_DB_PORT="$PGBOUNCER_PORT"
+}
+
 # Starts the booking service beside the servers, until `make down`; arguments are further options of `booking serve`.
+# After start_companions it uses them.
 start_booking_service() {
     local ends=$((SECONDS + 60))
-    BOOKING_DATABASE_URL="postgres://booking_service:$SERVICE_PASSWORD@$HOST:$PRIMARY_PORT/$PRIMARY_DB" \
+    BOOKING_DATABASE_URL="postgres://booking_service:$SERVICE_PASSWORD@$HOST:${SERVICE_DB_PORT:-$PRIMARY_PORT}/$PRIMARY_DB" \
         "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name booking --endpoint "$HOST:$BOOKING_PORT" -- \
         "$BIN/booking" serve --listen "$HOST:$BOOKING_PORT" "$@"
     until curl --silent --fail --max-time 5 --output /dev/null "http://$HOST:$BOOKING_PORT/health/ready"; do

@@ -4,6 +4,7 @@
 //! simulation after the transactions under way. The second signal ends the process.
 
 mod menu;
+mod staff;
 
 use std::io::IsTerminal as _;
 use std::num::NonZeroU16;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::menu::MenuArgs;
+use self::staff::StaffArgs;
 use crate::duration::parse_duration;
 use crate::serve_command::ServeArgs;
 
@@ -52,6 +54,8 @@ enum Command {
     Simulate(SimulateArgs),
     /// Write to the primary, read from its replicas, and see how far they are behind
     Menu(MenuArgs),
+    /// Let an account edit reference data, or take that back
+    Staff(StaffArgs),
     /// Serve customers: a REST interface to search, book, change, cancel and check in
     Serve(Box<ServeArgs>),
 }
@@ -123,6 +127,7 @@ impl Cli {
             Command::Seed(args) => args.run().await,
             Command::Simulate(args) => args.run().await,
             Command::Menu(args) => args.run().await,
+            Command::Staff(args) => args.run().await,
             Command::Serve(args) => args.run().await,
         }
     }

@@ -11,6 +11,7 @@ mod reference;
 pub mod seed;
 pub mod serve;
 pub mod simulate;
+pub mod staff;
 pub mod tables;
 
 pub use reference::fleet::Fare;

@@ -45,6 +45,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BOOKING_REPLICA_URL", hide_env_values = true)]
     replica_url: Option<String>,
 
+    /// The warehouse for the reports; its role needs to read the marts, as mart_reader does
+    #[arg(long, env = "BOOKING_WAREHOUSE_URL", hide_env_values = true)]
+    warehouse_url: Option<String>,
+
     /// Connections to each database at most
     #[arg(long, env = "BOOKING_POOL_SIZE", default_value_t = 16)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
@@ -176,6 +180,11 @@ impl ServeArgs {
         Ok(ServeOptions {
             listen: self.listen,
             replica: replica.map(|url| target("--replica-url", url)).transpose()?,
+            warehouse: self
+                .warehouse_url
+                .as_deref()
+                .map(|url| target("--warehouse-url", url))
+                .transpose()?,
             pool_size: usize::from(self.pool_size),
             pool_wait: self.pool_wait,
             request_time: self.request_time,

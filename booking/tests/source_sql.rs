@@ -144,10 +144,15 @@ async fn the_service_can_sell_and_nothing_else(client: &Client) {
         "UPDATE service.seat_assignments SET seat_no = '1A'",
         "UPDATE service.orders SET account_id = 1",
         "DELETE FROM service.accounts",
-        // No operation uses these two yet.
-        "SELECT FROM service.messages",
+        "UPDATE service.messages SET body = ''",
+        "DELETE FROM service.messages",
+        // No operation uses it yet.
         "INSERT INTO service.uploads DEFAULT VALUES",
         "TRUNCATE service.seat_assignments",
+        "INSERT INTO service.staff VALUES (1)",
+        "UPDATE public.airports SET airport_code = 'XXX'",
+        "UPDATE public.aircrafts SET aircraft_code = 'XXX'",
+        "UPDATE public.seats SET fare_conditions = 'Economy'",
         "CREATE TABLE service.mine (id integer)",
     ] {
         assert_refused(client, statement).await;
@@ -157,6 +162,9 @@ async fn the_service_can_sell_and_nothing_else(client: &Client) {
         "UPDATE public.bookings SET total_amount = 0",
         "DELETE FROM public.boarding_passes",
         "DELETE FROM service.seat_assignments",
+        "SELECT FROM service.staff",
+        "UPDATE public.airports SET airport_name = '', city = '', longitude = 0, latitude = 0, timezone = ''",
+        "UPDATE public.aircrafts SET model = '', range = 1",
     ] {
         assert_allowed(client, statement).await;
     }

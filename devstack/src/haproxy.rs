@@ -48,6 +48,8 @@ fn configuration(port: u16, instances: &[u16]) -> String {
         \x20   timeout server 60s\n\
         \x20   timeout queue 10s\n\
         \x20   timeout http-request 10s\n\
+        \x20   # A busy instance answers a check late, and must not lose its requests for that.\n\
+        \x20   timeout check 10s\n\
         \x20   # The service sends a ping more often, so that a tunnel without one is dead.\n\
         \x20   timeout tunnel 2m\n\
         \x20   option forwardfor\n\
@@ -64,7 +66,7 @@ fn configuration(port: u16, instances: &[u16]) -> String {
         \x20   balance leastconn\n\
         \x20   option httpchk GET /health/ready\n\
         \x20   http-check expect status 200\n\
-        \x20   default-server check inter 500ms fastinter 200ms fall 2 rise 1 on-marked-down shutdown-sessions\n"
+        \x20   default-server check inter 1s fastinter 300ms fall 3 rise 1 on-marked-down shutdown-sessions\n"
     );
     for (number, instance) in instances.iter().enumerate() {
         let _ = writeln!(text, "    server instance{} 127.0.0.1:{instance}", number + 1);

@@ -54,7 +54,7 @@ pub(crate) async fn around(
     };
     drop(under_way);
     if let Some((asked, problem)) = asked.zip(response.extensions_mut().remove::<Problem>()) {
-        response = asked.refuse(&service, &problem);
+        response = asked.refuse(&service, &problem).await;
     }
     let (status, took) = (response.status().as_u16(), started.elapsed());
     service.metrics().observe(&method, &route, status, took);

@@ -44,6 +44,8 @@ mod request;
 
 mod idempotency;
 
+mod saying;
+
 mod api;
 
 mod health;
@@ -87,7 +89,7 @@ pub async fn serve(mut options: ServeOptions, listener: TcpListener, stop: Cance
     let tidying = tokio::spawn(tidy(service.clone(), stop.clone()));
     let live = Live::new(service.clone(), stop.clone());
     let router = router(service.clone(), live.clone());
-    let living = tokio::spawn(async move { live.run().await });
+    let living = tokio::spawn(live::run(live));
     server::run(listener, router, limits, stop).await;
     // Whoever does not hear that the instance ends is cut off.
     let _ = tokio::time::timeout(limits.drain_time, living).await;

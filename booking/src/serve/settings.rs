@@ -16,6 +16,8 @@ pub struct ServeOptions {
     pub primary: ConnectOptions,
     /// A replica for reads that may be a little old, if there is one.
     pub replica: Option<ConnectOptions>,
+    /// The warehouse, for the reports, if there is one.
+    pub warehouse: Option<ConnectOptions>,
     /// Connections to each database at most.
     pub pool_size: usize,
     /// How long a request waits for a connection.
@@ -70,6 +72,7 @@ impl ServeOptions {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             primary,
             replica: None,
+            warehouse: None,
             pool_size: 16,
             pool_wait: Duration::from_secs(5),
             request_time: Duration::from_secs(10),

@@ -22,6 +22,11 @@ use super::work::{Patience, Work, run};
 /// How long a replica that did not answer in time is asked nothing.
 const REST: Duration = Duration::from_secs(5);
 
+/// Connections to the warehouse at most: its questions are large, and nobody waits for them to book.
+const WAREHOUSE_POOL: usize = 4;
+/// How long a question to the warehouse may take.
+const WAREHOUSE_TIME: Duration = Duration::from_secs(5);
+
 /// The state, cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Service(Arc<Shared>);
@@ -31,11 +36,13 @@ struct Shared {
     options: ServeOptions,
     primary: Pool,
     replica: Option<Replica>,
+    warehouse: Option<Pool>,
     patience: Patience,
     metrics: Metrics,
     passwords: Passwords,
     requests: Option<Limiter>,
     sign_ins: Option<Limiter>,
+    messages: Option<Limiter<i64>>,
     bell: Bell,
     cache: Cache,
 }
@@ -75,10 +82,17 @@ impl Service {
         let metrics = Metrics::default();
         let link = options.redis.clone().map(|target| Arc::new(Link::new(target)));
         let shared = Shared {
+            messages: (options.chat_rate > 0.0).then(|| {
+                let burst = options.chat_burst.max(1.0);
+                Limiter::new(Rate { per_second: options.chat_rate, burst })
+            }),
             bell: Bell::new(link.clone(), metrics.live().clone()),
             cache: Cache::new(link, options.search_time, metrics.live().clone()),
             primary: pool(options.primary.clone()),
             replica: options.replica.clone().map(pool).map(Replica::new),
+            warehouse: options.warehouse.clone().map(|warehouse| {
+                Pool::new(warehouse, WAREHOUSE_POOL, options.pool_wait.min(WAREHOUSE_TIME))
+            }),
             // A request has time to be done again after a failover, and its last statement may still end.
             patience: Patience {
                 statement: options.request_time,
@@ -127,12 +141,19 @@ impl Service {
     /// How the pools are used.
     pub(crate) fn usage(&self) -> Vec<(&'static str, Use)> {
         let replica = self.0.replica.as_ref().map(|replica| ("replica", replica.pool.usage()));
-        std::iter::once(("primary", self.0.primary.usage())).chain(replica).collect()
+        let warehouse = self.0.warehouse.as_ref().map(|pool| ("warehouse", pool.usage()));
+        let primary = std::iter::once(("primary", self.0.primary.usage()));
+        primary.chain(replica).chain(warehouse).collect()
     }
 
     /// Does work on the primary.
     pub(crate) async fn on_primary<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
         run(&self.0.primary, self.0.patience, &self.0.metrics, work).await
+    }
+
+    /// The limit of a customer's chat messages.
+    pub(crate) fn messages(&self) -> Option<&Limiter<i64>> {
+        self.0.messages.as_ref()
     }
 
     /// The bell of the chats.
@@ -192,11 +213,32 @@ impl Service {
         run(&replica.pool, short, &self.0.metrics, work).await
     }
 
+    pub(crate) fn has_warehouse(&self) -> bool {
+        self.0.warehouse.is_some()
+    }
+
+    /// Asks the warehouse, for a bounded time.
+    pub(crate) async fn on_warehouse<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
+        let Some(warehouse) = &self.0.warehouse else {
+            return Err(Problem::new(Kind::Unavailable, "no warehouse is configured"));
+        };
+        let time = WAREHOUSE_TIME.min(self.0.options.request_time / 2);
+        let patience = Patience { statement: time, again: Duration::ZERO };
+        let asked = run(warehouse, patience, &self.0.metrics, work);
+        tokio::time::timeout(time, asked).await.unwrap_or_else(|_| {
+            let detail = format!("the warehouse does not answer within {} s", time.as_secs_f32());
+            Err(Problem::new(Kind::Unavailable, detail))
+        })
+    }
+
     /// Gives no connection to anybody any more.
     pub(crate) fn close(&self) {
         self.0.primary.close();
         if let Some(replica) = &self.0.replica {
             replica.pool.close();
+        }
+        if let Some(warehouse) = &self.0.warehouse {
+            warehouse.close();
         }
     }
 }

@@ -8,6 +8,8 @@ use shared::secret::Secret;
 use tokio::net::TcpListener;
 use tokio_postgres::Client;
 
+use super::browser::Browser;
+use super::chatter::Wire;
 use super::shop::{LATER, SOON, Shop, fill, order, path};
 use crate::support::{Airline, PASSWORDS};
 
@@ -208,11 +210,17 @@ async fn the_role_of_the_service_has_the_rights_that_the_service_needs() {
         "040_roles.sql",
         "050_service.sql",
         "060_service_role.sql",
+        "072_staff.sql",
     ];
     let airline = Airline::create_with(server.address(), "airline_tickets", &files);
     fill(&airline).await;
     let [.., password] = PASSWORDS;
     let shop = Shop::start(airline, ("booking_service", password), |_| ()).await;
+    use_everything(&shop).await;
+}
+
+/// Does everything that the service does.
+pub(crate) async fn use_everything(shop: &Shop) {
     shop.stranger().get("/health/ready").await.expect(200);
     let booking = shop
         .client
@@ -243,4 +251,21 @@ async fn the_role_of_the_service_has_the_rights_that_the_service_needs() {
     shop.client.send("POST", &check_in, &[], None).await.expect(201);
     let tag = [("If-Match", named.etag())];
     shop.client.send("DELETE", &path(&moved.json()), &tag, None).await.expect(200);
+    let token = shop.client.token.as_deref().unwrap();
+    let mut chat = Wire::chat(shop.client.address, token, SOON, None).await.unwrap();
+    chat.expect("caught_up").await;
+    chat.say("key", "hello").await.unwrap();
+    assert_eq!(chat.expect("message").await["text"], "hello");
+    let mut editor = Browser::sign_up(shop.client.address, "kim@example.org", "KIM").await;
+    booking::staff::grant(&shop.airline.database(), "kim@example.org").await.unwrap();
+    for (place, field, text) in [
+        ("/reference/airports/AAA", "city", "Elsewhere"),
+        ("/reference/aircraft/TST", "model", "Another Plane"),
+    ] {
+        editor.go(place).await;
+        editor.send(place, &[(field, text)]).await;
+        editor.expect(200).shows(&format!("<dd>{text}</dd>"));
+    }
+    editor.go("/").await;
+    editor.shows("id=\"role\">primary</dd>");
 }

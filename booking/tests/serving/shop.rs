@@ -72,7 +72,7 @@ impl Shop {
 
     /// The same with other settings.
     pub(crate) async fn open_with(change: impl FnOnce(&mut ServeOptions)) -> Self {
-        let files = ["010_schema.sql", "020_views.sql", "050_service.sql"];
+        let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
         let server = &devstack::shared::stack().postgres15;
         let airline = Airline::create_with(server, &devstack::unique("serving"), &files);
         airline.client().await.batch_execute(FLIGHTS).await.unwrap();
@@ -138,6 +138,19 @@ async fn instance(
     let stop = CancellationToken::new();
     let running = tokio::spawn(serve(options, listener, stop.clone()));
     Instance { address, stop, running }
+}
+
+/// Another instance of a shop's service, in this process; the client is not signed in. It ends with the test.
+pub(crate) async fn second(shop: &Shop, change: impl FnOnce(&mut ServeOptions)) -> Client {
+    let server = &shop.airline.server;
+    let mut options = ServeOptions::new(target(&shop.airline, &server.user, &server.password));
+    options.rate = 0.0;
+    options.sign_in_rate = 0.0;
+    change(&mut options);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(options, listener, shop.stop.clone()));
+    Client { address, token: None }
 }
 
 /// Makes the airline's rows in a database that has the schema.

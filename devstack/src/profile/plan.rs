@@ -134,6 +134,8 @@ impl Profile {
                 ("the reader's REST interface", "VAULTSTREAM_READER_PORT", 8083),
                 ("the loader's metrics", "VAULTSTREAM_LOADER_PORT", 8084),
                 ("the booking service", "VAULTSTREAM_BOOKING_PORT", 4000),
+                ("redis", "VAULTSTREAM_REDIS_PORT", 6380),
+                ("pgbouncer", "VAULTSTREAM_PGBOUNCER_PORT", 6432),
             ] {
                 ports::require_free(port_from(variable, default)?, service, Some(variable))?;
             }

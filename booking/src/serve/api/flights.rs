@@ -40,7 +40,15 @@ pub(crate) async fn search_flights(
     State(service): State<Service>,
     Parameters(query): Parameters<FlightQuery>,
 ) -> Result<Json<FlightPage>, Problem> {
-    let search = search(&query)?;
+    find_flights(&service, &query).await.map(Json)
+}
+
+/// What a search finds.
+pub(crate) async fn find_flights(
+    service: &Service,
+    query: &FlightQuery,
+) -> Result<FlightPage, Problem> {
+    let search = search(query)?;
     let wanted = Wanted {
         from: search.from.clone(),
         to: search.to.clone(),
@@ -53,7 +61,7 @@ pub(crate) async fn search_flights(
         let flights = found.into_iter().map(|(_, flight)| flight).collect();
         Ok(FlightPage { flights, next_cursor })
     };
-    service.cache().find(&wanted, page).await.map(Json)
+    service.cache().find(&wanted, page).await
 }
 
 fn search(query: &FlightQuery) -> Result<Search, Problem> {

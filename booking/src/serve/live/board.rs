@@ -5,30 +5,19 @@
 //! for all airports that somebody looks at, and not at all while nobody does. A change is shown after a second and the
 //! time of a query. A client that is slow gets the newest state and not those between.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use serde::Serialize;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::super::store::live::{Departure, Departures};
-use super::Live;
+use super::hub::Live;
 use super::socket::{End, Event, Socket};
 
 /// How often the flights are looked at.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// The boards that somebody of this instance looks at. A board without a text is new.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Boards(Arc<Shared>);
-
-#[derive(Debug, Default)]
-struct Shared {
-    boards: Mutex<HashMap<String, watch::Sender<Utf8Bytes>>>,
-    somebody_came: Notify,
-}
 
 /// A board, as a client gets it.
 #[derive(Debug, Serialize)]
@@ -38,44 +27,13 @@ struct Board<'a> {
     departures: &'a [Departure],
 }
 
-impl Boards {
-    fn join(&self, airport: &str) -> watch::Receiver<Utf8Bytes> {
-        let mut boards = self.boards();
-        let new = || watch::Sender::new(Utf8Bytes::default());
-        let receiver = boards.entry(airport.to_owned()).or_insert_with(new).subscribe();
-        self.0.somebody_came.notify_one();
-        receiver
-    }
-
-    /// The airports that somebody looks at. The others go.
-    fn airports(&self) -> Vec<String> {
-        let mut boards = self.boards();
-        boards.retain(|_, board| board.receiver_count() > 0);
-        boards.keys().cloned().collect()
-    }
-
-    fn show(&self, airport: &str, text: Utf8Bytes) {
-        if let Some(board) = self.boards().get(airport) {
-            board.send_if_modified(|shown| {
-                let is_new = *shown != text;
-                *shown = text;
-                is_new
-            });
-        }
-    }
-
-    fn boards(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Utf8Bytes>>> {
-        self.0.boards.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Looks at the flights of all boards, until it is dropped.
 pub(super) async fn keep(live: &Live) {
     let boards = live.boards();
     loop {
         let airports = boards.airports();
         if airports.is_empty() {
-            boards.0.somebody_came.notified().await;
+            boards.somebody_comes().await;
             continue;
         }
         // A database that is away is asked again a second later; its absence is logged where it is noticed.
@@ -95,7 +53,7 @@ pub(super) async fn keep(live: &Live) {
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            () = boards.0.somebody_came.notified() => {}
+            () = boards.somebody_comes() => {}
         }
     }
 }

@@ -10,16 +10,14 @@
 
 use axum::extract::ws::{Utf8Bytes, WebSocket};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Duration, Instant, timeout};
 
-use super::super::idempotency::Once;
 use super::super::problem::{Kind, Problem};
-use super::super::request::Key;
-use super::super::store::live::{ChatMessage, History, MESSAGES_MAX, Say};
-use super::Live;
+use super::super::saying::say;
+use super::super::store::live::{ChatMessage, History, MESSAGES_MAX};
 use super::entry::Who;
+use super::hub::Live;
 use super::rooms::Line;
 use super::session::{Credentials, Session};
 use super::socket::{End, Event, Socket};
@@ -28,10 +26,6 @@ use super::socket::{End, Event, Socket};
 const HELLO_TIME: Duration = Duration::from_secs(10);
 /// How often it is asked whether the customer is still signed in.
 const SESSION_EVERY: Duration = Duration::from_secs(60);
-/// Characters of a message at most.
-const TEXT_CHARS_MAX: usize = 2000;
-/// Characters of a client's name for a message at most.
-const KEY_CHARS_MAX: usize = 64;
 /// Texts that are refused before a client is dropped.
 const REFUSALS_MAX: u32 = 50;
 
@@ -187,80 +181,39 @@ impl Guest<'_> {
         let Ok(Said::Say { key, text }) = serde_json::from_str(text) else {
             return Err(End::Policy("send {\"type\": \"say\", \"key\": …, \"text\": …}"));
         };
-        let told = match self.say(&key, text).await {
-            Ok(id) => Told::Stored { key: &key, id },
-            Err(Refusal { end: Some(end), .. }) => return Err(end),
-            Err(Refusal { reason, retry_after_s, .. }) => {
-                self.refusals += 1;
-                if self.refusals > REFUSALS_MAX {
-                    return Err(End::Policy("too many messages were refused"));
-                }
-                Told::Refused { key: &key, reason, retry_after_s }
-            }
+        let problem = match self.say(&key, &text).await? {
+            Ok(id) => return self.socket.send(&Told::Stored { key: &key, id }).await,
+            Err(problem) => problem,
         };
+        self.refusals += 1;
+        if self.refusals > REFUSALS_MAX {
+            return Err(End::Policy("too many messages were refused"));
+        }
+        let (reason, retry_after_s) = refusal(&problem);
+        let told = Told::Refused { key: &key, reason: &reason, retry_after_s };
         self.socket.send(&told).await
     }
 
-    /// Stores a message and rings. Gives its id.
-    async fn say(&mut self, key: &str, text: String) -> Result<i64, Refusal> {
-        let is_key = (1..=KEY_CHARS_MAX).contains(&key.len())
-            && key.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_key {
-            return Err(Refusal::of("the key must have 1 to 64 printable ASCII characters"));
-        }
-        let text = text.trim().to_owned();
-        let is_text = (1..=TEXT_CHARS_MAX).contains(&text.chars().count())
-            && !text.chars().any(|char| char.is_control() && char != '\n');
-        if !is_text {
-            return Err(Refusal::of("the text must have 1 to 2000 characters and no control ones"));
-        }
-        let account_id = self.session.account_id;
-        if let Some(limit) = self.live.messages()
-            && let Err(seconds) = limit.take_for(account_id, std::time::Instant::now())
-        {
-            let refusal = Refusal::of("too many messages");
-            return Err(Refusal { retry_after_s: Some(seconds), ..refusal });
-        }
-        self.session
-            .check(self.live.service())
-            .await
-            .map_err(|end| Refusal { end: Some(end), ..Refusal::of("") })?;
-        let digest = Sha256::new()
-            .chain_update(self.flight_id.to_be_bytes())
-            .chain_update(text.as_bytes())
-            .finalize()
-            .to_vec();
-        let key = Some(Key { key: format!("chat/{key}"), digest });
-        let change = Say { flight_id: self.flight_id, text };
-        let answer = self.live.service().on_primary(&Once { account_id, key, change }).await?;
-        if !answer.replayed {
-            self.live.metrics().stored();
-        }
-        self.live.bell().ring(self.flight_id).await;
-        answer.body.parse().map_err(|_| Refusal::of("the service is at fault"))
+    /// Says something, as somebody who is still signed in.
+    async fn say(&mut self, key: &str, text: &str) -> Result<Result<i64, Problem>, End> {
+        let service = self.live.service();
+        self.session.check(service).await?;
+        Ok(say(service, self.session.account_id, self.flight_id, key, text).await)
     }
 }
 
-/// Why a message is not stored.
-struct Refusal {
-    reason: &'static str,
-    retry_after_s: Option<u64>,
-    /// The connection ends, too.
-    end: Option<End>,
-}
-
-impl Refusal {
-    const fn of(reason: &'static str) -> Self {
-        Self { reason, retry_after_s: None, end: None }
-    }
-}
-
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        match problem.kind {
-            Kind::KeyReused => Self::of("the key is another message's"),
-            // Sent again under its key, it is stored once, whatever became of it.
-            _ => Self { retry_after_s: Some(1), ..Self::of("the service cannot store it now") },
+/// Why a message is not stored, and after how many seconds it may be said again.
+fn refusal(problem: &Problem) -> (String, Option<u64>) {
+    match problem.kind {
+        Kind::KeyReused => ("the key is another message's".to_owned(), None),
+        Kind::TooManyRequests => ("too many messages".to_owned(), problem.retry_after_s()),
+        Kind::Invalid => {
+            let errors = problem.errors().iter();
+            let words: Vec<_> =
+                errors.map(|error| format!("the {} {}", error.field, error.reason)).collect();
+            (words.join(", "), None)
         }
+        // Sent again under its key, it is stored once, whatever became of it.
+        _ => ("the service cannot store it now".to_owned(), Some(1)),
     }
 }

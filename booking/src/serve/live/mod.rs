@@ -5,17 +5,17 @@
 //! instance is heard, every ten seconds where Redis leads to them. So a message that another instance has stored comes
 //! at once with Redis, a second later without it, and ten seconds later when its ring was lost.
 
+mod boards;
 mod entry;
 mod rooms;
-
 mod socket;
 
+mod hub;
 mod session;
 
 mod board;
 mod chat;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocketUpgrade;
@@ -23,17 +23,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::{Extension, Router, routing};
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use self::board::Boards;
-use self::entry::{Places, Who, check_origin};
-use self::rooms::Rooms;
+use self::entry::{Who, check_origin};
+pub(crate) use self::hub::Live;
 use self::session::Credentials;
-use super::bell::{Bell, Heard};
+use super::bell::Heard;
 use super::field::{airport, flight_id};
-use super::limiter::{Limiter, Rate};
-use super::live_metrics::LiveMetrics;
 use super::peer::Peer;
 use super::problem::{Kind, Problem};
 use super::request::{Named, Parameters};
@@ -51,112 +46,44 @@ const TEXT_BYTES_MAX: usize = 32 << 10;
 /// Bytes that may wait for a client within the process.
 const WAITING_BYTES_MAX: usize = 256 << 10;
 
-/// What all live connections of an instance share.
-#[derive(Debug, Clone)]
-pub(crate) struct Live(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    service: Service,
-    rooms: Rooms,
-    boards: Boards,
-    places: Arc<Places>,
-    messages: Option<Limiter<i64>>,
-    connections: TaskTracker,
-    stop: CancellationToken,
+/// Reads what is new for all connections, until the stop. Then it waits until all connections are closed.
+pub(crate) async fn run(live: Live) {
+    tokio::select! {
+        () = live.stop().cancelled() => {}
+        () = live.bell().listen() => {}
+        () = read(&live) => {}
+        () = board::keep(&live) => {}
+    }
+    live.connections().close();
+    live.connections().wait().await;
 }
 
-impl Live {
-    pub(crate) fn new(service: Service, stop: CancellationToken) -> Self {
-        let options = service.options();
-        let (per_second, burst) = (options.chat_rate, options.chat_burst.max(1.0));
-        let messages = (per_second > 0.0).then(|| Limiter::new(Rate { per_second, burst }));
-        let places = Places::new(options.live_connections_max, options.live_connections_each_max);
-        let shared = Shared {
-            rooms: Rooms::default(),
-            boards: Boards::default(),
-            places,
-            messages,
-            connections: TaskTracker::new(),
-            stop,
-            service,
+/// Hands new messages out to the rooms, for ever.
+async fn read(live: &Live) {
+    loop {
+        let patience = if live.bell().hears_others() { LOOK_EVERY_WITH_REDIS } else { LOOK_EVERY };
+        let heard = tokio::select! {
+            heard = live.bell().hear() => heard,
+            () = tokio::time::sleep(patience) => Heard { all: true, ..Heard::default() },
         };
-        Self(Arc::new(shared))
-    }
-
-    fn service(&self) -> &Service {
-        &self.0.service
-    }
-
-    fn metrics(&self) -> &LiveMetrics {
-        self.0.service.metrics().live()
-    }
-
-    fn bell(&self) -> &Bell {
-        self.0.service.bell()
-    }
-
-    fn rooms(&self) -> &Rooms {
-        &self.0.rooms
-    }
-
-    fn boards(&self) -> &Boards {
-        &self.0.boards
-    }
-
-    fn places(&self) -> &Arc<Places> {
-        &self.0.places
-    }
-
-    /// The limit of messages of a customer.
-    fn messages(&self) -> Option<&Limiter<i64>> {
-        self.0.messages.as_ref()
-    }
-
-    fn stop(&self) -> &CancellationToken {
-        &self.0.stop
-    }
-
-    /// Reads what is new for all connections, until the stop. Then it waits until all connections are closed.
-    pub(crate) async fn run(&self) {
-        tokio::select! {
-            () = self.stop().cancelled() => {}
-            () = self.bell().listen() => {}
-            () = self.read() => {}
-            () = board::keep(self) => {}
+        let after = live.rooms().after(&heard);
+        if after.is_empty() {
+            continue;
         }
-        self.0.connections.close();
-        self.0.connections.wait().await;
-    }
-
-    /// Hands new messages out to the rooms, for ever.
-    async fn read(&self) {
-        loop {
-            let patience =
-                if self.bell().hears_others() { LOOK_EVERY_WITH_REDIS } else { LOOK_EVERY };
-            let heard = tokio::select! {
-                heard = self.bell().hear() => heard,
-                () = tokio::time::sleep(patience) => Heard { all: true, ..Heard::default() },
-            };
-            let after = self.rooms().after(&heard);
-            if after.is_empty() {
-                continue;
+        match live.service().on_primary(&NewMessages { after }).await {
+            Ok(messages) => {
+                live.metrics().read(messages.len());
+                for message in &messages {
+                    live.rooms().hand_out(message.flight_id, chat::line(message));
+                }
+                if messages.len() == MESSAGES_MAX {
+                    // There may be more.
+                    live.bell().ring_all();
+                }
             }
-            match self.service().on_primary(&NewMessages { after }).await {
-                Ok(messages) => {
-                    self.metrics().read(messages.len());
-                    for message in &messages {
-                        self.rooms().hand_out(message.flight_id, chat::line(message));
-                    }
-                    if messages.len() == MESSAGES_MAX {
-                        // There may be more.
-                        self.bell().ring_all();
-                    }
-                }
-                Err(_) => {
-                    tokio::time::sleep(PAUSE).await;
-                    self.bell().ring_all();
-                }
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                live.bell().ring_all();
             }
         }
     }
@@ -189,7 +116,7 @@ async fn departures(
     let own_place = live.places().take_own(Who::Address(peer)).ok_or_else(|| {
         Problem::new(Kind::Unavailable, "this address has as many live connections as it may")
     })?;
-    let token = live.0.connections.token();
+    let token = live.connections().token();
     Ok(bounded(upgrade).on_upgrade(async move |socket| {
         live.metrics().opened("board");
         board::serve(&live, socket, &airport).await;
@@ -211,7 +138,7 @@ async fn chat(
         return Err(Problem::not_found("flight"));
     }
     let credentials = Credentials::of(&headers, live.service());
-    let token = live.0.connections.token();
+    let token = live.connections().token();
     Ok(bounded(upgrade).on_upgrade(async move |socket| {
         live.metrics().opened("chat");
         chat::serve(&live, socket, credentials, flight_id).await;

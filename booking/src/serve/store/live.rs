@@ -5,14 +5,11 @@
 //! has seen 11 would never look for 10. A message is therefore stored under a lock of its flight's chat, which is held
 //! until the commit: within one flight ids appear in their order.
 
-use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 
-use super::super::answer::Answer;
-use super::super::idempotency::Change;
 use super::super::model::time;
 use super::super::work::{Failure, Mode, Work};
 
@@ -83,34 +80,27 @@ impl Work for IsFlight {
     }
 }
 
-/// A message that is stored once, under the key of whoever sends it.
-#[derive(Debug)]
-pub(crate) struct Say {
-    pub(crate) flight_id: i32,
-    pub(crate) text: String,
-}
-
-impl Change for Say {
-    async fn make(&self, tx: &Transaction<'_>, account_id: i64) -> Result<Answer, Failure> {
-        tx.query_typed(
-            "SELECT pg_catalog.pg_advisory_xact_lock($1, $2)",
-            &[(&CHAT_LOCK, Type::INT4), (&self.flight_id, Type::INT4)],
+/// Stores a message. Gives its id.
+pub(crate) async fn store_message(
+    tx: &Transaction<'_>,
+    flight_id: i32,
+    account_id: i64,
+    text: &str,
+) -> Result<i64, Failure> {
+    tx.query_typed(
+        "SELECT pg_catalog.pg_advisory_xact_lock($1, $2)",
+        &[(&CHAT_LOCK, Type::INT4), (&flight_id, Type::INT4)],
+    )
+    .await?;
+    let row = tx
+        .query_typed_one(
+            "INSERT INTO service.messages (flight_id, account_id, body)
+             VALUES ($1, $2, $3)
+             RETURNING message_id",
+            &[(&flight_id, Type::INT4), (&account_id, Type::INT8), (&text, Type::TEXT)],
         )
         .await?;
-        let row = tx
-            .query_typed_one(
-                "INSERT INTO service.messages (flight_id, account_id, body)
-                 VALUES ($1, $2, $3)
-                 RETURNING message_id",
-                &[
-                    (&self.flight_id, Type::INT4),
-                    (&account_id, Type::INT8),
-                    (&self.text, Type::TEXT),
-                ],
-            )
-            .await?;
-        Ok(Answer::tagged(StatusCode::CREATED, &row.get::<_, i64>(0))?)
-    }
+    Ok(row.get(0))
 }
 
 /// What somebody who comes to a chat has not seen: all since a message, or the newest ones.
@@ -208,15 +198,15 @@ impl Work for NewMessages {
 /// A line of a departures board.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Departure {
-    flight_id: i32,
-    flight_no: String,
-    arrival_airport: String,
-    city: String,
-    scheduled_departure: String,
+    pub(crate) flight_id: i32,
+    pub(crate) flight_no: String,
+    pub(crate) arrival_airport: String,
+    pub(crate) city: String,
+    pub(crate) scheduled_departure: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    actual_departure: Option<String>,
-    status: String,
-    aircraft_code: String,
+    pub(crate) actual_departure: Option<String>,
+    pub(crate) status: String,
+    pub(crate) aircraft_code: String,
 }
 
 /// The next departures of airports, with those that have just left.

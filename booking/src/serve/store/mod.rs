@@ -9,5 +9,7 @@ pub(crate) mod browsers;
 pub(crate) mod flights;
 pub(crate) mod items;
 pub(crate) mod live;
+pub(crate) mod reference;
+pub(crate) mod reports;
 pub(crate) mod sales;
 pub(crate) mod seats;

@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 use super::super::problem::Problem;
 use super::form::Values;
 
+/// The media type of scripts.
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// What a browser may do with a file whose version it named.
 const FOREVER: &str = "public, max-age=31536000, immutable";
 /// What it may do with another one.
@@ -29,7 +31,7 @@ struct Asset {
 }
 
 /// All files.
-const FILES: [Asset; 2] = [
+const FILES: [Asset; 4] = [
     Asset {
         name: "app.css",
         media_type: "text/css; charset=utf-8",
@@ -39,6 +41,12 @@ const FILES: [Asset; 2] = [
         name: "icon.svg",
         media_type: "image/svg+xml",
         bytes: include_bytes!("../../../assets/icon.svg"),
+    },
+    Asset { name: "live.js", media_type: SCRIPT, bytes: include_bytes!("../../../assets/live.js") },
+    Asset {
+        name: "seats.js",
+        media_type: SCRIPT,
+        bytes: include_bytes!("../../../assets/seats.js"),
     },
 ];
 

@@ -33,11 +33,6 @@ impl Values {
         known.map_or("", |(_, text)| text.as_str())
     }
 
-    /// All texts of a name.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, text)| text.as_str())
-    }
-
     /// The text of a name, or nothing if it is empty.
     pub(crate) fn filled(&self, name: &str) -> Option<&str> {
         Some(self.get(name).trim()).filter(|text| !text.is_empty())
@@ -86,6 +81,11 @@ impl Form {
     pub(crate) fn error(&self, name: &str) -> Option<&str> {
         let of = |error: &&FieldError| error.field.trim_start_matches('/') == name;
         self.errors.iter().find(of).map(|error| error.reason.as_str())
+    }
+
+    /// Everything that was refused, by name and reason.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.others(&[])
     }
 
     /// What was refused in fields that the form does not show, by name and reason.
@@ -226,7 +226,6 @@ mod tests {
         let values =
             Values::new(decode(b"name=ANN+M%C3%9CLLER&empty=&bare&a=%2&x=1%262&name=second"));
         assert_eq!(values.get("name"), "ANN MÜLLER");
-        assert_eq!(values.all("name").count(), 2);
         assert_eq!((values.get("empty"), values.get("bare"), values.get("none")), ("", "", ""));
         assert_eq!((values.get("a"), values.get("x")), ("%2", "1&2"));
         let odd = "a b&c=d/é";

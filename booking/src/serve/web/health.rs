@@ -10,6 +10,7 @@ use tokio_postgres::Transaction;
 use super::super::problem::{Kind, Problem};
 use super::super::state::Service;
 use super::super::work::{Failure, Mode, Work};
+use super::reports;
 
 /// How long a part may take to answer.
 const TIME: Duration = Duration::from_secs(2);
@@ -43,14 +44,18 @@ pub(crate) async fn probe(
 
 /// All parts that are configured, all asked at the same time.
 pub(crate) async fn parts(service: &Service, primary: Option<&Node>) -> Vec<Part> {
-    let (replica,) = tokio::join!(probe("Replica", replica(service)));
-    let primary = probe("Primary", async { primary_words(primary) }).await;
-    let has_replica = service.has_replica();
-    let redis = probe("Redis", async { redis_words(service) }).await;
+    let primary = probe("Primary", async { primary_words(primary) });
+    let replica = optional(service.has_replica(), probe("Replica", replica(service)));
+    let warehouse = optional(service.has_warehouse(), probe("Warehouse", reports::health(service)));
     let has_redis = service.options().redis.is_some();
-    let optional = [(has_replica, replica), (has_redis, redis)];
-    let others = optional.into_iter().filter_map(|(has, part)| has.then_some(part));
-    std::iter::once(primary).chain(others).collect()
+    let redis = optional(has_redis, probe("Redis", async { redis_words(service) }));
+    let (primary, replica, warehouse, redis) = tokio::join!(primary, replica, warehouse, redis);
+    std::iter::once(primary).chain(replica).chain(warehouse).chain(redis).collect()
+}
+
+/// A part that may not be configured.
+async fn optional(is_configured: bool, part: impl Future<Output = Part>) -> Option<Part> {
+    if is_configured { Some(part.await) } else { None }
 }
 
 fn redis_words(service: &Service) -> Result<String, Problem> {

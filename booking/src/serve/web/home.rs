@@ -9,10 +9,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::super::model::Airport;
 use super::super::state::Service;
 use super::super::work::{Patience, run};
+use super::form::{Form, Values};
 use super::health::{Look, Node, Part, parts};
 use super::page::{Frame, page};
+use super::search::{begun, suggestions};
 use super::visitor::Visitor;
 
 /// The page waits so long for the database.
@@ -22,6 +25,8 @@ const TIME: Duration = Duration::from_secs(2);
 #[template(path = "home.html")]
 struct HomePage {
     frame: Frame,
+    form: Form,
+    airports: Vec<Airport>,
     node: Option<Node>,
     parts: Vec<Part>,
 }
@@ -34,7 +39,10 @@ pub(crate) async fn show(State(service): State<Service>, headers: HeaderMap) -> 
     let patience = Patience { statement: TIME, again: Duration::from_millis(500) };
     let asked = run(service.primary(), patience, service.metrics(), &Look);
     let node = tokio::time::timeout(TIME, asked).await.ok().and_then(Result::ok);
-    let parts = parts(&service, node.as_ref()).await;
+    let parts = Box::pin(parts(&service, node.as_ref())).await;
+    let airports = tokio::time::timeout(TIME, suggestions(&service)).await;
+    let airports = airports.ok().and_then(Result::ok).unwrap_or_default();
+    let form = Form::new(begun(Values::default()));
     let frame = Frame::new(&service, &visitor, "Welcome aboard", "/");
-    page(StatusCode::OK, &visitor, &HomePage { frame, node, parts })
+    page(StatusCode::OK, &visitor, &HomePage { frame, form, airports, node, parts })
 }

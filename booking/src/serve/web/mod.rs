@@ -14,11 +14,21 @@
 
 pub(crate) mod account;
 pub(crate) mod assets;
+pub(crate) mod booking;
+pub(crate) mod change;
+pub(crate) mod flight;
 pub(crate) mod form;
 pub(crate) mod health;
 pub(crate) mod home;
+pub(crate) mod live;
 pub(crate) mod page;
+pub(crate) mod reference;
 pub(crate) mod refusal;
+pub(crate) mod reports;
+pub(crate) mod search;
+pub(crate) mod seating;
+pub(crate) mod text;
+pub(crate) mod trip;
 pub(crate) mod visitor;
 
 use axum::{Router, routing};
@@ -33,4 +43,37 @@ pub(crate) fn router() -> Router<Service> {
         .route("/sign-up", routing::get(account::ask_sign_up).post(account::sign_up))
         .route("/sign-out", routing::post(account::sign_out))
         .route("/assets/{name}", routing::get(assets::file))
+        .route("/flights", routing::get(search::show))
+        .route("/flights/{flight_id}", routing::get(flight::show))
+        .route("/flights/{flight_id}/chat", routing::get(live::chat).post(live::say_it))
+        .route("/departures", routing::get(live::departures))
+        .merge(bookings())
+        .merge(reference())
+        .route("/reports", routing::get(reports::first))
+        .route("/reports/{report}", routing::get(reports::show))
+        .route("/reports/{report}/csv", routing::get(reports::file))
+}
+
+/// The pages of bookings.
+fn bookings() -> Router<Service> {
+    const ITEM: &str = "/bookings/{book_ref}/items/{item_id}";
+    Router::new()
+        .route("/book", routing::get(booking::ask).post(booking::book))
+        .route("/bookings", routing::get(change::list))
+        .route("/bookings/{book_ref}", routing::get(change::show))
+        .route("/bookings/{book_ref}/cancel", routing::post(change::cancel))
+        .route(&format!("{ITEM}/cancel"), routing::post(change::cancel_item))
+        .route(&format!("{ITEM}/check-in"), routing::post(change::check_in))
+        .route(&format!("{ITEM}/boarding-pass"), routing::get(change::boarding_pass))
+        .route(&format!("{ITEM}/seat"), routing::get(change::ask_seat).post(change::change_seat))
+}
+
+/// The pages of reference data.
+fn reference() -> Router<Service> {
+    let airport = routing::get(reference::show_airport).post(reference::edit_airport);
+    let aircraft = routing::get(reference::show_aircraft).post(reference::edit_aircraft);
+    Router::new()
+        .route("/reference", routing::get(reference::list))
+        .route("/reference/airports/{code}", airport)
+        .route("/reference/aircraft/{code}", aircraft)
 }

@@ -24,7 +24,14 @@ const REFERRER: &str = "same-origin";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// The sections of the navigation: path and name.
-pub(crate) const SECTIONS: [(&str, &str); 1] = [("/", "Home")];
+pub(crate) const SECTIONS: [(&str, &str); 6] = [
+    ("/", "Home"),
+    ("/flights", "Flights"),
+    ("/departures", "Departures"),
+    ("/bookings", "My bookings"),
+    ("/reports", "Reports"),
+    ("/reference", "Reference data"),
+];
 
 /// What the layout needs to know.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 //! In: an answer with a problem. Out: a page that says what happened, or the way to the page where one signs in. A
 //! program, which asks for JSON, gets the problem itself.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -17,6 +19,9 @@ use super::visitor::Visitor;
 
 /// The paths of programs and operators.
 const NOT_PAGES: [&str; 5] = ["/api/", "/health/", "/metrics", "/openapi.json", "/docs"];
+
+/// How long the page of a refusal waits to know who asked.
+const TIME: Duration = Duration::from_secs(2);
 
 /// A request for a page.
 #[derive(Debug)]
@@ -50,8 +55,19 @@ impl Asked {
         })
     }
 
+    /// Who asked. When there is no time for an answer, or too little, there is none for this question either.
+    async fn visitor(&self, service: &Service, problem: &Problem) -> Visitor {
+        let is_cheap = problem.status().is_client_error() && problem.kind != Kind::TooManyRequests;
+        let known = match is_cheap {
+            true => tokio::time::timeout(TIME, Visitor::of(&self.headers, service)).await.ok(),
+            false => None,
+        };
+        let known = known.and_then(Result::ok);
+        known.unwrap_or_else(|| Visitor::anybody(&self.headers, service))
+    }
+
     /// The page for a problem.
-    pub(crate) fn refuse(&self, service: &Service, problem: &Problem) -> Response {
+    pub(crate) async fn refuse(&self, service: &Service, problem: &Problem) -> Response {
         if problem.kind == Kind::Unauthenticated {
             let is_read = self.method == Method::GET;
             let next =
@@ -60,7 +76,7 @@ impl Asked {
             response.extensions_mut().insert(problem.kind);
             return response;
         }
-        let visitor = Visitor::anybody(&self.headers, service);
+        let visitor = self.visitor(service, problem).await;
         let line = |error: &super::super::problem::FieldError| {
             format!("{} {}", error.field.trim_start_matches('/'), error.reason)
         };

@@ -1,0 +1,46 @@
+//! `booking staff`: lets an account edit reference data, or takes that back.
+
+use booking::database::Database;
+use booking::staff::{grant, revoke};
+use clap::Args;
+
+/// What `booking staff` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  booking staff --database-url postgres://owner:password@db.example/airline_tickets --grant ann@example.org
+
+The account is one that signed up on the pages or by the interface.")]
+pub(super) struct StaffArgs {
+    /// The database as the owner of schema service: the role of the service may not do this
+    #[arg(long, env = "BOOKING_OWNER_URL", hide_env_values = true)]
+    database_url: String,
+
+    /// E-mail address of the account that may edit airports and aircraft models from now on
+    #[arg(
+        long,
+        value_name = "EMAIL",
+        required_unless_present = "revoke",
+        conflicts_with = "revoke"
+    )]
+    grant: Option<String>,
+
+    /// E-mail address of the account that may no longer
+    #[arg(long, value_name = "EMAIL")]
+    revoke: Option<String>,
+}
+
+impl StaffArgs {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let database: Database = self.database_url.parse()?;
+        if let Some(email) = &self.grant {
+            grant(&database, email).await?;
+            println!("the account may edit reference data");
+        }
+        if let Some(email) = &self.revoke {
+            let had = revoke(&database, email).await?;
+            println!("the account {}", if had { "may edit no more" } else { "was no staff" });
+        }
+        Ok(())
+    }
+}
