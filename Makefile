@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-api test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
+.PHONY: help setup demo demo-full menu down status test test-api test-pages test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: ## Run all tests on real servers that are started for them
 
 test-api: ## Exercise every operation of the booking service, by generated tests and by a generated client
 	@scripts/test-api.sh
+
+test-pages: ## Let a real Chromium book on the pages over a whole pipeline, and take the pictures of docs/images
+	@scripts/test-pages.sh
 
 test-bi: ## Test dashboards and scheduled tables with real Superset and Airflow on a pipeline of their own
 	@scripts/test-bi.sh
