@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-long test-api test-arrival test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
+.PHONY: help setup demo demo-full menu down status test test-long test-api test-pages test-arrival test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-api: ## Exercise every operation of the booking service, by generated tests
 
 test-arrival: ## Make 50 bookings through the booking service, and show how long each takes to the data of the dashboards
 	@VAULTSTREAM_ARRIVALS=50 scripts/test.sh --no-capture arrival
+
+test-pages: ## Let a real Chromium book on the pages over a whole pipeline, and take the pictures of docs/images
+	@scripts/test-pages.sh
 
 test-bi: ## Test dashboards and scheduled tables with real Superset and Airflow on a pipeline of their own
 	@scripts/test-bi.sh

@@ -82,7 +82,7 @@ Everything runs until \`make down\`. Go on with:
   PGPASSWORD=$ADMIN_PASSWORD psql -h $HOST -p $DWH_PORT -U $ADMIN $DWH_DB -c 'SELECT * FROM dwh_detailed.hub_airports'
   curl http://$HOST:$READER_PORT/connectors/airline-connector/status
   curl http://$HOST:$READER_PORT/metrics
-  curl http://$HOST:$BOOKING_PORT/api/v1/airports     # the booking service; its interface: http://$HOST:$BOOKING_PORT/docs
+  curl http://$HOST:$BOOKING_PORT/api/v1/airports     # the booking service; its pages: http://$HOST:$BOOKING_PORT, its interface: http://$HOST:$BOOKING_PORT/docs
 
 See a new row arrive:
 
@@ -119,6 +119,8 @@ simulated="$(now_ms)"
 step "catch up" wait_until_caught_up 120
 CATCH_UP_MS=$(($(now_ms) - simulated))
 step "start Redis and PgBouncer" start_companions
+# Its reports read the marts.
+export BOOKING_WAREHOUSE_URL="postgres://mart_reader:$MART_PASSWORD@$HOST:$DWH_PORT/$DWH_DB"
 step "start the booking service" start_booking_service
 if [[ "$SCOPE" == full ]]; then
     step "set up Superset" scripts/superset.sh setup

@@ -1,7 +1,7 @@
 -- The role of the booking service; needs the psql variable service_password. It stands on 010, 040 and 050.
 -- Invariant: booking_service can do what the service does and nothing else: it sells, changes and cancels bookings and
--- checks in; it reads airports, aircraft, seats and flights and changes none of them. booking_app, the role of the
--- simulator, also sees which seats the service has given away.
+-- checks in; it reads airports, aircraft, seats and flights and changes none of them, but for what staff edits (072).
+-- booking_app, the role of the simulator, also sees which seats the service has given away.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 

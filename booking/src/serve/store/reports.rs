@@ -1,7 +1,8 @@
 //! What the reports read in the warehouse: marts, and up to when they are complete.
 //!
-//! In: a report and a number of days. Out: rows of texts, ready for a table and a file. Nothing here knows the vault: the
-//! marts of `dwh_marts` are the interface, and the role `mart_reader` is enough. Days are UTC days, today is the last.
+//! In: a report and a number of days. Out: rows of texts, ready for a table and a file. Nothing here knows the vault:
+//! the marts of `dwh_marts` are the interface, and the role `mart_reader` is enough. Days are UTC days, today is the
+//! last.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Transaction;

@@ -1,7 +1,7 @@
 //! Making a booking: the flights of a trip, the passengers, and one button.
 //!
-//! In: a trip in the address, then a form. Out: a booking, by the operation of the interface. The form has an idempotency
-//! key, so a form that is sent twice books once and leads to the same booking both times.
+//! In: a trip in the address, then a form. Out: a booking, by the operation of the interface. The form has an
+//! idempotency key, so a form that is sent twice books once and leads to the same booking both times.
 
 use askama::Template;
 use axum::extract::{Query, State};

@@ -1,8 +1,8 @@
 //! One's bookings: the list, a booking, and what can be done with it.
 //!
 //! In: forms of a booking's page. Out: the change, by the operation of the interface, and the page again. Each form has
-//! the tag of the booking that its page showed and a key of its own: a change of a booking that has changed meanwhile is
-//! refused with the new state, and a form that is sent twice changes once.
+//! the tag of the booking that its page showed and a key of its own: a change of a booking that has changed meanwhile
+//! is refused with the new state, and a form that is sent twice changes once.
 
 use askama::Template;
 use axum::Json;

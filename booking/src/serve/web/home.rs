@@ -2,7 +2,7 @@
 //!
 //! It answers also when the database is away, because then somebody looks for the reason.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::extract::State;
@@ -37,9 +37,15 @@ pub(crate) async fn show(State(service): State<Service>, headers: HeaderMap) -> 
     let visitor = visitor.ok().and_then(Result::ok);
     let visitor = visitor.unwrap_or_else(|| Visitor::anybody(&headers, &service));
     let patience = Patience { statement: TIME, again: Duration::from_millis(500) };
+    let started = Instant::now();
     let asked = run(service.primary(), patience, service.metrics(), &Look);
     let node = tokio::time::timeout(TIME, asked).await.ok().and_then(Result::ok);
-    let parts = Box::pin(parts(&service, node.as_ref())).await;
+    let took_ms = started.elapsed().as_millis();
+    let mut parts = Box::pin(parts(&service, node.as_ref())).await;
+    // The first part is the primary, which has answered already.
+    if let Some(primary) = parts.first_mut() {
+        primary.took_ms = took_ms;
+    }
     let airports = tokio::time::timeout(TIME, suggestions(&service)).await;
     let airports = airports.ok().and_then(Result::ok).unwrap_or_default();
     let form = Form::new(begun(Values::default()));

@@ -8,9 +8,9 @@
 //! * A form changes something only if it came from a page of this service, for this session ([`form`]).
 //! * What a page does is what the interface does: both call the same functions, under the same limits.
 //!
-//! To add a page: a template that extends `layout.html`, a handler in a module of its own that takes a [`Visitor`] or a
-//! [`Member`] and gives [`page::page`], a line in [`router`] and, if it is a section of its own, one in
-//! [`page::SECTIONS`]. A part of the service that can be away gets a line in [`health::parts`].
+//! To add a page: a template that extends `layout.html`, a handler in a module of its own that takes a
+//! [`visitor::Visitor`] or a [`visitor::Member`] and gives [`page::page`], a line in [`router`] and, if it is a section
+//! of its own, one in [`page::SECTIONS`]. A part of the service that can be away gets a line in [`health::parts`].
 
 pub(crate) mod account;
 pub(crate) mod assets;

@@ -1,8 +1,8 @@
 //! Reference data: airports, aircraft models, seats; everybody looks, staff edits.
 //!
-//! In: codes and forms. Out: pages, and changed rows of the airline's tables, which go the way of every change. A form has
-//! the tag of the state that its page showed: of two editors the second one sees what the first one wrote, with their own
-//! text still in the form.
+//! In: codes and forms. Out: pages, and changed rows of the airline's tables, which go the way of every change. A form
+//! has the tag of the state that its page showed: of two editors the second one sees what the first one wrote, with
+//! their own text still in the form.
 
 use askama::Template;
 use axum::extract::{Query, State};

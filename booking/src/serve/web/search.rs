@@ -1,7 +1,7 @@
 //! The search: from, to, day, passengers, class; and what was found.
 //!
-//! In: the fields of the search in the address. Out: flights with prices and free seats, page by page. The search of the
-//! interface does the work, so that both find the same. A trip that was begun goes along to the flight.
+//! In: the fields of the search in the address. Out: flights with prices and free seats, page by page. The search of
+//! the interface does the work, so that both find the same. A trip that was begun goes along to the flight.
 
 use askama::Template;
 use axum::extract::{Query, State};

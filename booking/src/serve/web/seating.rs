@@ -1,8 +1,8 @@
 //! The seat map of a page: rows of seats, of which one is chosen for each passenger.
 //!
-//! In: the seats of a flight, the class, what was chosen. Out: groups of radio buttons, one for each passenger, which work
-//! without a script and can be used with a keyboard. Each button says its seat, its class and whether it is free. A seat
-//! of another class and a taken one cannot be chosen.
+//! In: the seats of a flight, the class, what was chosen. Out: groups of radio buttons, one for each passenger, which
+//! work without a script and can be used with a keyboard. Each button says its seat, its class and whether it is free.
+//! A seat of another class and a taken one cannot be chosen.
 
 use super::super::field::Fare;
 use super::super::model::Seat;

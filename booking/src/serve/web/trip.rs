@@ -1,7 +1,7 @@
 //! What somebody is about to book: flights with a class and perhaps seats, as a text in the address of a page.
 //!
-//! In: `1:Economy:12A.12B~3:Business:`, a flight with its class and its seats after each tilde. Out: legs. The text is in
-//! addresses and forms, so that nothing of it has to be stored before it is booked.
+//! In: `1:Economy:12A.12B~3:Business:`, a flight with its class and its seats after each tilde. Out: legs. The text is
+//! in addresses and forms, so that nothing of it has to be stored before it is booked.
 
 use std::fmt;
 

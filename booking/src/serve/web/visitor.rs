@@ -5,8 +5,8 @@
 //! instance ends none. The token is in a cookie that no script reads and that no other site sends along with a form.
 //! Whoever is not signed in has another random cookie, which names nobody and exists for the forms alone.
 //!
-//! Behind TLS the cookies have the prefix `__Host-`: a browser takes them from this very host and over TLS only, so that
-//! a neighbouring host cannot set them. The service then reads no others.
+//! Behind TLS the cookies have the prefix `__Host-`: a browser takes them from this very host and over TLS only, so
+//! that a neighbouring host cannot set them. The service then reads no others.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::COOKIE;
