@@ -99,6 +99,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BOOKING_KEY_TIME", value_parser = parse_duration, default_value = "24h")]
     key_time: Duration,
 
+    /// What this instance is called on its pages [default: its host and port]
+    #[arg(long, env = "BOOKING_INSTANCE_NAME")]
+    instance_name: Option<String>,
+
+    /// Browsers reach the service over TLS only: their cookies are for TLS, whatever a proxy says
+    #[arg(long, env = "BOOKING_SECURE_COOKIES")]
+    secure_cookies: bool,
+
     /// Form of the log: auto (JSON unless on a terminal), json or text
     #[arg(long, env = "BOOKING_LOG_FORMAT", default_value = "auto")]
     log_format: LogFormat,
@@ -149,6 +157,8 @@ impl ServeArgs {
             behind_proxy: self.behind_proxy,
             session_time: self.session_time,
             key_time: self.key_time,
+            instance: self.instance_name.clone(),
+            secure_cookies: self.secure_cookies,
             ..ServeOptions::new(target("--database-url", primary)?)
         })
     }

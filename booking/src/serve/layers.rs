@@ -18,6 +18,7 @@ use rand::RngExt;
 use super::peer::{Connected, Peer};
 use super::problem::{Kind, Problem};
 use super::state::Service;
+use super::web::refusal::Asked;
 
 /// The header with the name of a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -44,6 +45,7 @@ pub(crate) async fn around(
     let connected = request.extensions().get::<Connected>().copied();
     let peer = Peer::of(connected, request.headers(), service.options().behind_proxy);
     request.extensions_mut().insert(peer);
+    let asked = Asked::of(&request);
     service.metrics().begin_request();
     let under_way = UnderWay(service.clone());
     let mut response = match limited(&service, peer, &route, started) {
@@ -51,6 +53,9 @@ pub(crate) async fn around(
         None => answer(&service, request, next).await,
     };
     drop(under_way);
+    if let Some((asked, problem)) = asked.zip(response.extensions_mut().remove::<Problem>()) {
+        response = asked.refuse(&service, &problem);
+    }
     let (status, took) = (response.status().as_u16(), started.elapsed());
     service.metrics().observe(&method, &route, status, took);
     let problem = response.extensions().get::<Kind>().map(|kind| kind.name());
@@ -148,7 +153,8 @@ fn add_headers(headers: &mut HeaderMap, id: &str, route: &str) {
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A page has a policy of its own.
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }

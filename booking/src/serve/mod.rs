@@ -1,6 +1,6 @@
-//! The booking service: a REST interface to search, book, change, cancel and check in.
+//! The booking service: a REST interface and pages to search, book, change, cancel and check in.
 //!
-//! In: HTTP requests. Out: answers in JSON, rows in the airline's tables and in schema `service`. Invariants:
+//! In: HTTP requests. Out: answers in JSON and pages, rows in the airline's tables and in schema `service`. Invariants:
 //!
 //! * A seat of a flight is sold once, whatever the load: flights are locked while they are sold, and the primary key of
 //!   `service.seat_assignments` refuses a second sale of a seat.
@@ -8,8 +8,8 @@
 //! * A change of something tells the state that it is based on, and is refused if that state is gone.
 //! * Nothing personal and no secret is in a log, a metric or an error.
 //!
-//! The flow of a request: `server` (connection), `layers` (name, limits, time, log), `request` (who, what), `api`
-//! (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer` or
+//! The flow of a request: `server` (connection), `layers` (name, limits, time, log), `request` (who, what), `api` or
+//! `web` (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer` or
 //! `problem`.
 
 mod problem;
@@ -45,6 +45,8 @@ mod layers;
 mod openapi;
 mod server;
 
+mod web;
+
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -68,7 +70,8 @@ pub use self::settings::ServeOptions;
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 
 /// Serves until `stop` is cancelled and open requests have ended.
-pub async fn serve(options: ServeOptions, listener: TcpListener, stop: CancellationToken) {
+pub async fn serve(mut options: ServeOptions, listener: TcpListener, stop: CancellationToken) {
+    options.instance.get_or_insert_with(|| instance_name(&listener));
     let limits =
         Limits { connections_max: options.connections_max, drain_time: options.drain_time };
     let service = Service::new(options);
@@ -76,6 +79,14 @@ pub async fn serve(options: ServeOptions, listener: TcpListener, stop: Cancellat
     server::run(listener, router(service.clone()), limits, stop).await;
     tidying.abort();
     service.close();
+}
+
+/// The name of an instance that was given none: its host and port.
+fn instance_name(listener: &TcpListener) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("localhost");
+    let port = listener.local_addr().map_or(0, |address| address.port());
+    format!("{host}:{port}")
 }
 
 /// The OpenAPI document.
@@ -96,6 +107,7 @@ fn router(service: Service) -> Router {
     let body_bytes_max = service.options().body_bytes_max;
     router
         .merge(health::router())
+        .merge(web::router())
         .route("/openapi.json", routing::get(move || async move { Json(document) }))
         // Without the address of a validator the page asks nobody else about the document.
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json").validator_url("none")))

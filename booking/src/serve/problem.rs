@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Malformed,
     /// Nobody is signed in, or with a wrong password.
     Unauthenticated,
+    /// The form came from elsewhere, or the account may not do that.
+    Forbidden,
     /// There is no such thing, or it is somebody else's.
     NotFound,
     /// The path has no such method.
@@ -68,6 +70,7 @@ impl Kind {
         match self {
             Self::Malformed => (S::BAD_REQUEST, "malformed", "the request cannot be read"),
             Self::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "nobody is signed in"),
+            Self::Forbidden => (S::FORBIDDEN, "forbidden", "this is not allowed"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "not found"),
             Self::MethodNotAllowed => {
                 (S::METHOD_NOT_ALLOWED, "method-not-allowed", "the method is not allowed here")
@@ -171,6 +174,29 @@ impl Problem {
         Self::invalid(vec![FieldError { field: field.into(), reason: reason.into() }])
     }
 
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.kind.parts().0
+    }
+
+    pub(crate) const fn title(&self) -> &'static str {
+        self.kind.parts().2
+    }
+
+    /// What happened, in a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The wrong fields.
+    pub(crate) fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// After how many seconds it may be tried again.
+    pub(crate) const fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     /// Nothing of this name, for this client.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::new(Kind::NotFound, format!("there is no such {what}"))
@@ -187,6 +213,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title) = self.kind.parts();
+        let (kind, retry_after_s, whole) = (self.kind, self.retry_after_s, self.clone());
         let body = ProblemBody {
             kind: format!("urn:booking:problem:{name}"),
             title: title.to_owned(),
@@ -198,13 +225,15 @@ impl IntoResponse for Problem {
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.kind == Kind::Unauthenticated {
+        if kind == Kind::Unauthenticated {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response.extensions_mut().insert(self.kind);
+        response.extensions_mut().insert(kind);
+        // Whoever asked for a page gets one, made of this.
+        response.extensions_mut().insert(whole);
         response
     }
 }

@@ -40,6 +40,10 @@ pub struct ServeOptions {
     pub session_time: Duration,
     /// How long an idempotency key is remembered.
     pub key_time: Duration,
+    /// What the instance is called on its pages; its host and port unless it is given.
+    pub instance: Option<String>,
+    /// Whether browsers reach the service over TLS only, whatever a proxy says.
+    pub secure_cookies: bool,
 }
 
 impl ServeOptions {
@@ -63,6 +67,8 @@ impl ServeOptions {
             behind_proxy: false,
             session_time: Duration::from_secs(12 * 3600),
             key_time: Duration::from_secs(24 * 3600),
+            instance: None,
+            secure_cookies: false,
         }
     }
 }

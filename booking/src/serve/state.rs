@@ -87,6 +87,11 @@ impl Service {
         &self.0.options
     }
 
+    /// What the instance is called.
+    pub(crate) fn instance(&self) -> &str {
+        self.0.options.instance.as_deref().unwrap_or("unnamed")
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
     }
@@ -137,6 +142,20 @@ impl Service {
             Err(_) => replica.rest(),
         }
         self.on_primary(work).await
+    }
+
+    pub(crate) fn has_replica(&self) -> bool {
+        self.0.replica.is_some()
+    }
+
+    /// Asks the replica and nobody else.
+    pub(crate) async fn look_at_replica<W: Work>(&self, work: &W) -> Result<W::Output, Problem> {
+        let Some(replica) = &self.0.replica else {
+            return Err(Problem::new(Kind::Unavailable, "there is no replica"));
+        };
+        let time = self.0.options.request_time / 4;
+        let short = Patience { statement: time, again: Duration::ZERO };
+        run(&replica.pool, short, &self.0.metrics, work).await
     }
 
     /// Gives no connection to anybody any more.

@@ -95,10 +95,15 @@ impl Client {
             text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers = lines
-            .filter_map(|line| line.split_once(':'))
-            .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
-            .collect();
+        // Values of one name are lines.
+        let mut headers = HashMap::<String, String>::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+            let values = headers.entry(name.to_lowercase()).or_default();
+            if !values.is_empty() {
+                values.push('\n');
+            }
+            values.push_str(value.trim());
+        }
         Reply { status, headers, body: body.to_owned() }
     }
 }

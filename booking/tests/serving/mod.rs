@@ -1,6 +1,7 @@
 //! `booking serve`: what it promises, over real connections to a real database.
 
 mod beside_simulation;
+mod browser;
 mod client;
 mod limits;
 mod operations;
@@ -10,3 +11,4 @@ mod races;
 mod recovery;
 mod shop;
 mod validation;
+mod web_sessions;

@@ -86,16 +86,8 @@ impl Shop {
         (user, password): (&str, &str),
         change: impl FnOnce(&mut ServeOptions),
     ) -> Self {
-        let mut options = ServeOptions::new(target(&airline, user, password));
-        options.rate = 0.0;
-        options.sign_in_rate = 0.0;
-        options.request_time = Duration::from_secs(60);
-        options.pool_wait = Duration::from_secs(60);
-        change(&mut options);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let running = tokio::spawn(serve(options, listener, stop.clone()));
+        let Instance { address, stop, running } =
+            instance(&airline, (user, password), change).await;
         let (client, customer_id) = sign_up(address, "ann@example.org").await;
         Self { airline, client, customer_id, stop, running }
     }
@@ -115,6 +107,37 @@ impl Shop {
     pub(crate) async fn number(&self, query: &str) -> i64 {
         self.airline.number(query).await
     }
+}
+
+/// One of the instances that serve an airline.
+pub(crate) struct Instance {
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) running: JoinHandle<()>,
+}
+
+/// One more instance, as the superuser.
+pub(crate) async fn again(airline: &Airline, change: impl FnOnce(&mut ServeOptions)) -> Instance {
+    let server = &airline.server;
+    instance(airline, (&server.user, &server.password), change).await
+}
+
+async fn instance(
+    airline: &Airline,
+    (user, password): (&str, &str),
+    change: impl FnOnce(&mut ServeOptions),
+) -> Instance {
+    let mut options = ServeOptions::new(target(airline, user, password));
+    options.rate = 0.0;
+    options.sign_in_rate = 0.0;
+    options.request_time = Duration::from_secs(60);
+    options.pool_wait = Duration::from_secs(60);
+    change(&mut options);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(serve(options, listener, stop.clone()));
+    Instance { address, stop, running }
 }
 
 /// Makes the airline's rows in a database that has the schema.

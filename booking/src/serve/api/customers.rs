@@ -28,7 +28,18 @@ pub(crate) async fn make_customer(
     Peer(peer): Peer,
     Body { value, .. }: Body<NewCustomer>,
 ) -> Result<Answer, Problem> {
-    check_sign_in_rate(&service, peer)?;
+    let customer = register(&service, peer, value).await?;
+    let place = format!("/api/v1/customers/{}", customer.customer_id);
+    Ok(Answer::tagged(StatusCode::CREATED, &customer)?.at(place))
+}
+
+/// Makes an account.
+pub(crate) async fn register(
+    service: &Service,
+    peer: IpAddr,
+    value: NewCustomer,
+) -> Result<Customer, Problem> {
+    check_sign_in_rate(service, peer)?;
     let mut fields = Fields::default();
     let email = fields.take("/email", email(&value.email));
     let name = fields.take("/name", name(&value.name));
@@ -37,9 +48,7 @@ pub(crate) async fn make_customer(
     let (((email, name), phone), ()) = fields.all(email.zip(name).zip(phone).zip(password))?;
     let password_hash = service.passwords().hash(value.password).await?;
     let account = NewAccount { email, name, phone, password_hash };
-    let customer = service.on_primary(&account).await?;
-    let place = format!("/api/v1/customers/{}", customer.customer_id);
-    Ok(Answer::tagged(StatusCode::CREATED, &customer)?.at(place))
+    service.on_primary(&account).await
 }
 
 /// Refuses an address that signs up or in too often.

@@ -35,6 +35,17 @@ pub(crate) async fn sign_in(
     Body { value, .. }: Body<Credentials>,
 ) -> Result<Response, Problem> {
     check_sign_in_rate(&service, peer)?;
+    let account_id = check_credentials(&service, value).await?;
+    let session = begin_session(&service, account_id).await?;
+    let headers = [(CACHE_CONTROL, "no-store")];
+    Ok((StatusCode::CREATED, headers, Json(session)).into_response())
+}
+
+/// The account of an address and its password.
+pub(crate) async fn check_credentials(
+    service: &Service,
+    value: Credentials,
+) -> Result<i64, Problem> {
     let email = email(&value.email).map_err(|reason| Problem::field("/email", reason))?;
     if value.password.chars().count() > PASSWORD_CHARS_MAX {
         let reason = format!("must have at most {PASSWORD_CHARS_MAX} characters");
@@ -43,10 +54,14 @@ pub(crate) async fn sign_in(
     let known = service.on_primary(&CredentialsOf { email }).await?;
     let (account_id, hash) = known.unzip();
     let fits = service.passwords().fits(value.password, hash).await?;
-    let Some(account_id) = account_id.filter(|_| fits) else {
+    account_id.filter(|_| fits).ok_or_else(|| {
         let detail = "the e-mail address or the password is wrong";
-        return Err(Problem::new(Kind::Unauthenticated, detail));
-    };
+        Problem::new(Kind::Unauthenticated, detail)
+    })
+}
+
+/// A new session of an account.
+pub(crate) async fn begin_session(service: &Service, account_id: i64) -> Result<Session, Problem> {
     let (token, session_id) = (new_token(), new_token());
     let expires_at = Utc::now() + service.options().session_time;
     let session = NewSession {
@@ -56,10 +71,7 @@ pub(crate) async fn sign_in(
         expires_at,
     };
     service.on_primary(&session).await?;
-    let session =
-        Session { session_id, customer_id: account_id, token, expires_at: time(expires_at) };
-    let headers = [(CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::CREATED, headers, Json(session)).into_response())
+    Ok(Session { session_id, customer_id: account_id, token, expires_at: time(expires_at) })
 }
 
 /// Sign out: end a session of one's own

@@ -5,6 +5,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod bookings;
+pub(crate) mod browsers;
 pub(crate) mod flights;
 pub(crate) mod items;
 pub(crate) mod sales;
