@@ -16,6 +16,8 @@ mod problem;
 
 mod field;
 mod page;
+mod uploads;
+
 mod settings;
 
 mod pool;
@@ -47,6 +49,7 @@ mod server;
 
 mod web;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -54,6 +57,7 @@ use axum::middleware::from_fn_with_state;
 use axum::{Json, Router, routing};
 use chrono::Utc;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -63,8 +67,11 @@ use self::problem::{Kind, Problem};
 use self::server::Limits;
 use self::state::Service;
 use self::store::accounts::Tidy;
+use self::store::uploads::WithRow;
+use self::uploads::{KnownKeys, Sweep};
 
 pub use self::settings::ServeOptions;
+pub use self::uploads::{StoreUrlError, UploadOptions, UploadStore};
 
 /// How often old sessions and keys are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
@@ -76,8 +83,10 @@ pub async fn serve(mut options: ServeOptions, listener: TcpListener, stop: Cance
         Limits { connections_max: options.connections_max, drain_time: options.drain_time };
     let service = Service::new(options);
     let tidying = tokio::spawn(tidy(service.clone(), stop.clone()));
+    let sweeping = tokio::spawn(sweep(service.clone(), stop.clone()));
     server::run(listener, router(service.clone()), limits, stop).await;
     tidying.abort();
+    sweeping.abort();
     service.close();
 }
 
@@ -133,5 +142,33 @@ async fn tidy(service: Service, stop: CancellationToken) {
             Ok(row_count) => tracing::debug!(row_count, "old sessions and keys are removed"),
             Err(problem) => tracing::debug!(kind = problem.kind.name(), "nothing is removed now"),
         }
+    }
+}
+
+/// Removes files that no row names, now and then, where there is a store. Every instance does so.
+async fn sweep(service: Service, stop: CancellationToken) {
+    let Ok(uploads) = service.uploads() else { return };
+    let mut ticks = tokio::time::interval(uploads.options().sweep_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match Sweep::run(uploads, &service).await {
+            Ok(sweep) if sweep.removed > 0 => {
+                tracing::info!(removed = sweep.removed, "files without a row are removed");
+            }
+            Ok(sweep) => tracing::debug!(with_row = sweep.with_row, "no file is without a row"),
+            Err(problem) => {
+                tracing::warn!(kind = problem.kind.name(), "files are not looked through now")
+            }
+        }
+    }
+}
+
+impl KnownKeys for Service {
+    async fn known(&self, object_keys: Vec<String>) -> Result<HashSet<String>, Problem> {
+        self.on_primary(&WithRow { object_keys }).await
     }
 }

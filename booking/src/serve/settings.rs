@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use shared::postgres::ConnectOptions;
 
+use super::uploads::UploadOptions;
+
 /// The settings of [`super::serve`].
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -40,6 +42,8 @@ pub struct ServeOptions {
     pub session_time: Duration,
     /// How long an idempotency key is remembered.
     pub key_time: Duration,
+    /// Where the files of customers are; without it no file is taken.
+    pub uploads: Option<UploadOptions>,
     /// What the instance is called on its pages; its host and port unless it is given.
     pub instance: Option<String>,
     /// Whether browsers reach the service over TLS only, whatever a proxy says.
@@ -67,6 +71,7 @@ impl ServeOptions {
             behind_proxy: false,
             session_time: Duration::from_secs(12 * 3600),
             key_time: Duration::from_secs(24 * 3600),
+            uploads: None,
             instance: None,
             secure_cookies: false,
         }

@@ -13,6 +13,7 @@ use super::passwords::Passwords;
 use super::pool::{Pool, Use};
 use super::problem::{Kind, Problem};
 use super::settings::ServeOptions;
+use super::uploads::Uploads;
 use super::work::{Patience, Work, run};
 
 /// How long a replica that did not answer in time is asked nothing.
@@ -32,6 +33,7 @@ struct Shared {
     passwords: Passwords,
     requests: Option<Limiter>,
     sign_ins: Option<Limiter>,
+    uploads: Option<Uploads>,
 }
 
 /// The replica, and whether it is asked.
@@ -78,6 +80,7 @@ impl Service {
             passwords: Passwords::default(),
             requests: limiter(options.rate, options.burst),
             sign_ins: limiter(options.sign_in_rate, options.sign_in_burst),
+            uploads: options.uploads.clone().map(Uploads::new),
             options,
         };
         Self(Arc::new(shared))
@@ -108,6 +111,14 @@ impl Service {
     /// The limit of attempts to sign up or in.
     pub(crate) fn sign_ins(&self) -> Option<&Limiter> {
         self.0.sign_ins.as_ref()
+    }
+
+    /// The store of files, if there is one.
+    pub(crate) fn uploads(&self) -> Result<&Uploads, Problem> {
+        self.0
+            .uploads
+            .as_ref()
+            .ok_or_else(|| Problem::new(Kind::Unavailable, "this service has no store of files"))
     }
 
     pub(crate) fn primary(&self) -> &Pool {

@@ -10,5 +10,7 @@ mod privacy;
 mod races;
 mod recovery;
 mod shop;
+mod uploads;
+mod uploads_s3;
 mod validation;
 mod web_sessions;

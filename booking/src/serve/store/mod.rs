@@ -10,3 +10,4 @@ pub(crate) mod flights;
 pub(crate) mod items;
 pub(crate) mod sales;
 pub(crate) mod seats;
+pub(crate) mod uploads;

@@ -43,10 +43,12 @@ pub(crate) async fn probe(
 
 /// All parts that are configured, all asked at the same time.
 pub(crate) async fn parts(service: &Service, primary: Option<&Node>) -> Vec<Part> {
-    let (replica,) = tokio::join!(probe("Replica", replica(service)));
+    let (replica, uploads) =
+        tokio::join!(probe("Replica", replica(service)), probe("Uploads", uploads(service)));
     let primary = probe("Primary", async { primary_words(primary) }).await;
-    let has_replica = service.has_replica();
-    std::iter::once(primary).chain(has_replica.then_some(replica)).collect()
+    let replica = service.has_replica().then_some(replica);
+    let uploads = service.uploads().is_ok().then_some(uploads);
+    std::iter::once(primary).chain(replica).chain(uploads).collect()
 }
 
 fn primary_words(node: Option<&Node>) -> Result<String, Problem> {
@@ -65,6 +67,11 @@ async fn replica(service: &Service) -> Result<String, Problem> {
         Some(delay) => format!("answers reads; its last transaction is {delay:.1} s old"),
         None => "answers reads".to_owned(),
     })
+}
+
+async fn uploads(service: &Service) -> Result<String, Problem> {
+    service.uploads()?.store().probe().await?;
+    Ok("takes files".to_owned())
 }
 
 /// The server that answers behind an address.

@@ -19,6 +19,7 @@ pub(crate) mod health;
 pub(crate) mod home;
 pub(crate) mod page;
 pub(crate) mod refusal;
+pub(crate) mod uploads;
 pub(crate) mod visitor;
 
 use axum::{Router, routing};
@@ -32,5 +33,8 @@ pub(crate) fn router() -> Router<Service> {
         .route("/sign-in", routing::get(account::ask_sign_in).post(account::sign_in))
         .route("/sign-up", routing::get(account::ask_sign_up).post(account::sign_up))
         .route("/sign-out", routing::post(account::sign_out))
+        .route("/uploads", routing::get(uploads::show).post(uploads::add))
+        .route("/uploads/{upload_id}/content", routing::get(uploads::save))
+        .route("/uploads/{upload_id}/remove", routing::post(uploads::end))
         .route("/assets/{name}", routing::get(assets::file))
 }

@@ -24,7 +24,7 @@ const REFERRER: &str = "same-origin";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// The sections of the navigation: path and name.
-pub(crate) const SECTIONS: [(&str, &str); 1] = [("/", "Home")];
+pub(crate) const SECTIONS: [(&str, &str); 2] = [("/", "Home"), ("/uploads", "Files")];
 
 /// What the layout needs to know.
 #[derive(Debug)]

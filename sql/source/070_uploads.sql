@@ -1,6 +1,5 @@
--- What uploads say about themselves, and what change data capture may read of schema service. It stands on 040, 050 and 060.
--- Invariant: booking_publication holds exactly the five tables below. credentials, sessions and idempotency_keys are in
--- no publication, and cdc_reader has no right on them.
+-- What uploads say about themselves beside what 050 keeps of them: kind, title, description, and the booking that they belong to.
+-- Invariant: an upload belongs to an account, and to a booking of the service or to none.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
@@ -35,37 +34,5 @@ COMMENT ON COLUMN service.uploads.title IS 'title that the customer gave it';
 COMMENT ON COLUMN service.uploads.description IS 'what the customer says of it; NULL when nothing';
 COMMENT ON COLUMN service.uploads.book_ref IS 'booking that it belongs to; NULL when it belongs to the customer';
 COMMENT ON COLUMN service.uploads.book_date IS 'when that booking was made; NULL with book_ref';
-
-GRANT SELECT, INSERT, DELETE ON service.uploads TO booking_service;
-
--- Rights are taken back before they are given, so that a right given by hand does not outlive this file.
-REVOKE ALL ON ALL TABLES IN SCHEMA service FROM cdc_reader;
-GRANT USAGE ON SCHEMA service TO cdc_reader;
-GRANT SELECT ON
-    service.accounts,
-    service.orders,
-    service.seat_assignments,
-    service.messages,
-    service.uploads
-TO cdc_reader;
-
-SELECT 'CREATE PUBLICATION booking_publication'
-WHERE NOT EXISTS (
-    SELECT
-    FROM pg_catalog.pg_publication
-    WHERE pubname = 'booking_publication'
-)
-\gexec
-
-ALTER PUBLICATION booking_publication SET TABLE
-    service.accounts,
-    service.orders,
-    service.seat_assignments,
-    service.messages,
-    service.uploads;
-
-ALTER PUBLICATION booking_publication SET (
-    publish = 'insert, update, delete, truncate'
-);
 
 COMMIT;
