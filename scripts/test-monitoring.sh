@@ -9,6 +9,7 @@ PROMETHEUS=dashboards/prometheus
 HOST=127.0.0.1
 PORT="${VAULTSTREAM_PROMETHEUS_PORT:-9090}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
+BOOKING_READER_PORT="${VAULTSTREAM_BOOKING_READER_PORT:-8085}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
 
 check_rules() {
@@ -22,7 +23,7 @@ check_live() {
     rm -rf "$dir"
     mkdir -p "$dir"
     cp -r "$PROMETHEUS/rules" "$dir/"
-    sed -e "s/127.0.0.1:8083/$HOST:$READER_PORT/; s/127.0.0.1:8084/$HOST:$LOADER_PORT/; s/127.0.0.1:9090/$HOST:$PORT/" \
+    sed -e "s/127.0.0.1:8083/$HOST:$READER_PORT/; s/127.0.0.1:8085/$HOST:$BOOKING_READER_PORT/; s/127.0.0.1:8084/$HOST:$LOADER_PORT/; s/127.0.0.1:9090/$HOST:$PORT/" \
         "$PROMETHEUS/prometheus.demo.yml" >"$dir/prometheus.yml"
     prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/data" --storage.tsdb.retention.time=1h \
         --web.listen-address="$HOST:$PORT" --log.level=warn 2>"$dir/prometheus.log" &

@@ -60,24 +60,23 @@ pub(crate) async fn make_upload(
     Customer { account_id }: Customer,
     request: Request,
 ) -> Result<Answer, Problem> {
-    let headers = request.headers().clone();
-    take(&service, account_id, &headers, request, &TEXTS, |_| Ok(())).await
+    take(&service, account_id, request, &TEXTS, |_| Ok(())).await
 }
 
 /// Takes a form with a file: of the interface, or of a page, whose form has a token that `permit` looks at.
 pub(crate) async fn take(
     service: &Service,
     account_id: i64,
-    headers: &HeaderMap,
     mut request: Request,
     known: &[&str],
     permit: impl Fn(&Texts) -> Result<(), Problem>,
 ) -> Result<Answer, Problem> {
+    let headers = request.headers().clone();
     let uploads = service.uploads()?;
     let _place = uploads.place()?;
     let account_bytes_max = i64::try_from(uploads.options().account_bytes_max).unwrap_or(i64::MAX);
     service.on_primary(&Room { account_id, account_bytes_max }).await?;
-    check_length(uploads, headers)?;
+    check_length(uploads, &headers)?;
     DefaultBodyLimit::max(uploads.body_bytes_max()).apply(&mut request);
     let form = Multipart::from_request(request, service).await.map_err(|_| {
         Problem::new(
@@ -86,7 +85,7 @@ pub(crate) async fn take(
         )
     })?;
     let received = receive(uploads, form, known, permit).await?;
-    keep(service, account_id, headers, received, account_bytes_max).await
+    keep(service, account_id, &headers, received, account_bytes_max).await
 }
 
 /// Refuses at once what says that it is too large.

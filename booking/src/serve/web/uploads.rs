@@ -92,7 +92,7 @@ pub(crate) async fn add(
     let permit = |texts: &super::super::uploads::Texts| {
         member.visitor.check_form(texts.get(TOKEN).unwrap_or_default())
     };
-    match take(&service, member.account_id, &headers, request, &FIELDS, permit).await {
+    match take(&service, member.account_id, request, &FIELDS, permit).await {
         Ok(_) => Ok(see_other(PATH)),
         Err(problem) => {
             let form = Form::refused(Values::default(), &problem);
