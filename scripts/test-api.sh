@@ -77,7 +77,7 @@ every_operation() {
 generated_client() {
     rm -rf "$WORK" && mkdir -p "$WORK"
     curl --silent --show-error --fail --output "$WORK/openapi.json" "$SERVICE_URL/openapi.json"
-    PATH="$VENV/bin:$PATH" "$VENV/bin/openapi-python-client" generate --fail-on-warning \
+    PATH="$VENV/bin:$PATH" "$VENV/bin/openapi-python-client" generate --fail-on-warning --config booking/api/client.yaml \
         --path "$WORK/openapi.json" --output-path "$WORK/client" --meta none --overwrite
     mkdir -p "$WORK/packages" && mv "$WORK/client" "$WORK/packages/booking_service_client"
     PYTHONPATH="$WORK/packages" "$VENV/bin/python" booking/api/drive_client.py
