@@ -344,7 +344,7 @@ impl Rig {
         let PostgresAddress { host, port, .. } = &self.options.source;
         let name = &self.options.name;
         let source = format!("postgres://airline_readonly:{PASSWORD}@{host}:{port}/{name}");
-        self.prove_with(&self.model, &source, role, database, command)
+        self.prove_with(&self.model, &source, (role, database), command)
     }
 
     /// A proof about the source of a model, which it reads by this address.
@@ -352,8 +352,7 @@ impl Rig {
         &self,
         model: &Path,
         source: &str,
-        role: &str,
-        database: &str,
+        (role, database): (&str, &str),
         command: &[&str],
     ) -> anyhow::Result<std::process::Output> {
         let loader = programs::loader_database(&self.options.warehouse, database, role, PASSWORD);

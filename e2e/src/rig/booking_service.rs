@@ -71,6 +71,6 @@ impl Rig {
         let PostgresAddress { host, port, .. } = &self.options.source;
         let database = &self.options.name;
         let source = format!("postgres://cdc_reader:{PASSWORD}@{host}:{port}/{database}");
-        self.prove_with(model, &source, "vault_loader", database, command)
+        self.prove_with(model, &source, ("vault_loader", database), command)
     }
 }
