@@ -1,7 +1,7 @@
 //! Uploads: images and documents of a customer or of one of their bookings.
 //!
-//! A file comes as `multipart/form-data` and is handed on to the store while it comes. Its row is made when all of it is
-//! there, so an upload that was seen once can be read.
+//! A file comes as `multipart/form-data` and is handed on to the store while it comes. Its row is made when all of it
+//! is there, so an upload that was seen once can be read.
 
 use axum::Json;
 use axum::body::Body;

@@ -1,7 +1,7 @@
 //! The types of files that are taken, told by their first bytes.
 //!
-//! In: the beginning of a file. Out: its media type. Nothing behind the beginning is read, so a file may still be broken
-//! or hold something else as well. Whoever gets it back gets it as this type, for saving, and in a sandbox.
+//! In: the beginning of a file. Out: its media type. Nothing behind the beginning is read, so a file may still be
+//! broken or hold something else as well. Whoever gets it back gets it as this type, for saving, and in a sandbox.
 
 /// A type that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

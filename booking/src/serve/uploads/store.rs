@@ -6,8 +6,8 @@
 //! * A directory that is gone (a disk that is not mounted) is an absence and no empty store: without a look at it
 //!   first, the store would make it anew in the wrong place.
 //! * A file of a directory appears by a rename and an object of S3 by its last request, so nobody sees half of one.
-//! * A writer that is dropped leaves nothing. Parts of a large object in S3 whose writer could not be asked any more are
-//!   for a rule of the bucket to remove.
+//! * A writer that is dropped leaves nothing. Parts of a large object in S3 whose writer could not be asked any more
+//!   are for a rule of the bucket to remove.
 
 use std::path::PathBuf;
 use std::sync::Arc;
