@@ -15,6 +15,7 @@ PRIMARY_PORT="${VAULTSTREAM_PRIMARY_PORT:-5432}"
 DWH_PORT="${VAULTSTREAM_DWH_PORT:-5434}"
 KAFKA_PORT="${VAULTSTREAM_KAFKA_PORT:-9092}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
+BOOKING_READER_PORT="${VAULTSTREAM_BOOKING_READER_PORT:-8085}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
 BOOKING_PORT="${VAULTSTREAM_BOOKING_PORT:-4000}"
 REDIS_PORT="${VAULTSTREAM_REDIS_PORT:-6380}"
@@ -37,6 +38,10 @@ CHECKER_PASSWORD="${VAULT_CHECKER_PASSWORD:-vault_checker_password}"
 SCALE="${VAULTSTREAM_SCALE:-1}"
 MODEL=connectors/airline/vault.toml
 CONNECTOR=connectors/airline/connector.json
+# What the booking service keeps in the same database, as a source of its own.
+BOOKING_MODEL=connectors/booking/vault.toml
+BOOKING_CONNECTOR=connectors/booking/connector.json
+MODELS=(--model "$MODEL" --model "$BOOKING_MODEL")
 BIN="$TARGET_DIR/$(profile_folder "$PROFILE")"
 TABLES=(airports aircrafts seats flights bookings tickets ticket_flights boarding_passes)
 
@@ -91,6 +96,8 @@ start_servers() {
 }
 
 prepare_source() {
+    # The files belong to the database that was there before.
+    rm -rf "$RUN_DIR/uploads"
     apply sql/source on_primary \
         "reader_password=$READER_PASSWORD" \
         "app_password=$APP_PASSWORD" \
@@ -122,7 +129,7 @@ start_booking_service() {
     local ends=$((SECONDS + 60))
     BOOKING_DATABASE_URL="postgres://booking_service:$SERVICE_PASSWORD@$HOST:${SERVICE_DB_PORT:-$PRIMARY_PORT}/$PRIMARY_DB" \
         "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name booking --endpoint "$HOST:$BOOKING_PORT" -- \
-        "$BIN/booking" serve --listen "$HOST:$BOOKING_PORT" "$@"
+        "$BIN/booking" serve --listen "$HOST:$BOOKING_PORT" --uploads-url "file://$(realpath "$RUN_DIR")/uploads" "$@"
     until curl --silent --fail --max-time 5 --output /dev/null "http://$HOST:$BOOKING_PORT/health/ready"; do
         ((SECONDS < ends)) || fail "the booking service is not ready; see $RUN_DIR/booking.log"
         sleep 0.2
@@ -152,24 +159,31 @@ prepare_warehouse() {
         "refresher_password=$REFRESHER_PASSWORD" \
         "presentation_password=$PRESENTATION_PASSWORD" \
         "checker_password=$CHECKER_PASSWORD"
-    loader_as vault_owner "$OWNER_PASSWORD" "$BIN/vault-loader" migrate --model "$MODEL"
+    loader_as vault_owner "$OWNER_PASSWORD" "$BIN/vault-loader" migrate "${MODELS[@]}"
     apply sql/marts as_owner
+    apply sql/service_marts as_owner
 }
 
 start_pipeline() {
     loader_as vault_loader "$LOADER_PASSWORD" \
         "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name vault-loader --endpoint "$HOST:$LOADER_PORT" -- \
-        "$BIN/vault-loader" run --model "$MODEL"
+        "$BIN/vault-loader" run "${MODELS[@]}"
     loader_as mart_refresher "$REFRESHER_PASSWORD" \
         "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name mart-refresher -- \
         "$BIN/vault-loader" refresh-marts
+    start_reader cdc-reader "$READER_PORT" "$CONNECTOR"
+    start_reader booking-reader "$BOOKING_READER_PORT" "$BOOKING_CONNECTOR"
+}
+
+# Starts a reader: its name, its port, its connector.
+start_reader() {
     BOOTSTRAP_SERVERS="$HOST:$KAFKA_PORT" \
-        CDC_READER_LISTEN="$HOST:$READER_PORT" \
+        CDC_READER_LISTEN="$HOST:$2" \
         PRIMARY_HOST="$HOST" \
         PRIMARY_PORT="$PRIMARY_PORT" \
         CDC_READER_PASSWORD="$READER_PASSWORD" \
-        "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name cdc-reader --endpoint "$HOST:$READER_PORT" -- \
-        "$BIN/cdc-reader" run --connector "$CONNECTOR"
+        "$BIN/devstack" spawn --run-dir "$RUN_DIR" --name "$1" --endpoint "$HOST:$2" -- \
+        "$BIN/cdc-reader" run --connector "$3"
 }
 
 # Bytes of WAL that the reader has not confirmed yet; nothing while there is no slot.
@@ -225,7 +239,7 @@ differences() {
 # Whether the loader has loaded what is in Kafka. Asked first, for it costs less than a comparison.
 nothing_waits_in_kafka() {
     local status
-    status="$(loader_as vault_loader "$LOADER_PASSWORD" "$BIN/vault-loader" status --model "$MODEL" 2>&1)" || return 1
+    status="$(loader_as vault_loader "$LOADER_PASSWORD" "$BIN/vault-loader" status "${MODELS[@]}" 2>&1)" || return 1
     [[ "$status" == *"lag in all: 0 events"* ]]
 }
 
@@ -234,7 +248,7 @@ wait_until_caught_up() {
     local ends=$((SECONDS + $1)) program
     until nothing_waits_in_kafka && warehouse_equals_primary; do
         if ! "$BIN/devstack" status --run-dir "$RUN_DIR" >/dev/null; then
-            for program in cdc-reader vault-loader mart-refresher; do
+            for program in cdc-reader booking-reader vault-loader mart-refresher; do
                 printf '%s: ' "$program" >&2
                 tail -n 1 "$RUN_DIR/$program.log" >&2 || true
             done

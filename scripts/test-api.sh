@@ -7,7 +7,7 @@
 # Everything beside the demo: another run directory, other ports. Set before lib.sh reads .env, which holds the demo's.
 export VAULTSTREAM_RUN_DIR=.run/api
 export VAULTSTREAM_PRIMARY_PORT=25432 VAULTSTREAM_DWH_PORT=25434 VAULTSTREAM_KAFKA_PORT=29092
-export VAULTSTREAM_READER_PORT=28083 VAULTSTREAM_LOADER_PORT=28084 VAULTSTREAM_BOOKING_PORT=24000
+export VAULTSTREAM_BOOKING_READER_PORT=28085 VAULTSTREAM_READER_PORT=28083 VAULTSTREAM_LOADER_PORT=28084 VAULTSTREAM_BOOKING_PORT=24000
 export VAULTSTREAM_CARGO_PROFILE=dev
 export VAULTSTREAM_SCALE=0.2
 
@@ -77,7 +77,7 @@ every_operation() {
 generated_client() {
     rm -rf "$WORK" && mkdir -p "$WORK"
     curl --silent --show-error --fail --output "$WORK/openapi.json" "$SERVICE_URL/openapi.json"
-    PATH="$VENV/bin:$PATH" "$VENV/bin/openapi-python-client" generate --fail-on-warning \
+    PATH="$VENV/bin:$PATH" "$VENV/bin/openapi-python-client" generate --fail-on-warning --config booking/api/client.yaml \
         --path "$WORK/openapi.json" --output-path "$WORK/client" --meta none --overwrite
     mkdir -p "$WORK/packages" && mv "$WORK/client" "$WORK/packages/booking_service_client"
     PYTHONPATH="$WORK/packages" "$VENV/bin/python" booking/api/drive_client.py

@@ -29,7 +29,7 @@ FAULT_DURATION=15s
 FAULT_WAIT=240
 # A user types it at psql's question, or sets it so.
 export PGPASSWORD="$ADMIN_PASSWORD"
-CONTAINERS=(postgres_primary postgres_replica postgres_dwh kafka debezium dmp_service mart_refresher)
+CONTAINERS=(postgres_primary postgres_replica postgres_dwh kafka debezium booking_reader dmp_service mart_refresher)
 AIRFLOW_CONTAINERS=(airflow-webserver airflow-scheduler airflow-dag-processor airflow-triggerer)
 VOLUMES=(dwh-data kafka-data primary-data replica-data)
 TIMES=()
@@ -283,12 +283,12 @@ prometheus_value() {
         sed -n 's/.*"value":\[[^,]*,"\([^"]*\)"\].*/\1/p'
 }
 
-prometheus_sees_both() {
-    [[ "$(prometheus_value 'sum(up{job=~"cdc-reader|vault-loader"})')" == 2 ]]
+prometheus_sees_all() {
+    [[ "$(prometheus_value 'sum(up{job=~"cdc-reader|vault-loader"})')" == 3 ]]
 }
 
 prometheus_watches() {
-    wait_for 60 "Prometheus to scrape reader and loader" prometheus_sees_both
+    wait_for 60 "Prometheus to scrape reader and loader" prometheus_sees_all
     expect '"name":"' curl --silent --show-error --fail "http://$HOST:$PROMETHEUS_PORT/api/v1/rules"
 }
 

@@ -9,6 +9,7 @@ PROMETHEUS=dashboards/prometheus
 HOST=127.0.0.1
 PORT="${VAULTSTREAM_PROMETHEUS_PORT:-9090}"
 READER_PORT="${VAULTSTREAM_READER_PORT:-8083}"
+BOOKING_READER_PORT="${VAULTSTREAM_BOOKING_READER_PORT:-8085}"
 LOADER_PORT="${VAULTSTREAM_LOADER_PORT:-8084}"
 BOOKING_PORT="${VAULTSTREAM_BOOKING_PORT:-4000}"
 
@@ -25,7 +26,7 @@ check_live() {
     cp -r "$PROMETHEUS/rules" "$dir/"
     # The service counts a route from its first request on.
     curl --silent --show-error --fail --output /dev/null "http://$HOST:$BOOKING_PORT/api/v1/airports"
-    sed -e "s/127.0.0.1:8083/$HOST:$READER_PORT/; s/127.0.0.1:8084/$HOST:$LOADER_PORT/; s/127.0.0.1:9090/$HOST:$PORT/" \
+    sed -e "s/127.0.0.1:8083/$HOST:$READER_PORT/; s/127.0.0.1:8085/$HOST:$BOOKING_READER_PORT/; s/127.0.0.1:8084/$HOST:$LOADER_PORT/; s/127.0.0.1:9090/$HOST:$PORT/" \
         -e "s/127.0.0.1:4000/$HOST:$BOOKING_PORT/" \
         "$PROMETHEUS/prometheus.demo.yml" >"$dir/prometheus.yml"
     prometheus --config.file="$dir/prometheus.yml" --storage.tsdb.path="$dir/data" --storage.tsdb.retention.time=1h \

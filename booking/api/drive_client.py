@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import io
 import os
 import pkgutil
 import sys
 import uuid
 
 import booking_service_client.api as api
-from booking_service_client import AuthenticatedClient, Client, models
+from booking_service_client import AuthenticatedClient, Client, models, types
 
 URL = os.environ["SERVICE_URL"]
 FLIGHT, OTHER_FLIGHT = (int(flight) for flight in os.environ["SERVICE_FLIGHTS"].split(",")[:2])
@@ -107,12 +108,29 @@ def travel(customer: AuthenticatedClient) -> None:
     assert gone.status == models.BookingStatus.CANCELLED
 
 
+def keep_files(customer: AuthenticatedClient) -> None:
+    content = b"\x89PNG\r\n\x1a\n and more"
+    form = models.UploadForm(
+        file=types.File(payload=io.BytesIO(content), file_name="cat.png", mime_type="image/png"),
+        title="My cat",
+    )
+    made, _ = call("make_upload", 201, client=customer, body=form)
+    assert (made.media_type, made.byte_count) == ("image/png", len(content))
+    listed, _ = call("list_uploads", 200, client=customer)
+    assert [upload.upload_id for upload in listed.uploads] == [made.upload_id]
+    call("read_upload", 200, made.upload_id, client=customer)
+    _, headers = call("read_content", 200, made.upload_id, client=customer)
+    assert int(headers["content-length"]) == len(content)
+    call("delete_upload", 204, made.upload_id, client=customer)
+
+
 def main() -> int:
     anybody = Client(base_url=URL)
     look_around(anybody)
     customer, session = sign_in(anybody)
     change_oneself(customer, session.customer_id)
     travel(customer)
+    keep_files(customer)
     call("sign_out", 204, session.session_id, client=customer)
     call("list_bookings", 401, client=customer)
     left_out = set(OPERATIONS) - CALLED

@@ -24,6 +24,18 @@ CLIENT = httpx.Client(
 RANDOM = random.Random(1)
 
 
+# The smallest beginning of a file that is taken.
+PNG = b"\x89PNG\r\n\x1a\n and more"
+
+
+def new_upload() -> str:
+    """The number of an upload, made as a customer would."""
+    files = {"file": ("generated.png", PNG, "image/png")}
+    answer = CLIENT.post("/api/v1/uploads", data={"title": "GENERATED TEST"}, files=files)
+    answer.raise_for_status()
+    return answer.json()["upload_id"]
+
+
 def often() -> bool:
     """Whether a value that exists takes the place of the generated one."""
     return RANDOM.random() < 0.5
@@ -69,6 +81,8 @@ def place(case, parameters: dict) -> None:
     if "session_id" in parameters:
         session = CLIENT.post("/api/v1/sessions", json=CREDENTIALS)
         parameters["session_id"] = session.json()["session_id"]
+    if "upload_id" in parameters:
+        parameters["upload_id"] = new_upload()
     if "book_ref" in parameters:
         place_booking(case, parameters)
 

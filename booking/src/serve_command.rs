@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use booking::serve::{RedisTarget, ServeOptions, document, serve};
+use booking::serve::{RedisTarget, ServeOptions, UploadOptions, UploadStore, document, serve};
 use clap::Args;
 use shared::postgres::ConnectOptions;
 use shared::source_url::{AddressError, source_options};
@@ -142,6 +142,24 @@ pub(crate) struct ServeArgs {
     #[arg(long, env = "BOOKING_SECURE_COOKIES")]
     secure_cookies: bool,
 
+    /// Where the files of customers are: file:///DIRECTORY, or s3://BUCKET/PREFIX with AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT in the environment; without it no file is taken
+    #[arg(long, env = "BOOKING_UPLOADS_URL")]
+    uploads_url: Option<String>,
+
+    /// Bytes of a file at most
+    #[arg(long, env = "BOOKING_UPLOAD_BYTES_MAX", default_value_t = 5 << 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    upload_bytes_max: u32,
+
+    /// Bytes of all files of a customer at most
+    #[arg(long, env = "BOOKING_UPLOADS_ACCOUNT_BYTES_MAX", default_value_t = 50 << 20)]
+    uploads_account_bytes_max: u64,
+
+    /// How long a request with a file may take
+    #[arg(long, env = "BOOKING_UPLOAD_TIME", value_parser = parse_duration, default_value = "60s")]
+    upload_time: Duration,
+
     /// Form of the log: auto (JSON unless on a terminal), json or text
     #[arg(long, env = "BOOKING_LOG_FORMAT", default_value = "auto")]
     log_format: LogFormat,
@@ -207,8 +225,23 @@ impl ServeArgs {
             chat_burst: self.chat_burst,
             instance: self.instance_name.clone(),
             secure_cookies: self.secure_cookies,
+            uploads: self.uploads()?,
             ..ServeOptions::new(target("--database-url", primary)?)
         })
+    }
+
+    fn uploads(&self) -> anyhow::Result<Option<UploadOptions>> {
+        let Some(url) = &self.uploads_url else { return Ok(None) };
+        let store = UploadStore::open(url).context("--uploads-url cannot be used")?;
+        let options = UploadOptions::new(store);
+        Ok(Some(UploadOptions {
+            file_bytes_max: usize::try_from(self.upload_bytes_max)?,
+            account_bytes_max: self.uploads_account_bytes_max,
+            time: self.upload_time,
+            // A file of a request that is under way is no orphan.
+            orphan_age: options.orphan_age.max(self.upload_time * 2),
+            ..options
+        }))
     }
 }
 

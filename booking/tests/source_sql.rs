@@ -11,6 +11,12 @@ use tokio_postgres::error::SqlState;
 
 use crate::support::{Airline, PASSWORDS, full_text, options, source_folder};
 
+/// Tables of the schema `service` that are captured.
+const CAPTURED: [&str; 5] = ["accounts", "messages", "orders", "seat_assignments", "uploads"];
+
+/// Tables of the schema `service` that nobody but the service reads.
+const SECRET: [&str; 3] = ["credentials", "idempotency_keys", "sessions"];
+
 /// The names of the eight tables.
 fn tables() -> [&'static str; 8] {
     Table::ALL.map(Table::name)
@@ -88,7 +94,13 @@ async fn rights_are_the_least_that_work(version: u16) {
     client.batch_execute(slot).await.unwrap();
     client.batch_execute("SELECT pg_drop_replication_slot('probe')").await.unwrap();
     assert_powerless(&client).await;
-    assert_refused(&client, "SELECT FROM service.accounts").await;
+    for table in CAPTURED {
+        assert_allowed(&client, &format!("SELECT FROM service.{table}")).await;
+        assert_refused(&client, &format!("DELETE FROM service.{table}")).await;
+    }
+    for table in SECRET {
+        assert_refused(&client, &format!("SELECT FROM service.{table}")).await;
+    }
 
     let client = as_role(&airline, "booking_app", app).await;
     assert_allowed(&client, "SELECT FROM service.seat_assignments").await;
@@ -146,8 +158,7 @@ async fn the_service_can_sell_and_nothing_else(client: &Client) {
         "DELETE FROM service.accounts",
         "UPDATE service.messages SET body = ''",
         "DELETE FROM service.messages",
-        // No operation uses it yet.
-        "INSERT INTO service.uploads DEFAULT VALUES",
+        "UPDATE service.uploads SET title = ''",
         "TRUNCATE service.seat_assignments",
         "INSERT INTO service.staff VALUES (1)",
         "UPDATE public.airports SET airport_code = 'XXX'",
@@ -243,6 +254,27 @@ async fn the_publication_holds_the_eight_tables_and_every_change() {
     published.sort();
     expected.sort();
     assert_eq!(published, expected);
+}
+
+#[tokio::test]
+async fn what_the_service_keeps_secret_is_in_no_publication() {
+    let (_server, airline) = server_with_roles(15);
+    let client = airline.client().await;
+    let published = "SELECT pubname || ' ' || schemaname || '.' || tablename
+                     FROM pg_publication_tables
+                     WHERE schemaname <> 'public'
+                     ORDER BY 1";
+    let rows = client.query(published, &[]).await.unwrap();
+    let published: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let expected = CAPTURED.map(|table| format!("booking_publication service.{table}"));
+    assert_eq!(published, expected);
+    // Every table of the schema is in one of the two lists, so that a new one is decided about.
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'service' ORDER BY 1";
+    let rows = client.query(tables, &[]).await.unwrap();
+    let tables: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let mut known = [CAPTURED.as_slice(), SECRET.as_slice()].concat();
+    known.sort_unstable();
+    assert_eq!(tables, known);
 }
 
 #[tokio::test]

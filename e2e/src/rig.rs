@@ -6,6 +6,7 @@
 //! directory.
 
 mod beside;
+mod booking_service;
 mod further;
 mod members;
 mod rehash;
@@ -70,8 +71,10 @@ pub struct Rig {
 /// A small source beside the airline.
 #[derive(Debug)]
 struct FurtherSource {
-    /// Name of its database, slot, topic prefix and model.
+    /// Name of its slot, topic prefix and model.
     name: String,
+    /// Its database.
+    database: String,
     connector: PathBuf,
     model: PathBuf,
     topics: Vec<String>,
@@ -342,11 +345,22 @@ impl Rig {
         let PostgresAddress { host, port, .. } = &self.options.source;
         let name = &self.options.name;
         let source = format!("postgres://airline_readonly:{PASSWORD}@{host}:{port}/{name}");
+        self.prove_with(&self.model, &source, (role, database), command)
+    }
+
+    /// A proof about the source of a model, which it reads by this address.
+    fn prove_with(
+        &self,
+        model: &Path,
+        source: &str,
+        (role, database): (&str, &str),
+        command: &[&str],
+    ) -> anyhow::Result<std::process::Output> {
         let loader = programs::loader_database(&self.options.warehouse, database, role, PASSWORD);
         std::process::Command::new(devstack::binary("vault-loader")?)
             .args(command)
             .arg("--model")
-            .arg(&self.model)
+            .arg(model)
             .env("VAULT_LOADER_SOURCE", source)
             .envs(loader)
             .output()
@@ -418,16 +432,16 @@ impl Rig {
 
     /// Waits until everything committed at the source by now is in Kafka; needs a running reader.
     async fn settle_reader(&self) -> anyhow::Result<()> {
-        self.settle_slot(&self.options.name).await?;
+        self.settle_slot(&self.options.name, &self.options.name).await?;
         for further in &self.further {
-            self.settle_slot(&further.name).await?;
+            self.settle_slot(&further.database, &further.name).await?;
         }
         Ok(())
     }
 
-    /// Waits until a source's slot is confirmed up to now. Database and slot have one name.
-    async fn settle_slot(&self, name: &str) -> anyhow::Result<()> {
-        let source = sql::connect(&self.options.source.superuser(name)).await?;
+    /// Waits until a source's slot is confirmed up to now.
+    async fn settle_slot(&self, database: &str, name: &str) -> anyhow::Result<()> {
+        let source = sql::connect(&self.options.source.superuser(database)).await?;
         let end: String = sql::one(&source, "SELECT pg_current_wal_insert_lsn()").await?;
         let confirmed = format!(
             "SELECT coalesce((SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{name}'), false)"

@@ -107,6 +107,13 @@ pub struct TlsFiles {
     pub client_key: Option<PathBuf>,
 }
 
+/// Makes ring the cryptography of every TLS in this process that names none itself, such as that of clients for HTTP.
+/// Doing so again changes nothing.
+pub fn use_ring() {
+    // Whoever came first has chosen; the workspace has no other one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The configuration for one server.
 ///
 /// As in libpq, `require` with a root certificate given verifies like `verify-ca`.

@@ -194,6 +194,43 @@ async fn two_sources_feed_one_hub_in_one_process_and_in_two() {
     assert_eq!(fingerprint(&world.client).await, fingerprint(&other.client).await);
 }
 
+/// A source that captures other tables of the airline's database: `keys_of` says whose numbers its flights have.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sources_of_one_database_share_the_keys_that_are_its_own_numbers() {
+    let mut world = World::new("keys_of").await;
+    let agency = Agency::beside(&world);
+    let owner = format!("schema = \"public\"\nkeys_of = \"{}\"", world.source);
+    let model = agency.model.replacen("schema = \"public\"", &owner, 1);
+    world.write_further_model("agency.toml", &model);
+    agency.migrate(&world);
+    publish_both(&mut world, &agency).await;
+    // The agency alone knows flight 8, so its row of the hub is the agency's.
+    agency.publish(&mut world, create("flights", 4, json!({"number": 8, "gate": "C"}))).await;
+    let models = ["run", "--model", &airline_model(&world), "--model", &agency.path];
+    let mut both = world.loader_arguments("both", &models, &[]);
+    world.loaded().await;
+    world.end(&mut both);
+    let flights = "SELECT f.flight_id, o.status, g.gate
+                   FROM dwh_detailed.hub_flights AS f
+                   LEFT JOIN dwh_detailed.sat_flight_operations AS o USING (hash_key)
+                   LEFT JOIN dwh_detailed.sat_agency_flights AS g USING (hash_key)
+                   WHERE f.flight_id IS NOT NULL
+                   ORDER BY 1";
+    world.assert_rows(flights, &["(7,\"On Time\",B)", "(8,,C)"]).await;
+
+    // Other keys, with a secret, and the hub's row of flight 8 is still the airline's number.
+    let secret = ("VAULT_LOADER__KEY_SECRET", "a secret for tests only, thirty-two bytes");
+    let made = world.command_with(&["rehash"], &[secret]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    world.assert_rows(flights, &["(7,\"On Time\",B)", "(8,,C)"]).await;
+
+    // Once keys are stored, they stay whose they are.
+    world.write_further_model("agency.toml", &agency.model);
+    let refused = world.command_with(&["migrate", "--model", &agency.path], &[secret]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("source.keys_of: "), "{}", text(&refused.stderr));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_of_one_source_leaves_the_other_alone() {
     let mut world = World::new("beside").await;

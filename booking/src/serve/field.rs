@@ -15,6 +15,8 @@ const NAME_CHARS_MAX: usize = 100;
 const EMAIL_BYTES_MAX: usize = 254;
 /// Characters of an identity document at most: what the column holds.
 const DOCUMENT_CHARS_MAX: usize = 20;
+/// Characters of what is said of an upload at most: what the column holds.
+const DESCRIPTION_CHARS_MAX: usize = 1000;
 /// Characters of a password; argon2 reads all of them, so there is an end.
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=128;
 /// Digits of a telephone number, by E.164.
@@ -169,6 +171,36 @@ pub(crate) fn seat_no(text: &str) -> Result<String, String> {
 /// A person's name: printable, one space between words.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     printable(text, 1, NAME_CHARS_MAX)
+}
+
+/// The title of an upload.
+pub(crate) fn upload_title(text: &str) -> Result<String, String> {
+    printable(text, 1, NAME_CHARS_MAX)
+}
+
+/// What is said of an upload, in lines.
+pub(crate) fn upload_description(text: &str) -> Result<String, String> {
+    if text.chars().any(|char| char.is_control() && !matches!(char, '\n' | '\r' | '\t')) {
+        return Err("must not have control characters".to_owned());
+    }
+    let tidy = text.trim();
+    if (1..=DESCRIPTION_CHARS_MAX).contains(&tidy.chars().count()) {
+        Ok(tidy.to_owned())
+    } else {
+        Err(format!("must have 1 to {DESCRIPTION_CHARS_MAX} characters"))
+    }
+}
+
+/// The number of an upload: a UUID, in lower case.
+pub(crate) fn upload_id(text: &str) -> Result<String, String> {
+    let lower = text.to_ascii_lowercase();
+    let mut parts = lower.split('-');
+    let right = [8, 4, 4, 4, 12].into_iter().all(|length| {
+        parts.next().is_some_and(|part| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    });
+    if right && parts.next().is_none() { Ok(lower) } else { Err("must be a UUID".to_owned()) }
 }
 
 /// An identity document.

@@ -2,7 +2,8 @@
 //!
 //! In: the primary, the pools. Out: `/health/live`, `/health/ready`, `/metrics`. An instance is ready when its primary
 //! answers and takes writes. When the server behind the primary's address takes none any more, all idle connections go,
-//! so that an instance that gets no requests finds the new primary, too.
+//! so that an instance that gets no requests finds the new primary, too. It is ready also while the store of
+//! files is away: only uploads need it.
 
 use std::time::Duration;
 
@@ -45,8 +46,14 @@ async fn ready(State(service): State<Service>) -> Result<Json<Value>, Problem> {
         let detail = "the database has no schema service: apply sql/source";
         return Err(Problem::new(Kind::Unavailable, detail));
     }
+    let uploads = match service.uploads() {
+        Err(_) => "off",
+        Ok(uploads) if uploads.store().probe().await.is_ok() => "ready",
+        // Everything else goes on without the store.
+        Ok(_) => "away",
+    };
     // Without Redis the service is slower and complete, so it is ready.
-    Ok(Json(json!({"status": "ready", "redis": service.bell().state()})))
+    Ok(Json(json!({"status": "ready", "redis": service.bell().state(), "uploads": uploads})))
 }
 
 async fn metrics(State(service): State<Service>) -> impl IntoResponse {

@@ -50,7 +50,7 @@ pub(crate) async fn around(
     let under_way = UnderWay(service.clone());
     let mut response = match limited(&service, peer, &route, started) {
         Some(problem) => problem.into_response(),
-        None => answer(&service, request, next).await,
+        None => answer(&service, &route, request, next).await,
     };
     drop(under_way);
     if let Some((asked, problem)) = asked.zip(response.extensions_mut().remove::<Problem>()) {
@@ -96,12 +96,24 @@ impl Drop for UnderWay {
     }
 }
 
-async fn answer(service: &Service, request: Request, next: Next) -> Response {
-    let time = service.options().request_time;
+async fn answer(service: &Service, route: &str, request: Request, next: Next) -> Response {
+    let time = time_of(service, route);
     let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
     match tokio::time::timeout(time, next.run(request)).await {
         Ok(response) => response,
         Err(_) => too_long(time, only_reads).into_response(),
+    }
+}
+
+/// How long a request may take: a file comes at the pace of its client.
+fn time_of(service: &Service, route: &str) -> Duration {
+    let time = service.options().request_time;
+    let upload_time = service.options().uploads.as_ref().map(|uploads| uploads.time);
+    match upload_time {
+        Some(upload_time) if matches!(route, "/api/v1/uploads" | "/uploads") => {
+            upload_time.max(time)
+        }
+        _ => time,
     }
 }
 

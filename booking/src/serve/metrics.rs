@@ -32,6 +32,8 @@ pub(crate) struct Metrics {
     seats_sold: Counter,
     repeats: Counter,
     replayed: Counter,
+    uploads: Counter,
+    upload_bytes: Counter,
     under_way: Gauge,
     pools: Family<Labels<2>, Gauge<i64, AtomicI64>>,
     live: LiveMetrics,
@@ -57,12 +59,29 @@ impl Default for Metrics {
         let replayed = Counter::default();
         let help = "Answers that were given again under an idempotency key";
         registry.register("idempotent_replays", help, replayed.clone());
+        let uploads = Counter::default();
+        registry.register("uploads", "Files that this instance has taken", uploads.clone());
+        let upload_bytes = Counter::default();
+        let help = "Bytes of files that this instance has taken";
+        registry.register_with_unit("upload", help, Unit::Bytes, upload_bytes.clone());
         let under_way = Gauge::default();
         registry.register("http_requests_under_way", "Requests under way", under_way.clone());
         let pools = Family::default();
         registry.register("pool_connections", "Connections of a pool, by state", pools.clone());
         let live = LiveMetrics::register(&mut registry);
-        Self { registry, requests, problems, seats_sold, repeats, replayed, under_way, pools, live }
+        Self {
+            registry,
+            requests,
+            problems,
+            seats_sold,
+            repeats,
+            replayed,
+            uploads,
+            upload_bytes,
+            under_way,
+            pools,
+            live,
+        }
     }
 }
 
@@ -103,6 +122,11 @@ impl Metrics {
     /// Those of WebSockets and of what the instances share.
     pub(crate) fn live(&self) -> &LiveMetrics {
         &self.live
+    }
+
+    pub(crate) fn count_upload(&self, byte_count: u64) {
+        self.uploads.inc();
+        self.upload_bytes.inc_by(byte_count);
     }
 
     /// The text of all metrics.

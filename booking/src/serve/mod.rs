@@ -18,6 +18,8 @@ mod field;
 mod live_metrics;
 mod page;
 mod redis_link;
+mod uploads;
+
 mod settings;
 mod touched;
 
@@ -56,6 +58,7 @@ mod server;
 
 mod web;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
@@ -63,6 +66,7 @@ use axum::middleware::from_fn_with_state;
 use axum::{Json, Router, routing};
 use chrono::Utc;
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -73,9 +77,12 @@ use self::problem::{Kind, Problem};
 use self::server::Limits;
 use self::state::Service;
 use self::store::accounts::Tidy;
+use self::store::uploads::WithRow;
+use self::uploads::{KnownKeys, Sweep};
 
 pub use self::redis_link::RedisTarget;
 pub use self::settings::ServeOptions;
+pub use self::uploads::{StoreUrlError, UploadOptions, UploadStore};
 
 /// How often old sessions and keys are removed.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
@@ -89,11 +96,13 @@ pub async fn serve(mut options: ServeOptions, listener: TcpListener, stop: Cance
     let tidying = tokio::spawn(tidy(service.clone(), stop.clone()));
     let live = Live::new(service.clone(), stop.clone());
     let router = router(service.clone(), live.clone());
+    let sweeping = tokio::spawn(sweep(service.clone(), stop.clone()));
     let living = tokio::spawn(live::run(live));
     server::run(listener, router, limits, stop).await;
     // Whoever does not hear that the instance ends is cut off.
     let _ = tokio::time::timeout(limits.drain_time, living).await;
     tidying.abort();
+    sweeping.abort();
     service.close();
 }
 
@@ -150,5 +159,33 @@ async fn tidy(service: Service, stop: CancellationToken) {
             Ok(row_count) => tracing::debug!(row_count, "old sessions and keys are removed"),
             Err(problem) => tracing::debug!(kind = problem.kind.name(), "nothing is removed now"),
         }
+    }
+}
+
+/// Removes files that no row names, now and then, where there is a store. Every instance does so.
+async fn sweep(service: Service, stop: CancellationToken) {
+    let Ok(uploads) = service.uploads() else { return };
+    let mut ticks = tokio::time::interval(uploads.options().sweep_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        match Sweep::run(uploads, &service).await {
+            Ok(sweep) if sweep.removed > 0 => {
+                tracing::info!(removed = sweep.removed, "files without a row are removed");
+            }
+            Ok(sweep) => tracing::debug!(with_row = sweep.with_row, "no file is without a row"),
+            Err(problem) => {
+                tracing::warn!(kind = problem.kind.name(), "files are not looked through now");
+            }
+        }
+    }
+}
+
+impl KnownKeys for Service {
+    async fn known(&self, object_keys: Vec<String>) -> Result<HashSet<String>, Problem> {
+        self.on_primary(&WithRow { object_keys }).await
     }
 }

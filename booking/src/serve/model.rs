@@ -347,6 +347,123 @@ pub(crate) struct BoardingPass {
     pub(crate) boarding_no: i32,
 }
 
+/// What an upload is
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UploadKind {
+    Passport,
+    Visa,
+    Certificate,
+    Photo,
+    Other,
+}
+
+impl UploadKind {
+    /// All of them, in the order in which a page offers them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Passport, Self::Visa, Self::Certificate, Self::Photo, Self::Other];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passport => "passport",
+            Self::Visa => "visa",
+            Self::Certificate => "certificate",
+            Self::Photo => "photo",
+            Self::Other => "other",
+        }
+    }
+
+    /// The kind that a form names.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            format!("must be one of {names}")
+        })
+    }
+
+    /// The kind of a text that the database's constraint holds to these.
+    pub(crate) fn of_column(text: &str) -> Self {
+        Self::read(text).unwrap_or(Self::Other)
+    }
+}
+
+/// A file with what is said of it
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes a form, which is read while it comes")]
+pub(crate) struct UploadForm {
+    /// The image or document, with its media type and its name
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    file: Vec<u8>,
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    title: String,
+    /// `other` when it is absent
+    kind: Option<UploadKind>,
+    #[schema(max_length = 1000)]
+    description: Option<String>,
+    /// The booking that it belongs to; the customer when it is absent
+    #[schema(pattern = "^[0-9A-Fa-f]{6}$")]
+    book_ref: Option<String>,
+}
+
+/// The bytes of a file
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it describes bytes that are handed on")]
+pub(crate) struct FileContent(Vec<u8>);
+
+/// What is known of a file
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Upload {
+    #[schema(pattern = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    pub(crate) upload_id: String,
+    pub(crate) kind: UploadKind,
+    pub(crate) title: String,
+    pub(crate) description: Option<String>,
+    /// The booking that it belongs to; null when it belongs to the customer
+    pub(crate) book_ref: Option<String>,
+    /// The name that the file had, without folders
+    #[schema(examples("passport.pdf"))]
+    pub(crate) name: String,
+    /// The type that its first bytes tell
+    #[schema(examples("application/pdf"))]
+    pub(crate) media_type: String,
+    #[schema(minimum = 1)]
+    pub(crate) byte_count: i64,
+    /// SHA-256 of the file, in hexadecimal digits
+    pub(crate) sha256: String,
+    #[schema(format = DateTime)]
+    pub(crate) uploaded_at: String,
+    /// Where the file can be read
+    pub(crate) content: String,
+}
+
+/// A page of uploads
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UploadPage {
+    pub(crate) uploads: Vec<Upload>,
+    /// Where the next page begins; absent on the last page
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// Which uploads
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UploadQuery {
+    /// Only those of this booking
+    #[param(pattern = "^[0-9A-Fa-f]{6}$")]
+    pub(crate) book_ref: Option<String>,
+    /// Rows of the page
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 100, default = 20)]
+    pub(crate) limit: Option<String>,
+    /// `next_cursor` of the page before
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
+    pub(crate) cursor: Option<String>,
+}
+
 /// Which page of a list
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

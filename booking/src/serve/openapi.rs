@@ -25,6 +25,7 @@ use super::problem::{FieldError, PROBLEM_JSON, ProblemBody};
         (name = "flights", description = "airports, flights and seats; for everybody"),
         (name = "customers", description = "customers and their sessions"),
         (name = "bookings", description = "bookings and their items; for the customer who made them"),
+        (name = "uploads", description = "images and documents of a customer or a booking"),
         (name = "check-in", description = "boarding passes"),
     ),
 )]

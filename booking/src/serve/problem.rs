@@ -43,9 +43,15 @@ pub(crate) enum Kind {
     InProgress,
     /// `If-Match` names another state.
     PreconditionFailed,
+    /// The customer's files have all the bytes that they may.
+    StoreFull,
+    /// The store has lost a file.
+    Gone,
+    /// A file is of a type that is not taken, or of another than it says.
+    FileType,
     /// The body is too large.
     TooLarge,
-    /// The body is no JSON by its media type.
+    /// The body has another media type than the operation reads.
     MediaType,
     /// Fields are wrong.
     Invalid,
@@ -81,12 +87,17 @@ impl Kind {
             Self::NotChangeable => (S::CONFLICT, "not-changeable", "the item cannot be changed"),
             Self::EmailTaken => (S::CONFLICT, "email-taken", "the e-mail address has an account"),
             Self::InProgress => (S::CONFLICT, "in-progress", "the same request is under way"),
+            Self::StoreFull => (S::CONFLICT, "store-full", "there is no room for more files"),
+            Self::Gone => (S::GONE, "gone", "the file is gone"),
+            Self::FileType => {
+                (S::UNSUPPORTED_MEDIA_TYPE, "file-type", "the file is of another type")
+            }
             Self::PreconditionFailed => {
                 (S::PRECONDITION_FAILED, "precondition-failed", "it has changed meanwhile")
             }
             Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "the body is too large"),
             Self::MediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "media-type", "the body must be application/json")
+                (S::UNSUPPORTED_MEDIA_TYPE, "media-type", "the body is of another media type")
             }
             Self::Invalid => (S::UNPROCESSABLE_ENTITY, "invalid", "some fields are wrong"),
             Self::KeyReused => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use shared::postgres::ConnectOptions;
 
 use super::redis_link::RedisTarget;
+use super::uploads::UploadOptions;
 
 /// The settings of [`super::serve`].
 #[derive(Debug, Clone)]
@@ -58,6 +59,8 @@ pub struct ServeOptions {
     pub chat_rate: f64,
     /// Chat messages at once from one customer.
     pub chat_burst: f64,
+    /// Where the files of customers are; without it no file is taken.
+    pub uploads: Option<UploadOptions>,
     /// What the instance is called on its pages; its host and port unless it is given.
     pub instance: Option<String>,
     /// Whether browsers reach the service over TLS only, whatever a proxy says.
@@ -93,6 +96,7 @@ impl ServeOptions {
             live_connections_each_max: 20,
             chat_rate: 1.0,
             chat_burst: 10.0,
+            uploads: None,
             instance: None,
             secure_cookies: false,
         }

@@ -17,6 +17,7 @@ use super::problem::{Kind, Problem};
 use super::redis_link::Link;
 use super::settings::ServeOptions;
 use super::touched;
+use super::uploads::Uploads;
 use super::work::{Patience, Work, run};
 
 /// How long a replica that did not answer in time is asked nothing.
@@ -45,6 +46,7 @@ struct Shared {
     messages: Option<Limiter<i64>>,
     bell: Bell,
     cache: Cache,
+    uploads: Option<Uploads>,
 }
 
 /// The replica, and whether it is asked.
@@ -102,6 +104,7 @@ impl Service {
             passwords: Passwords::default(),
             requests: limiter(options.rate, options.burst),
             sign_ins: limiter(options.sign_in_rate, options.sign_in_burst),
+            uploads: options.uploads.clone().map(Uploads::new),
             options,
         };
         Self(Arc::new(shared))
@@ -132,6 +135,14 @@ impl Service {
     /// The limit of attempts to sign up or in.
     pub(crate) fn sign_ins(&self) -> Option<&Limiter> {
         self.0.sign_ins.as_ref()
+    }
+
+    /// The store of files, if there is one.
+    pub(crate) fn uploads(&self) -> Result<&Uploads, Problem> {
+        self.0
+            .uploads
+            .as_ref()
+            .ok_or_else(|| Problem::new(Kind::Unavailable, "this service has no store of files"))
     }
 
     pub(crate) fn primary(&self) -> &Pool {

@@ -163,7 +163,7 @@ async fn the_document_and_its_page_come_from_the_service_itself() {
         .values()
         .map(|item| item.as_object().unwrap().len())
         .sum();
-    assert_eq!(operations, 18);
+    assert_eq!(operations, 23);
     shop.stranger().get("/docs").await.expect(303);
     let page = shop.stranger().get("/docs/").await.expect(200);
     assert!(!page.body.contains("http://") && !page.body.contains("https://"), "{}", page.body);

@@ -17,6 +17,8 @@ mod races;
 mod recovery;
 mod sharing;
 mod shop;
+mod uploads;
+mod uploads_s3;
 mod validation;
 mod web_booking;
 mod web_reference;

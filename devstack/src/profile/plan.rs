@@ -132,6 +132,7 @@ impl Profile {
                 ("the warehouse database", "VAULTSTREAM_DWH_PORT", 5434),
                 ("kafka", "VAULTSTREAM_KAFKA_PORT", 9092),
                 ("the reader's REST interface", "VAULTSTREAM_READER_PORT", 8083),
+                ("the booking tables' reader", "VAULTSTREAM_BOOKING_READER_PORT", 8085),
                 ("the loader's metrics", "VAULTSTREAM_LOADER_PORT", 8084),
                 ("the booking service", "VAULTSTREAM_BOOKING_PORT", 4000),
                 ("redis", "VAULTSTREAM_REDIS_PORT", 6380),

@@ -61,6 +61,7 @@ impl Rig {
             connector: self.options.dir.join(format!("{name}.json")),
             model: self.options.dir.join(format!("{name}.toml")),
             topics: topics(&name, &published),
+            database: name.clone(),
             name: name.clone(),
         };
         let pattern = |(schema, table): &(String, String)| format!("{schema}\\.{table}");
@@ -103,7 +104,9 @@ impl Rig {
             self.make_topics(&topics, self.options.partitions).await?;
         }
         let connector = dir.join("connector.json");
-        self.further.push(FurtherSource { name: name.clone(), connector, model, topics });
+        let database = name.clone();
+        let source = FurtherSource { name: name.clone(), database, connector, model, topics };
+        self.further.push(source);
         self.migrate(&self.options.name)?;
         Ok(FirstLook { name, inferred })
     }
@@ -254,6 +257,6 @@ impl Rig {
 }
 
 /// The topics of published tables.
-fn topics(prefix: &str, published: &[(String, String)]) -> Vec<String> {
+pub(super) fn topics(prefix: &str, published: &[(String, String)]) -> Vec<String> {
     published.iter().map(|(schema, table)| topic_name(prefix, schema, table)).collect()
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 
 mod bad_days;
+mod booking_service;
 mod entities;
 mod inferred;
 mod inferred_marts;

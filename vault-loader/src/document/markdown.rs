@@ -85,7 +85,7 @@ impl Page<'_> {
             let scope = match hub.scope {
                 HubScope::Shared => "the same key means the same in every source".to_owned(),
                 HubScope::Source => {
-                    format!("the source's own: {} is hashed first", code(&model.source.name))
+                    format!("the source's own: {} is hashed first", code(model.source.key_scope()))
                 }
             };
             rows.push(vec![code(&hub.name), key.join(", "), scope]);

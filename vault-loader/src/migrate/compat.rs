@@ -3,7 +3,7 @@
 //! In: the model that the vault was made from and the new one. Out: every change that would destroy stored rows or make
 //! their hash keys mean something else. New tables and new columns at the end of a satellite are allowed.
 
-use crate::model::{ColumnId, Link, LinkBinding, Model, Table, TableId};
+use crate::model::{ColumnId, HubScope, Link, LinkBinding, Model, Table, TableId};
 
 /// Lists the changes that are not allowed. Each is one line that names the place.
 pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
@@ -11,6 +11,7 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
     if old.source.system_id != new.source.system_id {
         found.push("source.system_id changed, but stored rows keep the old number".to_owned());
     }
+    found.extend(other_scope(old, new));
     for hub in &old.hubs {
         match new.hubs.iter().find(|other| other.name == hub.name) {
             None => found.push(format!("{}: removed from the model", hub.name)),
@@ -52,6 +53,18 @@ pub(super) fn destructive(old: &Model, new: &Model) -> Vec<String> {
         }
     }
     found
+}
+
+/// The name that scoped hash keys are made with is another one.
+fn other_scope(old: &Model, new: &Model) -> Option<String> {
+    let (before, now) = (old.source.key_scope(), new.source.key_scope());
+    let is_used = old.hubs.iter().any(|hub| hub.scope == HubScope::Source);
+    (is_used && before != now).then(|| {
+        format!(
+            "source.keys_of: scoped hash keys are made with {before} and would be made with {now}, so every one of them would \
+             change"
+        )
+    })
 }
 
 /// Source tables of both models that now feed hubs, links or satellites which they did not feed before. Their rows that
@@ -206,6 +219,15 @@ mod tests {
             tickets.satellites[0].columns.push(column.unwrap());
         };
         check(late, "column passenger_id came to satellite sat_ticket_passengers");
+    }
+
+    #[test]
+    fn the_source_that_keys_belong_to_cannot_change() {
+        let other = |model: &mut Model| model.source.keys_of = Some("other".to_owned());
+        check(
+            other,
+            "source.keys_of: scoped hash keys are made with airline and would be made with other",
+        );
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub(super) struct SourceEntry {
     /// warehouse itself.
     #[schemars(range(min = 1))]
     pub(super) system_id: i16,
+    /// Name of the source whose own numbers this source's keys are, where both capture tables of one database: hash keys
+    /// that are scoped by source are made with that name instead of this source's.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"))]
+    pub(super) keys_of: Option<String>,
     /// What the system is.
     pub(super) comment: Option<String>,
     /// The connector's topic.prefix, where it is not the source's name.

@@ -15,6 +15,9 @@ impl Model {
     #[must_use]
     pub fn meaning(&self) -> String {
         let mut lines = vec![line(&("source", &self.source.name, self.source.system_id))];
+        if let Some(owner) = &self.source.keys_of {
+            lines.push(line(&("keys of", owner)));
+        }
         for hub in &self.hubs {
             lines.push(line(&("hub", &hub.name, hub.scope, typed(&hub.key))));
             if hub.is_carried {
@@ -149,6 +152,7 @@ mod tests {
         let airline = of(AIRLINE);
         for (from, to) in [
             ("system_id = 1", "system_id = 2"),
+            ("system_id = 1", "system_id = 1\nkeys_of = \"other\""),
             (
                 "status = \"sat_airports_status\"",
                 "status = \"sat_airports_status\"\nalso_named = { city = [\"town\"] }",

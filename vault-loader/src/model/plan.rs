@@ -195,12 +195,12 @@ impl Plan {
         satellites.find(|satellite| satellite.is_historized).map(|found| found.name.as_str())
     }
 
-    /// Name of the source when a hub's keys are its own.
+    /// Name of the source whose own numbers a hub's keys are.
     #[must_use]
     pub fn hub_scope(&self, hub: HubId) -> Option<&str> {
         match self.model.hubs[hub].scope {
             HubScope::Shared => None,
-            HubScope::Source => Some(&self.model.source.name),
+            HubScope::Source => Some(self.model.source.key_scope()),
         }
     }
 

@@ -105,6 +105,7 @@ impl Resolver {
             ("source.name", &source.name),
             ("source.schema", &source.schema),
             ("source.topic_prefix", prefix),
+            ("source.keys_of", source.keys_of.as_ref().unwrap_or(&source.name)),
         ];
         for (field, value) in names {
             if !is_topic_part(value) {
@@ -121,6 +122,7 @@ impl Resolver {
             topic_prefix: prefix.clone(),
             schema: source.schema.clone(),
             system_id: source.system_id,
+            keys_of: source.keys_of.clone().filter(|owner| *owner != source.name),
             comment: source.comment.clone().unwrap_or_else(|| source.name.clone()),
         }
     }

@@ -44,7 +44,7 @@ pub struct ModelText {
 /// The system whose tables are captured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceSystem {
-    /// the source's own name: part of scoped hash keys and of every record source
+    /// the source's own name: part of every record source, and of scoped hash keys unless `keys_of` names another one
     pub name: String,
     /// what the topics' names begin with: the connector's `topic.prefix`
     pub topic_prefix: String,
@@ -52,8 +52,18 @@ pub struct SourceSystem {
     pub schema: String,
     /// value of `source_system_id`
     pub system_id: i16,
+    /// the source whose own numbers the keys are, where it is another one
+    pub keys_of: Option<String>,
     /// what the system is
     pub comment: String,
+}
+
+impl SourceSystem {
+    /// The name that hash keys of hubs with the scope `source` are made with.
+    #[must_use]
+    pub fn key_scope(&self) -> &str {
+        self.keys_of.as_deref().unwrap_or(&self.name)
+    }
 }
 
 /// Who shares a hub's keys.
@@ -63,7 +73,7 @@ pub enum HubScope {
     /// the same key means the same thing in every source
     #[default]
     Shared,
-    /// the key is this source's own number
+    /// the key is this source's own number, or that of the source which keys_of names
     Source,
 }
 

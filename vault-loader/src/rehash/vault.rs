@@ -83,7 +83,7 @@ pub(super) struct Vault {
     pub(super) links: Vec<LinkKeys>,
     pub(super) satellites: Vec<SatelliteKeys>,
     pub(super) tables: Vec<FedTable>,
-    /// the name of the source with this number
+    /// for the source with this number, the name that its scoped hash keys are made with
     pub(super) sources: HashMap<i16, String>,
 }
 
@@ -94,7 +94,7 @@ impl Vault {
             vault.add_keys(&plan.model);
             vault.add_histories(number, plan);
             let source = &plan.model.source;
-            vault.sources.insert(source.system_id, source.name.clone());
+            vault.sources.insert(source.system_id, source.key_scope().to_owned());
         }
         vault
     }

@@ -8,6 +8,7 @@ pub(crate) mod customers;
 pub(crate) mod flights;
 pub(crate) mod items;
 pub(crate) mod sessions;
+pub(crate) mod uploads;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -31,4 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<Service> {
         .routes(routes!(items::change_item, items::cancel_item))
         .routes(routes!(items::check_in))
         .routes(routes!(items::read_boarding_pass))
+        .routes(routes!(uploads::list_uploads, uploads::make_upload))
+        .routes(routes!(uploads::read_upload, uploads::delete_upload))
+        .routes(routes!(uploads::read_content))
 }

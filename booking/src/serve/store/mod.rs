@@ -13,3 +13,4 @@ pub(crate) mod reference;
 pub(crate) mod reports;
 pub(crate) mod sales;
 pub(crate) mod seats;
+pub(crate) mod uploads;

@@ -49,8 +49,11 @@ pub(crate) async fn parts(service: &Service, primary: Option<&Node>) -> Vec<Part
     let warehouse = optional(service.has_warehouse(), probe("Warehouse", reports::health(service)));
     let has_redis = service.options().redis.is_some();
     let redis = optional(has_redis, probe("Redis", async { redis_words(service) }));
-    let (primary, replica, warehouse, redis) = tokio::join!(primary, replica, warehouse, redis);
-    std::iter::once(primary).chain(replica).chain(warehouse).chain(redis).collect()
+    let uploads = optional(service.uploads().is_ok(), probe("Uploads", uploads(service)));
+    let (primary, replica, warehouse, redis, uploads) =
+        tokio::join!(primary, replica, warehouse, redis, uploads);
+    let others = [replica, warehouse, redis, uploads].into_iter().flatten();
+    std::iter::once(primary).chain(others).collect()
 }
 
 /// A part that may not be configured.
@@ -82,6 +85,11 @@ async fn replica(service: &Service) -> Result<String, Problem> {
         Some(delay) => format!("answers reads; its last transaction is {delay:.1} s old"),
         None => "answers reads".to_owned(),
     })
+}
+
+async fn uploads(service: &Service) -> Result<String, Problem> {
+    service.uploads()?.store().probe().await?;
+    Ok("takes files".to_owned())
 }
 
 /// The server that answers behind an address.

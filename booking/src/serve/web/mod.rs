@@ -29,6 +29,7 @@ pub(crate) mod search;
 pub(crate) mod seating;
 pub(crate) mod text;
 pub(crate) mod trip;
+pub(crate) mod uploads;
 pub(crate) mod visitor;
 
 use axum::{Router, routing};
@@ -42,6 +43,9 @@ pub(crate) fn router() -> Router<Service> {
         .route("/sign-in", routing::get(account::ask_sign_in).post(account::sign_in))
         .route("/sign-up", routing::get(account::ask_sign_up).post(account::sign_up))
         .route("/sign-out", routing::post(account::sign_out))
+        .route("/uploads", routing::get(uploads::show).post(uploads::add))
+        .route("/uploads/{upload_id}/content", routing::get(uploads::save))
+        .route("/uploads/{upload_id}/remove", routing::post(uploads::end))
         .route("/assets/{name}", routing::get(assets::file))
         .route("/flights", routing::get(search::show))
         .route("/flights/{flight_id}", routing::get(flight::show))

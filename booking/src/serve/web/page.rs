@@ -24,11 +24,12 @@ const REFERRER: &str = "same-origin";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// The sections of the navigation: path and name.
-pub(crate) const SECTIONS: [(&str, &str); 6] = [
+pub(crate) const SECTIONS: [(&str, &str); 7] = [
     ("/", "Home"),
     ("/flights", "Flights"),
     ("/departures", "Departures"),
     ("/bookings", "My bookings"),
+    ("/uploads", "Files"),
     ("/reports", "Reports"),
     ("/reference", "Reference data"),
 ];

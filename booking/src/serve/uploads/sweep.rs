@@ -1,0 +1,130 @@
+//! Objects without a row: those of requests that ended between the two, and of rows that were removed.
+//!
+//! In: the store and the rows. Out: a store without old objects that no row names. Invariant: an object is older than
+//! any request that may still make its row. A store of which most objects have no row looks like another database's;
+//! then nothing is removed, and the operator is told.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
+
+use super::super::problem::Problem;
+use super::{Failed, Uploads};
+
+/// Keys that the database is asked for at a time.
+const PORTION: usize = 500;
+/// Objects without a row that one sweep removes at most.
+const REMOVED_MAX: usize = 10_000;
+/// So many objects without a row, more than there are with one, are somebody else's.
+const STRANGE_MIN: usize = 100;
+
+/// Who knows which keys have rows.
+pub(crate) trait KnownKeys {
+    /// Those of the keys that a row names.
+    async fn known(&self, keys: Vec<String>) -> Result<HashSet<String>, Problem>;
+}
+
+/// What a sweep did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sweep {
+    pub(crate) with_row: usize,
+    pub(crate) without_row: usize,
+    pub(crate) removed: usize,
+}
+
+impl Sweep {
+    /// Looks through the store once.
+    pub(crate) async fn run(uploads: &Uploads, rows: &impl KnownKeys) -> Result<Self, Problem> {
+        let age = TimeDelta::from_std(uploads.options().orphan_age).unwrap_or(TimeDelta::MAX);
+        let before = Utc::now().checked_sub_signed(age).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let (mut sweep, mut orphans) = (Self::default(), Vec::new());
+        let mut objects = uploads.store().all().await?.chunks(PORTION);
+        while let Some(portion) = objects.next().await {
+            let portion = portion.into_iter().collect::<Result<Vec<_>, Failed>>()?;
+            let old = portion.into_iter().filter(|(_, stored_at)| *stored_at < before);
+            let old: Vec<String> = old.map(|(key, _)| key).collect();
+            if old.is_empty() {
+                continue;
+            }
+            let known = rows.known(old.clone()).await?;
+            let unknown = old.into_iter().filter(|key| !known.contains(key));
+            let earlier = orphans.len();
+            orphans.extend(unknown.take(REMOVED_MAX - earlier));
+            sweep.with_row += known.len();
+        }
+        sweep.without_row = orphans.len();
+        if sweep.without_row > STRANGE_MIN && sweep.without_row > sweep.with_row {
+            tracing::error!(
+                with_row = sweep.with_row,
+                without_row = sweep.without_row,
+                "the store of uploads looks like another database's: nothing is removed; compare --uploads-url with the database"
+            );
+            return Ok(sweep);
+        }
+        for key in orphans {
+            uploads.store().remove(&key).await?;
+            sweep.removed += 1;
+        }
+        Ok(sweep)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{UploadOptions, UploadStore};
+    use super::*;
+
+    struct Rows(Vec<String>);
+
+    impl KnownKeys for Rows {
+        async fn known(&self, keys: Vec<String>) -> Result<HashSet<String>, Problem> {
+            Ok(keys.into_iter().filter(|key| self.0.contains(key)).collect())
+        }
+    }
+
+    /// A store with objects of these keys, and the outcome of a sweep over it.
+    async fn swept(keys: &[String], rows: &[String], age: Duration) -> (Sweep, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        for key in keys {
+            std::fs::write(directory.path().join(key), "x").unwrap();
+        }
+        let url = format!("file://{}", directory.path().display());
+        let options = UploadOptions {
+            orphan_age: age,
+            ..UploadOptions::new(UploadStore::open(&url).unwrap())
+        };
+        let sweep = Sweep::run(&Uploads::new(options), &Rows(rows.to_vec())).await.unwrap();
+        let left = std::fs::read_dir(directory.path()).unwrap();
+        let mut left: Vec<String> =
+            left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        (sweep, left)
+    }
+
+    fn keys(count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{number:04}")).collect()
+    }
+
+    #[tokio::test]
+    async fn an_old_object_without_a_row_goes_and_no_other() {
+        let all = keys(3);
+        let (sweep, left) = swept(&all, &all[..2], Duration::ZERO).await;
+        assert_eq!(sweep, Sweep { with_row: 2, without_row: 1, removed: 1 });
+        assert_eq!(left, all[..2]);
+        let (sweep, left) = swept(&all, &[], Duration::from_secs(60)).await;
+        assert_eq!((sweep, left), (Sweep::default(), all), "they are young");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_looks_like_somebody_elses_is_left_alone() {
+        let all = keys(STRANGE_MIN + 1);
+        let (sweep, left) = swept(&all, &all[..0], Duration::ZERO).await;
+        assert_eq!((sweep.removed, left.len()), (0, STRANGE_MIN + 1));
+        let many = keys(2 * STRANGE_MIN + 4);
+        let (sweep, left) = swept(&many, &many[..STRANGE_MIN + 3], Duration::ZERO).await;
+        assert_eq!((sweep.removed, left.len()), (STRANGE_MIN + 1, STRANGE_MIN + 3));
+    }
+}
