@@ -1,6 +1,7 @@
 //! The eight tables by name, in the order in which rows can be put into them.
 //!
-//! Out: names and column lists, and the one question that both the simulation and the service ask of them. A table stands after every table it refers to.
+//! Out: names and column lists, and the one question that both the simulation and the service ask of them. A table
+//! stands after every table it refers to.
 
 /// Seats of a class (`$2`) that are not sold on a flight (`$1`). The number holds only while the flight is locked.
 pub(crate) const FREE_SEATS: &str = "

@@ -1,8 +1,8 @@
 //! The writers of one source, beside each other.
 //!
-//! In: a stage and a channel of batches for each writer. Out: all batches through their writers, until the end. A writer
-//! that cannot go on has met something that concerns the whole process: its batch can neither be loaded nor be put into
-//! quarantine, whoever tries. Then the others end in order, each with the batch that it has in flight.
+//! In: a stage and a channel of batches for each writer. Out: all batches through their writers, until the end. A
+//! writer that cannot go on has met something that concerns the whole process: its batch can neither be loaded nor be
+//! put into quarantine, whoever tries. Then the others end in order, each with the batch that it has in flight.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::lanes;
 use crate::run::RunError;
 use crate::stage::LoadStage;
 
-/// Loads until all writers have ended. `stop` is the token of the stages. After a writer's error the others have `grace`
-/// for what they have in flight.
+/// Loads until all writers have ended. `stop` is the token of the stages. After a writer's error the others have
+/// `grace` for what they have in flight.
 pub(crate) async fn run(
     stages: Vec<(LoadStage, Receiver<Batch>)>,
     stop: &CancellationToken,

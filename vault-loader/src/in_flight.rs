@@ -1,8 +1,8 @@
 //! Which batches may be loaded, and which are being loaded now.
 //!
 //! In: the writers say when they begin with a batch and when they are done with it; the thread that polls Kafka says
-//! when an assignment of partitions ends. Out: no batch of an assignment that has ended begins, and that thread can wait
-//! for those that had begun.
+//! when an assignment of partitions ends. Out: no batch of an assignment that has ended begins, and that thread can
+//! wait for those that had begun.
 //!
 //! So partitions are given back when nothing of them is on its way to the warehouse, and whoever gets them next reads
 //! offsets that nobody moves any more. The wait has an end, because the group waits too. What is still being loaded

@@ -3,8 +3,8 @@
 //! In: one writer's batches in order, each with the job that was made of it ahead of its turn. Out: commits, with what
 //! they have to tell to metrics, health and the thread that polls Kafka; or the reason why loading cannot go on.
 //!
-//! When the assignment of a batch ends, the attempt that is going on ends as it would, and the rest of the batch is left
-//! to whoever gets the partitions.
+//! When the assignment of a batch ends, the attempt that is going on ends as it would, and the rest of the batch is
+//! left to whoever gets the partitions.
 
 use std::collections::HashSet;
 use std::sync::{Arc, mpsc};

@@ -37,7 +37,8 @@ ids! {
     WriterId;
 }
 
-/// So many events of a batch load nearly as fast as more of them do (measured: 5 000 to 50 000 differ by less than 5 %).
+/// So many events of a batch load nearly as fast as more of them do (measured: 5 000 to 50 000 differ by less than 5
+/// %).
 const ROWS_ENOUGH: usize = 5_000;
 
 /// Bytes that a batch has at least before it counts as full.

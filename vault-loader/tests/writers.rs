@@ -44,8 +44,8 @@ pub(crate) const WAITING: &str = "
       AND locktype = 'advisory'
       AND NOT granted";
 
-/// Events of several tables that share hubs. Bookings are truncated and have one partition: in several ones an event has
-/// no place relative to a truncate. All other tables have three.
+/// Events of several tables that share hubs. Bookings are truncated and have one partition: in several ones an event
+/// has no place relative to a truncate. All other tables have three.
 async fn publish_mixed(world: &mut World, rounds: i64) {
     for round in 0..rounds {
         let place = i32::try_from(round % 3).unwrap();

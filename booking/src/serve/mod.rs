@@ -9,8 +9,8 @@
 //! * Nothing personal and no secret is in a log, a metric or an error.
 //!
 //! The flow of a request: `server` (connection), `layers` (name, limits, time, log), `request` (who, what), `api` or
-//! `web` (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer` or
-//! `problem`.
+//! `web` (checks), `idempotency` and `work` (one transaction, again after a failover), `store` (statements), `answer`
+//! or `problem`.
 
 mod problem;
 

@@ -36,8 +36,8 @@ pub struct ChecksumArguments {
     /// Report of an earlier run with --format json. Names the tables that differ, and ends with exit code 1 if one does
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
-    /// Leave out at which partition and offset of its topic each version was. Then vaults are comparable whose topics hold
-    /// the same changes in other numbers of partitions
+    /// Leave out at which partition and offset of its topic each version was. Then vaults are comparable whose topics
+    /// hold the same changes in other numbers of partitions
     #[arg(long)]
     without_places: bool,
     /// How the checksums are printed

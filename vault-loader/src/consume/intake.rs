@@ -1,9 +1,10 @@
 //! The thread that polls Kafka and fills batches.
 //!
-//! In: records. Out: batches through bounded channels, one for each writer. While a writer is busy and its next batch is
-//! full, the thread waits with it. When the wait is long, or another writer has nothing to do meanwhile, the thread
-//! pauses the partitions of the busy writer and goes on polling: so the group does not count the loader as dead, and the
-//! other writers go on. A batch of an older generation is dropped, because another loader may have its partitions now.
+//! In: records. Out: batches through bounded channels, one for each writer. While a writer is busy and its next batch
+//! is full, the thread waits with it. When the wait is long, or another writer has nothing to do meanwhile, the thread
+//! pauses the partitions of the busy writer and goes on polling: so the group does not count the loader as dead, and
+//! the other writers go on. A batch of an older generation is dropped, because another loader may have its partitions
+//! now.
 //!
 //! To pause a partition costs what was fetched of it ahead, so a short wait is better than a pause.
 

@@ -59,8 +59,8 @@ pub(super) struct SourceEntry {
     /// warehouse itself.
     #[schemars(range(min = 1))]
     pub(super) system_id: i16,
-    /// Name of the source whose own numbers this source's keys are, where both capture tables of one database: hash keys
-    /// that are scoped by source are made with that name instead of this source's.
+    /// Name of the source whose own numbers this source's keys are, where both capture tables of one database: hash
+    /// keys that are scoped by source are made with that name instead of this source's.
     #[schemars(regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     pub(super) keys_of: Option<String>,
     /// What the system is.

@@ -276,8 +276,8 @@ impl World {
         self.published.clear();
     }
 
-    /// Makes a topic again with so many partitions. From now on an event of the table goes to a partition by its key. The
-    /// clock of publishing begins again, so the same events are published with the same times.
+    /// Makes a topic again with so many partitions. From now on an event of the table goes to a partition by its key.
+    /// The clock of publishing begins again, so the same events are published with the same times.
     pub(crate) async fn spread(&mut self, table: &'static str, partitions: i32) {
         self.make_topic_again_with(table, partitions).await;
         // The one before knows how many partitions the topic had.

@@ -1,7 +1,7 @@
 //! Rows of uploads. The files themselves are in the store of `uploads`.
 //!
-//! In: what was stored, keys. Out: uploads of an account. Invariant: all files of an account together have no more bytes
-//! than they may: the account's row is locked while they are counted and one is added.
+//! In: what was stored, keys. Out: uploads of an account. Invariant: all files of an account together have no more
+//! bytes than they may: the account's row is locked while they are counted and one is added.
 
 use std::collections::HashSet;
 
