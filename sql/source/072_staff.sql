@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS service.staff (
         REFERENCES service.accounts (account_id) ON DELETE CASCADE
 );
 
-COMMENT ON TABLE service.staff IS 'accounts that may edit airports and aircraft models';
+COMMENT ON TABLE service.staff IS 'accounts that may see the reports, and edit airports and aircraft models';
 COMMENT ON COLUMN service.staff.account_id IS 'account';
 COMMENT ON COLUMN service.staff.granted_at IS 'since when it may';
 

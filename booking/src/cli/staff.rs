@@ -1,4 +1,4 @@
-//! `booking staff`: lets an account edit reference data, or takes that back.
+//! `booking staff`: lets an account see the reports and edit reference data, or takes that back.
 
 use booking::database::Database;
 use booking::staff::{grant, revoke};

@@ -8,7 +8,7 @@ use super::shop::Shop;
 const AIRPORT: &str = "/reference/airports/AAA";
 
 /// A browser of an account that may edit.
-async fn staff(shop: &Shop, email: &str) -> Browser {
+pub(super) async fn staff(shop: &Shop, email: &str) -> Browser {
     let browser = Browser::sign_up(shop.client.address, email, "STAFF").await;
     grant(&shop.airline.database(), email).await.unwrap();
     browser

@@ -18,6 +18,7 @@ use super::super::passwords::{new_token, token_hash};
 use super::super::problem::{Kind, Problem};
 use super::super::state::Service;
 use super::super::store::browsers::{Browser, SignedInAs};
+use super::super::store::reference::IsStaff;
 
 /// The cookie with the token of a session.
 const SESSION: &str = "booking_session";
@@ -133,6 +134,24 @@ impl FromRequestParts<Service> for Member {
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
         Self::try_from(Visitor::from_request_parts(parts, service).await?)
+    }
+}
+
+/// Somebody who works for the airline. Whoever is not signed in is sent to the page where one signs in.
+#[derive(Debug, Clone)]
+pub(crate) struct Employee {
+    pub(crate) visitor: Visitor,
+}
+
+impl FromRequestParts<Service> for Employee {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
+        let member = Member::from_request_parts(parts, service).await?;
+        if service.on_primary(&IsStaff { account_id: member.account_id }).await? {
+            return Ok(Self { visitor: member.visitor });
+        }
+        Err(Problem::new(Kind::Forbidden, "this page is for staff"))
     }
 }
 

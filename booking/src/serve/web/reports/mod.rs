@@ -3,6 +3,7 @@
 //! In: a report and a number of days. Out: a page with a chart and the same numbers as a table, or a file of them. The
 //! page says up to when the warehouse is complete. When there is no warehouse or it is away, the page says so, and
 //! everything else of the service works: the warehouse has connections of its own, and a question to it has an end.
+//! What the airline earns is for staff alone.
 
 mod chart;
 
@@ -20,7 +21,7 @@ use super::super::store::reports::{Fresh, Freshness, Report, ReportOf};
 use super::form::Values;
 use super::page::{Frame, page, refused, see_other};
 use super::text::moment;
-use super::visitor::Visitor;
+use super::visitor::Employee;
 
 /// The numbers of days that can be chosen.
 const DAYS: [i32; 3] = [7, 30, 90];
@@ -128,7 +129,7 @@ impl ReportPage {
 }
 
 /// The first report.
-pub(crate) async fn first() -> Response {
+pub(crate) async fn first(_: Employee) -> Response {
     see_other(&format!("/reports/{}", KITS[0].slug))
 }
 
@@ -144,7 +145,7 @@ fn days(query: Vec<(String, String)>) -> i32 {
 /// A report's page.
 pub(crate) async fn show(
     State(service): State<Service>,
-    visitor: Visitor,
+    Employee { visitor }: Employee,
     Named(slug): Named<String>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
@@ -179,6 +180,7 @@ fn bars(kit: &Kit, rows: &[Vec<String>]) -> Vec<(String, f64)> {
 /// A report as a file.
 pub(crate) async fn file(
     State(service): State<Service>,
+    _: Employee,
     Named(slug): Named<String>,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
