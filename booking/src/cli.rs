@@ -54,7 +54,7 @@ enum Command {
     Simulate(SimulateArgs),
     /// Write to the primary, read from its replicas, and see how far they are behind
     Menu(MenuArgs),
-    /// Let an account edit reference data, or take that back
+    /// Let an account see the reports and edit reference data, or take that back
     Staff(StaffArgs),
     /// Serve customers: a REST interface to search, book, change, cancel and check in
     Serve(Box<ServeArgs>),

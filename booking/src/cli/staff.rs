@@ -16,7 +16,7 @@ pub(super) struct StaffArgs {
     #[arg(long, env = "BOOKING_OWNER_URL", hide_env_values = true)]
     database_url: String,
 
-    /// E-mail address of the account that may edit airports and aircraft models from now on
+    /// E-mail address of the account that may see the reports, and edit airports and aircraft models, from now on
     #[arg(
         long,
         value_name = "EMAIL",
@@ -35,11 +35,11 @@ impl StaffArgs {
         let database: Database = self.database_url.parse()?;
         if let Some(email) = &self.grant {
             grant(&database, email).await?;
-            println!("the account may edit reference data");
+            println!("the account is staff now");
         }
         if let Some(email) = &self.revoke {
             let had = revoke(&database, email).await?;
-            println!("the account {}", if had { "may edit no more" } else { "was no staff" });
+            println!("the account {}", if had { "is no longer staff" } else { "was no staff" });
         }
         Ok(())
     }
