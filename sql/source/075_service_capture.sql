@@ -1,6 +1,7 @@
--- What the service does with uploads, and what change data capture may read of schema service. It stands on 040, 050, 060 and 070.
--- Invariant: booking_publication holds exactly the five tables below. credentials, sessions and idempotency_keys are in
--- no publication, and cdc_reader has no right on them.
+-- What the service does with uploads, and what change data capture may read of schema service. It stands on 040, 050,
+-- 060 and 070.
+-- Invariant: booking_publication holds exactly the five tables below. credentials, sessions, idempotency_keys and staff
+-- are in no publication, and cdc_reader has no right on them.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 
