@@ -50,6 +50,7 @@ async fn a_booking_through_the_service_arrives_in_the_data_of_the_dashboards() {
         source.query(FLIGHTS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert!(!flights.is_empty(), "no flight has free seats");
     let dashboard = rig.as_mart_reader().await.unwrap();
+    wait_for_the_first_refresh(&dashboard).await;
     let customer = service.customer("ann@example.org").unwrap();
 
     let mut took = Vec::new();
@@ -88,6 +89,16 @@ fn rig() -> Rig {
         partitions: 1,
     })
     .unwrap()
+}
+
+/// Looks until the marts are filled. The first refresh locks each table for itself alone while it fills the table.
+async fn wait_for_the_first_refresh(dashboard: &Client) {
+    let query = "SELECT count(*) FROM dwh_marts.mart_refreshes WHERE outcome IS NOT NULL";
+    let begun = Instant::now();
+    while dashboard.query_one(query, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "the marts are not filled");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Looks until the view shows the booking's only item.

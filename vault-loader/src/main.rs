@@ -38,10 +38,18 @@ use crate::cli::outcome::{Difference, NotCompared, Usage, exit_code};
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+/// Each writer of each source has two threads that block, and there must be some for everything else. They are made when
+/// they are needed.
+const BLOCKING_THREADS_MAX: usize = 8192;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     shared::telemetry::init(LogFormat::Auto);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(err) => {
             eprintln!("vault-loader: cannot start the runtime: {err}");

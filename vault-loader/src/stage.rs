@@ -255,6 +255,8 @@ impl LoadStage {
                 Err(err) => return Err(err.into()),
             }
         }
+        // The rest of the batch is somebody else's, and so is the trouble with it.
+        self.health.set(Health::Healthy);
         Ok(())
     }
 
@@ -262,6 +264,7 @@ impl LoadStage {
     async fn note_fence(&mut self, generation: u64) {
         tracing::warn!(generation, "fenced: another loader moved the offsets, reading them anew");
         self.metrics.fenced();
+        self.health.set(Health::Healthy);
         self.fenced = Some(generation);
         tokio::select! {
             () = self.token.cancelled() => return,

@@ -18,7 +18,8 @@
 //!    events out of the quarantine may hold them; it takes the topics' locks first, too.
 //! 4. Rows of hubs, in the order of the model's hubs and of the keys within each; then rows of links in the same way
 //!    (`load/writer.rs`). These are the only rows that two writers insert for the same key: one waits for the other's
-//!    end, and whoever waits for a key holds smaller keys or earlier tables alone.
+//!    end, and whoever waits for a key holds smaller keys or earlier tables alone. Two sources that share hubs keep to
+//!    this only if their models list these hubs in the same order.
 //! 5. Rows of satellites and of the quarantine belong to keys of one partition. A truncate adds rows to the keys of all
 //!    partitions, and the lock of 2 keeps everybody else out meanwhile.
 //!

@@ -15,7 +15,7 @@ fn listening() -> (String, (&'static str, String)) {
 }
 
 /// Waits until `/ready` answers so.
-async fn ready_says(world: &World, listen: &str, code: u16, words: &str) {
+pub(crate) async fn ready_says(world: &World, listen: &str, code: u16, words: &str) {
     let what = format!("/ready to answer {code} with {words:?}");
     wait_for_async(PATIENCE, &what, async || {
         let answer = http::get(&format!("http://{listen}/ready"))?;

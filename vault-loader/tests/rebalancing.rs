@@ -4,6 +4,7 @@
 
 use devstack::wait_for_async;
 
+use crate::operating::ready_says;
 use crate::support::{Event, PATIENCE, World, airport, update};
 use crate::writers::{WAITING, hold_back, let_go, listen, metric};
 
@@ -44,6 +45,14 @@ async fn partitions_are_given_back_when_their_batches_are_loaded() {
             !world.rows(WAITING).await.is_empty()
         })
         .await;
+        // The writer is in trouble, and its next attempt waits as the first one did.
+        let ended = format!("SELECT pg_terminate_backend(pid) FROM ({WAITING}) AS waiting");
+        assert!(!world.rows(&ended).await.is_empty());
+        wait_for_async(PATIENCE, "the next attempt", async || {
+            let trying = !world.rows(WAITING).await.is_empty();
+            trying && world.log("first").contains("trying again")
+        })
+        .await;
         let mut second = world.loader_with("second", &variables(two));
         world.logged("first", "waiting for the batches in flight").await;
         assert!(!world.log("second").contains(TAKEN), "the partitions are still the first one's");
@@ -51,6 +60,10 @@ async fn partitions_are_given_back_when_their_batches_are_loaded() {
         world.logged("second", TAKEN).await;
         world.loaded().await;
         assert_eq!((metric(one, FENCED), metric(two, FENCED)), (Some(0), Some(0)));
+        // The trouble is over, also for a writer that gets nothing more to load.
+        for listen in [one, two] {
+            ready_says(&world, listen, 200, "ready").await;
+        }
         world
             .assert_rows(
                 "SELECT count(*), count(DISTINCT (hash_key, source_lsn)) FROM dwh_detailed.sat_airports WHERE city IS NOT NULL",

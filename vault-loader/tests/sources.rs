@@ -199,9 +199,16 @@ async fn two_sources_feed_one_hub_in_one_process_and_in_two() {
 async fn two_sources_of_one_database_share_the_keys_that_are_its_own_numbers() {
     let mut world = World::new("keys_of").await;
     let agency = Agency::beside(&world);
-    let owner = format!("schema = \"public\"\nkeys_of = \"{}\"", world.source);
-    let model = agency.model.replacen("schema = \"public\"", &owner, 1);
-    world.write_further_model("agency.toml", &model);
+    let with_owner = |owner: &str| {
+        let line = format!("schema = \"public\"\nkeys_of = \"{owner}\"");
+        agency.model.replacen("schema = \"public\"", &line, 1)
+    };
+    world.write_further_model("agency.toml", &with_owner("airlin"));
+    let refused = world.command(&["migrate", "--model", &agency.path]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("the warehouse has no source of that name"), "{said}");
+    world.write_further_model("agency.toml", &with_owner(&world.source));
     agency.migrate(&world);
     publish_both(&mut world, &agency).await;
     // The agency alone knows flight 8, so its row of the hub is the agency's.

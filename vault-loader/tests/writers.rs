@@ -134,6 +134,8 @@ async fn the_batches_of_all_writers_together_are_bounded() {
     let variables = [
         ("VAULT_LOADER__LISTEN", listen.as_str()),
         ("VAULT_LOADER__BATCH__BYTES_MAX", &BYTES_MAX.to_string()),
+        // A batch is handed over because it is full.
+        ("VAULT_LOADER__BATCH__LINGER_MS", "2000"),
         ("VAULT_LOADER__WRITERS", "3"),
     ];
     for number in 0..400 {
@@ -146,11 +148,9 @@ async fn the_batches_of_all_writers_together_are_bounded() {
     // Each of three writers has one batch in the channel and two in its lanes, each a third of the bound.
     let full = BYTES_MAX * 3;
     let record = 1 << 10;
-    let mut most = 0;
     wait_for_async(PATIENCE, "the writers to have what they may have", async || {
         let held = metric(&listen, "vault_loader_held_bytes").unwrap_or_default();
         assert!(held <= full + 9 * record, "{held} bytes are held");
-        most = most.max(held);
         if held >= full * 8 / 9 { Ok(true) } else { Err(format!("{held} of {full}")) }
     })
     .await;
@@ -160,7 +160,6 @@ async fn the_batches_of_all_writers_together_are_bounded() {
         metric(&listen, "vault_loader_held_bytes") == Some(0)
     })
     .await;
-    assert!(most > BYTES_MAX, "one writer alone was busy: {most}");
     world.end(&mut loader);
 }
 

@@ -208,7 +208,7 @@ impl Assignment {
 
     /// How long the group may be kept waiting for batches in flight. It counts a member as dead that does not answer
     /// within `max.poll.interval.ms`.
-    fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         let set = self.client.get("max.poll.interval.ms").and_then(|text| text.parse().ok());
         set.map_or(BATCHES_WAIT, |ms| BATCHES_WAIT.min(Duration::from_millis(ms) / 3))
     }

@@ -301,6 +301,7 @@ impl Intake {
         let ending = self.assignment.ending.clone();
         let batches = self.outlets.outlets[writer].batches.clone();
         let (begun, mut idle_since) = (Instant::now(), None);
+        let patience = HOLD.min(self.assignment.patience());
         loop {
             let place = self.assignment.runtime.block_on(async {
                 tokio::select! {
@@ -322,7 +323,7 @@ impl Intake {
             let is_idle = self.outlets.is_another_idle(writer);
             idle_since = is_idle.then(|| idle_since.unwrap_or_else(Instant::now));
             let waits_beside = |since: Instant| since.elapsed() >= HOLD_BESIDE_IDLE;
-            if begun.elapsed() >= HOLD || idle_since.is_some_and(waits_beside) {
+            if begun.elapsed() >= patience || idle_since.is_some_and(waits_beside) {
                 return Ok(Handed::NotYet);
             }
         }

@@ -19,7 +19,7 @@ use crate::config::BatchLimits;
 use crate::epoch::Epochs;
 use crate::metrics::Metrics;
 use crate::model::{IdVec, TableId};
-use crate::writers::WriterId;
+use crate::writers::{Shares, WriterId};
 
 /// How long the thread polls at a time while a writer has not taken a batch that is due.
 const BUSY_POLL: Duration = Duration::from_millis(5);
@@ -44,6 +44,8 @@ pub(super) struct Outlet {
     pub(super) batches: Sender<Batch>,
     pub(super) batch: Batch,
     first_at: Option<Instant>,
+    /// whether the writer has partitions in this assignment
+    has_partitions: bool,
     /// whether its partitions are paused until the writer takes the batch
     pub(super) is_paused: bool,
 }
@@ -62,14 +64,26 @@ impl Outlets {
         limits: BatchLimits,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let outlet =
-            |batches| Outlet { batches, batch: Batch::default(), first_at: None, is_paused: false };
+        let outlet = |batches| Outlet {
+            batches,
+            batch: Batch::default(),
+            first_at: None,
+            has_partitions: false,
+            is_paused: false,
+        };
         Self { outlets: batches.into_iter().map(outlet).collect(), limits, metrics }
     }
 
-    /// Drops what was collected, because another assignment begins.
-    pub(super) fn begin(&mut self, generation: u64, epochs: &Arc<HashMap<TableId, Epochs>>) {
-        for outlet in self.outlets.iter_mut() {
+    /// Drops what was collected, because another assignment begins, with other shares.
+    pub(super) fn begin(
+        &mut self,
+        generation: u64,
+        epochs: &Arc<HashMap<TableId, Epochs>>,
+        shares: &Shares,
+    ) {
+        for writer in self.outlets.ids() {
+            let outlet = &mut self.outlets[writer];
+            outlet.has_partitions = shares.count(writer) > 0;
             outlet.batch = Batch::new(generation, Arc::clone(epochs));
             outlet.first_at = None;
             outlet.is_paused = false;
@@ -160,12 +174,12 @@ impl Outlets {
         }
     }
 
-    /// Whether a writer other than this one has nothing to load and nothing that waits for it, although it could.
+    /// Whether another writer that has partitions has no batch that waits for it, neither here nor in its channel.
     pub(super) fn is_another_idle(&self, writer: WriterId) -> bool {
         let others = self.outlets.with_ids().filter(|(id, _)| *id != writer);
         let is_idle = |outlet: &Outlet| {
             let has_place = outlet.batches.capacity() == outlet.batches.max_capacity();
-            has_place && outlet.batch.records.is_empty()
+            outlet.has_partitions && has_place && outlet.batch.records.is_empty()
         };
         others.into_iter().any(|(_, outlet)| is_idle(outlet))
     }

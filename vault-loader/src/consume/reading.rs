@@ -42,7 +42,7 @@ impl Reading {
         if current.generation != self.generation {
             self.generation = current.generation;
             self.next.clone_from(&current.starts);
-            outlets.begin(current.generation, &current.epochs);
+            outlets.begin(current.generation, &current.epochs, &current.shares);
         }
     }
 

@@ -59,6 +59,23 @@ pub(super) fn contradictions(other: Named<'_>, new: Named<'_>) -> Vec<String> {
     found
 }
 
+/// Says whether the source whose numbers the keys are is none of the warehouse, or has keys of yet another one. Nobody
+/// could mend that once keys are stored.
+pub(super) fn unknown_owner(others: &[Model], new: Named<'_>) -> Option<String> {
+    let owner = new.model.source.keys_of.as_deref()?;
+    let file = new.file;
+    let Some(known) = others.iter().find(|other| other.source.name == owner) else {
+        return Some(format!(
+            "source.keys_of: {file} names {owner}, and the warehouse has no source of that name: correct it, or migrate \
+             the model of {owner} first"
+        ));
+    };
+    let further = known.source.keys_of.as_deref()?;
+    Some(format!(
+        "source.keys_of: {file} names {owner}, whose own keys are those of {further}: name {further}"
+    ))
+}
+
 /// Complains about what only one of the two sources may have.
 fn one_source_each(other: Named<'_>, new: Named<'_>, table: &Table, found: &mut Vec<String>) {
     let topic = new.model.topic(table);

@@ -265,6 +265,7 @@ pub(super) fn judge_other_sources(
             )),
         }
     }
+    found.extend(agree::unknown_owner(&models, Named { model: &plan.model, file: &file.path }));
     (found, models)
 }
 
