@@ -51,7 +51,7 @@ COMMENT ON VIEW dwh_marts.service_bookings IS
 COMMENT ON COLUMN dwh_marts.service_bookings.day IS 'UTC day of the booking';
 COMMENT ON COLUMN dwh_marts.service_bookings.channel IS 'service: the booking service; other: everybody else who writes bookings';
 COMMENT ON COLUMN dwh_marts.service_bookings.bookings IS 'bookings made';
-COMMENT ON COLUMN dwh_marts.service_bookings.cancelled IS 'bookings of them that are gone at the source; 0 for other, whose bookings then are not counted';
+COMMENT ON COLUMN dwh_marts.service_bookings.cancelled IS 'bookings of them that are not there: cancelled, or not loaded yet; 0 for other, whose bookings are then not counted';
 COMMENT ON COLUMN dwh_marts.service_bookings.accounts IS 'customers who made them; 0 for other';
 COMMENT ON COLUMN dwh_marts.service_bookings.total_amount IS 'price of those that are there, roubles';
 

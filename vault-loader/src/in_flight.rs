@@ -5,8 +5,8 @@
 //! wait for those that had begun.
 //!
 //! So partitions are given back when nothing of them is on its way to the warehouse, and whoever gets them next reads
-//! offsets that nobody moves any more. The wait has an end, because the group waits too. What is still being loaded
-//! then, the offsets in the warehouse decide: one of the two is fenced.
+//! offsets that nobody moves any more. The wait has an end, because the group waits too. If a batch is still being
+//! loaded then, the offsets in the warehouse decide: either this loader or the next one is fenced.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -45,8 +45,8 @@ const ROWS_ENOUGH: usize = 5_000;
 /// Bytes that a batch has at least before it counts as full.
 const BYTES_MIN: usize = 1_024;
 
-/// When one writer's batch is full: the batches of all writers together take no more bytes than those of one writer
-/// alone. Fewer events than [`ROWS_ENOUGH`] make loading slower, so their number is divided down to that.
+/// When one writer's batch is full: the batches of all writers together are bounded as those of one writer alone, up to
+/// the record that fills each. Fewer events than [`ROWS_ENOUGH`] make loading slower, so their number is divided down to that.
 pub(crate) fn batch_limits(limits: BatchLimits, writers: u16) -> BatchLimits {
     let writers = usize::from(writers.max(1));
     let rows_min = ROWS_ENOUGH.min(limits.rows_max);

@@ -73,6 +73,7 @@ pub(crate) async fn run() -> Exported {
     // After an assignment of partitions the lag is shown again once Kafka has said where they end.
     wait_for(&listen[1], "vault_loader_lag_events{").await;
     // What has not been measured yet is not shown.
+    wait_for(&listen[1], "vault_loader_watermark_age_seconds{").await;
     wait_for(&listen[0], "cdc_reader_slot_retained_wal_bytes").await;
 
     let mut samples: Vec<_> = listen.iter().flat_map(|address| scrape(address).unwrap()).collect();
