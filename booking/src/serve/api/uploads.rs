@@ -24,7 +24,7 @@ use super::super::problem::{Kind, Problem};
 use super::super::request::{Customer, Key, Named, Parameters};
 use super::super::state::Service;
 use super::super::store::uploads::{
-    EndUpload, Found, NewUpload, OneUpload, Room, Uploads as Listed,
+    EndUpload, Found, NewUpload, OneUpload, Room, Uploads as Listed, WithRow,
 };
 use super::super::uploads::{Received, Texts, Uploads, disposition, receive};
 use super::super::work::Failure;
@@ -122,17 +122,31 @@ async fn keep(
     // The commit may succeed although nobody waits for it any more.
     received.file.keep();
     let outcome = service.on_primary(&Once { account_id, key, change }).await;
-    let store = service.uploads()?.store();
-    match &outcome {
+    let is_unused = match &outcome {
         Ok(answer) if answer.replayed => {
             service.metrics().count_replay();
-            store.remove_or_leave(&object_key).await;
+            has_no_row(service, &object_key).await
         }
-        Ok(_) => service.metrics().count_upload(byte_count),
-        Err(problem) if problem.kind == Kind::OutcomeUnknown => {}
-        Err(_) => store.remove_or_leave(&object_key).await,
+        Ok(_) => {
+            service.metrics().count_upload(byte_count);
+            false
+        }
+        // A refusal was decided in a transaction that ended with it. A request under the same key that is under way may
+        // be this one's first attempt, whose connection was lost at its commit.
+        Err(problem) => problem.status().is_client_error() && problem.kind != Kind::InProgress,
+    };
+    // Whatever is left here and has no row is found by the sweep.
+    if is_unused {
+        service.uploads()?.store().remove_or_leave(&object_key).await;
     }
     outcome
+}
+
+/// Whether no row names the object of a request whose answer was given before. The answer may be the request's own:
+/// a commit whose connection was lost has made the row, and doing the work again finds the key.
+async fn has_no_row(service: &Service, object_key: &str) -> bool {
+    let asked = WithRow { object_keys: vec![object_key.to_owned()] };
+    service.on_primary(&asked).await.is_ok_and(|known| !known.contains(object_key))
 }
 
 /// The file with what the form says of it.

@@ -201,13 +201,13 @@ impl Writing {
     }
 
     async fn end(mut self) -> Result<(u64, Vec<u8>), Problem> {
-        if let Some(writer) = &mut self.writer {
+        // A writer that was told to end cannot be given up any more, so it is not left for the drop.
+        if let Some(mut writer) = self.writer.take() {
             writer.shutdown().await.map_err(|error| {
                 tracing::warn!(%error, "a file cannot be stored");
                 Problem::from(Failed::Away)
             })?;
         }
-        self.writer = None;
         let byte_count = u64::try_from(self.byte_count).unwrap_or(u64::MAX);
         Ok((byte_count, std::mem::take(&mut self.digest).finalize().to_vec()))
     }
