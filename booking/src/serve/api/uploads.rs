@@ -73,7 +73,7 @@ pub(crate) async fn take(
 ) -> Result<Answer, Problem> {
     let headers = request.headers().clone();
     let uploads = service.uploads()?;
-    let _place = uploads.place()?;
+    let _place = uploads.place(account_id)?;
     let account_bytes_max = i64::try_from(uploads.options().account_bytes_max).unwrap_or(i64::MAX);
     service.on_primary(&Room { account_id, account_bytes_max }).await?;
     check_length(uploads, &headers)?;
