@@ -30,7 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::problem::{Kind, Problem};
 
 pub(crate) use self::name::disposition;
-pub(crate) use self::receive::{Received, Texts, receive};
+pub(crate) use self::receive::{StoredFile, Texts, receive};
 pub use self::settings::UploadOptions;
 pub(crate) use self::store::Failed;
 pub use self::store::{StoreUrlError, UploadStore};
