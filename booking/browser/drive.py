@@ -1,8 +1,9 @@
 """A real browser on the pages of the booking service: from the search to the boarding pass, with pictures of the pages.
 
 In: variables SERVICE_URL, FLIGHT (id, from, to, day, separated by commas), PICTURES (a folder), CHROMIUM, WAREHOUSE (a
-psql connection string of mart_reader), GRANT_STAFF (a command that takes an e-mail address). Out: pictures, and exit 0
-when everything could be done, no page reported an error, and the booking was in the data of the dashboards in time.
+psql connection string of mart_reader without a password), WAREHOUSE_PASSWORD, GRANT_STAFF (a command that takes an
+e-mail address). Out: pictures, and exit 0 when everything could be done, no page reported an error, and the booking was
+in the data of the dashboards in time.
 """
 
 from __future__ import annotations
@@ -99,8 +100,9 @@ def check_in(page: Page, seat: str) -> None:
 def wait_for_marts(what: str, query: str, begun: float) -> float:
     """Seconds until a query of the marts gives 1."""
     command = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", os.environ["WAREHOUSE"], "--command", query]
+    environment = {**os.environ, "PGPASSWORD": os.environ["WAREHOUSE_PASSWORD"]}
     while time.monotonic() - begun < 60:
-        if subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "1":
+        if subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.strip() == "1":
             return time.monotonic() - begun
         time.sleep(0.05)
     raise AssertionError(f"{what} is not in the marts after 60 s")

@@ -7,8 +7,10 @@ use clap::Args;
 /// What `booking staff` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  booking staff --database-url postgres://owner:password@db.example/airline_tickets --grant ann@example.org
+Example; the database's URL has a password, so it is in the environment, which other users cannot read:
+  export BOOKING_OWNER_URL
+  read -rs BOOKING_OWNER_URL      # postgres://owner:password@db.example/airline_tickets
+  booking staff --grant ann@example.org
 
 The account is one that signed up on the pages or by the interface.")]
 pub(super) struct StaffArgs {

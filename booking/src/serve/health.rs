@@ -3,7 +3,7 @@
 //! In: the primary, the pools. Out: `/health/live`, `/health/ready`, `/metrics`. An instance is ready when its primary
 //! answers and takes writes. When the server behind the primary's address takes none any more, all idle connections go,
 //! so that an instance that gets no requests finds the new primary, too. It is ready also while the store of
-//! files is away: only uploads need it.
+//! files is away: only uploads need it. Nobody waits for the store here: a task looks at it now and then.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn ready(State(service): State<Service>) -> Result<Json<Value>, Problem> {
     }
     let uploads = match service.uploads() {
         Err(_) => "off",
-        Ok(uploads) if uploads.store().probe().await.is_ok() => "ready",
+        Ok(uploads) if uploads.is_there() => "ready",
         // Everything else goes on without the store.
         Ok(_) => "away",
     };

@@ -39,7 +39,7 @@ pub(crate) async fn around(
 ) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
-    let method = request.method().as_str().to_owned();
+    let method = method_label(request.method()).to_owned();
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
     let connected = request.extensions().get::<Connected>().copied();
@@ -85,6 +85,22 @@ pub(crate) async fn around(
     }
     add_headers(response.headers_mut(), &id, &route);
     response
+}
+
+/// The method as metrics and the log name it. A client may make names up, so all but the nine standard ones have one.
+fn method_label(method: &Method) -> &str {
+    match *method {
+        Method::GET
+        | Method::HEAD
+        | Method::POST
+        | Method::PUT
+        | Method::DELETE
+        | Method::CONNECT
+        | Method::OPTIONS
+        | Method::TRACE
+        | Method::PATCH => method.as_str(),
+        _ => "other",
+    }
 }
 
 /// A request counts as under way until it is answered, or until its client is gone.
@@ -179,6 +195,16 @@ mod tests {
     fn only_a_request_that_reads_is_known_to_have_changed_nothing() {
         let of = |only_reads| too_long(Duration::from_secs(1), only_reads).kind;
         assert_eq!((of(true), of(false)), (Kind::Unavailable, Kind::OutcomeUnknown));
+    }
+
+    #[test]
+    fn a_method_that_a_client_made_up_is_no_label() {
+        for method in ["GET", "PATCH", "CONNECT"] {
+            assert_eq!(method_label(&method.parse().unwrap()), method);
+        }
+        for method in ["BREW", "get", "PROPFIND"] {
+            assert_eq!(method_label(&method.parse().unwrap()), "other", "{method}");
+        }
     }
 
     #[test]

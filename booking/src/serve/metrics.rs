@@ -1,7 +1,7 @@
 //! What Prometheus learns of the service.
 //!
 //! In: requests, refusals, sales, the pools. Out: the text of `/metrics`. Labels are bounded: a route is a pattern of
-//! the router and never a path that a client sent.
+//! the router and never a path that a client sent, and a method is one that everybody knows or `other`.
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicI64;

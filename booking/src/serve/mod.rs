@@ -66,7 +66,7 @@ use axum::middleware::from_fn_with_state;
 use axum::{Json, Router, routing};
 use chrono::Utc;
 use tokio::net::TcpListener;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -97,12 +97,14 @@ pub async fn serve(mut options: ServeOptions, listener: TcpListener, stop: Cance
     let live = Live::new(service.clone(), stop.clone());
     let router = router(service.clone(), live.clone());
     let sweeping = tokio::spawn(sweep(service.clone(), stop.clone()));
+    let looking = tokio::spawn(look(service.clone(), stop.clone()));
     let living = tokio::spawn(live::run(live));
     server::run(listener, router, limits, stop).await;
     // Whoever does not hear that the instance ends is cut off.
     let _ = tokio::time::timeout(limits.drain_time, living).await;
     tidying.abort();
     sweeping.abort();
+    looking.abort();
     service.close();
 }
 
@@ -162,10 +164,26 @@ async fn tidy(service: Service, stop: CancellationToken) {
     }
 }
 
+/// Looks now and then whether the store of files answers, so that a question for readiness does not wait for it.
+async fn look(service: Service, stop: CancellationToken) {
+    let Ok(uploads) = service.uploads() else { return };
+    let mut ticks = tokio::time::interval(uploads.options().look_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        uploads.look().await;
+    }
+}
+
 /// Removes files that no row names, now and then, where there is a store. Every instance does so.
 async fn sweep(service: Service, stop: CancellationToken) {
     let Ok(uploads) = service.uploads() else { return };
-    let mut ticks = tokio::time::interval(uploads.options().sweep_every);
+    let every = uploads.options().sweep_every;
+    // Not at the start: whoever sees that an instance has the wrong store has time to stop it.
+    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

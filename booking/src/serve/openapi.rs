@@ -51,7 +51,7 @@ pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
             }
             let mut usual = vec![
                 ("422", "a parameter, a header or the body is wrong"),
-                ("429", "this address asks too often"),
+                ("429", "this address or this customer asks too often"),
                 ("503", "the service or its database has no time or is away"),
             ];
             if operation.security.is_some() {

@@ -167,8 +167,9 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        use Kind::{InProgress, OutcomeUnknown, TooManyRequests, Unavailable};
         let retry_after_s =
-            matches!(kind, Kind::Unavailable | Kind::InProgress | Kind::OutcomeUnknown)
+            matches!(kind, Unavailable | InProgress | OutcomeUnknown | TooManyRequests)
                 .then_some(RETRY_AFTER_S);
         Self { kind, detail: detail.into(), errors: Vec::new(), retry_after_s }
     }

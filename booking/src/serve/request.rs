@@ -4,9 +4,9 @@
 //! fields.
 
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -155,6 +155,14 @@ impl FromRequestParts<Service> for Customer {
     }
 }
 
+/// Puts the key of a page's form where an operation of the interface reads it.
+pub(crate) fn set_key(headers: &mut HeaderMap, key: &str) -> Result<(), Problem> {
+    let value = HeaderValue::try_from(key);
+    headers
+        .insert(IDEMPOTENCY_KEY, value.map_err(|_| Problem::field("key", "is none of this page"))?);
+    Ok(())
+}
+
 /// A key and the request that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -186,7 +194,6 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use serde::Deserialize;
 
     use super::*;

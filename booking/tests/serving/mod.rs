@@ -18,6 +18,7 @@ mod recovery;
 mod sharing;
 mod shop;
 mod uploads;
+mod uploads_page;
 mod uploads_s3;
 mod validation;
 mod web_booking;

@@ -1,7 +1,8 @@
 //! The database goes away and comes back; the service goes on by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use booking::serve::{UploadOptions, UploadStore};
 use devstack::{Postgres, PostgresOptions, wait_for_async};
 use serde_json::json;
 use shared::secret::Secret;
@@ -11,6 +12,7 @@ use tokio_postgres::Client;
 use super::browser::Browser;
 use super::chatter::Wire;
 use super::shop::{LATER, SOON, Shop, fill, order, path};
+use super::uploads::{ask, file, form, send, text};
 use crate::support::{Airline, PASSWORDS};
 
 /// How long a service may take to notice what happened to its database.
@@ -59,6 +61,61 @@ async fn bookings_go_on_while_connections_are_ended() {
     assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 80, "each key made one booking");
     assert_eq!(shop.number("SELECT count(*) FROM service.seat_assignments").await, 80);
     shop.airline.assert_sound().await;
+}
+
+/// The backends whose commit is done and waits for a replica that does not come; they are ended.
+async fn end_commits(client: &Client) -> i64 {
+    let query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    client.query_one(query, &[]).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_commit_lost_its_connection_stays() {
+    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
+    let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "070_uploads.sql"];
+    let airline = Airline::create_with(server.address(), &devstack::unique("serving"), &files);
+    fill(&airline).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = UploadStore::open(&format!("file://{}", directory.path().display())).unwrap();
+    let user = (server.address().user.clone(), server.address().password.clone());
+    let shop = Shop::start(airline, (&user.0, &user.1), |options| {
+        options.uploads = Some(UploadOptions::new(store));
+    })
+    .await;
+    let admin = shop.airline.client().await;
+    admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", &[]).await.unwrap();
+    admin.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
+    let (mut made, mut lost, deadline) = (Vec::new(), 0, Instant::now() + WAIT);
+    while lost < 3 {
+        assert!(Instant::now() < deadline, "{lost} commits lost their connection");
+        let (client, number) = (shop.client.clone(), made.len());
+        let sent = tokio::spawn(async move {
+            let content = format!("GIF89a number {number}");
+            let body =
+                form(&[text("title", "A file"), file("a.gif", "image/gif", content.as_bytes())]);
+            let key = format!("Idempotency-Key: file-{number}\r\n");
+            (send(&client, &key, &body).await, content)
+        });
+        let mut ended = 0;
+        wait_for_async(WAIT, "the answer of an upload", async || {
+            ended += end_commits(&admin).await;
+            sent.is_finished()
+        })
+        .await;
+        let (answer, content) = sent.await.unwrap();
+        lost += i64::from(ended > 0);
+        made.push((answer, content));
+    }
+    // Also the removal of the test's database waits for replicas.
+    admin.execute("ALTER SYSTEM RESET synchronous_standby_names", &[]).await.unwrap();
+    admin.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
+    let rows = shop.number("SELECT count(*) FROM service.uploads").await;
+    assert_eq!(rows, i64::try_from(made.len()).unwrap(), "each key has one row");
+    for (answer, content) in made {
+        let upload = answer.expect(201).json();
+        let got = ask(&shop.client, "GET", upload["content"].as_str().unwrap()).await.expect(200);
+        assert_eq!(String::from_utf8(got.body).unwrap(), content);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Files of customers: what is taken, what is refused and leaves nothing, who sees what, and a store that goes away.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use booking::serve::{ServeOptions, UploadOptions, UploadStore};
 use devstack::wait_for_async;
@@ -16,22 +16,22 @@ use super::shop::{SOON, Shop, again, sign_up};
 
 /// How long something that happens at once may take.
 const WAIT: Duration = Duration::from_secs(60);
-const BOUNDARY: &str = "the-boundary";
+pub(crate) const BOUNDARY: &str = "the-boundary";
 const PNG: &[u8] = b"\x89PNG\r\n\x1A\n and more bytes \x00\xFF";
 const PLACE: &str = "/api/v1/uploads";
 
 /// A service with a store in a directory of its own.
-struct Desk {
-    shop: Shop,
+pub(crate) struct Desk {
+    pub(crate) shop: Shop,
     root: tempfile::TempDir,
 }
 
 impl Desk {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::open_with(|_| ()).await
     }
 
-    async fn open_with(change: impl FnOnce(&mut UploadOptions)) -> Self {
+    pub(crate) async fn open_with(change: impl FnOnce(&mut UploadOptions)) -> Self {
         let root = tempfile::tempdir().unwrap();
         let mut uploads = options(&root.path().join("files"));
         change(&mut uploads);
@@ -56,7 +56,7 @@ impl Desk {
         found
     }
 
-    async fn rows(&self) -> i64 {
+    pub(crate) async fn rows(&self) -> i64 {
         self.shop.number("SELECT count(*) FROM service.uploads").await
     }
 
@@ -415,6 +415,31 @@ async fn a_customers_files_have_a_limit_together() {
 }
 
 #[tokio::test]
+async fn slow_forms_of_one_customer_keep_nobody_else_out() {
+    let desk = Desk::open().await;
+    let client = &desk.shop.client;
+    let body = titled("a.png", "image/png", &[PNG, &[1; 2_000_000]].concat());
+    let head = head(client, "POST", PLACE, &format!("Content-Length: {}\r\n\r\n", body.len()));
+    let mut slow = Vec::new();
+    for count in 1..=2 {
+        let mut stream = TcpStream::connect(client.address).await.unwrap();
+        stream.write_all(&[head.as_bytes(), &body[..1_000_000]].concat()).await.unwrap();
+        slow.push(stream);
+        wait_for_async(WAIT, "a file to come", async || desk.files().len() == count).await;
+    }
+    let refusal = send(client, "", &titled("a.png", "image/png", PNG)).await.expect(429);
+    assert_eq!(refusal.problem(), "too-many-requests");
+    refusal.assert_header("Retry-After: 1");
+    let (bob, _) = sign_up(client.address, "bob@example.org").await;
+    upload(&bob).await;
+    drop(slow);
+    wait_for_async(WAIT, "a place to be free", async || {
+        send(client, "", &titled("a.png", "image/png", PNG)).await.status == 201
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_with_a_key_is_stored_once() {
     let desk = Desk::open().await;
     let client = &desk.shop.client;
@@ -433,11 +458,15 @@ async fn a_request_with_a_key_is_stored_once() {
 
 #[tokio::test]
 async fn while_the_store_is_away_only_uploads_are_refused() {
-    let desk = Desk::open().await;
+    let desk = Desk::open_with(|options| options.look_every = Duration::from_millis(50)).await;
     let client = &desk.shop.client;
     let made = upload(client).await;
     let ready = async || client.get("/health/ready").await.expect(200).json()["uploads"].clone();
-    assert_eq!(ready().await, "ready");
+    let becomes = async |state: &str| {
+        let what = format!("the store to be {state}");
+        wait_for_async(WAIT, &what, async || ready().await == state).await;
+    };
+    becomes("ready").await;
     let elsewhere = desk.root.path().join("elsewhere");
     std::fs::rename(desk.directory(), &elsewhere).unwrap();
     let content = format!("{}/content", path(&made));
@@ -449,12 +478,12 @@ async fn while_the_store_is_away_only_uploads_are_refused() {
         assert_eq!(answer.problem(), "unavailable");
         answer.assert_header("Retry-After: 1");
     }
-    assert_eq!(ready().await, "away");
+    becomes("away").await;
     assert!(!desk.directory().exists(), "nobody makes the directory anew");
     ask(client, "GET", &path(&made)).await.expect(200);
     desk.shop.book(SOON).await;
     std::fs::rename(&elsewhere, desk.directory()).unwrap();
-    assert_eq!(ready().await, "ready");
+    becomes("ready").await;
     ask(client, "GET", &content).await.expect(200);
 
     // A file that is lost is told from a store that is away.
@@ -472,20 +501,23 @@ async fn while_the_store_is_away_only_uploads_are_refused() {
 
 #[tokio::test]
 async fn instances_share_the_store_and_remove_what_has_no_row() {
-    let desk = Desk::open_with(|options| {
-        options.orphan_age = Duration::ZERO;
-        options.sweep_every = Duration::from_secs(3600);
-    })
-    .await;
+    let desk = Desk::open().await;
     let made = upload(&desk.shop.client).await;
     std::fs::create_dir_all(desk.directory().join("ab")).unwrap();
     let orphan = desk.directory().join("ab").join("ab".repeat(16));
     std::fs::write(&orphan, PNG).unwrap();
+    let young = desk.directory().join("ab").join("cd".repeat(16));
+    std::fs::write(&young, PNG).unwrap();
+    let old = SystemTime::now() - Duration::from_secs(2 * 3600);
+    for file in desk.files().into_iter().filter(|file| *file != young) {
+        std::fs::File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
+    }
     let mut uploads = options(&desk.directory());
-    (uploads.orphan_age, uploads.sweep_every) = (Duration::ZERO, Duration::from_millis(100));
+    uploads.sweep_every = Duration::from_millis(100);
     let change = |options: &mut ServeOptions| options.uploads = Some(uploads);
     let second = again(&desk.shop.airline, change).await;
     wait_for_async(WAIT, "the orphan to go", async || !orphan.exists()).await;
+    assert!(young.exists(), "its row may still come");
     let client = Client { address: second.address, ..desk.shop.client.clone() };
     let content = ask(&client, "GET", made["content"].as_str().unwrap()).await.expect(200);
     assert!(content.body == PNG);

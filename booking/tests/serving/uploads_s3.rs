@@ -1,6 +1,6 @@
 //! Uploads in S3: the program, told by its environment, beside a server that speaks S3.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use devstack::{Process, ProcessOptions, http, wait_for_async, workspace_root};
 
@@ -82,16 +82,25 @@ async fn a_bucket_holds_the_files_and_its_absence_refuses_uploads_alone() {
     send(&client, "", &body).await.expect(413);
     assert_eq!(keys(&url).len(), 1, "nothing is left of a file that is too large");
 
+    // A server that accepts connections and is silent: readiness waits for nobody.
+    server.pause();
+    let asked = Instant::now();
+    ask(&client, "GET", "/health/ready").await.expect(200);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     server.kill9();
     let body = form(&[text("title", "A file"), file("a.pdf", "application/pdf", &small)]);
     send(&client, "", &body).await.expect(503);
     let content = format!("{}/content", path(1));
     ask(&client, "GET", &content).await.expect(503);
-    let ready = ask(&client, "GET", "/health/ready").await.expect(200).json();
-    assert_eq!((&ready["status"], &ready["uploads"]), (&"ready".into(), &"away".into()));
+    wait_for_async(WAIT, "the store to be away", async || {
+        let ready = ask(&client, "GET", "/health/ready").await.expect(200).json();
+        ready["status"] == "ready" && ready["uploads"] == "away"
+    })
+    .await;
     ask(&client, "GET", "/api/v1/bookings").await.expect(200);
     service.terminate();
     assert_eq!(service.wait_exit(WAIT).unwrap(), 0);
     let log = std::fs::read_to_string(service.log()).unwrap();
     assert!(!log.contains("the-very-secret-key"), "the log has the key of S3");
+    assert!(!log.contains("panicked"), "a task panicked");
 }

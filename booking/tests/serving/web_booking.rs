@@ -1,14 +1,16 @@
 //! Pages: from a search to a boarding pass, as a person goes, and what keeps a seat from being sold twice.
 
-use chrono::{Days, Utc};
+use chrono::{DateTime, Days, Utc};
 use serde_json::json;
 
 use super::browser::Browser;
 use super::shop::{BACK, LATER, SOON, Shop, item_path, order};
 
-/// The day of a flight that leaves in so many hours.
-fn day(hours: i64) -> String {
-    (Utc::now() + chrono::Duration::hours(hours)).date_naive().to_string()
+/// The day of a flight by the clock of its airport, which is UTC.
+async fn day(shop: &Shop, flight_id: i32) -> String {
+    let query = "SELECT scheduled_departure FROM flights WHERE flight_id = $1";
+    let row = shop.airline.client().await.query_one(query, &[&flight_id]).await.unwrap();
+    row.get::<_, DateTime<Utc>>(0).date_naive().to_string()
 }
 
 /// A browser that is signed in, on the page where a flight with these seats is booked.
@@ -28,7 +30,8 @@ async fn chosen(shop: &Shop, flight_id: i32, seats: &[&str]) -> Browser {
 async fn a_person_searches_chooses_books_and_checks_in() {
     let shop = Shop::open().await;
     let mut browser = Browser::open(shop.client.address, "/").await;
-    let typed = [("from", "aaa"), ("to", "BBB"), ("date", &day(12)), ("passengers", "1")];
+    let day = day(&shop, SOON).await;
+    let typed = [("from", "aaa"), ("to", "BBB"), ("date", &day), ("passengers", "1")];
     browser.send("/flights", &typed).await;
     browser.expect(200).shows("TT0001").shows("100 of 100 free").shows("4 of 4 free");
     let link = format!("/flights/{SOON}?fare=Economy");
@@ -40,7 +43,7 @@ async fn a_person_searches_chooses_books_and_checks_in() {
         .shows("26A, Business, another class");
     browser.send("/book", &[("seat/0", "7C")]).await;
     // Who is not signed in signs in first, and comes back to the booking.
-    browser.expect(200).shows("<h1>Sign in</h1>");
+    browser.expect(200).shows("<h1>Sign in</h1>").shows("href=\"/sign-up?next=%2Fbook%3F");
     browser.send("/sign-in", &[("email", "ann@example.org"), ("password", "correct horse")]).await;
     browser.expect(200).shows("<h1>Book</h1>").shows("<td>7C</td>");
     assert_eq!(browser.form("/book").value("passengers/0/name"), "ANN EXAMPLE");
@@ -113,10 +116,16 @@ async fn a_form_that_is_sent_twice_books_once() {
     assert_eq!(first.path(), second.path());
     assert!(first.path().starts_with("/bookings/"), "{}", first.path());
     assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 1);
-    // The key of a booking that was made is none of another one.
-    first.submit(&form.with(&[("passengers/0/name", "SOMEBODY ELSE")])).await;
-    first.expect(422).shows("take a new key");
+    // The key of a booking that was made is none of another one: the person decides, and the page has a new key.
+    let other = [("passengers/0/name", "SOMEBODY ELSE"), ("trip", "1:Economy:9C")];
+    first.submit(&form.clone().with(&other)).await;
+    first.expect(422).shows("This form has made a booking already; it is under My bookings.");
     assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 1);
+    let again = first.form("/book");
+    assert_eq!(again.value("passengers/0/name"), "SOMEBODY ELSE");
+    first.submit(&again).await;
+    first.expect(200).shows("SOMEBODY ELSE");
+    assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 2);
 }
 
 #[tokio::test]
@@ -173,7 +182,11 @@ async fn a_seat_is_changed_and_an_item_and_a_booking_are_given_back() {
     // A page of before the change changes nothing.
     let mut stale = stale;
     stale.send(&cancel, &[]).await;
-    stale.expect(412).shows("names an earlier state").shows(">6A</span>");
+    stale
+        .expect(412)
+        .shows("changed since the page was loaded")
+        .hides("If-Match")
+        .shows(">6A</span>");
     assert_eq!(shop.number("SELECT count(*) FROM ticket_flights").await, 2);
     stale.send(&cancel, &[]).await;
     stale.expect(200).hides(">6A</span>").shows(">5B</span>");

@@ -71,7 +71,7 @@ async fn of_two_editors_the_second_sees_what_the_first_wrote() {
     first.send(AIRPORT, &[("city", "Firsttown")]).await;
     first.expect(200);
     second.send(AIRPORT, &[("city", "Secondtown"), ("airport_name", "New name")]).await;
-    second.expect(412).shows("names an earlier state").shows("<dd>Firsttown</dd>");
+    second.expect(412).shows("changed since the page was loaded").shows("<dd>Firsttown</dd>");
     assert_eq!(second.form(AIRPORT).value("city"), "Secondtown");
     assert_eq!(city(&shop).await, "Firsttown");
     // Having seen it, the second one decides anew.

@@ -21,16 +21,18 @@ use super::super::idempotency::{Change, Once};
 use super::super::model::{FileContent, Upload, UploadForm, UploadKind, UploadPage, UploadQuery};
 use super::super::page;
 use super::super::problem::{Kind, Problem};
-use super::super::request::{Customer, Key, Named, Parameters};
+use super::super::request::{Customer, Key, Named, Parameters, set_key};
 use super::super::state::Service;
 use super::super::store::uploads::{
-    EndUpload, Found, NewUpload, OneUpload, Room, Uploads as Listed,
+    EndUpload, Found, NewUpload, OneUpload, Room, Uploads as Listed, WithRow,
 };
-use super::super::uploads::{Received, Texts, Uploads, disposition, receive};
+use super::super::uploads::{StoredFile, Texts, Uploads, disposition, receive};
 use super::super::work::Failure;
 
 /// The texts of the form beside the file.
 pub(crate) const TEXTS: [&str; 4] = ["title", "kind", "description", "book_ref"];
+/// The field of a page's form with its idempotency key.
+pub(crate) const KEY: &str = "key";
 /// What a file may do in a browser that shows it: nothing.
 const SANDBOX: &str = "sandbox; default-src 'none'; frame-ancestors 'none'";
 
@@ -60,23 +62,24 @@ pub(crate) async fn make_upload(
     Customer { account_id }: Customer,
     request: Request,
 ) -> Result<Answer, Problem> {
-    take(&service, account_id, request, &TEXTS, |_| Ok(())).await
+    take(&service, account_id, request, &TEXTS, |_| Ok(()), &mut Texts::default()).await
 }
 
-/// Takes a form with a file: of the interface, or of a page, whose form has a token that `permit` looks at.
+/// Takes a form with a file: of the interface, or of a page, whose form has a token that `permit` looks at, and the key
+/// that a program sends as a header. `texts` has what was typed, also when the form is refused.
 pub(crate) async fn take(
     service: &Service,
     account_id: i64,
     mut request: Request,
     known: &[&str],
     permit: impl Fn(&Texts) -> Result<(), Problem>,
+    texts: &mut Texts,
 ) -> Result<Answer, Problem> {
-    let headers = request.headers().clone();
+    let mut headers = request.headers().clone();
     let uploads = service.uploads()?;
-    let _place = uploads.place()?;
+    let _place = uploads.place(account_id)?;
     let account_bytes_max = i64::try_from(uploads.options().account_bytes_max).unwrap_or(i64::MAX);
     service.on_primary(&Room { account_id, account_bytes_max }).await?;
-    check_length(uploads, &headers)?;
     DefaultBodyLimit::max(uploads.body_bytes_max()).apply(&mut request);
     let form = Multipart::from_request(request, service).await.map_err(|_| {
         Problem::new(
@@ -84,8 +87,13 @@ pub(crate) async fn take(
             "send the header Content-Type: multipart/form-data with a boundary",
         )
     })?;
-    let received = receive(uploads, form, known, permit).await?;
-    keep(service, account_id, &headers, received, account_bytes_max).await
+    // What is too large is refused at its file: a page shows the texts, which came before it, again.
+    let permit = |texts: &Texts| permit(texts).and_then(|()| check_length(uploads, &headers));
+    let file = receive(uploads, form, known, permit, texts).await?;
+    if let Some(key) = texts.get(KEY) {
+        set_key(&mut headers, key)?;
+    }
+    keep(service, account_id, &headers, (texts, file), account_bytes_max).await
 }
 
 /// Refuses at once what says that it is too large.
@@ -104,10 +112,10 @@ async fn keep(
     service: &Service,
     account_id: i64,
     headers: &HeaderMap,
-    mut received: Received,
+    (texts, mut file): (&Texts, StoredFile),
     account_bytes_max: i64,
 ) -> Result<Answer, Problem> {
-    let change = described(&received, account_bytes_max)?;
+    let change = described(texts, &file, account_bytes_max)?;
     let parts: [&[u8]; 7] = [
         b"POST /api/v1/uploads",
         change.kind.as_str().as_bytes(),
@@ -118,26 +126,43 @@ async fn keep(
         &change.sha256,
     ];
     let key = Key::of(headers, &parts)?;
-    let (object_key, byte_count) = (change.object_key.clone(), received.file.byte_count);
+    let (object_key, byte_count) = (change.object_key.clone(), file.byte_count);
     // The commit may succeed although nobody waits for it any more.
-    received.file.keep();
+    file.keep();
     let outcome = service.on_primary(&Once { account_id, key, change }).await;
-    let store = service.uploads()?.store();
-    match &outcome {
+    let is_unused = match &outcome {
         Ok(answer) if answer.replayed => {
             service.metrics().count_replay();
-            store.remove_or_leave(&object_key).await;
+            has_no_row(service, &object_key).await
         }
-        Ok(_) => service.metrics().count_upload(byte_count),
-        Err(problem) if problem.kind == Kind::OutcomeUnknown => {}
-        Err(_) => store.remove_or_leave(&object_key).await,
+        Ok(_) => {
+            service.metrics().count_upload(byte_count);
+            false
+        }
+        // A refusal was decided in a transaction that ended with it. A request under the same key that is under way may
+        // be this one's first attempt, whose connection was lost at its commit.
+        Err(problem) => problem.status().is_client_error() && problem.kind != Kind::InProgress,
+    };
+    // Whatever is left here and has no row is found by the sweep.
+    if is_unused {
+        service.uploads()?.store().remove_or_leave(&object_key).await;
     }
     outcome
 }
 
+/// Whether no row names the object of a request whose answer was given before. The answer may be the request's own:
+/// a commit whose connection was lost has made the row, and doing the work again finds the key.
+async fn has_no_row(service: &Service, object_key: &str) -> bool {
+    let asked = WithRow { object_keys: vec![object_key.to_owned()] };
+    service.on_primary(&asked).await.is_ok_and(|known| !known.contains(object_key))
+}
+
 /// The file with what the form says of it.
-fn described(received: &Received, account_bytes_max: i64) -> Result<NewUpload, Problem> {
-    let (texts, file) = (&received.texts, &received.file);
+fn described(
+    texts: &Texts,
+    file: &StoredFile,
+    account_bytes_max: i64,
+) -> Result<NewUpload, Problem> {
     let mut fields = Fields::default();
     let title = fields.take("/title", upload_title(texts.get("title").unwrap_or_default()));
     let kind = fields.take("/kind", UploadKind::read(texts.get("kind").unwrap_or("other")));

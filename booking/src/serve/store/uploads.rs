@@ -1,7 +1,7 @@
 //! Rows of uploads. The files themselves are in the store of `uploads`.
 //!
-//! In: what was stored, keys. Out: uploads of an account. Invariant: all files of an account together have no more
-//! bytes than they may: the account's row is locked while they are counted and one is added.
+//! In: what was stored, keys. Out: uploads of an account. Invariant: the files of an account are no more, and have no
+//! more bytes together, than they may: the account's row is locked while they are counted and one is added.
 
 use std::collections::HashSet;
 
@@ -12,6 +12,9 @@ use tokio_postgres::{Row, Transaction};
 use super::super::model::{Upload, UploadKind, time};
 use super::super::problem::{Kind, Problem};
 use super::super::work::{Failure, Mode, Work};
+
+/// Files of an account at most.
+const FILES_MAX: i64 = 500;
 
 /// Columns of an upload, in the order in which [`upload`] reads them.
 const COLUMNS: &str =
@@ -74,10 +77,7 @@ impl NewUpload {
             &[(&account_id, Type::INT8)],
         )
         .await?;
-        let used = used(tx, account_id).await?;
-        if used.saturating_add(self.byte_count) > self.account_bytes_max {
-            return Err(full(self.account_bytes_max).into());
-        }
+        used(tx, account_id).await?.check(self.byte_count, self.account_bytes_max)?;
         let book_date = match &self.book_ref {
             None => None,
             Some(book_ref) => Some(booked_at(tx, account_id, book_ref).await?),
@@ -130,26 +130,40 @@ async fn booked_at(
     Ok(row.get(0))
 }
 
-async fn used(tx: &Transaction<'_>, account_id: i64) -> Result<i64, Failure> {
+/// The files that an account has, and their bytes.
+struct Used {
+    files: i64,
+    bytes: i64,
+}
+
+impl Used {
+    /// Refuses one more file of this size.
+    fn check(&self, byte_count: i64, account_bytes_max: i64) -> Result<(), Problem> {
+        let most = if self.files >= FILES_MAX {
+            format!("you may have {FILES_MAX} files")
+        } else if self.bytes.saturating_add(byte_count) > account_bytes_max {
+            format!("your files may have {account_bytes_max} bytes together")
+        } else {
+            return Ok(());
+        };
+        let detail = format!("{most}: remove one before you add another");
+        Err(Problem::new(Kind::StoreFull, detail))
+    }
+}
+
+async fn used(tx: &Transaction<'_>, account_id: i64) -> Result<Used, Failure> {
     let row = tx
         .query_typed_one(
-            "SELECT coalesce(sum(byte_count), 0)::bigint
+            "SELECT count(*), coalesce(sum(byte_count), 0)::bigint
              FROM service.uploads
              WHERE account_id = $1",
             &[(&account_id, Type::INT8)],
         )
         .await?;
-    Ok(row.get(0))
+    Ok(Used { files: row.get(0), bytes: row.get(1) })
 }
 
-fn full(account_bytes_max: i64) -> Problem {
-    let detail = format!(
-        "your files may have {account_bytes_max} bytes together: remove one before you add another"
-    );
-    Problem::new(Kind::StoreFull, detail)
-}
-
-/// Refuses an account whose files have all the bytes that they may, before a file comes.
+/// Refuses an account that has no room for one more byte, before a file comes.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) account_id: i64,
@@ -160,12 +174,7 @@ impl Work for Room {
     type Output = ();
 
     async fn run(&self, tx: &Transaction<'_>) -> Result<(), Failure> {
-        let used = used(tx, self.account_id).await?;
-        if used < self.account_bytes_max {
-            Ok(())
-        } else {
-            Err(full(self.account_bytes_max).into())
-        }
+        Ok(used(tx, self.account_id).await?.check(1, self.account_bytes_max)?)
     }
 
     fn mode(&self) -> Mode {

@@ -25,7 +25,7 @@ const FILE: &str = "file";
 /// Bytes of a text at most; what each may have is checked by its meaning later.
 const TEXT_BYTES_MAX: usize = 8 << 10;
 
-/// The texts of a form, by name, in the order in which they came.
+/// The texts of a form, by name, in the order in which they came; also those of a form that is refused later.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Texts(Vec<(String, String)>);
 
@@ -35,13 +35,11 @@ impl Texts {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())
     }
-}
 
-/// A form that came as a whole.
-#[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) texts: Texts,
-    pub(crate) file: StoredFile,
+    /// All of them.
+    pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
+        self.0
+    }
 }
 
 /// A file in the store. Its object goes with this value unless it is kept.
@@ -72,15 +70,15 @@ impl Drop for StoredFile {
     }
 }
 
-/// Reads a form. `known` are the names of its texts; `permit` sees those that came before the file and may refuse the
-/// rest.
+/// Reads a form: its texts into `texts`, and its file into the store. `known` are the names of its texts; `permit` sees
+/// those that came before the file and may refuse the rest.
 pub(crate) async fn receive(
     uploads: &Uploads,
     mut form: Multipart,
     known: &[&str],
     permit: impl Fn(&Texts) -> Result<(), Problem>,
-) -> Result<Received, Problem> {
-    let mut texts = Texts::default();
+    texts: &mut Texts,
+) -> Result<StoredFile, Problem> {
     let mut file = None;
     while let Some(field) = form.next_field().await.map_err(|error| broken(uploads, &error))? {
         let name = field.name().unwrap_or_default().to_owned();
@@ -89,7 +87,7 @@ pub(crate) async fn receive(
             if file.is_some() {
                 return Err(Problem::field(place, "occurs twice"));
             }
-            permit(&texts)?;
+            permit(texts)?;
             file = Some(store(uploads, field).await?);
         } else if !known.contains(&name.as_str()) {
             // A name that nobody knows may be anything, so it is not repeated.
@@ -104,8 +102,7 @@ pub(crate) async fn receive(
             ));
         }
     }
-    let file = file.ok_or_else(|| Problem::field("/file", "is missing"))?;
-    Ok(Received { texts, file })
+    file.ok_or_else(|| Problem::field("/file", "is missing"))
 }
 
 async fn text(uploads: &Uploads, mut field: Field<'_>) -> Result<Option<String>, Problem> {
@@ -201,13 +198,13 @@ impl Writing {
     }
 
     async fn end(mut self) -> Result<(u64, Vec<u8>), Problem> {
-        if let Some(writer) = &mut self.writer {
+        // A writer that was told to end cannot be given up any more, so it is not left for the drop.
+        if let Some(mut writer) = self.writer.take() {
             writer.shutdown().await.map_err(|error| {
                 tracing::warn!(%error, "a file cannot be stored");
                 Problem::from(Failed::Away)
             })?;
         }
-        self.writer = None;
         let byte_count = u64::try_from(self.byte_count).unwrap_or(u64::MAX);
         Ok((byte_count, std::mem::take(&mut self.digest).finalize().to_vec()))
     }

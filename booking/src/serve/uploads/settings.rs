@@ -15,6 +15,8 @@ pub struct UploadOptions {
     pub account_bytes_max: u64,
     /// How long a request with a file may take.
     pub time: Duration,
+    /// How often the service looks whether the store answers.
+    pub look_every: Duration,
     /// How often the store is searched for objects without a row.
     pub sweep_every: Duration,
     /// How old such an object must be to be removed: longer than any request that stores one.
@@ -30,6 +32,7 @@ impl UploadOptions {
             file_bytes_max: 5 << 20,
             account_bytes_max: 50 << 20,
             time: Duration::from_secs(60),
+            look_every: Duration::from_secs(10),
             sweep_every: Duration::from_secs(3600),
             orphan_age: Duration::from_secs(3600),
         }

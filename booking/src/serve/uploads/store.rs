@@ -6,7 +6,9 @@
 //! * A directory that is gone (a disk that is not mounted) is an absence and no empty store: without a look at it
 //!   first, the store would make it anew in the wrong place.
 //! * A file of a directory appears by a rename and an object of S3 by its last request, so nobody sees half of one.
-//! * A writer that is dropped leaves nothing. Parts of a large object in S3 whose writer could not be asked any more
+//! * A writer that is dropped leaves nothing. After a SIGKILL a directory keeps the file that was being written,
+//!   `KEY#1`. It is no object, so the sweep never sees it: the operator may remove such files that are a day old.
+//! * Parts of a large object in S3 whose writer could not be asked any more
 //!   are for a rule of the bucket to remove.
 
 use std::path::PathBuf;

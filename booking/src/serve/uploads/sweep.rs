@@ -1,8 +1,8 @@
 //! Objects without a row: those of requests that ended between the two, and of rows that were removed.
 //!
 //! In: the store and the rows. Out: a store without old objects that no row names. Invariant: an object is older than
-//! any request that may still make its row. A store of which most objects have no row looks like another database's;
-//! then nothing is removed, and the operator is told.
+//! any request that may still make its row. A store of which no object or only the smaller part has a row looks like
+//! another database's; then nothing is removed, and the operator is told.
 
 use std::collections::HashSet;
 
@@ -42,19 +42,15 @@ impl Sweep {
         let mut objects = uploads.store().all().await?.chunks(PORTION);
         while let Some(portion) = objects.next().await {
             let portion = portion.into_iter().collect::<Result<Vec<_>, Failed>>()?;
+            let known = rows.known(portion.iter().map(|(key, _)| key.clone()).collect()).await?;
             let old = portion.into_iter().filter(|(_, stored_at)| *stored_at < before);
-            let old: Vec<String> = old.map(|(key, _)| key).collect();
-            if old.is_empty() {
-                continue;
-            }
-            let known = rows.known(old.clone()).await?;
-            let unknown = old.into_iter().filter(|key| !known.contains(key));
+            let unknown = old.map(|(key, _)| key).filter(|key| !known.contains(key));
             let earlier = orphans.len();
             orphans.extend(unknown.take(REMOVED_MAX - earlier));
             sweep.with_row += known.len();
         }
         sweep.without_row = orphans.len();
-        if sweep.without_row > STRANGE_MIN && sweep.without_row > sweep.with_row {
+        if sweep.looks_strange() {
             tracing::error!(
                 with_row = sweep.with_row,
                 without_row = sweep.without_row,
@@ -67,6 +63,12 @@ impl Sweep {
             sweep.removed += 1;
         }
         Ok(sweep)
+    }
+
+    /// Whether the store looks like another database's.
+    const fn looks_strange(&self) -> bool {
+        let nobody_is_known = self.with_row == 0 && self.without_row > 0;
+        nobody_is_known || (self.without_row > STRANGE_MIN && self.without_row > self.with_row)
     }
 }
 
@@ -120,9 +122,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_that_looks_like_somebody_elses_is_left_alone() {
-        let all = keys(STRANGE_MIN + 1);
-        let (sweep, left) = swept(&all, &all[..0], Duration::ZERO).await;
-        assert_eq!((sweep.removed, left.len()), (0, STRANGE_MIN + 1));
+        let one = keys(1);
+        let (sweep, left) = swept(&one, &[], Duration::ZERO).await;
+        assert_eq!((sweep.removed, left), (0, one), "no object has a row");
+        let all = keys(2 * STRANGE_MIN + 1);
+        let (sweep, left) = swept(&all, &all[..STRANGE_MIN], Duration::ZERO).await;
+        assert_eq!((sweep.removed, left.len()), (0, 2 * STRANGE_MIN + 1), "most have none");
         let many = keys(2 * STRANGE_MIN + 4);
         let (sweep, left) = swept(&many, &many[..STRANGE_MIN + 3], Duration::ZERO).await;
         assert_eq!((sweep.removed, left.len()), (STRANGE_MIN + 1, STRANGE_MIN + 3));

@@ -1,7 +1,8 @@
 //! Making a booking: the flights of a trip, the passengers, and one button.
 //!
 //! In: a trip in the address, then a form. Out: a booking, by the operation of the interface. The form has an
-//! idempotency key, so a form that is sent twice books once and leads to the same booking both times.
+//! idempotency key, so a form that is sent twice books once and leads to the same booking both times. A form that has
+//! booked already and comes with something else in it gets a new key, and says so before it books again.
 
 use askama::Template;
 use axum::extract::{Query, State};
@@ -13,7 +14,7 @@ use super::super::api::bookings::make_booking;
 use super::super::field::{fare, flight_id, seat_no};
 use super::super::model::{Flight, NewBooking, NewPassenger, NewSegment};
 use super::super::passwords::new_token;
-use super::super::problem::Problem;
+use super::super::problem::{Kind, Problem};
 use super::super::request::{Body, Customer};
 use super::super::state::Service;
 use super::super::store::flights::OneFlight;
@@ -24,6 +25,9 @@ use super::text;
 use super::trip::{Leg, Trip, passengers};
 use super::visitor::Member;
 
+/// What the page says when the key of its form was used.
+const BOOKED: &str = "This form has made a booking already; it is under My bookings. \
+    Send it again to make another one.";
 /// The fields of a passenger.
 const OF_PASSENGER: [&str; 4] = ["name", "document", "email", "phone"];
 
@@ -163,7 +167,9 @@ pub(crate) async fn book(
             Ok(see_other(place.strip_prefix("/api/v1").unwrap_or("/bookings")))
         }
         Err(problem) => {
-            let form = Form::refused(values, &problem);
+            // A refusal that leaves the outcome open keeps the key, so that sending again does not book twice.
+            let key = if problem.kind == Kind::KeyReused { new_token() } else { key };
+            let form = Form::refused(values, &problem).used_key(&problem, BOOKED);
             let template = book_page(&service, &member, form, Draft { trip, party, key }).await?;
             Ok(refused(&problem, &member.visitor, &template))
         }

@@ -8,7 +8,7 @@ use askama::Template;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::header::IF_MATCH;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 
@@ -20,7 +20,7 @@ use super::super::model::{
 };
 use super::super::passwords::new_token;
 use super::super::problem::Problem;
-use super::super::request::{Body, Customer, Named, Parameters};
+use super::super::request::{Body, Customer, Named, Parameters, set_key};
 use super::super::state::Service;
 use super::super::store::bookings::OneBooking;
 use super::super::store::items::find_item;
@@ -29,9 +29,6 @@ use super::form::{Form, PostedByMember, Values};
 use super::page::{Frame, page, refused, see_other};
 use super::seating::{Choice, Seating};
 use super::visitor::Member;
-
-/// The header with the key of a request.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 #[derive(Template)]
 #[template(path = "bookings.html")]
@@ -95,12 +92,11 @@ impl OneBookingPage {
 /// The headers that an operation of the interface reads.
 pub(crate) fn headers(key: &str, state: Option<&str>) -> Result<HeaderMap, Problem> {
     let mut headers = HeaderMap::new();
-    let value = |name: &str, text: &str| {
-        HeaderValue::try_from(text).map_err(|_| Problem::field(name, "is none of this page"))
-    };
-    headers.insert(IDEMPOTENCY_KEY, value("key", key)?);
+    set_key(&mut headers, key)?;
     if let Some(state) = state {
-        headers.insert(IF_MATCH, value("state", state)?);
+        let value = HeaderValue::try_from(state);
+        let value = value.map_err(|_| Problem::field("state", "is none of this page"))?;
+        headers.insert(IF_MATCH, value);
     }
     Ok(headers)
 }

@@ -18,6 +18,9 @@ pub(crate) const TOKEN: &str = "token";
 /// What forms are sent as.
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// What a page says in place of the words for programs, which name a header.
+const CHANGED: &str = "This has changed since the page was loaded. Look at it, and decide again.";
+
 /// Names and texts, in the order in which they came.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Values(Vec<(String, String)>);
@@ -63,8 +66,20 @@ impl Form {
 
     /// A form that was refused.
     pub(crate) fn refused(values: Values, problem: &Problem) -> Self {
-        let notice = problem.errors().is_empty().then(|| problem.detail().to_owned());
+        let words = match problem.kind {
+            Kind::PreconditionFailed => CHANGED,
+            _ => problem.detail(),
+        };
+        let notice = problem.errors().is_empty().then(|| words.to_owned());
         Self { values, errors: problem.errors().to_vec(), notice }
+    }
+
+    /// The same form; when its key was used for another request, these words say what to do.
+    pub(crate) fn used_key(self, problem: &Problem, words: &str) -> Self {
+        match problem.kind {
+            Kind::KeyReused => Self { notice: Some(words.to_owned()), ..self },
+            _ => self,
+        }
     }
 
     /// What was typed.
@@ -92,7 +107,8 @@ impl Form {
     pub(crate) fn others(&self, shown: &[&str]) -> Vec<String> {
         let is_other = |error: &&FieldError| !shown.contains(&error.field.trim_start_matches('/'));
         let line = |error: &FieldError| {
-            format!("{} {}", error.field.trim_start_matches('/'), error.reason)
+            let name = error.field.trim_start_matches('/');
+            format!("{} {}", if name.is_empty() { "The form" } else { name }, error.reason)
         };
         self.errors.iter().filter(is_other).map(line).collect()
     }
@@ -258,5 +274,7 @@ mod tests {
         assert_eq!(form.error("passengers/0/name"), Some("is wrong"));
         assert_eq!(form.others(&["email", "passengers/0/name"]), ["seats is wrong"]);
         assert_eq!(form.notice, None);
+        let whole = Form::refused(Values::default(), &Problem::field("/", "is wrong"));
+        assert_eq!(whole.lines(), ["The form is wrong"]);
     }
 }

@@ -2,34 +2,44 @@
 //!
 //! In: a customer who is signed in, a form with a file. Out: pages, and files for saving. The form is
 //! `multipart/form-data`, whose hidden fields come before the file: the token is looked at before any byte of the file
-//! is stored.
+//! is stored. The form has an idempotency key, so a form that is sent twice stores one file.
 
 use askama::Template;
+use axum::Json;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::super::api::uploads::{TEXTS, content, remove, take};
-use super::super::model::{Upload, UploadKind};
+use super::super::api::uploads::{KEY, TEXTS, content, list_uploads, remove, take};
+use super::super::model::{UploadKind, UploadPage, UploadQuery};
 use super::super::page::LIMIT_MAX;
-use super::super::problem::Problem;
+use super::super::passwords::new_token;
+use super::super::problem::{Kind, Problem};
+use super::super::request::{Customer, Parameters};
 use super::super::state::Service;
-use super::super::store::uploads::Uploads;
+use super::super::uploads::Texts;
 use super::form::{Form, PostedByMember, TOKEN, Values, check_site};
 use super::page::{Frame, page, refused, see_other};
 use super::visitor::{Member, Visitor};
 
 /// Where the page is.
 const PATH: &str = "/uploads";
-/// The texts of the form, with its token.
-const FIELDS: [&str; 5] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], TOKEN];
+/// The texts of the form, with its token and its key.
+const FIELDS: [&str; 6] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], TOKEN, KEY];
+/// The fields that say themselves what is wrong with them.
+const SHOWN: [&str; 5] = [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], "file"];
+/// What the page says when the key of its form was used.
+const STORED: &str = "This form has stored a file already; it is in the list below. \
+    Send it again to store another one.";
 
 #[derive(Template)]
 #[template(path = "uploads.html")]
 struct UploadsPage {
     frame: Frame,
     form: Form,
-    uploads: Vec<Upload>,
+    /// The idempotency key of the form.
+    key: String,
+    list: UploadPage,
     /// Why no file is taken now.
     away: Option<String>,
     bytes_max: usize,
@@ -38,15 +48,21 @@ struct UploadsPage {
 impl UploadsPage {
     const KINDS: [UploadKind; 5] = UploadKind::ALL;
 
-    async fn of(service: &Service, member: &Member, form: Form) -> Result<Self, Problem> {
-        let wanted = Uploads {
-            account_id: member.account_id,
-            book_ref: None,
-            before: None,
-            limit: LIMIT_MAX,
-        };
-        let mut found = service.on_primary(&wanted).await?;
-        found.truncate(usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX));
+    /// What is wrong with no field that the form shows.
+    fn others(&self) -> Vec<String> {
+        self.form.others(&SHOWN)
+    }
+
+    async fn of(
+        service: &Service,
+        member: &Member,
+        form: Form,
+        cursor: Option<String>,
+    ) -> Result<Self, Problem> {
+        let customer = Customer { account_id: member.account_id };
+        let limit = Some(LIMIT_MAX.to_string());
+        let query = Parameters(UploadQuery { book_ref: None, limit, cursor });
+        let Json(list) = list_uploads(State(service.clone()), customer, query).await?;
         let (away, bytes_max) = match service.uploads() {
             Ok(uploads) => {
                 let problem = uploads.store().probe().await.err().map(Problem::from);
@@ -56,8 +72,8 @@ impl UploadsPage {
             Err(problem) => (Some(problem.detail().to_owned()), 0),
         };
         let frame = Frame::new(service, &member.visitor, "Your files", PATH);
-        let uploads = found.into_iter().map(|found| found.upload).collect();
-        Ok(Self { frame, form, uploads, away, bytes_max })
+        let key = form.values.filled(KEY).map_or_else(new_token, str::to_owned);
+        Ok(Self { frame, form, key, list, away, bytes_max })
     }
 }
 
@@ -77,7 +93,11 @@ pub(crate) async fn show(
     member: Member,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Result<Response, Problem> {
-    let template = UploadsPage::of(&service, &member, Form::new(Values::new(query))).await?;
+    let values = Values::new(query);
+    let cursor = values.filled("cursor").map(str::to_owned);
+    // No link of another site says what the key is.
+    let form = Form::new(values.with(KEY, ""));
+    let template = UploadsPage::of(&service, &member, form, cursor).await?;
     Ok(page(StatusCode::OK, &member.visitor, &template))
 }
 
@@ -89,14 +109,17 @@ pub(crate) async fn add(
     let headers = request.headers().clone();
     check_site(&headers)?;
     let member = Member::try_from(Visitor::of(&headers, &service).await?)?;
-    let permit = |texts: &super::super::uploads::Texts| {
-        member.visitor.check_form(texts.get(TOKEN).unwrap_or_default())
-    };
-    match take(&service, member.account_id, request, &FIELDS, permit).await {
+    let permit = |texts: &Texts| member.visitor.check_form(texts.get(TOKEN).unwrap_or_default());
+    let mut texts = Texts::default();
+    match take(&service, member.account_id, request, &FIELDS, permit, &mut texts).await {
         Ok(_) => Ok(see_other(PATH)),
         Err(problem) => {
-            let form = Form::refused(Values::default(), &problem);
-            let template = UploadsPage::of(&service, &member, form).await?;
+            let mut values = Values::new(texts.into_pairs());
+            if problem.kind == Kind::KeyReused {
+                values = values.with(KEY, "");
+            }
+            let form = Form::refused(values, &problem).used_key(&problem, STORED);
+            let template = UploadsPage::of(&service, &member, form, None).await?;
             Ok(refused(&problem, &member.visitor, &template))
         }
     }
