@@ -201,6 +201,31 @@ async fn connections_are_bounded_for_each_and_for_all() {
     wait_for_async(WAIT, "a free place", async || board().await.ok()).await;
 }
 
+#[tokio::test]
+async fn strangers_of_one_address_leave_places_for_others() {
+    let shop = Shop::open_with(|options| {
+        options.live_connections_each_max = 2;
+        options.behind_proxy = true;
+    })
+    .await;
+    let open = async |from: &str| {
+        let stream = TcpStream::connect(shop.client.address).await.unwrap();
+        Wire::open(stream, &chat_path(SOON), &[("x-forwarded-for", from)]).await
+    };
+    // They say nothing.
+    let mut quiet = vec![open("2001:db8::1").await.unwrap(), open("2001:db8::2").await.unwrap()];
+    assert_eq!(open("2001:db8::3").await.unwrap_err(), Some(503), "one network is one client");
+    open("192.0.2.1").await.unwrap();
+    // Whoever says who they are counts as a customer.
+    let hello = json!({"type": "hello", "token": shop.client.token});
+    quiet[0].send(&hello).await.unwrap();
+    quiet[0].expect("welcome").await;
+    let next = open("2001:db8::3").await.unwrap();
+    assert_eq!(open("2001:db8::4").await.unwrap_err(), Some(503));
+    drop(next);
+    wait_for_async(WAIT, "a free place", async || open("2001:db8::4").await.ok()).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_is_dropped_and_disturbs_nobody() {
     let shop = Shop::open().await;
