@@ -227,6 +227,31 @@ async fn strangers_of_one_address_leave_places_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_after_a_failover_that_lost_messages_is_let_in() {
+    let shop = Shop::open().await;
+    let mut ann = enter(&shop, None).await;
+    ann.say("kept", "kept").await.unwrap();
+    let kept = ann.expect("stored").await["id"].clone();
+    ann.say("lost", "lost").await.unwrap();
+    let lost = ann.expect("message").await;
+    let lost = if lost["text"] == "lost" { lost } else { ann.expect("message").await };
+    assert_eq!(lost["text"], "lost");
+    // What the new primary never had.
+    let lose = format!("DELETE FROM service.messages WHERE message_id > {kept}");
+    shop.airline.client().await.batch_execute(&lose).await.unwrap();
+    let mut bob = enter(&shop, None).await;
+    assert_eq!(bob.closed().await, Some(1013));
+    assert_eq!(ann.closed().await, Some(1013), "all who follow the chat come again");
+    let mut bob = enter(&shop, None).await;
+    let mut ann = enter(&shop, lost["id"].as_i64()).await;
+    for wire in [&mut ann, &mut bob] {
+        assert_eq!(wire.expect("caught_up").await["last"], kept);
+    }
+    ann.say("new", "new").await.unwrap();
+    assert_eq!(bob.expect("message").await["text"], "new");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_is_dropped_and_disturbs_nobody() {
     let shop = Shop::open().await;
     let token = shop.client.token.clone().unwrap();

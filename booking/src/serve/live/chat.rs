@@ -156,19 +156,29 @@ impl Guest<'_> {
     /// Sends what the client has not seen, up to where the room goes on.
     async fn catch_up(&mut self, after: Option<i64>) -> Result<(), End> {
         let mut after = after;
+        // The message at which the room stood before the look.
+        let mut room_at = 0;
         loop {
             let history = History { flight_id: self.flight_id, after };
             let past = self.live.service().on_primary(&history).await.map_err(|_| End::Again)?;
+            if past.newest < room_at {
+                // A failover has lost what the room has handed out. All who follow it come again.
+                self.live.rooms().forget(self.flight_id, past.newest);
+                return Err(End::Again);
+            }
             let is_all = past.messages.len() < MESSAGES_MAX || after.is_none();
             for message in &past.messages {
                 self.pass_on(line(message)).await?;
             }
             // A client may name a message that is not there; it has seen no more than there is.
             self.last = self.last.max(after.unwrap_or(0).min(past.newest));
-            if is_all && self.live.rooms().begin(self.flight_id, past.newest) <= past.newest {
-                // A ring between the look and the room's begin was for nobody.
-                self.live.bell().look_at(self.flight_id);
-                return self.socket.send(&Told::CaughtUp { last: self.last }).await;
+            if is_all {
+                room_at = self.live.rooms().begin(self.flight_id, past.newest);
+                if room_at <= past.newest {
+                    // A ring between the look and the room's begin was for nobody.
+                    self.live.bell().look_at(self.flight_id);
+                    return self.socket.send(&Told::CaughtUp { last: self.last }).await;
+                }
             }
             after = Some(self.last);
         }
