@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use devstack::{CompanionOptions, Redis, wait_for_async};
+use devstack::{CompanionOptions, Postgres, PostgresOptions, Redis, StopMode, wait_for_async};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -301,4 +301,33 @@ async fn a_thousand_clients_fight_for_a_hundred_seats_at_three_instances() {
     assert!(by_each.iter().all(|sold| *sold > 0.0), "all instances sold: {by_each:?}");
     println!("sold by each instance: {by_each:?}");
     fleet.airline.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bookings_outlast_a_database_that_is_away_for_some_seconds() {
+    let mut server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
+    let fleet = Fleet::open_on(server.address(), 3, Around::default()).await;
+    server.stop(StopMode::Immediate).unwrap();
+    let book = |key: &'static str| {
+        let (client, body) = (fleet.client.clone(), order(SOON, "Economy", &json!(null)));
+        let key = [("Idempotency-Key", key)];
+        tokio::spawn(
+            async move { client.send("POST", "/api/v1/bookings", &key, Some(&body)).await },
+        )
+    };
+    let open = book("open");
+    wait_for_async(WAIT, "HAProxy to find no instance ready", async || {
+        std::fs::read_to_string(fleet.proxy.log()).unwrap().contains("has no server available")
+    })
+    .await;
+    assert!(!open.is_finished(), "an open request is not cut");
+    let late = book("late");
+    fleet.client.get("/health/ready").await.expect(503);
+    fleet.client.get("/health/live").await.expect(200);
+    assert!(!open.is_finished() && !late.is_finished(), "both wait for the database");
+    server.start_again().unwrap();
+    for booking in [open, late] {
+        booking.await.unwrap().expect(201);
+    }
+    assert_eq!(fleet.airline.number("SELECT count(*) FROM bookings").await, 2);
 }
