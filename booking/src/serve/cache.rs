@@ -33,7 +33,7 @@ const VERSION_S: u64 = 24 * 3600;
 /// The cache of one instance.
 #[derive(Debug)]
 pub(crate) struct Cache {
-    link: Option<Arc<Link>>,
+    link: Option<Link>,
     time: Duration,
     metrics: LiveMetrics,
     /// Searches that are under way.
@@ -51,7 +51,7 @@ pub(crate) struct Wanted {
 }
 
 impl Cache {
-    pub(crate) fn new(link: Option<Arc<Link>>, time: Duration, metrics: LiveMetrics) -> Self {
+    pub(crate) fn new(link: Option<Link>, time: Duration, metrics: LiveMetrics) -> Self {
         Self { link, time, metrics, under_way: Mutex::default() }
     }
 
