@@ -23,7 +23,7 @@ enum Channel {
     /// Not at all.
     InProcess,
     /// By Redis; the flag says whether it is heard.
-    Redis { link: Link, up: AtomicBool },
+    Redis { link: Box<Link>, up: AtomicBool },
 }
 
 /// What was rung.
@@ -47,7 +47,7 @@ pub(crate) struct Bell {
 impl Bell {
     pub(crate) fn new(link: Option<Link>, metrics: LiveMetrics) -> Self {
         let channel = match link {
-            Some(link) => Channel::Redis { link, up: AtomicBool::new(false) },
+            Some(link) => Channel::Redis { link: Box::new(link), up: AtomicBool::new(false) },
             None => Channel::InProcess,
         };
         Self { channel, heard: Mutex::default(), somebody_rang: Notify::new(), metrics }

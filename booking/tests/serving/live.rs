@@ -213,7 +213,7 @@ async fn strangers_of_one_address_leave_places_for_others() {
         Wire::open(stream, &chat_path(SOON), &[("x-forwarded-for", from)]).await
     };
     // They say nothing.
-    let mut quiet = vec![open("2001:db8::1").await.unwrap(), open("2001:db8::2").await.unwrap()];
+    let mut quiet = [open("2001:db8::1").await.unwrap(), open("2001:db8::2").await.unwrap()];
     assert_eq!(open("2001:db8::3").await.unwrap_err(), Some(503), "one network is one client");
     open("192.0.2.1").await.unwrap();
     // Whoever says who they are counts as a customer.
