@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks docker-compose.yml without a Docker engine, by Compose itself: every profile, and rules that every service keeps.
-# In: docker-compose.yml, .env.example. Out: exit 0 when nothing is to be said about them.
+# In: docker-compose.yml, .env.example, deploy/haproxy. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/engine.sh
@@ -37,7 +37,18 @@ every_service_keeps_the_rules() {
     compose --profile '*' config --format json | python3 scripts/check_compose.py
 }
 
+# `scripts/setup.sh test` installs HAProxy.
+proxy_accepts_its_settings() {
+    local haproxy=/usr/sbin/haproxy
+    if [[ ! -x "$haproxy" ]]; then
+        say "  HAProxy is not on this machine: nobody has read its settings"
+        return
+    fi
+    "$haproxy" -c -q -f deploy/haproxy/haproxy.cfg || fail "deploy/haproxy/haproxy.cfg is refused"
+}
+
 "$COMPOSE" version
 step "every profile of docker-compose.yml" every_profile_is_valid
 step "variables of docker-compose.yml" variables_are_documented
 step "rules for services" every_service_keeps_the_rules
+step "settings of HAProxy" proxy_accepts_its_settings

@@ -157,25 +157,43 @@ install_client() {
     fail "no package of PostgreSQL's clients is of version 15 or newer; add PostgreSQL's own packages: https://wiki.postgresql.org/wiki/Apt"
 }
 
-# What instances of the booking service share. Debian's packages start a server when they are installed, and at each start of
-# the machine. We want the programs only.
+# Installs packages whose servers must not start now. A policy that is there already comes back, whatever happens. (A
+# function of a subshell: its trap runs when the subshell ends, also by a signal.)
+install_quietly() (
+    policy=/usr/sbin/policy-rc.d kept=
+    # shellcheck disable=SC2317 # the trap calls it
+    put_back() {
+        if [[ -n "$kept" ]]; then
+            as_root mv -f "$kept" "$policy"
+        else
+            as_root rm -f "$policy"
+        fi
+    }
+    trap 'exit 130' INT TERM HUP
+    if [[ -e "$policy" || -L "$policy" ]]; then
+        kept="$policy.kept-by-setup"
+        trap put_back EXIT
+        as_root mv -f "$policy" "$kept"
+    else
+        trap put_back EXIT
+    fi
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+    install_packages "$@"
+)
+
+# What instances of the booking service share. Debian's packages start a server when they are installed, and at each
+# start of the machine. We want the programs only.
 install_companions() {
-    local packages=() policy=/usr/sbin/policy-rc.d package made=no
+    local packages=()
     [[ -x /usr/bin/redis-server ]] || packages+=(redis-server)
     [[ -x /usr/sbin/pgbouncer ]] || packages+=(pgbouncer)
     [[ -x /usr/sbin/haproxy ]] || packages+=(haproxy)
     ((${#packages[@]} > 0)) || return 0
-    if [[ ! -e "$policy" ]]; then
-        made=yes
-        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-        as_root chmod 755 "$policy"
-    fi
-    install_packages "${packages[@]}"
-    [[ "$made" == no ]] || as_root rm -f "$policy"
+    update_lists
+    install_quietly "${packages[@]}"
     if [[ -d /run/systemd/system ]]; then
-        for package in "${packages[@]}"; do
-            as_root systemctl disable --quiet "$package"
-        done
+        as_root systemctl disable --now --quiet "${packages[@]}"
     fi
 }
 

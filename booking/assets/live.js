@@ -5,18 +5,24 @@
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const hour = (text) => (text ? text.slice(11, 16) : "");
 
-  // Connects, and again after a while that grows, with a part of chance so that not all come at once.
+  // Connects, and again after a while that grows, with a part of chance so that not all come at once. A connection that
+  // is ended before it has shown anything does not shorten the while.
   const follow = (path, opened, heard) => {
     let pause = 500;
     let socket = null;
     const connect = () => {
       socket = new WebSocket(`${scheme}://${location.host}${path}`);
       socket.onopen = () => {
-        pause = 500;
         told.textContent = "Up to date. Times are UTC.";
         opened(socket);
       };
-      socket.onmessage = (event) => heard(JSON.parse(event.data), socket);
+      socket.onmessage = (event) => {
+        const value = JSON.parse(event.data);
+        if (value.type === "caught_up" || value.type === "board") {
+          pause = 500;
+        }
+        heard(value, socket);
+      };
       socket.onclose = (event) => {
         if (event.code === 4401) {
           told.textContent = "You are not signed in any more.";
@@ -112,15 +118,22 @@
     const current = follow(`/live/flights/${chat.dataset.flight}/chat`, hello, heard);
     form.addEventListener("submit", (event) => {
       const text = input.value.trim();
-      // Without a connection the form is sent as any form.
-      if (current().readyState !== WebSocket.OPEN || text === "") {
+      // Without a connection the form is sent as any form, unless a message waits: the new page would lose it.
+      const isOpen = current().readyState === WebSocket.OPEN;
+      if (!isOpen && waiting.size === 0) {
         return;
       }
       event.preventDefault();
+      if (text === "") {
+        return;
+      }
       const bytes = crypto.getRandomValues(new Uint8Array(16));
       const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
       waiting.set(key, text);
-      say(current(), key, text);
+      // What is said without a connection goes with all that waits, when there is one.
+      if (isOpen) {
+        say(current(), key, text);
+      }
       input.value = "";
     });
   }

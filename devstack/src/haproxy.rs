@@ -1,8 +1,11 @@
 //! HAProxy as the one address of several instances of the booking service.
 //!
 //! In: the instances' ports. Out: an address on 127.0.0.1. An instance gets requests as long as `/health/ready` says
-//! 200. A connection that an instance does not take goes to another one. A request whose instance dies is sent again
-//! only if it is a GET: nobody knows whether a change was made. WebSockets stay with their instance until it ends.
+//! 200. While no instance is ready, as in a failover of the database, every instance that lives gets requests and waits
+//! for the database with them. What is open at an instance that is not ready any more goes on. A connection that an
+//! instance does not take goes to another one. A request whose instance dies is sent again only if it is a GET: nobody
+//! knows whether a change was made. WebSockets stay with their instance until it ends. `deploy/haproxy` is the same for
+//! the composition.
 
 use std::fmt::Write as _;
 
@@ -60,16 +63,58 @@ fn configuration(port: u16, instances: &[u16]) -> String {
          frontend booking\n\
         \x20   bind 127.0.0.1:{port}\n\
         \x20   http-request disable-l7-retry unless METH_GET\n\
-        \x20   default_backend instances\n\
-         \n\
-         backend instances\n\
-        \x20   balance leastconn\n\
-        \x20   option httpchk GET /health/ready\n\
-        \x20   http-check expect status 200\n\
-        \x20   default-server check inter 1s fastinter 300ms fall 3 rise 1 on-marked-down shutdown-sessions\n"
+        \x20   # No client may say that it came over TLS.\n\
+        \x20   http-request del-header X-Forwarded-Proto\n\
+        \x20   use_backend alive if {{ nbsrv(instances) eq 0 }}\n\
+        \x20   default_backend instances\n"
     );
-    for (number, instance) in instances.iter().enumerate() {
-        let _ = writeln!(text, "    server instance{} 127.0.0.1:{instance}", number + 1);
+    for (name, path) in [("instances", "/health/ready"), ("alive", "/health/live")] {
+        let _ = write!(
+            text,
+            "\n\
+             backend {name}\n\
+            \x20   balance leastconn\n\
+            \x20   option httpchk GET {path}\n\
+            \x20   http-check expect status 200\n\
+            \x20   default-server check inter 1s fastinter 300ms fall 3 rise 1\n"
+        );
+        for (number, instance) in instances.iter().enumerate() {
+            let _ = writeln!(text, "    server instance{} 127.0.0.1:{instance}", number + 1);
+        }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployed::differences;
+
+    #[test]
+    fn the_composition_has_the_same_proxy() {
+        let (ours, theirs) = differences(&configuration(1, &[2]), "deploy/haproxy/haproxy.cfg");
+        let server = "server instance1 127.0.0.1:2";
+        assert_eq!(ours, ["bind 127.0.0.1:1", server, server]);
+        let here = "default-server resolvers docker init-addr last,libc,none";
+        let servers = [
+            "server one booking-serve-1:4000",
+            "server two booking-serve-2:4000",
+            "server three booking-serve-3:4000",
+        ];
+        let mut expected = vec![
+            "log stdout format raw local0 notice",
+            "log global",
+            "resolvers docker",
+            "nameserver engine 127.0.0.11:53",
+            "hold valid 5s",
+            "bind :4000",
+            "monitor-uri /proxy/live",
+            "http-request deny if { path /metrics }",
+        ];
+        for _ in ["instances", "alive"] {
+            expected.push(here);
+            expected.extend(servers);
+        }
+        assert_eq!(theirs, expected);
+    }
 }

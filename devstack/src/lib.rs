@@ -21,6 +21,8 @@ mod binaries;
 mod companion;
 mod connect;
 mod database;
+#[cfg(test)]
+mod deployed;
 mod fs;
 mod haproxy;
 pub mod http;

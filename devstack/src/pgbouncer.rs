@@ -36,15 +36,24 @@ impl Pgbouncer {
         let users = users(server, roles)?;
         let companion = Companion::start("pgbouncer", "pgbouncer", options, |companion, port| {
             let users = companion.write("users.txt", &users)?;
-            let text = configuration(port, server, &users.display().to_string(), pool_size);
+            let text = configuration(
+                port,
+                (&server.host, server.port),
+                &users.display().to_string(),
+                pool_size,
+            );
             Ok(vec![companion.write("pgbouncer.ini", &text)?.into()])
         })?;
         Ok(Self { companion })
     }
 }
 
-fn configuration(port: u16, server: &PostgresAddress, users: &str, pool_size: u16) -> String {
-    let (host, server_port) = (&server.host, server.port);
+fn configuration(
+    port: u16,
+    (host, server_port): (&str, u16),
+    users: &str,
+    pool_size: u16,
+) -> String {
     format!(
         "[databases]\n\
          * = host={host} port={server_port} timezone=UTC datestyle='ISO, YMD' client_encoding=UTF8\n\
@@ -94,4 +103,20 @@ fn users(server: &PostgresAddress, roles: &[&str]) -> anyhow::Result<String> {
         let _ = writeln!(text, "{line}");
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployed::differences;
+
+    #[test]
+    fn the_composition_has_the_same_pooler() {
+        let ours = configuration(6432, ("%SERVER%", 5432), "/tmp/users.txt", 20);
+        let (ours, theirs) = differences(&ours, "deploy/pgbouncer/pgbouncer.ini");
+        assert_eq!(
+            (ours, theirs),
+            (vec!["listen_addr = 127.0.0.1".into()], vec!["listen_addr = *".into()])
+        );
+    }
 }

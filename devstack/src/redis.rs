@@ -69,3 +69,17 @@ fn configuration(port: u16, home: &str, password: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deployed::differences;
+
+    #[test]
+    fn the_composition_has_the_same_redis() {
+        let ours = configuration(6379, "/tmp", "$BOOKING_REDIS_PASSWORD");
+        let (ours, theirs) = differences(&ours, "deploy/redis/start.sh");
+        assert_eq!(ours, ["bind 127.0.0.1", "dir \"/tmp\"", "daemonize no"]);
+        assert_eq!(theirs, ["dir /tmp"]);
+    }
+}

@@ -70,7 +70,7 @@ fn pgbouncer_names_a_role_that_does_not_exist() {
     assert!(text.contains("nobody_here"), "{text}");
 }
 
-/// Answers every request with 200 and a name, as long as `listener` lives.
+/// Answers every request with a name: with 200 while it is ready, and with 503 afterwards. It is always alive.
 fn instance(name: &'static str) -> (u16, std::sync::Arc<std::sync::atomic::AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -81,7 +81,9 @@ fn instance(name: &'static str) -> (u16, std::sync::Arc<std::sync::atomic::Atomi
             let mut stream = stream.unwrap();
             let mut request = [0; 4096];
             let _ = stream.read(&mut request);
-            let status = if asked.load(std::sync::atomic::Ordering::Relaxed) {
+            let status = if request.starts_with(b"GET /health/live")
+                || asked.load(std::sync::atomic::Ordering::Relaxed)
+            {
                 "200 OK"
             } else {
                 "503 Service Unavailable"
@@ -99,7 +101,7 @@ fn instance(name: &'static str) -> (u16, std::sync::Arc<std::sync::atomic::Atomi
 #[test]
 fn haproxy_leads_to_instances_that_are_ready() {
     let (one, one_is_ready) = instance("one");
-    let (two, _) = instance("two");
+    let (two, two_is_ready) = instance("two");
     let proxy = Haproxy::start(&CompanionOptions::default(), &[one, two]).unwrap();
     let url = format!("http://{}/", proxy.address());
     let name = || http::get(&url).unwrap().body;
@@ -110,5 +112,10 @@ fn haproxy_leads_to_instances_that_are_ready() {
     one_is_ready.store(false, std::sync::atomic::Ordering::Relaxed);
     wait_for(WAIT, "only the other one to answer", || {
         (0..6).map(|_| name()).all(|name| name == "two")
+    });
+    two_is_ready.store(false, std::sync::atomic::Ordering::Relaxed);
+    wait_for(WAIT, "all that live to answer", || {
+        let names = [name(), name(), name()];
+        names.contains(&"one".to_owned()) && names.contains(&"two".to_owned())
     });
 }

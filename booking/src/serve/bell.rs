@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -23,7 +23,7 @@ enum Channel {
     /// Not at all.
     InProcess,
     /// By Redis; the flag says whether it is heard.
-    Redis { link: Arc<Link>, up: AtomicBool },
+    Redis { link: Box<Link>, up: AtomicBool },
 }
 
 /// What was rung.
@@ -45,9 +45,9 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    pub(crate) fn new(link: Option<Arc<Link>>, metrics: LiveMetrics) -> Self {
+    pub(crate) fn new(link: Option<Link>, metrics: LiveMetrics) -> Self {
         let channel = match link {
-            Some(link) => Channel::Redis { link, up: AtomicBool::new(false) },
+            Some(link) => Channel::Redis { link: Box::new(link), up: AtomicBool::new(false) },
             None => Channel::InProcess,
         };
         Self { channel, heard: Mutex::default(), somebody_rang: Notify::new(), metrics }

@@ -80,7 +80,8 @@ impl<K: Eq + Hash> Limiter<K> {
     }
 }
 
-fn whole_client(address: IpAddr) -> IpAddr {
+/// What counts as one client: an address of IPv4, or the /64 of an address of IPv6.
+pub(crate) fn whole_client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

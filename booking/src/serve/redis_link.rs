@@ -16,8 +16,6 @@ use futures_util::StreamExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ConnectionAddr, FromRedisValue, Value};
 
-/// How long a command may take, with the connection that it may need.
-const TIME: Duration = Duration::from_millis(250);
 /// How long Redis is asked nothing after it failed.
 const REST: Duration = Duration::from_secs(1);
 /// How long a subscription may take to begin, and a sign of life to come.
@@ -66,13 +64,16 @@ impl fmt::Debug for RedisTarget {
 #[derive(Debug)]
 pub(crate) struct Link {
     target: RedisTarget,
+    /// How long a command may take, with the connection that it may need.
+    time: Duration,
     connection: tokio::sync::Mutex<Option<MultiplexedConnection>>,
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Link {
-    pub(crate) fn new(target: RedisTarget) -> Self {
-        Self { target, connection: tokio::sync::Mutex::default(), rests_until: Mutex::default() }
+    pub(crate) fn new(target: RedisTarget, time: Duration) -> Self {
+        let connection = tokio::sync::Mutex::default();
+        Self { target, time, connection, rests_until: Mutex::default() }
     }
 
     /// Sends a command. `None` when Redis is away, refuses or is silent.
@@ -80,7 +81,7 @@ impl Link {
         if self.rests() {
             return None;
         }
-        match tokio::time::timeout(TIME, self.send(command)).await {
+        match tokio::time::timeout(self.time, self.send(command)).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => self.rest(&error.category()),
             Err(_) => self.rest(&"no answer in time"),

@@ -47,6 +47,8 @@ pub struct ServeOptions {
     pub key_time: Duration,
     /// Redis, through which instances ring for each other and share found flights, if there is one.
     pub redis: Option<RedisTarget>,
+    /// How long a command to Redis may take, with the connection that it may need.
+    pub redis_time: Duration,
     /// How long found flights are kept in Redis.
     pub search_time: Duration,
     /// Sites, beside this service itself, whose pages may open WebSockets.
@@ -90,6 +92,7 @@ impl ServeOptions {
             session_time: Duration::from_secs(12 * 3600),
             key_time: Duration::from_secs(24 * 3600),
             redis: None,
+            redis_time: Duration::from_millis(250),
             search_time: Duration::from_secs(2),
             allowed_origins: Vec::new(),
             live_connections_max: 1000,

@@ -82,14 +82,15 @@ impl Service {
             (per_second > 0.0).then(|| Limiter::new(Rate { per_second, burst: burst.max(1.0) }))
         };
         let metrics = Metrics::default();
-        let link = options.redis.clone().map(|target| Arc::new(Link::new(target)));
+        // A slow command of the cache has its connection rest, and not that of the chats.
+        let link = || options.redis.clone().map(|target| Link::new(target, options.redis_time));
         let shared = Shared {
             messages: (options.chat_rate > 0.0).then(|| {
                 let burst = options.chat_burst.max(1.0);
                 Limiter::new(Rate { per_second: options.chat_rate, burst })
             }),
-            bell: Bell::new(link.clone(), metrics.live().clone()),
-            cache: Cache::new(link, options.search_time, metrics.live().clone()),
+            bell: Bell::new(link(), metrics.live().clone()),
+            cache: Cache::new(link(), options.search_time, metrics.live().clone()),
             primary: pool(options.primary.clone()),
             replica: options.replica.clone().map(pool).map(Replica::new),
             warehouse: options.warehouse.clone().map(|warehouse| {

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use devstack::{
-    CompanionOptions, Haproxy, Pgbouncer, Process, ProcessOptions, Redis, free_port, http,
-    wait_for_async,
+    CompanionOptions, Haproxy, Pgbouncer, PostgresAddress, Process, ProcessOptions, Redis,
+    free_port, http, wait_for_async,
 };
 use tempfile::TempDir;
 
@@ -40,9 +40,14 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
+    /// Instances on the shared server.
     pub(crate) async fn open(count: usize, around: Around) -> Self {
+        Self::open_on(&devstack::shared::stack().postgres15, count, around).await
+    }
+
+    /// Instances on a server of the test's own.
+    pub(crate) async fn open_on(server: &PostgresAddress, count: usize, around: Around) -> Self {
         let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
-        let server = &devstack::shared::stack().postgres15;
         let airline = Airline::create_with(server, &devstack::unique("fleet"), &files);
         fill(&airline).await;
         let options = CompanionOptions::default();

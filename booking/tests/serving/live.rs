@@ -201,6 +201,56 @@ async fn connections_are_bounded_for_each_and_for_all() {
     wait_for_async(WAIT, "a free place", async || board().await.ok()).await;
 }
 
+#[tokio::test]
+async fn strangers_of_one_address_leave_places_for_others() {
+    let shop = Shop::open_with(|options| {
+        options.live_connections_each_max = 2;
+        options.behind_proxy = true;
+    })
+    .await;
+    let open = async |from: &str| {
+        let stream = TcpStream::connect(shop.client.address).await.unwrap();
+        Wire::open(stream, &chat_path(SOON), &[("x-forwarded-for", from)]).await
+    };
+    // They say nothing.
+    let mut quiet = [open("2001:db8::1").await.unwrap(), open("2001:db8::2").await.unwrap()];
+    assert_eq!(open("2001:db8::3").await.unwrap_err(), Some(503), "one network is one client");
+    open("192.0.2.1").await.unwrap();
+    // Whoever says who they are counts as a customer.
+    let hello = json!({"type": "hello", "token": shop.client.token});
+    quiet[0].send(&hello).await.unwrap();
+    quiet[0].expect("welcome").await;
+    let next = open("2001:db8::3").await.unwrap();
+    assert_eq!(open("2001:db8::4").await.unwrap_err(), Some(503));
+    drop(next);
+    wait_for_async(WAIT, "a free place", async || open("2001:db8::4").await.ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_after_a_failover_that_lost_messages_is_let_in() {
+    let shop = Shop::open().await;
+    let mut ann = enter(&shop, None).await;
+    ann.say("kept", "kept").await.unwrap();
+    let kept = ann.expect("stored").await["id"].clone();
+    ann.say("lost", "lost").await.unwrap();
+    let lost = ann.expect("message").await;
+    let lost = if lost["text"] == "lost" { lost } else { ann.expect("message").await };
+    assert_eq!(lost["text"], "lost");
+    // What the new primary never had.
+    let lose = format!("DELETE FROM service.messages WHERE message_id > {kept}");
+    shop.airline.client().await.batch_execute(&lose).await.unwrap();
+    let mut bob = enter(&shop, None).await;
+    assert_eq!(bob.closed().await, Some(1013));
+    assert_eq!(ann.closed().await, Some(1013), "all who follow the chat come again");
+    let mut bob = enter(&shop, None).await;
+    let mut ann = enter(&shop, lost["id"].as_i64()).await;
+    for wire in [&mut ann, &mut bob] {
+        assert_eq!(wire.expect("caught_up").await["last"], kept);
+    }
+    ann.say("new", "new").await.unwrap();
+    assert_eq!(bob.expect("message").await["text"], "new");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_takes_nothing_is_dropped_and_disturbs_nobody() {
     let shop = Shop::open().await;

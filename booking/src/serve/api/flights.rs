@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::DateTime;
 
-use super::super::cache::Wanted;
+use super::super::cache::{Answer, Wanted};
 use super::super::field::{Fields, airport, date, fare, flight_id, number};
 use super::super::model::{AirportPage, Flight, FlightPage, FlightQuery, PageQuery, SeatMap};
 use super::super::page;
@@ -55,8 +55,12 @@ pub(crate) async fn find_flights(
         date: search.date,
         rest: format!("{:?}:{:?}:{:?}:{}", search.seats, search.fare, search.after, search.limit),
     };
-    let page = async {
-        let mut found = service.on_replica(&search).await?;
+    let page = async |answer| {
+        let mut found = match answer {
+            // The state before a sale must not be kept after it.
+            Answer::Kept => service.on_primary(&search).await?,
+            Answer::Shown => service.on_replica(&search).await?,
+        };
         let next_cursor = page::cut(&mut found, search.limit, |(key, _)| *key);
         let flights = found.into_iter().map(|(_, flight)| flight).collect();
         Ok(FlightPage { flights, next_cursor })

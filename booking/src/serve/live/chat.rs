@@ -4,6 +4,9 @@
 //! ids and each once, and then every new one. The client's first text is a `hello` with the id of the last message that
 //! it saw; a client that comes back, to whatever instance, so misses nothing.
 //!
+//! Until `hello` a connection has a place among those of its address, and afterwards one among those of its customer. So
+//! a stranger who says nothing takes no more places than an address may have.
+//!
 //! A message is stored and then told. The client names each message by a key of its own. If the connection is lost
 //! before `stored` has come, the client sends the message again under its key, and it is stored once. The key is an
 //! idempotency key of the customer, as for a booking.
@@ -16,7 +19,7 @@ use tokio::time::{Duration, Instant, timeout};
 use super::super::problem::{Kind, Problem};
 use super::super::saying::say;
 use super::super::store::live::{ChatMessage, History, MESSAGES_MAX};
-use super::entry::Who;
+use super::entry::{OwnPlace, Who};
 use super::hub::Live;
 use super::rooms::Line;
 use super::session::{Credentials, Session};
@@ -78,9 +81,11 @@ pub(super) async fn serve(
     socket: WebSocket,
     credentials: Credentials,
     flight_id: i32,
+    place_of_address: OwnPlace,
 ) {
     let mut socket = Socket::new(socket);
-    let end = match follow(live, &mut socket, credentials, flight_id).await {
+    let mut place = Some(place_of_address);
+    let end = match follow(live, &mut socket, credentials, flight_id, &mut place).await {
         Ok(never) => match never {},
         Err(end) => end,
     };
@@ -93,6 +98,7 @@ async fn follow(
     socket: &mut Socket,
     credentials: Credentials,
     flight_id: i32,
+    place: &mut Option<OwnPlace>,
 ) -> Result<std::convert::Infallible, End> {
     let hello = tokio::select! {
         hello = timeout(HELLO_TIME, hello(socket)) => hello.map_err(|_| End::Policy("say hello first"))??,
@@ -101,7 +107,8 @@ async fn follow(
     let (token, after) = hello;
     let session = credentials.session(live.service(), token).await?;
     let who = Who::Customer(session.account_id);
-    let _own_place = live.places().take_own(who).ok_or(End::TooMany)?;
+    // The place of the address is free as soon as the customer has one.
+    *place = Some(live.places().take_own(who).ok_or(End::TooMany)?);
     socket.send(&Told::Welcome { flight_id, customer_id: session.account_id }).await?;
     let mut guest = Guest { live, socket, session, flight_id, last: 0, refusals: 0 };
     guest.stay(after).await
@@ -149,19 +156,29 @@ impl Guest<'_> {
     /// Sends what the client has not seen, up to where the room goes on.
     async fn catch_up(&mut self, after: Option<i64>) -> Result<(), End> {
         let mut after = after;
+        // The message at which the room stood before the look.
+        let mut room_at = 0;
         loop {
             let history = History { flight_id: self.flight_id, after };
             let past = self.live.service().on_primary(&history).await.map_err(|_| End::Again)?;
+            if past.newest < room_at {
+                // A failover has lost what the room has handed out. All who follow it come again.
+                self.live.rooms().forget(self.flight_id, past.newest);
+                return Err(End::Again);
+            }
             let is_all = past.messages.len() < MESSAGES_MAX || after.is_none();
             for message in &past.messages {
                 self.pass_on(line(message)).await?;
             }
             // A client may name a message that is not there; it has seen no more than there is.
             self.last = self.last.max(after.unwrap_or(0).min(past.newest));
-            if is_all && self.live.rooms().begin(self.flight_id, past.newest) <= past.newest {
-                // A ring between the look and the room's begin was for nobody.
-                self.live.bell().look_at(self.flight_id);
-                return self.socket.send(&Told::CaughtUp { last: self.last }).await;
+            if is_all {
+                room_at = self.live.rooms().begin(self.flight_id, past.newest);
+                if room_at <= past.newest {
+                    // A ring between the look and the room's begin was for nobody.
+                    self.live.bell().look_at(self.flight_id);
+                    return self.socket.send(&Told::CaughtUp { last: self.last }).await;
+                }
             }
             after = Some(self.last);
         }

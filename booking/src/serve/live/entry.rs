@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
+use super::super::limiter::whole_client;
 use super::super::problem::{Kind, Problem};
 
 /// Refuses a page of another site.
@@ -36,6 +37,13 @@ pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<()
 pub(super) enum Who {
     Customer(i64),
     Address(IpAddr),
+}
+
+impl Who {
+    /// Whoever asks from an address, or from its network, as for the limits of requests.
+    pub(super) fn at(address: IpAddr) -> Self {
+        Self::Address(whole_client(address))
+    }
 }
 
 /// How many connections there are, in all and of each.
@@ -74,6 +82,14 @@ impl Places {
         }
         taken.all += 1;
         Ok(Place(Arc::clone(self)))
+    }
+
+    /// A place among those of an address.
+    pub(super) fn take_at(self: &Arc<Self>, address: IpAddr) -> Result<OwnPlace, Problem> {
+        self.take_own(Who::at(address)).ok_or_else(|| {
+            let detail = "this address has as many live connections as it may";
+            Problem::new(Kind::Unavailable, detail)
+        })
     }
 
     /// A place among those of somebody.
@@ -154,5 +170,16 @@ mod tests {
         drop(own);
         assert!(places.take_own(Who::Customer(1)).is_some());
         assert!(places.taken().of_each.is_empty(), "nobody is remembered");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let places = Places::new(9, 1);
+        let take = |text: &str| places.take_at(text.parse().unwrap());
+        let kept = [take("2001:db8::1").unwrap(), take("192.0.2.1").unwrap()];
+        assert!(take("2001:db8::ffff:1").is_err() && take("::ffff:192.0.2.1").is_err());
+        assert!(take("2001:db8:0:1::1").is_ok() && take("192.0.2.2").is_ok());
+        drop(kept);
+        assert!(take("2001:db8::ffff:1").is_ok());
     }
 }

@@ -24,13 +24,13 @@ use axum::response::Response;
 use axum::{Extension, Router, routing};
 use serde::Deserialize;
 
-use self::entry::{Who, check_origin};
+use self::entry::check_origin;
 pub(crate) use self::hub::Live;
 use self::session::Credentials;
 use super::bell::Heard;
 use super::field::{airport, flight_id};
 use super::peer::Peer;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::request::{Named, Parameters};
 use super::state::Service;
 use super::store::live::{IsFlight, MESSAGES_MAX, NewMessages};
@@ -113,9 +113,7 @@ async fn departures(
     check_origin(&headers, &live.service().options().allowed_origins)?;
     let airport = airport(&query.airport).map_err(|reason| Problem::field("airport", reason))?;
     let place = live.places().take()?;
-    let own_place = live.places().take_own(Who::Address(peer)).ok_or_else(|| {
-        Problem::new(Kind::Unavailable, "this address has as many live connections as it may")
-    })?;
+    let own_place = live.places().take_at(peer)?;
     let token = live.connections().token();
     Ok(bounded(upgrade).on_upgrade(async move |socket| {
         live.metrics().opened("board");
@@ -128,12 +126,15 @@ async fn departures(
 async fn chat(
     Extension(live): Extension<Live>,
     Named(name): Named<String>,
+    Peer(peer): Peer,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
     check_origin(&headers, &live.service().options().allowed_origins)?;
     let flight_id = flight_id(&name).map_err(|reason| Problem::field("flight_id", reason))?;
     let place = live.places().take()?;
+    // Whoever has not said hello is nobody, and counts as their address.
+    let place_of_address = live.places().take_at(peer)?;
     if !live.service().on_replica(&IsFlight { flight_id }).await? {
         return Err(Problem::not_found("flight"));
     }
@@ -141,7 +142,7 @@ async fn chat(
     let token = live.connections().token();
     Ok(bounded(upgrade).on_upgrade(async move |socket| {
         live.metrics().opened("chat");
-        chat::serve(&live, socket, credentials, flight_id).await;
+        chat::serve(&live, socket, credentials, flight_id, place_of_address).await;
         live.metrics().ended("chat");
         drop((place, token));
     }))

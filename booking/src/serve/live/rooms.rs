@@ -6,6 +6,9 @@
 //! Whoever comes first joins and then looks into the table. What is stored after the look is handed out, because the
 //! room stands at or before the end of the look. What came by both ways is dropped by its id. If the room was begun by
 //! somebody else's later look, [`Rooms::begin`] says where, and the comer looks once more.
+//!
+//! A failover may lose messages that a room has handed out. A comer's look then ends before the place of the room, and
+//! the room is forgotten: its receivers end, and whoever had one comes again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +54,14 @@ impl Rooms {
     /// Has a room begin after this message, unless it has begun. Gives the message after which it goes on.
     pub(super) fn begin(&self, flight_id: i32, newest: i64) -> i64 {
         self.rooms().get_mut(&flight_id).map_or(newest, |room| *room.last.get_or_insert(newest))
+    }
+
+    /// Ends a room that stands behind the last message of the table.
+    pub(super) fn forget(&self, flight_id: i32, newest: i64) {
+        let mut rooms = self.rooms();
+        if rooms.get(&flight_id).is_some_and(|room| room.last.is_some_and(|last| last > newest)) {
+            rooms.remove(&flight_id);
+        }
     }
 
     /// The rooms that have to be looked at, with the message after which each goes on. Empty rooms go.
@@ -108,6 +119,19 @@ mod tests {
             ids
         };
         assert_eq!((ids(&mut one), ids(&mut two)), (vec![11, 12, 13], vec![13]));
+    }
+
+    #[test]
+    fn a_room_ahead_of_the_table_ends_for_all() {
+        let rooms = Rooms::default();
+        let mut follower = rooms.join(7);
+        rooms.begin(7, 10);
+        rooms.forget(7, 10);
+        assert!(matches!(follower.try_recv(), Err(broadcast::error::TryRecvError::Empty)));
+        rooms.forget(7, 9);
+        assert!(matches!(follower.try_recv(), Err(broadcast::error::TryRecvError::Closed)));
+        let _comer = rooms.join(7);
+        assert_eq!(rooms.begin(7, 9), 9, "the room begins anew");
     }
 
     #[test]
