@@ -64,7 +64,7 @@ async fn optional(is_configured: bool, part: impl Future<Output = Part>) -> Opti
 fn redis_words(service: &Service) -> Result<String, Problem> {
     let away = "is not heard: chats are a second slower, and searches are not kept";
     if service.bell().hears_others() {
-        return Ok("leads chats to other instances, and keeps searches".to_owned());
+        return Ok("tells the other instances of new chat messages, and keeps searches".to_owned());
     }
     Err(Problem::new(Kind::Unavailable, away))
 }
