@@ -1,7 +1,9 @@
--- Journeys that the customers of the plans want, one a line: from, to, day of departure, class, what comes after the booking.
--- They are flights that leave within the next months, drawn with the same result for the same seed and the same flights.
+-- Journeys that the customers of the plans want, one a line: from, to, day of departure, class, what comes after the
+-- booking. They are flights that leave within the next months, drawn with the same result for the same seed and the same
+-- flights.
 --
---   psql --no-align --tuples-only --set seed=1 --set count=5000 --file load-tests/trips.sql --dbname … >trips.csv
+--   psql --no-align --tuples-only --set seed=1 --set count=5000 --file load-tests/trips.sql --dbname … \
+--       >bench-results/trips.csv
 WITH flights AS (
     SELECT
         row_number() OVER (ORDER BY f.flight_id) - 1 AS no,

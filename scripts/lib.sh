@@ -36,6 +36,24 @@ fail() {
     exit 1
 }
 
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root, and there is no sudo; as root run: $*"
+    fi
+}
+
+install_packages() {
+    command -v apt-get >/dev/null || fail "please install: $* (only apt-get is known here)"
+    say "installing $*"
+    as_root apt-get update -qq -o Acquire::Retries=5
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@" >/dev/null </dev/null
+}
+
 # Runs a step: its name, then its command. Says how long it took.
 step() {
     local name="$1" started="$SECONDS"

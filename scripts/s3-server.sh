@@ -1,33 +1,25 @@
 #!/usr/bin/env bash
-# A server that speaks S3, for tests: moto, which keeps everything in memory. In: a port. Out: the server, in the foreground.
-# The Python that has moto already is used as it is; otherwise it is installed below .venv/s3, at the version that stands here.
+# A server that speaks S3, for tests: moto, which keeps everything in memory. `--install` puts it below .venv/s3 at the
+# versions of booking/s3/requirements.txt. In: a port, or --install. Out: the server, in the foreground.
 
 source "$(dirname "$0")/lib.sh"
 
-PORT="${1:?give a port}"
-VERSION=5.2.1
+WHAT="${1:?give a port, or --install}"
 VENV="$PWD/.venv/s3"
-PYTHON=python3
+LIST=booking/s3/requirements.txt
 
-# Several tests may come at once: one of them installs.
+# The packages at their pinned versions, unless this very list is installed.
 install_moto() {
-    local lock
-    mkdir -p .venv
-    exec {lock}>.venv/s3.lock
-    flock "$lock"
-    if ! has_moto "$VENV/bin/python"; then
-        python3 -m venv "$VENV" || fail "no Python with venv; install python3 and python3-venv"
-        "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "moto[s3,server]==$VERSION"
-    fi
-    exec {lock}>&-
+    cmp -s "$LIST" "$VENV/installed" && return
+    [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" \
+        || fail "no Python with venv; install python3 and python3-venv"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$LIST"
+    cp "$LIST" "$VENV/installed"
 }
 
-has_moto() {
-    "$1" -c "import flask, moto; assert moto.__version__ == '$VERSION'" 2>/dev/null
-}
-
-if ! has_moto "$PYTHON"; then
-    PYTHON="$VENV/bin/python"
+if [[ "$WHAT" == --install ]]; then
     install_moto
+    exit
 fi
-exec "$PYTHON" -m moto.server --host 127.0.0.1 --port "$PORT"
+cmp -s "$LIST" "$VENV/installed" || fail "moto is not installed as $LIST says; run scripts/s3-server.sh --install"
+exec "$VENV/bin/python" -m moto.server --host 127.0.0.1 --port "$WHAT"

@@ -20,24 +20,6 @@ WORKERS="${SUPERSET_WORKERS:-2}"
 THREADS="${SUPERSET_THREADS:-8}"
 [[ "$RUN_DIR" == /* ]] || RUN_DIR="$PWD/$RUN_DIR"
 
-as_root() {
-    if ((EUID == 0)); then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        fail "this needs root, and there is no sudo; as root run: $*"
-    fi
-}
-
-install_packages() {
-    command -v apt-get >/dev/null || fail "please install: $* (only apt-get is known here)"
-    say "superset: installing $*"
-    as_root apt-get update -qq -o Acquire::Retries=5
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 "$@" >/dev/null </dev/null
-}
-
 # The Python that the packages are pinned for, able to make an environment.
 find_python() {
     local candidate

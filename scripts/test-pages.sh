@@ -6,7 +6,8 @@
 # Everything beside the demo: another run directory, other ports. Set before lib.sh reads .env, which holds the demo's.
 export VAULTSTREAM_RUN_DIR=.run/pages
 export VAULTSTREAM_PRIMARY_PORT=26432 VAULTSTREAM_DWH_PORT=26434 VAULTSTREAM_KAFKA_PORT=26092
-export VAULTSTREAM_READER_PORT=26083 VAULTSTREAM_LOADER_PORT=26084 VAULTSTREAM_BOOKING_PORT=26000
+export VAULTSTREAM_READER_PORT=26083 VAULTSTREAM_BOOKING_READER_PORT=26085 VAULTSTREAM_LOADER_PORT=26084
+export VAULTSTREAM_BOOKING_PORT=26000 VAULTSTREAM_REDIS_PORT=26380 VAULTSTREAM_PGBOUNCER_PORT=26433
 export VAULTSTREAM_CARGO_PROFILE="${VAULTSTREAM_CARGO_PROFILE:-dev}"
 export VAULTSTREAM_SCALE=0.2
 
@@ -30,6 +31,8 @@ end_servers() {
 }
 
 install_tools() {
+    [[ -n "$CHROMIUM" ]] || install_packages chromium fonts-dejavu-core
+    CHROMIUM="${CHROMIUM:-$(command -v chromium || true)}"
     [[ -x "$CHROMIUM" ]] || fail "no Chromium: install chromium, or name one in CHROMIUM"
     cmp -s "$LIST" "$VENV/installed" && return
     [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" \

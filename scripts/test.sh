@@ -25,6 +25,7 @@ step "build" cargo build --workspace --bins --locked
 trap end_servers EXIT
 trap 'exit 130' INT TERM
 step "downloads" "$TARGET_DIR/debug/devstack" fetch --all
+step "a server of S3" scripts/s3-server.sh --install
 step "start servers" "$TARGET_DIR/debug/devstack" up --profile test --run-dir "$VAULTSTREAM_TEST_STACK"
 step "tests" run_tests "$@"
 if (($# == 0)); then

@@ -1,18 +1,21 @@
-"""A real browser on the pages of the booking service: from the search to the boarding pass, with pictures of the pages.
+"""A real browser on the pages of the booking service: from the search to the boarding pass, files, the chat of a flight
+and the departures board, with pictures of the pages.
 
 In: variables SERVICE_URL, FLIGHT (id, from, to, day, separated by commas), PICTURES (a folder), CHROMIUM, WAREHOUSE (a
-psql connection string of mart_reader without a password), WAREHOUSE_PASSWORD, GRANT_STAFF (a command that takes an
-e-mail address). Out: pictures, and exit 0 when everything could be done, no page reported an error, and the booking was
-in the data of the dashboards in time.
+psql connection string of mart_reader without a password), WAREHOUSE_PASSWORD, BOOKING_OWNER_URL (one of the source's
+owner), GRANT_STAFF (a command that takes an e-mail address). Out: pictures, and exit 0 when everything could be done, no
+page reported an error, and the booking was in the data of the dashboards in time.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -108,6 +111,68 @@ def wait_for_marts(what: str, query: str, begun: float) -> float:
     raise AssertionError(f"{what} is not in the marts after 60 s")
 
 
+def picture() -> bytes:
+    """A PNG of one grey pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0\x7f")) + chunk(b"IEND", b"")
+
+
+def upload(page: Page) -> None:
+    page.goto(f"{URL}/uploads")
+    page.fill("#title", "One pixel")
+    page.select_option("#kind", "photo")
+    page.set_input_files("#file", {"name": "pixel.png", "mimeType": "image/png", "buffer": picture()})
+    page.get_by_role("button", name="Upload").click()
+    link = page.get_by_role("link", name="pixel.png")
+    expect(page.get_by_role("rowheader", name="One pixel")).to_be_visible()
+    assert page.request.get(f"{URL}{link.get_attribute('href')}").body() == picture(), "the file has other bytes"
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator("main")).to_contain_text("Nothing yet.")
+
+
+def say(page: Page, text: str) -> None:
+    page.fill("#text", text)
+    page.get_by_role("button", name="Say it").click()
+
+
+def chat(browser: Browser, page: Page) -> None:
+    """Two customers, each in a browser of their own, see what the other one says without loading the page again."""
+    other = watch(context(browser).new_page())
+    sign_up(other, "other@example.org")
+    for each in (page, other):
+        each.goto(f"{URL}/flights/{FLIGHT}/chat")
+        expect(each.locator("#live")).to_contain_text("Up to date")
+        each.evaluate("window.loaded = 'once'")
+    say(page, "Is <b>there</b> a delay?")
+    said = other.locator("#chat li", has_text="Is <b>there</b> a delay?")
+    expect(said).to_have_count(1)
+    say(other, "Not yet.")
+    expect(page.locator("#chat li", has_text="Not yet.")).to_have_count(1)
+    expect(page.locator("#chat li.own")).to_have_count(1)
+    for each in (page, other):
+        assert each.evaluate("window.loaded") == "once", "the page was loaded again"
+    other.context.close()
+
+
+def watch_board(page: Page) -> None:
+    """A flight that the airline delays is shown as delayed without loading the page again."""
+    page.goto(f"{URL}/departures?airport={FROM}")
+    expect(page.locator("#live")).to_contain_text("Up to date")
+    page.evaluate("window.loaded = 'once'")
+    line = page.locator("#board tbody tr").last
+    flight = int(line.locator("a").get_attribute("href").rsplit("/", 1)[1])
+    change = f"UPDATE public.flights SET status = 'Delayed' WHERE flight_id = {flight} AND status <> 'Delayed'"
+    command = ["psql", "--no-psqlrc", os.environ["BOOKING_OWNER_URL"], "--command", change]
+    assert "UPDATE 1" in subprocess.run(command, check=True, capture_output=True, text=True).stdout, flight
+    line = page.locator("#board tbody tr", has=page.locator(f"a[href='/flights/{flight}']"))
+    expect(line).to_contain_text("Delayed")
+    assert page.evaluate("window.loaded") == "once", "the page was loaded again"
+
+
 def with_scripts(browser: Browser) -> None:
     page = watch(context(browser).new_page())
     page.goto(URL)
@@ -131,6 +196,9 @@ def with_scripts(browser: Browser) -> None:
     keep(page, "booking")
     check_in(page, seat)
     keep(page, "boarding-pass")
+    upload(page)
+    chat(browser, page)
+    watch_board(page)
     subprocess.run([*os.environ["GRANT_STAFF"].split(), EMAIL], check=True)
     for report in ("sales-per-day", "seat-utilisation", "top-routes"):
         page.goto(f"{URL}/reports/{report}?days=30")
@@ -162,10 +230,14 @@ def without_scripts(browser: Browser) -> None:
     book(page, "1234 567891")
     finish(page)
     check_in(page, seat)
+    page.goto(f"{URL}/flights/{FLIGHT}/chat")
+    say(page, "Thank you.")
+    expect(page.locator("#chat li.own")).to_contain_text("Thank you.")
 
 
 def main() -> int:
     PICTURES.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=20_000)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=os.environ["CHROMIUM"], headless=True, args=FLAGS)
         with_scripts(browser)

@@ -104,7 +104,7 @@ impl Service {
         let session = http::request("POST", &self.url("/api/v1/sessions"), Some(&credentials))?;
         let session = expect(201, session)?;
         let token = session["token"].as_str().context("a session without a token")?;
-        Ok(Customer { bookings: self.url("/api/v1/bookings"), bearer: format!("Bearer {token}") })
+        Ok(Customer { bookings: self.url("/api/v1/bookings"), token: token.to_owned() })
     }
 }
 
@@ -112,21 +112,22 @@ impl Service {
 #[derive(Debug)]
 pub struct Customer {
     bookings: String,
-    bearer: String,
+    token: String,
 }
 
 impl Customer {
+    /// The secret of the session.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Asks for a seat in Economy for one passenger, and gives the answer, whatever it is.
     ///
     /// # Errors
     /// When there is none.
     pub fn try_to_book(&self, flight_id: i32) -> anyhow::Result<Answer> {
-        let order = json!({
-            "passengers": [{"document": "1234 567890", "name": "ANN EXAMPLE"}],
-            "segments": [{"flight_id": flight_id, "fare": "Economy"}],
-        });
-        let headers = [("authorization", self.bearer.as_str())];
-        http::send("POST", &self.bookings, &headers, Some(&order.to_string()))
+        self.send("POST", &self.bookings, &[], &order(flight_id, &[]))
     }
 
     /// Books such a seat, and gives the booking's reference.
@@ -134,10 +135,57 @@ impl Customer {
     /// # Errors
     /// When the service refuses.
     pub fn book(&self, flight_id: i32) -> anyhow::Result<String> {
-        let booking = expect(201, self.try_to_book(flight_id)?)?;
-        let reference = booking["book_ref"].as_str().context("a booking without a reference")?;
-        Ok(reference.to_owned())
+        reference(expect(201, self.try_to_book(flight_id)?)?)
     }
+
+    /// Books this seat under an idempotency key, and gives the booking's reference.
+    ///
+    /// # Errors
+    /// When the service refuses.
+    pub fn book_seat(&self, flight_id: i32, seat: &str, key: &str) -> anyhow::Result<String> {
+        let order = order(flight_id, &[seat]);
+        let answer = self.send("POST", &self.bookings, &[("idempotency-key", key)], &order)?;
+        reference(expect(201, answer)?)
+    }
+
+    /// Cancels a booking, in whatever state it is.
+    ///
+    /// # Errors
+    /// When the service refuses.
+    pub fn cancel(&self, book_ref: &str) -> anyhow::Result<()> {
+        let url = format!("{}/{book_ref}", self.bookings);
+        expect(200, self.send("DELETE", &url, &[("if-match", "*")], &Value::Null)?)?;
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> anyhow::Result<Answer> {
+        let bearer = format!("Bearer {}", self.token);
+        let headers = [&[("authorization", bearer.as_str())], headers].concat();
+        let body = (!body.is_null()).then(|| body.to_string());
+        http::send(method, url, &headers, body.as_deref())
+    }
+}
+
+fn order(flight_id: i32, seats: &[&str]) -> Value {
+    let mut segment = json!({"flight_id": flight_id, "fare": "Economy"});
+    if !seats.is_empty() {
+        segment["seats"] = json!(seats);
+    }
+    json!({
+        "passengers": [{"document": "1234 567890", "name": "ANN EXAMPLE"}],
+        "segments": [segment],
+    })
+}
+
+fn reference(booking: Value) -> anyhow::Result<String> {
+    let reference = booking["book_ref"].as_str().context("a booking without a reference")?;
+    Ok(reference.to_owned())
 }
 
 fn expect(status: u16, answer: Answer) -> anyhow::Result<Value> {

@@ -1,7 +1,8 @@
--- Bookings by day and by who sold them: the booking service, or everybody else. It stands on the vaults of two models: the airline's
--- and the booking service's (connectors/booking). Run by the owner of the marts, after sql/marts.
--- Invariant: a booking is counted once. An order of the service outlives its booking, so a cancelled booking of the service counts
--- still, without an amount; one of somebody else's is gone when the source has removed it. The view owns no facts and shows nobody.
+-- Bookings by day and by who sold them: the booking service, or everybody else. It stands on the vaults of two models:
+-- the airline's and the booking service's (connectors/booking). Run by the owner of the marts, after sql/marts.
+-- Invariant: a booking is counted once. An order of the service outlives its booking, so a cancelled booking of the
+-- service counts still, without an amount; one of somebody else's is gone when the source has removed it. The view owns
+-- no facts and shows nobody.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 

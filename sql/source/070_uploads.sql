@@ -1,4 +1,5 @@
--- What uploads say about themselves beside what 050 keeps of them: kind, title, description, and the booking that they belong to.
+-- What uploads say about themselves beside what 050 keeps of them: kind, title, description, and the booking that they
+-- belong to.
 -- Invariant: an upload belongs to an account, and to a booking of the service or to none.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;

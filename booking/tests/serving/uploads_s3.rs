@@ -8,18 +8,20 @@ use super::shop::{fill, sign_up};
 use super::uploads::{ask, file, form, send, text};
 use crate::support::Airline;
 
-/// How long a program may take to start; the first start of the server of S3 installs it.
-const WAIT: Duration = Duration::from_secs(180);
+/// How long a program may take to start.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// A server of S3 with a bucket, and its address.
 async fn s3(dir: &std::path::Path) -> (Process, String) {
     let port = devstack::free_port().unwrap();
     let script = workspace_root().join("scripts/s3-server.sh");
     let options = ProcessOptions::new(script, dir.join("s3.log")).args([port.to_string()]);
-    let server = Process::start(&options).unwrap();
+    let mut server = Process::start(&options).unwrap();
     let url = format!("http://127.0.0.1:{port}");
     let bucket = format!("{url}/files");
     wait_for_async(WAIT, "the server of S3", async || {
+        let ended = server.exit_code().unwrap();
+        assert_eq!(ended, None, "the server of S3 has ended: {}", server.last_lines(3));
         http::request("PUT", &bucket, Some("")).is_ok_and(|answer| answer.status == 200)
     })
     .await;

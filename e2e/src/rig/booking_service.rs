@@ -1,14 +1,14 @@
-//! The booking service on the airline's database, and what it keeps as a source beside the airline.
+//! What the booking service keeps, as a source beside the airline.
 //!
 //! In: a rig. Out: the source `booking` by the connector file and the model of `connectors/booking`, with the mart that
-//! stands on both models, and a running `booking serve`. The reader reads as `cdc_reader` and the proof does so too,
-//! because no other role may read these tables.
+//! stands on both models. The reader reads as `cdc_reader` and the proof does so too, because no other role may read
+//! these tables.
 
 use std::fs;
 use std::process::Output;
 
 use anyhow::Context;
-use devstack::{PostgresAddress, Process, ProcessOptions, Psql, sql_files};
+use devstack::{PostgresAddress, Psql, sql_files};
 
 use super::further::topics;
 use super::{FurtherSource, PASSWORD, Rig};
@@ -48,20 +48,6 @@ impl Rig {
         let owner = server.connection_string(&self.options.name, "vault_owner", PASSWORD);
         Psql::new(&owner)?.run_files(sql_files("sql/service_marts")?)?;
         Ok(name)
-    }
-
-    /// Starts `booking serve` on the airline's database; it says in its log where it listens.
-    pub fn start_booking_service(&self) -> anyhow::Result<Process> {
-        let PostgresAddress { host, port, .. } = &self.options.source;
-        let name = &self.options.name;
-        let url =
-            format!("postgres://booking_service:{PASSWORD}@{host}:{port}/{name}?sslmode=disable");
-        let log = self.options.dir.join("booking.log");
-        let options = ProcessOptions::new(devstack::binary("booking")?, log)
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .env("BOOKING_DATABASE_URL", url)
-            .without_env("RUST_LOG");
-        Process::start(&options)
     }
 
     /// Runs a proof of `vault-loader` about what the booking service keeps, to its end, whatever it finds.

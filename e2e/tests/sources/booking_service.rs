@@ -4,19 +4,12 @@
 //! Out: all of it in the vault beside the airline, on the airline's hubs and with its hash keys; nothing that is secret
 //! in any topic.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
-
-use devstack::shared;
 use devstack::topics::Topics;
-use devstack::{Process, try_wait_for};
+use devstack::{Psql, shared};
 use e2e::rig::{Rig, RigOptions};
+use e2e::service::Customer;
 use e2e::sql;
-use serde_json::{Value, json};
 use tokio_postgres::Client;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A flight in 12 hours with a handful of seats.
 const AIRLINE: &str = "
@@ -94,62 +87,6 @@ const MART: &str = "
     SELECT channel, bookings, cancelled, accounts, total_amount
     FROM dwh_marts.service_bookings ORDER BY channel";
 
-/// The booking service, and who asks it.
-struct Service {
-    address: String,
-    token: Option<String>,
-    _process: Process,
-}
-
-impl Service {
-    fn start(rig: &Rig) -> Self {
-        let process = rig.start_booking_service().unwrap();
-        try_wait_for(PATIENCE, "the service to listen", || {
-            !process.lines_with("serving").is_empty()
-        })
-        .unwrap();
-        let line = &process.lines_with("serving")[0];
-        let address = line["address"].as_str().unwrap().to_owned();
-        Self { address, token: None, _process: process }
-    }
-
-    /// Sends a request under an idempotency key; the answer's body has to come with this status.
-    #[track_caller]
-    fn send(&self, method: &str, path: &str, body: &Value, status: &str) -> Value {
-        let token = self.token.as_deref().unwrap_or("none");
-        let body = body.to_string();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nIf-Match: *\r\n\
-             Idempotency-Key: key-of-{method}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {answer}");
-        serde_json::from_str(body).unwrap_or_default()
-    }
-
-    /// Signs a customer up and in, and books a seat. Returns the booking's reference.
-    fn sell(&mut self) -> String {
-        let password = "correct horse";
-        let customer =
-            json!({"email": "ann@example.org", "name": "ANN EXAMPLE", "password": password});
-        self.send("POST", "/api/v1/customers", &customer, "201");
-        let credentials = json!({"email": "ann@example.org", "password": password});
-        let session = self.send("POST", "/api/v1/sessions", &credentials, "201");
-        self.token = Some(session["token"].as_str().unwrap().to_owned());
-        let order = json!({
-            "passengers": [{"document": "1234 567890", "name": "ANN EXAMPLE"}],
-            "segments": [{"flight_id": 7, "fare": "Economy", "seats": ["3A"]}],
-        });
-        let booking = self.send("POST", "/api/v1/bookings", &order, "201");
-        booking["book_ref"].as_str().unwrap().to_owned()
-    }
-}
-
 async fn told(warehouse: &Client, query: &str) -> Vec<String> {
     let line = |row: sql::Row| {
         let cells = row.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
@@ -192,8 +129,9 @@ async fn what_the_booking_service_keeps_arrives_beside_the_airline() {
     for reader in &readers {
         rig.wait_until_streaming(reader).unwrap();
     }
-    let mut service = Service::start(&rig);
-    let book_ref = service.sell();
+    let service = rig.start_service(&[]).unwrap();
+    let customer = service.customer("ann@example.org").unwrap();
+    let book_ref = customer.book_seat(7, "3A", "key-of-the-booking").unwrap();
     source.batch_execute(BESIDE).await.unwrap();
     rig.settle().await.unwrap();
 
@@ -213,8 +151,7 @@ async fn what_the_booking_service_keeps_arrives_beside_the_airline() {
     check(MART, &["other|1|0|0|500.00".to_owned(), format!("service|1|0|1|{amount}")]).await;
     assert_proven(&rig);
 
-    let path = format!("/api/v1/bookings/{book_ref}");
-    service.send("DELETE", &path, &Value::Null, "200");
+    customer.cancel(&book_ref).unwrap();
     source.batch_execute("DELETE FROM service.uploads WHERE kind = 'photo'").await.unwrap();
     rig.settle().await.unwrap();
     check(MART, &["other|1|0|0|500.00".to_owned(), "service|1|1|1|0".to_owned()]).await;
@@ -223,11 +160,69 @@ async fn what_the_booking_service_keeps_arrives_beside_the_airline() {
     let cancelled = "SELECT book_ref FROM dwh_marts.current_orders WHERE cancelled_at IS NOT NULL";
     check(cancelled, &[book_ref]).await;
     assert_proven(&rig);
-    assert_nothing_secret_is_published(&rig, &service, &source).await;
+    assert_nothing_secret_is_published(&rig, &customer, &source).await;
+    assert_erasable(&rig, &warehouse, &account).await;
+}
+
+/// The statements that stand under "Erasing one account of the booking service".
+fn erasure() -> String {
+    let text = std::fs::read_to_string(devstack::workspace_root().join("docs/OPERATIONS.md"));
+    let text = text.unwrap();
+    let (_, block) = text.split_once("```sql\n-- erase one account\n").unwrap();
+    let (script, _) = block.split_once("```").unwrap();
+    // The topics of this test have another prefix.
+    script.replace("'booking.service.%'", "'%_booking.service.%'")
+}
+
+/// Tables of the warehouse in which something is found that tells who the customer is; views hold nothing of their own.
+async fn places_that_tell(warehouse: &Client) -> Vec<String> {
+    let tables = "SELECT oid::regclass FROM pg_catalog.pg_class
+                  WHERE relkind IN ('r', 'm', 'p') AND relnamespace::regnamespace::text ~ '^dwh_' ORDER BY 1";
+    let mut places = Vec::new();
+    for table in told(warehouse, tables).await {
+        let query = format!(
+            "SELECT count(*) FROM {table} AS line
+             WHERE EXISTS (
+                 SELECT
+                 FROM unnest(ARRAY['ann@example.org', 'is there a delay?', 'cat.pdf', 'My cat', 'smiling']) AS trace
+                 WHERE position(trace IN line::text) > 0
+                    OR position(encode(convert_to(trace, 'UTF8'), 'hex') IN line::text) > 0)"
+        );
+        if sql::one(warehouse, &query).await.unwrap() != "0" {
+            places.push(table);
+        }
+    }
+    places
+}
+
+/// The documented erasure, word for word: nothing tells who the customer is, and the rules of the vault hold.
+async fn assert_erasable(rig: &Rig, warehouse: &Client, account: &str) {
+    let waiting = format!(
+        "INSERT INTO dwh_control.quarantine (topic, partition, kafka_offset, value, reason)
+         SELECT '{0}_booking.service.accounts', 0, account,
+                convert_to(format('{{\"account_id\":%s,\"email\":\"ann@example.org\"}}', account), 'UTF8'), 'r'
+         FROM unnest(ARRAY[{account}, {account}1]) AS account",
+        rig.name()
+    );
+    warehouse.batch_execute(&waiting).await.unwrap();
+    let places = places_that_tell(warehouse).await;
+    for table in ["sat_account_contacts", "link_messages", "sat_upload_descriptions", "quarantine"]
+    {
+        assert!(places.iter().any(|place| place.ends_with(table)), "{table}: {places:?}");
+    }
+    let others = "SELECT count(*) FROM dwh_control.quarantine WHERE value IS NOT NULL";
+    assert_eq!(sql::one(warehouse, others).await.unwrap(), "2");
+    let psql = Psql::new(&rig.warehouse(rig.name())).unwrap();
+    psql.variable("account", account).run(&erasure()).unwrap();
+    assert_eq!(sql::one(warehouse, others).await.unwrap(), "1", "that of another account stays");
+    warehouse.batch_execute("DELETE FROM dwh_control.quarantine").await.unwrap();
+    assert_eq!(places_that_tell(warehouse).await, [""; 0]);
+    let check = rig.check().unwrap();
+    assert_eq!(check.status.code(), Some(0), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
 /// Topics and events of both sources: the tables that hold secrets have none, and no event has a secret in it.
-async fn assert_nothing_secret_is_published(rig: &Rig, service: &Service, source: &Client) {
+async fn assert_nothing_secret_is_published(rig: &Rig, customer: &Customer, source: &Client) {
     let counts = "SELECT (SELECT count(*) FROM service.credentials) * (SELECT count(*) FROM service.sessions)
                          * (SELECT count(*) FROM service.idempotency_keys)";
     assert_ne!(sql::one(source, counts).await.unwrap(), "0", "there are secrets to look for");
@@ -242,7 +237,7 @@ async fn assert_nothing_secret_is_published(rig: &Rig, service: &Service, source
         .into_iter()
         .filter_map(|row| row.into_iter().next().flatten())
         .collect();
-    secrets.push(service.token.clone().unwrap());
+    secrets.push(customer.token().to_owned());
     let topics = Topics::at(&shared::stack().kafka_bootstrap).unwrap();
     let names = topics.named(rig.name()).unwrap();
     let service_of =

@@ -127,7 +127,7 @@ impl Variant {
             Self::Direct => "direct",
             Self::Pgbouncer => "PgBouncer",
             Self::Redis => "Redis",
-            Self::Both => "PgBouncer, Redis",
+            Self::Both => "PgBouncer and Redis",
         }
     }
 

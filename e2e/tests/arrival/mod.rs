@@ -22,6 +22,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Bookings that the suite makes.
 const BOOKINGS: usize = 5;
 
+/// The pause between two refreshes of the marts, as `vault-loader refresh-marts` has it.
+const REFRESHED_EVERY: Duration = Duration::from_millis(500);
+
+/// The moments between two refreshes at which bookings are made, one after the other.
+const SHIFTS: usize = 7;
+
 /// The variable that asks for another number of bookings.
 const BOOKINGS_VARIABLE: &str = "VAULTSTREAM_ARRIVALS";
 
@@ -37,7 +43,7 @@ const FLIGHTS: &str = "
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_booking_through_the_service_arrives_in_the_data_of_the_dashboards() {
-    let count = std::env::var(BOOKINGS_VARIABLE).map_or(BOOKINGS, |text| text.parse().unwrap());
+    let count = bookings();
     let rig = rig();
     rig.seed(0.2).unwrap();
     let _reader = rig.start_reader().unwrap();
@@ -55,9 +61,10 @@ async fn a_booking_through_the_service_arrives_in_the_data_of_the_dashboards() {
 
     let mut took = Vec::new();
     for number in 0..=count {
-        // At another moment of the refresh each time.
-        let shift = u32::try_from(number % 7).unwrap();
-        tokio::time::sleep(Duration::from_millis(37) * shift).await;
+        // An arrival is seen right after a refresh. A booking that followed it at once would always have to wait for
+        // nearly a whole interval of the refresher: the pause spreads the bookings over that interval.
+        let shift = u32::try_from(number % SHIFTS).unwrap();
+        tokio::time::sleep(REFRESHED_EVERY * shift / u32::try_from(SHIFTS).unwrap()).await;
         let book_ref = customer.book(flights[number % flights.len()]).unwrap();
         let answered = Instant::now();
         wait_for_arrival(&dashboard, &book_ref, answered).await;
@@ -75,6 +82,17 @@ async fn a_booking_through_the_service_arrives_in_the_data_of_the_dashboards() {
         at(99),
         at(100)
     );
+}
+
+/// How many bookings are asked for.
+fn bookings() -> usize {
+    let Ok(text) = std::env::var(BOOKINGS_VARIABLE) else { return BOOKINGS };
+    match text.parse() {
+        Ok(count) if count > 0 => count,
+        _ => panic!(
+            "{BOOKINGS_VARIABLE} is {text:?}; give the number of bookings to make, 1 or more"
+        ),
+    }
 }
 
 fn rig() -> Rig {
