@@ -62,7 +62,7 @@ pub(crate) async fn make_upload(
     Customer { account_id }: Customer,
     request: Request,
 ) -> Result<Answer, Problem> {
-    take(&service, account_id, request, &TEXTS, |_| Ok(()), &mut Texts::default()).await
+    take(&service, account_id, request, |_| Ok(()), &mut Texts::of(&TEXTS)).await
 }
 
 /// Takes a form with a file: of the interface, or of a page, whose form has a token that `permit` looks at, and the key
@@ -71,7 +71,6 @@ pub(crate) async fn take(
     service: &Service,
     account_id: i64,
     mut request: Request,
-    known: &[&str],
     permit: impl Fn(&Texts) -> Result<(), Problem>,
     texts: &mut Texts,
 ) -> Result<Answer, Problem> {
@@ -89,7 +88,7 @@ pub(crate) async fn take(
     })?;
     // What is too large is refused at its file: a page shows the texts, which came before it, again.
     let permit = |texts: &Texts| permit(texts).and_then(|()| check_length(uploads, &headers));
-    let file = receive(uploads, form, known, permit, texts).await?;
+    let file = receive(uploads, form, permit, texts).await?;
     if let Some(key) = texts.get(KEY) {
         set_key(&mut headers, key)?;
     }

@@ -26,19 +26,28 @@ const FILE: &str = "file";
 const TEXT_BYTES_MAX: usize = 8 << 10;
 
 /// The texts of a form, by name, in the order in which they came; also those of a form that is refused later.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Texts(Vec<(String, String)>);
+#[derive(Debug, Clone)]
+pub(crate) struct Texts {
+    /// The names that a text may have.
+    known: &'static [&'static str],
+    read: Vec<(String, String)>,
+}
 
 impl Texts {
+    /// The texts of a form that has not come yet.
+    pub(crate) const fn of(known: &'static [&'static str]) -> Self {
+        Self { known, read: Vec::new() }
+    }
+
     /// A text that was filled in.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(known, _)| known == name);
+        let found = self.read.iter().find(|(known, _)| known == name);
         found.map(|(_, text)| text.trim()).filter(|text| !text.is_empty())
     }
 
     /// All of them.
     pub(crate) fn into_pairs(self) -> Vec<(String, String)> {
-        self.0
+        self.read
     }
 }
 
@@ -70,12 +79,11 @@ impl Drop for StoredFile {
     }
 }
 
-/// Reads a form: its texts into `texts`, and its file into the store. `known` are the names of its texts; `permit` sees
-/// those that came before the file and may refuse the rest.
+/// Reads a form: its texts into `texts`, and its file into the store. `permit` sees the texts that came before the file
+/// and may refuse the rest.
 pub(crate) async fn receive(
     uploads: &Uploads,
     mut form: Multipart,
-    known: &[&str],
     permit: impl Fn(&Texts) -> Result<(), Problem>,
     texts: &mut Texts,
 ) -> Result<StoredFile, Problem> {
@@ -89,14 +97,14 @@ pub(crate) async fn receive(
             }
             permit(texts)?;
             file = Some(store(uploads, field).await?);
-        } else if !known.contains(&name.as_str()) {
+        } else if !texts.known.contains(&name.as_str()) {
             // A name that nobody knows may be anything, so it is not repeated.
             return Err(Problem::field("/", "has a field that is not known here"));
-        } else if texts.0.iter().any(|(other, _)| *other == name) {
+        } else if texts.read.iter().any(|(other, _)| *other == name) {
             return Err(Problem::field(place, "occurs twice"));
         } else {
             let text = text(uploads, field).await?;
-            texts.0.push((
+            texts.read.push((
                 name,
                 text.ok_or_else(|| Problem::field(place, "is no text or is too long"))?,
             ));

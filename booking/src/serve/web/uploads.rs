@@ -110,8 +110,8 @@ pub(crate) async fn add(
     check_site(&headers)?;
     let member = Member::try_from(Visitor::of(&headers, &service).await?)?;
     let permit = |texts: &Texts| member.visitor.check_form(texts.get(TOKEN).unwrap_or_default());
-    let mut texts = Texts::default();
-    match take(&service, member.account_id, request, &FIELDS, permit, &mut texts).await {
+    let mut texts = Texts::of(&FIELDS);
+    match take(&service, member.account_id, request, permit, &mut texts).await {
         Ok(_) => Ok(see_other(PATH)),
         Err(problem) => {
             let mut values = Values::new(texts.into_pairs());
