@@ -16,7 +16,7 @@ use super::super::work::{Failure, Mode, Work};
 /// Files of an account at most.
 const FILES_MAX: i64 = 500;
 
-/// Columns of an upload, in the order in which [`upload`] reads them.
+/// Columns of an upload, in the order in which [`found`] reads them.
 const COLUMNS: &str =
     "upload_id::text, kind, title, description, book_ref, original_name, media_type, byte_count,
      encode(sha256, 'hex'), uploaded_at, object_key";
