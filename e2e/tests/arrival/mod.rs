@@ -56,7 +56,7 @@ async fn a_booking_through_the_service_arrives_in_the_data_of_the_dashboards() {
         source.query(FLIGHTS, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
     assert!(!flights.is_empty(), "no flight has free seats");
     let dashboard = rig.as_mart_reader().await.unwrap();
-    wait_for_the_first_refresh(&dashboard).await;
+    wait_for_a_whole_refresh(&dashboard).await;
     let customer = service.customer("ann@example.org").unwrap();
 
     let mut took = Vec::new();
@@ -109,12 +109,15 @@ fn rig() -> Rig {
     .unwrap()
 }
 
-/// Looks until the marts are filled. The first refresh locks each table for itself alone while it fills the table.
-async fn wait_for_the_first_refresh(dashboard: &Client) {
-    let query = "SELECT count(*) FROM dwh_marts.mart_refreshes WHERE outcome IS NOT NULL";
+/// Looks until the marts have been refreshed with all that is loaded by now. A refresh that fills an empty table locks the
+/// table for itself alone, and a query of several tables that waits for it can be ended as a deadlock.
+async fn wait_for_a_whole_refresh(dashboard: &Client) {
+    let now: chrono::DateTime<chrono::Utc> =
+        dashboard.query_one("SELECT clock_timestamp()", &[]).await.unwrap().get(0);
+    let query = "SELECT count(*) FROM dwh_marts.mart_refreshes WHERE refreshed_at > $1";
     let begun = Instant::now();
-    while dashboard.query_one(query, &[]).await.unwrap().get::<_, i64>(0) == 0 {
-        assert!(begun.elapsed() < PATIENCE, "the marts are not filled");
+    while dashboard.query_one(query, &[&now]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "the marts are not refreshed");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
