@@ -19,8 +19,7 @@ use super::super::request::Named;
 use super::super::state::Service;
 use super::super::store::flights::Airports;
 use super::super::store::reference::{
-    AircraftRow, AirportRow, ChangedAircraft, ChangedAirport, Fleet, IsStaff, OneAircraft,
-    OneAirport,
+    AircraftRow, AirportRow, ChangedAircraft, ChangedAirport, Fleet, OneAircraft, OneAirport,
 };
 use super::change::headers;
 use super::form::{Form, PostedByMember, Values};
@@ -85,13 +84,6 @@ fn tag(value: &impl Serialize) -> Result<String, Problem> {
     Ok(Answer::tagged(StatusCode::OK, value)?.etag.unwrap_or_default())
 }
 
-async fn is_staff(service: &Service, visitor: &Visitor) -> Result<bool, Problem> {
-    match &visitor.customer {
-        Some(customer) => service.on_primary(&IsStaff { account_id: customer.account_id }).await,
-        None => Ok(false),
-    }
-}
-
 async fn airport_page(
     service: &Service,
     visitor: &Visitor,
@@ -111,7 +103,7 @@ async fn airport_page(
         Form::new(values)
     };
     let frame = Frame::new(service, visitor, format!("Airport {code}"), "/reference");
-    let is_staff = is_staff(service, visitor).await?;
+    let is_staff = visitor.is_staff(service).await?;
     let form = form.unwrap_or_else(as_it_is);
     Ok(AirportPage { frame, form, code, state: tag(&now)?, now, is_staff })
 }
@@ -189,7 +181,7 @@ async fn aircraft_page(
         Form::new(values.with("range", now.range.to_string()))
     };
     let frame = Frame::new(service, visitor, format!("Aircraft {code}"), "/reference");
-    let is_staff = is_staff(service, visitor).await?;
+    let is_staff = visitor.is_staff(service).await?;
     let form = form.unwrap_or_else(as_it_is);
     Ok(AircraftPage { frame, form, code, state: tag(&now)?, now, cabins, is_staff })
 }

@@ -72,6 +72,16 @@ impl Visitor {
         Self { customer: None, is_secure, secret: known.unwrap_or_else(new_token), is_new }
     }
 
+    /// Whether the visitor works for the airline.
+    pub(crate) async fn is_staff(&self, service: &Service) -> Result<bool, Problem> {
+        match &self.customer {
+            Some(customer) => {
+                service.on_primary(&IsStaff { account_id: customer.account_id }).await
+            }
+            None => Ok(false),
+        }
+    }
+
     /// The token of the forms of this visitor. It tells nothing about the session's token, and no other site can read
     /// a page that has it.
     pub(crate) fn form_token(&self) -> String {
@@ -148,7 +158,7 @@ impl FromRequestParts<Service> for Employee {
 
     async fn from_request_parts(parts: &mut Parts, service: &Service) -> Result<Self, Problem> {
         let member = Member::from_request_parts(parts, service).await?;
-        if service.on_primary(&IsStaff { account_id: member.account_id }).await? {
+        if member.visitor.is_staff(service).await? {
             return Ok(Self { visitor: member.visitor });
         }
         Err(Problem::new(Kind::Forbidden, "this page is for staff"))
