@@ -12,7 +12,7 @@ use devstack::{
 use tempfile::TempDir;
 
 use super::client::Client;
-use super::shop::{fill, sign_up};
+use super::shop::{SERVICE_FILES, fill, sign_up};
 use crate::support::Airline;
 
 /// How long instances may take to be ready.
@@ -47,8 +47,7 @@ impl Fleet {
 
     /// Instances on a server of the test's own.
     pub(crate) async fn open_on(server: &PostgresAddress, count: usize, around: Around) -> Self {
-        let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
-        let airline = Airline::create_with(server, &devstack::unique("fleet"), &files);
+        let airline = Airline::create_with(server, &devstack::unique("fleet"), &SERVICE_FILES);
         fill(&airline).await;
         let options = CompanionOptions::default();
         let redis = around.redis.then(|| Redis::start(&options, "secret").unwrap());

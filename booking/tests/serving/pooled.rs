@@ -7,8 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::recovery::use_everything;
-use super::shop::{LATER, SOON, Shop, fill, order};
-use crate::support::{Airline, PASSWORDS};
+use super::shop::{LATER, SOON, Shop, order, with_roles};
 
 /// How long something may take that happens by itself.
 const WAIT: Duration = Duration::from_secs(60);
@@ -30,18 +29,7 @@ async fn pooled(size: u16, request_time: Duration) -> (Shop, Pgbouncer) {
 #[tokio::test]
 async fn every_operation_works_through_the_pooler_as_the_role_of_the_service() {
     let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
-    let files = [
-        "010_schema.sql",
-        "020_views.sql",
-        "030_publication.sql",
-        "040_roles.sql",
-        "050_service.sql",
-        "060_service_role.sql",
-        "072_staff.sql",
-    ];
-    let airline = Airline::create_with(server.address(), "airline_tickets", &files);
-    fill(&airline).await;
-    let [.., password] = PASSWORDS;
+    let (airline, password) = with_roles(&server).await;
     let options = CompanionOptions::default();
     let pooler = Pgbouncer::start(&options, server.address(), &["booking_service"], 2).unwrap();
     let port = pooler.port();

@@ -11,9 +11,9 @@ use tokio_postgres::Client;
 
 use super::browser::Browser;
 use super::chatter::Wire;
-use super::shop::{LATER, SOON, Shop, fill, order, path};
+use super::shop::{LATER, SOON, Shop, fill, order, path, with_roles};
 use super::uploads::{ask, file, form, send, text};
-use crate::support::{Airline, PASSWORDS};
+use crate::support::Airline;
 
 /// How long a service may take to notice what happened to its database.
 const WAIT: Duration = Duration::from_secs(60);
@@ -260,18 +260,7 @@ async fn searches_are_answered_by_the_replica() {
 #[tokio::test]
 async fn the_role_of_the_service_has_the_rights_that_the_service_needs() {
     let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
-    let files = [
-        "010_schema.sql",
-        "020_views.sql",
-        "030_publication.sql",
-        "040_roles.sql",
-        "050_service.sql",
-        "060_service_role.sql",
-        "072_staff.sql",
-    ];
-    let airline = Airline::create_with(server.address(), "airline_tickets", &files);
-    fill(&airline).await;
-    let [.., password] = PASSWORDS;
+    let (airline, password) = with_roles(&server).await;
     let shop = Shop::start(airline, ("booking_service", password), |_| ()).await;
     use_everything(&shop).await;
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use booking::serve::{ServeOptions, serve};
+use devstack::Postgres;
 use serde_json::{Value, json};
 use shared::postgres::ConnectOptions;
 use shared::secret::Secret;
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
-use crate::support::Airline;
+use crate::support::{Airline, PASSWORDS};
 
 /// AAA to BBB in 12 hours, so that check-in is open; 100 seats in Economy, 4 in Business.
 pub(crate) const SOON: i32 = 1;
@@ -54,6 +55,28 @@ const FLIGHTS: &str = "
     LATERAL (SELECT date_trunc('minute', now()) + make_interval(hours => f.hours) AS at) AS t;
     SELECT setval('flights_flight_id_seq', 100)";
 
+/// What of `sql/source` the service needs when it connects as the owner.
+pub(crate) const SERVICE_FILES: [&str; 4] =
+    ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
+
+/// An airline on a server of the test's own, with the roles of `sql/source`. Returns the password of `booking_service`
+/// too.
+pub(crate) async fn with_roles(server: &Postgres) -> (Airline, &'static str) {
+    let files = [
+        "010_schema.sql",
+        "020_views.sql",
+        "030_publication.sql",
+        "040_roles.sql",
+        "050_service.sql",
+        "060_service_role.sql",
+        "072_staff.sql",
+    ];
+    let airline = Airline::create_with(server.address(), "airline_tickets", &files);
+    fill(&airline).await;
+    let [.., password] = PASSWORDS;
+    (airline, password)
+}
+
 /// A running service.
 pub(crate) struct Shop {
     pub(crate) airline: Airline,
@@ -72,9 +95,8 @@ impl Shop {
 
     /// The same with other settings.
     pub(crate) async fn open_with(change: impl FnOnce(&mut ServeOptions)) -> Self {
-        let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "072_staff.sql"];
         let server = &devstack::shared::stack().postgres15;
-        let airline = Airline::create_with(server, &devstack::unique("serving"), &files);
+        let airline = Airline::create_with(server, &devstack::unique("serving"), &SERVICE_FILES);
         airline.client().await.batch_execute(FLIGHTS).await.unwrap();
         let user = (server.user.as_str(), server.password.as_str());
         Self::start(airline, user, change).await
