@@ -1,8 +1,8 @@
 //! The writers of one source, beside each other.
 //!
 //! In: a stage and a channel of batches for each writer. Out: all batches through their writers, until the end. A
-//! writer that cannot go on has met something that concerns the whole process: the writer's batch can neither be loaded nor be
-//! put into quarantine, whoever tries. Then the others end in order, each with the batch that it has in flight.
+//! writer that cannot go on has met something that concerns the whole process: the writer's batch can neither be loaded
+//! nor be put into quarantine, whoever tries. Then the others end in order, each with the batch that it has in flight.
 
 use std::time::Duration;
 

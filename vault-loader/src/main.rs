@@ -38,8 +38,8 @@ use crate::cli::outcome::{Difference, NotCompared, Usage, exit_code};
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Each writer of each source has two threads that block, and there must be some for everything else. They are made when
-/// they are needed.
+/// How many threads for blocking work there may be: two for each writer of each source, and some for everything else.
+/// The runtime makes a thread only when there is work for it.
 const BLOCKING_THREADS_MAX: usize = 8192;
 
 fn main() -> ExitCode {

@@ -46,7 +46,8 @@ const ROWS_ENOUGH: usize = 5_000;
 const BYTES_MIN: usize = 1_024;
 
 /// When one writer's batch is full: the batches of all writers together are bounded as those of one writer alone, up to
-/// the record that fills each. Fewer events than [`ROWS_ENOUGH`] make loading slower, so their number is divided down to that.
+/// the record that fills each. Fewer events than [`ROWS_ENOUGH`] make loading slower, so their number is divided down
+/// to that.
 pub(crate) fn batch_limits(limits: BatchLimits, writers: u16) -> BatchLimits {
     let writers = usize::from(writers.max(1));
     let rows_min = ROWS_ENOUGH.min(limits.rows_max);

@@ -109,8 +109,8 @@ fn rig() -> Rig {
     .unwrap()
 }
 
-/// Looks until the marts have been refreshed with all that is loaded by now. A refresh that fills an empty table locks the
-/// table for itself alone, and a query of several tables that waits for it can be ended as a deadlock.
+/// Looks until the marts have been refreshed with all that is loaded by now. A refresh that fills an empty table locks
+/// the table for itself alone, and a query of several tables that waits for it can be ended as a deadlock.
 async fn wait_for_a_whole_refresh(dashboard: &Client) {
     let now: chrono::DateTime<chrono::Utc> =
         dashboard.query_one("SELECT clock_timestamp()", &[]).await.unwrap().get(0);

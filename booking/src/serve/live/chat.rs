@@ -4,8 +4,8 @@
 //! ids and each once, and then every new one. The client's first text is a `hello` with the id of the last message that
 //! it saw; a client that comes back, to whatever instance, so misses nothing.
 //!
-//! Until `hello` a connection has a place among those of its address, and afterwards one among those of its customer. So
-//! a stranger who says nothing takes no more places than an address may have.
+//! Until `hello` a connection has a place among those of its address, and afterwards one among those of its customer.
+//! So a stranger who says nothing takes no more places than an address may have.
 //!
 //! A message is stored and then told. The client names each message by a key of its own. If the connection is lost
 //! before `stored` has come, the client sends the message again under its key, and it is stored once. The key is an
