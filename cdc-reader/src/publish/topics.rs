@@ -160,9 +160,9 @@ impl TopicAdmin {
         self.missing(not_made, stop)
     }
 
-    /// A topic's `cleanup.policy`; none when the reader may not see it. A topic that was made a moment ago is not known
-    /// to every broker yet.
-    async fn cleanup_policy(&self, topic: &str) -> Result<Option<String>, PublishError> {
+    /// A topic's `cleanup.policy`, or why the broker did not tell it. A topic that was made a moment ago is not known to
+    /// every broker yet, so only a refusal is believed at once.
+    async fn cleanup_policy(&self, topic: &str) -> Result<Result<String, String>, PublishError> {
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
         let started = Instant::now();
         loop {
@@ -171,18 +171,25 @@ impl TopicAdmin {
                 .describe_configs(&[ResourceSpecifier::Topic(topic)], &options)
                 .await
                 .map_err(|error| PublishError::Broken(Breakage::Topics { error }))?;
-            match described.into_iter().next() {
+            let reason = match described.into_iter().next() {
                 Some(Ok(resource)) => {
-                    let policy = resource.get("cleanup.policy");
-                    return Ok(policy.and_then(|entry| entry.value.clone()));
+                    let entry = resource.get("cleanup.policy");
+                    match entry.and_then(|entry| entry.value.clone()) {
+                        Some(policy) => return Ok(Ok(policy)),
+                        None => "the answer has no cleanup.policy".to_owned(),
+                    }
                 }
-                Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition))
-                    if started.elapsed() < KNOWN_WITHIN =>
-                {
-                    tokio::time::sleep(KNOWN_STEP).await;
-                }
-                Some(Err(_)) | None => return Ok(None),
+                Some(Err(
+                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed),
+                )) => return Ok(Err(code.to_string())),
+                Some(Err(code)) => code.to_string(),
+                None => "the answer is empty".to_owned(),
+            };
+            if started.elapsed() >= KNOWN_WITHIN {
+                return Ok(Err(reason));
             }
+            tokio::time::sleep(KNOWN_STEP).await;
         }
     }
 
@@ -228,15 +235,16 @@ pub async fn ensure_offset_topic(
         policy = admin.cleanup_policy(topic) => policy?,
     };
     match policy {
-        Some(policy) if policy != COMPACT => {
+        Ok(policy) if policy != COMPACT => {
             let topic = topic.to_owned();
             Err(PublishError::Configuration(ConfigurationProblem::OffsetTopic { topic, policy }))
         }
-        Some(_) => Ok(()),
-        None => {
+        Ok(_) => Ok(()),
+        Err(reason) => {
             tracing::warn!(
                 topic,
-                "the reader may not see the settings of the offset topic: make sure that it has cleanup.policy=compact alone"
+                reason,
+                "Kafka does not tell the settings of the offset topic: make sure that it has cleanup.policy=compact alone"
             );
             Ok(())
         }

@@ -38,19 +38,20 @@ async fn relations(client: &Client, kinds: &str) -> anyhow::Result<Vec<String>> 
 
 /// Where the traces are found, as text or as bytes.
 async fn found(client: &Client) -> anyhow::Result<Vec<String>> {
+    let traces = TRACES.map(|trace| format!("'{trace}'")).join(", ");
     let mut found = Vec::new();
     for relation in relations(client, "'r', 'v', 'm', 'p'").await? {
-        for trace in TRACES {
-            let query = format!(
-                "SELECT count(*)
-                 FROM {relation} AS line
-                 WHERE position('{trace}' IN line::text) > 0
-                    OR position(encode('{trace}', 'hex') IN line::text) > 0"
-            );
-            if rows(client, &query).await? != ["0"] {
-                found.push(format!("{relation}: {trace}"));
-            }
-        }
+        // Each relation is read once: some views take long.
+        let query = format!(
+            "SELECT trace
+             FROM (SELECT string_agg(line::text, ' ') AS content FROM {relation} AS line) AS whole,
+                  unnest(ARRAY[{traces}]) AS trace
+             WHERE position(trace IN content) > 0
+                OR position(encode(convert_to(trace, 'UTF8'), 'hex') IN content) > 0
+             ORDER BY trace"
+        );
+        let traces = rows(client, &query).await?;
+        found.extend(traces.iter().map(|trace| format!("{relation}: {trace}")));
     }
     Ok(found)
 }
