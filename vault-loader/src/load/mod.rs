@@ -16,6 +16,7 @@ mod stretch;
 
 mod waiting;
 
+mod held;
 mod job;
 mod stored;
 mod writer;

@@ -21,6 +21,7 @@ use tokio_postgres::Transaction;
 
 use super::cache::Caches;
 use super::error::StretchError;
+use super::held::HeldKeys;
 use super::satellites::{fold_satellites, read_states, write_satellites};
 use super::statements::{LoadingSession, Statements};
 use super::stretch::Stretch;
@@ -535,8 +536,9 @@ impl Work<'_> {
         let mut caches = Caches::new(plan, 0);
         let writer = RowWriter { stretch: &stretch, transaction, statements };
         let states = read_states(&writer, &projection, &mut caches).await?;
-        let (hubs, links) =
-            (writer.hubs(&projection, &mut caches), writer.links(&projection, &mut caches));
+        let held = HeldKeys::new(plan, &states);
+        let hubs = writer.hubs(&projection, &mut caches, &held);
+        let links = writer.links(&projection, &mut caches, &held);
         writer.write_keys(hubs, &mut caches.hub_ways).await?;
         writer.write_keys(links, &mut caches.link_ways).await?;
         // No truncate closes a key by itself here: each has its own step.

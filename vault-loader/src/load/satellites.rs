@@ -11,6 +11,7 @@ use super::cache::{Cache, Caches, ParentId, parent_of};
 use super::contradiction;
 use super::encode::CopyBuffer;
 use super::error::StretchError;
+use super::held::States;
 use super::stored::StoredReader;
 use super::stretch::Stretch;
 use super::writer::{RowCounts, RowWriter};
@@ -25,9 +26,6 @@ use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 use crate::vault::projection::{Candidate, Projection};
 use crate::vault::versions::{Body, FoldError, Folding, KnownKeys, Origin, Version};
-
-/// The last versions of satellites' keys.
-pub(super) type States = Vec<(SatelliteId, HashMap<Hash, KeyState>)>;
 
 /// What the candidates of a stretch have become.
 #[derive(Default)]

@@ -7,6 +7,7 @@
 
 use super::cache::Caches;
 use super::error::StretchError;
+use super::held::HeldKeys;
 use super::outcome::{Learned, Loaded};
 use super::satellites::{fold_satellites, read_states, write_satellites};
 use super::statements::LoadingSession;
@@ -59,7 +60,9 @@ pub(super) async fn commit(
     };
     let writer = RowWriter { stretch: &stretch, transaction: &transaction, statements };
     let states = read_states(&writer, projection, caches).await?;
-    let (hubs, links) = (writer.hubs(projection, caches), writer.links(projection, caches));
+    let held = HeldKeys::new(plan, &states);
+    let hubs = writer.hubs(projection, caches, &held);
+    let links = writer.links(projection, caches, &held);
     let (hub_ways, link_ways) = (&mut caches.hub_ways, &mut caches.link_ways);
     // The versions are made while the warehouse writes hubs and links.
     let (keys, folded) = tokio::join!(

@@ -9,10 +9,11 @@ use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Statement, Transaction};
 
-use super::cache::{Cache, Caches};
+use super::cache::{Cache, Caches, ParentId};
 use super::direct::Directness;
 use super::encode::CopyBuffer;
 use super::error::StretchError;
+use super::held::HeldKeys;
 use super::outcome::Quarantined;
 use super::statements::{Staged, Statements};
 use super::stretch::{Rejection, Stretch};
@@ -63,6 +64,7 @@ impl RowWriter<'_, '_> {
         &self,
         projection: &Projection,
         caches: &mut Caches,
+        held: &HeldKeys<'_>,
     ) -> Vec<KeyRows<'_, HubId>> {
         let model = &self.stretch.plan.model;
         let table = |hub: HubId| {
@@ -80,7 +82,8 @@ impl RowWriter<'_, '_> {
                 buffer.value(key.kind, &cast(value, to));
             }
         };
-        self.unknown(&projection.hubs, &mut caches.hubs, table, fill)
+        let is_held = |id, key: &Hash| held.contains(ParentId::Hub(id), key);
+        self.unknown(&projection.hubs, (&mut caches.hubs, is_held), table, fill)
     }
 
     /// Link rows that the warehouse may lack.
@@ -88,6 +91,7 @@ impl RowWriter<'_, '_> {
         &self,
         projection: &Projection,
         caches: &mut Caches,
+        held: &HeldKeys<'_>,
     ) -> Vec<KeyRows<'_, LinkId>> {
         let model = &self.stretch.plan.model;
         let table = |link: LinkId| {
@@ -105,23 +109,25 @@ impl RowWriter<'_, '_> {
             let columns = &model.tables[row.mention.table].links[row.binding].dependent_key;
             self.values(buffer, row.values, columns, &model.links[link].dependent_key);
         };
-        self.unknown(&projection.links, &mut caches.links, table, fill)
+        let is_held = |id, key: &Hash| held.contains(ParentId::Link(id), key);
+        self.unknown(&projection.links, (&mut caches.links, is_held), table, fill)
     }
 
-    /// The rows of hubs or of links that are not known, in the order of their keys; `fill` writes a row's own columns.
+    /// The rows of hubs or of links that are neither cached nor held for certain, in the order of their keys; `fill` writes a row's own columns.
     /// What has no table is passed over; the projection has no row of it.
     fn unknown<'t, I: Id, R: Mentioned>(
         &self,
         projected: &IdVec<I, HashMap<Hash, R>>,
-        caches: &mut IdVec<I, Cache<()>>,
+        (caches, is_held): (&mut IdVec<I, Cache<()>>, impl Fn(I, &Hash) -> bool),
         table: impl Fn(I) -> Option<KeyTable<'t>>,
         fill: impl Fn(&mut CopyBuffer, I, &R),
     ) -> Vec<KeyRows<'t, I>> {
         let mut unknown = Vec::new();
         for (id, rows) in projected.with_ids() {
             let cache = &mut caches[id];
+            let mut is_unknown = |key: &Hash| cache.get(key).is_none() && !is_held(id, key);
             let mut rows: Vec<(&Hash, &R)> =
-                rows.iter().filter(|(key, _)| cache.get(key).is_none()).collect();
+                rows.iter().filter(|(key, _)| is_unknown(key)).collect();
             let Some(table) = table(id).filter(|_| !rows.is_empty()) else { continue };
             rows.sort_unstable_by_key(|(one, _)| *one);
             let mut buffer = CopyBuffer::new();
