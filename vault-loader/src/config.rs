@@ -136,7 +136,7 @@ pub struct ResourceLimits {
     /// bytes that librdkafka may fetch ahead: two batches
     pub queue_bytes_max: usize,
     /// remembered states; four keys of a hub or link count as one. A state takes 130 bytes, and up to twice that in a
-    /// map that has just grown: 150 000 are 20 to 40 MB
+    /// map that has just grown: 110 000 are 14 to 28 MB
     pub cache_entries_max: usize,
     /// this many events of a source in quarantine mean that the fault lies in the loader or the model, and a table with
     /// one more is paused
@@ -155,7 +155,7 @@ impl Default for ResourceLimits {
     fn default() -> Self {
         Self {
             queue_bytes_max: 32 << 20,
-            cache_entries_max: 150_000,
+            cache_entries_max: 110_000,
             quarantine_events_max: 1_000,
             quarantine_retention_days: 30,
             start_wait_ms: 30_000,

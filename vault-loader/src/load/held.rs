@@ -1,36 +1,41 @@
-//! Keys that hubs and links hold, as versions in their satellites tell.
+//! Keys that links hold, as versions in their satellites tell.
 //!
-//! In: the last versions of satellites' keys. Out: which rows of hubs and links need neither be asked for nor written.
+//! In: the last versions of satellites' keys. Out: which rows of links need neither be asked for nor written.
 //!
 //! Each key of a satellite has had its row in the hub or link since the transaction that wrote its first version, and
 //! the loader removes no such row. So an event that is loaded again costs one look at each satellite, and none at the
-//! hub or link that they hang on. A row that was removed by hand is found by `vault-loader check`, and `vault-loader
-//! rebuild` brings it back; loading the event again does not.
+//! link that they hang on. A row of a link that was removed by hand is found by `vault-loader check`, and `vault-loader
+//! rebuild` brings it back; loading the event again does not. Rows of hubs are always looked at: a person is erased by
+//! an edit of a hub, and a later event that names the person has to stop there.
 
 use foldhash::HashMap;
 
 use super::cache::{ParentId, parent_of};
-use crate::model::{Plan, SatelliteId};
+use crate::model::{LinkId, Plan, SatelliteId};
 use crate::vault::fold::KeyState;
 use crate::vault::hash::Hash;
 
 /// The last versions of satellites' keys.
 pub(super) type States = Vec<(SatelliteId, HashMap<Hash, KeyState>)>;
 
-/// Keys that hubs and links hold.
+/// Keys that links hold.
 pub(super) struct HeldKeys<'s> {
-    by_parent: Vec<(ParentId, &'s HashMap<Hash, KeyState>)>,
+    by_link: Vec<(LinkId, &'s HashMap<Hash, KeyState>)>,
 }
 
 impl<'s> HeldKeys<'s> {
     /// The keys of these states.
     pub(super) fn new(plan: &Plan, states: &'s States) -> Self {
-        let parent = |id: SatelliteId| parent_of(plan, plan.satellites[id].table);
-        Self { by_parent: states.iter().map(|(id, states)| (parent(*id), states)).collect() }
+        let link = |id: SatelliteId| match parent_of(plan, plan.satellites[id].table) {
+            ParentId::Hub(_) => None,
+            ParentId::Link(link) => Some(link),
+        };
+        let of_links = states.iter().filter_map(|(id, states)| Some((link(*id)?, states)));
+        Self { by_link: of_links.collect() }
     }
 
-    /// Whether a hub or link is known to hold a key.
-    pub(super) fn contains(&self, parent: ParentId, key: &Hash) -> bool {
-        self.by_parent.iter().any(|(id, states)| *id == parent && states.contains_key(key))
+    /// Whether a link is known to hold a key.
+    pub(super) fn contains(&self, link: LinkId, key: &Hash) -> bool {
+        self.by_link.iter().any(|(id, states)| *id == link && states.contains_key(key))
     }
 }

@@ -537,7 +537,7 @@ impl Work<'_> {
         let writer = RowWriter { stretch: &stretch, transaction, statements };
         let states = read_states(&writer, &projection, &mut caches).await?;
         let held = HeldKeys::new(plan, &states);
-        let hubs = writer.hubs(&projection, &mut caches, &held);
+        let hubs = writer.hubs(&projection, &mut caches);
         let links = writer.links(&projection, &mut caches, &held);
         writer.write_keys(hubs, &mut caches.hub_ways).await?;
         writer.write_keys(links, &mut caches.link_ways).await?;

@@ -61,7 +61,7 @@ pub(super) async fn commit(
     let writer = RowWriter { stretch: &stretch, transaction: &transaction, statements };
     let states = read_states(&writer, projection, caches).await?;
     let held = HeldKeys::new(plan, &states);
-    let hubs = writer.hubs(projection, caches, &held);
+    let hubs = writer.hubs(projection, caches);
     let links = writer.links(projection, caches, &held);
     let (hub_ways, link_ways) = (&mut caches.hub_ways, &mut caches.link_ways);
     // The versions are made while the warehouse writes hubs and links.

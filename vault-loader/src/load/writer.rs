@@ -9,7 +9,7 @@ use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Statement, Transaction};
 
-use super::cache::{Cache, Caches, ParentId};
+use super::cache::{Cache, Caches};
 use super::direct::Directness;
 use super::encode::CopyBuffer;
 use super::error::StretchError;
@@ -64,7 +64,6 @@ impl RowWriter<'_, '_> {
         &self,
         projection: &Projection,
         caches: &mut Caches,
-        held: &HeldKeys<'_>,
     ) -> Vec<KeyRows<'_, HubId>> {
         let model = &self.stretch.plan.model;
         let table = |hub: HubId| {
@@ -82,8 +81,7 @@ impl RowWriter<'_, '_> {
                 buffer.value(key.kind, &cast(value, to));
             }
         };
-        let is_held = |id, key: &Hash| held.contains(ParentId::Hub(id), key);
-        self.unknown(&projection.hubs, (&mut caches.hubs, is_held), table, fill)
+        self.unknown(&projection.hubs, (&mut caches.hubs, |_, _| false), table, fill)
     }
 
     /// Link rows that the warehouse may lack.
@@ -109,7 +107,7 @@ impl RowWriter<'_, '_> {
             let columns = &model.tables[row.mention.table].links[row.binding].dependent_key;
             self.values(buffer, row.values, columns, &model.links[link].dependent_key);
         };
-        let is_held = |id, key: &Hash| held.contains(ParentId::Link(id), key);
+        let is_held = |id, key: &Hash| held.contains(id, key);
         self.unknown(&projection.links, (&mut caches.links, is_held), table, fill)
     }
 
