@@ -175,3 +175,38 @@ async fn the_order_in_which_topics_are_loaded_does_not_show() {
     load_rest(&world, client, &variables).await;
     assert_eq!(fingerprint(client).await, first);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_brings_rows_of_hubs_back_and_does_not_look_for_links() {
+    let mut world = World::new("removed").await;
+    let segment =
+        json!({"ticket_no": "T1", "flight_id": 7, "fare_conditions": "Economy", "amount": "AA=="});
+    world.publish(create("ticket_flights", 10, segment)).await;
+    let mut loader = world.loader("first");
+    world.loaded().await;
+    world.end(&mut loader);
+    let before = fingerprint(&world.client).await;
+    let removed = "DELETE FROM dwh_detailed.hub_tickets WHERE ticket_no = 'T1';
+                   DELETE FROM dwh_detailed.link_ticket_flights WHERE record_source <> 'SYSTEM';
+                   UPDATE dwh_control.offsets SET next_offset = 0";
+    world.client.batch_execute(removed).await.unwrap();
+    let mut loader = world.loader("again");
+    world.loaded().await;
+    world.end(&mut loader);
+    world
+        .assert_rows(
+            "SELECT ticket_no FROM dwh_detailed.hub_tickets WHERE ticket_no = 'T1'",
+            &["(T1)"],
+        )
+        .await;
+    let links = "dwh_detailed.link_ticket_flights WHERE record_source <> 'SYSTEM'";
+    assert_eq!(world.count(links).await, 0);
+    let check = world.command(&["check"]);
+    let said = [check.stderr, check.stdout].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(check.status.code(), Some(1), "{said}");
+    assert!(said.contains("satellite_parents_exist"), "{said}");
+    let rebuild = world.command(&["rebuild"]);
+    assert!(rebuild.status.success(), "{}", String::from_utf8_lossy(&rebuild.stderr));
+    assert_eq!(fingerprint(&world.client).await, before);
+}
