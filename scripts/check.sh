@@ -10,7 +10,7 @@ step "lints" cargo clippy --workspace --all-targets --locked -- --deny warnings
 step "licences, versions and origins of crates" cargo deny --locked check licenses bans sources
 step "unused crates" cargo machete
 step "shell scripts" scripts/check-shell.sh
-step "imports" python3 scripts/check_imports.py shared cdc-reader vault-loader booking devstack
+step "imports" python3 scripts/check_imports.py shared cdc-reader vault-loader synthetic booking wideworld devstack
 step "documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 step "alerts and rules" scripts/test-monitoring.sh
 step "pictures" scripts/pictures.sh check

@@ -17,13 +17,13 @@ use booking::simulate::{Counts, SimulateOptions, Tally, simulate};
 use chrono::{NaiveDate, Utc};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use synthetic::duration::parse_duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::menu::MenuArgs;
 use self::staff::StaffArgs;
-use crate::duration::parse_duration;
 use crate::serve_command::ServeArgs;
 
 /// The airline whose database is captured: fill its database, simulate its life, serve its customers, and watch its

@@ -3,7 +3,6 @@
 //! Exit codes: 0 done, or stopped by a signal; 1 failed; 2 wrong usage. Progress goes to standard error, results to
 //! standard output.
 
-mod duration;
 mod serve_command;
 
 mod cli;

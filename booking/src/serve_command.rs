@@ -12,9 +12,8 @@ use clap::Args;
 use shared::postgres::ConnectOptions;
 use shared::source_url::{AddressError, source_options};
 use shared::telemetry::{LogFormat, init_without_values};
+use synthetic::duration::parse_duration;
 use tokio::net::TcpListener;
-
-use crate::duration::parse_duration;
 
 /// The options.
 #[derive(Debug, Args)]

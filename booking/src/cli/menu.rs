@@ -10,8 +10,7 @@ use anyhow::Context as _;
 use booking::database::Database;
 use booking::menu::{Manner, MenuOptions, Operator, ServerName, menu};
 use clap::Args;
-
-use crate::duration::parse_duration;
+use synthetic::duration::parse_duration;
 
 /// What `booking menu` takes.
 #[derive(Debug, Args)]

@@ -10,11 +10,10 @@ mod math;
 mod network;
 mod rows;
 
-use bytes::{BufMut, Bytes, BytesMut};
 use chrono::{NaiveDate, NaiveTime};
-use futures_util::SinkExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use synthetic::copy::copy_lines;
 use tokio_postgres::{Client, Transaction};
 
 use self::math::whole;
@@ -29,9 +28,6 @@ pub use self::error::{SCALE_MAX, SeedError};
 
 /// Bookings at scale 1.
 pub const BOOKINGS_PER_SCALE: f64 = 10_000.0;
-
-/// Bytes of COPY text sent at once: large enough that a message's overhead vanishes, small enough to stay in cache.
-const BLOCK_BYTES: usize = 256 * 1024;
 
 /// What to generate, and what to do with rows that exist.
 #[derive(Debug, Clone)]
@@ -99,11 +95,13 @@ pub async fn seed(
     let mut row_counts = Vec::new();
     for table in Table::ALL {
         let mut sent = 0;
-        let written = copy(&tx, table, &dataset, |rows| {
+        let name = format!("public.{}", table.name());
+        let written = copy_lines(&tx, &name, table.columns(), dataset.lines(table), |rows| {
             sent += rows;
             progress(SeedProgress { table, row_count: row_count + sent, row_count_max });
         })
-        .await?;
+        .await
+        .map_err(SeedError::at(format!("copy into table {}", table.name())))?;
         row_count += written;
         row_counts.push((table, written));
     }
@@ -179,34 +177,6 @@ async fn refuse_rows(tx: &Transaction<'_>, table: Table) -> Result<(), SeedError
         Some(row) => Err(SeedError::Taken { table: name, code: row.get(0) }),
         None => Ok(()),
     }
-}
-
-async fn copy(
-    tx: &Transaction<'_>,
-    table: Table,
-    dataset: &Dataset,
-    mut sent: impl FnMut(u64),
-) -> Result<u64, SeedError> {
-    let failed = || SeedError::at(format!("copy into table {}", table.name()));
-    let statement = format!("COPY public.{} ({}) FROM STDIN", table.name(), table.columns());
-    let sink = tx.copy_in::<_, Bytes>(&statement).await.map_err(failed())?;
-    let mut sink = std::pin::pin!(sink);
-    let mut block = BytesMut::with_capacity(BLOCK_BYTES + 1024);
-    let mut rows = 0;
-    for line in dataset.lines(table) {
-        block.put_slice(line.as_bytes());
-        block.put_u8(b'\n');
-        rows += 1;
-        if block.len() >= BLOCK_BYTES {
-            sink.send(block.split().freeze()).await.map_err(failed())?;
-            sent(rows);
-            rows = 0;
-        }
-    }
-    sink.send(block.freeze()).await.map_err(failed())?;
-    let written = sink.finish().await.map_err(failed())?;
-    sent(rows);
-    Ok(written)
 }
 
 /// Gives the planner statistics at once, because the simulation starts before autovacuum does. Only the owner of a

@@ -6,12 +6,12 @@
 use chrono::{DateTime, Duration, Utc};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use synthetic::session::Session;
 use tokio_postgres::{Error, Row};
 
 use super::clock::AirlineClock;
 use super::mix::Kind;
 use super::seating::HAS_SERVICE;
-use super::session::Session;
 use crate::tables::FREE_SEATS;
 
 /// What a transaction did before its end.

@@ -20,7 +20,6 @@ mod operations;
 mod pace;
 mod sales;
 mod seating;
-mod session;
 mod shared;
 mod tally;
 mod worker;

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio_postgres::error::SqlState;
+use synthetic::remedy::Remedy;
+use synthetic::session::Session;
 use tokio_postgres::{Client, Error};
 
 use super::airline::{Airline, Outcome};
 use super::clock::AirlineClock;
 use super::error::SimulateError;
 use super::mix::Kind;
-use super::session::Session;
 use super::shared::Shared;
 use crate::database::{ConnectError, Database};
 
@@ -28,14 +28,6 @@ const RECONNECT_PAUSE_MIN: Duration = Duration::from_millis(100);
 
 /// The longest pause: a server that comes back is noticed within it.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
-
-/// What to do after a failed transaction.
-#[derive(Debug, PartialEq, Eq)]
-enum Remedy {
-    DrawAnew,
-    Reconnect,
-    Stop,
-}
 
 /// One connection's worker.
 pub(super) struct Worker {
@@ -105,7 +97,7 @@ impl Worker {
                 // The kind found nothing to do, so another kind is tried: a booking, or a new flight that can be
                 // booked.
                 Ok(Outcome::NothingToDo) => kind = instead(kind)?,
-                Err(err) => match remedy(&err, self.airline.is_closed()) {
+                Err(err) => match Remedy::of(&err, self.airline.is_closed()) {
                     Remedy::DrawAnew if attempt < ATTEMPTS_MAX => {
                         tracing::debug!(error = %err, kind = kind.as_str(), "conflict, drawing anew");
                         self.shared.tally.conflict();
@@ -159,29 +151,6 @@ fn instead(kind: Kind) -> Result<Kind, SimulateError> {
         Kind::ScheduleFlight => Err(SimulateError::NoFlights),
         Kind::Book => Ok(Kind::ScheduleFlight),
         _ => Ok(Kind::Book),
-    }
-}
-
-fn remedy(err: &Error, connection_closed: bool) -> Remedy {
-    let conflicts = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        // The drawn key exists already, or another connection has removed the parent of a row meanwhile.
-        SqlState::UNIQUE_VIOLATION,
-        SqlState::FOREIGN_KEY_VIOLATION,
-    ];
-    let unavailable = [
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::TOO_MANY_CONNECTIONS,
-    ];
-    match err.code() {
-        Some(code) if conflicts.contains(code) => Remedy::DrawAnew,
-        Some(code) if unavailable.contains(code) => Remedy::Reconnect,
-        _ if connection_closed => Remedy::Reconnect,
-        _ => Remedy::Stop,
     }
 }
 

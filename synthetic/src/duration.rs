@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 /// Reads a whole number and a unit: 500ms, 30s, 5m or 1h. Without a unit the number is in seconds.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let count: u64 =
         digits.parse().map_err(|_| format!("'{text}' is no duration: write 30s, 5m or 1h"))?;

@@ -8,46 +8,69 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
 /// Values of a statement's parameters.
-pub(crate) type Values<'values> = &'values [&'values (dyn ToSql + Sync)];
+pub type Values<'values> = &'values [&'values (dyn ToSql + Sync)];
 
 /// One connection.
-pub(crate) struct Session {
+#[derive(Debug)]
+pub struct Session {
     client: Client,
     statements: HashMap<&'static str, Statement>,
     uncommitted_row_count: u64,
 }
 
 impl Session {
-    pub(crate) fn new(client: Client) -> Self {
+    /// Statements go over this connection.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
         Self { client, statements: HashMap::new(), uncommitted_row_count: 0 }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Whether the connection is lost.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
 
-    pub(crate) async fn begin(&mut self) -> Result<(), Error> {
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn begin(&mut self) -> Result<(), Error> {
         self.uncommitted_row_count = 0;
         self.client.batch_execute("BEGIN").await
     }
 
     /// Commits, and tells how many rows the transaction changed.
-    pub(crate) async fn commit(&mut self) -> Result<u64, Error> {
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn commit(&mut self) -> Result<u64, Error> {
         self.client.batch_execute("COMMIT").await?;
         Ok(std::mem::take(&mut self.uncommitted_row_count))
     }
 
-    pub(crate) async fn rollback(&mut self) -> Result<(), Error> {
+    /// Takes the transaction back.
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn rollback(&mut self) -> Result<(), Error> {
         self.uncommitted_row_count = 0;
         self.client.batch_execute("ROLLBACK").await
     }
 
     /// `SAVEPOINT`, `ROLLBACK TO` and `RELEASE`.
-    pub(crate) async fn control(&mut self, statement: &'static str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn control(&mut self, statement: &'static str) -> Result<(), Error> {
         self.client.batch_execute(statement).await
     }
 
-    pub(crate) async fn rows(
+    /// All rows of a query.
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn rows(
         &mut self,
         query: &'static str,
         values: Values<'_>,
@@ -57,7 +80,10 @@ impl Session {
     }
 
     /// The first row, if there is one.
-    pub(crate) async fn first(
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn first(
         &mut self,
         query: &'static str,
         values: Values<'_>,
@@ -66,7 +92,10 @@ impl Session {
     }
 
     /// Runs a statement that changes rows and tells how many.
-    pub(crate) async fn change(
+    ///
+    /// # Errors
+    /// What the server or the network said.
+    pub async fn change(
         &mut self,
         command: &'static str,
         values: Values<'_>,
@@ -75,6 +104,11 @@ impl Session {
         let changed = self.client.execute(&statement, values).await?;
         self.uncommitted_row_count += changed;
         Ok(changed)
+    }
+
+    /// Counts rows that a query changed, which gave rows as well.
+    pub const fn note(&mut self, row_count: u64) {
+        self.uncommitted_row_count += row_count;
     }
 
     async fn statement(&mut self, text: &'static str) -> Result<Statement, Error> {
