@@ -1,4 +1,6 @@
-//! Rows of hubs that are taken for new go straight into their tables. A wrong guess costs an attempt and nothing else.
+//! Rows of hubs and links that are taken for new go straight into their tables. A wrong guess costs an attempt and nothing else.
+
+use serde_json::{Value, json};
 
 use crate::support::{World, airport, create, delete, fingerprint, update};
 
@@ -73,4 +75,41 @@ async fn what_a_reader_publishes_again_is_guessed_wrong_and_adds_no_row() {
     world.end(&mut loader);
     assert!(world.log("first").contains(WRONG_GUESS), "{}", world.log("first"));
     assert_eq!(fingerprint(&world.client).await, before);
+}
+
+fn segment(number: i64) -> Value {
+    json!({"ticket_no": format!("T{number}"), "flight_id": 7, "fare_conditions": "Economy", "amount": "AfQ="})
+}
+
+/// One satellite of a link tells that the link holds a key, and another one is not asked because keys are taken for new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_status_is_remembered_is_not_taken_for_new() {
+    let mut world = World::new("guessing_links").await;
+    world.create_topic("ticket_flights", 1).await;
+    for number in 0..20 {
+        world.publish(create("ticket_flights", 10 + number, segment(number))).await;
+    }
+    let small = [("VAULT_LOADER__BATCH__ROWS_MAX", "5")];
+    let mut loader = world.loader_with("first", &small);
+    world.loaded().await;
+    world.end(&mut loader);
+    // A loader that remembers nothing learns of the old segment by its delete, and reads its status alone.
+    let mut loader = world.loader_with("second", &small);
+    world.publish(delete("ticket_flights", 100, segment(0))).await;
+    world.loaded().await;
+    for number in 20..60 {
+        world.publish(create("ticket_flights", 100 + number, segment(number))).await;
+    }
+    world.loaded().await;
+    world.publish(create("ticket_flights", 200, segment(0))).await;
+    world.loaded().await;
+    world.end(&mut loader);
+    let loaded = fingerprint(&world.client).await;
+    let versions = "dwh_detailed.sat_ticket_flights WHERE record_source <> 'SYSTEM'";
+    assert_eq!(world.count(versions).await, 60, "the segment has the values that it had");
+    let again = world.elsewhere("staged").await;
+    let mut loader = world.loader_with("staged", &again.variables(&[]));
+    world.loaded_into(&again.client).await;
+    world.end(&mut loader);
+    assert_eq!(fingerprint(&again.client).await, loaded);
 }

@@ -25,6 +25,10 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a new topic may take to be known to every broker.
 const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 
+/// How much longer the other brokers may take when one broker knows the topic. A reader without the right to see a
+/// topic's settings waits for so long at each start.
+const KNOWN_EVERYWHERE: Duration = Duration::from_secs(1);
+
 /// The pause between two questions for it.
 const KNOWN_STEP: Duration = Duration::from_millis(50);
 
@@ -160,34 +164,31 @@ impl TopicAdmin {
         self.missing(not_made, stop)
     }
 
-    /// A topic's `cleanup.policy`, or why the broker did not tell it. A topic that was made a moment ago is not known to
-    /// every broker yet, so only a refusal is believed at once.
-    async fn cleanup_policy(&self, topic: &str) -> Result<Result<String, String>, PublishError> {
+    /// A topic's `cleanup.policy`; none when the broker does not tell it. The client library gives the same empty answer
+    /// for a refusal and for a topic that the broker does not know yet. So the question is repeated until the topic is
+    /// known, and for a moment longer, because another broker may answer.
+    async fn cleanup_policy(&self, topic: &str) -> Result<Option<String>, PublishError> {
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
-        let started = Instant::now();
+        let mut until = Instant::now() + KNOWN_WITHIN;
+        let mut is_known = false;
         loop {
             let described = self
                 .admin
                 .describe_configs(&[ResourceSpecifier::Topic(topic)], &options)
                 .await
                 .map_err(|error| PublishError::Broken(Breakage::Topics { error }))?;
-            let reason = match described.into_iter().next() {
-                Some(Ok(resource)) => {
-                    let entry = resource.get("cleanup.policy");
-                    match entry.and_then(|entry| entry.value.clone()) {
-                        Some(policy) => return Ok(Ok(policy)),
-                        None => "the answer has no cleanup.policy".to_owned(),
-                    }
-                }
-                Some(Err(
-                    code @ (RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed),
-                )) => return Ok(Err(code.to_string())),
-                Some(Err(code)) => code.to_string(),
-                None => "the answer is empty".to_owned(),
-            };
-            if started.elapsed() >= KNOWN_WITHIN {
-                return Ok(Err(reason));
+            if let Some(Ok(resource)) = described.into_iter().next()
+                && !resource.entries.is_empty()
+            {
+                let policy = resource.get("cleanup.policy");
+                return Ok(policy.and_then(|entry| entry.value.clone()));
+            }
+            if !is_known && exists(&self.admin, topic).unwrap_or(false) {
+                is_known = true;
+                until = until.min(Instant::now() + KNOWN_EVERYWHERE);
+            }
+            if Instant::now() >= until {
+                return Ok(None);
             }
             tokio::time::sleep(KNOWN_STEP).await;
         }
@@ -235,16 +236,15 @@ pub async fn ensure_offset_topic(
         policy = admin.cleanup_policy(topic) => policy?,
     };
     match policy {
-        Ok(policy) if policy != COMPACT => {
+        Some(policy) if policy != COMPACT => {
             let topic = topic.to_owned();
             Err(PublishError::Configuration(ConfigurationProblem::OffsetTopic { topic, policy }))
         }
-        Ok(_) => Ok(()),
-        Err(reason) => {
+        Some(_) => Ok(()),
+        None => {
             tracing::warn!(
                 topic,
-                reason,
-                "Kafka does not tell the settings of the offset topic: make sure that it has cleanup.policy=compact alone"
+                "Kafka does not tell the settings of the offset topic, and the reader may lack the right DescribeConfigs: make sure that the topic has cleanup.policy=compact alone"
             );
             Ok(())
         }

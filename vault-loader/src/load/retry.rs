@@ -535,8 +535,8 @@ impl Work<'_> {
         // What earlier steps of this transaction have written is read from the warehouse.
         let mut caches = Caches::new(plan, 0);
         let writer = RowWriter { stretch: &stretch, transaction, statements };
-        let states = read_states(&writer, &projection, &mut caches).await?;
-        let held = HeldKeys::new(plan, &states);
+        let (states, guessed) = read_states(&writer, &projection, &mut caches).await?;
+        let held = HeldKeys::new(plan, &states, &guessed);
         let hubs = writer.hubs(&projection, &mut caches);
         let links = writer.links(&projection, &mut caches, &held);
         writer.write_keys(hubs, &mut caches.hub_ways).await?;

@@ -52,7 +52,7 @@ pub(super) async fn read_states(
     writer: &RowWriter<'_, '_>,
     projection: &Projection,
     caches: &mut Caches,
-) -> Result<States, StretchError> {
+) -> Result<(States, HashSet<ParentId>), StretchError> {
     let plan = writer.stretch.plan;
     let mut used: Vec<SatelliteId> =
         plan.satellites.ids().filter(|&id| !projection.satellites[id].is_empty()).collect();
@@ -83,7 +83,7 @@ pub(super) async fn read_states(
         found.extend(read);
         states.push((id, found));
     }
-    Ok(states)
+    Ok((states, guessed))
 }
 
 /// The hubs and links whose unknown keys are taken for new in this attempt.

@@ -59,8 +59,8 @@ pub(super) async fn commit(
         ..Loaded::default()
     };
     let writer = RowWriter { stretch: &stretch, transaction: &transaction, statements };
-    let states = read_states(&writer, projection, caches).await?;
-    let held = HeldKeys::new(plan, &states);
+    let (states, guessed) = read_states(&writer, projection, caches).await?;
+    let held = HeldKeys::new(plan, &states, &guessed);
     let hubs = writer.hubs(projection, caches);
     let links = writer.links(projection, caches, &held);
     let (hub_ways, link_ways) = (&mut caches.hub_ways, &mut caches.link_ways);

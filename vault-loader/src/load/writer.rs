@@ -111,8 +111,9 @@ impl RowWriter<'_, '_> {
         self.unknown(&projection.links, (&mut caches.links, is_held), table, fill)
     }
 
-    /// The rows of hubs or of links that are neither cached nor held for certain, in the order of their keys; `fill` writes a row's own columns.
-    /// What has no table is passed over; the projection has no row of it.
+    /// The rows of hubs or of links that are neither cached nor held for certain, in the order of their keys; `fill`
+    /// writes a row's own columns. What is held for certain is cached from now on. What has no table is passed over;
+    /// the projection has no row of it.
     fn unknown<'t, I: Id, R: Mentioned>(
         &self,
         projected: &IdVec<I, HashMap<Hash, R>>,
@@ -123,7 +124,16 @@ impl RowWriter<'_, '_> {
         let mut unknown = Vec::new();
         for (id, rows) in projected.with_ids() {
             let cache = &mut caches[id];
-            let mut is_unknown = |key: &Hash| cache.get(key).is_none() && !is_held(id, key);
+            let mut is_unknown = |key: &Hash| {
+                if cache.get(key).is_some() {
+                    return false;
+                }
+                let is_held = is_held(id, key);
+                if is_held {
+                    cache.insert(key, ());
+                }
+                !is_held
+            };
             let mut rows: Vec<(&Hash, &R)> =
                 rows.iter().filter(|(key, _)| is_unknown(key)).collect();
             let Some(table) = table(id).filter(|_| !rows.is_empty()) else { continue };
