@@ -207,7 +207,9 @@ fn a_principal_that_may_write_but_not_create_topics_works_when_they_exist() {
     reader.stop();
 
     let reader = by("writer").launch(&connector).start();
-    reader.wait_for_line("the reader may lack the right DescribeConfigs");
+    reader.wait_for_line(
+        "Kafka does not tell the settings of the offset topic, and the reader may lack the right DescribeConfigs: make sure that the topic has cleanup.policy=compact alone",
+    );
     reader.wait_for_line("streaming");
     source.run(&transactions(100, 3));
     let records = source.wait_until_published(&kafka.bootstrap(), &id);
