@@ -221,12 +221,14 @@ async fn a_truncate_reaches_the_partitions_of_all_writers() {
         world.publish(at(number, event)).await;
     }
     world.publish(truncate("airports", 1000)).await;
+    let variables = [("VAULT_LOADER__BATCH__ROWS_MAX", "4")];
+    let mut loader = world.loader_arguments("loader", &["run", "--writers", "3"], &variables);
+    world.loaded().await;
+    // A writer that has loaded what comes behind the truncate before another one loads the truncate closes nothing.
     for number in 0..15 {
         let event = create("airports", 2000 + number, airport(&code(number), "Perm"));
         world.publish(at(number, event)).await;
     }
-    let variables = [("VAULT_LOADER__BATCH__ROWS_MAX", "4")];
-    let mut loader = world.loader_arguments("loader", &["run", "--writers", "3"], &variables);
     world.loaded().await;
     let again = |number: i64| {
         let code = code(number);
