@@ -14,8 +14,8 @@ use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::EnvFilter;
 
-/// Hashes of passwords take 19 MiB each, on whatever thread is free. The C library's allocator keeps such pieces for each
-/// thread when they are freed.
+/// Hashes of passwords take 19 MiB each, on whatever thread is free. The C library's allocator keeps such pieces for
+/// each thread when they are freed.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

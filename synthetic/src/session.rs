@@ -58,6 +58,14 @@ impl Session {
         self.client.batch_execute("ROLLBACK").await
     }
 
+    /// Takes the transaction back after an error, which is the one that is reported. A lost connection cannot be rolled
+    /// back, so a failure here is only noted.
+    pub async fn rollback_after_error(&mut self) {
+        if let Err(second) = self.rollback().await {
+            tracing::debug!(error = %second, "cannot roll back");
+        }
+    }
+
     /// `SAVEPOINT`, `ROLLBACK TO` and `RELEASE`.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Rows of hubs and links that are taken for new go straight into their tables. A wrong guess costs an attempt and nothing else.
+//! Rows of hubs and links that are taken for new go straight into their tables. A wrong guess costs an attempt and
+//! nothing else.
 
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ fn segment(number: i64) -> Value {
     json!({"ticket_no": format!("T{number}"), "flight_id": 7, "fare_conditions": "Economy", "amount": "AfQ="})
 }
 
-/// One satellite of a link tells that the link holds a key, and another one is not asked because keys are taken for new.
+/// The loader knows a link's key by the key's status. It must not take the key for new in the link's other satellite.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_whose_status_is_remembered_is_not_taken_for_new() {
     let mut world = World::new("guessing_links").await;

@@ -145,9 +145,7 @@ pub(crate) async fn load_first(
         let sql = "INSERT INTO dwh_control.offsets VALUES ($1, 0, $2)";
         client.execute(sql, &[topic, &next]).await.unwrap();
     }
-    let mut loader = world.loader_with("some", variables);
-    world.loaded_into(client).await;
-    world.end(&mut loader);
+    load_rest(world, client, variables).await;
     let sql = "UPDATE dwh_control.offsets SET next_offset = 0 WHERE topic = ANY ($1)";
     client.execute(sql, &[&held]).await.unwrap();
 }

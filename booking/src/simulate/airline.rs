@@ -116,10 +116,7 @@ impl Airline {
                 Ok(Outcome::NothingToDo)
             }
             Err(err) => {
-                // The first error is reported. A lost connection cannot be rolled back.
-                if let Err(second) = self.session.rollback().await {
-                    tracing::debug!(error = %second, "cannot roll back");
-                }
+                self.session.rollback_after_error().await;
                 Err(err)
             }
         }

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use shared::backoff::Backoff;
 use synthetic::remedy::Remedy;
 use synthetic::session::Session;
 use tokio_postgres::{Client, Error};
@@ -118,15 +119,14 @@ impl Worker {
 
     /// A new connection, however long that takes; nothing when the run ends before there is one.
     async fn reconnect(mut self, cause: &Error) -> Option<Self> {
-        let mut pause = RECONNECT_PAUSE_MIN;
+        let mut backoff = Backoff::new(RECONNECT_PAUSE_MIN, RECONNECT_PAUSE_MAX);
         tracing::warn!(error = %cause, database = %self.shared.database, "connection lost, reconnecting");
         loop {
-            let jittered = pause.mul_f64(self.airline.rng.random_range(0.5..1.0));
             let database = &self.shared.database;
             let connected = tokio::select! {
                 biased;
                 () = self.shared.over() => return None,
-                connected = connect_after(jittered, database) => connected,
+                connected = connect_after(backoff.next_delay(), database) => connected,
             };
             match connected {
                 Ok(client) => {
@@ -136,9 +136,7 @@ impl Worker {
                     return Some(self);
                 }
                 Err(err) => {
-                    // This is logged once for each doubling, and then once for each longest pause.
                     tracing::warn!(error = %err, "still no connection");
-                    pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
                 }
             }
         }

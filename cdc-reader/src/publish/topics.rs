@@ -164,9 +164,9 @@ impl TopicAdmin {
         self.missing(not_made, stop)
     }
 
-    /// A topic's `cleanup.policy`; none when the broker does not tell it. The client library gives the same empty answer
-    /// for a refusal and for a topic that the broker does not know yet. So the question is repeated until the topic is
-    /// known, and for a moment longer, because another broker may answer.
+    /// A topic's `cleanup.policy`; none when the broker does not tell it. The client library gives the same empty
+    /// answer for a refusal and for a topic that the broker does not know yet. So the reader repeats the question until
+    /// a broker knows the topic, and for a moment longer, because another broker may answer.
     async fn cleanup_policy(&self, topic: &str) -> Result<Option<String>, PublishError> {
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
         let mut until = Instant::now() + KNOWN_WITHIN;

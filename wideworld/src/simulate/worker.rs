@@ -6,8 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use shared::backoff::Backoff;
 use shared::postgres::{ConnectError, ConnectOptions};
 use synthetic::remedy::Remedy;
 use synthetic::session::Session;
@@ -190,10 +191,7 @@ impl Worker {
                 Ok(None)
             }
             Err(err) => {
-                // The first error is reported. A lost connection cannot be rolled back.
-                if let Err(second) = self.session.rollback().await {
-                    tracing::debug!(error = %second, "cannot roll back");
-                }
+                self.session.rollback_after_error().await;
                 Err(err)
             }
         }
@@ -223,15 +221,14 @@ impl Worker {
     async fn reconnect(&mut self, cause: &Error) -> bool {
         let run = Arc::clone(&self.run);
         let database = run.database.display();
-        let mut pause = RECONNECT_PAUSE_MIN;
+        let mut backoff = Backoff::new(RECONNECT_PAUSE_MIN, RECONNECT_PAUSE_MAX);
         tracing::warn!(error = %cause, database, "connection lost, reconnecting");
         run.tally.disconnected();
         loop {
-            let jittered = pause.mul_f64(self.rng.random_range(0.5..1.0));
             let connected = tokio::select! {
                 biased;
                 () = run.over() => return false,
-                connected = connect_after(jittered, &run.database) => connected,
+                connected = connect_after(backoff.next_delay(), &run.database) => connected,
             };
             match connected {
                 Ok(client) => {
@@ -241,9 +238,7 @@ impl Worker {
                     return true;
                 }
                 Err(err) => {
-                    // This is logged once for each doubling, and then once for each longest pause.
                     tracing::warn!(error = %err, "still no connection");
-                    pause = (pause * 2).min(RECONNECT_PAUSE_MAX);
                 }
             }
         }
