@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-long test-api test-pages test-arrival test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
+.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo-full: ## The demo, with Superset's dashboards and Airflow's scheduled table
 
 menu: ## Start a primary with two read replicas, and open a menu over them
 	@scripts/menu.sh
+
+ha: ## Start a highly available PostgreSQL: three servers under Patroni, etcd, HAProxy
+	@scripts/ha.sh
 
 down: ## End what a demo or the menu left running
 	@scripts/devstack.sh down
@@ -49,6 +52,9 @@ test-compose: ## Bring the composition up with a real Docker engine and kill eac
 
 test-faults: ## Load with two and with four loaders under 200 random faults each (about 20 minutes)
 	@scripts/test-faults.sh
+
+test-failover: ## Let a highly available source fail over 50 times under bookings, with the pipeline behind it (about an hour)
+	@scripts/test-failover.sh
 
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live

@@ -4,7 +4,7 @@
 
 source "$(dirname "$0")/lib.sh"
 
-for dir in "$RUN_DIR" "$TEST_RUN_DIR" "$MENU_DIR" .run/bi .run/api .run/pages; do
+for dir in "$RUN_DIR" "$TEST_RUN_DIR" "$MENU_DIR" .run/ha .run/bi .run/api .run/pages; do
     if [[ -d "$dir" ]]; then
         devstack down --run-dir "$dir" --purge
         rm -rf "$dir"

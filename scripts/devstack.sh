@@ -8,13 +8,13 @@ source "$(dirname "$0")/lib.sh"
 
 found=no
 code=0
-for dir in "$RUN_DIR" "$MENU_DIR"; do
+for dir in "$RUN_DIR" "$MENU_DIR" .run/ha; do
     [[ -e "$dir/state.json" ]] || continue
     found=yes
     devstack "$1" --run-dir "$dir" || code=$?
 done
 if [[ "$found" == no ]]; then
-    echo "nothing is up in $RUN_DIR or $MENU_DIR"
+    echo "nothing is up in $RUN_DIR, $MENU_DIR or .run/ha"
     [[ "$1" == down ]] || code=1
 fi
 exit "$code"

@@ -122,6 +122,13 @@ fn cache() -> anyhow::Result<PathBuf> {
     crate::fs::make_dir(&dir)
 }
 
+/// A directory of the cache that a script has filled.
+pub(crate) fn cached_dir(name: &str) -> anyhow::Result<PathBuf> {
+    let dir = cache()?.join(name);
+    anyhow::ensure!(dir.is_dir(), "{} is not there", dir.display());
+    Ok(dir)
+}
+
 /// The directory `name` of the cache. The first caller fills it with `fill`.
 fn cached(name: &str, fill: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<PathBuf> {
     let cache = cache()?;

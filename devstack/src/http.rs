@@ -47,6 +47,11 @@ pub fn get(url: &str) -> anyhow::Result<Answer> {
     request("GET", url, None)
 }
 
+/// Gets `url` from a server that may never answer.
+pub(crate) fn get_within(url: &str, timeout: Duration) -> anyhow::Result<Answer> {
+    send_within("GET", url, &[], None, timeout)
+}
+
 /// Sends a request, with a JSON body if there is one.
 pub fn request(method: &str, url: &str, body: Option<&str>) -> anyhow::Result<Answer> {
     send(method, url, &[], body)
@@ -59,12 +64,22 @@ pub fn send(
     headers: &[(&str, &str)],
     body: Option<&str>,
 ) -> anyhow::Result<Answer> {
+    send_within(method, url, headers, body, TIMEOUT)
+}
+
+fn send_within(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+    timeout: Duration,
+) -> anyhow::Result<Answer> {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
-        .timeout_global(Some(TIMEOUT))
+        .timeout_global(Some(timeout))
         .build()
         .into();
     let mut request =

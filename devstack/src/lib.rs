@@ -17,6 +17,7 @@
 
 mod account;
 mod artifacts;
+mod availability;
 mod binaries;
 mod companion;
 mod connect;
@@ -48,6 +49,9 @@ pub mod vault;
 mod wait;
 
 pub use artifacts::{DEBEZIUM_VERSION, JMETER_VERSION, KAFKA_VERSION, fetch_all};
+pub use availability::{
+    CLUSTER_NODES, Cluster, ClusterNetwork, ClusterOptions, ClusterPorts, Member as ClusterMember,
+};
 pub use binaries::{binary, client_binary, workspace_root};
 pub use companion::CompanionOptions;
 pub use connect::{Connect, ConnectOptions, ConnectRest};

@@ -29,13 +29,15 @@ enum Command {
     /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and
     /// VAULTSTREAM_KAFKA_PORT (9092); those of the replicas from VAULTSTREAM_REPLICATED_PORT (5440),
     /// VAULTSTREAM_REPLICA_ONE_PORT (5441) and VAULTSTREAM_REPLICA_TWO_PORT (5442); the test profile takes free ones.
+    /// Those of the highly available cluster come from VAULTSTREAM_HA_WRITE_PORT (5450), VAULTSTREAM_HA_READ_PORT (5451),
+    /// VAULTSTREAM_HA_STATS_PORT (8404) and VAULTSTREAM_HA_NODE_PORT (5460, the first of the nodes' own).
     /// The superuser is VAULTSTREAM_ADMIN_USER (admin) with VAULTSTREAM_ADMIN_PASSWORD (adminpassword), and replicas
     /// replicate with REPLICATOR_PASSWORD (replicator_password).
     Up {
         /// Which servers
         #[arg(long, value_enum)]
         profile: ProfileName,
-        /// Where data, logs and state.json are kept [default: .run/demo, .run/test or .run/menu]
+        /// Where data, logs and state.json are kept [default: .run/demo, .run/test, .run/menu or .run/ha]
         #[arg(long)]
         run_dir: Option<PathBuf>,
         /// Start from empty servers: remove the data of an earlier run that has ended
@@ -147,6 +149,8 @@ enum ProfileName {
     Test,
     /// a primary with two read replicas on well-known ports, for `booking menu`
     Replicas,
+    /// three PostgreSQL servers under Patroni with etcd, and HAProxy before them (docs/HIGH_AVAILABILITY.md)
+    Ha,
 }
 
 fn main() -> ExitCode {
@@ -175,6 +179,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
                 ProfileName::Demo => (Profile::Demo, ".run/demo"),
                 ProfileName::Test => (Profile::Test, ".run/test"),
                 ProfileName::Replicas => (Profile::Replicas, ".run/menu"),
+                ProfileName::Ha => (Profile::Available, ".run/ha"),
             };
             let run_dir = run_dir.unwrap_or_else(|| default.into());
             let fresh = fresh || profile == Profile::Test;

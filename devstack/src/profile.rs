@@ -154,7 +154,7 @@ pub fn down(run_dir: &Path, purge: bool) -> anyhow::Result<Option<State>> {
         locked.clear()?;
     }
     if purge {
-        for profile in [Profile::Demo, Profile::Test, Profile::Replicas] {
+        for profile in Profile::ALL {
             remove_data(profile, locked.dir())?;
         }
     }

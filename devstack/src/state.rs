@@ -32,6 +32,10 @@ pub enum Kind {
     Kafka,
     /// PostgreSQL: ended with its `fast` shutdown.
     Postgres,
+    /// Patroni with its PostgreSQL server, which it stops in order.
+    Patroni,
+    /// A node of etcd, which outlives the servers that look into it.
+    Etcd,
 }
 
 /// A detached process.
@@ -95,7 +99,12 @@ impl Kind {
     fn signal(self) -> Signal {
         match self {
             Self::Postgres => Signal::INT,
-            Self::Program | Self::Companion | Self::Connect | Self::Kafka => Signal::TERM,
+            Self::Program
+            | Self::Companion
+            | Self::Connect
+            | Self::Kafka
+            | Self::Patroni
+            | Self::Etcd => Signal::TERM,
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Invariant: nothing is shared with another rig but servers and the servers' roles; logs stay below the stack's
 //! directory.
 
+mod available;
 mod beside;
 mod booking_service;
 mod further;

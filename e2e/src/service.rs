@@ -138,14 +138,32 @@ impl Customer {
         reference(expect(201, self.try_to_book(flight_id)?)?)
     }
 
+    /// The customer, at another address of the service.
+    #[must_use]
+    pub fn at(self, address: std::net::SocketAddr) -> Self {
+        Self { bookings: format!("http://{address}/api/v1/bookings"), ..self }
+    }
+
+    /// Asks for this seat under an idempotency key, and gives the answer, whatever it is.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn try_to_book_seat(
+        &self,
+        flight_id: i32,
+        seat: &str,
+        key: &str,
+    ) -> anyhow::Result<Answer> {
+        let order = order(flight_id, &[seat]);
+        self.send("POST", &self.bookings, &[("idempotency-key", key)], &order)
+    }
+
     /// Books this seat under an idempotency key, and gives the booking's reference.
     ///
     /// # Errors
     /// When the service refuses.
     pub fn book_seat(&self, flight_id: i32, seat: &str, key: &str) -> anyhow::Result<String> {
-        let order = order(flight_id, &[seat]);
-        let answer = self.send("POST", &self.bookings, &[("idempotency-key", key)], &order)?;
-        reference(expect(201, answer)?)
+        reference(expect(201, self.try_to_book_seat(flight_id, seat, key)?)?)
     }
 
     /// Cancels a booking, in whatever state it is.

@@ -65,6 +65,8 @@ pub struct Slot {
     pub invalidation: Option<String>,
     /// Whether a standby copied the slot from its primary. It can be read after a promotion.
     pub is_synchronized: bool,
+    /// Whether standbys may copy it.
+    pub is_failover: bool,
     /// Whether it hands out prepared transactions before they are committed.
     pub two_phase: bool,
 }
@@ -132,11 +134,12 @@ pub fn slot(
         160_000.. => "CASE WHEN conflicting THEN 'rows_removed' END",
         _ => "NULL::text",
     };
-    let synchronized = if version >= 170_000 { "synced" } else { "false" };
+    let [synchronized, failover] =
+        if version >= 170_000 { ["synced", "failover"] } else { ["false"; 2] };
     let two_phase = if version >= TWO_PHASE_SINCE { "two_phase" } else { "false" };
     let rows = client.query(&format!(
         "SELECT plugin, database, confirmed_flush_lsn, wal_status, {invalidation}, restart_lsn, {synchronized},
-                {two_phase}
+                {two_phase}, {failover}
          FROM pg_catalog.pg_replication_slots
          WHERE slot_name = {}",
         quote_literal(name)
@@ -152,6 +155,7 @@ pub fn slot(
         restart_lsn: optional(5).and_then(|lsn| lsn.parse().ok()),
         is_synchronized: optional(6).as_deref() == Some("t"),
         two_phase: optional(7).as_deref() == Some("t"),
+        is_failover: optional(8).as_deref() == Some("t"),
     }))
 }
 

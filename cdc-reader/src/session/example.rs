@@ -35,6 +35,7 @@ pub(super) fn slot(confirmed: Option<u64>) -> Slot {
         wal_status: Some("reserved".to_owned()),
         invalidation: None,
         is_synchronized: false,
+        is_failover: false,
         two_phase: false,
     }
 }

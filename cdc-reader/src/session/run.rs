@@ -52,6 +52,7 @@ pub(crate) fn run(
     };
     let reached = reached(delivery.as_ref());
     let settings = &context.connector.settings;
+    slot::warn_of_no_copies(settings, &server);
     let one_server = OneServer::of(&mut replication)?;
     let mut sql = one_server.connect(context)?;
     // When somebody has locked a captured table, the log names the table again and again. The session does not wait in

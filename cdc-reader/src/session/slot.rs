@@ -3,7 +3,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::catalog;
+use super::server::Server;
+use crate::catalog::{self, Slot};
+use crate::connector::Settings;
 use crate::context::Context;
 use crate::error::SessionError;
 use crate::gap::Gap;
@@ -81,6 +83,25 @@ pub(super) fn create(
     Ok(NewSlot { name, exported })
 }
 
+/// Says that no standby copies the slot although the settings ask for that: a slot keeps what it was made with.
+pub(super) fn warn_of_no_copies(settings: &Settings, server: &Server) {
+    if let Some(slot) = &server.slot
+        && stays_behind(settings, slot, server.version)
+    {
+        let slot = &settings.slot_name;
+        tracing::warn!(
+            slot,
+            "slot.failover is true, and the slot was made without it: no standby copies it, and a failover loses it. \
+             Run ALTER_REPLICATION_SLOT {} (FAILOVER true) on a replication connection while the reader is stopped",
+            quote_identifier(slot)
+        );
+    }
+}
+
+fn stays_behind(settings: &Settings, slot: &Slot, server_version: u32) -> bool {
+    settings.slot_failover && server_version >= FAILOVER_SLOTS_SINCE && !slot.is_failover
+}
+
 /// Drops a temporary slot, which would keep WAL as long as its connection lasts.
 ///
 /// # Errors
@@ -113,5 +134,22 @@ pub(super) fn why_refused(
     match slot.ok().flatten().and_then(|slot| slot.lost()) {
         Some(reason) => SessionError::gap(name, Gap::Invalidated { reason }),
         None => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+
+    #[test]
+    fn a_slot_that_no_standby_copies_is_named_only_where_copies_are_wanted_and_possible() {
+        let wanted = Settings { slot_failover: true, ..example::settings() };
+        let plain = example::slot(Some(70));
+        assert!(stays_behind(&wanted, &plain, 180_000));
+        assert!(!stays_behind(&wanted, &plain, 160_000));
+        assert!(!stays_behind(&example::settings(), &plain, 180_000));
+        let copied = Slot { is_failover: true, ..plain };
+        assert!(!stays_behind(&wanted, &copied, 180_000));
     }
 }

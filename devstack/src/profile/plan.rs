@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use crate::availability::{ClusterOptions, ClusterPorts};
 use crate::kafka::KafkaOptions;
 use crate::ports;
 use crate::postgres::{PostgresOptions, Upstream};
@@ -25,6 +26,8 @@ pub enum Profile {
     Test,
     /// `primary` and the read replicas `replica_one` and `replica_two` on well-known ports, durable. No Kafka.
     Replicas,
+    /// Three servers under Patroni, three nodes of etcd, HAProxy before them. No Kafka.
+    Available,
 }
 
 /// A PostgreSQL server of a profile.
@@ -41,18 +44,22 @@ pub(super) struct Planned {
 }
 
 impl Profile {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [Self::Demo, Self::Test, Self::Replicas, Self::Available];
+
     /// Its name in the state file and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Demo => "demo",
             Self::Test => "test",
             Self::Replicas => "replicas",
+            Self::Available => "ha",
         }
     }
 
     /// The profile of that name.
     pub(super) fn of_name(name: &str) -> Option<Self> {
-        [Self::Demo, Self::Test, Self::Replicas].into_iter().find(|profile| profile.name() == name)
+        Self::ALL.into_iter().find(|profile| profile.name() == name)
     }
 
     /// The names of its servers, which are those of their directories.
@@ -61,6 +68,7 @@ impl Profile {
             Self::Demo => &["primary", "warehouse", "kafka"],
             Self::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
             Self::Replicas => &["primary", "replica_one", "replica_two"],
+            Self::Available => &["availability/haproxy", "availability"],
         }
     }
 
@@ -96,7 +104,32 @@ impl Profile {
                 Ok(vec![test("postgres15", 15), test("postgres18", 18), test("warehouse", 15)])
             }
             Self::Replicas => REPLICATED.iter().map(|server| replicated(server, dir)).collect(),
+            Self::Available => Ok(Vec::new()),
         }
+    }
+
+    /// The highly available cluster, for the profile that is one.
+    pub(super) fn cluster(self, dir: &Path) -> anyhow::Result<Option<ClusterOptions>> {
+        if self != Self::Available {
+            return Ok(None);
+        }
+        let default = ClusterOptions::default();
+        Ok(Some(ClusterOptions {
+            dir: Some(dir.join("availability")),
+            ports: ClusterPorts {
+                write: port_from("VAULTSTREAM_HA_WRITE_PORT", 5450)?,
+                read: port_from("VAULTSTREAM_HA_READ_PORT", 5451)?,
+                statistics: port_from("VAULTSTREAM_HA_STATS_PORT", 8404)?,
+                nodes: port_from("VAULTSTREAM_HA_NODE_PORT", 5460)?,
+            },
+            user: variable_or("VAULTSTREAM_ADMIN_USER", &default.user),
+            password: variable_or("VAULTSTREAM_ADMIN_PASSWORD", &default.password),
+            statistics_password: variable_or(
+                "HAPROXY_STATS_PASSWORD",
+                &default.statistics_password,
+            ),
+            ..default
+        }))
     }
 
     /// Kafka, for a profile that has it.
@@ -111,7 +144,7 @@ impl Profile {
             Self::Test => {
                 Some(options.heap_megabytes(768).setting("message.max.bytes", "10485760"))
             }
-            Self::Replicas => None,
+            Self::Replicas | Self::Available => None,
         })
     }
 

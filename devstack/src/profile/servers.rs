@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::plan::{Planned, Profile};
+use crate::availability::{Cluster, Role, Running};
 use crate::kafka::Kafka;
 use crate::postgres::{Postgres, PostgresAddress};
 use crate::state::{Kind, Record, State};
@@ -16,12 +17,14 @@ use crate::state::{Kind, Record, State};
 pub(super) struct Servers {
     kafka: Option<Kafka>,
     databases: Vec<(&'static str, Postgres)>,
+    cluster: Option<Cluster>,
 }
 
 impl Servers {
     pub(super) fn start(profile: Profile, dir: &Path) -> anyhow::Result<Self> {
         let kafka_options = profile.kafka(dir)?;
         let postgres_options = profile.postgres(dir)?;
+        let cluster_options = profile.cluster(dir)?;
         std::thread::scope(|scope| {
             let kafka = kafka_options.map(|options| scope.spawn(|| Kafka::start(options)));
             let mut databases: Vec<(&'static str, Postgres)> = Vec::new();
@@ -30,6 +33,7 @@ impl Servers {
                 let name = planned.name;
                 databases.push((name, start_planned(planned, primary)?));
             }
+            let cluster = cluster_options.map(Cluster::start).transpose()?;
             let kafka = kafka
                 .map(|thread| {
                     let started = thread
@@ -38,7 +42,7 @@ impl Servers {
                     started.context("cannot start kafka")
                 })
                 .transpose()?;
-            Ok(Self { kafka, databases })
+            Ok(Self { kafka, databases, cluster })
         })
     }
 
@@ -62,6 +66,11 @@ impl Servers {
                 log: kafka.log(),
             });
         }
+        if let Some(cluster) = &self.cluster {
+            state.processes.extend(cluster.processes()?.into_iter().map(part));
+            state.postgres.insert("writes".to_owned(), cluster.write_address());
+            state.postgres.insert("reads".to_owned(), cluster.read_address());
+        }
         Ok(state)
     }
 
@@ -70,6 +79,7 @@ impl Servers {
         for (_, server) in self.databases {
             server.detach()?;
         }
+        self.cluster.map_or(Ok(()), Cluster::detach)?;
         self.kafka.map_or(Ok(()), Kafka::detach)
     }
 }
@@ -93,6 +103,17 @@ pub(super) fn start_planned(
         server.address().ensure_database(database)?;
     }
     Ok(server)
+}
+
+/// What the state file says of a part of a cluster.
+fn part(running: Running) -> Record {
+    let Running { name, role, identity, endpoint, log } = running;
+    let kind = match role {
+        Role::Proxy => Kind::Companion,
+        Role::Patroni => Kind::Patroni,
+        Role::Etcd => Kind::Etcd,
+    };
+    Record { name, kind, identity, endpoint, log }
 }
 
 /// What the state file says of a PostgreSQL server.
