@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-long test-api test-pages test-arrival test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
+.PHONY: help setup demo demo-full menu down status test test-long test-api test-pages test-arrival test-bi test-compose test-faults test-monitoring test-replication check advisories pictures bench-reader bench-loader bench-history load-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-faults: ## Load with two and with four loaders under 200 random faults each
 
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
+
+test-replication: ## Start a pipeline with a hot backup and a WAL archive, and list whether all of it replicates
+	@scripts/test-replication.sh
 
 check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts and rules
 	@scripts/check.sh
