@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
+.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test-failover: ## Let a highly available source fail over 50 times under booking
 
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
+
+test-replication: ## Start a pipeline with a hot backup and a WAL archive, and list whether all of it replicates
+	@scripts/test-replication.sh
 
 check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts and rules
 	@scripts/check.sh

@@ -36,6 +36,8 @@ REFRESHER_PASSWORD="${MART_REFRESHER_PASSWORD:-mart_refresher_password}"
 PRESENTATION_PASSWORD="${PRESENTATION_WRITER_PASSWORD:-presentation_writer_password}"
 CHECKER_PASSWORD="${VAULT_CHECKER_PASSWORD:-vault_checker_password}"
 SCALE="${VAULTSTREAM_SCALE:-1}"
+# Which servers: "demo", or "backup" for those with a hot backup and a WAL archive.
+SERVERS="${VAULTSTREAM_SERVERS:-demo}"
 MODEL=connectors/airline/vault.toml
 CONNECTOR=connectors/airline/connector.json
 # What the booking service keeps in the same database, as a source of its own.
@@ -92,7 +94,7 @@ end_earlier_pipeline() {
 }
 
 start_servers() {
-    "$BIN/devstack" up --profile demo --run-dir "$RUN_DIR" --fresh
+    "$BIN/devstack" up --profile "$SERVERS" --run-dir "$RUN_DIR" --fresh
 }
 
 prepare_source() {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# First start of a server from the official image: applies SQL files and lets the replica in.
+# First start of a server from the official image, and each update after it: applies SQL files and lets replicas in.
 # In: /vaultstream/sql/*.sql; psql variables from PSQL_VARIABLES (name=value, one a line); REPLICATOR_PASSWORD where a
-# replica is wanted. Out: a prepared database. The image runs it once, on an empty data directory, before it opens the port.
+# replica is wanted. Out: a prepared database. The image runs it on an empty data directory, before it opens the port. A
+# second run changes passwords to those of the environment, and repeats nothing.
 set -euo pipefail
 
 on_database() {
@@ -25,10 +26,16 @@ if [[ -n "${REPLICATOR_PASSWORD:-}" ]]; then
     on_database <<'SQL'
 \getenv replicator_password REPLICATOR_PASSWORD
 SET log_statement = 'none';
-CREATE ROLE replicator LOGIN REPLICATION PASSWORD :'replicator_password';
-COMMENT ON ROLE replicator IS 'streams the WAL to the hot standby';
+SELECT 'CREATE ROLE replicator' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'replicator')
+\gexec
+ALTER ROLE replicator LOGIN REPLICATION PASSWORD :'replicator_password';
+COMMENT ON ROLE replicator IS 'streams the WAL to the hot backup and to read replicas';
 SQL
     # The image lets everybody with a password into every database, but into physical replication nobody. Replicas live in the
     # container's own network, so nobody else is let in.
-    echo 'host replication replicator samenet scram-sha-256' >>"$PGDATA/pg_hba.conf"
+    rule='host replication replicator samenet scram-sha-256'
+    if ! grep --quiet --fixed-strings --line-regexp "$rule" "$PGDATA/pg_hba.conf"; then
+        echo "$rule" >>"$PGDATA/pg_hba.conf"
+        on_database --command 'SELECT pg_reload_conf()' >/dev/null
+    fi
 fi

@@ -5,8 +5,16 @@
 # The slot keeps the WAL that the replica has not received, up to the primary's max_slot_wal_keep_size. A replica that was away for
 # longer finds its slot lost; it then copies the primary anew by itself. A copy that was cut off lies beside PGDATA and is begun
 # anew. A primary that does not answer is no reason to throw a copy away. A replica that was promoted may hold rows that nobody else
-# has: its data is never removed, and it does not start as a replica any more.
+# has: its data is never removed, and it does not start as a replica any more. It starts as a primary when promote.sh promoted it.
 set -euo pipefail
+
+# promote.sh leaves this file beside the data: the server was promoted on purpose.
+promoted="$(dirname "$PGDATA")/promoted"
+if [[ -e "$promoted" && -s "$PGDATA/PG_VERSION" && ! -e "$PGDATA/standby.signal" ]]; then
+    echo "$REPLICA_NAME was promoted by promote.sh: it starts as a primary"
+    exec docker-entrypoint.sh postgres "$@"
+fi
+rm -f "$promoted"
 
 # The password goes through a file of the postgres user's, so that it is in no argument list.
 passfile="$(dirname "$PGDATA")/replicator.pgpass"
@@ -38,6 +46,8 @@ copy_primary() {
     renew_slot
     gosu postgres pg_basebackup --dbname "$conninfo application_name=$REPLICA_NAME" --slot "$REPLICA_NAME" \
         --pgdata "$copy" --wal-method stream --checkpoint fast --write-recovery-conf --progress --verbose
+    # A primary that was recovered to a point in time still has the settings of that recovery, and a standby would obey them.
+    sed -i '/^restore_command\b/d; /^recovery_target/d' "$copy/postgresql.auto.conf"
     rm -rf "$PGDATA"
     mv "$copy" "$PGDATA"
 }
@@ -48,8 +58,8 @@ if [[ ! -s "$PGDATA/PG_VERSION" ]]; then
 elif [[ ! -e "$PGDATA/standby.signal" ]]; then
     cat >&2 <<EOF
 $REPLICA_NAME was promoted: $PGDATA has no standby.signal, and may hold rows that no other server has, so it is not copied anew.
-Keep the rows by starting the container with docker-entrypoint.sh as its entrypoint, which runs it as a server of its own, or by
-moving $PGDATA away; or remove $PGDATA if nobody needs them. Without $PGDATA, the next start of $REPLICA_NAME copies the primary.
+To run it as a primary from now on: make the empty file $promoted in its volume, and the next start finds it. Or keep
+the rows by moving $PGDATA away; or remove $PGDATA if nobody needs them. Without $PGDATA, the next start of $REPLICA_NAME copies the primary.
 EOF
     exit 1
 elif status="$(slot_status)"; then

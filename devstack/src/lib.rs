@@ -61,7 +61,8 @@ pub use kafka::{Kafka, KafkaOptions, Secured, SecuredOptions};
 pub use pgbouncer::Pgbouncer;
 pub use ports::{PortInUse, free_port, require_free};
 pub use postgres::{
-    PasswordAuth, Postgres, PostgresAddress, PostgresOptions, StopMode, Tls, Upstream,
+    Archive, BackupKind, PasswordAuth, Postgres, PostgresAddress, PostgresOptions, RecoveryPoint,
+    RecoveryTarget, StopMode, Tls, Upstream,
 };
 pub use process::{Frozen, Identity, Process, ProcessOptions};
 pub use psql::{Psql, sql_files};

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use devstack::profile::{self, Part, Profile, State};
+use devstack::{BackupKind, RecoveryPoint, RecoveryTarget};
 
 /// Starts, shows and ends the real servers that the demo and the tests use.
 ///
@@ -27,7 +28,7 @@ enum Command {
     /// Bring servers up and leave them running
     ///
     /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and
-    /// VAULTSTREAM_KAFKA_PORT (9092); those of the replicas from VAULTSTREAM_REPLICATED_PORT (5440),
+    /// VAULTSTREAM_KAFKA_PORT (9092); that of the hot backup from VAULTSTREAM_REPLICA_PORT (5433); those of the replicas from VAULTSTREAM_REPLICATED_PORT (5440),
     /// VAULTSTREAM_REPLICA_ONE_PORT (5441) and VAULTSTREAM_REPLICA_TWO_PORT (5442); the test profile takes free ones.
     /// Those of the highly available cluster come from VAULTSTREAM_HA_WRITE_PORT (5450), VAULTSTREAM_HA_READ_PORT (5451),
     /// VAULTSTREAM_HA_STATS_PORT (8404) and VAULTSTREAM_HA_NODE_PORT (5460, the first of the nodes' own).
@@ -88,6 +89,23 @@ enum Command {
         /// The server, as `status` names it
         name: String,
     },
+    /// Promote a standby to be the primary; a primary that runs is stopped first, so that no commit is lost
+    Promote {
+        /// The run directory
+        #[arg(long, default_value = ".run/demo")]
+        run_dir: PathBuf,
+        /// The standby, as `status` names it
+        #[arg(default_value = "hot_backup")]
+        name: String,
+    },
+    /// The WAL archive of the primary: base backups, and recovery to a point in time
+    Archive {
+        /// The run directory
+        #[arg(long, global = true, default_value = ".run/demo")]
+        run_dir: PathBuf,
+        #[command(subcommand)]
+        action: ArchiveAction,
+    },
     /// End everything that was brought up in a run directory, and nothing else
     Down {
         /// The run directory
@@ -118,6 +136,60 @@ enum Command {
 }
 
 #[derive(Subcommand)]
+enum ArchiveAction {
+    /// Make a base backup
+    Backup {
+        /// How much it copies
+        #[arg(long, value_enum, default_value = "full")]
+        kind: BackupKindName,
+    },
+    /// Show the backups and the WAL that the archive has
+    Info {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the primary end its segment, and wait until the archive has it
+    Check,
+    /// Stop the primary, recover it to a point in time, and start it; its earlier data is kept beside
+    ///
+    /// Without a target the recovery goes to the end of the WAL.
+    Restore {
+        /// A transaction's number
+        #[arg(long, group = "point")]
+        target_xid: Option<String>,
+        /// A moment, as "2026-01-31 12:00:00+00"
+        #[arg(long, group = "point")]
+        target_time: Option<String>,
+        /// A position in the WAL, as 0/3000148
+        #[arg(long, group = "point")]
+        target_lsn: Option<String>,
+        /// A point that pg_create_restore_point() named
+        #[arg(long, group = "point")]
+        target_name: Option<String>,
+        /// End before the target, and not with it
+        #[arg(long, requires = "point")]
+        before: bool,
+        /// The timeline to follow: a number, or `current` for that of the backup [default: the newest]
+        #[arg(long)]
+        target_timeline: Option<String>,
+        /// The backup to begin with, as `info` names it [default: the newest; for a time the newest before it]
+        #[arg(long)]
+        backup: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum BackupKindName {
+    /// everything
+    Full,
+    /// what changed since the last full backup
+    Diff,
+    /// what changed since the last backup of any kind
+    Incr,
+}
+
+#[derive(Subcommand)]
 enum PartName {
     /// Redis, with nothing on disk, on VAULTSTREAM_REDIS_PORT (6380); user booking with BOOKING_REDIS_PASSWORD
     Redis,
@@ -145,6 +217,8 @@ enum PartName {
 enum ProfileName {
     /// primary, warehouse and Kafka on well-known ports
     Demo,
+    /// the demo's servers, with a hot backup of the primary and an archive of its WAL
+    Backup,
     /// PostgreSQL 15 and 18, a warehouse and Kafka on free ports
     Test,
     /// a primary with two read replicas on well-known ports, for `booking menu`
@@ -177,6 +251,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up { profile, run_dir, fresh, foreground } => {
             let (profile, default) = match profile {
                 ProfileName::Demo => (Profile::Demo, ".run/demo"),
+                ProfileName::Backup => (Profile::Backup, ".run/demo"),
                 ProfileName::Test => (Profile::Test, ".run/test"),
                 ProfileName::Replicas => (Profile::Replicas, ".run/menu"),
                 ProfileName::Ha => (Profile::Available, ".run/ha"),
@@ -210,6 +285,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let record = profile::start(&run_dir, &name)?;
             println!("{name} is process {} at {}", record.identity.pid, record.endpoint);
         }
+        Command::Promote { run_dir, name } => promote(&run_dir, &name)?,
+        Command::Archive { run_dir, action } => archive(&run_dir, action)?,
         Command::Down { run_dir, purge } => match profile::down(&run_dir, purge)? {
             Some(state) => {
                 println!("ended {} processes of {}", state.processes.len(), run_dir.display());
@@ -227,6 +304,66 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Fetch { all } => devstack::fetch_all(all)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn promote(run_dir: &std::path::Path, name: &str) -> anyhow::Result<()> {
+    let profile::Promoted { earlier, in_order, received } = profile::promote(run_dir, name)?;
+    println!("{name} is the primary; it has the WAL of {earlier} up to {received}");
+    if in_order {
+        println!("{earlier} was stopped in order before: no commit is lost");
+    } else {
+        println!("{earlier} had ended before: commits that {name} had not received are lost");
+    }
+    println!(
+        "`devstack start {earlier}` starts {earlier} as a replica, once its earlier data is removed or moved away"
+    );
+    Ok(())
+}
+
+fn archive(run_dir: &std::path::Path, action: ArchiveAction) -> anyhow::Result<()> {
+    match action {
+        ArchiveAction::Backup { kind } => {
+            let kind = match kind {
+                BackupKindName::Full => BackupKind::Full,
+                BackupKindName::Diff => BackupKind::Differential,
+                BackupKindName::Incr => BackupKind::Incremental,
+            };
+            let (archive, server) = profile::archive(run_dir)?;
+            archive.backup(&server, kind)?;
+            print!("{}", archive.info(&server, false)?);
+        }
+        ArchiveAction::Info { json } => {
+            let (archive, server) = profile::archive(run_dir)?;
+            println!("{}", archive.info(&server, json)?.trim_end());
+        }
+        ArchiveAction::Check => {
+            let (archive, server) = profile::archive(run_dir)?;
+            archive.check(&server)?;
+            println!("the archive has the WAL of {server} up to now");
+        }
+        ArchiveAction::Restore {
+            target_xid,
+            target_time,
+            target_lsn,
+            target_name,
+            before,
+            target_timeline: timeline,
+            backup,
+        } => {
+            let target = target_xid
+                .map(RecoveryTarget::Xid)
+                .or(target_time.map(RecoveryTarget::Time))
+                .or(target_lsn.map(RecoveryTarget::Lsn))
+                .or(target_name.map(RecoveryTarget::Name))
+                .unwrap_or(RecoveryTarget::Latest);
+            let (record, kept) =
+                profile::restore(run_dir, &RecoveryPoint { target, before, timeline, backup })?;
+            println!("{} is process {} at {}", record.name, record.identity.pid, record.endpoint);
+            println!("its earlier data is {}; remove it when nobody needs it", kept.display());
+            println!("a replica of it is copied anew when it is stopped and started");
+        }
+    }
+    Ok(())
 }
 
 /// Prints a line a process; failure if one of them has ended.

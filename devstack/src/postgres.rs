@@ -4,11 +4,14 @@
 //! Invariant: passwords are always asked for (SCRAM-SHA-256), and the server ends with its owner unless it is detached.
 
 mod address;
+mod archive;
 mod copy;
+mod environment;
 mod home;
 mod options;
 mod read_replica;
 mod replica;
+mod restore;
 mod upstream;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +20,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 pub use address::PostgresAddress;
+pub use archive::{Archive, BackupKind};
 pub use options::{PasswordAuth, PostgresOptions, Tls};
+pub use restore::{RecoveryPoint, RecoveryTarget};
 pub use upstream::Upstream;
 
 use crate::account::Account;
@@ -59,6 +64,9 @@ impl Postgres {
         }
         server.configure()?;
         server.first_start()?;
+        if let Some(archive) = &server.options.archive {
+            archive.know(&server.options.name)?;
+        }
         Ok(server)
     }
 
@@ -78,6 +86,9 @@ impl Postgres {
 
     /// Starts a stopped or crashed server on the same port and data.
     pub fn start_again(&mut self) -> anyhow::Result<()> {
+        if let Some(archive) = &self.options.archive {
+            archive.configure(self)?;
+        }
         let words = vec![
             self.address.bin_dir.join("postgres").into_os_string(),
             "-D".into(),
@@ -93,7 +104,7 @@ impl Postgres {
             .args(&words[1..])
             .env("LC_ALL", "C.UTF-8")
             .on_our_death(Signal::QUIT);
-        for name in options::clean_environment() {
+        for name in environment::clean_environment() {
             start = start.without_env(name);
         }
         let address = &self.address;

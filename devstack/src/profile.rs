@@ -7,6 +7,7 @@
 mod add;
 mod member;
 mod plan;
+mod recover;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use crate::state::{Kind, Record, State};
 pub use add::{Part, add};
 pub use member::{start, stop};
 pub use plan::Profile;
+pub use recover::{Promoted, archive, promote, restore};
 
 /// Brings `profile` up in `run_dir`, or finds it running there. `fresh` starts from empty servers.
 pub fn up(profile: Profile, run_dir: &Path, fresh: bool) -> anyhow::Result<State> {

@@ -62,6 +62,9 @@ pub struct State {
     pub processes: Vec<Record>,
     /// The addresses of its PostgreSQL servers.
     pub postgres: BTreeMap<String, PostgresAddress>,
+    /// The server that was promoted, and takes the writes in place of the one that the profile names first.
+    #[serde(default)]
+    pub promoted: Option<String>,
     /// Kafka's `host:port`.
     pub kafka_bootstrap: String,
     /// The REST address of Kafka Connect, once somebody asked for it.

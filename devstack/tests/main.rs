@@ -10,5 +10,6 @@ mod connect;
 mod kafka;
 mod lifetime;
 mod postgres;
+mod recovery;
 mod replicas;
 mod shared;

@@ -9,7 +9,8 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use super::{Postgres, PostgresAddress, PostgresOptions, Tls, options};
+use super::environment::clean_environment;
+use super::{Postgres, PostgresAddress, PostgresOptions, Tls};
 use crate::account::Account;
 use crate::server::Server;
 use crate::{artifacts, fs, tls};
@@ -101,7 +102,7 @@ impl Postgres {
             None => words,
         };
         let mut command = Command::new(&words[0]);
-        options::clean_environment().for_each(|name| {
+        clean_environment().for_each(|name| {
             command.env_remove(name);
         });
         let output = command

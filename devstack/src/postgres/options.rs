@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::Archive;
+
 /// Where the server's certificate comes from.
 #[derive(Debug, Clone)]
 pub enum Tls {
@@ -46,6 +48,7 @@ pub struct PostgresOptions {
     pub(crate) auth: PasswordAuth,
     pub(crate) access: Vec<String>,
     pub(crate) settings: Vec<(String, String)>,
+    pub(crate) archive: Option<Archive>,
 }
 
 impl PostgresOptions {
@@ -65,6 +68,7 @@ impl PostgresOptions {
             auth: PasswordAuth::Scram,
             access: Vec::new(),
             settings: Vec::new(),
+            archive: None,
         }
     }
 
@@ -140,6 +144,13 @@ impl PostgresOptions {
         self
     }
 
+    /// Hands the server's WAL to an archive. One archive is for one server and its replicas.
+    #[must_use]
+    pub fn archive(mut self, archive: &Archive) -> Self {
+        self.archive = Some(archive.clone());
+        self
+    }
+
     /// The text of the file that `postgresql.conf` includes.
     pub(crate) fn settings_file(&self, socket_dir: &Path) -> String {
         let mut text = String::from("# Written anew at each start.\n");
@@ -157,8 +168,11 @@ impl PostgresOptions {
             ("fsync", durable),
             ("full_page_writes", durable),
         ];
+        let archive = self.archive.iter().flat_map(|archive| archive.settings(&self.name));
+        let archive: Vec<_> = archive.collect();
+        let archive = archive.iter().map(|(name, value)| (*name, value.as_str()));
         let own = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in defaults.into_iter().chain(own) {
+        for (name, value) in defaults.into_iter().chain(archive).chain(own) {
             let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));
         }
         text
@@ -177,13 +191,6 @@ impl PostgresOptions {
         }
         text
     }
-}
-
-/// Variables of ours that would change how PostgreSQL's programs behave.
-pub(crate) fn clean_environment() -> impl Iterator<Item = String> {
-    std::env::vars()
-        .map(|(name, _)| name)
-        .filter(|name| name.starts_with("PG") || name == "LANG" || name == "LANGUAGE")
 }
 
 #[cfg(test)]

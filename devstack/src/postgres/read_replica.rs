@@ -64,9 +64,9 @@ impl Postgres {
         if !self.data.join("standby.signal").exists() {
             let data = self.data.display();
             anyhow::bail!(
-                "{name} was promoted: {data} has no standby.signal, and may hold rows that no other server has, so it is not copied \
-                 anew. Keep the rows by starting it as a server of its own, or by moving {data} away; or remove {data} if nobody needs \
-                 them. Without {data}, the next start of {name} copies the primary"
+                "{name} was promoted, or was a primary: {data} has no standby.signal, and may hold rows that no other server has, so it \
+                 is not copied anew. Keep the rows by starting it as a server of its own, or by moving {data} away; or remove {data} if \
+                 nobody needs them. Without {data}, the next start of {name} copies the primary"
             );
         }
         match slot(primary, name) {

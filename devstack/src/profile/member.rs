@@ -9,8 +9,9 @@ use std::path::Path;
 use anyhow::Context;
 use rustix::process::Signal;
 
-use super::plan::Profile;
+use super::plan::{Planned, Profile, upstream};
 use super::servers::{record, start_planned};
+use crate::postgres::{Postgres, PostgresAddress};
 use crate::server::STOP_DEADLINE;
 use crate::state::{Kind, Locked, Record, State};
 
@@ -30,10 +31,23 @@ pub fn start(run_dir: &Path, name: &str) -> anyhow::Result<Record> {
         "{name} runs already, as process {}; end it with `devstack stop {name}` first",
         old.identity.pid
     );
+    let (planned, primary) = planned(&locked, &state, name)?;
+    let server = start_planned(planned, primary.as_ref())?;
+    keep(&locked, &mut state, name, server)
+}
+
+/// How a server is started as things are now: where it listened, and as a replica of the server that takes the writes,
+/// unless it is that one. Also that server's address.
+pub(super) fn planned(
+    locked: &Locked,
+    state: &State,
+    name: &str,
+) -> anyhow::Result<(Planned, Option<PostgresAddress>)> {
     let profile = Profile::of_name(&state.profile)
         .with_context(|| format!("no profile is called {}", state.profile))?;
     let plan = profile.postgres(locked.dir())?;
-    let primary = plan.first().and_then(|first| state.postgres.get(first.name)).cloned();
+    let primary = primary(&plan, state)?.to_owned();
+    let first = plan.first().map(|planned| planned.name);
     let mut planned = plan
         .into_iter()
         .find(|planned| planned.name == name)
@@ -41,18 +55,39 @@ pub fn start(run_dir: &Path, name: &str) -> anyhow::Result<Record> {
     if let Some(address) = state.postgres.get(name) {
         planned.options = planned.options.port(address.port);
     }
-    let server = start_planned(planned, primary.as_ref())?;
+    if name == primary {
+        planned.upstream = None;
+    } else if first == Some(name) {
+        // Another server was promoted in its place.
+        (planned.upstream, planned.database) = (Some(upstream(name)?), None);
+    }
+    Ok((planned, state.postgres.get(&primary).cloned()))
+}
+
+/// The name of the server that takes the writes.
+pub(super) fn primary<'a>(plan: &'a [Planned], state: &'a State) -> anyhow::Result<&'a str> {
+    let first = plan.first().map(|planned| planned.name);
+    state.promoted.as_deref().or(first).context("this profile has no PostgreSQL server")
+}
+
+/// Records a server that was started, and lets it live on.
+pub(super) fn keep(
+    locked: &Locked,
+    state: &mut State,
+    name: &str,
+    server: Postgres,
+) -> anyhow::Result<Record> {
     let new = record(name, &server)?;
     state.processes.retain(|record| record.name != name);
     state.processes.push(new.clone());
     state.postgres.insert(name.to_owned(), server.address().clone());
     // Recorded first and detached afterwards, so that no running server is unknown.
-    locked.save(&state)?;
+    locked.save(state)?;
     server.detach()?;
     Ok(new)
 }
 
-fn loaded(run_dir: &Path) -> anyhow::Result<(Locked, State)> {
+pub(super) fn loaded(run_dir: &Path) -> anyhow::Result<(Locked, State)> {
     anyhow::ensure!(run_dir.exists(), "nothing is up in {}", run_dir.display());
     let locked = Locked::take(run_dir)?;
     let state =
@@ -61,7 +96,7 @@ fn loaded(run_dir: &Path) -> anyhow::Result<(Locked, State)> {
 }
 
 /// The record of a PostgreSQL server.
-fn find<'a>(state: &'a State, name: &str) -> anyhow::Result<&'a Record> {
+pub(super) fn find<'a>(state: &'a State, name: &str) -> anyhow::Result<&'a Record> {
     let servers = state.processes.iter().filter(|record| record.kind == Kind::Postgres);
     let names: Vec<&str> = servers.clone().map(|record| record.name.as_str()).collect();
     servers.into_iter().find(|record| record.name == name).with_context(|| {

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::availability::{ClusterOptions, ClusterPorts};
 use crate::kafka::KafkaOptions;
 use crate::ports;
-use crate::postgres::{PostgresOptions, Upstream};
+use crate::postgres::{Archive, PostgresOptions, Upstream};
 use crate::state::{Kind, State};
 
 /// Servers of the profile `replicas`: name, the variable of its port, its default port.
@@ -17,6 +17,15 @@ const REPLICATED: [(&str, &str, u16); 3] = [
     ("replica_two", "VAULTSTREAM_REPLICA_TWO_PORT", 5442),
 ];
 
+/// The server that follows the primary of the profile `backup`.
+pub(super) const HOT_BACKUP: &str = "hot_backup";
+
+/// The directory of the archive in a run directory.
+pub(super) const ARCHIVE: &str = "archive";
+
+/// The role as which replicas replicate.
+const REPLICATOR: &str = "replicator";
+
 /// A set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -24,6 +33,8 @@ pub enum Profile {
     Demo,
     /// PostgreSQL 15 and 18, a warehouse and Kafka on free ports, not durable.
     Test,
+    /// The servers of the demo, with a hot backup of `primary`, and an archive of its WAL with base backups.
+    Backup,
     /// `primary` and the read replicas `replica_one` and `replica_two` on well-known ports, durable. No Kafka.
     Replicas,
     /// Three servers under Patroni, three nodes of etcd, HAProxy before them. No Kafka.
@@ -44,13 +55,14 @@ pub(super) struct Planned {
 }
 
 impl Profile {
-    /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Demo, Self::Test, Self::Replicas, Self::Available];
+    /// All profiles.
+    pub(super) const ALL: [Self; 5] = [Self::Demo, Self::Backup, Self::Test, Self::Replicas, Self::Available];
 
     /// Its name in the state file and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Demo => "demo",
+            Self::Backup => "backup",
             Self::Test => "test",
             Self::Replicas => "replicas",
             Self::Available => "ha",
@@ -66,6 +78,7 @@ impl Profile {
     pub(super) fn directories(self) -> &'static [&'static str] {
         match self {
             Self::Demo => &["primary", "warehouse", "kafka"],
+            Self::Backup => &["primary", HOT_BACKUP, "warehouse", "kafka", ARCHIVE],
             Self::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
             Self::Replicas => &["primary", "replica_one", "replica_two"],
             Self::Available => &["availability/haproxy", "availability"],
@@ -100,6 +113,19 @@ impl Profile {
                 demo("primary", "VAULTSTREAM_PRIMARY_PORT", 5432, "airline_tickets")?,
                 demo("warehouse", "VAULTSTREAM_DWH_PORT", 5434, "airline_tickets_dwh")?,
             ]),
+            Self::Backup => {
+                let archive = Archive::at(&dir.join(ARCHIVE))?;
+                let database = "airline_tickets";
+                let mut primary = demo("primary", "VAULTSTREAM_PRIMARY_PORT", 5432, database)?;
+                primary.options = of_hot_backup(primary.options, &archive);
+                let mut backup = demo(HOT_BACKUP, "VAULTSTREAM_REPLICA_PORT", 5433, database)?;
+                backup.options = of_hot_backup(backup.options, &archive);
+                backup.database = None;
+                backup.upstream = Some(upstream(HOT_BACKUP)?);
+                let warehouse =
+                    demo("warehouse", "VAULTSTREAM_DWH_PORT", 5434, "airline_tickets_dwh")?;
+                Ok(vec![primary, backup, warehouse])
+            }
             Self::Test => {
                 Ok(vec![test("postgres15", 15), test("postgres18", 18), test("warehouse", 15)])
             }
@@ -136,7 +162,7 @@ impl Profile {
     pub(super) fn kafka(self, dir: &Path) -> anyhow::Result<Option<KafkaOptions>> {
         let options = KafkaOptions::default().dir(dir.join("kafka"));
         Ok(match self {
-            Self::Demo => {
+            Self::Demo | Self::Backup => {
                 let variable = "VAULTSTREAM_KAFKA_PORT";
                 Some(options.port(port_from(variable, 9092)?).port_variable(variable))
             }
@@ -154,12 +180,24 @@ impl Profile {
         // Tests start Kafka Connect and programs when they need them, and again when these have ended.
         let needed =
             |kind: Kind| self != Self::Test || matches!(kind, Kind::Kafka | Kind::Postgres);
-        ended.filter(|record| needed(record.kind)).map(|record| record.name.as_str()).collect()
+        // The server in whose place another one was promoted is not needed any more.
+        let replaced = |name: &str| {
+            state.promoted.as_deref().is_some_and(|promoted| promoted != name)
+                && self.directories().first() == Some(&name)
+        };
+        ended
+            .filter(|record| needed(record.kind) && !replaced(&record.name))
+            .map(|record| record.name.as_str())
+            .collect()
     }
 
     /// Names the first taken port before anything is started.
     pub(super) fn check_ports(self) -> anyhow::Result<()> {
-        if self == Self::Demo {
+        if self == Self::Backup {
+            let variable = "VAULTSTREAM_REPLICA_PORT";
+            ports::require_free(port_from(variable, 5433)?, "the hot backup", Some(variable))?;
+        }
+        if matches!(self, Self::Demo | Self::Backup) {
             for (service, variable, default) in [
                 ("the primary database", "VAULTSTREAM_PRIMARY_PORT", 5432),
                 ("the warehouse database", "VAULTSTREAM_DWH_PORT", 5434),
@@ -188,26 +226,40 @@ fn replicated(
     &(name, variable, default): &(&'static str, &str, u16),
     dir: &Path,
 ) -> anyhow::Result<Planned> {
-    let user = "replicator";
     let options = PostgresOptions::new(15)
         .name(name)
         .port(port_from(variable, default)?)
         .port_variable(variable)
         .dir(dir.join(name))
         // A replica that is gone keeps no more than this of the primary's disk; then it has to be copied anew.
-        .setting("max_slot_wal_keep_size", "1GB")
-        // Only this role replicates, and only from this machine.
-        .access(&format!("host replication {user} 127.0.0.1/32 scram-sha-256"))
-        .access("host replication all all reject")
-        .access("local replication all reject");
-    let password = variable_or("REPLICATOR_PASSWORD", "replicator_password");
+        .setting("max_slot_wal_keep_size", "1GB");
     let is_primary = name == REPLICATED[0].0;
     Ok(Planned {
         name,
-        options: with_superuser(options),
+        options: with_superuser(replicator_only(options)),
         database: is_primary.then_some("airline_tickets"),
-        upstream: if is_primary { None } else { Some(Upstream::new(name, user, &password)?) },
+        upstream: if is_primary { None } else { Some(upstream(name)?) },
     })
+}
+
+/// A server of the profile `backup` that is, or may become, the primary.
+fn of_hot_backup(options: PostgresOptions, archive: &Archive) -> PostgresOptions {
+    // A hot backup that is away keeps no more than this of the primary's disk. The bound holds for the readers' slots, too.
+    replicator_only(options).setting("max_slot_wal_keep_size", "8GB").archive(archive)
+}
+
+/// Only this role replicates, and only from this machine.
+fn replicator_only(options: PostgresOptions) -> PostgresOptions {
+    options
+        .access(&format!("host replication {REPLICATOR} 127.0.0.1/32 scram-sha-256"))
+        .access("host replication all all reject")
+        .access("local replication all reject")
+}
+
+/// How the server of that name follows another one.
+pub(super) fn upstream(name: &str) -> anyhow::Result<Upstream> {
+    let password = variable_or("REPLICATOR_PASSWORD", "replicator_password");
+    Upstream::new(name, REPLICATOR, &password)
 }
 
 fn with_superuser(options: PostgresOptions) -> PostgresOptions {

@@ -1,0 +1,160 @@
+//! What is done when the primary of a run directory is gone, or holds what it should not: a hot backup is promoted, or
+//! the primary is recovered to a point in time.
+//!
+//! In: a run directory. Out: the promoted or recovered server, recorded.
+//!
+//! A promotion never leaves two primaries: a primary that still runs is stopped first, in order, so that its standby
+//! has every commit. The standby is asked whether it has, and is promoted only then. From then on `start` starts the
+//! promoted server as the primary, and the earlier primary as its replica.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use rustix::process::Signal;
+
+use super::member::{find, keep, loaded, planned, primary};
+use super::plan::{ARCHIVE, Planned, Profile};
+use crate::postgres::{Archive, Postgres, PostgresAddress, RecoveryPoint};
+use crate::server::STOP_DEADLINE;
+use crate::sql;
+use crate::state::{Locked, Record, State};
+use crate::wait::try_wait_for;
+
+/// What a promotion found and made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promoted {
+    /// The server in whose place another one was promoted.
+    pub earlier: String,
+    /// Whether that server was running, and was stopped in order: then no commit is lost.
+    pub in_order: bool,
+    /// Up to where the promoted server has the earlier one's WAL.
+    pub received: String,
+}
+
+/// Promotes a standby to be the primary.
+///
+/// # Errors
+/// When it is no standby that runs, or lacks commits of a primary that runs.
+pub fn promote(run_dir: &Path, name: &str) -> anyhow::Result<Promoted> {
+    let (locked, mut state) = loaded(run_dir)?;
+    let plan = plan(&locked, &state)?;
+    let earlier = primary(&plan, &state)?.to_owned();
+    anyhow::ensure!(earlier != name, "{name} is the primary already");
+    anyhow::ensure!(
+        find(&state, name)?.identity.is_alive(),
+        "{name} does not run; start it with `devstack start {name}` first"
+    );
+    let address = address(&state, name)?;
+    anyhow::ensure!(
+        asked(address, "SELECT pg_is_in_recovery()::text")? == "true",
+        "{name} is no standby"
+    );
+    let old = find(&state, &earlier)?;
+    let in_order = old.identity.is_alive();
+    if in_order {
+        stop_after_standby(&state, &earlier, name)?;
+    }
+    let received = asked(
+        address,
+        "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",
+    )?;
+    let promoted = asked(address, "SELECT pg_promote(true, 60)::text")?;
+    anyhow::ensure!(promoted == "true", "{name} is not a primary after a minute; see its log");
+    state.promoted = Some(name.to_owned());
+    locked.save(&state)?;
+    Ok(Promoted { earlier, in_order, received })
+}
+
+/// Stops a primary that runs. Its fast shutdown waits until each standby that is connected has all of its WAL.
+fn stop_after_standby(state: &State, primary: &str, standby: &str) -> anyhow::Result<()> {
+    let address = address(state, primary)?;
+    let streaming = format!(
+        "SELECT count(*)::text FROM pg_stat_replication WHERE application_name = '{standby}' AND state = 'streaming'"
+    );
+    anyhow::ensure!(
+        asked(address, &streaming)? == "1",
+        "{standby} does not stream from {primary}, which runs, and would lack commits; wait until it streams, or stop {primary} first \
+         with `devstack stop {primary}` if these commits may be lost"
+    );
+    let data = PathBuf::from(asked(address, "SHOW data_directory")?);
+    find(state, primary)?.identity.end(Signal::INT, STOP_DEADLINE)?;
+    let end = last_checkpoint(address, &data)?;
+    let standby_address = self::address(state, standby)?;
+    let has_all = format!("SELECT (pg_last_wal_receive_lsn() > '{end}')::text");
+    try_wait_for(
+        STOP_DEADLINE,
+        &format!(
+            "{standby} to have the WAL of {primary} up to {end}; {primary} is stopped, `devstack start {primary}` starts it again"
+        ),
+        || Ok::<_, anyhow::Error>(asked(standby_address, &has_all)? == "true"),
+    )
+}
+
+/// Where a server that was stopped in order wrote its last record.
+fn last_checkpoint(address: &PostgresAddress, data: &Path) -> anyhow::Result<String> {
+    let output = Command::new(address.bin_dir.join("pg_controldata"))
+        .arg(data)
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .context("cannot run pg_controldata")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = |name: &str| {
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(found, _)| *found == name).map(|(_, value)| value.trim().to_owned())
+    };
+    let state = value("Database cluster state").context("pg_controldata says nothing")?;
+    anyhow::ensure!(
+        state == "shut down",
+        "the primary did not end in order: {} is {state}; start it again",
+        data.display()
+    );
+    value("Latest checkpoint location").context("pg_controldata names no checkpoint")
+}
+
+/// Recovers the primary to a point in time. Gives the record of the recovered server, and where its earlier data lies.
+///
+/// # Errors
+/// When nothing is archived here, or the point is not reached. The primary is then stopped, with the data that it had.
+pub fn restore(run_dir: &Path, point: &RecoveryPoint) -> anyhow::Result<(Record, PathBuf)> {
+    let (locked, mut state) = loaded(run_dir)?;
+    let name = primary(&plan(&locked, &state)?, &state)?.to_owned();
+    let (planned, _) = planned(&locked, &state, &name)?;
+    let running = &find(&state, &name)?.identity;
+    running.end(Signal::INT, STOP_DEADLINE).with_context(|| format!("cannot stop {name}"))?;
+    let (server, kept) = Postgres::start_restored(planned.options, point)?;
+    let record = keep(&locked, &mut state, &name, server)?;
+    Ok((record, kept))
+}
+
+/// The archive of a run directory, and the name of the server that writes to it.
+///
+/// # Errors
+/// When nothing is archived here.
+pub fn archive(run_dir: &Path) -> anyhow::Result<(Archive, String)> {
+    let (locked, state) = loaded(run_dir)?;
+    let dir = locked.dir().join(ARCHIVE);
+    anyhow::ensure!(
+        dir.exists(),
+        "the profile {} archives nothing; bring up the profile backup",
+        state.profile
+    );
+    let name = primary(&plan(&locked, &state)?, &state)?.to_owned();
+    Ok((Archive::at(&dir)?, name))
+}
+
+fn plan(locked: &Locked, state: &State) -> anyhow::Result<Vec<Planned>> {
+    Profile::of_name(&state.profile)
+        .with_context(|| format!("no profile is called {}", state.profile))?
+        .postgres(locked.dir())
+}
+
+fn address<'a>(state: &'a State, name: &str) -> anyhow::Result<&'a PostgresAddress> {
+    state.postgres.get(name).with_context(|| format!("the address of {name} is unknown"))
+}
+
+/// The one text value that a query gives.
+fn asked(address: &PostgresAddress, query: &str) -> anyhow::Result<String> {
+    let values = sql::column(&address.superuser_on_socket("postgres"), query)?;
+    values.into_iter().next().context("the server gave no row")
+}
