@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication
+.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication test-brokers
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-pages: ## Let a real Chromium book on the pages over a whole pipeline, and 
 
 test-bi: ## Test dashboards and scheduled tables with real Superset and Airflow on a pipeline of their own
 	@scripts/test-bi.sh
+
+test-brokers: ## Kill, lose and restart three secured Kafka brokers, one after the other (minutes)
+	@scripts/test-brokers.sh
 
 test-compose: ## Bring the composition up with a real Docker engine and kill each container once (root, about 20 minutes)
 	@scripts/test-compose.sh

@@ -74,6 +74,16 @@ newest_file() {
     echo "$newest"
 }
 
+# Installs packages at the pinned versions of a list, unless this very list is installed: the environment's folder, the list.
+install_python() {
+    local venv="$1" list="$2"
+    cmp -s "$list" "$venv/installed" && return
+    [[ -x "$venv/bin/python" ]] || python3 -m venv "$venv" ||
+        fail "no Python with venv; install python3 and python3-venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$list"
+    cp "$list" "$venv/installed"
+}
+
 # The devstack that was built last, of whatever profile; built now if there is none.
 devstack() {
     local newest

@@ -8,17 +8,8 @@ WHAT="${1:?give a port, or --install}"
 VENV="$PWD/.venv/s3"
 LIST=booking/s3/requirements.txt
 
-# The packages at their pinned versions, unless this very list is installed.
-install_moto() {
-    cmp -s "$LIST" "$VENV/installed" && return
-    [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" \
-        || fail "no Python with venv; install python3 and python3-venv"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$LIST"
-    cp "$LIST" "$VENV/installed"
-}
-
 if [[ "$WHAT" == --install ]]; then
-    install_moto
+    install_python "$VENV" "$LIST"
     exit
 fi
 cmp -s "$LIST" "$VENV/installed" || fail "moto is not installed as $LIST says; run scripts/s3-server.sh --install"

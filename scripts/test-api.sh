@@ -33,15 +33,6 @@ build_service() {
     cargo build --profile "$PROFILE" --locked --bins --package booking --package devstack
 }
 
-# The packages at their pinned versions, unless this very list is installed.
-install_tools() {
-    cmp -s "$LIST" "$VENV/installed" && return
-    [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" \
-        || fail "no Python with venv; install python3 and python3-venv"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$LIST"
-    cp "$LIST" "$VENV/installed"
-}
-
 # A field of a JSON object on standard input.
 field() {
     "$VENV/bin/python" -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
@@ -85,7 +76,7 @@ generated_client() {
 }
 
 scripts/setup.sh test
-step "tools" install_tools
+step "tools" install_python "$VENV" "$LIST"
 step "build" build_service
 trap end_servers EXIT
 trap 'exit 130' INT TERM

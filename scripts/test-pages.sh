@@ -34,11 +34,7 @@ install_tools() {
     [[ -n "$CHROMIUM" ]] || install_packages chromium fonts-dejavu-core
     CHROMIUM="${CHROMIUM:-$(command -v chromium || true)}"
     [[ -x "$CHROMIUM" ]] || fail "no Chromium: install chromium, or name one in CHROMIUM"
-    cmp -s "$LIST" "$VENV/installed" && return
-    [[ -x "$VENV/bin/python" ]] || python3 -m venv "$VENV" \
-        || fail "no Python with venv; install python3 and python3-venv"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$LIST"
-    cp "$LIST" "$VENV/installed"
+    install_python "$VENV" "$LIST"
 }
 
 # The flight whose check-in is open: id, airports, day by the clock of the airport of departure.

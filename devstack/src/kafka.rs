@@ -1,13 +1,14 @@
-//! One Kafka node, broker and controller in one (`KRaft`).
+//! One Kafka node, broker and controller in one (`KRaft`); [`KafkaCluster`] is three of them.
 //!
 //! In: [`KafkaOptions`]. Out: a broker that answers on 127.0.0.1.
 //! Invariant: nobody but this machine reaches it; its heap is bounded; data and port survive a restart.
 
+mod cluster;
+mod java;
 mod options;
 mod secured;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,6 +16,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Signal;
 
+pub use cluster::{ClusterOptions, KafkaCluster, Right};
+pub(crate) use java::{java, java_options};
 pub use options::KafkaOptions;
 pub use secured::{Secured, SecuredOptions};
 
@@ -83,31 +86,7 @@ impl Kafka {
         let path = self.properties().display().to_string();
         let mut arguments = ["format", "-t", CLUSTER_ID, "-c", &path].map(str::to_owned).to_vec();
         arguments.extend(format);
-        self.tool("kafka.tools.StorageTool", &arguments)
-    }
-
-    /// Runs one of Kafka's own tools.
-    fn tool(&self, class: &str, arguments: &[String]) -> anyhow::Result<()> {
-        let output = Command::new(java())
-            .args([
-                "-XX:TieredStopAtLevel=1",
-                "-XX:+UseSerialGC",
-                "-Xmx128m",
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-                "-cp",
-            ])
-            .arg(self.class_path())
-            .arg(class)
-            .args(arguments)
-            .output()
-            .context("cannot run java; install it with `make setup`")?;
-        anyhow::ensure!(
-            output.status.success(),
-            "kafka's {class} failed: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
+        java::tool(&self.libs, "kafka.tools.StorageTool", &arguments).map(drop)
     }
 
     /// Grants a user operations (`Read`, `Write`, …) on all topics whose names begin with `prefix`.
@@ -121,7 +100,7 @@ impl Kafka {
         }
         arguments.extend(["--topic", prefix, "--resource-pattern-type", "prefixed"]);
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-        self.tool("org.apache.kafka.tools.AclCommand", &arguments)
+        java::tool(&self.libs, "org.apache.kafka.tools.AclCommand", &arguments).map(drop)
     }
 
     fn properties(&self) -> PathBuf {
@@ -230,25 +209,4 @@ fn answers(port: u16) -> anyhow::Result<()> {
     let metadata = consumer.fetch_metadata(None, Duration::from_secs(5))?;
     anyhow::ensure!(!metadata.brokers().is_empty(), "it knows no broker yet");
     Ok(())
-}
-
-/// The Java to run: `JAVA_HOME`'s, else the one in the path.
-pub(crate) fn java() -> PathBuf {
-    match std::env::var_os("JAVA_HOME") {
-        Some(home) if !home.is_empty() => Path::new(&home).join("bin/java"),
-        _ => PathBuf::from("java"),
-    }
-}
-
-/// Options of the Java virtual machine for a server of ours.
-pub(crate) fn java_options(heap_megabytes: u32, quick_start: bool) -> Vec<String> {
-    let mut options = vec![
-        format!("-Xmx{heap_megabytes}m"),
-        "-Xms64m".to_owned(),
-        "-XX:+ExitOnOutOfMemoryError".to_owned(),
-    ];
-    if quick_start {
-        options.extend(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"].map(str::to_owned));
-    }
-    options
 }

@@ -57,7 +57,9 @@ pub use companion::CompanionOptions;
 pub use connect::{Connect, ConnectOptions, ConnectRest};
 pub use database::{Database, unique};
 pub use haproxy::Haproxy;
-pub use kafka::{Kafka, KafkaOptions, Secured, SecuredOptions};
+pub use kafka::{
+    ClusterOptions, Kafka, KafkaCluster, KafkaOptions, Right, Secured, SecuredOptions,
+};
 pub use pgbouncer::Pgbouncer;
 pub use ports::{PortInUse, free_port, require_free};
 pub use postgres::{

@@ -48,14 +48,23 @@ pub(crate) fn authority(dir: &Path) -> anyhow::Result<()> {
 
 /// Makes a certificate of the authority below `dir`, and its key: `<name>.crt` and `<name>.key`.
 pub(crate) fn issue(dir: &Path, name: &str, purpose: &Purpose<'_>) -> anyhow::Result<Files> {
+    let usage = if purpose.hosts.is_some() { "serverAuth" } else { "clientAuth" };
+    issue_for(dir, name, purpose, usage)
+}
+
+/// The same for a server that is a client of others of its kind.
+pub(crate) fn issue_peer(dir: &Path, name: &str, purpose: &Purpose<'_>) -> anyhow::Result<Files> {
+    issue_for(dir, name, purpose, "serverAuth, clientAuth")
+}
+
+fn issue_for(dir: &Path, name: &str, purpose: &Purpose<'_>, usage: &str) -> anyhow::Result<Files> {
     let path = |end: &str| dir.join(format!("{name}.{end}"));
     let files = Files { ca: dir.join("ca.crt"), cert: path("crt"), key: path("key") };
     let (request, extensions) = (path("csr"), path("ext"));
-    let usage = match purpose.hosts {
-        Some(hosts) => format!("subjectAltName = {hosts}\nextendedKeyUsage = serverAuth\n"),
-        None => "extendedKeyUsage = clientAuth\n".to_owned(),
-    };
-    crate::fs::write(&extensions, &format!("basicConstraints = CA:FALSE\n{usage}"))?;
+    let hosts = purpose.hosts.map(|hosts| format!("subjectAltName = {hosts}\n"));
+    let hosts = hosts.unwrap_or_default();
+    let lines = format!("basicConstraints = CA:FALSE\n{hosts}extendedKeyUsage = {usage}\n");
+    crate::fs::write(&extensions, &lines)?;
     let ask = ["req", "-subj", purpose.subject].map(OsStr::new);
     let ask_files =
         [OsStr::new("-keyout"), files.key.as_os_str(), OsStr::new("-out"), request.as_os_str()];

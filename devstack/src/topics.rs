@@ -68,13 +68,13 @@ impl Record {
 
 /// The topics of a cluster.
 pub struct Topics {
-    bootstrap: String,
+    config: ClientConfig,
     consumer: BaseConsumer,
 }
 
-fn client(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
-    ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
+fn client(config: &ClientConfig) -> anyhow::Result<BaseConsumer> {
+    config
+        .clone()
         .set("group.id", "devstack-topics")
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
@@ -86,7 +86,14 @@ fn client(bootstrap: &str) -> anyhow::Result<BaseConsumer> {
 impl Topics {
     /// Makes a client.
     pub fn at(bootstrap: &str) -> anyhow::Result<Self> {
-        Ok(Self { bootstrap: bootstrap.to_owned(), consumer: client(bootstrap)? })
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap);
+        Self::with(&config)
+    }
+
+    /// Makes a client that goes this way: brokers, TLS, a login.
+    pub fn with(config: &ClientConfig) -> anyhow::Result<Self> {
+        Ok(Self { config: config.clone(), consumer: client(config)? })
     }
 
     /// The names that begin with `prefix`.
@@ -147,7 +154,7 @@ impl Topics {
             let consumer = another.as_ref().unwrap_or(&self.consumer);
             read_until_silence(consumer, topic, &mut open, until, &mut take)?;
             if !open.is_empty() {
-                another = Some(client(&self.bootstrap)?);
+                another = Some(client(&self.config)?);
             }
         }
         Ok(())
