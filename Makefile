@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu down status test test-long test-api test-pages test-arrival test-bi test-compose test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean
+.PHONY: help setup demo demo-full menu down status test test-long test-api test-pages test-arrival test-bi test-compose test-faults test-monitoring test-release test-swarm check advisories release pictures bench-reader bench-loader bench-history load-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,15 @@ test-faults: ## Load with two and with four loaders under 200 random faults each
 
 test-monitoring: ## Let a Prometheus watch what `make demo` left running
 	@scripts/test-monitoring.sh live
+
+release: ## Build static programs, with archives, checksums and bills of materials, into target/release-archives
+	@scripts/release.sh
+
+test-release: ## Start what `make release` has built on bare roots, and run a pipeline of it (root, about 3 minutes)
+	@scripts/test-release.sh
+
+test-swarm: ## Deploy the highly available stack into a swarm of this machine, kill its primary, and remove it (root, about 15 minutes)
+	@scripts/test-swarm.sh
 
 check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts and rules
 	@scripts/check.sh
