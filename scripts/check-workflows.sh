@@ -42,7 +42,7 @@ called_things_exist() {
     )
     while read -r script; do
         [[ -x "$script" ]] || fail "a workflow calls $script, which is not there or cannot be run"
-    done < <(grep -ohE '(scripts|\.ci)/[a-z0-9.-]+' .github/workflows/*.yml | sort -u)
+    done < <(grep -ohE 'scripts/[a-z0-9-]+\.sh|\.ci/run' .github/workflows/*.yml | sort -u)
 }
 
 if [[ "$(uname -m)" == x86_64 ]]; then

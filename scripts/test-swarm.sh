@@ -28,7 +28,9 @@ measured() {
 
 # The image that the stack's file names for a service.
 stack_image() {
-    docker stack config --compose-file "$STACK_FILE" | sed -n "/^  $1:\$/,/^    image:/s/^    image: //p"
+    docker compose --file "$STACK_FILE" config --format json | python3 -c '
+import json, sys
+print(json.load(sys.stdin)["services"][sys.argv[1]]["image"])' "$1"
 }
 
 refuse_a_swarm_in_use() {
@@ -76,32 +78,54 @@ write_marks() {
     done
 }
 
-# Kills the server of the primary from outside, and shows the longest time without a confirmed row. All that were confirmed are there.
-survives_death_of_the_primary() {
-    local primary container pid writer longest lost
+# The container of a server: its number.
+container_of() {
+    docker ps --quiet --filter "name=${STACK}_postgres-$1."
+}
+
+# Lets rows be written while the primary goes, by one of these: kill (from outside, as a crash would, and its machine does not start it
+# again before another one is the primary), switchover (in order, by patronictl). Shows the longest time without a confirmed row. All that
+# were confirmed are there afterwards.
+writes_go_on_after() {
+    local way="$1" primary writer longest lost
     ROOM="$(mktemp -d)"
     primary="$(primary_node)"
     [[ -n "$primary" ]] || fail "there is no primary"
     : >"$ROOM/confirmed"
     write_marks &
     writer="$!"
-    until (($(wc -l <"$ROOM/confirmed") >= 20)); do
-        sleep 0.2
-    done
-    container="$(docker ps --quiet --filter "name=${STACK}_postgres-$primary.")"
-    pid="$(docker inspect --format '{{.State.Pid}}' "$container")"
-    kill -KILL "$pid"
-    say "  postgres-$primary, the primary, is dead"
+    wait_for_more_rows
+    "by_$way" "$primary"
     wait_for_another_primary "$primary"
-    sleep 5
+    wait_for_more_rows
     touch "$ROOM/stop"
     wait "$writer"
+    docker service scale --detach "${STACK}_postgres-$primary=1" >/dev/null
     longest="$(awk 'NR > 1 && $2 - last > longest { longest = $2 - last } { last = $2 } END { print longest }' "$ROOM/confirmed")"
     lost="$(comm -23 <(cut -d ' ' -f 1 "$ROOM/confirmed" | sort) <(through_haproxy "$WRITE_PORT" --command 'SELECT number FROM public.marks' | sort) | wc -l)"
     say "  rows confirmed: $(wc -l <"$ROOM/confirmed"), lost: $lost, longest time without one: $longest ms"
     ((lost == 0)) || fail "confirmed rows are lost"
     ((longest <= 15000)) || fail "writes did not go on within 15 s"
     rm -rf "$ROOM"
+}
+
+by_kill() {
+    kill -KILL "$(docker inspect --format '{{.State.Pid}}' "$(container_of "$1")")"
+    docker service scale --detach "${STACK}_postgres-$1=0" >/dev/null
+    say "  postgres-$1, the primary, is dead"
+}
+
+by_switchover() {
+    docker exec "$(container_of "$1")" with-secrets.sh patronictl --config-file /tmp/patroni.yml switchover --force | tail -n 8
+}
+
+wait_for_more_rows() {
+    local wanted ends=$((SECONDS + 60))
+    wanted=$(($(wc -l <"$ROOM/confirmed") + 20))
+    until (($(wc -l <"$ROOM/confirmed") >= wanted)); do
+        ((SECONDS < ends)) || fail "no rows are confirmed"
+        sleep 0.2
+    done
 }
 
 wait_for_another_primary() {
@@ -123,6 +147,21 @@ whole_again() {
         sleep 3
     done
     cat "$ENGINE_DIR/quick-test.log"
+}
+
+# The containers that run, by their names, which a new one changes.
+containers() {
+    docker ps --filter "label=com.docker.stack.namespace=$STACK" --format '{{.Names}}' | sort
+}
+
+deployed_again_nothing_changes() {
+    local before
+    before="$(containers)"
+    deploy/swarm/deploy-ha.sh
+    [[ "$(containers)" == "$before" ]] || {
+        diff <(echo "$before") <(containers) >&2
+        fail "a second deployment has replaced containers"
+    }
 }
 
 clean_leaves_nothing() {
@@ -178,8 +217,10 @@ measured "build our images" build_images
 measured "deploy-ha.sh --init" deploy/swarm/deploy-ha.sh --init
 measured "quick-test.sh" whole_again
 measured "a table of marks" make_marks
-measured "the primary dies while rows are written" survives_death_of_the_primary
+measured "the primary dies while rows are written" writes_go_on_after kill
 measured "quick-test.sh, when the old primary is back" whole_again
-measured "deploy-ha.sh again changes nothing" deploy/swarm/deploy-ha.sh
+measured "a switchover while rows are written" writes_go_on_after switchover
+measured "quick-test.sh, after the switchover" whole_again
+measured "deploy-ha.sh again changes nothing" deployed_again_nothing_changes
 measured "deploy-ha.sh --clean leaves nothing" clean_leaves_nothing
 DONE=yes

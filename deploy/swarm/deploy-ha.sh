@@ -97,7 +97,7 @@ deploy() {
     local resolve=never
     [[ -z "$VAULTSTREAM_REGISTRY" ]] || resolve=always
     # It says that it ignores how images are built.
-    docker stack deploy --detach=true --with-registry-auth --resolve-image "$resolve" --prune --compose-file "$STACK_FILE" "$STACK" 2>&1 |
+    docker stack deploy --with-registry-auth --resolve-image "$resolve" --prune --compose-file "$STACK_FILE" "$STACK" 2>&1 |
         grep -vE '^(Ignoring unsupported options|$)' | sed 's/^/  /'
 }
 
@@ -157,6 +157,7 @@ case "${1:-}" in
     *) fail "unknown argument $1: give nothing, --init or --clean" ;;
 esac
 require_manager
+require_client
 use_compose
 step "machines" label_machines
 step "secrets" make_secrets

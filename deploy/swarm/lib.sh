@@ -25,6 +25,13 @@ require_manager() {
         fail "this machine is no manager of a swarm: run docker swarm init, or join one; or give --init"
 }
 
+# An older client reads no file without a version, and knows no jobs.
+require_client() {
+    local version
+    version="$(docker version --format '{{.Client.Version}}')"
+    ((${version%%.*} >= 25)) || fail "the docker command is of version $version: 25 or newer is needed"
+}
+
 # The services of the stack: name, mode, running and wanted tasks, one line each.
 service_lines() {
     docker service ls --filter "label=com.docker.stack.namespace=$STACK" --format '{{.Name}} {{.Mode}} {{.Replicas}}' |
