@@ -48,7 +48,8 @@ build() {
     for program in "${PROGRAMS[@]}"; do
         packages+=(--package "$program")
     done
-    # OpenSSL is built from its source and linked in (docs/decisions/0007). No path of this machine gets into a program.
+    # OpenSSL is built from its source and linked in (docs/decisions/0007). The paths of sources get into a program by other names; OpenSSL
+    # alone remembers where it was built.
     CARGO_ZIGBUILD_ZIG_PATH="$ZIG_DIR/ziglang/zig" \
         OPENSSL_NO_VENDOR=0 \
         CFLAGS="-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$PWD=/vaultstream" \
@@ -108,16 +109,15 @@ pack() {
     rm -rf "$staging"
 }
 
-# What each program is made of, crate by crate, in CycloneDX's form.
-bill_of_materials() {
+# What each program is made of, crate by crate, in CycloneDX's form, with no path of this machine.
+bills_of_materials() {
     local program
+    # It writes for every program of the workspace, beside its Cargo.toml.
+    cargo cyclonedx --quiet --format json --target "$RELEASE_TARGET" --describe binaries --spec-version 1.5 --manifest-path cdc-reader/Cargo.toml
     for program in "${PROGRAMS[@]}"; do
-        # It writes beside Cargo.toml, for each crate that the program needs.
-        cargo cyclonedx --quiet --format json --target "$RELEASE_TARGET" --describe binaries --spec-version 1.5 \
-            --manifest-path "$program/Cargo.toml"
-        mv "$program/${program}_bin.cdx.json" "$OUT/$program-$VERSION-$RELEASE_TARGET.cdx.json"
-        rm -f ./*/*.cdx.json
+        sed "s,path+file://$PWD/,path+file:///vaultstream/,g" "$program/${program}_bin.cdx.json" >"$OUT/$program-$VERSION-$RELEASE_TARGET.cdx.json"
     done
+    rm -f ./*/*_bin.cdx.json
 }
 
 checksums() {
@@ -129,7 +129,7 @@ case "${1:-all}" in
         step "set up" set_up
         step "build $VERSION for $RELEASE_TARGET" build
         step "pack" pack
-        step "bills of materials" bill_of_materials
+        step "bills of materials" bills_of_materials
         step "checksums" checksums
         ls -l "$OUT" "$OUT/bin"
         ;;
