@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication test-brokers
+.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication test-brokers test-release test-swarm release
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,14 @@ test-monitoring: ## Let a Prometheus watch what `make demo` left running
 
 test-replication: ## Start a pipeline with a hot backup and a WAL archive, and list whether all of it replicates
 	@scripts/test-replication.sh
+release: ## Build static programs, with archives, checksums and bills of materials, into target/release-archives
+	@scripts/release.sh
+
+test-release: ## Start what `make release` has built on bare roots, and run a pipeline of it (root, about 3 minutes)
+	@scripts/test-release.sh
+
+test-swarm: ## Deploy the highly available stack into a swarm of this machine, kill its primary, and remove it (root, about 15 minutes)
+	@scripts/test-swarm.sh
 
 check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts and rules
 	@scripts/check.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks docker-compose.yml without a Docker engine, by Compose itself: every profile, and rules that every service keeps.
-# In: docker-compose.yml, .env.example, deploy/haproxy. Out: exit 0 when nothing is to be said about them.
+# Checks docker-compose.yml and the stack of deploy/swarm without a Docker engine, by Compose itself: every profile, and rules that every
+# service keeps.
+# In: docker-compose.yml, .env.example, deploy/haproxy, deploy/swarm. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/engine.sh
@@ -45,10 +46,17 @@ proxy_accepts_its_settings() {
         return
     fi
     "$haproxy" -c -q -f deploy/haproxy/haproxy.cfg || fail "deploy/haproxy/haproxy.cfg is refused"
+    STATISTICS_PASSWORD=checked "$haproxy" -c -q -f deploy/haproxy/ha.cfg || fail "deploy/haproxy/ha.cfg is refused"
+}
+
+# The stack of the swarm, whose rules are others than those of the composition.
+stack_keeps_the_rules() {
+    compose --file deploy/swarm/stack.yml config --format json | python3 scripts/check_stack.py
 }
 
 "$COMPOSE" version
 step "every profile of docker-compose.yml" every_profile_is_valid
 step "variables of docker-compose.yml" variables_are_documented
 step "rules for services" every_service_keeps_the_rules
+step "stack for a swarm" stack_keeps_the_rules
 step "settings of HAProxy" proxy_accepts_its_settings

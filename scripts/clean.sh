@@ -4,12 +4,13 @@
 
 source "$(dirname "$0")/lib.sh"
 
-for dir in "$RUN_DIR" "$TEST_RUN_DIR" "$MENU_DIR" .run/ha .run/bi .run/api .run/pages; do
+for dir in "$RUN_DIR" "$TEST_RUN_DIR" "$MENU_DIR" .run/ha .run/bi .run/api .run/pages .run/release; do
     if [[ -d "$dir" ]]; then
         devstack down --run-dir "$dir" --purge
         rm -rf "$dir"
     fi
 done
+rm -rf .run/test-swarm
 rmdir .run 2>/dev/null || true
 rm -rf bench-results .venv .cache .schemathesis .hypothesis
 cargo clean --quiet

