@@ -146,14 +146,19 @@ impl Gap {
                       connector, and start again";
         let anew = "If this is the wrong server, correct database.hostname. Otherwise give the connector a new topic.prefix and a new slot.name, and \
                     load a new warehouse from its snapshot";
+        let restored = format!(
+            "To keep the warehouse of a source that was set back, run `vault-loader epoch start --all --source-restored`, drop the slot {slot} if it \
+             exists, run `cdc-reader offset delete` for this connector, start again, and run `vault-loader epoch close-missing --all` when the \
+             new snapshot is loaded"
+        );
         match self {
             Self::Missing { .. } | Self::Invalidated { .. } => snapshot,
             Self::Moved { .. } => format!("{snapshot}. {accept}"),
-            Self::LostWal { .. } => format!("{anew}. {accept}"),
-            Self::OtherCluster { .. }
-            | Self::OtherTimeline { .. }
-            | Self::BehindOffset { .. }
-            | Self::OtherHistory { .. } => anew.to_owned(),
+            Self::LostWal { .. } => format!("{anew}. {restored}. {accept}"),
+            Self::OtherCluster { .. } => anew.to_owned(),
+            Self::OtherTimeline { .. } | Self::BehindOffset { .. } | Self::OtherHistory { .. } => {
+                format!("{anew}. {restored}")
+            }
         }
     }
 }

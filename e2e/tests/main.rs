@@ -6,6 +6,7 @@ mod faults;
 mod marts;
 mod monitoring;
 mod proofs;
+mod recovery;
 mod remedies;
 mod sources;
 mod types;

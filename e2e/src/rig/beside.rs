@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use devstack::{Process, ProcessOptions};
+use devstack::{PostgresAddress, Process, ProcessOptions};
 use tokio_postgres::Client;
 
 use super::{PASSWORD, Rig};
@@ -28,6 +28,11 @@ impl Rig {
         let code = process.wait_exit(Duration::from_secs(120))?;
         anyhow::ensure!(code == 0, "booking seed ended with {code}: {}", process.last_lines(3));
         Ok(())
+    }
+
+    /// The source is another server from now on, with the same database: a promoted standby. What runs does not know.
+    pub fn lead_to(&mut self, source: &PostgresAddress) {
+        self.options.source = source.clone();
     }
 
     /// Starts the booking service on the source.
