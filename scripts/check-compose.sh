@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks docker-compose.yml and the stack of deploy/swarm without a Docker engine, by Compose itself: every profile, and rules that every
+# Checks docker-compose.yml, docker-compose.cluster.yml and the stack of deploy/swarm without a Docker engine, by Compose itself: every profile, and rules that every
 # service keeps.
-# In: docker-compose.yml, .env.example, deploy/haproxy, deploy/swarm. Out: exit 0 when nothing is to be said about them.
+# In: docker-compose.yml, docker-compose.cluster.yml, .env.example, deploy/haproxy, deploy/swarm. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/engine.sh
@@ -9,10 +9,11 @@ source scripts/engine.sh
 PROFILES=(none bi airflow monitoring full booking replicas serve)
 
 COMPOSE="$(compose_program)"
+COMPOSE_FILES=()
 
 # Compose with no settings but those of the file itself and of an empty .env.
 compose() {
-    env -i PATH="$PATH" HOME="$HOME" "$COMPOSE" --env-file /dev/null "$@"
+    env -i PATH="$PATH" HOME="$HOME" "$COMPOSE" --env-file /dev/null "${COMPOSE_FILES[@]}" "$@"
 }
 
 every_profile_is_valid() {
@@ -38,6 +39,13 @@ every_service_keeps_the_rules() {
     compose --profile '*' config --format json | python3 scripts/check_compose.py
 }
 
+# The same of what stands in the place of the one broker.
+three_brokers_keep_them_too() {
+    local COMPOSE_FILES=(--file docker-compose.yml --file docker-compose.cluster.yml)
+    variables_are_documented
+    every_service_keeps_the_rules
+}
+
 # `scripts/setup.sh test` installs HAProxy.
 proxy_accepts_its_settings() {
     local haproxy=/usr/sbin/haproxy
@@ -59,4 +67,5 @@ step "every profile of docker-compose.yml" every_profile_is_valid
 step "variables of docker-compose.yml" variables_are_documented
 step "rules for services" every_service_keeps_the_rules
 step "stack for a swarm" stack_keeps_the_rules
+step "docker-compose.cluster.yml" three_brokers_keep_them_too
 step "settings of HAProxy" proxy_accepts_its_settings

@@ -5,6 +5,7 @@
 //! Invariant: nothing is shared with another rig but servers and the servers' roles; logs stay below the stack's
 //! directory.
 
+mod access;
 mod available;
 mod beside;
 mod booking_service;
@@ -21,10 +22,11 @@ use std::time::Duration;
 use anyhow::Context;
 use devstack::topics::Topics;
 use devstack::{PostgresAddress, Process, ProcessOptions, Psql, programs, sql_files, try_wait_for};
+use rdkafka::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::{ClientConfig, Message as _};
 
+pub use access::{Access, LOADER, OPERATOR, READER, REBUILDER, allow};
 pub use further::{FirstLook, Wishes};
 pub use members::Member;
 
@@ -62,6 +64,7 @@ pub struct RigOptions {
 #[derive(Debug)]
 pub struct Rig {
     options: RigOptions,
+    access: Access,
     connector: PathBuf,
     model: PathBuf,
     further: Vec<FurtherSource>,
@@ -84,6 +87,12 @@ struct FurtherSource {
 impl Rig {
     /// Makes databases and configuration; starts nothing.
     pub fn create(options: RigOptions) -> anyhow::Result<Self> {
+        let access = Access::plain(&options.bootstrap);
+        Self::create_with(options, access)
+    }
+
+    /// The same with logins at Kafka.
+    pub fn create_with(options: RigOptions, access: Access) -> anyhow::Result<Self> {
         fs::create_dir_all(&options.dir).context("cannot make the rig's directory")?;
         options.source.create_database(&options.name)?;
         let rig = Self {
@@ -91,6 +100,7 @@ impl Rig {
             model: options.dir.join("vault.toml"),
             further: Vec::new(),
             key_secret: None,
+            access,
             options,
         };
         rig.write_configuration()?;
@@ -136,7 +146,8 @@ impl Rig {
             config.insert("table.include.list".to_owned(), tables.into());
         }
         config["topic.creation.default.partitions"] = self.options.partitions.to_string().into();
-        config["topic.creation.default.replication.factor"] = "1".into();
+        config["topic.creation.default.replication.factor"] =
+            self.access.replicas.to_string().into();
         config["retriable.restart.connector.wait.ms"] = "1000".into();
         fs::write(path, serde_json::to_string_pretty(&connector)?)?;
         Ok(())
@@ -204,7 +215,8 @@ impl Rig {
             .env("PRIMARY_PORT", self.options.source.port.to_string())
             .env("CDC_READER_PASSWORD", PASSWORD)
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
-            .env("OFFSET_STORAGE_TOPIC", format!("{}-offsets", self.options.name))
+            .envs(self.access.reader_variables())
+            .env("OFFSET_STORAGE_TOPIC", access::offset_topic(&self.options.name))
             .env("CDC_READER_LISTEN", ANY_PORT)
             .env("CDC_READER_STARTUP_TIMEOUT", SETTLE_DEADLINE.as_secs().to_string())
             .without_env("RUST_LOG"))
@@ -246,7 +258,8 @@ impl Rig {
             .env("PRIMARY_PORT", self.options.source.port.to_string())
             .env("CDC_READER_PASSWORD", PASSWORD)
             .env("BOOTSTRAP_SERVERS", &self.options.bootstrap)
-            .env("OFFSET_STORAGE_TOPIC", format!("{}-offsets", self.options.name));
+            .envs(self.access.reader_variables())
+            .env("OFFSET_STORAGE_TOPIC", access::offset_topic(&self.options.name));
         Ok(command)
     }
 
@@ -393,11 +406,13 @@ impl Rig {
         let options = options
             .env(set("BOOTSTRAP_SERVERS"), &self.options.bootstrap)
             .envs(programs::loader_database(server, database, role, PASSWORD))
-            .env(set("GROUP_ID"), format!("loader-{database}"))
+            .env(set("GROUP_ID"), access::group(database))
             // A killed member's partitions are free at once instead of after its session's time-out.
-            .env(set("GROUP_INSTANCE_ID"), format!("loader-{database}"))
+            .env(set("GROUP_INSTANCE_ID"), access::group(database))
             .env(set("LISTEN"), ANY_PORT);
-        let secret = self.key_secret.iter().filter(|_| database == self.options.name);
+        let is_own = database == self.options.name;
+        let options = options.envs(self.access.loader_variables(is_own));
+        let secret = self.key_secret.iter().filter(|_| is_own);
         Ok(Loader(secret.fold(options, |options, secret| options.env(set("KEY_SECRET"), secret))))
     }
 
@@ -476,15 +491,15 @@ impl Rig {
     /// Deletes the topic of one of the airline's tables and makes it again, with nothing in it.
     pub async fn make_topic_again(&self, table: &str) -> anyhow::Result<()> {
         let name = topic(&self.options.name, table);
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &self.options.bootstrap).create()?;
+        let admin: AdminClient<DefaultClientContext> = self.access.makes.create()?;
         let options = AdminOptions::new().operation_timeout(Some(SETTLE_DEADLINE));
         for deleted in admin.delete_topics(&[name.as_str()], &options).await? {
             deleted.map_err(|(name, error)| anyhow::anyhow!("cannot delete {name}: {error}"))?;
         }
         let partitions = i32::try_from(self.options.partitions)?;
         devstack::try_wait_for_async(SETTLE_DEADLINE, "the topic to be made again", async || {
-            let again = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+            let replicas = TopicReplication::Fixed(self.access.replicas);
+            let again = NewTopic::new(&name, partitions, replicas);
             for made in admin.create_topics(&[again], &options).await? {
                 made.map_err(|(name, error)| anyhow::anyhow!("cannot make {name}: {error}"))?;
             }
@@ -498,7 +513,7 @@ impl Rig {
     pub fn dump_topics(&self) -> anyhow::Result<PathBuf> {
         let path = self.options.dir.join("topics.txt");
         let mut file = std::io::BufWriter::new(File::create(&path)?);
-        let topics = Topics::at(&self.options.bootstrap)?;
+        let topics = Topics::with(&self.access.makes)?;
         let text =
             |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or(b"-")).into_owned();
         for topic in self.topics() {
@@ -514,7 +529,7 @@ impl Rig {
 
     /// End offsets of every partition of the captured tables' topics.
     pub fn high_watermarks(&self) -> anyhow::Result<BTreeMap<(String, i32), i64>> {
-        let topics = Topics::at(&self.options.bootstrap)?;
+        let topics = Topics::with(&self.access.looks)?;
         let mut found = BTreeMap::new();
         for topic in self.topics() {
             for (partition, end) in topics.ends(&topic)? {

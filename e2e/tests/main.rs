@@ -1,6 +1,7 @@
 //! End-to-end tests over real servers and the built binaries.
 
 mod arrival;
+mod brokers;
 mod failover;
 mod faults;
 mod marts;

@@ -77,7 +77,7 @@ use self::problem::{Kind, Problem};
 use self::server::Limits;
 use self::state::Service;
 use self::store::accounts::Tidy;
-use self::store::uploads::WithRow;
+use self::store::uploads::{Identity, WithRow};
 use self::uploads::{KnownKeys, Sweep};
 
 pub use self::redis_link::RedisTarget;
@@ -182,8 +182,10 @@ async fn look(service: Service, stop: CancellationToken) {
 async fn sweep(service: Service, stop: CancellationToken) {
     let Ok(uploads) = service.uploads() else { return };
     let every = uploads.options().sweep_every;
-    // Not at the start: whoever sees that an instance has the wrong store has time to stop it.
-    let mut ticks = tokio::time::interval_at(Instant::now() + every, every);
+    // Not at the start: whoever sees that an instance has the wrong store has time to stop it. Soon after it: an instance
+    // that is restarted each hour would never come to it.
+    let first = uploads.options().sweep_first.min(every);
+    let mut ticks = tokio::time::interval_at(Instant::now() + first, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -205,5 +207,9 @@ async fn sweep(service: Service, stop: CancellationToken) {
 impl KnownKeys for Service {
     async fn known(&self, object_keys: Vec<String>) -> Result<HashSet<String>, Problem> {
         self.on_primary(&WithRow { object_keys }).await
+    }
+
+    async fn database(&self) -> Result<String, Problem> {
+        self.on_primary(&Identity).await
     }
 }

@@ -179,7 +179,9 @@ impl Key {
                 && text.bytes().all(|byte| byte.is_ascii_graphic())
         });
         let Some(text) = text else {
-            let reason = format!("must have 1 to {KEY_BYTES_MAX} printable ASCII characters");
+            let reason = format!(
+                "must have 1 to {KEY_BYTES_MAX} ASCII characters without spaces, such as a UUID"
+            );
             return Err(Problem::field("Idempotency-Key", reason));
         };
         let mut digest = Sha256::new();
@@ -232,6 +234,8 @@ mod tests {
         assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
         assert_eq!(digest(&[b"ab", b"c"]), digest(&[b"ab", b"c"]));
         headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("two words"));
-        assert_eq!(Key::of(&headers, &[]).unwrap_err().kind, Kind::Invalid);
+        let refusal = Key::of(&headers, &[]).unwrap_err();
+        let reason = "must have 1 to 200 ASCII characters without spaces, such as a UUID";
+        assert_eq!(refusal, Problem::field("Idempotency-Key", reason));
     }
 }

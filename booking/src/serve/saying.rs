@@ -49,7 +49,9 @@ pub(crate) async fn say(
     let is_key =
         (1..=KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_key {
-        let reason = format!("must have 1 to {KEY_CHARS_MAX} printable ASCII characters");
+        let reason = format!(
+            "must have 1 to {KEY_CHARS_MAX} ASCII characters without spaces, such as a UUID"
+        );
         return Err(Problem::field("key", reason));
     }
     // Browsers send lines of a form with a carriage return.

@@ -513,7 +513,8 @@ async fn instances_share_the_store_and_remove_what_has_no_row() {
         std::fs::File::options().write(true).open(file).unwrap().set_modified(old).unwrap();
     }
     let mut uploads = options(&desk.directory());
-    uploads.sweep_every = Duration::from_millis(100);
+    // The first time soon, the next one after longer than this test waits.
+    uploads.sweep_first = Duration::from_millis(100);
     let change = |options: &mut ServeOptions| options.uploads = Some(uploads);
     let second = again(&desk.shop.airline, change).await;
     wait_for_async(WAIT, "the orphan to go", async || !orphan.exists()).await;

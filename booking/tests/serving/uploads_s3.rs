@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use devstack::{Process, ProcessOptions, http, wait_for_async, workspace_root};
 
+use super::browser::Browser;
 use super::shop::{fill, sign_up};
 use super::uploads::{ask, file, form, send, text};
 use crate::support::Airline;
@@ -89,6 +90,14 @@ async fn a_bucket_holds_the_files_and_its_absence_refuses_uploads_alone() {
     let asked = Instant::now();
     ask(&client, "GET", "/health/ready").await.expect(200);
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    // The pages look at the store themselves, and do not wait for it long.
+    let mut browser = Browser::sign_up(address, "eve@example.org", "EVE EXAMPLE").await;
+    for (page, words) in [("/uploads", "does not answer"), ("/", "does not answer within 2 s")] {
+        let asked = Instant::now();
+        browser.go(page).await;
+        browser.expect(200).shows(words);
+        assert!(asked.elapsed() < Duration::from_secs(4), "{page}: {:?}", asked.elapsed());
+    }
     server.kill9();
     let body = form(&[text("title", "A file"), file("a.pdf", "application/pdf", &small)]);
     send(&client, "", &body).await.expect(503);

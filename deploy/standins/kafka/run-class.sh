@@ -8,6 +8,10 @@ case "$(basename "$0")" in
     kafka-console-consumer.sh) class=org.apache.kafka.tools.consumer.ConsoleConsumer ;;
     kafka-consumer-groups.sh) class=org.apache.kafka.tools.consumer.group.ConsumerGroupCommand ;;
     kafka-configs.sh) class=kafka.admin.ConfigCommand ;;
+    kafka-acls.sh) class=org.apache.kafka.tools.AclCommand ;;
+    kafka-metadata-quorum.sh) class=org.apache.kafka.tools.MetadataQuorumCommand ;;
+    kafka-storage.sh) class=kafka.tools.StorageTool ;;
+    kafka-server-start.sh) class=kafka.Kafka ;;
     *)
         echo "$0: unknown program" >&2
         exit 2

@@ -10,7 +10,6 @@ use std::process::{Command, Output};
 
 use anyhow::Context;
 use devstack::{PostgresAddress, Process, Psql, sql_files};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use shared::debezium::topic::topic_name;
@@ -229,12 +228,13 @@ impl Rig {
         topics: &[String],
         partitions: u32,
     ) -> anyhow::Result<()> {
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &self.options.bootstrap).create()?;
+        let admin: AdminClient<DefaultClientContext> = self.access.makes.create()?;
         let partitions = i32::try_from(partitions)?;
         let topics: Vec<NewTopic<'_>> = topics
             .iter()
-            .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(1)))
+            .map(|topic| {
+                NewTopic::new(topic, partitions, TopicReplication::Fixed(self.access.replicas))
+            })
             .collect();
         for made in admin.create_topics(&topics, &AdminOptions::new()).await? {
             made.map_err(|(topic, error)| anyhow::anyhow!("cannot make {topic}: {error}"))?;

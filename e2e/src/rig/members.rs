@@ -36,6 +36,14 @@ impl Rig {
         Process::start(&self.member_options(member)?)
     }
 
+    /// The same, and the loader then answers at this address.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_member_at(&self, member: &Member<'_>, listen: &str) -> anyhow::Result<Process> {
+        Process::start(&self.member_options(member)?.env("VAULT_LOADER__LISTEN", listen))
+    }
+
     fn member_options(&self, member: &Member<'_>) -> anyhow::Result<ProcessOptions> {
         let Member { database, name, is_static, rows_max, writers } = member;
         let options = self.loader_options(database, "vault_loader", &["run"], &self.models())?.0;

@@ -15,8 +15,8 @@
 
 mod drawn;
 mod group;
-mod proofs;
-mod watch;
+pub(crate) mod proofs;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Servers {
 }
 
 /// The work at the source, in a task of its own.
-struct Work {
+pub(crate) struct Work {
     workload: Arc<Workload>,
     stop: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
@@ -95,7 +95,7 @@ struct Work {
 
 impl Work {
     /// Work before the snapshot, of which the snapshot sees the outcome.
-    async fn prepare(rig: &Rig, seed: u64) -> anyhow::Result<Arc<Workload>> {
+    pub(crate) async fn prepare(rig: &Rig, seed: u64) -> anyhow::Result<Arc<Workload>> {
         let source = sql::connect(&rig.source()).await?;
         loosen(&source).await?;
         let full =
@@ -108,7 +108,7 @@ impl Work {
         Ok(Arc::new(workload))
     }
 
-    fn start(rig: &Rig, workload: Arc<Workload>, seed: u64) -> Self {
+    pub(crate) fn start(rig: &Rig, workload: Arc<Workload>, seed: u64) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (source, ours, stopped) = (rig.source(), Arc::clone(&workload), Arc::clone(&stop));
         let task = tokio::spawn(async move {
@@ -125,7 +125,7 @@ impl Work {
         Self { workload, stop, task }
     }
 
-    async fn end(self) -> anyhow::Result<Arc<Workload>> {
+    pub(crate) async fn end(self) -> anyhow::Result<Arc<Workload>> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.context("the work at the source panicked")??;
         Ok(self.workload)

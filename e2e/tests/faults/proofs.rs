@@ -62,7 +62,7 @@ pub(super) async fn prove(run: &mut Run<'_>, work: Work) -> anyhow::Result<Strin
 }
 
 /// Lets one loader build a second vault, with other batches. Returns its checksums.
-async fn rebuild(rig: &Rig) -> anyhow::Result<Value> {
+pub(crate) async fn rebuild(rig: &Rig) -> anyhow::Result<Value> {
     let second = format!("{}_rebuilt", rig.name());
     rig.create_warehouse(&second)?;
     let member = Member {
@@ -81,7 +81,7 @@ async fn rebuild(rig: &Rig) -> anyhow::Result<Value> {
 }
 
 /// What a proof printed as JSON, or null; an error when it found something.
-fn succeeded(output: &Output) -> anyhow::Result<Value> {
+pub(crate) fn succeeded(output: &Output) -> anyhow::Result<Value> {
     let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     anyhow::ensure!(output.status.success(), "ended with {}: {out}{err}", output.status);
     Ok(serde_json::from_slice(&output.stdout).unwrap_or_default())
@@ -92,7 +92,7 @@ fn tables(report: &Value) -> &[Value] {
 }
 
 /// The tables whose checksums differ.
-fn difference(one: &Value, other: &Value) -> String {
+pub(crate) fn difference(one: &Value, other: &Value) -> String {
     let pairs = tables(one).iter().zip(tables(other));
     let lines = pairs.filter(|(one, other)| one != other).map(|(one, other)| {
         format!("{}: {} and {} rows; ", one["table"], one["rows"], other["rows"])

@@ -284,6 +284,24 @@ impl Work for EndUpload {
     }
 }
 
+/// What tells this database from any other one: its server's cluster, and its name.
+#[derive(Debug)]
+pub(crate) struct Identity;
+
+impl Work for Identity {
+    type Output = String;
+
+    async fn run(&self, tx: &Transaction<'_>) -> Result<String, Failure> {
+        let identity = "SELECT system_identifier || '/' || current_database()
+                        FROM pg_catalog.pg_control_system()";
+        Ok(tx.query_typed_one(identity, &[]).await?.get(0))
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::Read
+    }
+}
+
 /// Which of these objects have a row.
 #[derive(Debug)]
 pub(crate) struct WithRow {

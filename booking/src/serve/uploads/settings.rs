@@ -17,7 +17,9 @@ pub struct UploadOptions {
     pub time: Duration,
     /// How often the service looks whether the store answers.
     pub look_every: Duration,
-    /// How often the store is searched for objects without a row.
+    /// When the store is first searched for objects without a row, unless `sweep_every` is less.
+    pub sweep_first: Duration,
+    /// How often it is searched after that.
     pub sweep_every: Duration,
     /// How old such an object must be to be removed: longer than any request that stores one.
     pub orphan_age: Duration,
@@ -33,6 +35,7 @@ impl UploadOptions {
             account_bytes_max: 50 << 20,
             time: Duration::from_secs(60),
             look_every: Duration::from_secs(10),
+            sweep_first: Duration::from_secs(300),
             sweep_every: Duration::from_secs(3600),
             orphan_age: Duration::from_secs(3600),
         }

@@ -39,6 +39,9 @@ const S3_PART_BYTES: usize = 5 << 20;
 /// Bytes that are written to a file at once.
 const FILE_PART_BYTES: usize = 256 << 10;
 
+/// The object that names the database whose store this is. It is no file.
+const OWNER: &str = "database";
+
 /// Why an address of a store cannot be used. It never has the address in it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreUrlError {
@@ -148,9 +151,12 @@ impl UploadStore {
         }
     }
 
-    /// Whether the store answers.
+    /// Whether the store answers. A directory on a disk that hangs does not.
     pub(crate) async fn probe(&self) -> Result<(), Failed> {
-        self.look().await?;
+        match tokio::time::timeout(QUESTION_TIME, self.look()).await {
+            Ok(there) => there?,
+            Err(_) => return Err(not_in_time()),
+        }
         if self.directory.is_some() {
             return Ok(());
         }
@@ -190,7 +196,24 @@ impl UploadStore {
         }
     }
 
-    /// All objects: keys, and when each was stored.
+    /// The database that has taken the store for its own.
+    pub(crate) async fn owner(&self) -> Result<Option<String>, Failed> {
+        let content = async { self.objects.get(&self.path(OWNER)).await?.bytes().await };
+        match in_time(content).await {
+            Ok(content) => Ok(Some(String::from_utf8_lossy(&content).into_owned())),
+            Err(Failed::Missing) => Ok(None),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Takes the store for a database.
+    pub(crate) async fn belong_to(&self, database: &str) -> Result<(), Failed> {
+        self.look().await?;
+        let content = database.as_bytes().to_vec();
+        in_time(self.objects.put(&self.path(OWNER), content.into())).await.map(drop)
+    }
+
+    /// All objects of files: keys, and when each was stored.
     pub(crate) async fn all(
         &self,
     ) -> Result<BoxStream<'static, Result<(String, DateTime<Utc>), Failed>>, Failed> {
@@ -200,6 +223,7 @@ impl UploadStore {
         let named = listed.try_filter_map(move |object| {
             let key = object.location.prefix_match(&prefix).map(|parts| parts.collect::<Path>());
             let found = key.map(|key| (key.to_string(), object.last_modified));
+            let found = found.filter(|(key, _)| key != OWNER);
             futures_util::future::ready(Ok(found))
         });
         Ok(named.boxed())
@@ -210,11 +234,13 @@ impl UploadStore {
 async fn in_time<T>(asked: impl Future<Output = object_store::Result<T>>) -> Result<T, Failed> {
     match tokio::time::timeout(QUESTION_TIME, asked).await {
         Ok(outcome) => outcome.map_err(|error| tell(&error)),
-        Err(_) => {
-            tracing::warn!("the store of uploads does not answer in time");
-            Err(Failed::Away)
-        }
+        Err(_) => Err(not_in_time()),
     }
+}
+
+fn not_in_time() -> Failed {
+    tracing::warn!("the store of uploads does not answer in time");
+    Failed::Away
 }
 
 /// What a failure of the store means. The log has its words; a client has not.

@@ -13,7 +13,7 @@ use super::super::work::{Failure, Mode, Work};
 use super::reports;
 
 /// How long a part may take to answer.
-const TIME: Duration = Duration::from_secs(2);
+pub(crate) const TIME: Duration = Duration::from_secs(2);
 
 /// A part as the page shows it.
 #[derive(Debug, Clone)]

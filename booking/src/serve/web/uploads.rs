@@ -17,8 +17,9 @@ use super::super::passwords::new_token;
 use super::super::problem::{Kind, Problem};
 use super::super::request::{Customer, Parameters};
 use super::super::state::Service;
-use super::super::uploads::Texts;
+use super::super::uploads::{Texts, Uploads};
 use super::form::{Form, PostedByMember, TOKEN, Values, check_site};
+use super::health;
 use super::page::{Frame, page, refused, see_other};
 use super::visitor::{Member, Visitor};
 
@@ -64,16 +65,21 @@ impl UploadsPage {
         let query = Parameters(UploadQuery { book_ref: None, limit, cursor });
         let Json(list) = list_uploads(State(service.clone()), customer, query).await?;
         let (away, bytes_max) = match service.uploads() {
-            Ok(uploads) => {
-                let problem = uploads.store().probe().await.err().map(Problem::from);
-                let away = problem.map(|problem| problem.detail().to_owned());
-                (away, uploads.options().file_bytes_max)
-            }
+            Ok(uploads) => (why_away(uploads).await, uploads.options().file_bytes_max),
             Err(problem) => (Some(problem.detail().to_owned()), 0),
         };
         let frame = Frame::new(service, &member.visitor, "Your files", PATH);
         let key = form.values.filled(KEY).map_or_else(new_token, str::to_owned);
         Ok(Self { frame, form, key, list, away, bytes_max })
+    }
+}
+
+/// Why the store takes nothing now. A page does not wait for a store that does not answer.
+async fn why_away(uploads: &Uploads) -> Option<String> {
+    match tokio::time::timeout(health::TIME, uploads.store().probe()).await {
+        Ok(Ok(())) => None,
+        Ok(Err(failed)) => Some(Problem::from(failed).detail().to_owned()),
+        Err(_) => Some("the store of files does not answer".to_owned()),
     }
 }
 
