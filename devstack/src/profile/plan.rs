@@ -56,7 +56,8 @@ pub(super) struct Planned {
 
 impl Profile {
     /// All profiles.
-    pub(super) const ALL: [Self; 5] = [Self::Demo, Self::Backup, Self::Test, Self::Replicas, Self::Available];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Demo, Self::Backup, Self::Test, Self::Replicas, Self::Available];
 
     /// Its name in the state file and on the command line.
     pub fn name(self) -> &'static str {
