@@ -131,3 +131,34 @@ fn what_an_old_session_sent_arrives_before_what_the_next_one_sends() {
     }
     reader.stop();
 }
+
+/// A session stores a position up to half a second after Kafka has acknowledged its events. Connections end in between.
+#[test]
+fn what_a_session_had_not_stored_when_its_connection_ended_is_not_published_again() {
+    let kafka = Kafka::start(KafkaOptions::default()).unwrap();
+    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
+    let bootstrap = &kafka.bootstrap();
+    let id = unique("unstored");
+    let source = Source::with_load(server.address(), &id);
+    let reader = Launch::new(&Connector::new(&source, &id), bootstrap).start();
+    reader.wait_for_line("streaming");
+    source.run(&transactions(1, 5));
+    source.wait_until_published(bootstrap, &id);
+    let load_topic = format!("{id}.public.load");
+    for round in 0..4 {
+        let before = record_count(bootstrap, &load_topic);
+        let marker = 100 + round * 100;
+        for first in [marker, marker + 10, marker + 20] {
+            source.run(&transactions(first, 10));
+        }
+        wait_for(PATIENCE, "all events of the round", || {
+            (record_count(bootstrap, &load_topic) >= before + 90).then_some(())
+        });
+        source.run("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots");
+        source.run(&transactions(marker + 30, 1));
+        source.wait_until_published(bootstrap, &id);
+        let events = record_count(bootstrap, &load_topic) - before;
+        assert_eq!(events, 93, "round {round}: three events for each transaction, each once");
+    }
+    reader.stop();
+}

@@ -16,7 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Signal;
 
-pub use cluster::{ClusterOptions, KafkaCluster, Right};
+pub use cluster::{KafkaCluster, KafkaClusterOptions, Right};
 pub(crate) use java::{java, java_options};
 pub use options::KafkaOptions;
 pub use secured::{Secured, SecuredOptions};

@@ -58,7 +58,7 @@ pub use connect::{Connect, ConnectOptions, ConnectRest};
 pub use database::{Database, unique};
 pub use haproxy::Haproxy;
 pub use kafka::{
-    ClusterOptions, Kafka, KafkaCluster, KafkaOptions, Right, Secured, SecuredOptions,
+    Kafka, KafkaCluster, KafkaClusterOptions, KafkaOptions, Right, Secured, SecuredOptions,
 };
 pub use pgbouncer::Pgbouncer;
 pub use ports::{PortInUse, free_port, require_free};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use devstack::topics::Topics;
-use devstack::{ClusterOptions, KafkaCluster, Right};
+use devstack::{KafkaCluster, KafkaClusterOptions, Right};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -54,7 +54,7 @@ async fn make_topic(client: ClientConfig) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_broker_after_the_other_is_killed_lost_and_restarted_and_every_record_is_kept() {
-    let options = ClusterOptions::default().user("writer", "w").user("stranger", "s");
+    let options = KafkaClusterOptions::default().user("writer", "w").user("stranger", "s");
     let mut cluster = KafkaCluster::start(options).unwrap();
     let writes = Right::to(&["Create", "Write", "Describe"]).topic("kept.").prefixed();
     cluster.allow("writer", &[writes]).unwrap();

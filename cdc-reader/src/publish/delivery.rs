@@ -37,6 +37,8 @@ pub struct Delivery {
     started_us: i64,
     /// The offset that Kafka has not acknowledged yet, with the number of its record.
     offset_in_flight: Option<(u64, Offset)>,
+    /// The last position of this session whose events are durable. A session that ends may not have stored it yet.
+    confirmed: Option<Position>,
     /// The commit of the last transaction of which something was sent.
     reached: Lsn,
 }
@@ -59,6 +61,7 @@ impl Delivery {
             history,
             started_us,
             offset_in_flight: None,
+            confirmed: None,
             reached: Lsn::INVALID,
         }
     }
@@ -67,6 +70,7 @@ impl Delivery {
     pub fn begin(&mut self, history: History) {
         self.publisher.ledger().forget_commits();
         self.offset_in_flight = None;
+        self.confirmed = None;
         self.history = history;
     }
 
@@ -98,6 +102,7 @@ impl Delivery {
         self.publisher = make()?;
         self.topics.forget();
         self.offset_in_flight = None;
+        self.confirmed = None;
         Ok(())
     }
 
@@ -114,7 +119,9 @@ impl Delivery {
         stored: &StoredOffset,
         stop: &CancellationToken,
     ) -> Result<bool, PublishError> {
-        let Some(position) = self.take_confirmed() else { return Ok(false) };
+        // A session takes a position at once, and stores it up to half a second later. It may have ended in between.
+        let _noted = self.take_confirmed();
+        let Some(position) = self.confirmed else { return Ok(false) };
         let StoredOffset::Resume(stored) = stored else { return Ok(false) };
         let is_ours = stored.history.is_some_and(|history| history.source == self.history.source);
         if !is_ours || position.end_lsn <= stored.position {
@@ -163,7 +170,14 @@ impl Delivery {
     pub fn take_confirmed(&mut self) -> Option<Position> {
         let position = self.publisher.ledger().take_confirmed()?;
         self.history.transaction = position.transaction.or(self.history.transaction);
+        self.confirmed = Some(position);
         Some(position)
+    }
+
+    /// Forgets the positions whose events have become durable: a snapshot stores a position of its own.
+    pub fn forget_confirmed(&mut self) {
+        let _forgotten = self.take_confirmed();
+        self.confirmed = None;
     }
 
     /// The offset that has become durable since the last call, if there is one.

@@ -366,7 +366,8 @@ impl Session<'_> {
         // The offset says that the snapshot is complete. So every row has to be durable before the offset is written,
         // and the offset has to be durable before streaming begins.
         let drained = self.delivery.drain(&self.context.cancel)?;
-        let _retractions = self.delivery.take_confirmed();
+        // What was sent before are retractions: their positions say nothing of the snapshot.
+        self.delivery.forget_confirmed();
         if drained == Ended::Stopped
             || self.store_offset(exported.consistent_point)? == Ended::Stopped
         {

@@ -1,6 +1,6 @@
 //! Three Kafka nodes, each broker and controller, that know clients and each other by TLS and SASL/SCRAM.
 //!
-//! In: [`ClusterOptions`]. Out: a cluster on 127.0.0.1 whose nodes can be stopped, killed, frozen, started again,
+//! In: [`KafkaClusterOptions`]. Out: a cluster on 127.0.0.1 whose nodes can be stopped, killed, frozen, started again,
 //! restarted in turn, and replaced by empty ones; logins of its users; rights.
 //!
 //! Each topic has three replicas and takes no record that fewer than two of them have. With one node away everything
@@ -21,7 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 
-pub use options::ClusterOptions;
+pub use options::KafkaClusterOptions;
 pub use rights::Right;
 
 use self::node::{Common, NUMBERS, Node};
@@ -43,7 +43,7 @@ const PORT_ATTEMPTS: usize = 3;
 /// A running cluster; dropping it ends it and removes its data.
 #[derive(Debug)]
 pub struct KafkaCluster {
-    options: ClusterOptions,
+    options: KafkaClusterOptions,
     libs: PathBuf,
     dir: PathBuf,
     nodes: Vec<Node>,
@@ -54,7 +54,7 @@ impl KafkaCluster {
     ///
     /// # Errors
     /// When a node does not answer.
-    pub fn start(options: ClusterOptions) -> anyhow::Result<Self> {
+    pub fn start(options: KafkaClusterOptions) -> anyhow::Result<Self> {
         let libs = artifacts::kafka_libs()?;
         let mut attempt = 1;
         loop {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use devstack::topics::Topics;
-use devstack::{ClusterOptions, KafkaCluster, Process, free_port, shared, try_wait_for_async};
+use devstack::{KafkaCluster, KafkaClusterOptions, Process, free_port, shared, try_wait_for_async};
 use e2e::oracle::{self, Repeats};
 use e2e::rig::{
     self, Access, LOADER, Member, OPERATOR, READER, REBUILDER, Rig, RigOptions, loaded_offsets,
@@ -48,8 +48,9 @@ pub(crate) struct Scene {
 
 fn cluster() -> anyhow::Result<KafkaCluster> {
     let users = [READER, LOADER, REBUILDER, OPERATOR];
-    let options =
-        users.iter().fold(ClusterOptions::default(), |options, user| options.user(user, PASSWORD));
+    let options = users
+        .iter()
+        .fold(KafkaClusterOptions::default(), |options, user| options.user(user, PASSWORD));
     KafkaCluster::start(options)
 }
 

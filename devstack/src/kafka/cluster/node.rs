@@ -12,7 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::process::Signal;
 
-use super::options::{BROKER, ClusterOptions};
+use super::options::{BROKER, KafkaClusterOptions};
 use crate::kafka::java;
 use crate::process::{Frozen, ProcessOptions};
 use crate::server::Server;
@@ -34,7 +34,7 @@ const START_DEADLINE: Duration = Duration::from_secs(180);
 
 /// What all nodes share.
 pub(super) struct Common<'c> {
-    pub(super) options: &'c ClusterOptions,
+    pub(super) options: &'c KafkaClusterOptions,
     pub(super) libs: &'c Path,
     /// where the authority and the certificates are
     pub(super) tls: &'c Path,

@@ -11,9 +11,9 @@ pub(super) const BROKER: &str = "broker";
 /// The password of both.
 const OWN_PASSWORD: &str = "devstack_password";
 
-/// Choices for a cluster. Start with [`ClusterOptions::default`].
+/// Choices for a cluster. Start with [`KafkaClusterOptions::default`].
 #[derive(Debug, Clone)]
-pub struct ClusterOptions {
+pub struct KafkaClusterOptions {
     pub(super) heap_megabytes: u32,
     pub(super) quick_start: bool,
     pub(super) users: Vec<User>,
@@ -27,7 +27,7 @@ pub(super) struct User {
     pub(super) password: String,
 }
 
-impl Default for ClusterOptions {
+impl Default for KafkaClusterOptions {
     /// Three nodes of 384 MB of heap each, tuned to start quickly, with nobody but `admin`, who may do everything.
     fn default() -> Self {
         let user = |name: &str| User { name: name.to_owned(), password: OWN_PASSWORD.to_owned() };
@@ -40,7 +40,7 @@ impl Default for ClusterOptions {
     }
 }
 
-impl ClusterOptions {
+impl KafkaClusterOptions {
     /// A user who may do nothing until it is allowed. The password has letters, digits and `-_.~`.
     #[must_use]
     pub fn user(mut self, name: &str, password: &str) -> Self {
