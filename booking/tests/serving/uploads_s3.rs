@@ -1,5 +1,6 @@
 //! Uploads in S3: the program, told by its environment, beside a server that speaks S3.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use devstack::{Process, ProcessOptions, http, wait_for_async, workspace_root};
@@ -35,6 +36,21 @@ fn keys(url: &str) -> Vec<String> {
     list.split("<Key>").skip(1).map(|part| part.split('<').next().unwrap().to_owned()).collect()
 }
 
+/// A service whose store is a bucket of the S3 server at `url`.
+fn serve_from(url: &str, airline: &Airline, log: PathBuf) -> Process {
+    let options = ProcessOptions::new(env!("CARGO_BIN_EXE_booking"), log)
+        .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+        .args(["--uploads-url", "s3://files/air", "--upload-bytes-max", "20000000"])
+        .env("BOOKING_DATABASE_URL", format!("{}?sslmode=disable", airline.url()))
+        .env("AWS_ACCESS_KEY_ID", "the-key")
+        .env("AWS_SECRET_ACCESS_KEY", "the-very-secret-key")
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ENDPOINT", url)
+        .env("AWS_ALLOW_HTTP", "true")
+        .env("RUST_LOG", "trace");
+    Process::start(&options).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_holds_the_files_and_its_absence_refuses_uploads_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -43,18 +59,7 @@ async fn a_bucket_holds_the_files_and_its_absence_refuses_uploads_alone() {
     let shared = &devstack::shared::stack().postgres15;
     let airline = Airline::create_with(shared, &devstack::unique("serving"), &files);
     fill(&airline).await;
-    let options =
-        ProcessOptions::new(env!("CARGO_BIN_EXE_booking"), dir.path().join("booking.log"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(["--uploads-url", "s3://files/air", "--upload-bytes-max", "20000000"])
-            .env("BOOKING_DATABASE_URL", format!("{}?sslmode=disable", airline.url()))
-            .env("AWS_ACCESS_KEY_ID", "the-key")
-            .env("AWS_SECRET_ACCESS_KEY", "the-very-secret-key")
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ENDPOINT", &url)
-            .env("AWS_ALLOW_HTTP", "true")
-            .env("RUST_LOG", "trace");
-    let mut service = Process::start(&options).unwrap();
+    let mut service = serve_from(&url, &airline, dir.path().join("booking.log"));
     wait_for_async(WAIT, "the service to listen", async || {
         !service.lines_with("serving").is_empty()
     })
