@@ -148,7 +148,7 @@ impl Gap {
                     load a new warehouse from its snapshot";
         let restored = format!(
             "To keep the warehouse of a source that was set back, run `vault-loader epoch start --all --source-restored`, drop the slot {slot} if it \
-             exists, run `cdc-reader offset delete` for this connector, start again, and run `vault-loader epoch close-missing --all` when the \
+             exists, run `cdc-reader offset delete` for this connector, start again, and run `vault-loader epoch close-missing --all --apply` when the \
              new snapshot is loaded"
         );
         match self {

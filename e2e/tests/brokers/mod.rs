@@ -1,11 +1,11 @@
-//! Three brokers with TLS and logins, of which some are killed, lost, restarted or away, under load: nothing is lost and
-//! nothing is loaded twice, no program has to be restarted, and each says what it waits for.
+//! Three brokers with TLS and logins, of which some are killed, lost, restarted or away, under load: nothing is lost
+//! and nothing is loaded twice, no program has to be restarted, and each says what it waits for.
 //!
 //! In: a seed (`VAULTSTREAM_TEST_SEED`). Out: for each disturbance how long who was not ready and why, and at the end
 //! the project's own proofs: `verify` on the source at work, every state of every key against the workload's own log,
 //! `check`, and the `checksum` of a second vault that one loader builds from the same topics.
 //!
-//! `make test-brokers` runs all of them; `make test` the first.
+//! `make test-brokers` runs them. `make test` does not, because each takes minutes.
 
 #![allow(clippy::unwrap_used, reason = "tests panic where they fail")]
 

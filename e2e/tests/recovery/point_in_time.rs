@@ -9,10 +9,11 @@ use e2e::sql;
 use super::{ROWS, Reader, assert_asks_an_operator, assert_equal, book, contents, rig, stop};
 
 /// What the reader says of a source that went back: which timeline, that changes are in Kafka alone, and what to do.
-const SAID: [&str; 4] = [
+const SAID: [&str; 5] = [
     "timeline 2 of the server left timeline 1 at",
     "are in Kafka and not in the source",
     "vault-loader epoch start --all --source-restored",
+    "vault-loader epoch close-missing --all --apply",
     "cdc-reader offset accept",
 ];
 
