@@ -118,6 +118,38 @@ async fn a_file_whose_commit_lost_its_connection_stays() {
     }
 }
 
+/// PostgreSQL commits when the time of a statement ends while the commit waits for a standby. The service must not tell
+/// that as done, neither at once nor when the client asks again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_booking_that_no_standby_has_is_not_confirmed() {
+    let server = Postgres::start(PostgresOptions::new(15).fsync(false)).unwrap();
+    let files = ["010_schema.sql", "020_views.sql", "050_service.sql", "070_uploads.sql"];
+    let airline = Airline::create_with(server.address(), &devstack::unique("serving"), &files);
+    fill(&airline).await;
+    let user = (server.address().user.clone(), server.address().password.clone());
+    let shop = Shop::start(airline, (&user.0, &user.1), |options| {
+        options.request_time = Duration::from_secs(2);
+    })
+    .await;
+    let admin = shop.airline.client().await;
+    admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'", &[]).await.unwrap();
+    admin.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
+    let order = order(LATER, "Economy", &json!(null));
+    let headers = [("Idempotency-Key", "without-a-standby")];
+    for _ in 0..4 {
+        let answer = shop.client.send("POST", "/api/v1/bookings", &headers, Some(&order)).await;
+        assert!(answer.status >= 500, "{}", answer.status);
+    }
+    admin.execute("ALTER SYSTEM RESET synchronous_standby_names", &[]).await.unwrap();
+    admin.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
+    wait_for_async(WAIT, "the booking to be confirmed", async || {
+        let answer = shop.client.send("POST", "/api/v1/bookings", &headers, Some(&order)).await;
+        answer.status == 201
+    })
+    .await;
+    assert_eq!(shop.number("SELECT count(*) FROM bookings").await, 1, "the key made one booking");
+}
+
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_noticed_and_left() {
     let shop = Shop::open_with(|options| options.request_time = Duration::from_secs(6)).await;
