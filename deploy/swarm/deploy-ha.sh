@@ -11,9 +11,14 @@ source deploy/swarm/lib.sh
 
 WAIT_SECONDS="${VAULTSTREAM_SWARM_WAIT:-900}"
 
+# Without an address for other machines, the port by which a swarm is joined and steered is open to this machine alone.
 init_swarm() {
     [[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" != active ]] || return 0
-    docker swarm init --advertise-addr "${VAULTSTREAM_ADVERTISE_ADDRESS:-127.0.0.1}" >/dev/null
+    if [[ -n "${VAULTSTREAM_ADVERTISE_ADDRESS:-}" ]]; then
+        docker swarm init --advertise-addr "$VAULTSTREAM_ADVERTISE_ADDRESS" >/dev/null
+    else
+        docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377 >/dev/null
+    fi
 }
 
 # Binds each of the three members to a machine, unless it is bound. With fewer than three machines one has several.
