@@ -3,7 +3,8 @@
 # In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this machine and its
 # secrets; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several machines; VAULTSTREAM_…_PORT. Out: exit 0 when
 # every service runs and every job is done.
-# Invariant: what keeps data stays as it is. A second run is an update: standbys first, one server after the other, the primary last.
+# Invariant: what keeps data stays as it is. A second run is an update. A new image goes to the standbys first, one server after the
+# other, and to the primary last. Limit: a change of with-secrets.sh, or of the servers' part of stack.yml, restarts all three at once.
 
 source "$(dirname "$0")/../../scripts/lib.sh"
 source scripts/engine.sh
@@ -80,7 +81,17 @@ KAFKA_HEALTHY deploy/kafka/healthy.sh
 END
 }
 
-# A deployment updates all services at once. Servers of one cluster must not go at once, so they are updated before it, by themselves.
+# Waits until a server is the primary, or a standby that streams: its number.
+wait_until_server_follows() {
+    local ends=$((SECONDS + WAIT_SECONDS))
+    until [[ "$(server_state "$1")" == 'leader running' || "$(server_state "$1")" == *' streaming' ]]; do
+        ((SECONDS < ends)) || fail "postgres-$1 does not stream after $WAIT_SECONDS s; docker service logs ${STACK}_postgres-$1 says why"
+        sleep 2
+    done
+}
+
+# A deployment updates all services at once. Servers of one cluster must not go at once, so each gets a new image before it, by itself,
+# and the next one has to wait until the one before streams. A service keeps its other settings here: the deployment changes them at once.
 update_servers() {
     local primary number order=() running
     docker service inspect "${STACK}_postgres-1" &>/dev/null || return 0
@@ -94,8 +105,12 @@ update_servers() {
         if [[ "${running%@*}" != "$PATRONI_IMAGE" ]]; then
             say "  updating postgres-$number"
             docker service update --quiet --with-registry-auth --image "$PATRONI_IMAGE" "${STACK}_postgres-$number" >/dev/null
+            wait_until_server_follows "$number"
         fi
     done
+    docker service inspect --format '{{range .Spec.TaskTemplate.ContainerSpec.Configs}}{{.ConfigName}} {{end}}' "${STACK}_postgres-1" |
+        grep -qF "vaultstream-with-secrets-$VAULTSTREAM_WITH_SECRETS_DIGEST" ||
+        say "  with-secrets.sh has changed: all three servers are restarted at once, and clients wait until one is the primary again"
 }
 
 deploy() {
