@@ -30,6 +30,20 @@ actionlint_program() {
     echo "$dir/actionlint"
 }
 
+# The targets in the matrices of nightly.yml.
+nightly_targets() {
+    sed -n '/^ *target:$/,/^ *timeout/s/^ *- //p' .github/workflows/nightly.yml
+}
+
+# CONTRIBUTING.md says so. test-monitoring looks at a demo that somebody has left running.
+every_test_runs_at_night() {
+    local target
+    while read -r target; do
+        [[ "$target" == test-monitoring ]] || grep -qxF "$target" <(nightly_targets) || grep -q "make $target " .github/workflows/nightly.yml ||
+            fail "nightly.yml does not run make $target"
+    done < <(sed -n 's/^\(test-[a-z-]*\):.*/\1/p' Makefile)
+}
+
 # A target of the Makefile or a script that a workflow calls, and nobody has.
 called_things_exist() {
     local target script
@@ -37,8 +51,7 @@ called_things_exist() {
         grep -q "^$target:" Makefile || fail "a workflow calls make $target, which the Makefile does not have"
     done < <(
         grep -ohE 'make (test|check|release|advisories)[a-z-]*' .github/workflows/*.yml | sed 's/^make //'
-        # The targets of the nightly matrix.
-        sed -n '/^ *target:$/,/^ *timeout/s/^ *- //p' .github/workflows/nightly.yml
+        nightly_targets
     )
     while read -r script; do
         [[ -x "$script" ]] || fail "a workflow calls $script, which is not there or cannot be run"
@@ -58,4 +71,5 @@ else
     say "  there is no Go on this machine to build actionlint with: zizmor alone has read the workflows"
 fi
 called_things_exist
+every_test_runs_at_night
 say "workflows: $(find .github/workflows -name '*.yml' | wc -l) files"
