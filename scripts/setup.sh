@@ -263,7 +263,7 @@ mapfile -t packages < <(
     # WAL archive, base backups and recovery of the hot backup's primary.
     [[ "$LEVEL" != test ]] || command -v pgbackrest >/dev/null || echo pgbackrest
     # The servers of a highly available source are cut off in network namespaces.
-    [[ "$LEVEL" != test ]] || command -v ip >/dev/null || echo iproute2
+    [[ "$LEVEL" != test ]] || [[ -x /usr/sbin/ip || -x /usr/bin/ip ]] || echo iproute2
     # The tools that test the booking service's interface live in a virtual environment. Debian's python3 alone makes none.
     [[ "$LEVEL" != test ]] || python3 -c 'import ensurepip, venv' &>/dev/null || echo python3-venv
 )
