@@ -81,6 +81,7 @@ format() {
         arguments=(--initial-controllers "$(IFS=, && echo "${voters[*]}")")
         for user in "${USERS[@]}"; do
             password="$(password_of "$user")"
+            # The program takes passwords as arguments only. It runs once in a node's life, for some seconds.
             arguments+=(--add-scram "SCRAM-SHA-512=[name=$user,password=$password]")
         done
     fi
