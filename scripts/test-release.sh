@@ -19,6 +19,7 @@ for name, socket_ in zip(names, held):
 END
 )
 export VAULTSTREAM_CARGO_PROFILE="$PROFILE"
+export VAULTSTREAM_SERVERS=demo
 source scripts/pipeline.sh
 
 STARTED="$SECONDS"
