@@ -116,4 +116,12 @@ devstack() {
     "$newest" "$@"
 }
 
+# Ends servers that were started for a test, and removes their data: devstack, their run directory, the test's exit code. After a
+# failure in CI the data stays, because the servers' logs lie in it, and a later step keeps those.
+end_test_servers() {
+    local purge=(--purge)
+    [[ "${CI:-}" != true || "$3" == 0 ]] || purge=()
+    "$1" down --run-dir "$2" "${purge[@]}"
+}
+
 load_env

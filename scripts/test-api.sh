@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE=1
 end_servers() {
     local code=$?
     say "ending the servers"
-    "$BIN/devstack" down --run-dir "$RUN_DIR" --purge || code=1
+    end_test_servers "$BIN/devstack" "$RUN_DIR" "$code" || code=1
     exit "$code"
 }
 

@@ -34,7 +34,7 @@ finish() {
     local code=$?
     trap - EXIT INT TERM
     if [[ -e "$RUN_DIR/state.json" ]]; then
-        "$BUILT/devstack" down --run-dir "$RUN_DIR" --purge >/dev/null || code=1
+        end_test_servers "$BUILT/devstack" "$RUN_DIR" "$code" >/dev/null || code=1
     fi
     rm -rf "$ROOTS"
     ((code != 0)) || say "test-release: passed in $((SECONDS - STARTED)) s"

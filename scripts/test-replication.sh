@@ -293,7 +293,7 @@ list() {
 end_pipeline() {
     local code=$?
     say "ending the pipeline"
-    "$BIN/devstack" down --run-dir "$RUN_DIR" --purge || code=1
+    end_test_servers "$BIN/devstack" "$RUN_DIR" "$code" || code=1
     exit "$code"
 }
 
