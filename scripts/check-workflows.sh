@@ -12,7 +12,9 @@ ACTIONLINT_VERSION=1.7.12
 # Prints the path of zizmor; fetches its wheel from PyPI first when it is not there.
 zizmor_program() {
     local dir="$CACHE_DIR/zizmor-$ZIZMOR_VERSION"
-    [[ -x "$dir/zizmor" ]] || fetch_wheel "zizmor==$ZIZMOR_VERSION" "$ZIZMOR_SHA256" "zizmor-$ZIZMOR_VERSION.data/scripts/zizmor" "$dir"
+    # The shell of a command substitution does not end by itself when a command fails.
+    [[ -x "$dir/zizmor" ]] ||
+        fetch_wheel "zizmor==$ZIZMOR_VERSION" "$ZIZMOR_SHA256" "zizmor-$ZIZMOR_VERSION.data/scripts/zizmor" "$dir" || exit 1
     echo "$dir/zizmor"
 }
 

