@@ -23,8 +23,10 @@ ask() {
 }
 
 swarm_is_active() {
-    docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | paste -sd ';'
-    ! docker node ls --format '{{.Status}} {{.Availability}}' | grep -qv '^Ready Active$'
+    local machines
+    machines="$(docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}')" || return 1
+    paste -sd ';' <<<"$machines"
+    ! grep -qv ' Ready Active$' <<<"$machines"
 }
 
 everything_runs() {
