@@ -185,8 +185,10 @@ clean_leaves_nothing() {
         docker service ls --quiet
         docker secret ls --quiet
         docker config ls --quiet
+        docker node inspect self --format '{{range $label, $value := .Spec.Labels}}{{$label}} {{end}}'
     )"
-    [[ -z "$left" ]] || fail "left after --clean: $left"
+    [[ -z "${left//[[:space:]]/}" ]] || fail "left after --clean: $left"
+    [[ ! -e "$VAULTSTREAM_SWARM_SECRETS" ]] || fail "left after --clean: $VAULTSTREAM_SWARM_SECRETS"
 }
 
 finish() {

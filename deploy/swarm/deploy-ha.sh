@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Deploys the highly available airline into a Docker swarm: labels of machines, secrets, images, the stack; waits until all of it runs.
-# In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this machine and its
-# secrets; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several machines; VAULTSTREAM_…_PORT. Out: exit 0 when
+# In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this machine, its
+# secrets and the machines' labels; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several machines; VAULTSTREAM_…_PORT. Out: exit 0 when
 # every service runs and every job is done.
 # Invariant: what keeps data stays as it is. A second run is an update. A new image goes to the standbys first, one server after the
 # other, and to the primary last. Limit: a change of with-secrets.sh, or of the servers' part of stack.yml, restarts all three at once.
@@ -148,6 +148,16 @@ Every part is asked by deploy/swarm/quick-test.sh. Keep the passwords in a safe 
 END
 }
 
+# Takes the labels of the three members from whichever machines have them.
+unlabel_machines() {
+    local number machine
+    for number in 1 2 3; do
+        for machine in $(docker node ls --quiet --filter "node.label=vaultstream.member$number=yes"); do
+            docker node update --label-rm "vaultstream.member$number" "$machine" >/dev/null
+        done
+    done
+}
+
 clean() {
     local name ends=$((SECONDS + 120))
     docker stack rm "$STACK" >/dev/null
@@ -163,7 +173,10 @@ clean() {
         docker secret rm "vaultstream_$name" &>/dev/null || true
         rm -f "$SECRETS_DIR/$name"
     done
-    say "the stack $STACK, its volumes on this machine and its secrets are gone; other machines keep their volumes until docker volume rm there"
+    # What somebody else has put there stays.
+    rmdir "$SECRETS_DIR" 2>/dev/null || true
+    unlabel_machines
+    say "the stack $STACK, its volumes on this machine, its secrets and the labels of machines are gone; other machines keep their volumes until docker volume rm there"
 }
 
 case "${1:-}" in
