@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The version stands in one place, the workspace of Cargo.toml. Everything else that names it has to say the same.
-# In: nothing, or the tag of a release (v1.2.3), which CHANGELOG.md has to have a heading for, with a date. Out: exit 0 when all agree.
+# In: nothing, or the tag of a release (v1.2.3), which CHANGELOG.md has to have a heading for, with a date. Out: exit 0
+# when all agree.
 
 source "$(dirname "$0")/lib.sh"
 

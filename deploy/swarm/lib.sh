@@ -84,7 +84,8 @@ sys.exit(0 if leader else 1)' 2>/dev/null; then
     done
 }
 
-# Role and state of a server as the cluster sees it, such as "leader running" or "quorum_standby streaming"; $1 is its number.
+# Role and state of a server as the cluster sees it, such as "leader running" or "quorum_standby streaming"; $1 is its
+# number.
 server_state() {
     local number
     for number in 1 2 3; do
