@@ -64,6 +64,7 @@ test-monitoring: ## Let a Prometheus watch what `make demo` left running
 
 test-replication: ## Start a pipeline with a hot backup and a WAL archive, and list whether all of it replicates
 	@scripts/test-replication.sh
+
 release: ## Build static programs, with archives, checksums and bills of materials, into target/release-archives
 	@scripts/release.sh
 
@@ -73,7 +74,7 @@ test-release: ## Start what `make release` has built on bare roots, and run a pi
 test-swarm: ## Deploy the highly available stack into a swarm of this machine, kill its primary, and remove it (root, about 15 minutes)
 	@scripts/test-swarm.sh
 
-check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts and rules
+check: ## Check format, lints, crates, imports, shell scripts, documentation, alerts, pictures, the version, workflows, compose files
 	@scripts/check.sh
 
 advisories: ## Ask RustSec's database for known weaknesses in the crates (it is fetched from github.com)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Checks docker-compose.yml, docker-compose.cluster.yml and the stack of deploy/swarm without a Docker engine, by Compose itself: every profile, and rules that every
-# service keeps.
-# In: docker-compose.yml, docker-compose.cluster.yml, .env.example, deploy/haproxy, deploy/swarm. Out: exit 0 when nothing is to be said about them.
+# Checks docker-compose.yml, docker-compose.cluster.yml and the stack of deploy/swarm without a Docker engine, by
+# Compose itself: every profile, and rules that every service keeps.
+# In: docker-compose.yml, docker-compose.cluster.yml, .env.example, deploy/haproxy, deploy/swarm. Out: exit 0 when
+# nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/engine.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lets zizmor read the workflows and dependabot.yml for what weakens them, and actionlint for mistakes, without asking the network
-# about the actions. What a workflow calls has to exist.
+# Lets zizmor read the workflows and dependabot.yml for what weakens them, and actionlint for mistakes, without asking
+# the network about the actions. What a workflow calls has to exist.
 # In: .github. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"
@@ -12,7 +12,9 @@ ACTIONLINT_VERSION=1.7.12
 # Prints the path of zizmor; fetches its wheel from PyPI first when it is not there.
 zizmor_program() {
     local dir="$CACHE_DIR/zizmor-$ZIZMOR_VERSION"
-    [[ -x "$dir/zizmor" ]] || fetch_wheel "zizmor==$ZIZMOR_VERSION" "$ZIZMOR_SHA256" "zizmor-$ZIZMOR_VERSION.data/scripts/zizmor" "$dir"
+    # The shell of a command substitution does not end by itself when a command fails.
+    [[ -x "$dir/zizmor" ]] ||
+        fetch_wheel "zizmor==$ZIZMOR_VERSION" "$ZIZMOR_SHA256" "zizmor-$ZIZMOR_VERSION.data/scripts/zizmor" "$dir" || exit 1
     echo "$dir/zizmor"
 }
 
@@ -30,6 +32,20 @@ actionlint_program() {
     echo "$dir/actionlint"
 }
 
+# The targets in the matrices of nightly.yml.
+nightly_targets() {
+    sed -n '/^ *target:$/,/^ *timeout/s/^ *- //p' .github/workflows/nightly.yml
+}
+
+# CONTRIBUTING.md says so. test-monitoring looks at a demo that somebody has left running.
+every_test_runs_at_night() {
+    local target
+    while read -r target; do
+        [[ "$target" == test-monitoring ]] || grep -qxF "$target" <(nightly_targets) || grep -q "make $target " .github/workflows/nightly.yml ||
+            fail "nightly.yml does not run make $target"
+    done < <(sed -n 's/^\(test-[a-z-]*\):.*/\1/p' Makefile)
+}
+
 # A target of the Makefile or a script that a workflow calls, and nobody has.
 called_things_exist() {
     local target script
@@ -37,8 +53,7 @@ called_things_exist() {
         grep -q "^$target:" Makefile || fail "a workflow calls make $target, which the Makefile does not have"
     done < <(
         grep -ohE 'make (test|check|release|advisories)[a-z-]*' .github/workflows/*.yml | sed 's/^make //'
-        # The targets of the nightly matrix.
-        sed -n '/^ *target:$/,/^ *timeout/s/^ *- //p' .github/workflows/nightly.yml
+        nightly_targets
     )
     while read -r script; do
         [[ -x "$script" ]] || fail "a workflow calls $script, which is not there or cannot be run"
@@ -58,4 +73,5 @@ else
     say "  there is no Go on this machine to build actionlint with: zizmor alone has read the workflows"
 fi
 called_things_exist
+every_test_runs_at_night
 say "workflows: $(find .github/workflows -name '*.yml' | wc -l) files"

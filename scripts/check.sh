@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Format, lints, dependencies, imports, shell scripts, documentation, alerts, the version, the workflows and the compose file, with every warning an error.
+# Format, lints, dependencies, imports, shell scripts, documentation, alerts, the version, the workflows and the compose
+# file, with every warning an error.
 # In: the sources. Out: exit 0 when nothing is to be said about them.
 
 source "$(dirname "$0")/lib.sh"

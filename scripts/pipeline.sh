@@ -8,7 +8,8 @@ profile_folder() {
     [[ "$1" == dev ]] && echo debug || echo "$1"
 }
 
-# The cargo profile of the binaries: "demo" builds in half the time of "release"; the tests use what they have built, "dev".
+# The cargo profile of the binaries: "demo" builds in half the time of "release"; the tests use what they have built,
+# "dev".
 PROFILE="${VAULTSTREAM_CARGO_PROFILE:-demo}"
 HOST=127.0.0.1
 PRIMARY_PORT="${VAULTSTREAM_PRIMARY_PORT:-5432}"
@@ -207,8 +208,8 @@ captured_columns() {
         GROUP BY table_name"
 }
 
-# One line a relation: its name, its number of rows, a hash over all of them. Columns that only the warehouse's views have are
-# left out. Arguments: how the relation is named there (a printf format), what runs a query.
+# One line a relation: its name, its number of rows, a hash over all of them. Columns that only the warehouse's views
+# have are left out. Arguments: how the relation is named there (a printf format), what runs a query.
 fingerprints() {
     local format="$1" relation columns query=
     shift

@@ -11,7 +11,7 @@ PROGRAM="$1" IMAGE="$2" VERSION="$3"
 OUT="$TARGET_DIR/release-images"
 mkdir -p "$OUT"
 
-# The times of the files in the image are the commit's.
+# The time that the image says it was made at is the commit's. The files in it keep the times at which they were built.
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
 export SOURCE_DATE_EPOCH
 docker buildx build --file deploy/Dockerfile --target "$PROGRAM" \

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Builds what a release consists of: a static program for each of cdc-reader, vault-loader and booking, which needs nothing of the
-# system it runs on, in an archive with a licence, a README and example settings; a bill of materials for each; and SHA256SUMS.
-# In: the sources; VAULTSTREAM_RELEASE_TARGET (x86_64-unknown-linux-musl); SOURCE_DATE_EPOCH (the time of the commit). Out:
-# target/release-archives, and below it bin/ with the programs. Invariant: the same programs make the same archives, to the byte.
+# Builds what a release consists of: a static program for each of cdc-reader, vault-loader and booking, which needs
+# nothing of the system it runs on, in an archive with a licence, a README and example settings; a bill of materials for
+# each; and SHA256SUMS.
+# In: the sources; VAULTSTREAM_RELEASE_TARGET (x86_64-unknown-linux-musl); SOURCE_DATE_EPOCH (the time of the commit).
+# Out: target/release-archives, and below it bin/ with the programs. Invariant: the same programs make the same
+# archives, to the byte.
 
 source "$(dirname "$0")/lib.sh"
 
@@ -10,8 +12,8 @@ RELEASE_TARGET="${VAULTSTREAM_RELEASE_TARGET:-x86_64-unknown-linux-musl}"
 PROGRAMS=(cdc-reader vault-loader booking)
 VERSION="$(workspace_version)"
 OUT="$TARGET_DIR/release-archives"
-# Zig compiles the C and C++ of OpenSSL, curl, librdkafka and jemalloc for musl, and links; cargo-zigbuild hands it to cargo. Both
-# wheels are for machines of x86_64.
+# Zig compiles the C and C++ of OpenSSL, curl, librdkafka and jemalloc for musl, and links; cargo-zigbuild hands it to
+# cargo. Both wheels are for machines of x86_64.
 ZIG_VERSION=0.15.2
 ZIG_SHA256=806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130
 ZIGBUILD_VERSION=0.24.1
@@ -48,8 +50,8 @@ build() {
     for program in "${PROGRAMS[@]}"; do
         packages+=(--package "$program")
     done
-    # OpenSSL is built from its source and linked in (docs/decisions/0007). The paths of sources get into a program by other names; OpenSSL
-    # alone remembers where it was built.
+    # OpenSSL is built from its source and linked in (docs/decisions/0007). The paths of sources get into a program by
+    # other names; OpenSSL alone remembers where it was built.
     CARGO_ZIGBUILD_ZIG_PATH="$ZIG_DIR/ziglang/zig" \
         OPENSSL_NO_VENDOR=0 \
         CFLAGS="-ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$PWD=/vaultstream" \
@@ -95,7 +97,8 @@ fill() {
     esac
 }
 
-# Sorted, with one time, one owner and no name of a machine in it: what tar and gzip would take from here is told to them.
+# Sorted, with one time, one owner and no name of a machine in it: what tar and gzip would take from here is told to
+# them.
 pack() {
     local program name staging
     staging="$(mktemp -d)"

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian or Ubuntu machine, and says what it does.
-# In: how much: "demo", "test" (which also needs cargo-nextest, and what `make check` reads the sources with), "compose" (which also needs
-# a Docker engine) or "monitoring" (prometheus and promtool only). Out: exit 0 when everything is there.
+# In: how much: "demo" (with pgBackRest where VAULTSTREAM_SERVERS is "backup"), "test" (which also needs cargo-nextest,
+# and what `make check` reads the sources with), "compose" (which also needs a Docker engine) or "monitoring"
+# (prometheus and promtool only).
+# Out: exit 0 when everything is there.
 # Invariant: does nothing, quickly, when nothing is missing; never touches a PostgreSQL cluster.
 
 source "$(dirname "$0")/lib.sh"
@@ -261,8 +263,11 @@ mapfile -t packages < <(
     # The menu's screens are tested in a terminal that tmux keeps.
     [[ "$LEVEL" != test ]] || command -v tmux >/dev/null || echo tmux
     # WAL archive, base backups and recovery of the hot backup's primary.
-    [[ "$LEVEL" != test ]] || command -v pgbackrest >/dev/null || echo pgbackrest
-    # The tools that test the booking service's interface live in a virtual environment. Debian's python3 alone makes none.
+    [[ "$LEVEL" != test && "$LEVEL-${VAULTSTREAM_SERVERS:-}" != demo-backup ]] || command -v pgbackrest >/dev/null || echo pgbackrest
+    # The servers of a highly available source are cut off in network namespaces.
+    [[ "$LEVEL" != test ]] || [[ -x /usr/sbin/ip || -x /usr/bin/ip ]] || echo iproute2
+    # The tools that test the booking service's interface live in a virtual environment. Debian's python3 alone makes
+    # none.
     [[ "$LEVEL" != test ]] || python3 -c 'import ensurepip, venv' &>/dev/null || echo python3-venv
 )
 if ((${#packages[@]} > 0)); then

@@ -11,6 +11,7 @@ export VAULTSTREAM_READER_PORT=28083 VAULTSTREAM_BOOKING_READER_PORT=28085 VAULT
 export VAULTSTREAM_BOOKING_PORT=24000 VAULTSTREAM_REDIS_PORT=28380 VAULTSTREAM_PGBOUNCER_PORT=25433
 export VAULTSTREAM_CARGO_PROFILE=dev
 export VAULTSTREAM_SCALE=0.2
+export VAULTSTREAM_SERVERS=demo
 
 source "$(dirname "$0")/lib.sh"
 source scripts/pipeline.sh
@@ -25,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE=1
 end_servers() {
     local code=$?
     say "ending the servers"
-    "$BIN/devstack" down --run-dir "$RUN_DIR" --purge || code=1
+    end_test_servers "$BIN/devstack" "$RUN_DIR" "$code" || code=1
     exit "$code"
 }
 

@@ -10,6 +10,7 @@ export VAULTSTREAM_BOOKING_PORT=14000 VAULTSTREAM_REDIS_PORT=18380 VAULTSTREAM_P
 export VAULTSTREAM_SUPERSET_PORT=18088 VAULTSTREAM_AIRFLOW_PORT=18080
 export VAULTSTREAM_CARGO_PROFILE=dev
 export VAULTSTREAM_SCALE=1
+export VAULTSTREAM_SERVERS=demo
 
 source "$(dirname "$0")/lib.sh"
 source scripts/pipeline.sh
@@ -17,7 +18,7 @@ source scripts/pipeline.sh
 end_pipeline() {
     local code=$?
     say "ending the pipeline"
-    "$BIN/devstack" down --run-dir "$RUN_DIR" --purge || code=1
+    end_test_servers "$BIN/devstack" "$RUN_DIR" "$code" || code=1
     exit "$code"
 }
 

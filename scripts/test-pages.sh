@@ -10,6 +10,7 @@ export VAULTSTREAM_READER_PORT=26083 VAULTSTREAM_BOOKING_READER_PORT=26085 VAULT
 export VAULTSTREAM_BOOKING_PORT=26000 VAULTSTREAM_REDIS_PORT=26380 VAULTSTREAM_PGBOUNCER_PORT=26433
 export VAULTSTREAM_CARGO_PROFILE="${VAULTSTREAM_CARGO_PROFILE:-dev}"
 export VAULTSTREAM_SCALE=0.2
+export VAULTSTREAM_SERVERS=demo
 
 source "$(dirname "$0")/lib.sh"
 source scripts/pipeline.sh
@@ -26,7 +27,7 @@ MARTS="postgres://mart_reader@$HOST:$DWH_PORT/$DWH_DB"
 end_servers() {
     local code=$?
     say "ending the servers"
-    "$BIN/devstack" down --run-dir "$RUN_DIR" --purge || code=1
+    end_test_servers "$BIN/devstack" "$RUN_DIR" "$code" || code=1
     exit "$code"
 }
 

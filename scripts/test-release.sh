@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Shows that the programs of a release need nothing of the system they run on: each starts on a root with nothing but itself, on a bare
-# Debian and on a root with musl and busybox alone, as Alpine has them; and a whole pipeline runs from the root with nothing else.
+# Shows that the programs of a release need nothing of the system they run on: each starts on a root with nothing but
+# itself, on a bare Debian and on a root with musl and busybox alone, as Alpine has them; and a whole pipeline runs from
+# the root with nothing else.
 # In: what `make release` has made in target/release-archives; root, for chroot. Out: exit 0 when every check held.
-# Invariant: the programs are those of the archives, and the roots hold no other library; a program that is not static fails there.
+# Invariant: the programs are those of the archives, and the roots hold no other library; a program that is not static
+# fails there.
 
 source "$(dirname "$0")/lib.sh"
 RUN_DIR=.run/release
@@ -19,6 +21,7 @@ for name, socket_ in zip(names, held):
 END
 )
 export VAULTSTREAM_CARGO_PROFILE="$PROFILE"
+export VAULTSTREAM_SERVERS=demo
 source scripts/pipeline.sh
 
 STARTED="$SECONDS"
@@ -33,7 +36,7 @@ finish() {
     local code=$?
     trap - EXIT INT TERM
     if [[ -e "$RUN_DIR/state.json" ]]; then
-        "$BUILT/devstack" down --run-dir "$RUN_DIR" --purge >/dev/null || code=1
+        end_test_servers "$BUILT/devstack" "$RUN_DIR" "$code" >/dev/null || code=1
     fi
     rm -rf "$ROOTS"
     ((code != 0)) || say "test-release: passed in $((SECONDS - STARTED)) s"
@@ -70,7 +73,8 @@ root_empty() {
     mkdir "$ROOTS/empty"
 }
 
-# What debootstrap unpacks first is a bare Debian with its libraries; nothing has to be configured for a program to start.
+# What debootstrap unpacks first is a bare Debian with its libraries; nothing has to be configured for a program to
+# start.
 root_debian() {
     debootstrap --foreign --variant=minbase bookworm "$ROOTS/debian" >"$ROOTS/debootstrap.log" 2>&1 || {
         tail -n 5 "$ROOTS/debootstrap.log" >&2
@@ -123,7 +127,8 @@ allocator_is_jemalloc() {
     done
 }
 
-# The programs of the pipeline run below the empty root, to which the files that they are given are added, and no library.
+# The programs of the pipeline run below the empty root, to which the files that they are given are added, and no
+# library.
 imprison_programs() {
     local program
     BIN="$ROOTS/bin"

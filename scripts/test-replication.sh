@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Checks all replication of a pipeline with a hot backup and a WAL archive: connections, physical and logical replication, data in
-# step, the warehouse's schema, the archive.
-# In: nothing, and it starts a pipeline of its own, lets it work, and ends it; "running" checks the pipeline that is up in
-# VAULTSTREAM_RUN_DIR with the profile backup; "compose" checks the composition. Out: a list with ok or FAILED and figures; exit 0
-# when nothing has FAILED.
+# Checks all replication of a pipeline with a hot backup and a WAL archive: connections, physical and logical
+# replication, data in step, the warehouse's schema, the archive.
+# In: nothing, and it starts a pipeline of its own, lets it work, and ends it; "running" checks the pipeline that is up
+# in VAULTSTREAM_RUN_DIR with the profile backup; "compose" checks the composition. Out: a list with ok or FAILED and
+# figures; exit 0 when nothing has FAILED.
 # Invariant: the list changes no data. A check that cannot be made has FAILED.
 
 SCOPE="${1:-own}"
 if [[ "$SCOPE" == own ]]; then
-    # Everything beside the demo: another run directory, other ports. Set before lib.sh reads .env, which holds the demo's.
+    # Everything beside the demo: another run directory, other ports. Set before lib.sh reads .env, which holds the
+    # demo's.
     export VAULTSTREAM_RUN_DIR=.run/replication
     export VAULTSTREAM_PRIMARY_PORT=15532 VAULTSTREAM_REPLICA_PORT=15533 VAULTSTREAM_DWH_PORT=15534 VAULTSTREAM_KAFKA_PORT=19192
     export VAULTSTREAM_READER_PORT=18183 VAULTSTREAM_BOOKING_READER_PORT=18185 VAULTSTREAM_LOADER_PORT=18184
@@ -293,17 +294,22 @@ list() {
 end_pipeline() {
     local code=$?
     say "ending the pipeline"
-    "$BIN/devstack" down --run-dir "$RUN_DIR" --purge || code=1
+    end_test_servers "$BIN/devstack" "$RUN_DIR" "$code" || code=1
     exit "$code"
 }
 
-# A list that cannot fail shows nothing.
+# A list that cannot fail shows nothing. The lines that look at the hot backup have failed; the others may have too.
 list_without_hot_backup() {
-    local shown
+    local shown name
     "$BIN/devstack" stop --run-dir "$RUN_DIR" "$HOT_BACKUP"
     if shown="$(STEP_SECONDS=3 list)"; then
         fail "the list does not notice that the hot backup is away: $shown"
     fi
+    for name in 'hot backup takes queries and no writes' 'primary streams to the hot backup' 'slot of the hot backup' \
+        'hot backup receives over its slot' 'hot backup replays'; do
+        grep --quiet "FAILED *$name" <<<"$shown" || fail "the list does not say that this has failed: $name"
+    done
+    grep --quiet 'FAILED .*the hot backup differs' <<<"$shown" || fail "the list does not say that the data of the hot backup differs"
     grep FAILED <<<"$shown"
     "$BIN/devstack" start --run-dir "$RUN_DIR" "$HOT_BACKUP"
 }

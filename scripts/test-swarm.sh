@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Deploys the highly available stack into a swarm of this machine alone with deploy-ha.sh, asks quick-test.sh, kills the primary while
-# rows are written, asks again, updates, and removes everything.
-# In: what scripts/standins.sh reads. Out: each step with its time; exit 0 when every one held. An engine that was started for this is ended.
-# Invariant: a swarm that somebody uses is not touched: the test refuses to start where the engine is part of one.
+# Deploys the highly available stack into a swarm of this machine alone with deploy-ha.sh, asks quick-test.sh, kills the
+# primary while rows are written, asks again, deploys once more, and removes everything.
+# In: what scripts/standins.sh reads. Out: each step with its time; exit 0 when every one held. An engine that was
+# started for this is ended.
+# Invariant: what somebody uses is not touched. The test refuses an engine that is not its own and is part of a swarm,
+# or has containers or volumes of a stack of that name.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/pipeline.sh
@@ -36,15 +38,25 @@ print(json.load(sys.stdin)["services"][sys.argv[1]]["image"])' "$1"
 refuse_a_swarm_in_use() {
     [[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" == inactive || "$OWN_ENGINE" == yes ]] ||
         fail "the engine of this machine is part of a swarm; the test would change it"
+}
+
+# A machine that has left its swarm keeps the volumes of its stacks.
+refuse_a_stack_in_use() {
+    local found
+    found="$(docker ps --all --quiet --filter "label=com.docker.stack.namespace=$STACK"
+        docker volume ls --quiet --filter "label=com.docker.stack.namespace=$STACK")"
+    [[ -z "$found" || "$OWN_ENGINE" == yes ]] ||
+        fail "this engine has containers or volumes of a stack $STACK already; the test would remove them. Remove them yourself, or set VAULTSTREAM_STACK to another name"
     MAY_REMOVE=yes
 }
 
-# What is left of an earlier run that was cut off, in the engine of these tests.
+# What is left of an earlier run that was cut off. Only our own engine can have it: another one was refused.
 forget_earlier_run() {
+    rm -rf "$VAULTSTREAM_SWARM_SECRETS"
+    [[ "$OWN_ENGINE" == yes ]] || return 0
     [[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" != active ]] || docker swarm leave --force >/dev/null
     docker ps --all --quiet --filter "label=com.docker.stack.namespace=$STACK" | xargs --no-run-if-empty docker rm --force >/dev/null
     docker volume ls --quiet --filter "label=com.docker.stack.namespace=$STACK" | xargs --no-run-if-empty docker volume rm >/dev/null
-    rm -rf "$VAULTSTREAM_SWARM_SECRETS"
 }
 
 build_images() {
@@ -83,9 +95,9 @@ container_of() {
     docker ps --quiet --filter "name=${STACK}_postgres-$1."
 }
 
-# Lets rows be written while the primary goes, by one of these: kill (from outside, as a crash would, and its machine does not start it
-# again before another one is the primary), switchover (in order, by patronictl). Shows the longest time without a confirmed row. All that
-# were confirmed are there afterwards.
+# Lets rows be written while the primary goes, by one of these: kill (from outside, as a crash would, and its machine
+# does not start it again before another one is the primary), switchover (in order, by patronictl). Shows the longest
+# time without a confirmed row. All that were confirmed are there afterwards.
 writes_go_on_after() {
     local way="$1" primary writer longest lost
     ROOM="$(mktemp -d)"
@@ -173,8 +185,10 @@ clean_leaves_nothing() {
         docker service ls --quiet
         docker secret ls --quiet
         docker config ls --quiet
+        docker node inspect self --format '{{range $label, $value := .Spec.Labels}}{{$label}} {{end}}'
     )"
-    [[ -z "$left" ]] || fail "left after --clean: $left"
+    [[ -z "${left//[[:space:]]/}" ]] || fail "left after --clean: $left"
+    [[ ! -e "$VAULTSTREAM_SWARM_SECRETS" ]] || fail "left after --clean: $VAULTSTREAM_SWARM_SECRETS"
 }
 
 finish() {
@@ -210,6 +224,7 @@ measured "set up this machine" scripts/setup.sh compose
 measured "start an engine" use_engine
 measured "find Docker Compose" use_compose
 refuse_a_swarm_in_use
+refuse_a_stack_in_use
 forget_earlier_run
 measured "provide the base images" provide_images postgres postgres18 kafka rust etcd haproxy redis
 [[ "$STANDINS" == no ]] || export VAULTSTREAM_BUILD_NETWORK=host

@@ -10,7 +10,7 @@ export VAULTSTREAM_TEST_STACK="$TEST_RUN_DIR"
 end_servers() {
     local code=$?
     say "ending the servers"
-    "$TARGET_DIR/debug/devstack" down --run-dir "$VAULTSTREAM_TEST_STACK" --purge || code=1
+    end_test_servers "$TARGET_DIR/debug/devstack" "$VAULTSTREAM_TEST_STACK" "$code" || code=1
     exit "$code"
 }
 

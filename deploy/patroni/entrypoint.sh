@@ -1,7 +1,8 @@
 #!/bin/sh
 # Starts Patroni, which starts PostgreSQL.
-# In: PATRONI_NAME, MEMBERS (the names of all nodes), PATRONI_ETCD3_HOSTS, the addresses PATRONI_…_CONNECT_ADDRESS, the passwords
-# PATRONI_SUPERUSER_PASSWORD, PATRONI_REPLICATION_PASSWORD and PATRONI_RESTAPI_PASSWORD. Out: a node of the cluster.
+# In: PATRONI_NAME, MEMBERS (the names of all nodes), PATRONI_ETCD3_HOSTS, the addresses PATRONI_…_CONNECT_ADDRESS, the
+# passwords PATRONI_SUPERUSER_PASSWORD, PATRONI_REPLICATION_PASSWORD and PATRONI_RESTAPI_PASSWORD. Out: a node of the
+# cluster.
 # Invariant: passwords are in variables and in files of the container's memory, and in no argument.
 set -eu
 

@@ -31,8 +31,8 @@ SELECT 'CREATE ROLE replicator' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rol
 ALTER ROLE replicator LOGIN REPLICATION PASSWORD :'replicator_password';
 COMMENT ON ROLE replicator IS 'streams the WAL to the hot backup and to read replicas';
 SQL
-    # The image lets everybody with a password into every database, but into physical replication nobody. Replicas live in the
-    # container's own network, so nobody else is let in.
+    # The image lets everybody with a password into every database, but into physical replication nobody. Replicas live
+    # in the container's own network, so nobody else is let in.
     rule='host replication replicator samenet scram-sha-256'
     if ! grep --quiet --fixed-strings --line-regexp "$rule" "$PGDATA/pg_hba.conf"; then
         echo "$rule" >>"$PGDATA/pg_hba.conf"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # A read replica with a physical slot of its own: copies the primary once, then streams from it.
-# In: REPLICA_NAME, which is its slot and its application_name; PRIMARY_HOST, PRIMARY_PORT, REPLICATOR_PASSWORD; arguments for
-# postgres. Out: a running standby.
-# The slot keeps the WAL that the replica has not received, up to the primary's max_slot_wal_keep_size. A replica that was away for
-# longer finds its slot lost; it then copies the primary anew by itself. A copy that was cut off lies beside PGDATA and is begun
-# anew. A primary that does not answer is no reason to throw a copy away. A replica that was promoted may hold rows that nobody else
-# has: its data is never removed, and it does not start as a replica any more. It starts as a primary when promote.sh promoted it.
+# In: REPLICA_NAME, which is its slot and its application_name; PRIMARY_HOST, PRIMARY_PORT, REPLICATOR_PASSWORD;
+# arguments for postgres. Out: a running standby. The slot keeps the WAL that the replica has not received, up to the
+# primary's max_slot_wal_keep_size. A replica that was away for longer finds its slot lost; it then copies the primary
+# anew by itself. A copy that was cut off lies beside PGDATA and is begun anew. A primary that does not answer is no
+# reason to throw a copy away. A replica that was promoted may hold rows that nobody else has: its data is never
+# removed, and it does not start as a replica any more. It starts as a primary when promote.sh promoted it.
 set -euo pipefail
 
 # promote.sh leaves this file beside the data: the server was promoted on purpose.
@@ -46,7 +46,8 @@ copy_primary() {
     renew_slot
     gosu postgres pg_basebackup --dbname "$conninfo application_name=$REPLICA_NAME" --slot "$REPLICA_NAME" \
         --pgdata "$copy" --wal-method stream --checkpoint fast --write-recovery-conf --progress --verbose
-    # A primary that was recovered to a point in time still has the settings of that recovery, and a standby would obey them.
+    # A primary that was recovered to a point in time still has the settings of that recovery, and a standby would obey
+    # them.
     sed -i '/^restore_command\b/d; /^recovery_target/d' "$copy/postgresql.auto.conf"
     rm -rf "$PGDATA"
     mv "$copy" "$PGDATA"

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Deploys the highly available airline into a Docker swarm: labels of machines, secrets, images, the stack; waits until all of it runs.
-# In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this machine and its
-# secrets; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several machines; VAULTSTREAM_…_PORT. Out: exit 0 when
-# every service runs and every job is done.
-# Invariant: what keeps data stays as it is. A second run is an update: standbys first, one server after the other, the primary last.
+# Deploys the highly available airline into a Docker swarm: labels of machines, secrets, images, the stack; waits until
+# all of it runs.
+# In: nothing, or --init (make this machine a swarm of one first), or --clean (remove the stack, its volumes on this
+# machine, its secrets and the machines' labels; nothing is deployed); VAULTSTREAM_REGISTRY where the swarm has several
+# machines; VAULTSTREAM_…_PORT. Out: exit 0 when every service runs and every job is done.
+# Invariant: what keeps data stays as it is. A second run is an update. A new image goes to the standbys first, one
+# server after the other, and to the primary last. Limit: a change of with-secrets.sh, or of the servers' part of
+# stack.yml, restarts all three at once.
 
 source "$(dirname "$0")/../../scripts/lib.sh"
 source scripts/engine.sh
@@ -11,9 +14,14 @@ source deploy/swarm/lib.sh
 
 WAIT_SECONDS="${VAULTSTREAM_SWARM_WAIT:-900}"
 
+# Without an address for other machines, the port by which a swarm is joined and steered is open to this machine alone.
 init_swarm() {
     [[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" != active ]] || return 0
-    docker swarm init --advertise-addr "${VAULTSTREAM_ADVERTISE_ADDRESS:-127.0.0.1}" >/dev/null
+    if [[ -n "${VAULTSTREAM_ADVERTISE_ADDRESS:-}" ]]; then
+        docker swarm init --advertise-addr "$VAULTSTREAM_ADVERTISE_ADDRESS" >/dev/null
+    else
+        docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:2377 >/dev/null
+    fi
 }
 
 # Binds each of the three members to a machine, unless it is bound. With fewer than three machines one has several.
@@ -75,7 +83,18 @@ KAFKA_HEALTHY deploy/kafka/healthy.sh
 END
 }
 
-# A deployment updates all services at once. Servers of one cluster must not go at once, so they are updated before it, by themselves.
+# Waits until a server is the primary, or a standby that streams: its number.
+wait_until_server_follows() {
+    local ends=$((SECONDS + WAIT_SECONDS))
+    until [[ "$(server_state "$1")" == 'leader running' || "$(server_state "$1")" == *' streaming' ]]; do
+        ((SECONDS < ends)) || fail "postgres-$1 does not stream after $WAIT_SECONDS s; docker service logs ${STACK}_postgres-$1 says why"
+        sleep 2
+    done
+}
+
+# A deployment updates all services at once. Servers of one cluster must not go at once, so each gets a new image before
+# it, by itself, and the next one has to wait until the one before streams. A service keeps its other settings here: the
+# deployment changes them at once.
 update_servers() {
     local primary number order=() running
     docker service inspect "${STACK}_postgres-1" &>/dev/null || return 0
@@ -89,8 +108,12 @@ update_servers() {
         if [[ "${running%@*}" != "$PATRONI_IMAGE" ]]; then
             say "  updating postgres-$number"
             docker service update --quiet --with-registry-auth --image "$PATRONI_IMAGE" "${STACK}_postgres-$number" >/dev/null
+            wait_until_server_follows "$number"
         fi
     done
+    docker service inspect --format '{{range .Spec.TaskTemplate.ContainerSpec.Configs}}{{.ConfigName}} {{end}}' "${STACK}_postgres-1" |
+        grep -qF "vaultstream-with-secrets-$VAULTSTREAM_WITH_SECRETS_DIGEST" ||
+        say "  with-secrets.sh has changed: all three servers are restarted at once, and clients wait until one is the primary again"
 }
 
 deploy() {
@@ -128,6 +151,16 @@ Every part is asked by deploy/swarm/quick-test.sh. Keep the passwords in a safe 
 END
 }
 
+# Takes the labels of the three members from whichever machines have them.
+unlabel_machines() {
+    local number machine
+    for number in 1 2 3; do
+        for machine in $(docker node ls --quiet --filter "node.label=vaultstream.member$number=yes"); do
+            docker node update --label-rm "vaultstream.member$number" "$machine" >/dev/null
+        done
+    done
+}
+
 clean() {
     local name ends=$((SECONDS + 120))
     docker stack rm "$STACK" >/dev/null
@@ -143,7 +176,10 @@ clean() {
         docker secret rm "vaultstream_$name" &>/dev/null || true
         rm -f "$SECRETS_DIR/$name"
     done
-    say "the stack $STACK, its volumes on this machine and its secrets are gone; other machines keep their volumes until docker volume rm there"
+    # What somebody else has put there stays.
+    rmdir "$SECRETS_DIR" 2>/dev/null || true
+    unlabel_machines
+    say "the stack $STACK, its volumes on this machine, its secrets and the labels of machines are gone; other machines keep their volumes until docker volume rm there"
 }
 
 case "${1:-}" in

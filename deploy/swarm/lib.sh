@@ -83,3 +83,17 @@ sys.exit(0 if leader else 1)' 2>/dev/null; then
         fi
     done
 }
+
+# Role and state of a server as the cluster sees it, such as "leader running" or "quorum_standby streaming"; $1 is its
+# number.
+server_state() {
+    local number
+    for number in 1 2 3; do
+        if ask_patroni "$number" cluster 2>/dev/null | python3 -c '
+import json, sys
+members = json.load(sys.stdin)["members"]
+print(*(m["role"] + " " + m["state"] for m in members if m["name"] == "node" + sys.argv[1]))' "$1" 2>/dev/null; then
+            return
+        fi
+    done
+}

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Asks every part of the stack whether it works: the swarm, each service, who is primary, writes and reads through HAProxy, the login of its
-# page, the booking service, the readers, the loader, and whether the readers' slots would outlive a failover.
-# In: a stack that deploy-ha.sh has deployed; ADDRESS (127.0.0.1), a machine of the swarm. Out: a line for each question; exit 0 when
-# every answer is right.
+# Asks every part of the stack whether it works: the swarm, each service, who is primary, writes and reads through
+# HAProxy, the login of its page, the booking service, the readers, the loader, and whether the readers' slots would
+# outlive a failover.
+# In: a stack that deploy-ha.sh has deployed; ADDRESS (127.0.0.1), a machine of the swarm. Out: a line for each
+# question; exit 0 when every answer is right.
 
 source "$(dirname "$0")/../../scripts/lib.sh"
 source deploy/swarm/lib.sh
@@ -23,8 +24,10 @@ ask() {
 }
 
 swarm_is_active() {
-    docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}' | paste -sd ';'
-    ! docker node ls --format '{{.Status}} {{.Availability}}' | grep -qv '^Ready Active$'
+    local machines
+    machines="$(docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}}')" || return 1
+    paste -sd ';' <<<"$machines"
+    ! grep -qv ' Ready Active$' <<<"$machines"
 }
 
 everything_runs() {
@@ -90,7 +93,8 @@ slots_outlive_a_failover() {
     [[ "$slots" == 'airline_slot booking_slot' ]]
 }
 
-# The answer's code: URL, then more arguments of curl. A password comes through a file, because everybody reads arguments.
+# The answer's code: URL, then more arguments of curl. A password comes through a file, because everybody reads
+# arguments.
 code_of() {
     curl --silent --output /dev/null --max-time 10 --write-out '%{http_code}' "$@"
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts the reader with its connector file and one property more: its slot is to outlive a failover.
-# In: CDC_READER_CONNECTOR and what the connector file refers to. Out: the reader, by a copy of that file in the container's memory.
+# In: CDC_READER_CONNECTOR and what the connector file refers to. Out: the reader, by a copy of that file in the
+# container's memory.
 set -eu
 
 with_failover=/tmp/connector.json

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Starts a program with secrets of the swarm in its environment: where the value of a variable says <secret:NAME>, the program gets
-# what is in /run/secrets/NAME.
-# In: variables; a program with its arguments. Out: that program. Invariant: `docker inspect` shows no secret, and no argument holds one.
+# Starts a program with secrets of the swarm in its environment: where the value of a variable says <secret:NAME>, the
+# program gets what is in /run/secrets/NAME.
+# In: variables; a program with its arguments. Out: that program. Invariant: `docker inspect` shows no secret, and no
+# argument holds one.
 set -eu
 
 for name in $(env | sed -n 's/^\([A-Za-z_][A-Za-z_0-9]*\)=.*<secret:.*/\1/p'); do

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes an authority and a certificate for each of the three Kafka nodes; renews a certificate that ends within 30 days.
-# In: nothing, or "renew" to make every node's certificate anew. KAFKA_HOSTS: the nodes' host names, in the order of their
-# numbers. Out, each in a volume of its own: the authority with its key in /authority; its certificate alone in /ca, for clients; key
-# and certificate of node N in /node-N, for Kafka's user. /state is made writable for that user.
-# Invariant: an authority that is there is kept, because clients and nodes trust it. Run as root in the image of PostgreSQL, which
-# has OpenSSL.
+# In: nothing, or "renew" to make every node's certificate anew. KAFKA_HOSTS: the nodes' host names, in the order of
+# their numbers. Out, each in a volume of its own: the authority with its key in /authority; its certificate alone in
+# /ca, for clients; key and certificate of node N in /node-N, for Kafka's user. /state is made writable for that user.
+# Invariant: an authority that is there is kept, because clients and nodes trust it. Run as root in the image of
+# PostgreSQL, which has OpenSSL.
 set -euo pipefail
 
 KAFKA_USER=1000

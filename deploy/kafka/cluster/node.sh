@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Starts one of three Kafka nodes in the image apache/kafka.
-# In: NODE_ID, HOST (its name for the others), CONTROLLERS (host:port of all three, in the order of their numbers), CLUSTER_ID, a
-# password for each user of USERS as KAFKA_<USER>_PASSWORD; node.properties beside this file; its key and certificate in
-# /certificates; /state, which all nodes share. Out: a broker and controller in the foreground; the logins of the operator and of the
-# administrator for Kafka's programs in /tmp/operator.properties and /tmp/admin.properties.
-# Invariant: a node has one vote in all its life. Its first data directory has the identity that the first voters' list names. When
-# /state says that it has had one before, an empty directory gets another identity and joins.
+# In: NODE_ID, HOST (its name for the others), CONTROLLERS (host:port of all three, in the order of their numbers),
+# CLUSTER_ID, a password for each user of USERS as KAFKA_<USER>_PASSWORD; node.properties beside this file; its key and
+# certificate in /certificates; /state, which all nodes share. Out: a broker and controller in the foreground; the
+# logins of the operator and of the administrator for Kafka's programs in /tmp/operator.properties and
+# /tmp/admin.properties.
+# Invariant: a node has one vote in all its life. Its first data directory has the identity that the first voters' list
+# names. When /state says that it has had one before, an empty directory gets another identity and joins.
 set -euo pipefail
 
 USERS=(admin broker operator airline-reader booking-reader vault-loader)
@@ -81,6 +82,7 @@ format() {
         arguments=(--initial-controllers "$(IFS=, && echo "${voters[*]}")")
         for user in "${USERS[@]}"; do
             password="$(password_of "$user")"
+            # The program takes passwords as arguments only. It runs once in a node's life, for some seconds.
             arguments+=(--add-scram "SCRAM-SHA-512=[name=$user,password=$password]")
         done
     fi

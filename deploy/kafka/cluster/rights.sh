@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Gives each user of the cluster the rights that it needs, and no more. docs/KAFKA_CLUSTER.md has the table.
-# In: BOOTSTRAP_SERVERS, KAFKA_ADMIN_PASSWORD, the authority in /ca/ca.crt. Out: the rules; those that are there already are kept.
+# In: BOOTSTRAP_SERVERS, KAFKA_ADMIN_PASSWORD, the authority in /ca/ca.crt. Out: the rules; those that are there already
+# are kept.
 set -euo pipefail
 
 allow() {
