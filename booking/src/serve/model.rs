@@ -390,6 +390,7 @@ impl UploadKind {
 
 /// A file with what is said of it
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes a form, which is read while it comes")]
 pub(crate) struct UploadForm {
     /// The image or document, with its media type and its name
