@@ -12,6 +12,7 @@ mod booking_service;
 mod further;
 mod members;
 mod rehash;
+mod wholesaler;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -176,7 +176,7 @@ impl Rig {
     }
 
     /// The published tables of a database, each with its schema.
-    async fn published(&self, database: &str) -> anyhow::Result<Vec<(String, String)>> {
+    pub(super) async fn published(&self, database: &str) -> anyhow::Result<Vec<(String, String)>> {
         let database = sql::connect(&self.options.source.superuser(database)).await?;
         let rows = "SELECT schemaname, tablename FROM pg_publication_tables ORDER BY 1, 2";
         let named = |row: sql::Row| match <[Option<String>; 2]>::try_from(row) {

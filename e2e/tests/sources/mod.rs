@@ -14,6 +14,7 @@ mod pipeline;
 mod rehashed;
 mod samples;
 mod star;
+mod wideworld;
 
 use std::time::Duration;
 

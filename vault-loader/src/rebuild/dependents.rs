@@ -27,26 +27,33 @@ pub(super) struct DependentView {
     owner: Option<String>,
 }
 
-/// The oids of the vault's tables, for the statements below.
+/// The vault's tables, and what others depend on when they depend on one of them: the table, the type of its rows, and
+/// the type of arrays of them. All joins are equalities, because a vault has hundreds of tables and thousands of
+/// dependencies.
 const TABLES: &str = "
     WITH vault AS (
         SELECT c.*
         FROM pg_catalog.pg_class AS c
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = $1::text
         WHERE c.relname = ANY ($2::text[])
+    ),
+    named (relname, classid, objid) AS (
+        SELECT relname, 'pg_class'::regclass, oid FROM vault
+        UNION ALL
+        SELECT relname, 'pg_type'::regclass, reltype FROM vault
+        UNION ALL
+        SELECT vault.relname, 'pg_type'::regclass, t.oid
+        FROM pg_catalog.pg_type AS t JOIN vault ON vault.reltype = t.typelem
     )";
 
 /// What is bound to these tables and is none of their own parts and no view, and what else cannot be made again.
 const STRANGE: &str = "
     own (classid, objid) AS (
-        SELECT 'pg_class'::regclass, oid FROM vault
+        SELECT classid, objid FROM named
         UNION ALL
         SELECT 'pg_class'::regclass, reltoastrelid FROM vault
         UNION ALL
         SELECT 'pg_class'::regclass, i.indexrelid FROM pg_catalog.pg_index AS i JOIN vault ON vault.oid = i.indrelid
-        UNION ALL
-        SELECT 'pg_type'::regclass, t.oid
-        FROM pg_catalog.pg_type AS t JOIN vault ON vault.reltype IN (t.oid, t.typelem)
         UNION ALL
         SELECT 'pg_attrdef'::regclass, a.oid FROM pg_catalog.pg_attrdef AS a JOIN vault ON vault.oid = a.adrelid
         UNION ALL
@@ -62,13 +69,10 @@ const STRANGE: &str = "
         JOIN pg_catalog.pg_class AS v ON v.oid = r.ev_class AND v.relkind = 'v'
     ),
     bound AS (
-        SELECT DISTINCT vault.relname, d.classid, d.objid,
+        SELECT DISTINCT named.relname, d.classid, d.objid,
                CASE WHEN d.classid IN ('pg_class'::regclass, 'pg_rewrite'::regclass) THEN d.objsubid ELSE 0 END AS part
-        FROM vault
-        JOIN pg_catalog.pg_depend AS d
-            ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = vault.oid)
-            OR (d.refclassid = 'pg_type'::regclass
-                AND d.refobjid IN (SELECT t.oid FROM pg_catalog.pg_type AS t WHERE vault.reltype IN (t.oid, t.typelem)))
+        FROM named
+        JOIN pg_catalog.pg_depend AS d ON d.refclassid = named.classid AND d.refobjid = named.objid
         WHERE NOT EXISTS (SELECT FROM own WHERE own.classid = d.classid AND own.objid = d.objid)
     )
     SELECT format('%s depends on %I.%I: drop it, and make it again afterwards',
@@ -118,10 +122,7 @@ pub(super) async fn views(
                SELECT
                FROM pg_catalog.pg_rewrite AS r
                JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-               JOIN vault
-                   ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = vault.oid)
-                   OR (d.refclassid = 'pg_type'::regclass
-                       AND d.refobjid IN (SELECT t.oid FROM pg_catalog.pg_type AS t WHERE vault.reltype IN (t.oid, t.typelem)))
+               JOIN named ON named.classid = d.refclassid AND named.objid = d.refobjid
                WHERE r.ev_class = v.oid
            )
          ORDER BY 1"
