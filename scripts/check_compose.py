@@ -1,7 +1,7 @@
 """Rules that every service of docker-compose.yml keeps.
 
-In: the output of `docker compose config --format json` for all profiles, on standard input. Out: a line for each violation, and
-exit 1 if there is one.
+In: the output of `docker compose config --format json` for all profiles, on standard input. Out: a line for each
+violation, and exit 1 if there is one.
 """
 
 from __future__ import annotations

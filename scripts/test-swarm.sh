@@ -50,13 +50,12 @@ refuse_a_stack_in_use() {
     MAY_REMOVE=yes
 }
 
-# What is left of an earlier run that was cut off. Only our own engine can have it: another one was refused.
-forget_earlier_run() {
-    rm -rf "$VAULTSTREAM_SWARM_SECRETS"
-    [[ "$OWN_ENGINE" == yes ]] || return 0
-    [[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" != active ]] || docker swarm leave --force >/dev/null
+# Removes the swarm and what the stack has left in the engine. Nobody else's: an engine that had any before was refused.
+remove_stack() {
+    docker swarm leave --force &>/dev/null || true
     docker ps --all --quiet --filter "label=com.docker.stack.namespace=$STACK" | xargs --no-run-if-empty docker rm --force >/dev/null
     docker volume ls --quiet --filter "label=com.docker.stack.namespace=$STACK" | xargs --no-run-if-empty docker volume rm >/dev/null
+    rm -rf "$VAULTSTREAM_SWARM_SECRETS"
 }
 
 build_images() {
@@ -204,7 +203,7 @@ finish() {
             done
             printf 'the logs of all services are in %s\n' "$ENGINE_DIR" >&2
         fi
-        docker swarm leave --force &>/dev/null || true
+        remove_stack || code=1
     fi
     end_engine || code=1
     ((${#TIMES[@]} == 0)) || printf '%s\n' "${TIMES[@]}"
@@ -225,7 +224,8 @@ measured "start an engine" use_engine
 measured "find Docker Compose" use_compose
 refuse_a_swarm_in_use
 refuse_a_stack_in_use
-forget_earlier_run
+# What an earlier run that was cut off has left in the engine of these tests.
+remove_stack
 measured "provide the base images" provide_images postgres postgres18 kafka rust etcd haproxy redis
 [[ "$STANDINS" == no ]] || export VAULTSTREAM_BUILD_NETWORK=host
 measured "build our images" build_images
