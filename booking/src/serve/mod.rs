@@ -182,8 +182,8 @@ async fn look(service: Service, stop: CancellationToken) {
 async fn sweep(service: Service, stop: CancellationToken) {
     let Ok(uploads) = service.uploads() else { return };
     let every = uploads.options().sweep_every;
-    // Not at the start: whoever sees that an instance has the wrong store has time to stop it. Soon after it: an instance
-    // that is restarted each hour would never come to it.
+    // Not at the start: whoever sees that an instance has the wrong store has time to stop it. Soon after it: an
+    // instance that is restarted each hour would never come to it.
     let first = uploads.options().sweep_first.min(every);
     let mut ticks = tokio::time::interval_at(Instant::now() + first, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

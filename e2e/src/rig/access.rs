@@ -1,7 +1,8 @@
 //! How the programs of a rig, and the rig itself, reach Kafka.
 //!
-//! In: the address of a plain broker, or a cluster with logins. Out: variables of reader and loader, clients of the rig.
-//! Invariant: on a cluster every program logs in as a user of its own, and what the rig looks at it sees as an operator.
+//! In: the address of a plain broker, or a cluster with logins. Out: variables of reader and loader, clients of the
+//! rig. Invariant: on a cluster every program logs in as a user of its own, and what the rig looks at it sees as an
+//! operator.
 
 use devstack::{KafkaCluster, Right};
 use rdkafka::ClientConfig;
@@ -95,7 +96,8 @@ fn variables(prefix: &str, properties: &Properties) -> Vec<(String, String)> {
     properties.iter().map(variable).collect()
 }
 
-/// Gives the users of a cluster what a rig of this name needs of them, and no more. docs/KAFKA_CLUSTER.md has the table.
+/// Gives the users of a cluster what a rig of this name needs of them, and no more. docs/KAFKA_CLUSTER.md has the
+/// table.
 ///
 /// # Errors
 /// When the cluster does not answer or refuses.

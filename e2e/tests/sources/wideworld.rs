@@ -1,7 +1,7 @@
 //! The wholesaler and the airline in one warehouse: two databases that have nothing to do with each other.
 //!
-//! In: real servers, the built binaries, some days of the wholesaler's history, some seconds of its life. Out: all of it
-//! in the vault beside the airline, proven by `verify`, `check` and a rebuild; marts that say what the source says.
+//! In: real servers, the built binaries, some days of the wholesaler's history, some seconds of its life. Out: all of
+//! it in the vault beside the airline, proven by `verify`, `check` and a rebuild; marts that say what the source says.
 
 use std::process::Output;
 use std::time::Duration;
