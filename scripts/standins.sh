@@ -108,6 +108,16 @@ standin_prometheus() {
     build_standin prometheus "$image" "Debian's prometheus"
 }
 
+standin_redis() {
+    stage_standin redis
+    build_standin redis "$(service_image redis)" "Debian's redis-server"
+}
+
+standin_haproxy() {
+    stage_standin haproxy
+    build_standin haproxy "$(service_image haproxy)" "Debian's haproxy"
+}
+
 # A folder whose image installs from PyPI: it gets the requirements, and the certificates by which this machine knows PyPI.
 stage_python_standin() {
     local folder="$1" requirements="$2"

@@ -30,6 +30,7 @@ FAULT_WAIT=240
 # A user types it at psql's question, or sets it so.
 export PGPASSWORD="$ADMIN_PASSWORD"
 CONTAINERS=(postgres_primary postgres_replica postgres_dwh kafka debezium booking_reader dmp_service mart_refresher)
+SERVE_CONTAINERS=(redis pgbouncer booking-serve-1 booking-serve-2 booking-serve-3 haproxy)
 AIRFLOW_CONTAINERS=(airflow-webserver airflow-scheduler airflow-dag-processor airflow-triggerer)
 VOLUMES=(backup-data dwh-data kafka-data primary-data replica-data)
 TIMES=()
@@ -277,6 +278,75 @@ bring_up_more() {
     docker compose --profile '*' ps --format 'table {{.Name}}\t{{.Service}}\t{{.Status}}' "$@" | sed 's/^/  /'
 }
 
+# Whether an instance of the booking service is ready behind HAProxy and sees Redis.
+booking_service_is_ready() {
+    local answer
+    answer="$(curl --silent --fail --max-time 10 "http://$HOST:$BOOKING_PORT/health/ready")" || return 1
+    [[ "$answer" == *'"redis":"up"'* ]]
+}
+
+booking_service_answers() {
+    expect '"status":"ready"' curl --silent --show-error --fail "http://$HOST:$BOOKING_PORT/health/ready"
+    # Instances are one service by what they share, so all of them answer at the one address.
+    wait_for 30 "every instance to answer behind HAProxy" every_instance_answers
+    docker stats --no-stream --format '  {{.Name}} {{.MemUsage}}' "${SERVE_CONTAINERS[@]}"
+}
+
+# Each instance tells its name on the first page.
+every_instance_answers() {
+    local pages
+    # The page reads no parameter; this one lets one call ask nine times.
+    pages="$(curl --silent --fail --max-time 10 "http://$HOST:$BOOKING_PORT/?time=[1-9]")" || return 1
+    [[ "$(grep -o 'id="instance">[^<]*' <<<"$pages" | sort -u | wc -l)" == 3 ]]
+}
+
+# A flight that can be booked: its id, its airports, its day by the clock of the airport of departure.
+find_flight() {
+    IFS='|' read -r FLIGHT FROM TO DAY < <(on_primary --tuples-only --no-align --command "
+        SELECT f.flight_id, f.departure_airport, f.arrival_airport, (f.scheduled_departure AT TIME ZONE a.timezone)::date
+        FROM flights AS f
+        JOIN airports AS a ON a.airport_code = f.departure_airport
+        WHERE f.status = 'Scheduled' AND f.scheduled_departure > now() + interval '2 days'
+        ORDER BY f.flight_id
+        LIMIT 1")
+    [[ -n "${DAY:-}" ]] || fail "the primary has no flight that can be booked"
+}
+
+flight_is_found() {
+    expect "\"flight_id\":$FLIGHT," curl --silent --show-error --fail-with-body "http://$HOST:$BOOKING_PORT/api/v1/flights?from=$FROM&to=$TO&date=$DAY"
+}
+
+# Sends JSON to the booking service: the path below /api/v1, the body, then further arguments of curl.
+post_to_booking() {
+    local path="$1" body="$2"
+    shift 2
+    curl --silent --show-error --fail-with-body --header 'Content-Type: application/json' --data "$body" "$@" \
+        "http://$HOST:$BOOKING_PORT/api/v1/$path"
+}
+
+# A customer signs up and books the flight; the booking is in the vault.
+customer_books() {
+    local who='"email": "ann@example.org", "password": "a long password"' token reference
+    post_to_booking customers "{$who, \"name\": \"ANN EXAMPLE\"}" >/dev/null || fail "nobody can sign up"
+    token="$(post_to_booking sessions "{$who}" | sed -n 's/.*"token":"\([^"]*\)".*/\1/p')"
+    [[ -n "$token" ]] || fail "the customer cannot sign in"
+    reference="$(post_to_booking bookings "{\"passengers\": [{\"document\": \"1234 567890\", \"name\": \"ANN EXAMPLE\"}],
+        \"segments\": [{\"flight_id\": $FLIGHT, \"fare\": \"Economy\"}]}" --header "Authorization: Bearer $token" |
+        sed -n 's/.*"book_ref":"\([^"]*\)".*/\1/p')"
+    [[ -n "$reference" ]] || fail "the customer cannot book"
+    say "booked $reference on flight $FLIGHT, $FROM to $TO on $DAY"
+    catch_up "$FAULT_WAIT"
+    expect "$reference" psql -h "$HOST" -p "$DWH_PORT" -U "$ADMIN" -d airline_tickets_dwh -c "SELECT book_ref FROM dwh_marts.current_bookings WHERE book_ref = '$reference';"
+}
+
+# A container of the booking service dies; the engine starts it again, every instance answers, and flights are found.
+serves_after_death_of() {
+    comes_back "$1"
+    wait_for 60 "the booking service to be ready" booking_service_is_ready
+    wait_for 60 "every instance to answer behind HAProxy" every_instance_answers
+    flight_is_found
+}
+
 # A value of Prometheus: the query.
 prometheus_value() {
     curl --silent --show-error --fail --get --data-urlencode "query=$1" "http://$HOST:$PROMETHEUS_PORT/api/v1/query" |
@@ -484,8 +554,8 @@ refuse_a_composition_in_use
 base_images=(postgres kafka rust)
 build_profiles=(--profile booking)
 if [[ "$SCOPE" == all ]]; then
-    base_images+=(prometheus superset airflow)
-    build_profiles+=(--profile bi)
+    base_images+=(redis haproxy prometheus superset airflow)
+    build_profiles+=(--profile serve --profile bi)
 fi
 measured "provide the base images" provide_images "${base_images[@]}"
 measured "build our images" build_images "${build_profiles[@]}"
@@ -511,6 +581,14 @@ measured "the primary is away as the simulation ends" simulation_ends_without_th
 measured "docker kill of all, up, until everything is equal" survives_kill_of_all
 measured "down and up keep the data" down_keeps_the_data
 if [[ "$SCOPE" == all ]]; then
+    measured "bring up the booking service" bring_up_more "${SERVE_CONTAINERS[@]}"
+    measured "the booking service answers" booking_service_answers
+    find_flight
+    measured "a flight is found" flight_is_found
+    measured "a customer books, until everything is equal" customer_books
+    for container in "${SERVE_CONTAINERS[@]}"; do
+        measured "kill -9 of $container, until a flight is found" serves_after_death_of "$container"
+    done
     measured "bring up Prometheus" bring_up_more prometheus
     measured "Prometheus watches reader and loader" prometheus_watches
     measured "kill -9 of prometheus, until it is healthy" comes_back prometheus
