@@ -12,10 +12,6 @@ source scripts/pipeline.sh
 READ_PASSWORD="${READ_REPLICA_PASSWORD:-read_replica_password}"
 OPERATOR_PASSWORD="${REPLICA_OPERATOR_PASSWORD:-replica_operator_password}"
 
-build() {
-    cargo build --profile "$PROFILE" --locked --bins --package booking --package devstack
-}
-
 prepare() {
     prepare_source
     apply sql/replicas on_primary \
@@ -31,7 +27,7 @@ is_prepared() {
 # Progress goes to standard error, so that standard output is the menu's alone.
 {
     step "set up this machine" scripts/setup.sh demo
-    step "build" build
+    step "build" build_pipeline
     step "start the primary and its replicas" "$BIN/devstack" up --profile replicas --run-dir "$MENU_DIR"
     is_prepared || step "make the airline" prepare
 } >&2 </dev/null
