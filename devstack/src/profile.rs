@@ -16,12 +16,13 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use plan::PRIMARY;
 use servers::Servers;
 
 use crate::fs;
 use crate::process::{Process, ProcessOptions};
 use crate::state::Locked;
-pub use crate::state::{Kind, Record, State};
+pub use crate::state::{Kind, Promotion, Record, State};
 pub use add::{Part, add};
 pub use member::{start, stop};
 pub use plan::Profile;
@@ -42,7 +43,7 @@ pub fn hold(profile: Profile, run_dir: &Path, fresh: bool) -> anyhow::Result<()>
         locked.dir().display()
     );
     prepare(profile, &locked, fresh)?;
-    let servers = Servers::start(profile, locked.dir())?;
+    let servers = Servers::start(profile, &locked)?;
     locked.save(&servers.state(profile)?)?;
     drop(locked);
     loop {
@@ -56,7 +57,7 @@ fn up_locked(profile: Profile, locked: &Locked, fresh: bool) -> anyhow::Result<S
         return Ok(state);
     }
     prepare(profile, locked, fresh)?;
-    let servers = Servers::start(profile, locked.dir())?;
+    let servers = Servers::start(profile, locked)?;
     // The servers are recorded first and detached afterwards, so that no running server is unknown, whatever happens in
     // between.
     let state = servers.state(profile)?;
@@ -105,6 +106,9 @@ fn prepare(profile: Profile, locked: &Locked, fresh: bool) -> anyhow::Result<()>
     profile.check_ports()?;
     if fresh {
         remove_data(profile, locked.dir())?;
+        if profile.directories().contains(&PRIMARY) {
+            locked.record_promotion(None)?;
+        }
     }
     Ok(())
 }
@@ -159,6 +163,7 @@ pub fn down(run_dir: &Path, purge: bool) -> anyhow::Result<Option<State>> {
         for profile in Profile::ALL {
             remove_data(profile, locked.dir())?;
         }
+        locked.record_promotion(None)?;
     }
     Ok(state)
 }

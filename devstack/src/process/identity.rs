@@ -30,6 +30,11 @@ impl Identity {
         Ok(Self { pid, start_time, boot_id: boot_id()? })
     }
 
+    /// The identity of a process that never ran.
+    pub(crate) fn of_nobody() -> anyhow::Result<Self> {
+        Ok(Self { pid: 0, start_time: 0, boot_id: boot_id()? })
+    }
+
     /// Whether this very process still runs; one that has exited but was not awaited yet does not.
     pub fn is_alive(&self) -> bool {
         boot_id().is_ok_and(|boot| boot == self.boot_id)

@@ -13,7 +13,7 @@ use super::plan::{Planned, Profile, upstream};
 use super::servers::{record, start_planned};
 use crate::postgres::{Postgres, PostgresAddress};
 use crate::server::STOP_DEADLINE;
-use crate::state::{Kind, Locked, Record, State};
+use crate::state::{Kind, Locked, Promotion, Record, State};
 
 /// Stops a server with PostgreSQL's `fast` shutdown. Stopping a stopped server does nothing.
 pub fn stop(run_dir: &Path, name: &str) -> anyhow::Result<()> {
@@ -43,11 +43,8 @@ pub(super) fn planned(
     state: &State,
     name: &str,
 ) -> anyhow::Result<(Planned, Option<PostgresAddress>)> {
-    let profile = Profile::of_name(&state.profile)
-        .with_context(|| format!("no profile is called {}", state.profile))?;
-    let plan = profile.postgres(locked.dir())?;
-    let primary = primary(&plan, state)?.to_owned();
-    let first = plan.first().map(|planned| planned.name);
+    let plan = plan_of(locked, state)?;
+    let primary = primary(&plan)?;
     let mut planned = plan
         .into_iter()
         .find(|planned| planned.name == name)
@@ -55,19 +52,46 @@ pub(super) fn planned(
     if let Some(address) = state.postgres.get(name) {
         planned.options = planned.options.port(address.port);
     }
-    if name == primary {
-        planned.upstream = None;
-    } else if first == Some(name) {
-        // Another server was promoted in its place.
-        (planned.upstream, planned.database) = (Some(upstream(name)?), None);
+    Ok((planned, state.postgres.get(primary).cloned()))
+}
+
+/// How the servers of a profile are started as things are now: first the one that takes the writes, then the others,
+/// which follow it.
+pub(super) fn plan(
+    profile: Profile,
+    dir: &Path,
+    promoted: Option<&Promotion>,
+) -> anyhow::Result<Vec<Planned>> {
+    let mut plan = profile.postgres(dir)?;
+    let Some(Promotion { server, replaced }) = promoted else { return Ok(plan) };
+    let place = plan.iter().position(|planned| planned.name == server).with_context(|| {
+        format!(
+            "{server} was promoted in {dir} in place of {}, and the profile {} has no such server; bring up the profile that has it, \
+             or remove all data with `devstack down --run-dir {dir} --purge`",
+            replaced.join(", "),
+            profile.name(),
+            dir = dir.display()
+        )
+    })?;
+    if let Some(first) = plan.first_mut() {
+        (first.upstream, first.database) = (Some(upstream(first.name)?), None);
     }
-    Ok((planned, state.postgres.get(&primary).cloned()))
+    let mut promoted = plan.remove(place);
+    promoted.upstream = None;
+    plan.insert(0, promoted);
+    Ok(plan)
+}
+
+/// The plan of a run directory that is up.
+pub(super) fn plan_of(locked: &Locked, state: &State) -> anyhow::Result<Vec<Planned>> {
+    let profile = Profile::of_name(&state.profile)
+        .with_context(|| format!("no profile is called {}", state.profile))?;
+    plan(profile, locked.dir(), state.promoted.as_ref())
 }
 
 /// The name of the server that takes the writes.
-pub(super) fn primary<'a>(plan: &'a [Planned], state: &'a State) -> anyhow::Result<&'a str> {
-    let first = plan.first().map(|planned| planned.name);
-    state.promoted.as_deref().or(first).context("this profile has no PostgreSQL server")
+pub(super) fn primary(plan: &[Planned]) -> anyhow::Result<&'static str> {
+    plan.first().map(|planned| planned.name).context("this profile has no PostgreSQL server")
 }
 
 /// Records a server that was started, and lets it live on.

@@ -12,10 +12,13 @@ use crate::state::{Kind, State};
 
 /// Servers of the profile `replicas`: name, the variable of its port, its default port.
 const REPLICATED: [(&str, &str, u16); 3] = [
-    ("primary", "VAULTSTREAM_REPLICATED_PORT", 5440),
+    (PRIMARY, "VAULTSTREAM_REPLICATED_PORT", 5440),
     ("replica_one", "VAULTSTREAM_REPLICA_ONE_PORT", 5441),
     ("replica_two", "VAULTSTREAM_REPLICA_TWO_PORT", 5442),
 ];
+
+/// The server that a profile with replicas names first. It takes the writes until another one is promoted.
+pub(super) const PRIMARY: &str = "primary";
 
 /// The server that follows the primary of the profile `backup`.
 pub(super) const HOT_BACKUP: &str = "hot_backup";
@@ -78,10 +81,10 @@ impl Profile {
     /// The names of its servers, which are those of their directories.
     pub(super) fn directories(self) -> &'static [&'static str] {
         match self {
-            Self::Demo => &["primary", "warehouse", "kafka"],
-            Self::Backup => &["primary", HOT_BACKUP, "warehouse", "kafka", ARCHIVE],
+            Self::Demo => &[PRIMARY, "warehouse", "kafka"],
+            Self::Backup => &[PRIMARY, HOT_BACKUP, "warehouse", "kafka", ARCHIVE],
             Self::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
-            Self::Replicas => &["primary", "replica_one", "replica_two"],
+            Self::Replicas => &[PRIMARY, "replica_one", "replica_two"],
             Self::Available => &["availability/haproxy", "availability"],
         }
     }
@@ -111,13 +114,13 @@ impl Profile {
         };
         match self {
             Self::Demo => Ok(vec![
-                demo("primary", "VAULTSTREAM_PRIMARY_PORT", 5432, "airline_tickets")?,
+                demo(PRIMARY, "VAULTSTREAM_PRIMARY_PORT", 5432, "airline_tickets")?,
                 demo("warehouse", "VAULTSTREAM_DWH_PORT", 5434, "airline_tickets_dwh")?,
             ]),
             Self::Backup => {
                 let archive = Archive::at(&dir.join(ARCHIVE))?;
                 let database = "airline_tickets";
-                let mut primary = demo("primary", "VAULTSTREAM_PRIMARY_PORT", 5432, database)?;
+                let mut primary = demo(PRIMARY, "VAULTSTREAM_PRIMARY_PORT", 5432, database)?;
                 primary.options = of_hot_backup(primary.options, &archive);
                 let mut backup = demo(HOT_BACKUP, "VAULTSTREAM_REPLICA_PORT", 5433, database)?;
                 backup.options = of_hot_backup(backup.options, &archive);
@@ -181,10 +184,9 @@ impl Profile {
         // Tests start Kafka Connect and programs when they need them, and again when these have ended.
         let needed =
             |kind: Kind| self != Self::Test || matches!(kind, Kind::Kafka | Kind::Postgres);
-        // The server in whose place another one was promoted is not needed any more.
+        // A server in whose place another one was promoted is not needed any more.
         let replaced = |name: &str| {
-            state.promoted.as_deref().is_some_and(|promoted| promoted != name)
-                && self.directories().first() == Some(&name)
+            state.promoted.as_ref().is_some_and(|promotion| promotion.replaces(name))
         };
         ended
             .filter(|record| needed(record.kind) && !replaced(&record.name))
@@ -234,7 +236,7 @@ fn replicated(
         .dir(dir.join(name))
         // A replica that is gone keeps no more than this of the primary's disk; then it has to be copied anew.
         .setting("max_slot_wal_keep_size", "1GB");
-    let is_primary = name == REPLICATED[0].0;
+    let is_primary = name == PRIMARY;
     Ok(Planned {
         name,
         options: with_superuser(replicator_only(options)),

@@ -59,3 +59,33 @@ fn data_that_lies_elsewhere_is_removed_although_its_run_directory_was_removed_fi
     remove_data(Profile::Test, &run_dir).unwrap();
     assert!(!place.exists(), "{}", place.display());
 }
+
+#[test]
+fn a_promotion_outlives_its_servers_and_goes_with_their_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let promotion = Promotion::of("hot_backup", "primary", None);
+    let locked = Locked::take(dir.path()).unwrap();
+    locked.save(&State { profile: "backup".to_owned(), ..State::default() }).unwrap();
+    locked.record_promotion(Some(&promotion)).unwrap();
+    assert_eq!(locked.load().unwrap().unwrap().promoted, Some(promotion.clone()));
+    drop(locked);
+
+    let recorded = || Locked::take(dir.path()).unwrap().promotion().unwrap();
+    down(dir.path(), false).unwrap();
+    assert_eq!(recorded(), Some(promotion));
+    // A profile without the promoted server would start the earlier primary beside it.
+    let plan = member::plan(Profile::Demo, dir.path(), recorded().as_ref());
+    let error = plan.unwrap_err().to_string();
+    assert!(error.contains("hot_backup was promoted in"), "{error}");
+    down(dir.path(), true).unwrap();
+    assert_eq!(recorded(), None);
+}
+
+#[test]
+fn after_two_promotions_each_earlier_primary_is_one_that_nobody_needs() {
+    let first = Promotion::of("replica_one", "primary", None);
+    let second = Promotion::of("replica_two", "replica_one", Some(&first));
+    assert!(second.replaces("primary") && second.replaces("replica_one"));
+    let back = Promotion::of("primary", "replica_two", Some(&second));
+    assert_eq!(back.replaced, ["replica_one", "replica_two"]);
+}
