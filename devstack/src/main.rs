@@ -315,7 +315,8 @@ fn promote(run_dir: &std::path::Path, name: &str) -> anyhow::Result<()> {
         println!("{earlier} had ended before: commits that {name} had not received are lost");
     }
     println!(
-        "`devstack start {earlier}` starts {earlier} as a replica, once its earlier data is removed or moved away"
+        "`devstack start {earlier} --run-dir {}` starts {earlier} as a replica, once its earlier data is removed or moved away",
+        run_dir.display()
     );
     Ok(())
 }
@@ -360,7 +361,10 @@ fn archive(run_dir: &std::path::Path, action: ArchiveAction) -> anyhow::Result<(
                 profile::restore(run_dir, &RecoveryPoint { target, before, timeline, backup })?;
             println!("{} is process {} at {}", record.name, record.identity.pid, record.endpoint);
             println!("its earlier data is {}; remove it when nobody needs it", kept.display());
-            println!("a replica of it is copied anew when it is stopped and started");
+            println!(
+                "a replica of it is copied anew when it is stopped and started, with `devstack stop` and `devstack start` and --run-dir {}",
+                run_dir.display()
+            );
         }
     }
     Ok(())

@@ -39,8 +39,9 @@ pub fn hold(profile: Profile, run_dir: &Path, fresh: bool) -> anyhow::Result<()>
     let locked = Locked::take(run_dir)?;
     anyhow::ensure!(
         find_running(profile, &locked)?.is_none(),
-        "{} is up already; end it with `devstack down` first",
-        locked.dir().display()
+        "{} is up already; end it with {} first",
+        locked.dir().display(),
+        locked.command("down")
     );
     prepare(profile, &locked, fresh)?;
     let servers = Servers::start(profile, &locked)?;
@@ -76,7 +77,8 @@ pub(crate) fn join(profile: Profile, run_dir: &Path) -> anyhow::Result<State> {
             missing.is_empty() || !state.any_alive(),
             "of the servers in {} these have ended: {}; look at their logs, then end the rest with `devstack down`",
             locked.dir().display(),
-            missing.join(", ")
+            missing.join(", "),
+            locked.command("down")
         );
     }
     up_locked(profile, &locked, true)
@@ -91,7 +93,8 @@ fn find_running(profile: Profile, locked: &Locked) -> anyhow::Result<Option<Stat
                 state.profile == profile.name(),
                 "{} runs the profile {}; end it with `devstack down` first",
                 locked.dir().display(),
-                state.profile
+                state.profile,
+                locked.command("down")
             );
             return Ok(Some(state));
         }

@@ -167,6 +167,11 @@ impl Locked {
     pub(crate) fn load(&self) -> anyhow::Result<Option<State>> {
         let file = self.file();
         let state: Option<State> = read(&file).with_context(|| {
+    /// A command of ours on this run directory, as a message names it.
+    pub(crate) fn command(&self, words: &str) -> String {
+        format!("`devstack {words} --run-dir {}`", self.dir.display())
+    }
+
             format!(
                 "{} is not a state file of ours; end its processes by hand and remove it",
                 file.display()

@@ -28,8 +28,9 @@ pub fn start(run_dir: &Path, name: &str) -> anyhow::Result<Record> {
     let old = find(&state, name)?;
     anyhow::ensure!(
         !old.identity.is_alive(),
-        "{name} runs already, as process {}; end it with `devstack stop {name}` first",
-        old.identity.pid
+        "{name} runs already, as process {}; end it with {} first",
+        old.identity.pid,
+        locked.command(&format!("stop {name}"))
     );
     let (planned, primary) = planned(&locked, &state, name)?;
     let server = start_planned(planned, primary.as_ref())?;

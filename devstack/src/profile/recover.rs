@@ -41,7 +41,8 @@ pub fn promote(run_dir: &Path, name: &str) -> anyhow::Result<Promoted> {
     let primary = primary(&plan_of(&locked, &state)?)?;
     anyhow::ensure!(
         find(&state, name)?.identity.is_alive(),
-        "{name} does not run; start it with `devstack start {name}` first"
+        "{name} does not run; start it with {} first",
+        locked.command(&format!("start {name}"))
     );
     let address = address(&state, name)?;
     let is_standby = is_standby(address)?;
@@ -56,7 +57,7 @@ pub fn promote(run_dir: &Path, name: &str) -> anyhow::Result<Promoted> {
     let old = find(&state, &earlier)?;
     let in_order = old.identity.is_alive();
     if in_order {
-        stop_after_standby(&state, &earlier, name)?;
+        stop_after_standby(&locked, &state, &earlier, name)?;
     }
     let received = asked(
         address,
@@ -79,16 +80,19 @@ fn promote_recorded(
     match asked(address, "SELECT pg_promote(true, 60)::text") {
         Ok(promoted) if promoted == "true" => Ok(()),
         Ok(_) => anyhow::bail!(
-            "{name} is not a primary after a minute and may become one yet; see its log, and promote it again"
+            "{name} is not a primary after a minute and may become one yet; see its log, then say {} again",
+            locked.command(&format!("promote {name}"))
         ),
         Err(err) if is_standby(address).is_ok_and(|is_standby| is_standby) => {
             locked.record_promotion(before)?;
             Err(err.context(format!(
-                "{name} was not promoted; {earlier} does not run, and can be started again"
+                "{name} was not promoted; {earlier} does not run, and {} starts it again",
+                locked.command(&format!("start {earlier}"))
             )))
         }
         Err(err) => Err(err.context(format!(
-            "{name} was asked to be the primary, and is recorded as such; see its log, and promote it again"
+            "{name} was asked to be the primary, and is recorded as such; see its log, then say {} again",
+            locked.command(&format!("promote {name}"))
         ))),
     }
 }
@@ -97,8 +101,13 @@ fn is_standby(address: &PostgresAddress) -> anyhow::Result<bool> {
     Ok(asked(address, "SELECT pg_is_in_recovery()::text")? == "true")
 }
 
-/// Stops a primary that runs. Its fast shutdown waits until each standby that is connected has all of its WAL.
-fn stop_after_standby(state: &State, primary: &str, standby: &str) -> anyhow::Result<()> {
+/// Stops a primary that runs. Its shutdown waits until each standby that is connected has all of its WAL.
+fn stop_after_standby(
+    locked: &Locked,
+    state: &State,
+    primary: &str,
+    standby: &str,
+) -> anyhow::Result<()> {
     let address = address(state, primary)?;
     let streaming = format!(
         "SELECT count(*)::text FROM pg_stat_replication WHERE application_name = '{standby}' AND state = 'streaming'"
@@ -106,7 +115,8 @@ fn stop_after_standby(state: &State, primary: &str, standby: &str) -> anyhow::Re
     anyhow::ensure!(
         asked(address, &streaming)? == "1",
         "{standby} does not stream from {primary}, which runs, and would lack commits; wait until it streams, or stop {primary} first \
-         with `devstack stop {primary}` if these commits may be lost"
+         with {} if these commits may be lost",
+        locked.command(&format!("stop {primary}"))
     );
     let data = PathBuf::from(asked(address, "SHOW data_directory")?);
     find(state, primary)?.identity.end(Signal::INT, STOP_DEADLINE)?;
@@ -116,7 +126,8 @@ fn stop_after_standby(state: &State, primary: &str, standby: &str) -> anyhow::Re
     try_wait_for(
         STOP_DEADLINE,
         &format!(
-            "{standby} to have the WAL of {primary} up to {end}; {primary} is stopped, `devstack start {primary}` starts it again"
+            "{standby} to have the WAL of {primary} up to {end}; {primary} is stopped, {} starts it again",
+            locked.command(&format!("start {primary}"))
         ),
         || Ok::<_, anyhow::Error>(asked(standby_address, &has_all)? == "true"),
     )
