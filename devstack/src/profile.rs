@@ -6,6 +6,7 @@
 
 mod add;
 mod member;
+mod orderly;
 mod plan;
 mod recover;
 mod servers;

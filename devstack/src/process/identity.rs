@@ -69,6 +69,13 @@ impl Identity {
 
     /// The processes whose parent this one is.
     pub(crate) fn children(&self) -> Vec<Self> {
+    /// What the process calls itself in the list of processes.
+    pub(crate) fn title(&self) -> String {
+        let words = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let title = String::from_utf8_lossy(&words).replace('\0', " ");
+        format!("{} (process {})", title.trim(), self.pid)
+    }
+
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         entries
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -7,19 +7,18 @@
 use std::path::Path;
 
 use anyhow::Context;
-use rustix::process::Signal;
 
+use super::orderly::stop_in_order;
 use super::plan::{Planned, Profile, upstream};
 use super::servers::{record, start_planned};
 use crate::postgres::{Postgres, PostgresAddress};
-use crate::server::STOP_DEADLINE;
 use crate::state::{Kind, Locked, Promotion, Record, State};
 
-/// Stops a server with PostgreSQL's `fast` shutdown. Stopping a stopped server does nothing.
+/// Stops a server in order. Stopping a stopped server does nothing.
 pub fn stop(run_dir: &Path, name: &str) -> anyhow::Result<()> {
     let (_locked, state) = loaded(run_dir)?;
     let record = find(&state, name)?;
-    record.identity.end(Signal::INT, STOP_DEADLINE).with_context(|| format!("cannot stop {name}"))
+    stop_in_order(name, &record.identity, state.postgres.get(name))
 }
 
 /// Starts a server that was stopped or has ended, on its data and where it listened.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use rustix::process::Signal;
 
 use super::member::{find, keep, loaded, plan_of, planned, primary};
+use super::orderly::stop_in_order;
 use super::plan::ARCHIVE;
 use crate::postgres::{Archive, Postgres, PostgresAddress, RecoveryPoint};
 use crate::server::STOP_DEADLINE;
@@ -119,7 +119,7 @@ fn stop_after_standby(
         locked.command(&format!("stop {primary}"))
     );
     let data = PathBuf::from(asked(address, "SHOW data_directory")?);
-    find(state, primary)?.identity.end(Signal::INT, STOP_DEADLINE)?;
+    stop_in_order(primary, &find(state, primary)?.identity, Some(address))?;
     let end = last_checkpoint(address, &data)?;
     let standby_address = self::address(state, standby)?;
     let has_all = format!("SELECT (pg_last_wal_receive_lsn() > '{end}')::text");
@@ -163,7 +163,7 @@ pub fn restore(run_dir: &Path, point: &RecoveryPoint) -> anyhow::Result<(Record,
     let name = primary(&plan_of(&locked, &state)?)?;
     let (planned, _) = planned(&locked, &state, name)?;
     let running = &find(&state, name)?.identity;
-    running.end(Signal::INT, STOP_DEADLINE).with_context(|| format!("cannot stop {name}"))?;
+    stop_in_order(name, running, state.postgres.get(name))?;
     let (server, kept) = Postgres::start_restored(planned.options, point)?;
     let record = keep(&locked, &mut state, name, server)?;
     Ok((record, kept))
