@@ -8,7 +8,7 @@
 //! * The slot of a reader outlives a failover: both standbys copy it, and the primary sends the reader nothing that a
 //!   standby does not have (`synchronized_standby_slots`).
 //! * A server that was the primary has a slot of its own under the name of the slot that it has to copy. It is dropped.
-//! * PostgreSQL is a child of Patroni by name only: who kills a node kills both.
+//! * PostgreSQL is a child of Patroni by name only: who ends a node ends both.
 //!
 //! `docs/HIGH_AVAILABILITY.md` says what each setting is for.
 
@@ -345,4 +345,6 @@ pub(crate) struct Running {
     pub(crate) identity: Identity,
     pub(crate) endpoint: String,
     pub(crate) log: PathBuf,
+    /// The data directory of a node's server.
+    pub(crate) data: Option<PathBuf>,
 }

@@ -76,7 +76,7 @@ pub(crate) fn join(profile: Profile, run_dir: &Path) -> anyhow::Result<State> {
         let missing = profile.missing(&state);
         anyhow::ensure!(
             missing.is_empty() || !state.any_alive(),
-            "of the servers in {} these have ended: {}; look at their logs, then end the rest with `devstack down`",
+            "of the servers in {} these have ended: {}; look at their logs, then end the rest with {}",
             locked.dir().display(),
             missing.join(", "),
             locked.command("down")
@@ -92,7 +92,7 @@ fn find_running(profile: Profile, locked: &Locked) -> anyhow::Result<Option<Stat
         if missing.is_empty() {
             anyhow::ensure!(
                 state.profile == profile.name(),
-                "{} runs the profile {}; end it with `devstack down` first",
+                "{} runs the profile {}; end it with {} first",
                 locked.dir().display(),
                 state.profile,
                 locked.command("down")
@@ -144,6 +144,7 @@ pub fn spawn(
         identity: process.identity().clone(),
         endpoint: endpoint.to_owned(),
         log,
+        data: None,
     };
     state.processes.retain(|record| record.name != name);
     state.processes.push(record.clone());

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::postgres::PostgresAddress;
+use crate::postmaster;
 use crate::process::Identity;
 
 /// How long a process may take to end by itself.
@@ -53,6 +54,9 @@ pub struct Record {
     pub endpoint: String,
     /// Its log.
     pub log: PathBuf,
+    /// The data directory of a server that may outlive the process: Patroni's PostgreSQL.
+    #[serde(default)]
+    pub data: Option<PathBuf>,
 }
 
 /// A server that takes the writes in place of the one that the profile names first.
@@ -117,6 +121,10 @@ impl State {
                     .identity
                     .end(record.kind.signal(), PATIENCE)
                     .with_context(|| format!("cannot end {}", record.name))?;
+                if let Some(data) = &record.data {
+                    postmaster::end(data, PATIENCE)
+                        .with_context(|| format!("cannot end the server of {}", record.name))?;
+                }
             }
         }
         Ok(())
@@ -159,6 +167,11 @@ impl Locked {
         &self.dir
     }
 
+    /// A command of ours on this run directory, as a message names it.
+    pub(crate) fn command(&self, words: &str) -> String {
+        format!("`devstack {words} --run-dir {}`", self.dir.display())
+    }
+
     fn file(&self) -> PathBuf {
         self.dir.join("state.json")
     }
@@ -167,11 +180,6 @@ impl Locked {
     pub(crate) fn load(&self) -> anyhow::Result<Option<State>> {
         let file = self.file();
         let state: Option<State> = read(&file).with_context(|| {
-    /// A command of ours on this run directory, as a message names it.
-    pub(crate) fn command(&self, words: &str) -> String {
-        format!("`devstack {words} --run-dir {}`", self.dir.display())
-    }
-
             format!(
                 "{} is not a state file of ours; end its processes by hand and remove it",
                 file.display()

@@ -108,6 +108,7 @@ impl Etcd {
             identity: self.server.identity()?,
             endpoint: self.client.clone(),
             log: self.server.log().to_owned(),
+            data: None,
         })
     }
 

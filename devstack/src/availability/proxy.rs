@@ -78,6 +78,7 @@ impl Proxy {
             identity: self.companion.identity()?,
             endpoint: format!("127.0.0.1:{}", self.write_port()),
             log: PathBuf::from(self.companion.log()),
+            data: None,
         })
     }
 

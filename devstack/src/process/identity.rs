@@ -60,6 +60,8 @@ impl Identity {
     /// Ends the process: `signal` first, SIGKILL when it is still there after `patience`.
     pub(crate) fn end(&self, signal: Signal, patience: Duration) -> anyhow::Result<()> {
         self.signal(signal);
+        // A process that somebody has stopped takes the signal only when it goes on.
+        self.signal(Signal::CONT);
         if try_wait_for(patience, "a process to end", || !self.is_alive()).is_ok() {
             return Ok(());
         }
@@ -67,8 +69,6 @@ impl Identity {
         try_wait_for(Duration::from_secs(10), "a killed process to end", || !self.is_alive())
     }
 
-    /// The processes whose parent this one is.
-    pub(crate) fn children(&self) -> Vec<Self> {
     /// What the process calls itself in the list of processes.
     pub(crate) fn title(&self) -> String {
         let words = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
@@ -76,6 +76,8 @@ impl Identity {
         format!("{} (process {})", title.trim(), self.pid)
     }
 
+    /// The processes whose parent this one is.
+    pub(crate) fn children(&self) -> Vec<Self> {
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         entries
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())

@@ -82,6 +82,7 @@ impl Servers {
                 identity: kafka.identity()?,
                 endpoint: kafka.bootstrap(),
                 log: kafka.log(),
+                data: None,
             });
         }
         if let Some(cluster) = &self.cluster {
@@ -125,13 +126,13 @@ pub(super) fn start_planned(
 
 /// What the state file says of a part of a cluster.
 fn part(running: Running) -> Record {
-    let Running { name, role, identity, endpoint, log } = running;
+    let Running { name, role, identity, endpoint, log, data } = running;
     let kind = match role {
         Role::Proxy => Kind::Companion,
         Role::Patroni => Kind::Patroni,
         Role::Etcd => Kind::Etcd,
     };
-    Record { name, kind, identity, endpoint, log }
+    Record { name, kind, identity, endpoint, log, data }
 }
 
 /// What the state file says of a server that was not started: that it has ended.
@@ -142,6 +143,7 @@ fn left_out_record(name: &str, dir: &Path) -> anyhow::Result<Record> {
         identity: Identity::of_nobody()?,
         endpoint: String::new(),
         log: dir.join(name).join("postgres.log"),
+        data: None,
     })
 }
 
@@ -153,5 +155,6 @@ pub(super) fn record(name: &str, server: &Postgres) -> anyhow::Result<Record> {
         identity: server.identity()?,
         endpoint: format!("{}:{}", server.host(), server.port()),
         log: server.log().to_owned(),
+        data: None,
     })
 }

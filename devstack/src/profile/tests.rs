@@ -16,6 +16,7 @@ fn half_ended(ended: (&str, Kind), left: (&str, Kind)) -> (tempfile::TempDir, Pr
         identity: process.identity().clone(),
         endpoint: String::new(),
         log: process.log().to_owned(),
+        data: None,
     };
     let (gone, left_over) = (sleeper(), sleeper());
     let processes = vec![record(ended, &gone), record(left, &left_over)];
@@ -88,4 +89,29 @@ fn after_two_promotions_each_earlier_primary_is_one_that_nobody_needs() {
     assert!(second.replaces("primary") && second.replaces("replica_one"));
     let back = Promotion::of("primary", "replica_two", Some(&second));
     assert_eq!(back.replaced, ["replica_one", "replica_two"]);
+}
+
+#[test]
+fn down_ends_the_server_of_a_patroni_that_has_ended() {
+    let (dir, left) = half_ended(("node1", Kind::Patroni), ("haproxy", Kind::Companion));
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // A shell's background process ignores SIGINT unless it is told otherwise, as PostgreSQL's is.
+    let options = ProcessOptions::new("env", dir.path().join("sh.log"))
+        .args(["--default-signal=INT", "sh", "-c", "trap 'kill $!; exit' INT; sleep 600 & wait"])
+        .args(["-D"])
+        .args([&data]);
+    let server = Process::start(&options).unwrap();
+    std::fs::write(data.join("postmaster.pid"), format!("{}\n", server.pid())).unwrap();
+    let locked = Locked::take(dir.path()).unwrap();
+    let mut state = locked.load().unwrap().unwrap();
+    state.processes[0].data = Some(data);
+    locked.save(&state).unwrap();
+    drop(locked);
+
+    server.pause();
+    down(dir.path(), false).unwrap();
+
+    assert!(!server.is_alive());
+    assert!(!left.is_alive());
 }
