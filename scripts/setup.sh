@@ -262,6 +262,8 @@ mapfile -t packages < <(
     [[ "$LEVEL" != test ]] || command -v tmux >/dev/null || echo tmux
     # WAL archive, base backups and recovery of the hot backup's primary.
     [[ "$LEVEL" != test ]] || command -v pgbackrest >/dev/null || echo pgbackrest
+    # Network namespaces, by which the failover test cuts a node off.
+    [[ "$LEVEL" != test ]] || command -v ip >/dev/null || echo iproute2
     # The tools that test the booking service's interface live in a virtual environment. Debian's python3 alone makes none.
     [[ "$LEVEL" != test ]] || python3 -c 'import ensurepip, venv' &>/dev/null || echo python3-venv
 )
