@@ -58,8 +58,8 @@ pub struct RecoveryPoint {
     pub target: RecoveryTarget,
     /// Whether the recovery ends before the target, and not with it. A name and the end of WAL have no before.
     pub before: bool,
-    /// The timeline to follow: a number, or `current` for that of the backup; else the newest. After an earlier recovery
-    /// the newest one is that recovery's.
+    /// The timeline to follow: a number, or `current` for that of the backup; else the newest. After an earlier
+    /// recovery the newest one is that recovery's.
     pub timeline: Option<String>,
     /// The backup to begin with, as `info` names it; else the newest, or with a time the newest before it.
     pub backup: Option<String>,
@@ -192,7 +192,8 @@ impl Postgres {
         }
     }
 
-    /// Removes the settings of the recovery. A standby that is copied from this server would recover to that point, too.
+    /// Removes the settings of the recovery. A standby that is copied from this server would recover to that point,
+    /// too.
     fn forget_the_point(&self) -> anyhow::Result<()> {
         RECOVERY_SETTINGS.iter().try_for_each(|setting| {
             self.execute("postgres", &format!("ALTER SYSTEM RESET {setting}"))
@@ -216,7 +217,6 @@ impl Postgres {
     }
 }
 
-/// A name beside the data directory that nothing has.
 /// Whether a file of `pg_wal` is a segment, or the history of a timeline, without which nothing follows the timeline.
 fn leads_on(name: &OsStr) -> bool {
     let is_hex =
@@ -227,6 +227,7 @@ fn leads_on(name: &OsStr) -> bool {
     })
 }
 
+/// A name beside the data directory that nothing has.
 fn free_name(data: &Path) -> PathBuf {
     let name = |number: u32| data.with_extension(format!("before-restore-{number}"));
     let mut number = 1;
@@ -251,7 +252,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn segments_and_histories_lead_on() {
         for name in ["00000002000000000000000A", "00000002.history"] {
             assert!(leads_on(OsStr::new(name)), "{name}");
@@ -263,6 +263,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn a_transaction_is_left_out() {
         let words = RecoveryPoint::before_transaction("1234").words().unwrap();
         assert_eq!(

@@ -185,9 +185,8 @@ impl Profile {
         let needed =
             |kind: Kind| self != Self::Test || matches!(kind, Kind::Kafka | Kind::Postgres);
         // A server in whose place another one was promoted is not needed any more.
-        let replaced = |name: &str| {
-            state.promoted.as_ref().is_some_and(|promotion| promotion.replaces(name))
-        };
+        let replaced =
+            |name: &str| state.promoted.as_ref().is_some_and(|promotion| promotion.replaces(name));
         ended
             .filter(|record| needed(record.kind) && !replaced(&record.name))
             .map(|record| record.name.as_str())
@@ -247,7 +246,8 @@ fn replicated(
 
 /// A server of the profile `backup` that is, or may become, the primary.
 fn of_hot_backup(options: PostgresOptions, archive: &Archive) -> PostgresOptions {
-    // A hot backup that is away keeps no more than this of the primary's disk. The bound holds for the readers' slots, too.
+    // A hot backup that is away keeps no more than this of the primary's disk. The bound holds for the readers' slots,
+    // too.
     replicator_only(options).setting("max_slot_wal_keep_size", "8GB").archive(archive)
 }
 
