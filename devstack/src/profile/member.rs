@@ -9,10 +9,10 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::orderly::stop_in_order;
-use super::plan::{Planned, Profile, upstream};
+use super::plan::{Planned, Profile};
 use super::servers::{record, start_planned};
 use crate::postgres::{Postgres, PostgresAddress};
-use crate::state::{Kind, Locked, Promotion, Record, State};
+use crate::state::{Kind, Locked, Record, State};
 
 /// Stops a server in order. Stopping a stopped server does nothing.
 pub fn stop(run_dir: &Path, name: &str) -> anyhow::Result<()> {
@@ -55,38 +55,11 @@ pub(super) fn planned(
     Ok((planned, state.postgres.get(primary).cloned()))
 }
 
-/// How the servers of a profile are started as things are now: first the one that takes the writes, then the others,
-/// which follow it.
-pub(super) fn plan(
-    profile: Profile,
-    dir: &Path,
-    promoted: Option<&Promotion>,
-) -> anyhow::Result<Vec<Planned>> {
-    let mut plan = profile.postgres(dir)?;
-    let Some(Promotion { server, replaced }) = promoted else { return Ok(plan) };
-    let place = plan.iter().position(|planned| planned.name == server).with_context(|| {
-        format!(
-            "{server} was promoted in {dir} in place of {}, and the profile {} has no such server; bring up the profile that has it, \
-             or remove all data with `devstack down --run-dir {dir} --purge`",
-            replaced.join(", "),
-            profile.name(),
-            dir = dir.display()
-        )
-    })?;
-    if let Some(first) = plan.first_mut() {
-        (first.upstream, first.database) = (Some(upstream(first.name)?), None);
-    }
-    let mut promoted = plan.remove(place);
-    promoted.upstream = None;
-    plan.insert(0, promoted);
-    Ok(plan)
-}
-
 /// The plan of a run directory that is up.
 pub(super) fn plan_of(locked: &Locked, state: &State) -> anyhow::Result<Vec<Planned>> {
     let profile = Profile::of_name(&state.profile)
         .with_context(|| format!("no profile is called {}", state.profile))?;
-    plan(profile, locked.dir(), state.promoted.as_ref())
+    profile.postgres_now(locked.dir(), state.promoted.as_ref())
 }
 
 /// The name of the server that takes the writes.

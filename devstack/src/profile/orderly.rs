@@ -20,7 +20,8 @@ use crate::wait::try_wait_for;
 /// How long readers of logical slots have to confirm what they were sent.
 const READERS_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long the server may take then. It lets go of a standby that does not answer after a minute (`wal_sender_timeout`).
+/// How long the server may take then. It lets go of a standby that does not answer after a minute
+/// (`wal_sender_timeout`).
 const DEADLINE: Duration = Duration::from_secs(90);
 
 /// How long the server may take to name its readers.

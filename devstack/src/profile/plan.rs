@@ -4,11 +4,13 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use crate::availability::{ClusterOptions, ClusterPorts};
 use crate::kafka::KafkaOptions;
 use crate::ports;
 use crate::postgres::{Archive, PostgresOptions, Upstream};
-use crate::state::{Kind, State};
+use crate::state::{Kind, Promotion, State};
 
 /// Servers of the profile `replicas`: name, the variable of its port, its default port.
 const REPLICATED: [(&str, &str, u16); 3] = [
@@ -136,6 +138,33 @@ impl Profile {
             Self::Replicas => REPLICATED.iter().map(|server| replicated(server, dir)).collect(),
             Self::Available => Ok(Vec::new()),
         }
+    }
+
+    /// How the PostgreSQL servers are started as things are now: first the one that takes the writes, then the others,
+    /// which follow it.
+    pub(super) fn postgres_now(
+        self,
+        dir: &Path,
+        promoted: Option<&Promotion>,
+    ) -> anyhow::Result<Vec<Planned>> {
+        let mut plan = self.postgres(dir)?;
+        let Some(Promotion { server, replaced }) = promoted else { return Ok(plan) };
+        let place = plan.iter().position(|planned| planned.name == server).with_context(|| {
+            format!(
+                "{server} was promoted in {dir} in place of {}, and the profile {} has no such server; bring up the profile that has it, \
+                 or remove all data with `devstack down --run-dir {dir} --purge`",
+                replaced.join(", "),
+                self.name(),
+                dir = dir.display()
+            )
+        })?;
+        if let Some(first) = plan.first_mut() {
+            (first.upstream, first.database) = (Some(upstream(first.name)?), None);
+        }
+        let mut promoted = plan.remove(place);
+        promoted.upstream = None;
+        plan.insert(0, promoted);
+        Ok(plan)
     }
 
     /// The highly available cluster, for the profile that is one.

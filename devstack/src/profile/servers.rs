@@ -7,7 +7,6 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::member::plan;
 use super::plan::{Planned, Profile};
 use crate::availability::{Cluster, Role, Running};
 use crate::kafka::Kafka;
@@ -29,7 +28,7 @@ impl Servers {
         let dir = locked.dir();
         let promotion = locked.promotion()?;
         let kafka_options = profile.kafka(dir)?;
-        let plan = plan(profile, dir, promotion.as_ref())?;
+        let plan = profile.postgres_now(dir, promotion.as_ref())?;
         let cluster_options = profile.cluster(dir)?;
         std::thread::scope(|scope| {
             let kafka = kafka_options.map(|options| scope.spawn(|| Kafka::start(options)));

@@ -75,7 +75,7 @@ fn a_promotion_outlives_its_servers_and_goes_with_their_data() {
     down(dir.path(), false).unwrap();
     assert_eq!(recorded(), Some(promotion));
     // A profile without the promoted server would start the earlier primary beside it.
-    let plan = member::plan(Profile::Demo, dir.path(), recorded().as_ref());
+    let plan = Profile::Demo.postgres_now(dir.path(), recorded().as_ref());
     let error = plan.unwrap_err().to_string();
     assert!(error.contains("hot_backup was promoted in"), "{error}");
     down(dir.path(), true).unwrap();
