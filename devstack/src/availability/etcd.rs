@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::Signal;
 
+use super::part::{Role, Running};
 use super::place::Place;
-use super::{Role, Running};
 use crate::http;
 use crate::process::ProcessOptions;
 use crate::server::Server;

@@ -13,9 +13,8 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use super::network::Network;
-use super::patroni;
+use super::part::{Role, Running};
 use super::place::Place;
-use super::{Role, Running};
 use crate::http;
 use crate::postmaster;
 use crate::process::{Frozen, ProcessOptions};
@@ -26,6 +25,18 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a question may take: a node that is cut off never answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs Patroni with a short lease.
+const RUN: &str = include_str!("../../../deploy/patroni/run.py");
+
+/// Drops a slot that keeps a standby from copying the primary's.
+const DROP_OWN_SLOTS: &str = include_str!("../../../deploy/patroni/drop-own-slots.sh");
+
+/// The file of the password that this script needs.
+pub(super) const PGPASS: &str = "pgpass-superuser";
+
+/// Who may ask a Patroni for a switchover.
+pub(super) const REST_USER: &str = "patroni";
 
 /// A member of the cluster, as Patroni sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -131,9 +142,9 @@ impl Node {
         pgpass: &str,
     ) -> anyhow::Result<()> {
         let file = |name: &str| self.file(name);
-        place.write(&file(patroni::PGPASS), pgpass)?;
-        place.write(&file("run.py"), patroni::RUN)?;
-        place.write_script(&file("drop-own-slots.sh"), patroni::DROP_OWN_SLOTS)?;
+        place.write(&file(PGPASS), pgpass)?;
+        place.write(&file("run.py"), RUN)?;
+        place.write_script(&file("drop-own-slots.sh"), DROP_OWN_SLOTS)?;
         // JSON is YAML, too.
         place.write(&file("patroni.yml"), configuration)?;
         let mut words = self.prefix.clone();
@@ -189,8 +200,8 @@ impl Node {
     }
 
     pub(super) fn switch_over(&self, from: &str, to: &str, password: &str) -> anyhow::Result<()> {
-        let proof = base64::engine::general_purpose::STANDARD
-            .encode(format!("{}:{password}", patroni::REST_USER));
+        let proof =
+            base64::engine::general_purpose::STANDARD.encode(format!("{REST_USER}:{password}"));
         let body = serde_json::json!({"leader": from, "candidate": to}).to_string();
         let headers = [("authorization", format!("Basic {proof}"))];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));

@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::node::Node;
+use super::options::ClusterOptions;
+use super::part::{Role, Running};
 use super::place::Place;
-use super::{ClusterOptions, Role, Running};
 use crate::companion::{Companion, CompanionOptions};
 use crate::ports::{free_port, require_free};
 
