@@ -261,7 +261,10 @@ async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_bac
         .unwrap();
 
     let _stuck = stuck_reader(stack.dir.path(), primary);
-    let said = printed(&run(&["promote", "hot_backup"]));
+    let promoted = run(&["promote", "hot_backup"]);
+    let told = String::from_utf8_lossy(&promoted.stderr);
+    assert!(told.contains("a reader confirms nothing"), "{told}");
+    let said = printed(&promoted);
     assert!(
         said.contains("hot_backup is the primary") && said.contains("no commit is lost"),
         "{said}"
@@ -274,32 +277,8 @@ async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_bac
         .unwrap();
     let said = refused(&run(&["promote", "hot_backup"]));
     assert!(said.contains("hot_backup is the primary already"), "{said}");
-    // It archives where the earlier primary ended, and is the primary after every start.
-    printed(&run(&["archive", "check"]));
-    printed(&run(&["stop", "hot_backup"]));
-    printed(&run(&["start", "hot_backup"]));
-    let said = refused(&run(&["up", "--profile", "demo"]));
-    assert!(said.contains("runs the profile backup"), "{said}");
-    printed(&run(&["down"]));
-    printed(&run(&["up", "--profile", "backup"]));
-    backup.execute("airline_tickets", "INSERT INTO last_of_all VALUES ('newer')").unwrap();
-    printed(&run(&["archive", "check"]));
-    assert!(primary.execute("postgres", "SELECT 1").is_err(), "there are two primaries");
-
-    // The earlier primary never runs beside it. Without its data it comes back as a replica.
-    let said = refused(&run(&["start", "primary"]));
-    assert!(said.contains("primary was promoted, or was a primary"), "{said}");
-    let data = primary.socket_dir.join("data");
-    std::fs::rename(&data, data.with_extension("earlier")).unwrap();
-    printed(&run(&["start", "primary"]));
-    wait_for(PATIENCE, "the earlier primary to follow", || {
-        primary
-            .execute("airline_tickets", "SELECT 1 / (count(*) = 3)::int FROM last_of_all")
-            .map(|()| true)
-    });
-    let err =
-        primary.execute("airline_tickets", "DELETE FROM last_of_all").unwrap_err().to_string();
-    assert!(err.contains("read-only transaction"), "{err}");
+    promotion_outlives_the_servers(&stack, primary, backup);
+    earlier_primary_comes_back(&stack, primary);
 
     // What is deleted by mistake on the promoted server comes back, too.
     let lsn = sql_text(backup, "SELECT pg_current_wal_insert_lsn()::text").await;
@@ -314,6 +293,43 @@ async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_bac
     for address in servers.values() {
         assert!(address.execute("postgres", "SELECT 1").is_err(), "{address:?} runs");
     }
+}
+
+/// The promoted server archives where the earlier primary ended, and is the primary after every start.
+fn promotion_outlives_the_servers(
+    stack: &Stack,
+    primary: &PostgresAddress,
+    backup: &PostgresAddress,
+) {
+    let run = |words: &[&str]| stack.run(words);
+    printed(&run(&["archive", "check"]));
+    printed(&run(&["stop", "hot_backup"]));
+    printed(&run(&["start", "hot_backup"]));
+    let said = refused(&run(&["up", "--profile", "demo"]));
+    assert!(said.contains("runs the profile backup"), "{said}");
+    printed(&run(&["down"]));
+    printed(&run(&["up", "--profile", "backup"]));
+    backup.execute("airline_tickets", "INSERT INTO last_of_all VALUES ('newer')").unwrap();
+    printed(&run(&["archive", "check"]));
+    assert!(primary.execute("postgres", "SELECT 1").is_err(), "there are two primaries");
+}
+
+/// The earlier primary never runs beside the promoted server. Without its data it comes back as a replica.
+fn earlier_primary_comes_back(stack: &Stack, primary: &PostgresAddress) {
+    let run = |words: &[&str]| stack.run(words);
+    let said = refused(&run(&["start", "primary"]));
+    assert!(said.contains("primary was promoted, or was a primary"), "{said}");
+    let data = primary.socket_dir.join("data");
+    std::fs::rename(&data, data.with_extension("earlier")).unwrap();
+    printed(&run(&["start", "primary"]));
+    wait_for(PATIENCE, "the earlier primary to follow", || {
+        primary
+            .execute("airline_tickets", "SELECT 1 / (count(*) = 3)::int FROM last_of_all")
+            .map(|()| true)
+    });
+    let err =
+        primary.execute("airline_tickets", "DELETE FROM last_of_all").unwrap_err().to_string();
+    assert!(err.contains("read-only transaction"), "{err}");
 }
 
 /// A promotion that was cut off after it was recorded is made by the same command. Here it leads back to the first
