@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows or ends what the demo and the menu left running.
+# Shows or ends what the demo, the menu, the highly available cluster or a test of the replication left running.
 # In: a subcommand of devstack that takes a run directory. Out: its words and its exit code.
 
 source "$(dirname "$0")/lib.sh"
@@ -8,13 +8,13 @@ source "$(dirname "$0")/lib.sh"
 
 found=no
 code=0
-for dir in "$RUN_DIR" "$MENU_DIR" .run/ha; do
+for dir in "$RUN_DIR" "$MENU_DIR" .run/ha .run/replication; do
     [[ -e "$dir/state.json" ]] || continue
     found=yes
     devstack "$1" --run-dir "$dir" || code=$?
 done
 if [[ "$found" == no ]]; then
-    echo "nothing is up in $RUN_DIR, $MENU_DIR or .run/ha"
+    echo "nothing is up in $RUN_DIR, $MENU_DIR, .run/ha or .run/replication"
     [[ "$1" == down ]] || code=1
 fi
 exit "$code"

@@ -8,13 +8,15 @@
 //! * The slot of a reader outlives a failover: both standbys copy it, and the primary sends the reader nothing that a
 //!   standby does not have (`synchronized_standby_slots`).
 //! * A server that was the primary has a slot of its own under the name of the slot that it has to copy. It is dropped.
-//! * PostgreSQL is a child of Patroni by name only: who kills a node kills both.
+//! * PostgreSQL is a child of Patroni by name only: who ends a node ends both.
 //!
 //! `docs/HIGH_AVAILABILITY.md` says what each setting is for.
 
 mod etcd;
 mod network;
 mod node;
+mod options;
+mod part;
 mod patroni;
 mod place;
 mod proxy;
@@ -26,11 +28,13 @@ use anyhow::Context;
 
 pub use network::ClusterNetwork;
 pub use node::Member;
+pub use options::{ClusterOptions, ClusterPorts};
+pub(crate) use part::{Role, Running};
 
 use crate::log;
 use crate::ports::free_port;
 use crate::postgres::PostgresAddress;
-use crate::process::{Frozen, Identity};
+use crate::process::Frozen;
 use crate::wait::try_wait_for;
 use etcd::Etcd;
 use network::Network;
@@ -46,52 +50,6 @@ const START_DEADLINE: Duration = Duration::from_secs(180);
 
 /// Ports from one node to the next, when they are not chosen freely.
 const PORTS_EACH: u16 = 10;
-
-/// Where clients reach the cluster.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ClusterPorts {
-    /// The primary; 0 is any free port, as for the other two.
-    pub write: u16,
-    /// The standbys.
-    pub read: u16,
-    /// HAProxy's page of statistics.
-    pub statistics: u16,
-    /// The first of the nodes' own ports; 0 chooses each of them freely.
-    pub nodes: u16,
-}
-
-/// What a cluster is made of.
-#[derive(Debug, Clone)]
-pub struct ClusterOptions {
-    /// The directory of data and logs (default: a temporary one).
-    pub dir: Option<PathBuf>,
-    /// Where it listens.
-    pub ports: ClusterPorts,
-    /// How its nodes are connected.
-    pub network: ClusterNetwork,
-    /// The superuser.
-    pub user: String,
-    /// The superuser's password; the other passwords are made of it.
-    pub password: String,
-    /// The password of HAProxy's page of statistics, whose user is `admin`.
-    pub statistics_password: String,
-    /// Whether commits survive a crash of the machine.
-    pub fsync: bool,
-}
-
-impl Default for ClusterOptions {
-    fn default() -> Self {
-        Self {
-            dir: None,
-            ports: ClusterPorts::default(),
-            network: ClusterNetwork::Loopback,
-            user: "admin".to_owned(),
-            password: "adminpassword".to_owned(),
-            statistics_password: "statistics_password".to_owned(),
-            fsync: true,
-        }
-    }
-}
 
 /// A running cluster; dropping it ends it.
 #[derive(Debug)]
@@ -324,25 +282,4 @@ impl Cluster {
         place.keep();
         Ok(())
     }
-}
-
-/// What part of a cluster a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// HAProxy.
-    Proxy,
-    /// Patroni with its server.
-    Patroni,
-    /// etcd.
-    Etcd,
-}
-
-/// A process of a cluster.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) name: String,
-    pub(crate) role: Role,
-    pub(crate) identity: Identity,
-    pub(crate) endpoint: String,
-    pub(crate) log: PathBuf,
 }

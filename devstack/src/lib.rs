@@ -33,6 +33,7 @@ pub mod log;
 mod pgbouncer;
 mod ports;
 mod postgres;
+mod postmaster;
 mod process;
 pub mod profile;
 pub mod programs;

@@ -28,12 +28,13 @@ enum Command {
     /// Bring servers up and leave them running
     ///
     /// Ports of the demo come from VAULTSTREAM_PRIMARY_PORT (5432), VAULTSTREAM_DWH_PORT (5434) and
-    /// VAULTSTREAM_KAFKA_PORT (9092); that of the hot backup from VAULTSTREAM_REPLICA_PORT (5433); those of the replicas from VAULTSTREAM_REPLICATED_PORT (5440),
-    /// VAULTSTREAM_REPLICA_ONE_PORT (5441) and VAULTSTREAM_REPLICA_TWO_PORT (5442); the test profile takes free ones.
-    /// Those of the highly available cluster come from VAULTSTREAM_HA_WRITE_PORT (5450), VAULTSTREAM_HA_READ_PORT (5451),
-    /// VAULTSTREAM_HA_STATS_PORT (8404) and VAULTSTREAM_HA_NODE_PORT (5460, the first of the nodes' own).
-    /// The superuser is VAULTSTREAM_ADMIN_USER (admin) with VAULTSTREAM_ADMIN_PASSWORD (adminpassword), and replicas
-    /// replicate with REPLICATOR_PASSWORD (replicator_password).
+    /// VAULTSTREAM_KAFKA_PORT (9092); that of the hot backup from VAULTSTREAM_REPLICA_PORT (5433); those of the
+    /// replicas from VAULTSTREAM_REPLICATED_PORT (5440), VAULTSTREAM_REPLICA_ONE_PORT (5441) and
+    /// VAULTSTREAM_REPLICA_TWO_PORT (5442); the test profile takes free ones. Those of the highly available cluster
+    /// come from VAULTSTREAM_HA_WRITE_PORT (5450), VAULTSTREAM_HA_READ_PORT (5451), VAULTSTREAM_HA_STATS_PORT (8404)
+    /// and VAULTSTREAM_HA_NODE_PORT (5460, the first of the nodes' own). The superuser is VAULTSTREAM_ADMIN_USER
+    /// (admin) with VAULTSTREAM_ADMIN_PASSWORD (adminpassword), and replicas replicate with REPLICATOR_PASSWORD
+    /// (replicator_password).
     Up {
         /// Which servers
         #[arg(long, value_enum)]
@@ -315,7 +316,8 @@ fn promote(run_dir: &std::path::Path, name: &str) -> anyhow::Result<()> {
         println!("{earlier} had ended before: commits that {name} had not received are lost");
     }
     println!(
-        "`devstack start {earlier}` starts {earlier} as a replica, once its earlier data is removed or moved away"
+        "`devstack start {earlier} --run-dir {}` starts {earlier} as a replica, once its earlier data is removed or moved away",
+        run_dir.display()
     );
     Ok(())
 }
@@ -360,7 +362,10 @@ fn archive(run_dir: &std::path::Path, action: ArchiveAction) -> anyhow::Result<(
                 profile::restore(run_dir, &RecoveryPoint { target, before, timeline, backup })?;
             println!("{} is process {} at {}", record.name, record.identity.pid, record.endpoint);
             println!("its earlier data is {}; remove it when nobody needs it", kept.display());
-            println!("a replica of it is copied anew when it is stopped and started");
+            println!(
+                "a replica of it is copied anew when it is stopped and started, with `devstack stop` and `devstack start` and --run-dir {}",
+                run_dir.display()
+            );
         }
     }
     Ok(())

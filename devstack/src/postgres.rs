@@ -22,6 +22,7 @@ use rustix::process::Signal;
 pub use address::PostgresAddress;
 pub use archive::{Archive, BackupKind};
 pub use options::{PasswordAuth, PostgresOptions, Tls};
+pub(crate) use read_replica::OwnRows;
 pub use restore::{RecoveryPoint, RecoveryTarget};
 pub use upstream::Upstream;
 
@@ -64,7 +65,11 @@ impl Postgres {
         }
         server.configure()?;
         server.first_start()?;
-        if let Some(archive) = &server.options.archive {
+        // A standby whose promotion was cut off is no primary yet, and the archive knows its primary already.
+        let is_standby = server.data.join("standby.signal").exists();
+        if let Some(archive) = &server.options.archive
+            && !is_standby
+        {
             archive.know(&server.options.name)?;
         }
         Ok(server)

@@ -24,11 +24,19 @@ pub use identity::Identity;
 use crate::log;
 use crate::wait::try_wait_for;
 
-/// The shell around each process: `$1` is the signal to send when this process has died, `$2` the log, and the rest is
-/// the command.
+/// The shell around each process: `$1` is the signal to send when this process has died, `$2` the log, `$3` the data
+/// directory of a server of PostgreSQL's that is to be killed then, too, or nothing. The rest is the command.
 const GUARD: &str = r#"
-signal=$1 log=$2
-shift 2
+signal=$1 log=$2 data=$3
+shift 3
+kill_server_on_data() {
+    [ -n "$data" ] && read -r first <"$data/postmaster.pid" || return
+    # The number may be another process's by now.
+    tr '\0' '\n' <"/proc/$first/cmdline" | grep -qxFe "$data" || return
+    kill -STOP "$first"
+    children=$(cat "/proc/$first/task/$first/children")
+    kill -KILL "$first" $children
+}
 exec 3<&0 </dev/null
 "$@" >>"$log" 2>&1 3<&- &
 server=$!
@@ -38,13 +46,18 @@ echo "$server"
     word=
     read -r word <&3
     [ "$word" = detach ] && exit 0
+    # The end of the server is no end of this.
+    trap '' TERM
     kill "-$signal" "$server"
+    # What somebody has stopped ends only when it goes on.
+    kill -CONT "$server" $(cat "/proc/$server/task/$server/children")
     n=0
     while kill -0 "$server" && [ "$n" -lt 50 ]; do
         sleep 0.1
         n=$((n + 1))
     done
     kill -KILL "$server"
+    kill_server_on_data
 ) &
 watcher=$!
 exec 3<&- >/dev/null 2>&1
@@ -64,6 +77,7 @@ pub struct ProcessOptions {
     log: PathBuf,
     dir: PathBuf,
     on_our_death: Signal,
+    server_on: Option<PathBuf>,
 }
 
 impl ProcessOptions {
@@ -76,6 +90,7 @@ impl ProcessOptions {
             log: log.as_ref().to_owned(),
             dir: PathBuf::from("/"),
             on_our_death: Signal::KILL,
+            server_on: None,
         }
     }
 
@@ -129,6 +144,12 @@ impl ProcessOptions {
         self
     }
 
+    /// When this process dies, the server of PostgreSQL's on this data directory dies, too. It is no child's child.
+    pub(crate) fn with_server_on(mut self, data: impl AsRef<Path>) -> Self {
+        self.server_on = Some(data.as_ref().to_owned());
+        self
+    }
+
     /// The signal that ends the child when this process dies.
     pub(crate) fn signal_on_our_death(&self) -> Signal {
         self.on_our_death
@@ -152,6 +173,7 @@ impl Process {
         command
             .args(["-c", GUARD, "guard", signal_name(options.on_our_death)])
             .arg(&options.log)
+            .arg(options.server_on.as_deref().unwrap_or(Path::new("")))
             .args(&options.command)
             .envs(options.env.iter().map(|(name, value)| (name, value)))
             .current_dir(&options.dir)
@@ -295,5 +317,43 @@ fn signal_name(signal: Signal) -> &'static str {
         Signal::INT => "INT",
         Signal::TERM => "TERM",
         _ => "KILL",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::wait_for;
+
+    /// A directory with the file of a server that runs on it and has a child: a stand-in for PostgreSQL's.
+    fn server_on(data: &Path) -> Process {
+        let words = ["-c", "sleep 600 & wait", "-D"];
+        let options = ProcessOptions::new("sh", data.join("log")).args(words).args([data]);
+        let server = Process::start(&options).unwrap();
+        std::fs::write(data.join("postmaster.pid"), format!("{}\n", server.pid())).unwrap();
+        wait_for(Duration::from_secs(10), "its child", || !server.identity().children().is_empty());
+        server
+    }
+
+    #[test]
+    fn a_server_that_is_no_child_ends_with_its_starter_even_when_it_is_stopped_by_a_signal() {
+        let data = tempfile::tempdir().unwrap();
+        let server = server_on(data.path());
+        let all = [server.identity().children(), vec![server.identity().clone()]].concat();
+        let options = ProcessOptions::new("sleep", data.path().join("sleep.log"))
+            .args(["600"])
+            .on_our_death(Signal::TERM)
+            .with_server_on(data.path());
+        let mut process = Process::start(&options).unwrap();
+        process.pause();
+        all.iter().for_each(|identity| identity.signal(Signal::STOP));
+
+        // What the shell sees of our death is the end of its pipe.
+        drop(process.pipe.take());
+
+        process.wait_exit(Duration::from_secs(30)).unwrap();
+        for identity in &all {
+            wait_for(Duration::from_secs(30), "the server to end", || !identity.is_alive());
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod add;
 mod member;
+mod orderly;
 mod plan;
 mod recover;
 mod servers;
@@ -16,12 +17,13 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use plan::PRIMARY;
 use servers::Servers;
 
 use crate::fs;
 use crate::process::{Process, ProcessOptions};
 use crate::state::Locked;
-pub use crate::state::{Kind, Record, State};
+pub use crate::state::{Kind, Promotion, Record, State};
 pub use add::{Part, add};
 pub use member::{start, stop};
 pub use plan::Profile;
@@ -38,11 +40,12 @@ pub fn hold(profile: Profile, run_dir: &Path, fresh: bool) -> anyhow::Result<()>
     let locked = Locked::take(run_dir)?;
     anyhow::ensure!(
         find_running(profile, &locked)?.is_none(),
-        "{} is up already; end it with `devstack down` first",
-        locked.dir().display()
+        "{} is up already; end it with {} first",
+        locked.dir().display(),
+        locked.command("down")
     );
     prepare(profile, &locked, fresh)?;
-    let servers = Servers::start(profile, locked.dir())?;
+    let servers = Servers::start(profile, &locked)?;
     locked.save(&servers.state(profile)?)?;
     drop(locked);
     loop {
@@ -56,7 +59,7 @@ fn up_locked(profile: Profile, locked: &Locked, fresh: bool) -> anyhow::Result<S
         return Ok(state);
     }
     prepare(profile, locked, fresh)?;
-    let servers = Servers::start(profile, locked.dir())?;
+    let servers = Servers::start(profile, locked)?;
     // The servers are recorded first and detached afterwards, so that no running server is unknown, whatever happens in
     // between.
     let state = servers.state(profile)?;
@@ -73,9 +76,10 @@ pub(crate) fn join(profile: Profile, run_dir: &Path) -> anyhow::Result<State> {
         let missing = profile.missing(&state);
         anyhow::ensure!(
             missing.is_empty() || !state.any_alive(),
-            "of the servers in {} these have ended: {}; look at their logs, then end the rest with `devstack down`",
+            "of the servers in {} these have ended: {}; look at their logs, then end the rest with {}",
             locked.dir().display(),
-            missing.join(", ")
+            missing.join(", "),
+            locked.command("down")
         );
     }
     up_locked(profile, &locked, true)
@@ -88,9 +92,10 @@ fn find_running(profile: Profile, locked: &Locked) -> anyhow::Result<Option<Stat
         if missing.is_empty() {
             anyhow::ensure!(
                 state.profile == profile.name(),
-                "{} runs the profile {}; end it with `devstack down` first",
+                "{} runs the profile {}; end it with {} first",
                 locked.dir().display(),
-                state.profile
+                state.profile,
+                locked.command("down")
             );
             return Ok(Some(state));
         }
@@ -105,6 +110,9 @@ fn prepare(profile: Profile, locked: &Locked, fresh: bool) -> anyhow::Result<()>
     profile.check_ports()?;
     if fresh {
         remove_data(profile, locked.dir())?;
+        if profile.directories().contains(&PRIMARY) {
+            locked.record_promotion(None)?;
+        }
     }
     Ok(())
 }
@@ -136,6 +144,7 @@ pub fn spawn(
         identity: process.identity().clone(),
         endpoint: endpoint.to_owned(),
         log,
+        data: None,
     };
     state.processes.retain(|record| record.name != name);
     state.processes.push(record.clone());
@@ -159,6 +168,7 @@ pub fn down(run_dir: &Path, purge: bool) -> anyhow::Result<Option<State>> {
         for profile in Profile::ALL {
             remove_data(profile, locked.dir())?;
         }
+        locked.record_promotion(None)?;
     }
     Ok(state)
 }

@@ -68,6 +68,7 @@ impl Stack {
             identity: connect.identity()?,
             endpoint: rest.to_string(),
             log: connect.log(),
+            data: None,
         });
         state.connect_url = Some(rest.to_string());
         locked.save(&state)?;

@@ -37,32 +37,52 @@ pub(crate) fn execute(connection_string: &str, script: &str) -> anyhow::Result<(
 
 /// Runs `script` over a connection of its own, and gives the first column of all rows as text.
 pub(crate) fn column(connection_string: &str, script: &str) -> anyhow::Result<Vec<String>> {
+    on_own_thread(run(connection_string, script))
+}
+
+/// Like [`column`], for a server that may never answer.
+pub(crate) fn column_within(
+    connection_string: &str,
+    script: &str,
+    deadline: Duration,
+) -> anyhow::Result<Vec<String>> {
+    on_own_thread(async {
+        tokio::time::timeout(deadline, run(connection_string, script))
+            .await
+            .with_context(|| format!("the server does not answer within {deadline:?}"))?
+    })
+}
+
+fn on_own_thread<T: Send>(
+    work: impl Future<Output = anyhow::Result<T>> + Send,
+) -> anyhow::Result<T> {
+    let on_own_runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot start a runtime for SQL")?
+            .block_on(work)
+    };
     std::thread::scope(|scope| {
         scope
-            .spawn(|| on_own_runtime(connection_string, script))
+            .spawn(on_own_runtime)
             .join()
             .map_err(|_| anyhow::anyhow!("the SQL thread panicked"))?
     })
 }
 
-fn on_own_runtime(connection_string: &str, script: &str) -> anyhow::Result<Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start a runtime for SQL")?;
-    runtime.block_on(async {
-        let mut config: tokio_postgres::Config =
-            connection_string.parse().context("a malformed connection string")?;
-        config.connect_timeout(CONNECT_TIMEOUT);
-        let (client, connection) = config.connect(NoTls).await.map_err(readable)?;
-        let driver = tokio::spawn(connection);
-        let outcome = client.simple_query(script).await.map_err(readable);
-        drop(client);
-        driver.await.context("the connection's task panicked")?.ok();
-        let texts = outcome?.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
-            _ => None,
-        });
-        Ok(texts.collect())
-    })
+async fn run(connection_string: &str, script: &str) -> anyhow::Result<Vec<String>> {
+    let mut config: tokio_postgres::Config =
+        connection_string.parse().context("a malformed connection string")?;
+    config.connect_timeout(CONNECT_TIMEOUT);
+    let (client, connection) = config.connect(NoTls).await.map_err(readable)?;
+    let driver = tokio::spawn(connection);
+    let outcome = client.simple_query(script).await.map_err(readable);
+    drop(client);
+    driver.await.context("the connection's task panicked")?.ok();
+    let texts = outcome?.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.try_get(0).ok().flatten().map(str::to_owned),
+        _ => None,
+    });
+    Ok(texts.collect())
 }

@@ -1,7 +1,8 @@
-//! The state file: which detached processes belong to a run directory.
+//! The state file: which detached processes belong to a run directory. Beside it, which server was promoted.
 //!
-//! In and out: `<run dir>/state.json`.
-//! Invariant: it is read and written under the run directory's lock, and replaced whole.
+//! In and out: `<run dir>/state.json`, `<run dir>/promoted.json`.
+//! Invariant: both are read and written under the run directory's lock, and replaced whole. The state goes when the
+//! servers have ended. The promotion is a fact about the data, and goes with the data alone.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,9 +11,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::Signal;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::postgres::PostgresAddress;
+use crate::postmaster;
 use crate::process::Identity;
 
 /// How long a process may take to end by itself.
@@ -51,6 +54,33 @@ pub struct Record {
     pub endpoint: String,
     /// Its log.
     pub log: PathBuf,
+    /// The data directory of a server that may outlive the process: Patroni's PostgreSQL.
+    #[serde(default)]
+    pub data: Option<PathBuf>,
+}
+
+/// A server that takes the writes in place of the one that the profile names first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// The server that takes the writes.
+    pub server: String,
+    /// The servers that took them before, the last one at the end.
+    pub replaced: Vec<String>,
+}
+
+impl Promotion {
+    /// `server` is promoted in place of `earlier`, after the promotion `before`.
+    pub(crate) fn of(server: &str, earlier: &str, before: Option<&Self>) -> Self {
+        let mut replaced = before.map(|before| before.replaced.clone()).unwrap_or_default();
+        replaced.retain(|name| name != server && name != earlier);
+        replaced.push(earlier.to_owned());
+        Self { server: server.to_owned(), replaced }
+    }
+
+    /// Whether another server was promoted in place of this one.
+    pub(crate) fn replaces(&self, name: &str) -> bool {
+        self.replaced.iter().any(|replaced| replaced == name)
+    }
 }
 
 /// All of a run directory.
@@ -62,9 +92,9 @@ pub struct State {
     pub processes: Vec<Record>,
     /// The addresses of its PostgreSQL servers.
     pub postgres: BTreeMap<String, PostgresAddress>,
-    /// The server that was promoted, and takes the writes in place of the one that the profile names first.
-    #[serde(default)]
-    pub promoted: Option<String>,
+    /// The server that was promoted, if one was. It is kept in a file of its own.
+    #[serde(skip)]
+    pub promoted: Option<Promotion>,
     /// Kafka's `host:port`.
     pub kafka_bootstrap: String,
     /// The REST address of Kafka Connect, once somebody asked for it.
@@ -91,6 +121,10 @@ impl State {
                     .identity
                     .end(record.kind.signal(), PATIENCE)
                     .with_context(|| format!("cannot end {}", record.name))?;
+                if let Some(data) = &record.data {
+                    postmaster::end(data, PATIENCE)
+                        .with_context(|| format!("cannot end the server of {}", record.name))?;
+                }
             }
         }
         Ok(())
@@ -133,6 +167,11 @@ impl Locked {
         &self.dir
     }
 
+    /// A command of ours on this run directory, as a message names it.
+    pub(crate) fn command(&self, words: &str) -> String {
+        format!("`devstack {words} --run-dir {}`", self.dir.display())
+    }
+
     fn file(&self) -> PathBuf {
         self.dir.join("state.json")
     }
@@ -140,38 +179,73 @@ impl Locked {
     /// What is recorded, if anything is.
     pub(crate) fn load(&self) -> anyhow::Result<Option<State>> {
         let file = self.file();
-        match std::fs::read(&file) {
-            Ok(bytes) => {
-                let state = serde_json::from_slice(&bytes).with_context(|| {
-                    format!(
-                        "{} is not a state file of ours; end its processes by hand and remove it",
-                        file.display()
-                    )
-                })?;
-                Ok(Some(state))
-            }
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(err) => Err(err).with_context(|| format!("cannot read {}", file.display())),
-        }
+        let state: Option<State> = read(&file).with_context(|| {
+            format!(
+                "{} is not a state file of ours; end its processes by hand and remove it",
+                file.display()
+            )
+        })?;
+        let Some(mut state) = state else { return Ok(None) };
+        state.promoted = self.promotion()?;
+        Ok(Some(state))
     }
 
     /// Records `state`.
     pub(crate) fn save(&self, state: &State) -> anyhow::Result<()> {
-        let partial = self.dir.join("state.json.partial");
-        crate::fs::write(
-            &partial,
-            &serde_json::to_string_pretty(state).context("cannot write the state as JSON")?,
-        )?;
-        std::fs::rename(&partial, self.file()).context("cannot replace the state file")
+        replace(&self.file(), state)
     }
 
-    /// Records that nothing runs.
+    /// Records that nothing runs. A promotion stays recorded.
     pub(crate) fn clear(&self) -> anyhow::Result<()> {
-        match std::fs::remove_file(self.file()) {
-            Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
-                Err(err).context("cannot remove the state file")
-            }
-            _ => Ok(()),
+        remove(&self.file())
+    }
+
+    fn promotion_file(&self) -> PathBuf {
+        self.dir.join("promoted.json")
+    }
+
+    /// Which server was promoted, if one was.
+    pub(crate) fn promotion(&self) -> anyhow::Result<Option<Promotion>> {
+        let file = self.promotion_file();
+        read(&file).with_context(|| {
+            format!("{} names no promoted server; see which server is the primary", file.display())
+        })
+    }
+
+    /// Records which server was promoted, or that none was.
+    pub(crate) fn record_promotion(&self, promotion: Option<&Promotion>) -> anyhow::Result<()> {
+        let file = self.promotion_file();
+        match promotion {
+            Some(promotion) => replace(&file, promotion),
+            None => remove(&file),
         }
+    }
+}
+
+/// What a file of JSON says, if there is such a file.
+fn read<T: DeserializeOwned>(file: &Path) -> anyhow::Result<Option<T>> {
+    match std::fs::read(file) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err.into()),
+    }
+}
+
+/// Replaces a file of JSON whole. It is on the disk when this returns.
+fn replace<T: Serialize>(file: &Path, value: &T) -> anyhow::Result<()> {
+    let cannot = || format!("cannot replace {}", file.display());
+    let partial = file.with_extension("json.partial");
+    let text = serde_json::to_string_pretty(value).with_context(cannot)?;
+    crate::fs::write(&partial, &text)?;
+    File::open(&partial).and_then(|file| file.sync_all()).with_context(cannot)?;
+    std::fs::rename(&partial, file).with_context(cannot)
+}
+
+fn remove(file: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            Err(err).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
     }
 }

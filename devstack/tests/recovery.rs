@@ -1,14 +1,14 @@
 //! A server is recovered to a point in time from its archive, and a hot backup is promoted by one command. In both
 //! cases what was committed before is there, and nothing else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use devstack::profile::State;
 use devstack::{
-    Archive, BackupKind, Postgres, PostgresOptions, RecoveryPoint, RecoveryTarget, StopMode,
-    free_port, sql, wait_for,
+    Archive, BackupKind, Postgres, PostgresAddress, PostgresOptions, Process, ProcessOptions,
+    RecoveryPoint, RecoveryTarget, StopMode, free_port, sql, wait_for,
 };
 
 const DEVSTACK: &str = env!("CARGO_BIN_EXE_devstack");
@@ -45,16 +45,23 @@ async fn tables(server: &Postgres) -> String {
 }
 
 #[tokio::test]
-async fn a_dropped_table_comes_back_by_transaction_by_position_by_time_and_by_name() {
+async fn a_dropped_table_comes_back_by_transaction_by_time_and_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let (mut server, archive) = archiving(dir.path());
     archive.backup("primary", BackupKind::Full).unwrap();
+    let backed_up = text(&server, "SELECT clock_timestamp()::text").await;
     let rows = "SELECT format('%s %s', count(*), sum(number)) FROM kept";
     server
         .execute("postgres", "CREATE TABLE kept AS SELECT generate_series(1, 1000) AS number")
         .unwrap();
     server.execute("postgres", "SELECT pg_create_restore_point('before the accident')").unwrap();
-    let lsn = text(&server, "SELECT pg_current_wal_insert_lsn()::text").await;
+    // pgBackRest knows in which second a backup ended, and takes one that ended before the second of the target.
+    let has_passed = format!(
+        "SELECT 1 / (date_trunc('second', clock_timestamp()) > '{backed_up}'::timestamptz)::int"
+    );
+    wait_for(PATIENCE, "the second of the backup to pass", || {
+        server.execute("postgres", &has_passed).map(|()| true)
+    });
     let time = text(&server, "SELECT clock_timestamp()::text").await;
     let client = sql::connect(&server.address().superuser("postgres")).await.unwrap();
     client.batch_execute("BEGIN; DROP TABLE kept").await.unwrap();
@@ -67,7 +74,6 @@ async fn a_dropped_table_comes_back_by_transaction_by_position_by_time_and_by_na
 
     let points = [
         RecoveryPoint::before_transaction(&xid),
-        RecoveryPoint::to(RecoveryTarget::Lsn(lsn)),
         RecoveryPoint::to(RecoveryTarget::Time(time)),
         RecoveryPoint::to(RecoveryTarget::Name("before the accident".to_owned())),
     ];
@@ -144,7 +150,41 @@ async fn a_segment_that_is_full_is_archived_and_no_secret_is_shown() {
     }
 }
 
-/// Runs `devstack` on servers of this test's own.
+/// Servers of this test's own, which end with it, however it ends.
+struct Stack {
+    dir: tempfile::TempDir,
+    ports: Vec<u16>,
+}
+
+impl Stack {
+    fn new() -> Self {
+        let ports = (0..10).map(|_| free_port().unwrap()).collect();
+        Self { dir: tempfile::tempdir().unwrap(), ports }
+    }
+
+    fn run_dir(&self) -> PathBuf {
+        self.dir.path().join("run")
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        devstack(&self.run_dir(), &self.ports, words)
+    }
+
+    fn state(&self) -> State {
+        serde_json::from_slice(&std::fs::read(self.run_dir().join("state.json")).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let output = self.run(&["down", "--purge"]);
+        if !output.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
+
+/// Runs `devstack` on a run directory.
 fn devstack(run_dir: &Path, ports: &[u16], words: &[&str]) -> Output {
     let variables = [
         "VAULTSTREAM_PRIMARY_PORT",
@@ -180,18 +220,32 @@ fn refused(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn state(run_dir: &Path) -> State {
-    serde_json::from_slice(&std::fs::read(run_dir.join("state.json")).unwrap()).unwrap()
+/// A reader of a logical slot that confirms nothing, as one that waits for Kafka. It lacks a change.
+fn stuck_reader(dir: &Path, primary: &PostgresAddress) -> Process {
+    let database = "airline_tickets";
+    let slot = "SELECT pg_create_logical_replication_slot('stuck', 'test_decoding')";
+    primary.execute(database, slot).unwrap();
+    let options =
+        ProcessOptions::new(primary.bin_dir.join("pg_recvlogical"), dir.join("pg_recvlogical.log"))
+            .args(["--start", "--slot=stuck", "--file=-", "--dbname"])
+            .args([primary.superuser(database)]);
+    let reader = Process::start(&options).unwrap();
+    let is_active =
+        "SELECT 1 / count(*) FROM pg_replication_slots WHERE active AND slot_name = 'stuck'";
+    wait_for(PATIENCE, "the reader to be connected", || {
+        primary.execute(database, is_active).map(|()| true)
+    });
+    reader.pause();
+    primary.execute(database, "CREATE TABLE not_confirmed ()").unwrap();
+    reader
 }
 
 #[tokio::test]
 async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_back_as_its_replica() {
-    let dir = tempfile::tempdir().unwrap();
-    let run_dir = dir.path().join("run");
-    let ports: Vec<u16> = (0..10).map(|_| free_port().unwrap()).collect();
-    let run = |words: &[&str]| devstack(&run_dir, &ports, words);
+    let stack = Stack::new();
+    let run = |words: &[&str]| stack.run(words);
     printed(&run(&["up", "--profile", "backup"]));
-    let servers = state(&run_dir).postgres;
+    let servers = stack.state().postgres;
     let (primary, backup) = (&servers["primary"], &servers["hot_backup"]);
     printed(&run(&["archive", "backup"]));
 
@@ -201,19 +255,16 @@ async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_bac
     assert!(said.contains("hot_backup does not run"), "{said}");
     primary.execute("airline_tickets", "CREATE TABLE while_it_was_away ()").unwrap();
     printed(&run(&["start", "hot_backup"]));
-    wait_for(PATIENCE, "the hot backup to stream", || {
-        primary
-            .execute(
-                "postgres",
-                "SELECT 1 / count(*) FROM pg_stat_replication WHERE state = 'streaming'",
-            )
-            .map(|()| true)
-    });
+    wait_until_streams(primary);
     primary
         .execute("airline_tickets", "CREATE TABLE last_of_all AS SELECT 'kept' AS word")
         .unwrap();
 
-    let said = printed(&run(&["promote", "hot_backup"]));
+    let _stuck = stuck_reader(stack.dir.path(), primary);
+    let promoted = run(&["promote", "hot_backup"]);
+    let told = String::from_utf8_lossy(&promoted.stderr);
+    assert!(told.contains("a reader confirms nothing"), "{told}");
+    let said = printed(&promoted);
     assert!(
         said.contains("hot_backup is the primary") && said.contains("no commit is lost"),
         "{said}"
@@ -226,13 +277,46 @@ async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_bac
         .unwrap();
     let said = refused(&run(&["promote", "hot_backup"]));
     assert!(said.contains("hot_backup is the primary already"), "{said}");
-    // It archives where the earlier primary ended, and a restart leaves it the primary.
+    promotion_outlives_the_servers(&stack, primary, backup);
+    earlier_primary_comes_back(&stack, primary);
+
+    // What is deleted by mistake on the promoted server comes back, too.
+    let lsn = sql_text(backup, "SELECT pg_current_wal_insert_lsn()::text").await;
+    backup.execute("airline_tickets", "DROP TABLE last_of_all").unwrap();
+    let said = printed(&run(&["archive", "restore", "--target-lsn", &lsn]));
+    assert!(said.contains("hot_backup is process"), "{said}");
+    backup.execute("airline_tickets", "SELECT 1 / (count(*) = 3)::int FROM last_of_all").unwrap();
+
+    promotion_that_was_cut_off(&stack, primary, backup);
+
+    printed(&run(&["down", "--purge"]));
+    for address in servers.values() {
+        assert!(address.execute("postgres", "SELECT 1").is_err(), "{address:?} runs");
+    }
+}
+
+/// The promoted server archives where the earlier primary ended, and is the primary after every start.
+fn promotion_outlives_the_servers(
+    stack: &Stack,
+    primary: &PostgresAddress,
+    backup: &PostgresAddress,
+) {
+    let run = |words: &[&str]| stack.run(words);
     printed(&run(&["archive", "check"]));
     printed(&run(&["stop", "hot_backup"]));
     printed(&run(&["start", "hot_backup"]));
+    let said = refused(&run(&["up", "--profile", "demo"]));
+    assert!(said.contains("runs the profile backup"), "{said}");
+    printed(&run(&["down"]));
+    printed(&run(&["up", "--profile", "backup"]));
     backup.execute("airline_tickets", "INSERT INTO last_of_all VALUES ('newer')").unwrap();
+    printed(&run(&["archive", "check"]));
+    assert!(primary.execute("postgres", "SELECT 1").is_err(), "there are two primaries");
+}
 
-    // The earlier primary never runs beside it. Without its data it comes back as a replica.
+/// The earlier primary never runs beside the promoted server. Without its data it comes back as a replica.
+fn earlier_primary_comes_back(stack: &Stack, primary: &PostgresAddress) {
+    let run = |words: &[&str]| stack.run(words);
     let said = refused(&run(&["start", "primary"]));
     assert!(said.contains("primary was promoted, or was a primary"), "{said}");
     let data = primary.socket_dir.join("data");
@@ -246,21 +330,32 @@ async fn the_hot_backup_is_promoted_by_one_command_and_the_old_primary_comes_bac
     let err =
         primary.execute("airline_tickets", "DELETE FROM last_of_all").unwrap_err().to_string();
     assert!(err.contains("read-only transaction"), "{err}");
-
-    // What is deleted by mistake on the promoted server comes back, too.
-    let lsn = sql_text(backup, "SELECT pg_current_wal_insert_lsn()::text").await;
-    backup.execute("airline_tickets", "DROP TABLE last_of_all").unwrap();
-    let said = printed(&run(&["archive", "restore", "--target-lsn", &lsn]));
-    assert!(said.contains("hot_backup is process"), "{said}");
-    backup.execute("airline_tickets", "SELECT 1 / (count(*) = 3)::int FROM last_of_all").unwrap();
-
-    printed(&run(&["down", "--purge"]));
-    for address in servers.values() {
-        assert!(address.execute("postgres", "SELECT 1").is_err(), "{address:?} runs");
-    }
 }
 
-async fn sql_text(address: &devstack::PostgresAddress, query: &str) -> String {
+/// A promotion that was cut off after it was recorded is made by the same command. Here it leads back to the first
+/// primary.
+fn promotion_that_was_cut_off(stack: &Stack, primary: &PostgresAddress, backup: &PostgresAddress) {
+    // The recovered server has no slots: its replica is copied anew.
+    printed(&stack.run(&["stop", "primary"]));
+    printed(&stack.run(&["start", "primary"]));
+    let begun = r#"{"server": "primary", "replaced": ["hot_backup"]}"#;
+    std::fs::write(stack.run_dir().join("promoted.json"), begun).unwrap();
+    wait_until_streams(backup);
+    let said = printed(&stack.run(&["promote", "primary"]));
+    assert!(said.contains("no commit is lost"), "{said}");
+    primary.execute("airline_tickets", "INSERT INTO last_of_all VALUES ('newest')").unwrap();
+    assert!(backup.execute("postgres", "SELECT 1").is_err(), "there are two primaries");
+}
+
+/// Waits until a standby streams from this primary.
+fn wait_until_streams(primary: &PostgresAddress) {
+    let streams = "SELECT 1 / count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    wait_for(PATIENCE, "the standby to stream", || {
+        primary.execute("postgres", streams).map(|()| true)
+    });
+}
+
+async fn sql_text(address: &PostgresAddress, query: &str) -> String {
     let client = sql::connect(&address.superuser("postgres")).await.unwrap();
     client.query_one(query, &[]).await.unwrap().get(0)
 }

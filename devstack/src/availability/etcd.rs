@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use rustix::process::Signal;
 
+use super::part::{Role, Running};
 use super::place::Place;
-use super::{Role, Running};
 use crate::http;
 use crate::process::ProcessOptions;
 use crate::server::Server;
@@ -108,6 +108,7 @@ impl Etcd {
             identity: self.server.identity()?,
             endpoint: self.client.clone(),
             log: self.server.log().to_owned(),
+            data: None,
         })
     }
 

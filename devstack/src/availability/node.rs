@@ -13,11 +13,11 @@ use rustix::process::Signal;
 use serde::Deserialize;
 
 use super::network::Network;
-use super::patroni;
+use super::part::{Role, Running};
 use super::place::Place;
-use super::{Role, Running};
 use crate::http;
-use crate::process::{Frozen, Identity, ProcessOptions};
+use crate::postmaster;
+use crate::process::{Frozen, ProcessOptions};
 use crate::server::Server;
 
 /// How long Patroni may take to answer.
@@ -26,8 +26,17 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// How long a question may take: a node that is cut off never answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a killed process may take to be gone.
-const KILL_DEADLINE: Duration = Duration::from_secs(10);
+/// Runs Patroni with a short lease.
+const RUN: &str = include_str!("../../../deploy/patroni/run.py");
+
+/// Drops a slot that keeps a standby from copying the primary's.
+const DROP_OWN_SLOTS: &str = include_str!("../../../deploy/patroni/drop-own-slots.sh");
+
+/// The file of the password that this script needs.
+pub(super) const PGPASS: &str = "pgpass-superuser";
+
+/// Who may ask a Patroni for a switchover.
+pub(super) const REST_USER: &str = "patroni";
 
 /// A member of the cluster, as Patroni sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -133,9 +142,9 @@ impl Node {
         pgpass: &str,
     ) -> anyhow::Result<()> {
         let file = |name: &str| self.file(name);
-        place.write(&file(patroni::PGPASS), pgpass)?;
-        place.write(&file("run.py"), patroni::RUN)?;
-        place.write_script(&file("drop-own-slots.sh"), patroni::DROP_OWN_SLOTS)?;
+        place.write(&file(PGPASS), pgpass)?;
+        place.write(&file("run.py"), RUN)?;
+        place.write_script(&file("drop-own-slots.sh"), DROP_OWN_SLOTS)?;
         // JSON is YAML, too.
         place.write(&file("patroni.yml"), configuration)?;
         let mut words = self.prefix.clone();
@@ -148,7 +157,8 @@ impl Node {
             .args(&words[1..])
             .env("LC_ALL", "C.UTF-8")
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .on_our_death(Signal::TERM);
+            .on_our_death(Signal::TERM)
+            .with_server_on(self.data());
         for (name, _) in std::env::vars() {
             if ["PG", "PATRONI_", "LANG"].iter().any(|prefix| name.starts_with(prefix)) {
                 options = options.without_env(name);
@@ -167,37 +177,15 @@ impl Node {
     /// Kills Patroni first, which would start the server again, and then the server with all its processes.
     pub(super) fn kill9(&mut self) -> anyhow::Result<()> {
         self.server.kill9();
-        let Some(postmaster) = self.postmaster()? else { return Ok(()) };
-        // Stopped first: a child that it forks after the children were listed would hold its shared memory.
-        postmaster.signal(Signal::STOP);
-        let children = postmaster.children();
-        postmaster.end(Signal::KILL, KILL_DEADLINE)?;
-        children.iter().try_for_each(|child| child.end(Signal::KILL, KILL_DEADLINE))
+        postmaster::kill(&self.data())
     }
 
     /// Stops Patroni and the server with all its processes until the guards are dropped. Their kernel still accepts
     /// connections.
     pub(super) fn freeze(&self) -> anyhow::Result<Vec<Frozen>> {
         let patroni = Frozen::with_children(self.server.identity()?);
-        let server = self.postmaster()?.context("the server does not run")?;
+        let server = postmaster::find(&self.data())?.context("the server does not run")?;
         Ok(vec![patroni, Frozen::with_children(server)])
-    }
-
-    /// The server's first process, if it runs.
-    fn postmaster(&self) -> anyhow::Result<Option<Identity>> {
-        let file = self.data().join("postmaster.pid");
-        let Ok(text) = std::fs::read_to_string(&file) else { return Ok(None) };
-        let pid: i32 = text
-            .lines()
-            .next()
-            .and_then(|line| line.trim().parse().ok())
-            .with_context(|| format!("no process id in {}", file.display()))?;
-        // The file stays when the server is killed, and the number may be another process's by now.
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let data = self.data();
-        let is_ours =
-            String::from_utf8_lossy(&command).split('\0').any(|word| Path::new(word) == data);
-        Ok(if is_ours { Identity::of(pid).ok() } else { None })
     }
 
     /// Whether it says that it is the primary and has the lease.
@@ -212,8 +200,8 @@ impl Node {
     }
 
     pub(super) fn switch_over(&self, from: &str, to: &str, password: &str) -> anyhow::Result<()> {
-        let proof = base64::engine::general_purpose::STANDARD
-            .encode(format!("{}:{password}", patroni::REST_USER));
+        let proof =
+            base64::engine::general_purpose::STANDARD.encode(format!("{REST_USER}:{password}"));
         let body = serde_json::json!({"leader": from, "candidate": to}).to_string();
         let headers = [("authorization", format!("Basic {proof}"))];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -234,6 +222,7 @@ impl Node {
             identity: self.server.identity()?,
             endpoint: format!("{}:{}", self.host, self.port),
             log: self.server.log().to_owned(),
+            data: Some(self.data()),
         })
     }
 

@@ -5,24 +5,12 @@
 
 use serde_json::json;
 
-use super::ClusterOptions;
-use super::node::Node;
+use super::node::{Node, PGPASS, REST_USER};
+use super::options::ClusterOptions;
 use super::place::Place;
 
 /// The version of the servers.
 pub(super) const POSTGRES_MAJOR: u16 = 18;
-
-/// Runs Patroni with a short lease.
-pub(super) const RUN: &str = include_str!("../../../deploy/patroni/run.py");
-
-/// Drops a slot that keeps a standby from copying the primary's.
-pub(super) const DROP_OWN_SLOTS: &str = include_str!("../../../deploy/patroni/drop-own-slots.sh");
-
-/// The file of the password that this script needs.
-pub(super) const PGPASS: &str = "pgpass-superuser";
-
-/// Who may ask a Patroni for a switchover.
-pub(super) const REST_USER: &str = "patroni";
 
 /// The role that standbys replicate with.
 const REPLICATOR: &str = "replicator";

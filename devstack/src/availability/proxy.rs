@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::node::Node;
+use super::options::ClusterOptions;
+use super::part::{Role, Running};
 use super::place::Place;
-use super::{ClusterOptions, Role, Running};
 use crate::companion::{Companion, CompanionOptions};
 use crate::ports::{free_port, require_free};
 
@@ -78,6 +79,7 @@ impl Proxy {
             identity: self.companion.identity()?,
             endpoint: format!("127.0.0.1:{}", self.write_port()),
             log: PathBuf::from(self.companion.log()),
+            data: None,
         })
     }
 

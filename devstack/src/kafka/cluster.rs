@@ -152,7 +152,8 @@ impl KafkaCluster {
         })
     }
 
-    /// Restarts every node, the next one when all replicas are in sync again. `meanwhile` is called when a node is back.
+    /// Restarts every node, the next one when all replicas are in sync again. `meanwhile` is called when a node is
+    /// back.
     pub fn restart_in_turn(
         &mut self,
         mut meanwhile: impl FnMut(usize) -> anyhow::Result<()>,

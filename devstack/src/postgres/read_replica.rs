@@ -8,12 +8,36 @@
 //! replica starts on what it has. A replica that was promoted has rows that nobody else has. Its data is never removed,
 //! and it does not start as a replica any more.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use anyhow::Context;
 
 use super::replica::Follow;
 use super::{Postgres, PostgresAddress, PostgresOptions, Upstream};
 use crate::fs;
 use crate::psql::Psql;
+
+/// Why a server does not start as a replica: its data may be all that is left of some rows.
+#[derive(Debug)]
+pub(crate) struct OwnRows {
+    name: String,
+    data: PathBuf,
+}
+
+impl fmt::Display for OwnRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, data) = (&self.name, self.data.display());
+        write!(
+            f,
+            "{name} was promoted, or was a primary: {data} has no standby.signal, and may hold rows that no other server has, so it is \
+             not copied anew. Keep the rows by starting it as a server of its own, or by moving {data} away; or remove {data} if nobody \
+             needs them. Without {data}, the next start of {name} copies the primary"
+        )
+    }
+}
+
+impl std::error::Error for OwnRows {}
 
 /// What the primary says of a replica's slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,12 +86,7 @@ impl Postgres {
         }
         // A copy has this file from its first moment on, and a promotion removes it.
         if !self.data.join("standby.signal").exists() {
-            let data = self.data.display();
-            anyhow::bail!(
-                "{name} was promoted, or was a primary: {data} has no standby.signal, and may hold rows that no other server has, so it \
-                 is not copied anew. Keep the rows by starting it as a server of its own, or by moving {data} away; or remove {data} if \
-                 nobody needs them. Without {data}, the next start of {name} copies the primary"
-            );
+            return Err(OwnRows { name: name.to_owned(), data: self.data.clone() }.into());
         }
         match slot(primary, name) {
             Ok(Slot::Kept) => Ok(false),

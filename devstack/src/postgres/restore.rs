@@ -4,13 +4,14 @@
 //! primary on a timeline of its own, and the data that it had before, which lies beside.
 //!
 //! Hard cases:
-//! - Segments that a crashed server has not archived stand in its old data alone. They are put beside the restored
-//!   files, so a point in them can be reached, too.
+//! - Segments and histories of timelines that a crashed server has not archived stand in its old data alone. They are
+//!   put beside the restored files, so a point in them can be reached, too.
 //! - A point that the WAL never reaches is an error of PostgreSQL's, and the server ends. The old data comes back then.
 //! - The settings of the recovery would stay in force for a standby that is copied from the restored server: they are
 //!   removed.
 //! - Replication slots are in no backup. The restored server has none.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,8 +58,8 @@ pub struct RecoveryPoint {
     pub target: RecoveryTarget,
     /// Whether the recovery ends before the target, and not with it. A name and the end of WAL have no before.
     pub before: bool,
-    /// The timeline to follow: a number, or `current` for that of the backup; else the newest. After an earlier recovery
-    /// the newest one is that recovery's.
+    /// The timeline to follow: a number, or `current` for that of the backup; else the newest. After an earlier
+    /// recovery the newest one is that recovery's.
     pub timeline: Option<String>,
     /// The backup to begin with, as `info` names it; else the newest, or with a time the newest before it.
     pub backup: Option<String>,
@@ -133,13 +134,23 @@ impl Postgres {
         std::fs::rename(&self.data, &kept)
             .with_context(|| format!("cannot move {} away", self.data.display()))?;
         let Err(err) = self.recover(&words, &kept) else { return Ok(kept) };
-        // A server that does not end keeps its data; the error names both places.
+        let back = self.put_kept_back(&kept);
+        let name = &self.options.name;
+        Err(match back {
+            Ok(()) => err.context(format!("{name} was not recovered, and its data is as it was before")),
+            Err(why) => err.context(format!(
+                "{name} was not recovered; its earlier data is {} and could not be put back to {}: {why:#}",
+                kept.display(),
+                self.data.display()
+            )),
+        })
+    }
+
+    /// Puts the earlier data in place of what was restored.
+    fn put_kept_back(&mut self, kept: &Path) -> anyhow::Result<()> {
         self.stop(StopMode::Immediate)?;
         fs::remove(&self.data)?;
-        std::fs::rename(&kept, &self.data)
-            .with_context(|| format!("cannot put {} back", kept.display()))?;
-        let name = &self.options.name;
-        Err(err.context(format!("{name} was not recovered, and its data is as it was before")))
+        std::fs::rename(kept, &self.data).context("it cannot be moved")
     }
 
     fn recover(&mut self, words: &[String], kept: &Path) -> anyhow::Result<()> {
@@ -181,23 +192,22 @@ impl Postgres {
         }
     }
 
-    /// Removes the settings of the recovery. A standby that is copied from this server would recover to that point, too.
+    /// Removes the settings of the recovery. A standby that is copied from this server would recover to that point,
+    /// too.
     fn forget_the_point(&self) -> anyhow::Result<()> {
         RECOVERY_SETTINGS.iter().try_for_each(|setting| {
             self.execute("postgres", &format!("ALTER SYSTEM RESET {setting}"))
         })
     }
 
-    /// Puts the segments that are in no archive beside the restored files.
+    /// Puts the segments and the histories of timelines that are in no archive beside the restored files.
     fn add_unarchived(&self, kept: &Path) -> anyhow::Result<()> {
         let wal = kept.join("pg_wal");
         for entry in std::fs::read_dir(&wal).with_context(|| format!("no {}", wal.display()))? {
             let name = entry?.file_name();
-            let is_segment =
-                name.len() == 24 && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit);
             let mut done = wal.join("archive_status").join(&name).into_os_string();
             done.push(".done");
-            if is_segment && !Path::new(&done).exists() {
+            if leads_on(&name) && !Path::new(&done).exists() {
                 let from = wal.join(&name).into_os_string();
                 let to = self.data.join("pg_wal").join(&name).into_os_string();
                 self.run_as_server(vec!["cp".into(), "-a".into(), from, to])?;
@@ -205,6 +215,16 @@ impl Postgres {
         }
         Ok(())
     }
+}
+
+/// Whether a file of `pg_wal` is a segment, or the history of a timeline, without which nothing follows the timeline.
+fn leads_on(name: &OsStr) -> bool {
+    let is_hex =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+    name.to_str().is_some_and(|name| match name.strip_suffix(".history") {
+        Some(timeline) => is_hex(timeline, 8),
+        None => is_hex(name, 24),
+    })
 }
 
 /// A name beside the data directory that nothing has.
@@ -229,6 +249,18 @@ mod tests {
         assert!(error.contains("not before a name"), "{error}");
         let words = point(false).words().unwrap();
         assert_eq!(words, ["restore", "--type=name", "--target=friday", "--target-action=promote"]);
+    }
+
+    #[test]
+    fn segments_and_histories_lead_on() {
+        for name in ["00000002000000000000000A", "00000002.history"] {
+            assert!(leads_on(OsStr::new(name)), "{name}");
+        }
+        for name in
+            ["00000002000000000000000A.partial", "archive_status", "2.history", "0000000Z.history"]
+        {
+            assert!(!leads_on(OsStr::new(name)), "{name}");
+        }
     }
 
     #[test]

@@ -30,6 +30,11 @@ impl Identity {
         Ok(Self { pid, start_time, boot_id: boot_id()? })
     }
 
+    /// The identity of a process that never ran.
+    pub(crate) fn of_nobody() -> anyhow::Result<Self> {
+        Ok(Self { pid: 0, start_time: 0, boot_id: boot_id()? })
+    }
+
     /// Whether this very process still runs; one that has exited but was not awaited yet does not.
     pub fn is_alive(&self) -> bool {
         boot_id().is_ok_and(|boot| boot == self.boot_id)
@@ -55,11 +60,20 @@ impl Identity {
     /// Ends the process: `signal` first, SIGKILL when it is still there after `patience`.
     pub(crate) fn end(&self, signal: Signal, patience: Duration) -> anyhow::Result<()> {
         self.signal(signal);
+        // A process that somebody has stopped takes the signal only when it goes on.
+        self.signal(Signal::CONT);
         if try_wait_for(patience, "a process to end", || !self.is_alive()).is_ok() {
             return Ok(());
         }
         self.signal(Signal::KILL);
         try_wait_for(Duration::from_secs(10), "a killed process to end", || !self.is_alive())
+    }
+
+    /// What the process calls itself in the list of processes.
+    pub(crate) fn title(&self) -> String {
+        let words = std::fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let title = String::from_utf8_lossy(&words).replace('\0', " ");
+        format!("{} (process {})", title.trim(), self.pid)
     }
 
     /// The processes whose parent this one is.

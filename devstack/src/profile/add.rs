@@ -59,6 +59,7 @@ pub fn add(run_dir: &Path, part: &Part) -> anyhow::Result<Record> {
         identity: companion.identity()?,
         endpoint: format!("127.0.0.1:{}", companion.port()),
         log: companion.log().to_owned(),
+        data: None,
     };
     state.processes.retain(|record| record.name != name);
     state.processes.push(record.clone());

@@ -7,19 +7,18 @@
 use std::path::Path;
 
 use anyhow::Context;
-use rustix::process::Signal;
 
-use super::plan::{Planned, Profile, upstream};
+use super::orderly::stop_in_order;
+use super::plan::{Planned, Profile};
 use super::servers::{record, start_planned};
 use crate::postgres::{Postgres, PostgresAddress};
-use crate::server::STOP_DEADLINE;
 use crate::state::{Kind, Locked, Record, State};
 
-/// Stops a server with PostgreSQL's `fast` shutdown. Stopping a stopped server does nothing.
+/// Stops a server in order. Stopping a stopped server does nothing.
 pub fn stop(run_dir: &Path, name: &str) -> anyhow::Result<()> {
     let (_locked, state) = loaded(run_dir)?;
     let record = find(&state, name)?;
-    record.identity.end(Signal::INT, STOP_DEADLINE).with_context(|| format!("cannot stop {name}"))
+    stop_in_order(name, &record.identity, state.postgres.get(name))
 }
 
 /// Starts a server that was stopped or has ended, on its data and where it listened.
@@ -28,8 +27,9 @@ pub fn start(run_dir: &Path, name: &str) -> anyhow::Result<Record> {
     let old = find(&state, name)?;
     anyhow::ensure!(
         !old.identity.is_alive(),
-        "{name} runs already, as process {}; end it with `devstack stop {name}` first",
-        old.identity.pid
+        "{name} runs already, as process {}; end it with {} first",
+        old.identity.pid,
+        locked.command(&format!("stop {name}"))
     );
     let (planned, primary) = planned(&locked, &state, name)?;
     let server = start_planned(planned, primary.as_ref())?;
@@ -43,11 +43,8 @@ pub(super) fn planned(
     state: &State,
     name: &str,
 ) -> anyhow::Result<(Planned, Option<PostgresAddress>)> {
-    let profile = Profile::of_name(&state.profile)
-        .with_context(|| format!("no profile is called {}", state.profile))?;
-    let plan = profile.postgres(locked.dir())?;
-    let primary = primary(&plan, state)?.to_owned();
-    let first = plan.first().map(|planned| planned.name);
+    let plan = plan_of(locked, state)?;
+    let primary = primary(&plan)?;
     let mut planned = plan
         .into_iter()
         .find(|planned| planned.name == name)
@@ -55,19 +52,19 @@ pub(super) fn planned(
     if let Some(address) = state.postgres.get(name) {
         planned.options = planned.options.port(address.port);
     }
-    if name == primary {
-        planned.upstream = None;
-    } else if first == Some(name) {
-        // Another server was promoted in its place.
-        (planned.upstream, planned.database) = (Some(upstream(name)?), None);
-    }
-    Ok((planned, state.postgres.get(&primary).cloned()))
+    Ok((planned, state.postgres.get(primary).cloned()))
+}
+
+/// The plan of a run directory that is up.
+pub(super) fn plan_of(locked: &Locked, state: &State) -> anyhow::Result<Vec<Planned>> {
+    let profile = Profile::of_name(&state.profile)
+        .with_context(|| format!("no profile is called {}", state.profile))?;
+    profile.postgres_now(locked.dir(), state.promoted.as_ref())
 }
 
 /// The name of the server that takes the writes.
-pub(super) fn primary<'a>(plan: &'a [Planned], state: &'a State) -> anyhow::Result<&'a str> {
-    let first = plan.first().map(|planned| planned.name);
-    state.promoted.as_deref().or(first).context("this profile has no PostgreSQL server")
+pub(super) fn primary(plan: &[Planned]) -> anyhow::Result<&'static str> {
+    plan.first().map(|planned| planned.name).context("this profile has no PostgreSQL server")
 }
 
 /// Records a server that was started, and lets it live on.

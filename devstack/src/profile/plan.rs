@@ -4,18 +4,23 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use crate::availability::{ClusterOptions, ClusterPorts};
 use crate::kafka::KafkaOptions;
 use crate::ports;
 use crate::postgres::{Archive, PostgresOptions, Upstream};
-use crate::state::{Kind, State};
+use crate::state::{Kind, Promotion, State};
 
 /// Servers of the profile `replicas`: name, the variable of its port, its default port.
 const REPLICATED: [(&str, &str, u16); 3] = [
-    ("primary", "VAULTSTREAM_REPLICATED_PORT", 5440),
+    (PRIMARY, "VAULTSTREAM_REPLICATED_PORT", 5440),
     ("replica_one", "VAULTSTREAM_REPLICA_ONE_PORT", 5441),
     ("replica_two", "VAULTSTREAM_REPLICA_TWO_PORT", 5442),
 ];
+
+/// The server that a profile with replicas names first. It takes the writes until another one is promoted.
+pub(super) const PRIMARY: &str = "primary";
 
 /// The server that follows the primary of the profile `backup`.
 pub(super) const HOT_BACKUP: &str = "hot_backup";
@@ -78,10 +83,10 @@ impl Profile {
     /// The names of its servers, which are those of their directories.
     pub(super) fn directories(self) -> &'static [&'static str] {
         match self {
-            Self::Demo => &["primary", "warehouse", "kafka"],
-            Self::Backup => &["primary", HOT_BACKUP, "warehouse", "kafka", ARCHIVE],
+            Self::Demo => &[PRIMARY, "warehouse", "kafka"],
+            Self::Backup => &[PRIMARY, HOT_BACKUP, "warehouse", "kafka", ARCHIVE],
             Self::Test => &["postgres15", "postgres18", "warehouse", "kafka", "connect"],
-            Self::Replicas => &["primary", "replica_one", "replica_two"],
+            Self::Replicas => &[PRIMARY, "replica_one", "replica_two"],
             Self::Available => &["availability/haproxy", "availability"],
         }
     }
@@ -111,13 +116,13 @@ impl Profile {
         };
         match self {
             Self::Demo => Ok(vec![
-                demo("primary", "VAULTSTREAM_PRIMARY_PORT", 5432, "airline_tickets")?,
+                demo(PRIMARY, "VAULTSTREAM_PRIMARY_PORT", 5432, "airline_tickets")?,
                 demo("warehouse", "VAULTSTREAM_DWH_PORT", 5434, "airline_tickets_dwh")?,
             ]),
             Self::Backup => {
                 let archive = Archive::at(&dir.join(ARCHIVE))?;
                 let database = "airline_tickets";
-                let mut primary = demo("primary", "VAULTSTREAM_PRIMARY_PORT", 5432, database)?;
+                let mut primary = demo(PRIMARY, "VAULTSTREAM_PRIMARY_PORT", 5432, database)?;
                 primary.options = of_hot_backup(primary.options, &archive);
                 let mut backup = demo(HOT_BACKUP, "VAULTSTREAM_REPLICA_PORT", 5433, database)?;
                 backup.options = of_hot_backup(backup.options, &archive);
@@ -133,6 +138,33 @@ impl Profile {
             Self::Replicas => REPLICATED.iter().map(|server| replicated(server, dir)).collect(),
             Self::Available => Ok(Vec::new()),
         }
+    }
+
+    /// How the PostgreSQL servers are started as things are now: first the one that takes the writes, then the others,
+    /// which follow it.
+    pub(super) fn postgres_now(
+        self,
+        dir: &Path,
+        promoted: Option<&Promotion>,
+    ) -> anyhow::Result<Vec<Planned>> {
+        let mut plan = self.postgres(dir)?;
+        let Some(Promotion { server, replaced }) = promoted else { return Ok(plan) };
+        let place = plan.iter().position(|planned| planned.name == server).with_context(|| {
+            format!(
+                "{server} was promoted in {dir} in place of {}, and the profile {} has no such server; bring up the profile that has it, \
+                 or remove all data with `devstack down --run-dir {dir} --purge`",
+                replaced.join(", "),
+                self.name(),
+                dir = dir.display()
+            )
+        })?;
+        if let Some(first) = plan.first_mut() {
+            (first.upstream, first.database) = (Some(upstream(first.name)?), None);
+        }
+        let mut promoted = plan.remove(place);
+        promoted.upstream = None;
+        plan.insert(0, promoted);
+        Ok(plan)
     }
 
     /// The highly available cluster, for the profile that is one.
@@ -181,11 +213,9 @@ impl Profile {
         // Tests start Kafka Connect and programs when they need them, and again when these have ended.
         let needed =
             |kind: Kind| self != Self::Test || matches!(kind, Kind::Kafka | Kind::Postgres);
-        // The server in whose place another one was promoted is not needed any more.
-        let replaced = |name: &str| {
-            state.promoted.as_deref().is_some_and(|promoted| promoted != name)
-                && self.directories().first() == Some(&name)
-        };
+        // A server in whose place another one was promoted is not needed any more.
+        let replaced =
+            |name: &str| state.promoted.as_ref().is_some_and(|promotion| promotion.replaces(name));
         ended
             .filter(|record| needed(record.kind) && !replaced(&record.name))
             .map(|record| record.name.as_str())
@@ -234,7 +264,7 @@ fn replicated(
         .dir(dir.join(name))
         // A replica that is gone keeps no more than this of the primary's disk; then it has to be copied anew.
         .setting("max_slot_wal_keep_size", "1GB");
-    let is_primary = name == REPLICATED[0].0;
+    let is_primary = name == PRIMARY;
     Ok(Planned {
         name,
         options: with_superuser(replicator_only(options)),
@@ -245,7 +275,8 @@ fn replicated(
 
 /// A server of the profile `backup` that is, or may become, the primary.
 fn of_hot_backup(options: PostgresOptions, archive: &Archive) -> PostgresOptions {
-    // A hot backup that is away keeps no more than this of the primary's disk. The bound holds for the readers' slots, too.
+    // A hot backup that is away keeps no more than this of the primary's disk. The bound holds for the readers' slots,
+    // too.
     replicator_only(options).setting("max_slot_wal_keep_size", "8GB").archive(archive)
 }
 

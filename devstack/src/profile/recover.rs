@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context;
-use rustix::process::Signal;
 
-use super::member::{find, keep, loaded, planned, primary};
-use super::plan::{ARCHIVE, Planned, Profile};
+use super::member::{find, keep, loaded, plan_of, planned, primary};
+use super::orderly::stop_in_order;
+use super::plan::ARCHIVE;
 use crate::postgres::{Archive, Postgres, PostgresAddress, RecoveryPoint};
 use crate::server::STOP_DEADLINE;
 use crate::sql;
-use crate::state::{Locked, Record, State};
+use crate::state::{Locked, Promotion, Record, State};
 use crate::wait::try_wait_for;
 
 /// What a promotion found and made.
@@ -37,37 +37,77 @@ pub struct Promoted {
 /// # Errors
 /// When it is no standby that runs, or lacks commits of a primary that runs.
 pub fn promote(run_dir: &Path, name: &str) -> anyhow::Result<Promoted> {
-    let (locked, mut state) = loaded(run_dir)?;
-    let plan = plan(&locked, &state)?;
-    let earlier = primary(&plan, &state)?.to_owned();
-    anyhow::ensure!(earlier != name, "{name} is the primary already");
+    let (locked, state) = loaded(run_dir)?;
+    let primary = primary(&plan_of(&locked, &state)?)?;
     anyhow::ensure!(
         find(&state, name)?.identity.is_alive(),
-        "{name} does not run; start it with `devstack start {name}` first"
+        "{name} does not run; start it with {} first",
+        locked.command(&format!("start {name}"))
     );
     let address = address(&state, name)?;
-    anyhow::ensure!(
-        asked(address, "SELECT pg_is_in_recovery()::text")? == "true",
-        "{name} is no standby"
-    );
+    let is_standby = is_standby(address)?;
+    // A promotion that was cut off has recorded the server, which may be a standby still: it is promoted now.
+    let begun = state.promoted.as_ref().filter(|promotion| promotion.server == name);
+    let earlier = match begun.and_then(|promotion| promotion.replaced.last()) {
+        Some(earlier) if is_standby => earlier.clone(),
+        _ => primary.to_owned(),
+    };
+    anyhow::ensure!(earlier != name, "{name} is the primary already");
+    anyhow::ensure!(is_standby, "{name} is no standby");
     let old = find(&state, &earlier)?;
     let in_order = old.identity.is_alive();
     if in_order {
-        stop_after_standby(&state, &earlier, name)?;
+        stop_after_standby(&locked, &state, &earlier, name)?;
     }
     let received = asked(
         address,
         "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())::text",
     )?;
-    let promoted = asked(address, "SELECT pg_promote(true, 60)::text")?;
-    anyhow::ensure!(promoted == "true", "{name} is not a primary after a minute; see its log");
-    state.promoted = Some(name.to_owned());
-    locked.save(&state)?;
+    promote_recorded(&locked, &state, name, &earlier)?;
     Ok(Promoted { earlier, in_order, received })
 }
 
-/// Stops a primary that runs. Its fast shutdown waits until each standby that is connected has all of its WAL.
-fn stop_after_standby(state: &State, primary: &str, standby: &str) -> anyhow::Result<()> {
+/// Promotes a standby. It is recorded first: a promoted server that nobody knows of would get a primary beside it.
+fn promote_recorded(
+    locked: &Locked,
+    state: &State,
+    name: &str,
+    earlier: &str,
+) -> anyhow::Result<()> {
+    let address = address(state, name)?;
+    let before = state.promoted.as_ref();
+    locked.record_promotion(Some(&Promotion::of(name, earlier, before)))?;
+    match asked(address, "SELECT pg_promote(true, 60)::text") {
+        Ok(promoted) if promoted == "true" => Ok(()),
+        Ok(_) => anyhow::bail!(
+            "{name} is not a primary after a minute and may become one yet; see its log, then say {} again",
+            locked.command(&format!("promote {name}"))
+        ),
+        Err(err) if is_standby(address).is_ok_and(|is_standby| is_standby) => {
+            locked.record_promotion(before)?;
+            Err(err.context(format!(
+                "{name} was not promoted; {earlier} does not run, and {} starts it again",
+                locked.command(&format!("start {earlier}"))
+            )))
+        }
+        Err(err) => Err(err.context(format!(
+            "{name} was asked to be the primary, and is recorded as such; see its log, then say {} again",
+            locked.command(&format!("promote {name}"))
+        ))),
+    }
+}
+
+fn is_standby(address: &PostgresAddress) -> anyhow::Result<bool> {
+    Ok(asked(address, "SELECT pg_is_in_recovery()::text")? == "true")
+}
+
+/// Stops a primary that runs. Its shutdown waits until each standby that is connected has all of its WAL.
+fn stop_after_standby(
+    locked: &Locked,
+    state: &State,
+    primary: &str,
+    standby: &str,
+) -> anyhow::Result<()> {
     let address = address(state, primary)?;
     let streaming = format!(
         "SELECT count(*)::text FROM pg_stat_replication WHERE application_name = '{standby}' AND state = 'streaming'"
@@ -75,17 +115,19 @@ fn stop_after_standby(state: &State, primary: &str, standby: &str) -> anyhow::Re
     anyhow::ensure!(
         asked(address, &streaming)? == "1",
         "{standby} does not stream from {primary}, which runs, and would lack commits; wait until it streams, or stop {primary} first \
-         with `devstack stop {primary}` if these commits may be lost"
+         with {} if these commits may be lost",
+        locked.command(&format!("stop {primary}"))
     );
     let data = PathBuf::from(asked(address, "SHOW data_directory")?);
-    find(state, primary)?.identity.end(Signal::INT, STOP_DEADLINE)?;
+    stop_in_order(primary, &find(state, primary)?.identity, Some(address))?;
     let end = last_checkpoint(address, &data)?;
     let standby_address = self::address(state, standby)?;
     let has_all = format!("SELECT (pg_last_wal_receive_lsn() > '{end}')::text");
     try_wait_for(
         STOP_DEADLINE,
         &format!(
-            "{standby} to have the WAL of {primary} up to {end}; {primary} is stopped, `devstack start {primary}` starts it again"
+            "{standby} to have the WAL of {primary} up to {end}; {primary} is stopped, {} starts it again",
+            locked.command(&format!("start {primary}"))
         ),
         || Ok::<_, anyhow::Error>(asked(standby_address, &has_all)? == "true"),
     )
@@ -118,12 +160,12 @@ fn last_checkpoint(address: &PostgresAddress, data: &Path) -> anyhow::Result<Str
 /// When nothing is archived here, or the point is not reached. The primary is then stopped, with the data that it had.
 pub fn restore(run_dir: &Path, point: &RecoveryPoint) -> anyhow::Result<(Record, PathBuf)> {
     let (locked, mut state) = loaded(run_dir)?;
-    let name = primary(&plan(&locked, &state)?, &state)?.to_owned();
-    let (planned, _) = planned(&locked, &state, &name)?;
-    let running = &find(&state, &name)?.identity;
-    running.end(Signal::INT, STOP_DEADLINE).with_context(|| format!("cannot stop {name}"))?;
+    let name = primary(&plan_of(&locked, &state)?)?;
+    let (planned, _) = planned(&locked, &state, name)?;
+    let running = &find(&state, name)?.identity;
+    stop_in_order(name, running, state.postgres.get(name))?;
     let (server, kept) = Postgres::start_restored(planned.options, point)?;
-    let record = keep(&locked, &mut state, &name, server)?;
+    let record = keep(&locked, &mut state, name, server)?;
     Ok((record, kept))
 }
 
@@ -139,14 +181,8 @@ pub fn archive(run_dir: &Path) -> anyhow::Result<(Archive, String)> {
         "the profile {} archives nothing; bring up the profile backup",
         state.profile
     );
-    let name = primary(&plan(&locked, &state)?, &state)?.to_owned();
+    let name = primary(&plan_of(&locked, &state)?)?.to_owned();
     Ok((Archive::at(&dir)?, name))
-}
-
-fn plan(locked: &Locked, state: &State) -> anyhow::Result<Vec<Planned>> {
-    Profile::of_name(&state.profile)
-        .with_context(|| format!("no profile is called {}", state.profile))?
-        .postgres(locked.dir())
 }
 
 fn address<'a>(state: &'a State, name: &str) -> anyhow::Result<&'a PostgresAddress> {

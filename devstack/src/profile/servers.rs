@@ -10,28 +10,44 @@ use anyhow::Context;
 use super::plan::{Planned, Profile};
 use crate::availability::{Cluster, Role, Running};
 use crate::kafka::Kafka;
-use crate::postgres::{Postgres, PostgresAddress};
-use crate::state::{Kind, Record, State};
+use crate::postgres::{OwnRows, Postgres, PostgresAddress};
+use crate::process::Identity;
+use crate::state::{Kind, Locked, Record, State};
 
 /// The servers of a profile, which end with this value.
 pub(super) struct Servers {
     kafka: Option<Kafka>,
     databases: Vec<(&'static str, Postgres)>,
+    /// Earlier primaries whose data nobody may copy over. They do not run.
+    left_out: Vec<Record>,
     cluster: Option<Cluster>,
 }
 
 impl Servers {
-    pub(super) fn start(profile: Profile, dir: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(profile: Profile, locked: &Locked) -> anyhow::Result<Self> {
+        let dir = locked.dir();
+        let promotion = locked.promotion()?;
         let kafka_options = profile.kafka(dir)?;
-        let postgres_options = profile.postgres(dir)?;
+        let plan = profile.postgres_now(dir, promotion.as_ref())?;
         let cluster_options = profile.cluster(dir)?;
         std::thread::scope(|scope| {
             let kafka = kafka_options.map(|options| scope.spawn(|| Kafka::start(options)));
             let mut databases: Vec<(&'static str, Postgres)> = Vec::new();
-            for planned in postgres_options {
+            let mut left_out = Vec::new();
+            for planned in plan {
                 let primary = databases.first().map(|(_, server)| server.address());
                 let name = planned.name;
-                databases.push((name, start_planned(planned, primary)?));
+                let is_replaced =
+                    promotion.as_ref().is_some_and(|promotion| promotion.replaces(name));
+                match start_planned(planned, primary) {
+                    Ok(server) => databases.push((name, server)),
+                    // It is not needed any more, and no reason to do without the server that was promoted.
+                    Err(err) if is_replaced && err.is::<OwnRows>() => {
+                        tracing::warn!("{err:#}");
+                        left_out.push(left_out_record(name, dir)?);
+                    }
+                    Err(err) => return Err(err),
+                }
             }
             let cluster = cluster_options.map(Cluster::start).transpose()?;
             let kafka = kafka
@@ -42,7 +58,7 @@ impl Servers {
                     started.context("cannot start kafka")
                 })
                 .transpose()?;
-            Ok(Self { kafka, databases, cluster })
+            Ok(Self { kafka, databases, left_out, cluster })
         })
     }
 
@@ -57,6 +73,7 @@ impl Servers {
             state.processes.push(record(name, server)?);
             state.postgres.insert((*name).to_owned(), server.address().clone());
         }
+        state.processes.extend(self.left_out.iter().cloned());
         if let Some(kafka) = &self.kafka {
             state.processes.push(Record {
                 name: "kafka".to_owned(),
@@ -64,6 +81,7 @@ impl Servers {
                 identity: kafka.identity()?,
                 endpoint: kafka.bootstrap(),
                 log: kafka.log(),
+                data: None,
             });
         }
         if let Some(cluster) = &self.cluster {
@@ -107,13 +125,25 @@ pub(super) fn start_planned(
 
 /// What the state file says of a part of a cluster.
 fn part(running: Running) -> Record {
-    let Running { name, role, identity, endpoint, log } = running;
+    let Running { name, role, identity, endpoint, log, data } = running;
     let kind = match role {
         Role::Proxy => Kind::Companion,
         Role::Patroni => Kind::Patroni,
         Role::Etcd => Kind::Etcd,
     };
-    Record { name, kind, identity, endpoint, log }
+    Record { name, kind, identity, endpoint, log, data }
+}
+
+/// What the state file says of a server that was not started: that it has ended.
+fn left_out_record(name: &str, dir: &Path) -> anyhow::Result<Record> {
+    Ok(Record {
+        name: name.to_owned(),
+        kind: Kind::Postgres,
+        identity: Identity::of_nobody()?,
+        endpoint: String::new(),
+        log: dir.join(name).join("postgres.log"),
+        data: None,
+    })
 }
 
 /// What the state file says of a PostgreSQL server.
@@ -124,5 +154,6 @@ pub(super) fn record(name: &str, server: &Postgres) -> anyhow::Result<Record> {
         identity: server.identity()?,
         endpoint: format!("{}:{}", server.host(), server.port()),
         log: server.log().to_owned(),
+        data: None,
     })
 }
