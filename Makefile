@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo demo-full menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication test-brokers test-release test-swarm release
+.PHONY: help setup demo demo-full demo-wideworld menu ha down status test test-long test-api test-pages test-arrival test-bi test-compose test-failover test-faults test-monitoring check advisories pictures bench-reader bench-loader bench-history load-test clean test-replication test-brokers test-release test-swarm release
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ demo: ## Build everything, run it on real servers, show the marts, leave it runn
 
 demo-full: ## The demo, with Superset's dashboards and Airflow's scheduled tables beside it
 	@scripts/demo.sh full
+
+demo-wideworld: ## The wholesaler instead of the airline: seed, load, compare, show the marts, let it live with its page
+	@scripts/demo-wideworld.sh
 
 menu: ## Start a primary with two read replicas, and open a menu over them
 	@scripts/menu.sh

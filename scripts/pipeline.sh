@@ -82,9 +82,10 @@ apply() (
     done
 )
 
+# Builds the programs of a pipeline; arguments are further options of cargo.
 build_pipeline() {
     cargo build --profile "$PROFILE" --locked --bins \
-        --package booking --package cdc-reader --package devstack --package vault-loader
+        --package booking --package cdc-reader --package devstack --package vault-loader "$@"
 }
 
 end_earlier_pipeline() {
