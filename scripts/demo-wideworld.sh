@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The wholesaler Wide World Importers with its whole pipeline: a seeded history in PostgreSQL, through Kafka, to the marts of a
-# Data Vault warehouse, and life in real time with a page that shows and steers it.
+# The wholesaler Wide World Importers with its whole pipeline: a seeded history in PostgreSQL, through Kafka, to the
+# marts of a Data Vault warehouse, and life in real time with a page that shows and steers it.
 # In: the environment (.env.example lists it all). Out: marts as tables; everything left running until `make down`.
-# Invariant: exits 0 only after `vault-loader verify` has found no difference between source and vault, at rest and in life.
+# Invariant: exits 0 only after `vault-loader verify` has found no difference between source and vault, at rest and
+# while the wholesaler lives.
 
 source "$(dirname "$0")/lib.sh"
 source scripts/pipeline.sh

@@ -1,7 +1,7 @@
--- Orders of the wholesaler's customers by day, and what waits for the pickers at the end of each day. Run by the owner of
--- the marts, after `vault-loader migrate` with the model of connectors/wideworld.
--- Invariant: every order is counted on one day, and every picked order on one day. A day on which neither happened has no
--- row. The view owns no facts and shows nobody.
+-- Orders of the wholesaler's customers by day, and what waits for the pickers at the end of each day. Run by the owner
+-- of the marts, after `vault-loader migrate` with the model of connectors/wideworld.
+-- Invariant: every order is counted on one day, and every picked order on one day. A day on which neither happened has
+-- no row. The view owns no facts and shows nobody.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 

@@ -1,5 +1,5 @@
--- What is on the wholesaler's shelves, what is on the way there, and what has to be ordered again. Run by the owner of the
--- marts, after `vault-loader migrate` with the model of connectors/wideworld.
+-- What is on the wholesaler's shelves, what is on the way there, and what has to be ordered again. Run by the owner of
+-- the marts, after `vault-loader migrate` with the model of connectors/wideworld.
 -- Invariant: a row for each stock item with a shelf. The view owns no facts and shows nobody.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;

@@ -1,8 +1,8 @@
 -- What the wholesaler's suppliers delivered, and how long it took. Run by the owner of the marts, after `vault-loader
 -- migrate` with the model of connectors/wideworld.
--- Invariant: every order to a supplier is one row of ww_supplier_deliveries, and every supplier one row of ww_suppliers.
--- An order without lines has no day of delivery. The views own no facts; a supplier is an organisation, and no person is
--- shown.
+-- Invariant: every order to a supplier is one row of ww_supplier_deliveries, and every supplier one row of
+-- ww_suppliers. An order without lines has no day of delivery. The views own no facts; a supplier is an organisation,
+-- and no person is shown.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 

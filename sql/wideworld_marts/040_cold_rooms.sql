@@ -1,7 +1,7 @@
 -- Temperatures of the wholesaler's cold rooms, and when they were too high. Run by the owner of the marts, after
 -- `vault-loader migrate` with the model of connectors/wideworld.
--- Invariant: every reading is one row of ww_cold_room_readings. An alarm is an unbroken row of readings of one sensor above
--- 6 degrees Celsius, and each such reading is in one alarm. The views own no facts.
+-- Invariant: every reading is one row of ww_cold_room_readings. An alarm is an unbroken row of readings of one sensor
+-- above 6 degrees Celsius, and each such reading is in one alarm. The views own no facts.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 

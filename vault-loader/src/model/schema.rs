@@ -61,6 +61,7 @@ mod tests {
 
     const COMMITTED: &str = include_str!("../../../connectors/vault-model.schema.json");
     const AIRLINE: &str = include_str!("../../../connectors/airline/vault.toml");
+    const WIDEWORLD: &str = include_str!("../../../connectors/wideworld/vault.toml");
     const SHOP: &str = include_str!("../../../e2e/tests/sources/entities.vault.toml");
     const LIBRARY: &str = include_str!("../../../e2e/tests/sources/library.vault.toml");
 
@@ -177,6 +178,7 @@ mod tests {
     #[test]
     fn the_airline_s_model_an_inferred_one_and_one_with_every_kind_are_taken() {
         assert_eq!(outcome(AIRLINE), Ok(()));
+        assert_eq!(outcome(WIDEWORLD), Ok(()));
         assert_eq!(outcome(LIBRARY), Ok(()));
         parse(SHOP).unwrap();
         assert_eq!(outcome(SHOP), Ok(()));
