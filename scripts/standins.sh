@@ -118,7 +118,7 @@ standin_haproxy() {
     build_standin haproxy "$(service_image haproxy)" "Debian's haproxy"
 }
 
-# A folder whose image installs from PyPI: it gets the requirements, and the certificates by which this machine knows PyPI.
+# A folder whose image installs from PyPI: it gets the requirements, and the CA bundle of the host.
 stage_python_standin() {
     local folder="$1" requirements="$2"
     stage_standin "$folder"
@@ -149,14 +149,4 @@ standin_postgres18() {
 standin_etcd() {
     stage_standin etcd
     build_standin etcd "$(stack_image etcd-1)" "Debian's etcd-server"
-}
-
-standin_haproxy() {
-    stage_standin haproxy
-    build_standin haproxy "$(stack_image haproxy)" "Debian's haproxy"
-}
-
-standin_redis() {
-    stage_standin redis
-    build_standin redis "$(stack_image redis)" "Debian's redis-server"
 }
