@@ -108,14 +108,19 @@ standin_prometheus() {
     build_standin prometheus "$image" "Debian's prometheus"
 }
 
+# The image of a service: that of the stack where a stack is tested, else that of the composition.
+image_named() {
+    if declare -F stack_image >/dev/null; then stack_image "$1"; else service_image "$1"; fi
+}
+
 standin_redis() {
     stage_standin redis
-    build_standin redis "$(service_image redis)" "Debian's redis-server"
+    build_standin redis "$(image_named redis)" "Debian's redis-server"
 }
 
 standin_haproxy() {
     stage_standin haproxy
-    build_standin haproxy "$(service_image haproxy)" "Debian's haproxy"
+    build_standin haproxy "$(image_named haproxy)" "Debian's haproxy"
 }
 
 # A folder whose image installs from PyPI: it gets the requirements, and the CA bundle of the host.
