@@ -40,7 +40,7 @@ pub(crate) fn column(connection_string: &str, script: &str) -> anyhow::Result<Ve
     on_own_thread(run(connection_string, script))
 }
 
-/// Like [`column`], for a server that may never answer.
+/// Like [`column()`], for a server that may never answer.
 pub(crate) fn column_within(
     connection_string: &str,
     script: &str,
