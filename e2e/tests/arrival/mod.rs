@@ -110,7 +110,7 @@ fn rig() -> Rig {
 }
 
 /// Looks until the marts have been refreshed with all that is loaded by now. A refresh that fills an empty table locks
-/// the table for itself alone, and a query of several tables that waits for it can be ended as a deadlock.
+/// the table for itself alone, and a query that waits for it would be counted as a slow arrival.
 async fn wait_for_a_whole_refresh(dashboard: &Client) {
     let now: chrono::DateTime<chrono::Utc> =
         dashboard.query_one("SELECT clock_timestamp()", &[]).await.unwrap().get(0);

@@ -174,6 +174,21 @@ async fn the_first_refresh_builds_the_star_and_the_next_finds_nothing_to_do() ->
     assert_star_is_right(&client, "another release").await
 }
 
+/// A dashboard reads the empty star in a transaction, so no table of it can be locked for the refresh alone. The refresh
+/// neither waits for the dashboard nor ends its query, and fills the tables all the same.
+#[tokio::test]
+async fn the_first_refresh_waits_for_no_query() -> anyhow::Result<()> {
+    let warehouse = Warehouse::create("star_read", Content::History)?;
+    let dashboard = warehouse.connect().await?;
+    let begin = "BEGIN; SELECT count(*) FROM dwh_marts.fact_bookings";
+    dashboard.batch_execute(begin).await?;
+    let client = warehouse.connect().await?;
+    client.batch_execute("SET lock_timeout = '20s'").await?;
+    assert_eq!(refresh(&client).await?, "full|800|45");
+    dashboard.batch_execute("SELECT count(*) FROM dwh_marts.dim_flight; COMMIT").await?;
+    assert_star_is_right(&client, "a first refresh beside a query").await
+}
+
 #[tokio::test]
 async fn an_empty_vault_makes_an_empty_star() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("star_empty", Content::Empty)?;

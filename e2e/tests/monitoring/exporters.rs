@@ -67,8 +67,7 @@ pub(crate) async fn run() -> Exported {
     let airports = topic(rig.name(), "airports");
     topics::publish(&stack.kafka_bootstrap, &airports, None, "no event").unwrap();
     wait_for(&listen[1], "vault_loader_quarantined_total{").await;
-    fail_a_batch(&rig, &source).await;
-    wait_for(&listen[1], "vault_loader_retries_total{").await;
+    fail_a_batch(&rig, &source, &listen[1]).await;
     rig.settle().await.unwrap();
     // After an assignment of partitions the lag is shown again once Kafka has said where they end.
     wait_for(&listen[1], "vault_loader_lag_events{").await;
@@ -101,8 +100,8 @@ async fn add_airport(source: &tokio_postgres::Client, code: &str) {
         .unwrap();
 }
 
-/// Ends the loader's session while a batch waits for a lock that we hold, so that the batch has to be tried again.
-async fn fail_a_batch(rig: &Rig, source: &tokio_postgres::Client) {
+/// Ends the loader's sessions that wait for a lock that we hold, until one of them was a batch's, which is tried again.
+async fn fail_a_batch(rig: &Rig, source: &tokio_postgres::Client, loader: &str) {
     let warehouse = rig.warehouse(rig.name());
     let holder = sql::connect(&warehouse).await.unwrap();
     let killer = sql::connect(&warehouse).await.unwrap();
@@ -111,21 +110,23 @@ async fn fail_a_batch(rig: &Rig, source: &tokio_postgres::Client) {
         .await
         .unwrap();
     add_airport(source, "BBB").await;
-    let kill = "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false)
+    let kill = "SELECT count(pg_terminate_backend(pid))
                 FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name = 'vault-loader' AND wait_event_type = 'Lock'";
-    wait_for_async(PATIENCE, "a batch to wait for the lock", async || {
-        sql::one(&killer, kill).await.map(|answer| answer == "t")
+    wait_for_async(PATIENCE, "a batch that is tried again", async || {
+        sql::one(&killer, kill).await?;
+        is_shown(loader, "vault_loader_retries_total{")
     })
     .await;
     holder.batch_execute("ROLLBACK").await.unwrap();
 }
 
 async fn wait_for(address: &str, beginning: &str) {
-    wait_for_async(PATIENCE, beginning, async || {
-        scrape(address).map(|samples| samples.iter().any(|sample| sample.starts_with(beginning)))
-    })
-    .await;
+    wait_for_async(PATIENCE, beginning, async || is_shown(address, beginning)).await;
+}
+
+fn is_shown(address: &str, beginning: &str) -> anyhow::Result<bool> {
+    Ok(scrape(address)?.iter().any(|sample| sample.starts_with(beginning)))
 }
 
 fn scrape(address: &str) -> anyhow::Result<Vec<String>> {
