@@ -95,7 +95,7 @@ bench-loader: ## Load one set of topics with vault-loader, beside bare COPY of t
 bench-history: ## Load the same events onto a satellite of 1 million rows and onto one of 20 million (20 GB of disk)
 	@scripts/bench.sh bench-loader --history 20000000
 
-load-test: ## Let JMeter's customers search and book, with and without PgBouncer and Redis (about 12 minutes)
+load-test: ## Let JMeter's customers search and book, with and without PgBouncer and Redis (about 9 minutes)
 	@scripts/bench.sh bench-booking
 
 clean: ## End everything started here and remove what was built, run and measured
