@@ -7,9 +7,6 @@
 //! * A connection that is lost at the commit leaves the outcome open. The work is done again only if it can tell what
 //!   happened: it has an idempotency key, or it only reads. Otherwise the client is told that nobody knows.
 //! * Two transactions that block each other, or a reference that is taken (40001, 40P01): the work is done again.
-//! * PostgreSQL commits, and says so, when the time of a statement ends while its commit waits for a synchronous
-//!   standby. So a commit has no such time: it ends when a standby has it, or with its connection. The request's own
-//!   time ends before, and then nobody knows.
 //! * A lock or a statement that takes too long is no fault of the client; the client is told to come again.
 //!
 //! The connection is not used for anything else between `BEGIN` and the end. Statements are unnamed, as a pooler in
@@ -158,15 +155,10 @@ async fn attempt<W: Work>(
     .await
     .map_err(before)?;
     match work.run(&tx).await {
-        Ok(output) => {
-            if work.mode() != Mode::Read {
-                tx.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(before)?;
-            }
-            match tx.commit().await {
-                Ok(()) => Ok(output),
-                Err(error) => Err((Failure::Database(error), true)),
-            }
-        }
+        Ok(output) => match tx.commit().await {
+            Ok(()) => Ok(output),
+            Err(error) => Err((Failure::Database(error), true)),
+        },
         Err(failure) => {
             // The first failure counts. A lost connection cannot be rolled back.
             if let Err(error) = tx.rollback().await {
