@@ -8,7 +8,7 @@
 //! * The slot of a reader outlives a failover: both standbys copy it, and the primary sends the reader nothing that a
 //!   standby does not have (`synchronized_standby_slots`).
 //! * A server that was the primary has a slot of its own under the name of the slot that it has to copy. It is dropped.
-//! * PostgreSQL is a child of Patroni by name only: who ends a node ends both.
+//! * Patroni starts PostgreSQL, and the server lives on when Patroni has ended. So whoever ends a node ends both.
 //!
 //! `docs/HIGH_AVAILABILITY.md` says what each setting is for.
 

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests may panic as tests do")]
 
 mod cluster;
+mod command;
 mod companions;
 mod connect;
 mod kafka;

@@ -2,7 +2,7 @@
 //! cases what was committed before is there, and nothing else.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::Duration;
 
 use devstack::profile::State;
@@ -11,8 +11,23 @@ use devstack::{
     RecoveryPoint, RecoveryTarget, StopMode, free_port, sql, wait_for,
 };
 
-const DEVSTACK: &str = env!("CARGO_BIN_EXE_devstack");
+use crate::command::{devstack, printed, refused};
+
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The variables of the ports that these tests choose.
+const VARIABLES: [&str; 10] = [
+    "VAULTSTREAM_PRIMARY_PORT",
+    "VAULTSTREAM_REPLICA_PORT",
+    "VAULTSTREAM_DWH_PORT",
+    "VAULTSTREAM_KAFKA_PORT",
+    "VAULTSTREAM_READER_PORT",
+    "VAULTSTREAM_BOOKING_READER_PORT",
+    "VAULTSTREAM_LOADER_PORT",
+    "VAULTSTREAM_BOOKING_PORT",
+    "VAULTSTREAM_REDIS_PORT",
+    "VAULTSTREAM_PGBOUNCER_PORT",
+];
 
 /// A secret that no list of processes, no log and no setting may show.
 const PASSWORD: &str = "it's: a secret";
@@ -167,7 +182,7 @@ impl Stack {
     }
 
     fn run(&self, words: &[&str]) -> Output {
-        devstack(&self.run_dir(), &self.ports, words)
+        devstack(&self.run_dir(), &VARIABLES, &self.ports, words)
     }
 
     fn state(&self) -> State {
@@ -182,42 +197,6 @@ impl Drop for Stack {
             eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         }
     }
-}
-
-/// Runs `devstack` on a run directory.
-fn devstack(run_dir: &Path, ports: &[u16], words: &[&str]) -> Output {
-    let variables = [
-        "VAULTSTREAM_PRIMARY_PORT",
-        "VAULTSTREAM_REPLICA_PORT",
-        "VAULTSTREAM_DWH_PORT",
-        "VAULTSTREAM_KAFKA_PORT",
-        "VAULTSTREAM_READER_PORT",
-        "VAULTSTREAM_BOOKING_READER_PORT",
-        "VAULTSTREAM_LOADER_PORT",
-        "VAULTSTREAM_BOOKING_PORT",
-        "VAULTSTREAM_REDIS_PORT",
-        "VAULTSTREAM_PGBOUNCER_PORT",
-    ];
-    Command::new(DEVSTACK)
-        .args(words)
-        .arg("--run-dir")
-        .arg(run_dir)
-        .envs(variables.into_iter().zip(ports.iter().map(u16::to_string)))
-        .output()
-        .unwrap()
-}
-
-#[track_caller]
-fn printed(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-#[track_caller]
-fn refused(output: &Output) -> String {
-    assert!(!output.status.success(), "{output:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A reader of a logical slot that confirms nothing, as one that waits for Kafka. It lacks a change.

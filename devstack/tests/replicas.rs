@@ -2,14 +2,19 @@
 //! slot was lost. One that was promoted keeps its data.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use devstack::profile::State;
 use devstack::{Postgres, PostgresOptions, StopMode, Upstream, free_port, sql, wait_for};
 
-const DEVSTACK: &str = env!("CARGO_BIN_EXE_devstack");
+use crate::command::{devstack, printed};
+
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The variables of the ports that these tests choose.
+const VARIABLES: [&str; 3] =
+    ["VAULTSTREAM_REPLICATED_PORT", "VAULTSTREAM_REPLICA_ONE_PORT", "VAULTSTREAM_REPLICA_TWO_PORT"];
 
 fn quick(version: u16) -> PostgresOptions {
     PostgresOptions::new(version).fsync(false)
@@ -192,35 +197,12 @@ async fn a_replica_that_was_promoted_keeps_its_rows_and_is_not_started_as_a_repl
     wait_for_table(&copied, "afterwards");
 }
 
-/// Runs `devstack` on servers of this test's own.
-fn devstack(run_dir: &Path, ports: &[u16; 3], words: &[&str]) -> Output {
-    let variables = [
-        "VAULTSTREAM_REPLICATED_PORT",
-        "VAULTSTREAM_REPLICA_ONE_PORT",
-        "VAULTSTREAM_REPLICA_TWO_PORT",
-    ];
-    Command::new(DEVSTACK)
-        .args(words)
-        .arg("--run-dir")
-        .arg(run_dir)
-        .envs(variables.into_iter().zip(ports.iter().map(u16::to_string)))
-        .output()
-        .unwrap()
-}
-
-#[track_caller]
-fn printed(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[tokio::test]
 async fn the_profile_stops_and_starts_one_replica_and_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().join("run");
     let ports = [free_port().unwrap(), free_port().unwrap(), free_port().unwrap()];
-    let run = |words: &[&str]| devstack(&run_dir, &ports, words);
+    let run = |words: &[&str]| devstack(&run_dir, &VARIABLES, &ports, words);
     printed(&run(&["up", "--profile", "replicas"]));
     let state = std::fs::read(run_dir.join("state.json")).unwrap();
     let state: State = serde_json::from_slice(&state).unwrap();

@@ -61,6 +61,23 @@ pub struct RigOptions {
     pub dir: PathBuf,
 }
 
+impl RigOptions {
+    /// A rig on the servers of the tests, with PostgreSQL 15 as the source and one partition for each topic. Its name
+    /// begins with `stem`.
+    #[must_use]
+    pub fn of_stack(stem: &str) -> Self {
+        let (stack, name) = (devstack::shared::stack(), devstack::unique(stem));
+        Self {
+            dir: stack.dir.join("e2e").join(&name),
+            name,
+            source: stack.postgres15.clone(),
+            warehouse: stack.warehouse.clone(),
+            bootstrap: stack.kafka_bootstrap.clone(),
+            partitions: 1,
+        }
+    }
+}
+
 /// A pipeline.
 #[derive(Debug)]
 pub struct Rig {

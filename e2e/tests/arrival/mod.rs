@@ -8,7 +8,6 @@
 
 use std::time::{Duration, Instant};
 
-use devstack::{shared, unique};
 use e2e::rig::{Rig, RigOptions};
 use e2e::sql;
 use tokio_postgres::Client;
@@ -96,17 +95,7 @@ fn bookings() -> usize {
 }
 
 fn rig() -> Rig {
-    let stack = shared::stack();
-    let name = unique("arrival");
-    Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&name),
-        name,
-        source: stack.postgres15.clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 1,
-    })
-    .unwrap()
+    Rig::create(RigOptions::of_stack("arrival")).unwrap()
 }
 
 /// Looks until the marts have been refreshed with all that is loaded by now. A refresh that fills an empty table locks

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use devstack::{
     CLUSTER_NODES, Cluster, ClusterNetwork, ClusterOptions, CompanionOptions, Haproxy, Process,
-    shared, try_wait_for, unique,
+    try_wait_for,
 };
 use e2e::rig::{Rig, RigOptions};
 use e2e::service::Service;
@@ -201,15 +201,8 @@ fn number(variable: &str, otherwise: u32) -> u32 {
 async fn start(name: &str, seed: u64) -> anyhow::Result<Run> {
     let options = ClusterOptions { network: network(), fsync: false, ..ClusterOptions::default() };
     let cluster = Cluster::start(options)?;
-    let (stack, name) = (shared::stack(), unique(name));
-    let rig = Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&name),
-        name,
-        source: cluster.write_address(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 1,
-    })?;
+    let source = cluster.write_address();
+    let rig = Rig::create(RigOptions { source, ..RigOptions::of_stack(name) })?;
     rig.let_standbys_copy_the_slot()?;
     let source = sql::connect(&rig.source()).await?;
     source.batch_execute(&ledger::flights()).await?;

@@ -174,8 +174,8 @@ async fn the_first_refresh_builds_the_star_and_the_next_finds_nothing_to_do() ->
     assert_star_is_right(&client, "another release").await
 }
 
-/// A dashboard reads the empty star in a transaction, so no table of it can be locked for the refresh alone. The refresh
-/// neither waits for the dashboard nor ends its query, and fills the tables all the same.
+/// A dashboard reads the empty star in a transaction, so no table of the star can be locked for the refresh alone. The
+/// refresh neither waits for the dashboard nor ends its query, and fills the tables all the same.
 #[tokio::test]
 async fn the_first_refresh_waits_for_no_query() -> anyhow::Result<()> {
     let warehouse = Warehouse::create("star_read", Content::History)?;

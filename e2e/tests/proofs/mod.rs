@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use devstack::shared;
 use e2e::rig::{Rig, RigOptions};
 use e2e::sql;
 use e2e::workload::{Options, Workload, loosen};
@@ -22,17 +21,7 @@ use tokio::task::JoinSet;
 use crate::workload::seed;
 
 pub(crate) fn rig(name: &str, partitions: u32) -> Rig {
-    let stack = shared::stack();
-    let unique = format!("{name}_{}", std::process::id());
-    Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&unique),
-        name: unique,
-        source: stack.postgres15.clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions,
-    })
-    .unwrap()
+    Rig::create(RigOptions { partitions, ..RigOptions::of_stack(name) }).unwrap()
 }
 
 pub(crate) fn told(output: &Output) -> String {

@@ -9,7 +9,7 @@ mod promotion;
 
 use std::time::Duration;
 
-use devstack::{Postgres, Process, shared, wait_for};
+use devstack::{Postgres, Process, wait_for};
 use e2e::airline::TABLES;
 use e2e::rig::{Rig, RigOptions};
 use e2e::{oracle, sql};
@@ -32,17 +32,8 @@ const ROWS: &str = "
 
 /// A pipeline on a server of the test's own.
 fn rig(name: &str, server: &Postgres) -> Rig {
-    let stack = shared::stack();
-    let unique = format!("{name}_{}", std::process::id());
-    Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&unique),
-        name: unique,
-        source: server.address().clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 1,
-    })
-    .unwrap()
+    let source = server.address().clone();
+    Rig::create(RigOptions { source, ..RigOptions::of_stack(name) }).unwrap()
 }
 
 /// Books, a transaction for each booking with its ticket.

@@ -110,17 +110,7 @@ fn assert_proven(rig: &Rig) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_booking_service_keeps_arrives_beside_the_airline() {
-    let stack = shared::stack();
-    let name = format!("service_{}", std::process::id());
-    let mut rig = Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&name),
-        name,
-        source: stack.postgres15.clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 1,
-    })
-    .unwrap();
+    let mut rig = Rig::create(RigOptions::of_stack("service")).unwrap();
     let further = rig.add_booking_service().unwrap();
     let source = sql::connect(&rig.source()).await.unwrap();
     source.batch_execute(AIRLINE).await.unwrap();

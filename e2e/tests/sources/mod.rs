@@ -18,7 +18,6 @@ mod wideworld;
 
 use std::time::Duration;
 
-use devstack::shared;
 use e2e::oracle::Repeats;
 use e2e::rig::{Rig, RigOptions};
 use e2e::workload::{Options, Workload, loosen};
@@ -172,17 +171,7 @@ async fn verify_agency(agency: &tokio_postgres::Client, warehouse: &tokio_postgr
 
 #[tokio::test]
 async fn two_databases_feed_one_warehouse_and_share_a_hub() {
-    let stack = shared::stack();
-    let name = format!("pair_{}", std::process::id());
-    let mut rig = Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&name),
-        name,
-        source: stack.postgres15.clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 1,
-    })
-    .unwrap();
+    let mut rig = Rig::create(RigOptions::of_stack("pair")).unwrap();
     let further = rig.add_source(AGENCY_TABLES, &["places", "visits"], AGENCY).await.unwrap();
     let airline = sql::connect(&rig.source()).await.unwrap();
     loosen(&airline).await.unwrap();

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use devstack::shared;
 use e2e::airline::TABLES;
 use e2e::rig::{Rig, RigOptions};
 use e2e::{oracle, sql};
@@ -54,17 +53,8 @@ async fn marts(warehouse: &Client) -> Vec<(String, Vec<sql::Row>)> {
 
 #[tokio::test]
 async fn marts_and_star_follow_when_all_hash_keys_are_made_anew() {
-    let stack = shared::stack();
-    let name = format!("rehashed_{}", std::process::id());
-    let mut rig = Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&name),
-        name,
-        source: stack.postgres15.clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 2,
-    })
-    .unwrap();
+    let options = RigOptions { partitions: 2, ..RigOptions::of_stack("rehashed") };
+    let mut rig = Rig::create(options).unwrap();
     booking(&rig, &["seed", "--scale", "0.05"]);
     let mut reader = rig.start_reader().unwrap();
     let mut loader = rig.start_loader().unwrap();

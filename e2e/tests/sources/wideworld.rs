@@ -6,7 +6,6 @@
 use std::process::Output;
 use std::time::Duration;
 
-use devstack::shared;
 use e2e::rig::{Rig, RigOptions};
 use e2e::sql;
 use tokio_postgres::Client;
@@ -217,17 +216,7 @@ async fn assert_same(source: &Client, at_source: &str, warehouse: &Client, in_va
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wholesaler_and_the_airline_share_a_warehouse() {
-    let stack = shared::stack();
-    let name = format!("wholesale_{}", std::process::id());
-    let mut rig = Rig::create(RigOptions {
-        dir: stack.dir.join("e2e").join(&name),
-        name,
-        source: stack.postgres15.clone(),
-        warehouse: stack.warehouse.clone(),
-        bootstrap: stack.kafka_bootstrap.clone(),
-        partitions: 1,
-    })
-    .unwrap();
+    let mut rig = Rig::create(RigOptions::of_stack("wholesale")).unwrap();
     let wholesaler = rig.add_wholesaler(&SEED).await.unwrap();
     let airline = sql::connect(&rig.source()).await.unwrap();
     airline.batch_execute(AIRLINE).await.unwrap();
