@@ -170,8 +170,8 @@ impl Node {
         Ok(text)
     }
 
-    /// Starts the node and waits until it answers as one of the cluster's brokers. A cluster needs two nodes for that, so
-    /// the first node answers when another one has started.
+    /// Starts the node and waits until it answers as one of the cluster's brokers. A cluster needs two nodes for that,
+    /// so the first node answers when another one has started.
     pub(super) fn start(&mut self, common: &Common<'_>) -> anyhow::Result<()> {
         let options = common.options;
         let start = ProcessOptions::new(java(), self.server.log())
